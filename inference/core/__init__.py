@@ -1,0 +1,1 @@
+"""Vector assembly, score to decision, rules and reason codes as pure functions."""

@@ -1,0 +1,1 @@
+"""Settings, the only clients of Kafka, Redis and the schema registry, and the embedded servers."""

@@ -1,0 +1,135 @@
+"""Kafka clients: the only place that knows librdkafka's option names.
+
+Constants here are not settings, because another value breaks a promise: ``acks=all`` and idempotence (nothing lost
+or doubled by a retry), ``read_committed`` (aborted outputs are never seen), ``auto.offset.reset=error`` (a lost
+position stops the process instead of skipping or repeating the log), ``murmur2_random`` (the same key goes to the
+same partition whichever language produced it).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+
+from infra.settings import KafkaSettings
+from schemas.errors import Transient
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Producer bound; topics that carry raw input are created with the matching ``max.message.bytes``."""
+
+
+def _connection(kafka: KafkaSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        # back-off bounds of a broker that is away: quick at first, never a storm
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 2_000,
+        "socket.keepalive.enable": True,
+        "log.connection.close": False,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config |= {
+            "sasl.mechanism": kafka.sasl_mechanism,
+            "sasl.username": kafka.sasl_username,
+            "sasl.password": kafka.sasl_password.get_secret_value(),
+        }
+    optional = {
+        "ssl.ca.location": kafka.ssl_ca_location,
+        "ssl.certificate.location": kafka.ssl_certificate_location,
+        "ssl.key.location": kafka.ssl_key_location,
+        "ssl.key.password": kafka.ssl_key_password.get_secret_value(),
+    }
+    return config | {name: value for name, value in optional.items() if value}
+
+
+def admin_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return the configuration of an ``AdminClient``."""
+    return _connection(kafka)
+
+
+def producer_config(kafka: KafkaSettings, *, transactional_id: str | None = None, **extra: Any) -> dict[str, Any]:
+    """Return a producer configuration; ``extra`` holds librdkafka options with ``_`` for ``.``."""
+    config = _connection(kafka) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "batch.num.messages": 10_000,
+        "batch.size": 1_000_000,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 1_048_576,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+    }
+    if transactional_id is not None:
+        config |= {"transactional.id": transactional_id, "transaction.timeout.ms": kafka.transaction_timeout_ms}
+        # a message must not outlive its transaction
+        config |= {"message.timeout.ms": kafka.transaction_timeout_ms}
+    return config | _dotted(extra)
+
+
+def consumer_config(kafka: KafkaSettings, *, group: str, instance: str | None = None, **extra: Any) -> dict[str, Any]:
+    """Return a consumer configuration; with ``instance`` the membership is static."""
+    config = _connection(kafka) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": kafka.session_timeout_ms,
+        "heartbeat.interval.ms": max(500, kafka.session_timeout_ms // 10),
+        "fetch.wait.max.ms": 10,
+        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+        "queued.min.messages": 50_000,
+        "queued.max.messages.kbytes": 131_072,
+        "fetch.queue.backoff.ms": 5,
+        "enable.partition.eof": False,
+    }
+    if instance is not None:
+        config["group.instance.id"] = instance
+    return config | _dotted(extra)
+
+
+def build_producer(kafka: KafkaSettings, *, transactional_id: str | None = None, **extra: Any) -> Producer:
+    """Connect a producer. Delivery: exactly once within a transaction, else at least once without reordering."""
+    return Producer(producer_config(kafka, transactional_id=transactional_id, **extra))
+
+
+def build_consumer(kafka: KafkaSettings, *, group: str, instance: str | None = None, **extra: Any) -> Consumer:
+    """Connect a consumer that commits nothing by itself and sees committed records alone."""
+    return Consumer(consumer_config(kafka, group=group, instance=instance, **extra))
+
+
+def header_text(message: Message, name: str) -> str | None:
+    """Return the last header of that name as text, or ``None``; undecodable bytes are replaced."""
+    found: str | None = None
+    headers: list[tuple[str, Any]] = list(message.headers() or [])
+    for key, value in headers:
+        if key == name and value is not None:
+            found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return found
+
+
+def check_message(message: Message) -> Message:
+    """Return a message that is a record.
+
+    Raises:
+        Transient: the client reports that brokers are away; polling again is right.
+        KafkaException: anything else, the loss of a position included.
+    """
+    error: KafkaError | None = message.error()
+    if error is None:
+        return message
+    if error.retriable() or error.code() in _AWAY:
+        raise Transient(f"kafka: {error.str()}")
+    raise KafkaException(error)
+
+
+_AWAY = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+
+
+def _dotted(extra: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "."): value for name, value in extra.items()}

@@ -1,0 +1,1 @@
+"""Training: replays history through the stream's own kernel, fits models, exports bundles."""

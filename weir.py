@@ -1,0 +1,63 @@
+"""The command line: ``weir <verb>``. It dispatches and imports lazily, so that a verb loads only what it needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from schemas.errors import Refused, WeirError
+
+# verb -> (module with ``main(argv) -> int``, one line of help)
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("infra.embedded.cli", "start the embedded Kafka, Redis and schema registry"),
+    "down": ("infra.embedded.cli", "stop what `up` started"),
+    "status": ("infra.embedded.cli", "show each embedded server, its address and health"),
+    "logs": ("infra.embedded.cli", "print the end of a server's log"),
+    "doctor": ("infra.embedded.cli", "say what is missing on this machine and the command that mends it"),
+    "topics": ("infra.topics", "create or check the topics"),
+    "schemas": ("infra.schemas_cli", "check or register the Avro schemas"),
+    "generate": ("generators.cli", "simulate cardholders, merchants and fraud; publish or write Parquet"),
+    "publish": ("generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),
+    "process": ("streaming.cli", "run a stream processor"),
+    "features": ("streaming.features_cli", "list, document or backfill features"),
+    "dlq": ("streaming.dlq_cli", "list, show, count, replay or discard dead letters"),
+    "offsets": ("streaming.offsets_cli", "recover committed offsets from the outputs"),
+    "score": ("inference.cli", "run a scorer"),
+    "index": ("inference.cli", "follow the decisions topic into the decision index"),
+    "serve": ("inference.cli", "serve the HTTP API"),
+    "train": ("training.cli", "train, check parity, export a model bundle"),
+    "inspect": ("inference.inspect_cli", "show a card, a transaction or the stream as it is now"),
+    "demo": ("demo", "run everything for a while and show it live"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(_usage())
+        return 0 if arguments else 2
+    verb = arguments[0]
+    if verb not in VERBS:
+        sys.stderr.write(f"weir: expected a verb, found {verb!r}; `weir --help` lists them\n")
+        return 2
+    try:
+        module = importlib.import_module(VERBS[verb][0])
+        return int(module.main(arguments))
+    except Refused as error:
+        sys.stderr.write(f"weir {verb}: {error}\n")
+        return 2
+    except WeirError as error:
+        sys.stderr.write(f"weir {verb}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _usage() -> str:
+    lines = [f"  {verb:<10} {help_line}" for verb, (_, help_line) in VERBS.items()]
+    return "weir <verb> [--flags]; each verb has --help\n\n" + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
