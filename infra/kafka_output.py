@@ -1,0 +1,144 @@
+"""The output side of a read-process-write loop: one Kafka transaction per batch, or none.
+
+Delivery: exactly once. Outputs and the offsets they were made from become visible together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from infra.kafka_input import Partition
+from schemas.errors import Transient, WeirError
+
+COMMIT_TIMEOUT_SECONDS = 10.0
+COMMIT_ATTEMPTS = 6
+"""A commit that timed out is called again: giving up on it would leave its outcome unknown."""
+_QUEUE_FULL_POLL_SECONDS = 0.1
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Aborted(Transient):
+    """The transaction was aborted: nothing of it is visible. Forget what was gathered and catch up."""
+
+
+class Fenced(WeirError):
+    """Another instance took this one's transactional id, or the client is beyond repair: this process must end."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Records without headers for one topic, partitioned by key; the fast path."""
+
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record with headers, to a given partition or by its key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = field(default_factory=list)
+    partition: int | None = None
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """What a transaction commits for its inputs: the next offset per partition, and a note beside it."""
+
+    next_offsets: dict[Partition, int]
+    notes: dict[Partition, str]
+    metadata: Any
+
+
+class TransactionalOutput:
+    """Wraps a producer with a fixed transactional id."""
+
+    def __init__(self, producer: Producer) -> None:
+        """Fence whoever used the id before and abort what it left open.
+
+        Raises:
+            Transient: brokers did not answer in time.
+            Fenced: the id is refused.
+        """
+        self._producer = producer
+        try:
+            producer.init_transactions(COMMIT_TIMEOUT_SECONDS * 3)
+        except KafkaException as error:
+            raise (Fenced if error.args[0].fatal() else Transient)(f"kafka: init_transactions: {error}") from error
+
+    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
+        """Publish outputs and offsets in one transaction.
+
+        Raises:
+            Aborted: nothing is visible and no offset moved.
+            Fenced: the process must end; what became of the transaction is known to its successor.
+        """
+        try:
+            self._producer.begin_transaction()
+            for batch in rows:
+                self._produce_rows(batch)
+            for record in records:
+                self._produce(record)
+            self._send_offsets(offsets)
+            self._commit()
+        except KafkaException as error:
+            cause = error.args[0]
+            if cause.fatal():
+                raise Fenced(f"kafka: {cause.str()}") from error
+            self.abort()
+            raise Aborted(f"kafka: transaction aborted: {cause.str()}") from error
+
+    def _send_offsets(self, offsets: Offsets) -> None:
+        positions = [
+            TopicPartition(*partition, offset, metadata=offsets.notes.get(partition, ""))
+            for partition, offset in offsets.next_offsets.items()
+        ]
+        self._producer.send_offsets_to_transaction(positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
+
+    def _commit(self) -> None:
+        for _ in range(COMMIT_ATTEMPTS):
+            try:
+                self._producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+        # an abort might come after a commit that the broker has made; only a new start can find out which it was
+        raise Fenced(f"kafka: a commit had no answer in {COMMIT_ATTEMPTS} x {COMMIT_TIMEOUT_SECONDS:.0f} s")
+
+    def _produce_rows(self, rows: Rows) -> None:
+        produce, poll = self._producer.produce, self._producer.poll
+        for key, value in zip(rows.keys, rows.values, strict=True):
+            try:
+                produce(rows.topic, value, key)
+            except BufferError:
+                poll(_QUEUE_FULL_POLL_SECONDS)
+                produce(rows.topic, value, key)
+
+    def _produce(self, record: Record) -> None:
+        options: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
+        try:
+            self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers), **options)
+        except BufferError:
+            self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
+            self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers), **options)
+
+    def abort(self) -> None:
+        """Abort the open transaction.
+
+        Raises:
+            Fenced: the abort failed, so the outcome is left to the next owner of the id.
+        """
+        try:
+            self._producer.abort_transaction(COMMIT_TIMEOUT_SECONDS * 3)
+        except KafkaException as error:
+            raise Fenced(f"kafka: abort failed: {error}") from error

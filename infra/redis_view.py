@@ -1,0 +1,176 @@
+"""The view in Redis: one unit of state per input partition, moved forward by compare-and-set and nothing else.
+
+Keys of a unit share a hash tag, so that one script writes a batch's partials and moves the position atomically, on
+one server as in a cluster::
+
+    weir:<cluster>:<group>:<view>:{t03}:position        "applied since target"
+    weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
+
+``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
+view beside this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
+the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
+complete again.
+
+Delivery: exactly once per input offset range; a repeated apply changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from redis.exceptions import NoScriptError
+
+from infra.redis_client import Client, transient_errors
+from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
+
+PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
+"""Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
+
+_APPLY = files("infra").joinpath("apply.lua").read_text()
+_APPLY_SHA = hashlib.sha1(_APPLY.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One input partition as a unit of atomicity.
+
+    Attributes:
+        kind: ``t`` for transactions, ``l`` for labels.
+    """
+
+    kind: str
+    partition: int
+
+    @property
+    def tag(self) -> str:
+        """Return the hash tag's content.
+
+        >>> Unit("t", 3).tag
+        't03'
+        """
+        return f"{self.kind}{self.partition:02d}"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a unit has been folded, and from when it is complete."""
+
+    applied: int
+    since_ms: int = 0
+    target: int = 0
+
+    @property
+    def rebuilding(self) -> bool:
+        """True while a rebuild has not yet reached what was there before."""
+        return self.applied < self.target
+
+    def is_complete(self, from_ms: int) -> bool:
+        """True when everything after ``from_ms`` (append time) is in the unit."""
+        return not self.rebuilding and self.since_ms <= from_ms
+
+
+def parse_position(raw: bytes | None) -> Position | None:
+    """Read a position value; ``None`` where there is none.
+
+    >>> parse_position(b"12 0 0")
+    Position(applied=12, since_ms=0, target=0)
+    """
+    if raw is None:
+        return None
+    applied, since_ms, target = raw.split()
+    return Position(int(applied), int(since_ms), int(target))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Partials read together with their unit's position."""
+
+    position: Position | None
+    partials: list[bytes]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the compare-and-set said: ``done`` when the batch is in, else what was found instead."""
+
+    done: bool
+    found: str
+
+
+class StateView:
+    """Reads and writes units of one group's view."""
+
+    def __init__(self, client: Client, *, cluster: str, group: str, topic_ids: dict[str, str]) -> None:
+        """Bind to a key space.
+
+        Args:
+            client: from ``infra.redis_client.connect``.
+            cluster: ``settings.cluster``.
+            group: the processor's consumer group.
+            topic_ids: unit kind to the id of its input topic.
+        """
+        self._client = client
+        self._prefix = {kind: f"weir:{cluster}:{group}:{_view_hash(topic_id)}" for kind, topic_id in topic_ids.items()}
+
+    def prefix(self, unit: Unit) -> str:
+        """Return what every key of a unit starts with, the colon included."""
+        return f"{self._prefix[unit.kind]}:{{{unit.tag}}}:"
+
+    def position(self, unit: Unit) -> Position | None:
+        """Return the unit's position, or ``None`` when Redis knows none."""
+        with transient_errors("reading a position"):
+            return parse_position(self._client.get(self.prefix(unit) + "position"))
+
+    def claim(self, unit: Unit, position: Position) -> Position:
+        """Create the unit's position unless there is one, and return the one that stands."""
+        value = f"{position.applied} {position.since_ms} {position.target}"
+        with transient_errors("claiming a position"):
+            self._client.set(self.prefix(unit) + "position", value, nx=True)
+            found = parse_position(self._client.get(self.prefix(unit) + "position"))
+        return found if found is not None else position
+
+    def load(self, unit: Unit, keys: Sequence[str]) -> Loaded:
+        """Read partials and the position in one atomic command. Keys are ``<entity>:<id>``; ``b""`` is never seen."""
+        prefix = self.prefix(unit)
+        with transient_errors("reading partials"):
+            raw = self._client.mget([prefix + "position", *[prefix + key for key in keys]])
+        return Loaded(parse_position(raw[0]), [value or b"" for value in raw[1:]])
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        """Read partials of several units, one atomic command each, in one round trip."""
+        units = list(wanted)
+        with transient_errors("reading partials"):
+            pipeline = self._client.pipeline(transaction=False)
+            for unit, keys in units:
+                prefix = self.prefix(unit)
+                # by name: the cluster client refuses its own mget() in a pipeline, though the keys share a slot
+                pipeline.execute_command("MGET", prefix + "position", *[prefix + key for key in keys])
+            replies = pipeline.execute()
+        return {
+            unit: Loaded(parse_position(raw[0]), [value or b"" for value in raw[1:]])
+            for (unit, _), raw in zip(units, replies, strict=True)
+        }
+
+    def apply(self, unit: Unit, *, start: int, end: int, partials: dict[str, bytes]) -> Applied:
+        """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
+
+        Raises:
+            Transient: no answer; the write may or may not have happened, and asking again tells.
+        """
+        prefix = self.prefix(unit)
+        keys = [prefix + "position", *[prefix + key for key in partials]]
+        arguments = [str(start), str(end), PARTIAL_TTL_MS, *partials.values()]
+        with transient_errors("applying a batch"):
+            try:
+                reply = self._client.evalsha(_APPLY_SHA, len(keys), *keys, *arguments)
+            except NoScriptError:
+                reply = self._client.eval(_APPLY, len(keys), *keys, *arguments)
+        found = reply.decode() if isinstance(reply, bytes) else str(reply)
+        return Applied(found in {"ok", "same"}, found)
+
+
+def _view_hash(topic_id: str) -> str:
+    return f"{DECLARATIONS_HASH}-{hashlib.sha256(topic_id.encode()).hexdigest()[:8]}"
