@@ -1,8 +1,8 @@
 """The catalogue of metrics: every name, type, label and help text that any process of this project exports.
 
 Objects live at module level, so a process uses ``metrics.RECORDS_CONSUMED.labels(stage="process").inc()``. A label
-never holds an id of a card, customer, device, address, merchant or transaction: label values come from small closed sets
-(stages, topics, partitions, reasons). Dashboards and alert rules are tested against ``CATALOGUE``.
+never holds an id of a card, customer, device, address, merchant or transaction: label values come from small closed
+sets (stages, topics, partitions, reasons). Dashboards and alert rules are tested against ``CATALOGUE``.
 
 Cost: an update takes a lock, well under a microsecond to a few; update once per batch, not once per record.
 """
