@@ -19,7 +19,7 @@ COMMIT_ATTEMPTS = 6
 """A commit that timed out is called again: giving up on it would leave its outcome unknown."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Aborted(Transient):
@@ -75,8 +75,8 @@ class TransactionalOutput:
         except KafkaException as error:
             raise (Fenced if error.args[0].fatal() else Transient)(f"kafka: init_transactions: {error}") from error
 
-    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
-        """Publish outputs and offsets in one transaction.
+    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
+        """Publish outputs and offsets in one transaction; ``None`` for outputs that come from no input.
 
         Raises:
             Aborted: nothing is visible and no offset moved.
@@ -88,7 +88,8 @@ class TransactionalOutput:
                 self._produce_rows(batch)
             for record in records:
                 self._produce(record)
-            self._send_offsets(offsets)
+            if offsets is not None:
+                self._send_offsets(offsets)
             self._commit()
         except KafkaException as error:
             cause = error.args[0]
