@@ -1,0 +1,109 @@
+"""What every scenario is made of: one actor, with cards, devices and addresses of its own, paying at chosen moments.
+
+A scenario is a class with a ``name``, its mean ``size`` in payments, and ``draw``. An actor is a number; all that it
+does follows from the world's seed and that number. ``rushed`` compresses hours into seconds, for live streams that
+show a whole day's life within a minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from generators.events import Events
+from generators.geography import category_codes
+from generators.habits import pay
+from generators.population import CITY_COUNTRY, Population
+from generators.seeds import Bools, Floats, Ints, mix64, rng_for
+from schemas.features import DAY_MS, SECOND_MS
+
+_DEVICES, _ADDRESSES = 1 << 48, 1 << 23
+RESOLD = category_codes("electronics", "jewelry", "gifts", "marketplace", "travel")
+"""What stolen cards buy: goods that can be sold again."""
+CHEAP_ONLINE = category_codes("digital", "games", "marketplace")
+"""Where stolen cards are tested: sellers that take small amounts without asking much."""
+
+
+class Scenario(Protocol):
+    """One pattern of behaviour, acted out by one actor."""
+
+    name: str
+    size: float
+
+    def draw(self, population: Population, actor: int, start_ms: int, *, rushed: bool) -> Events:
+        """Draw everything that this actor does, from ``start_ms`` on."""
+        ...
+
+
+def actor_rng(population: Population, actor: int, what: str = "acts") -> np.random.Generator:
+    """Return the draws of one actor; those of its ``"identity"`` outlast what it does at one time."""
+    return rng_for(population.seed, "actor", what, actor)
+
+
+def device_of(actor: int, number: int = 0) -> int:
+    """Return one of up to 16 devices that an actor brings along."""
+    return _DEVICES + actor * 16 + number
+
+
+def address_of(actor: int, number: int = 0) -> int:
+    """Return one of an actor's addresses."""
+    mixed = int(mix64(np.array([actor * 16 + number], dtype=np.uint64))[0])
+    return _ADDRESSES + mixed % _ADDRESSES
+
+
+def pick_cards(population: Population, rng: np.random.Generator, at_ms: int, count: int) -> Ints:
+    """Draw distinct cards that are in use."""
+    sample = rng.permutation(np.unique(rng.integers(0, population.cards, 4 * count + 16)))
+    return sample[population.is_open(sample, at_ms // DAY_MS)][:count]
+
+
+def pick_merchants(population: Population, rng: np.random.Generator, categories: list[int], count: int) -> Ints:
+    """Draw merchants of some categories, repeats allowed."""
+    return population.merchants_by_category.draw(rng, rng.choice(np.array(categories), count))
+
+
+def pick_far_city(population: Population, rng: np.random.Generator, card: int) -> int:
+    """Draw a city in another country than the card's."""
+    abroad = np.flatnonzero(CITY_COUNTRY[population.card_city[card]] != CITY_COUNTRY)
+    return int(rng.choice(abroad))
+
+
+def spaced_ms(rng: np.random.Generator, start_ms: int, count: int, mean_gap_seconds: float) -> Ints:
+    """Return ascending times, the first after ``start_ms``, with exponential gaps."""
+    gaps_ms = rng.exponential(mean_gap_seconds * SECOND_MS, count)
+    return start_ms + np.cumsum(gaps_ms + 1).astype(np.int64)
+
+
+def act(
+    population: Population,
+    rng: np.random.Generator,
+    *,
+    cards: Ints,
+    merchants: Ints,
+    times_ms: Ints,
+    amounts_usd: Floats,
+    refused: Bools,
+    identity: tuple[int, int] | None = None,
+) -> Events:
+    """Let an actor pay: as owners do, except for what is given.
+
+    ``identity`` is the actor's device and address for online payments; the owner's own when ``None``.
+    """
+    city = population.card_city[cards]
+    events = pay(population, rng, cards=cards, times_ms=times_ms, merchants=merchants, city=city)
+    events = replace(events, amount_usd=np.maximum(amounts_usd, 0.01), declined=refused)
+    if identity is None:
+        return events
+    device, address = identity
+    has_device = events.device >= 0
+    # whoever is not the owner has no position worth giving, except a terminal's
+    unknown = population.merchant_online[merchants]
+    return replace(
+        events,
+        device=np.where(has_device, device, -1),
+        ip=np.where(has_device, address, -1),
+        lat=np.where(unknown, np.nan, events.lat),
+        lon=np.where(unknown, np.nan, events.lon),
+    )
