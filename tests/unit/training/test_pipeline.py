@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from schemas.errors import Refused
+from schemas.features import DAY_MS
+from tests.unit.training.worlds import build_world
+from training.pipeline import Options, Trained, build_parts, run_training
+from training.split import MATURITY_MS
+
+
+def _options(folder: Path) -> Options:
+    return Options("fraud", 30, "made-up rows", folder, 1_700_000_000_000, MATURITY_MS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    examples, labels, _ = build_world()
+    return run_training(examples, labels, _options(tmp_path_factory.mktemp("models")), lambda _: None)
+
+
+def test_the_model_beats_the_stateless_rule_when_fraud_lies_in_the_windows(trained: Trained) -> None:
+    figures = trained.results.metrics
+    assert figures["lightgbm"]["recall_at_fpr_1pct"] > 0.15
+    assert figures["lightgbm"]["pr_auc"] > figures["stateless_rule"]["pr_auc"] + 0.2
+
+
+def test_the_manifest_holds_what_a_scorer_needs(trained: Trained) -> None:
+    manifest = json.loads((trained.bundle / "manifest.json").read_text())
+    assert 0 < manifest["thresholds"]["review"] <= manifest["thresholds"]["decline"] <= 1
+    assert manifest["parity_max_abs_diff"] < 1e-6
+    assert len(manifest["reference"]) == len(manifest["features"])
+    assert set(manifest["metrics"]["test"]) == {"lightgbm", "logistic", "stateless_rule"}
+    start, end = manifest["training_interval_ms"]
+    assert end - start > DAY_MS
+
+
+def test_the_card_names_intervals_figures_limits_and_what_the_model_looks_at(trained: Trained) -> None:
+    card = (trained.bundle / "model_card.md").read_text()
+    for heading in ("## Data", "## Figures on the test interval", "## Thresholds", "## Limits"):
+        assert heading in card
+    assert "card_event_count_5m" in card.split("## What the model looks at")[1]
+
+
+def test_labels_learnt_after_the_cut_teach_nothing() -> None:
+    examples, labels, _ = build_world()
+    split, parts = build_parts(examples, labels, MATURITY_MS)
+    later = pc.greater(labels["label_time_ms"], split.cut_ms)
+    flipped = labels.set_column(
+        labels.schema.get_field_index("is_fraud"),
+        "is_fraud",
+        pc.if_else(later, pc.invert(labels["is_fraud"]), labels["is_fraud"]),
+    )
+    _, parts_flipped = build_parts(examples, flipped, MATURITY_MS)
+    for name in ("train", "validation"):
+        np.testing.assert_array_equal(parts[name].is_fraud, parts_flipped[name].is_fraud)
+    assert (parts["test"].is_fraud != parts_flipped["test"].is_fraud).any()
+
+
+def test_a_label_that_corrects_after_the_cut_does_not_reach_training() -> None:
+    examples, labels, _ = build_world()
+    split, parts = build_parts(examples, labels, MATURITY_MS)
+    corrections = labels.set_column(
+        labels.schema.get_field_index("label_time_ms"),
+        "label_time_ms",
+        pa.array(np.full(len(examples), split.cut_ms + 1)),
+    ).set_column(labels.schema.get_field_index("is_fraud"), "is_fraud", pc.invert(labels["is_fraud"]))
+    _, parts_corrected = build_parts(examples, pa.concat_tables([labels, corrections]), MATURITY_MS)
+    np.testing.assert_array_equal(parts["train"].is_fraud, parts_corrected["train"].is_fraud)
+    np.testing.assert_array_equal(parts["validation"].is_fraud, parts_corrected["validation"].is_fraud)
+
+
+def test_unlabelled_transactions_are_counted_and_teach_nothing() -> None:
+    examples, labels, _ = build_world()
+    half = labels.filter(pa.array(np.arange(labels.num_rows) % 2 == 0))
+    _, parts = build_parts(examples, half, MATURITY_MS)
+    counts = parts["train"].counts
+    assert counts["known"] == pytest.approx(counts["transactions"] / 2, abs=1)
+
+
+def test_a_history_with_hardly_any_known_fraud_is_refused() -> None:
+    examples, labels, is_fraud = build_world(rows=2_000)
+    honest = labels.filter(pa.array(~is_fraud))
+    with pytest.raises(Refused, match="known frauds in the train interval, found 0"):
+        build_parts(examples, honest, MATURITY_MS)
+
+
+def test_the_same_history_gives_the_same_model(tmp_path: Path, trained: Trained) -> None:
+    examples, labels, _ = build_world()
+    again = run_training(examples, labels, _options(tmp_path), lambda _: None)
+    assert (again.bundle / "model.onnx").read_bytes() == (trained.bundle / "model.onnx").read_bytes()

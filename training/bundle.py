@@ -1,0 +1,120 @@
+"""Writes a model bundle: ``model.onnx``, ``manifest.json``, ``model_card.md``, and names one of them the champion.
+
+**Delivery:** all or nothing. The files are written and flushed in a hidden folder beside the final one, which then
+takes its name; the champion is a symbolic link that is replaced in one step. A crash leaves at most a hidden folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas.errors import Refused
+from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from training.export import INPUT_NAME, OUTPUT_NAME
+from training.models import Matrix
+from training.thresholds import Thresholds
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a scorer must know of a model; see ``manifest.json`` of any bundle.
+
+    Attributes:
+        created_time_ms: UTC epoch milliseconds.
+        training_interval_ms: event times of the rows that taught, ``[from, to)``.
+        reference: a typical legitimate value per feature in ``FEATURE_NAMES`` order; None where missing is typical.
+        parity_max_abs_diff: largest difference of score between the graph and its source model.
+    """
+
+    name: str
+    version: str
+    created_time_ms: int
+    thresholds: Thresholds
+    training_interval_ms: tuple[int, int]
+    metrics: dict[str, Any]
+    reference: list[float | None]
+    parity_max_abs_diff: float
+
+    def to_json(self, model_bytes: bytes) -> str:
+        """Return the manifest of these model bytes."""
+        document = {
+            "name": self.name,
+            "version": self.version,
+            "created_time_ms": self.created_time_ms,
+            "model_sha256": hashlib.sha256(model_bytes).hexdigest(),
+            "declarations_hash": DECLARATIONS_HASH,
+            "features": list(FEATURE_NAMES),
+            "input_name": INPUT_NAME,
+            "output_name": OUTPUT_NAME,
+            "dtype": "float32",
+            "thresholds": {"review": self.thresholds.review, "decline": self.thresholds.decline},
+            "training_interval_ms": list(self.training_interval_ms),
+            "metrics": self.metrics,
+            "reference": self.reference,
+            "parity_max_abs_diff": self.parity_max_abs_diff,
+        }
+        return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def compute_reference(legitimate: Matrix) -> list[float | None]:
+    """Return the median of each feature over legitimate rows; None where more than half of them miss it."""
+    typical: list[float | None] = []
+    for column in legitimate.T:
+        present = column[~np.isnan(column)]
+        typical.append(float(np.median(present)) if 2 * len(present) >= max(1, len(column)) else None)
+    return typical
+
+
+def write_bundle(models_dir: Path, manifest: Manifest, *, model_bytes: bytes, card: str) -> Path:
+    """Write a bundle and return its folder, ``<models_dir>/<name>-<version>``.
+
+    Raises:
+        Refused: that version exists; versions are never overwritten.
+    """
+    folder = models_dir / f"{manifest.name}-{manifest.version}"
+    if folder.exists():
+        raise Refused(f"bundle: expected a new version, found {folder.name} already there; train again in a second")
+    staging = models_dir / f".{folder.name}.{os.getpid()}"
+    staging.mkdir(parents=True)
+    _write_flushed(staging / "model.onnx", model_bytes)
+    _write_flushed(staging / "model_card.md", card.encode())
+    _write_flushed(staging / "manifest.json", manifest.to_json(model_bytes).encode())
+    staging.rename(folder)
+    _flush_folder(models_dir)
+    return folder
+
+
+def promote(bundle: Path) -> Path:
+    """Make a bundle the champion of its models folder, in one step; return the link."""
+    champion = bundle.parent / CHAMPION
+    staging = bundle.parent / f".{CHAMPION}.{os.getpid()}"
+    staging.unlink(missing_ok=True)
+    staging.symlink_to(bundle.name)
+    staging.replace(champion)
+    _flush_folder(bundle.parent)
+    return champion
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make renames inside the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""``weir train``: replay history through the kernel, fit, judge, export, promote.
+
+The wall clock is read here once; everything below takes ``now_ms``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+
+from infra.settings import Settings, load_settings
+from schemas.features import DAY_MS
+from training import report
+from training.bundle import promote
+from training.dataset import Examples
+from training.history import load_history
+from training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
+from training.pipeline import Options, Trained, run_training
+from training.split import MATURITY_MS
+from training.topics import load_topics
+from training.tracking import track_run
+
+
+def main(argv: list[str]) -> int:
+    """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
+    arguments = _build_parser().parse_args(argv[1:])
+    settings = load_settings()
+    console = Console(stderr=True)
+    with console.status("reading history through the kernel") as status:
+        examples, labels, source = _load(arguments, settings)
+        options = _build_options(arguments, settings, source)
+        trained = run_training(examples, labels, options, status.update)
+        if arguments.promote:
+            promote(trained.bundle)
+        status.update("recording the run in MLflow")
+        run_id = _track(settings, options, trained) if arguments.track else None
+    report.show_table(console, trained)
+    _write_result(arguments, trained, run_id)
+    return 0
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weir train", description="Train, check parity, export a model bundle.")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--history", type=Path, metavar="DIR", help="Parquet folder; default <home>/history")
+    source.add_argument("--from-topics", action="store_true", help="read the features and labels topics to their end")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
+    parser.add_argument("--name", default="fraud", help="model name (default: fraud)")
+    parser.add_argument("--trees", type=_positive, help=f"at most this many trees (default: {TREES})")
+    parser.add_argument("--maturity-days", type=_positive, default=MATURITY_MS // DAY_MS, help="default: %(default)s")
+    parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
+    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
+    parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}")
+    return value
+
+
+def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, pa.Table, str]:
+    if arguments.from_topics:
+        examples, labels = load_topics(settings)
+        return examples, labels, "the features and labels topics"
+    examples, labels = load_history(arguments.history or settings.home / "history")
+    return examples, labels, "history replayed through the kernel"
+
+
+def _build_options(arguments: argparse.Namespace, settings: Settings, source: str) -> Options:
+    return Options(
+        name=arguments.name,
+        trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
+        source=source,
+        models_dir=arguments.out or settings.home / "models",
+        now_ms=time.time_ns() // 1_000_000,
+        maturity_ms=arguments.maturity_days * DAY_MS,
+    )
+
+
+def _track(settings: Settings, options: Options, trained: Trained) -> str:
+    counts = {f"rows.{name}": figures["known"] for name, figures in trained.results.counts.items()}
+    parameters = {"source": options.source, "trees_max": options.trees, "maturity_ms": options.maturity_ms}
+    return track_run(
+        settings.home / "mlruns",
+        name=trained.bundle.name,
+        now_ms=options.now_ms,
+        parameters=parameters | counts | LIGHTGBM_PARAMETERS,
+        metrics=trained.results.as_flat_metrics() | {"parity_max_abs_diff": trained.parity_max_abs_diff},
+        bundle=trained.bundle,
+    )
+
+
+def _write_result(arguments: argparse.Namespace, trained: Trained, run_id: str | None) -> None:
+    if arguments.json:
+        sys.stdout.write(report.to_json(report.build_document(trained, promoted=arguments.promote, run_id=run_id)))
+        return
+    sys.stdout.write(f"{trained.bundle}{' (champion)' if arguments.promote else ''}\n")

@@ -1,0 +1,56 @@
+"""What a run shows: a table for people on stderr, one JSON document for machines on stdout."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from training.pipeline import Trained
+
+
+def show_table(console: Console, trained: Trained) -> None:
+    """Print the test interval's figures of all models and what the thresholds do."""
+    results = trained.results
+    test = results.counts["test"]
+    table = Table(title=f"test interval: {test['known']} labelled transactions, {test['fraud']} fraud")
+    table.add_column("figure")
+    for model in results.metrics:
+        table.add_column(model, justify="right")
+    for name in next(iter(results.metrics.values())):
+        table.add_row(name, *(f"{figures[name]:.4f}" for figures in results.metrics.values()))
+    console.print(table)
+    chosen, outcomes = results.thresholds, results.outcomes
+    console.print(
+        f"review at {chosen['review']:.4f} ({outcomes['review_share']:.2%} of test), "
+        f"decline at {chosen['decline']:.4f} ({outcomes['decline_share']:.2%}); "
+        f"cost {outcomes['cost_minor'] / 100:,.0f} against {outcomes['cost_minor_approving_all'] / 100:,.0f} "
+        "when all are approved"
+    )
+    console.print(
+        f"parity: ONNX differs from LightGBM by {trained.parity_max_abs_diff:.2e} at most ({results.trees} trees)"
+    )
+
+
+def build_document(trained: Trained, *, promoted: bool, run_id: str | None) -> dict[str, Any]:
+    """Return the run as plain data."""
+    results = trained.results
+    return {
+        "bundle": str(trained.bundle),
+        "promoted": promoted,
+        "mlflow_run_id": run_id,
+        "parity_max_abs_diff": trained.parity_max_abs_diff,
+        "trees": results.trees,
+        "thresholds": results.thresholds,
+        "counts": results.counts,
+        "test": results.metrics,
+        "outcomes": results.outcomes,
+        "calibration": results.calibration,
+    }
+
+
+def to_json(document: dict[str, Any]) -> str:
+    """Return the document as indented JSON with a final newline."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"

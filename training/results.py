@@ -1,0 +1,48 @@
+"""The figures of one training run, as the card, the manifest, MLflow and the terminal show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from training.split import Split
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every figure of a run.
+
+    Attributes:
+        counts: per interval: transactions, of them with a known label, of them fraud.
+        metrics: per model, on the test interval; see ``training.evaluate``.
+        outcomes: what the thresholds do on the test interval; shares in [0, 1], costs in base minor units.
+        calibration: how far the scores are from probabilities, test interval.
+        thresholds: ``review`` and ``decline``.
+        importance: mean absolute SHAP value per feature in log-odds, largest first.
+        trees: how many trees the model kept.
+        rule: the stateless rule as text.
+    """
+
+    split: Split
+    counts: dict[str, dict[str, int]]
+    metrics: dict[str, dict[str, float]]
+    outcomes: dict[str, float]
+    calibration: dict[str, float]
+    thresholds: dict[str, float]
+    importance: dict[str, float]
+    trees: int
+    rule: str
+
+    def as_manifest_metrics(self) -> dict[str, Any]:
+        """Return what the manifest keeps: figures alone."""
+        return {
+            "test": self.metrics,
+            "outcomes": self.outcomes,
+            "calibration": self.calibration,
+            "counts": self.counts,
+        }
+
+    def as_flat_metrics(self) -> dict[str, float]:
+        """Return one flat mapping for MLflow, names such as ``lightgbm.pr_auc``."""
+        flat = {f"{model}.{name}": value for model, figures in self.metrics.items() for name, value in figures.items()}
+        return flat | self.outcomes | self.calibration | {f"threshold.{k}": v for k, v in self.thresholds.items()}

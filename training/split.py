@@ -1,0 +1,85 @@
+"""Splits a history by time into what teaches, what chooses thresholds and what judges.
+
+    first                                                              last
+      |warm-up|     train     |gap| validation |maturity|   test   |maturity|
+                                                        ^ cut               ^ end
+      labels known by the cut teach and choose thresholds; labels known by the end judge the test
+
+The cut is where the test begins, so nothing learnt during the test interval reaches the model. Fraud is reported
+late: an event younger than the maturity at the moment its label is read would be known fraud or not known at all,
+which is a wrong sample, so such events are left out. The gap between train and validation is the label hold: label
+risk of the two never looks at the same days. The warm-up is left out because windows are still filling there, which
+never happens in a running stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import Refused
+from schemas.features import DAY_MS, LABEL_HOLD_MS
+
+MATURITY_MS = 14 * DAY_MS
+"""By then about three quarters of frauds are reported; waiting for the rest would cost months of history."""
+WARMUP_SHARE = 0.125
+WARMUP_MS_MAX = 30 * DAY_MS
+"""No window looks back further."""
+TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
+USABLE_MS_MIN = 5 * DAY_MS
+"""A test of less than a day would miss hours that matter."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Event times ``[from_ms, to_ms)``, UTC epoch milliseconds."""
+
+    from_ms: int
+    to_ms: int
+
+    def mask(self, event_time_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which events lie inside, bool, shape (n,)."""
+        inside: npt.NDArray[np.bool_] = (event_time_ms >= self.from_ms) & (event_time_ms < self.to_ms)
+        return inside
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three intervals and the two moments at which labels are read."""
+
+    train: Interval
+    validation: Interval
+    test: Interval
+    cut_ms: int
+    end_ms: int
+
+
+def plan_split(*, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = MATURITY_MS) -> Split:
+    """Lay the intervals over a history.
+
+    Args:
+        first_ms: oldest event time.
+        last_ms: newest event time.
+        end_ms: the moment at which the history is read; labels after it do not exist yet.
+        maturity_ms: how old an event must be for its label to count.
+
+    Raises:
+        Refused: too little history is left for three intervals; the message says how much is needed.
+    """
+    start_ms = first_ms + min(WARMUP_MS_MAX, int((last_ms - first_ms) * WARMUP_SHARE))
+    mature_ms = min(last_ms + 1, end_ms - maturity_ms + 1)
+    gaps_ms = maturity_ms + LABEL_HOLD_MS
+    usable_ms = mature_ms - start_ms - gaps_ms
+    if usable_ms < USABLE_MS_MIN:
+        needed_ms = (USABLE_MS_MIN + gaps_ms + maturity_ms) / (1 - WARMUP_SHARE)
+        found_days, needed_days = (end_ms - first_ms) / DAY_MS, needed_ms / DAY_MS
+        raise Refused(
+            f"history: expected {needed_days:.0f} days or more, found {found_days:.1f}; generate a longer one"
+        )
+    train = Interval(start_ms, start_ms + int(usable_ms * TRAIN_SHARE))
+    validation_from_ms = train.to_ms + LABEL_HOLD_MS
+    validation = Interval(validation_from_ms, validation_from_ms + int(usable_ms * VALIDATION_SHARE))
+    test = Interval(validation.to_ms + maturity_ms, mature_ms)
+    return Split(train, validation, test, cut_ms=test.from_ms, end_ms=end_ms)

@@ -1,0 +1,129 @@
+"""The training matrix from the ``features`` and ``labels`` topics: what the model saw, as it was logged when it saw it.
+
+Rows of other feature declarations mean something else under the same names and are left out; records that cannot be
+read are counted and left out. Both are reported.
+
+**Delivery:** read only, committed records alone, from the beginning of the log to where it ended when reading began.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from infra.registry import Registry
+from schemas.codec import BatchCodec, WriterSchema
+
+from infra.kafka import build_consumer, check_message
+from infra.settings import Settings
+from monitoring.logs import get_logger
+from schemas.contracts import subject
+from schemas.errors import PoisonRecord, Refused, Transient
+from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from training.dataset import LABEL_COLUMNS, Examples, concatenate
+from training.labels import build_keys
+
+_GROUP = "weir-train"  # librdkafka wants a name; nothing is ever committed under it
+_CHUNK = 20_000
+_POLL_SECONDS = 0.5
+_SILENCE_SECONDS_MAX = 60.0
+"""How long nothing may arrive before the brokers count as away."""
+_METADATA_SECONDS = 10.0
+
+SchemaOf = Callable[[int], WriterSchema | PoisonRecord]
+_log = get_logger("train")
+
+
+def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
+    """Read both topics to their end.
+
+    Returns:
+        The examples in event-time order, and every label of the topic.
+
+    Raises:
+        Refused: a topic does not exist or holds nothing that can be used.
+        Transient: the brokers or the registry are away.
+    """
+    registry = Registry(settings.registry)
+    features, labels = settings.topics.features, settings.topics.labels
+    rows = list(read_topic(settings, features, "features", _schema_of(registry, features)))
+    parts = [build_examples(batch) for batch in rows if batch.num_rows]
+    if not parts or not sum(map(len, parts)):
+        raise Refused(
+            f"topic {features}: expected rows of declarations {DECLARATIONS_HASH}, found none; run `weir process`"
+        )
+    batches = [
+        batch.select(list(LABEL_COLUMNS))
+        for batch in read_topic(settings, labels, "labels", _schema_of(registry, labels))
+    ]
+    if not batches:
+        raise Refused(f"topic {labels}: expected labels, found none; without labels nothing can be learnt")
+    return concatenate(parts), pa.Table.from_batches(batches)
+
+
+def build_examples(batch: pa.RecordBatch) -> Examples:
+    """Turn logged feature rows into examples; rows of other declarations are left out and reported.
+
+    Args:
+        batch: columns of the ``features`` schema.
+    """
+    ours = batch.filter(pc.equal(batch["declarations_hash"], DECLARATIONS_HASH))
+    if ours.num_rows < batch.num_rows:
+        _log.warning("rows_of_other_declarations", rows=batch.num_rows - ours.num_rows, expected=DECLARATIONS_HASH)
+    matrix = np.empty((ours.num_rows, len(FEATURE_NAMES)), np.float32)
+    for column, name in enumerate(FEATURE_NAMES):
+        matrix[:, column] = ours[name].to_numpy(zero_copy_only=False)  # null becomes NaN
+    return Examples(matrix, ours["event_time_ms"].to_numpy(), build_keys(ours["card_id"], ours["transaction_id"]))
+
+
+def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaOf) -> Iterator[pa.RecordBatch]:
+    """Yield a topic's readable records as batches, in the order of each partition.
+
+    Raises:
+        Refused: the topic does not exist.
+        Transient: the brokers or the registry are away.
+    """
+    consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
+    codec = BatchCodec(kind)
+    try:
+        for values in _read_values(consumer, topic):
+            decoded = codec.decode(values, schema_of)
+            if decoded.errors:
+                _log.warning(
+                    "records_left_out", topic=topic, records=len(decoded.errors), first=decoded.errors[0][1].reason
+                )
+            yield decoded.batch
+    finally:
+        consumer.close()
+
+
+def _read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
+    metadata = consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
+    if metadata.error is not None:
+        raise Refused(f"topic {topic}: expected it to exist; `weir topics create` makes it")
+    remaining = set(metadata.partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(remaining)])
+    heard = time.monotonic()
+    while remaining:
+        messages = consumer.consume(_CHUNK, _POLL_SECONDS)
+        ended = {message.partition() for message in messages if _is_end(message)}
+        remaining -= ended
+        values = [check_message(message).value() for message in messages if not _is_end(message)]
+        if values:
+            yield values
+        heard = time.monotonic() if messages else heard
+        if time.monotonic() - heard > _SILENCE_SECONDS_MAX:
+            raise Transient(f"kafka: {topic} did not arrive to its end, {len(remaining)} partitions left")
+
+
+def _schema_of(registry: Registry, topic: str) -> SchemaOf:
+    return lambda schema_id: registry.writer_schema(schema_id, subject(topic))
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
