@@ -1,0 +1,112 @@
+"""The terminal view of a running pipeline: a snapshot in, a rich renderable out. It reads nothing by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+DECISION_STYLES = {"APPROVE": "green", "REVIEW": "yellow", "DECLINE": "bold red"}
+_SPARK = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Declined:
+    """One line of the list of latest declines."""
+
+    clock: str
+    transaction_id: str
+    amount: str
+    score: str
+    reasons: str
+
+
+@dataclass
+class Snapshot:
+    """What the view shows; rates are per second, latencies in milliseconds."""
+
+    title: str = ""
+    elapsed_seconds: float = 0.0
+    duration_seconds: float = 0.0
+    events_in: int = 0
+    decisions: dict[str, int] = field(default_factory=dict)
+    events_rate: float = 0.0
+    decisions_rate: float = 0.0
+    rate_history: list[float] = field(default_factory=list)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    dead_letters: int = 0
+    lag_records: int = 0
+    degraded: int = 0
+    latest_declined: list[Declined] = field(default_factory=list)
+    processes: dict[str, str] = field(default_factory=dict)
+
+
+def render(snapshot: Snapshot, *, width: int = 110) -> RenderableType:
+    """Return the whole view."""
+    top = Table.grid(expand=True, padding=(0, 2))
+    for _ in range(3):
+        top.add_column(ratio=1)
+    top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot))
+    return Group(
+        Panel(top, title=f"weir  {snapshot.title}", subtitle=_clock(snapshot), width=width),
+        Panel(_declined_table(snapshot), title="latest declined", width=width),
+        Text("  ".join(f"{name} {state}" for name, state in snapshot.processes.items()), style="dim"),
+    )
+
+
+def sparkline(values: list[float], *, columns: int = 24) -> str:
+    """Draw the last ``columns`` values as bars, the largest one full.
+
+    >>> sparkline([0.0, 1.0])
+    ' █'
+    """
+    recent = values[-columns:]
+    top = max(recent, default=0.0) or 1.0
+    return "".join(_SPARK[round(value / top * (len(_SPARK) - 1))] for value in recent)
+
+
+def _clock(snapshot: Snapshot) -> str:
+    end = f" / {snapshot.duration_seconds:.0f} s" if snapshot.duration_seconds else " s, until Ctrl-C"
+    return f"{snapshot.elapsed_seconds:.0f}{end}"
+
+
+def _flow(snapshot: Snapshot) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_row("events in", f"{snapshot.events_in:,}", f"{snapshot.events_rate:,.0f}/s")
+    table.add_row("decided", f"{sum(snapshot.decisions.values()):,}", f"{snapshot.decisions_rate:,.0f}/s")
+    table.add_row("", Text(sparkline(snapshot.rate_history), style="cyan"), "")
+    table.add_row("lag", f"{snapshot.lag_records:,}", "")
+    table.add_row("dead letters", f"{snapshot.dead_letters:,}", "")
+    return table
+
+
+def _latency(snapshot: Snapshot) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text("scheduled send to committed decision", style="dim"))
+    for name in ("p50", "p90", "p99", "max"):
+        if name in snapshot.latency_ms:
+            table.add_row(f"{name:>4}  {snapshot.latency_ms[name]:8.0f} ms")
+    return table
+
+
+def _decisions(snapshot: Snapshot) -> Table:
+    table = Table.grid(padding=(0, 1))
+    total = sum(snapshot.decisions.values()) or 1
+    for name, style in DECISION_STYLES.items():
+        count = snapshot.decisions.get(name, 0)
+        table.add_row(Text(name, style=style), f"{count:,}", f"{count / total:.2%}")
+    table.add_row("degraded", f"{snapshot.degraded:,}", "")
+    return table
+
+
+def _declined_table(snapshot: Snapshot) -> Table:
+    table = Table(expand=True, box=None, pad_edge=False)
+    for name, width in (("time", 8), ("transaction", 18), ("amount", 14), ("score", 6)):
+        table.add_column(name, width=width, no_wrap=True)
+    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    for row in snapshot.latest_declined:
+        table.add_row(row.clock, row.transaction_id, row.amount, row.score, row.reasons)
+    return table
