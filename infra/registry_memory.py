@@ -1,0 +1,66 @@
+"""The in-memory twin of ``infra/registry.py``: the same port, held to the same contract suite."""
+
+from __future__ import annotations
+
+import json
+
+from infra.registry import unknown_id
+from schemas.codec import WriterSchema
+from schemas.compatibility import check_backward
+from schemas.errors import PoisonRecord, Refused
+
+
+class MemoryRegistry:
+    """A registry that lives and dies with the process."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}  # canonical text -> id
+        self._subjects: dict[str, list[tuple[int, str]]] = {}  # subject -> (id, text), oldest first
+        self._backward: set[str] = set()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def wait_ready(self, deadline_s: float) -> None:
+        """Return at once, whatever ``deadline_s``: it is always there."""
+
+    def register(self, subject: str, schema_json: str) -> int:
+        """See ``SchemaRegistry.register``."""
+        try:
+            canonical = json.dumps(json.loads(schema_json), sort_keys=True)
+            schema_id = self._ids.get(canonical, len(self._ids) + 1)
+            versions = self._subjects.get(subject, [])
+            if any(known == schema_id for known, _ in versions):
+                return schema_id
+            newest = versions[-1][1] if versions and subject in self._backward else schema_json
+            reason = check_backward(schema_json, newest)
+        except ValueError as error:
+            reason = str(error)
+        if reason:
+            raise Refused(f"registry: {subject}: {reason}; make the schema read the version before it")
+        self._ids[canonical] = schema_id
+        self._subjects.setdefault(subject, []).append((schema_id, schema_json))
+        return schema_id
+
+    def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
+        """See ``SchemaRegistry.writer_schema``."""
+        every = {known: text for versions in self._subjects.values() for known, text in versions}
+        if schema_id not in every:
+            return unknown_id(schema_id)
+        own = any(known == schema_id for known, _ in self._subjects.get(subject, []))
+        return WriterSchema(schema_id, own, every[schema_id])
+
+    def latest_id(self, subject: str) -> int:
+        """See ``SchemaRegistry.latest_id``."""
+        if subject not in self._subjects:
+            raise Refused(f"registry: expected a schema under {subject}, found none; run `weir schemas register`")
+        return self._subjects[subject][-1][0]
+
+    def version_texts(self, subject: str) -> list[tuple[int, int, str]]:
+        """See ``SchemaRegistry.version_texts``."""
+        versions = self._subjects.get(subject, [])
+        return [(number, schema_id, text) for number, (schema_id, text) in enumerate(versions, start=1)]
+
+    def require_backward(self, subject: str) -> None:
+        """See ``SchemaRegistry.require_backward``."""
+        self._backward.add(subject)
