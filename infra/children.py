@@ -64,7 +64,7 @@ class Children:
         for child in self.running:
             code = child.process.poll()
             if code is not None and code != 0:
-                raise WeirError(f"{child.name} ended with exit code {code}; the end of {child.log_file}:\n{tail(child)}")
+                raise WeirError(f"{child.name} ended with exit code {code}; end of {child.log_file}:\n{tail(child)}")
 
     def states(self) -> dict[str, str]:
         """Return each child's name and whether it runs."""
