@@ -1,0 +1,247 @@
+"""The verb ``weir dlq``: list, show, count, replay or discard dead letters, or replay what heals by itself.
+
+``replay`` and ``discard`` show their plan and change nothing without ``--apply``. Results go to stdout, a progress bar
+to stderr. Exit codes: 0 done, 1 failed (also: some letters could not be repaired), 2 misused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import KafkaException
+from infra.registry import Registry
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from infra.settings import Settings, load_settings
+from monitoring import logs
+from schemas.errors import Refused, Transient
+from streaming.dlq import DeadLetter
+from streaming.dlq_auto import AutoOptions, AutoReplayer
+from streaming.dlq_log import DeadLetterLog, Selection, Settlement
+from streaming.dlq_plan import ATTEMPTS_MAX, Options, Repair, Step
+from streaming.dlq_repair import build_field_repair, build_hook_repair, parse_assignments
+from streaming.dlq_replay import Replay, Report, plan_steps
+from streaming.dlq_view import count_letters, iso_time, letter_details, letter_fields
+
+_LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
+_STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
+_PIPE_WIDTH = 240  # a pipe has no width of its own, and a table cut to 80 columns is of no use to grep
+
+
+def main(argv: list[str]) -> int:
+    """Run ``weir dlq``. Exit codes: 0 done, 1 failed, 2 misused."""
+    arguments = _parser().parse_args(argv[1:])
+    settings = load_settings()
+    logs.configure(settings.monitoring.log_level, settings.monitoring.log_format, "dlq")
+    command: Callable[[argparse.Namespace, Settings, DeadLetterLog], int] = arguments.command
+    try:
+        with DeadLetterLog(settings, arguments.topic or settings.topics.dlq) as log:
+            return command(arguments, settings, log)
+    except KafkaException as error:
+        raise Transient(f"kafka: {error.args[0].str()}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weir dlq", description=__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(required=True, metavar="list|show|stats|replay|discard|auto")
+    for name, command, text in (
+        ("list", _list, "one line per dead letter, oldest first"),
+        ("show", _show, "everything about dead letters: headers, bytes, decoded value"),
+        ("stats", _stats, "counts by reason, stage and state"),
+        ("replay", _replay, "send dead letters back to their source topic, each once for ever"),
+        ("discard", _discard, "settle dead letters without replaying; nothing is deleted"),
+        ("auto", _auto, "replay with back-off what heals by itself (unknown schema ids)"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        verb.set_defaults(command=command)
+        verb.add_argument("--topic", help="dead letter topic; by default that of transactions")
+        verb.add_argument("--json", action="store_true", help="JSON lines on stdout")
+        _ADD_FLAGS[name](verb)
+    return parser
+
+
+def _add_filters(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--reason", action="append", default=[], help="this reason; may be repeated")
+    verb.add_argument("--stage", action="append", default=[], help="this stage; may be repeated")
+    verb.add_argument("--from", dest="from_ms", type=_time_ms, help="written at or after, ISO 8601 or epoch ms")
+    verb.add_argument("--to", dest="to_ms", type=_time_ms, help="written before, ISO 8601 or epoch ms")
+    verb.add_argument("--partition", type=int, help="partition of the dead letter, which is that of its source")
+    verb.add_argument("--offset", type=int, help="offset of the dead letter; needs --partition")
+
+
+def _add_view_flags(verb: argparse.ArgumentParser) -> None:
+    _add_filters(verb)
+    verb.add_argument("--limit", type=int, default=50, help="at most so many; 0 for all (default 50)")
+
+
+def _add_replay_flags(verb: argparse.ArgumentParser) -> None:
+    _add_discard_flags(verb)
+    verb.add_argument("--attempts-max", type=int, default=ATTEMPTS_MAX, help="park after so many replays (default 5)")
+    verb.add_argument("--parked", action="store_true", help="take up parked letters again")
+    change = verb.add_mutually_exclusive_group()
+    change.add_argument("--set", dest="assignments", action="append", default=[], metavar="FIELD=VALUE")
+    change.add_argument("--hook", metavar="FILE.py:FUNCTION", help="function(key, value, letter) -> (key, value)")
+
+
+def _add_discard_flags(verb: argparse.ArgumentParser) -> None:
+    _add_filters(verb)
+    verb.add_argument("--apply", action="store_true", help="do it; without this the plan is shown")
+
+
+def _add_auto_flags(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--seconds", type=float, default=0.0, help="stop after so long; 0 runs until interrupted")
+    verb.add_argument("--base-seconds", type=float, default=5.0, help="first wait, doubled each time (default 5)")
+    verb.add_argument("--attempts-max", type=int, default=ATTEMPTS_MAX, help="park after so many replays (default 5)")
+
+
+_ADD_FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "list": _add_view_flags,
+    "show": _add_view_flags,
+    "stats": _add_filters,
+    "replay": _add_replay_flags,
+    "discard": _add_discard_flags,
+    "auto": _add_auto_flags,
+}
+
+
+def _time_ms(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    if arguments.offset is not None and arguments.partition is None:
+        raise Refused("--offset: expected --partition beside it, found none")
+    return Selection(
+        reasons=frozenset(arguments.reason),
+        stages=frozenset(arguments.stage),
+        from_ms=arguments.from_ms,
+        to_ms=arguments.to_ms,
+        partition=arguments.partition,
+        offset=arguments.offset,
+    )
+
+
+def _selected(arguments: argparse.Namespace, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, Settlement | None]]:
+    log.done.refresh()
+    limit = getattr(arguments, "limit", 0)
+    for count, letter in enumerate(log.scan(_selection(arguments), log.ends()), start=1):
+        yield letter, log.done.settlement(letter)
+        if count == limit:
+            return
+
+
+def _list(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
+    rows = [letter_fields(letter, settlement) for letter, settlement in _selected(arguments, log)]
+    _write(arguments, rows, _LIST_COLUMNS)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
+    schemas = Registry(settings.registry)
+    for letter, settlement in _selected(arguments, log):
+        details = letter_details(letter, settlement, schemas)
+        _write_json(details, indent=None if arguments.json else 2)
+    return 0
+
+
+def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
+    _write(arguments, count_letters(_selected(arguments, log)), _STATS_COLUMNS)
+    return 0
+
+
+def _replay(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
+    repair = _repair(arguments, settings)
+    options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
+    return _settle(arguments, settings, log, options)
+
+
+def _discard(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
+    return _settle(arguments, settings, log, Options(discard=True))
+
+
+def _repair(arguments: argparse.Namespace, settings: Settings) -> Repair | None:
+    if arguments.hook:
+        return build_hook_repair(arguments.hook)
+    if arguments.assignments:
+        return build_field_repair(parse_assignments(arguments.assignments), Registry(settings.registry))
+    return None
+
+
+def _settle(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog, options: Options) -> int:
+    selection = _selection(arguments)
+    log.done.refresh()
+    planned = Report()
+    for step in plan_steps(log, settings.processor.dlq_header_prefix, selection, options, log.ends()):
+        planned.add(step)
+    if not arguments.apply:
+        _write_report(arguments, planned, applied=False)
+        return 0
+    report = _apply(settings, log, selection, options, planned.outcomes.total())
+    _write_report(arguments, report, applied=True)
+    return 1 if report.outcomes["unrepairable"] else 0
+
+
+def _apply(settings: Settings, log: DeadLetterLog, selection: Selection, options: Options, total: int) -> Report:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("dead letters", total=total)
+
+        def advance(_step: Step) -> None:
+            progress.advance(task)
+
+        return Replay(settings, log, clock_ms=_now_ms).run(selection, options, on_step=advance)
+
+
+def _auto(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
+    options = AutoOptions(base_ms=int(arguments.base_seconds * 1_000), attempts_max=arguments.attempts_max)
+    deadline = time.monotonic() + arguments.seconds if arguments.seconds > 0 else float("inf")
+    replayer = AutoReplayer(settings, log, options, clock_ms=_now_ms)
+    report = replayer.run(lambda: time.monotonic() >= deadline)
+    _write_report(arguments, report, applied=True)
+    return 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _write_report(arguments: argparse.Namespace, report: Report, *, applied: bool) -> None:
+    if arguments.json:
+        _write_json({"applied": applied, "letters": dict(report.outcomes), "notes": report.notes})
+        return
+    head = "done" if applied else "plan (nothing was changed; --apply does it)"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "no dead letter"
+    sys.stdout.write("".join(f"{line}\n" for line in [f"{head}: {counts}", *report.notes]))
+
+
+def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    if arguments.json:
+        for row in rows:
+            _write_json(row)
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(_cell(row, column)) for column in columns))
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console.print(table)
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = iso_time(row[f"{column}_ms"]) if column in {"appended", "first", "last"} else row[column]
+    return "-" if value is None else str(value)
+
+
+def _write_json(value: Any, indent: int | None = None) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
