@@ -1,0 +1,316 @@
+"""What each declared aggregate means, given the view of an entity's other events and the event at hand.
+
+``build_plan`` turns the declarations of one entity kind into a table of operations; ``evaluate`` runs it. To add an
+aggregate: name it in ``schemas/features.py``, give it a code here and a branch in one of the families.
+
+A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
+SPEED). NaN is missing. Amounts are base minor units.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.features import ENTITIES, FEATURES, WINDOWS_MS, Aggregate, Entity, EntitySpec, Feature
+from streaming.core.fold import compute_decayed
+from streaming.core.jit import leaf
+from streaming.core.layout import (
+    BITMAP_BITS,
+    CELLS_PER_HALF_LIFE,
+    DECAY_ONE,
+    FLAGS,
+    INT64_MAX,
+    LEVEL_MS,
+    LEVELS,
+    NEVER,
+    NO_COORDINATE,
+)
+from streaming.core.risk import compute_risk
+from streaming.core.scratch import LABEL_LEVELS, MAX_OPS, PLAN, Record, build_record
+from streaming.core.tiles import add_saturating
+
+COUNT: Final = 0
+SUM: Final = 1
+MEAN: Final = 2
+STD: Final = 3
+MIN: Final = 4
+MAX: Final = 5
+RATIO: Final = 10
+DISTINCT: Final = 11
+NEW: Final = 12
+GAP: Final = 13
+AGE: Final = 14
+ZSCORE: Final = 20
+OVER_MIN: Final = 21
+DECAYED: Final = 22
+SPEED: Final = 23
+RISK: Final = 24
+
+CODES: Final[dict[Aggregate, int]] = {
+    aggregate: globals()[aggregate.name] for aggregate in Aggregate if aggregate is not Aggregate.VALUE
+}
+NEEDS_EVENT: Final = frozenset({Aggregate.NEW, Aggregate.ZSCORE, Aggregate.OVER_MIN, Aggregate.SPEED})
+"""Aggregates that say nothing without an event at hand: a live look-up leaves them out."""
+_NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})
+
+EARTH_RADIUS_KM: Final = 6371.0088
+SPEED_FLOOR_MS: Final = 60_000
+"""Two terminals within a minute: clocks differ by about that, and a shorter interval would only magnify it."""
+
+LINEAR_COUNTS: Final = np.array(
+    [
+        round(-BITMAP_BITS * math.log((BITMAP_BITS - set_bits) / BITMAP_BITS)) if set_bits < BITMAP_BITS else 1_597
+        for set_bits in range(BITMAP_BITS + 1)
+    ],
+    dtype=np.int64,
+)
+"""Number of set bits -> estimated number of distinct values. A full bitmap reads as if half a bit were free."""
+BITS_IN_BYTE: Final = np.array([value.bit_count() for value in range(256)], dtype=np.int64)
+
+
+def attribute_position(spec: EntitySpec, measure: str) -> int:
+    """Return which of an entity's attributes a measure names.
+
+    >>> attribute_position(ENTITIES[0], "device")
+    1
+    """
+    names = [field.removesuffix("_id") for field in spec.attributes]
+    return names.index(measure)
+
+
+def risk_levels_ms(entity: Entity) -> list[int]:
+    """Return the windows for which label risk is declared, shortest first, in ms."""
+    return sorted({WINDOWS_MS[f.window] for f in FEATURES if f.entity is entity and f.aggregate is Aggregate.RISK})
+
+
+def build_plan(spec: EntitySpec) -> Record:
+    """Turn the declarations of one entity kind into what compiled code reads.
+
+    Raises:
+        ValueError: when the declarations exceed what the kernel has room for.
+    """
+    plan = build_record(PLAN)
+    plan["attribute_level"] = -1
+    plan["has_ids"] = int(spec.entity is Entity.CARD)
+    label_levels = risk_levels_ms(spec.entity)
+    own = [(column, feature) for column, feature in enumerate(FEATURES) if feature.entity is spec.entity]
+    if len(own) > MAX_OPS or len(label_levels) > LABEL_LEVELS:
+        raise ValueError(f"expected at most {MAX_OPS} features and {LABEL_LEVELS} risk windows of {spec.entity}")
+    plan["n_label_levels"] = len(label_levels)
+    plan["label_level_ms"][: len(label_levels)] = label_levels
+    plan["n_ops"] = len(own)
+    for position, (column, feature) in enumerate(own):
+        plan["ops"][position] = (*_operation(spec, feature, label_levels), column)
+        _require(plan, spec, feature)
+    return plan
+
+
+def _operation(spec: EntitySpec, feature: Feature, label_levels: list[int]) -> tuple[int, int, int]:
+    level, measure = LEVELS.index(feature.window), 0
+    if feature.aggregate is Aggregate.RATIO:
+        measure = FLAGS.index(feature.measure)
+    elif feature.aggregate in {Aggregate.DISTINCT, Aggregate.NEW}:
+        measure = attribute_position(spec, feature.measure)
+    elif feature.aggregate is Aggregate.RISK:
+        level = label_levels.index(WINDOWS_MS[feature.window])
+    return CODES[feature.aggregate], level, measure
+
+
+def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
+    """Note what must be kept for the feature."""
+    level = LEVELS.index(feature.window)
+    if feature.aggregate is Aggregate.DECAYED:
+        cell_ms = WINDOWS_MS[feature.window] // CELLS_PER_HALF_LIFE
+        if plan["cell_ms"] not in (0, cell_ms):
+            raise ValueError(f"expected one half-life per entity, found another in {feature.name}")
+        plan["cell_ms"] = cell_ms
+    if feature.aggregate is Aggregate.SPEED:
+        plan["has_position"] = 1
+    if feature.aggregate not in _NO_PANES:
+        plan["levels"][level] = 1
+    if feature.aggregate in {Aggregate.DISTINCT, Aggregate.NEW}:
+        attribute = attribute_position(spec, feature.measure)
+        plan["bitmaps"][level, attribute] = 1
+        plan["attribute_level"][attribute] = max(level, plan["attribute_level"][attribute])
+
+
+@leaf
+def _compute_deviation(count: int, total: int, squares: int, least: int, most: int) -> float:
+    """Population standard deviation from integers; exactly 0 when all amounts are equal."""
+    if least >= most:
+        return 0.0
+    mean = total / count
+    return math.sqrt(max(0.0, squares / count - mean * mean))
+
+
+@leaf
+def _compute_amount(code: int, level: int, view: Record, row: Record) -> float:
+    count = view.count[level] + row.present
+    total = view.sum[level] + row.present * row.amount
+    if code == COUNT:
+        return float(count)
+    if code == SUM:
+        return float(total)
+    if count == 0:
+        return math.nan
+    if code == MEAN:
+        return total / count
+    least = min(view.min[level], row.amount) if row.present == 1 else view.min[level]
+    most = max(view.max[level], row.amount) if row.present == 1 else view.max[level]
+    if code == MIN:
+        return float(least)
+    if code == MAX:
+        return float(most)
+    squares = add_saturating(view.squares[level], row.present * row.amount * row.amount)
+    return _compute_deviation(count, total, squares, least, most)
+
+
+@leaf
+def _compute_distinct(level: int, attribute: int, view: Record, row: Record) -> float:
+    value_hash = row.hashes[attribute] if row.present == 1 else 0
+    if view.coarse[level] == 0:
+        return float(view.distinct[level, attribute] + (value_hash != 0 and view.seen_level[attribute] > level))
+    bits = view.bits[level, attribute]
+    total = 0
+    for byte in bits:
+        total += BITS_IN_BYTE[byte]
+    if value_hash != 0:
+        bit = value_hash % BITMAP_BITS
+        total += 1 - ((np.int64(bits[bit >> 3]) >> (bit & 7)) & 1)
+    return float(LINEAR_COUNTS[total])
+
+
+@leaf
+def _compute_new(level: int, attribute: int, view: Record, row: Record) -> float:
+    if row.hashes[attribute] == 0:
+        return math.nan
+    seen = view.seen_level[attribute] <= level or view.seen_in_panes[level, attribute] == 1
+    return 0.0 if seen else 1.0
+
+
+@leaf
+def _compute_gap(level: int, view: Record, row: Record) -> float:
+    """From the ring if any of its events is in the window, else from the end of the newest pane."""
+    newest = view.newest
+    if newest == NEVER or row.time - newest >= LEVEL_MS[level]:
+        newest = view.pane_newest[level]
+    return math.nan if newest == NEVER else (row.time - newest) / 1000.0
+
+
+@leaf
+def _compute_age(level: int, view: Record, row: Record) -> float:
+    if view.oldest[level] == INT64_MAX:
+        return 0.0 if row.present == 1 else math.nan
+    return (row.time - view.oldest[level]) / 1000.0
+
+
+@leaf
+def _compute_presence(code: int, level: int, measure: int, view: Record, row: Record) -> float:
+    if code == RATIO:
+        count = view.count[level] + row.present
+        carrying = view.flags[level, measure] + row.present * ((row.flags >> measure) & 1)
+        return carrying / count if count > 0 else math.nan
+    if code == DISTINCT:
+        return _compute_distinct(level, measure, view, row)
+    if code == NEW:
+        return _compute_new(level, measure, view, row)
+    return _compute_gap(level, view, row) if code == GAP else _compute_age(level, view, row)
+
+
+@leaf
+def _compute_zscore(level: int, view: Record, row: Record) -> float:
+    count = view.count[level]
+    if count < 2:
+        return math.nan
+    deviation = _compute_deviation(count, view.sum[level], view.squares[level], view.min[level], view.max[level])
+    if deviation == 0.0:
+        return math.nan
+    return (row.amount - view.sum[level] / count) / deviation
+
+
+@leaf
+def compute_distance_km(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
+    """Great-circle distance by the haversine formula; arguments in 1e-5 degrees."""
+    scale = math.pi / 180.0 / 1e5
+    half_lat = (lat_b - lat_a) * scale / 2.0
+    half_lon = (lon_b - lon_a) * scale / 2.0
+    across = math.cos(lat_a * scale) * math.cos(lat_b * scale) * math.sin(half_lon) ** 2
+    return 2.0 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, math.sin(half_lat) ** 2 + across)))
+
+
+@leaf
+def _compute_speed(level: int, own: Record, merged: Record, row: Record) -> float:
+    time, lat, lon = own.position_time, own.lat, own.lon
+    if merged.position_time > time:
+        time, lat, lon = merged.position_time, merged.lat, merged.lon
+    if row.lat == NO_COORDINATE or time == NEVER or abs(row.time - time) >= LEVEL_MS[level]:
+        return math.nan
+    hours = max(abs(row.time - time), SPEED_FLOOR_MS) / 3_600_000.0
+    return compute_distance_km(float(lat), float(lon), float(row.lat), float(row.lon)) / hours
+
+
+@leaf
+def _compute_decayed_count(plan: Record, own: Record, merged: Record, row: Record) -> float:
+    """Faded to the event's cell, or to the newest one known if the event is out of order."""
+    at = row.time // plan.cell_ms
+    latest = max(at, merged.decayed_cell)
+    total = 0
+    if own.newest != NEVER:
+        latest = max(latest, own.newest // plan.cell_ms)
+        total += compute_decayed(own.decayed, latest - own.newest // plan.cell_ms)
+    if merged.decayed_cell != NEVER:
+        total += compute_decayed(merged.decayed, latest - merged.decayed_cell)
+    if row.present == 1:
+        total += compute_decayed(DECAY_ONE, latest - at)
+    return total / DECAY_ONE
+
+
+@leaf
+def _compute_habit(code: int, level: int, view: Record, row: Record) -> float:
+    if code == ZSCORE:
+        return _compute_zscore(level, view, row)
+    return row.amount / max(1, min(view.min[level], row.amount))
+
+
+@leaf
+def evaluate(
+    plan: Record,
+    view: Record,
+    own: Record,
+    merged: Record,
+    risk: Record,
+    row: Record,
+    out: NDArray[np.float32],
+) -> None:
+    """Write the entity's features of the row to their columns.
+
+    Args:
+        plan: the operations.
+        view: the other events, filled by ``look`` for this row.
+        own: our partition's partial before this row.
+        merged: the other partitions'.
+        risk: label counts.
+        row: the event at hand.
+        out: float32, one value per declared feature.
+    """
+    for position in range(plan.n_ops):
+        code, level, measure, column = plan.ops[position]
+        if code < RATIO:
+            out[column] = _compute_amount(code, level, view, row)
+        elif code < ZSCORE:
+            out[column] = _compute_presence(code, level, measure, view, row)
+        elif code < DECAYED:
+            out[column] = _compute_habit(code, level, view, row)
+        elif code == DECAYED:
+            out[column] = _compute_decayed_count(plan, own, merged, row)
+        elif code == SPEED:
+            out[column] = _compute_speed(level, own, merged, row)
+        else:
+            out[column] = compute_risk(plan, risk, level, row.time)
+
+
+PLANS: Final[dict[Entity, Record]] = {spec.entity: build_plan(spec) for spec in ENTITIES}

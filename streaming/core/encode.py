@@ -1,0 +1,198 @@
+"""A ``STATE`` record to the bytes of its partial, in the one canonical form. The format is drawn in ``layout.py``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streaming.core.jit import leaf
+from streaming.core.layout import (
+    BITMAP_BITS,
+    BITMAP_BYTES,
+    DENSE_BITMAP,
+    ID_MASK,
+    N_ATTRIBUTES,
+    N_FLAGS,
+    N_LEVELS,
+    NEVER,
+    PANE_COUNT,
+    PANE_FLAGS,
+    PANE_INDEX,
+    PANE_MAX,
+    PANE_MIN,
+    PANE_MS,
+    PANE_SLOTS,
+    PANE_SQUARES,
+    PANE_SUM,
+    RING_MASK,
+    SECTION_DECAYED,
+    SECTION_IDS,
+    SECTION_PANES,
+    SECTION_POSITION,
+    SPARSE_BITS,
+    VERSION,
+)
+from streaming.core.scratch import Record
+from streaming.core.tiles import Bits, Panes, first_kept
+from streaming.core.varint import Bytes, put_u32, put_u64, put_uv, put_zv
+
+
+@leaf
+def compute_size_bound(state: Record) -> int:
+    """Return bytes that the state's partial cannot exceed."""
+    panes = 0
+    for level in range(N_LEVELS):
+        panes += state.pane_count[level]
+    return 96 + 36 * state.ring_count + 200 * panes + 22 * state.ids_count
+
+
+@leaf
+def _put_ring(data: Bytes, at: int, state: Record) -> int:
+    time = state.newest
+    newer = -1
+    for i in range(state.ring_count - 1, -1, -1):
+        slot = (state.ring_start + i) & RING_MASK
+        at = put_uv(data, at, time - state.ring_time[slot])
+        time = state.ring_time[slot]
+        marks_at = at
+        marks = state.ring_flags[slot]
+        at = put_zv(data, at + 1, state.ring_amount[slot])
+        for attribute in range(N_ATTRIBUTES):
+            value = state.ring_hashes[slot, attribute]
+            before = np.int64(0) if newer < 0 else state.ring_hashes[newer, attribute]
+            if value == before:
+                marks |= 16 << attribute
+            else:
+                at = put_u32(data, at, value)
+        data[marks_at] = marks
+        newer = slot
+    return at
+
+
+@leaf
+def _count_bits(bits: Bits) -> int:
+    total = 0
+    for bit in range(BITMAP_BITS):
+        total += (np.int64(bits[bit >> 3]) >> (bit & 7)) & 1
+    return total
+
+
+@leaf
+def _put_bitmap(data: Bytes, at: int, bits: Bits) -> int:
+    size = _count_bits(bits)
+    if size >= SPARSE_BITS:
+        data[at] = DENSE_BITMAP
+        for i in range(BITMAP_BYTES):
+            data[at + 1 + i] = bits[i]
+        return at + 1 + BITMAP_BYTES
+    data[at] = size
+    at += 1
+    for bit in range(BITMAP_BITS):
+        if (np.int64(bits[bit >> 3]) >> (bit & 7)) & 1:
+            data[at] = bit
+            at += 1
+    return at
+
+
+@leaf
+def _put_fields(data: Bytes, at: int, pane: Panes) -> int:
+    at = put_uv(data, at, pane[PANE_COUNT])
+    at = put_zv(data, at, pane[PANE_SUM])
+    if pane[PANE_COUNT] == 1:
+        flags = 0
+        for flag in range(N_FLAGS):
+            flags |= pane[PANE_FLAGS + flag] << flag
+        data[at] = flags
+        return at + 1
+    at = put_uv(data, at, pane[PANE_SQUARES])
+    at = put_zv(data, at, pane[PANE_MIN])
+    at = put_uv(data, at, pane[PANE_MAX] - pane[PANE_MIN])
+    for flag in range(N_FLAGS):
+        at = put_uv(data, at, pane[PANE_FLAGS + flag])
+    return at
+
+
+@leaf
+def _count_live(state: Record, level: int) -> int:
+    """Panes of the level that the newest event has not pushed out."""
+    oldest = first_kept(level, state.newest)
+    live = 0
+    for slot in range(PANE_SLOTS):
+        live += state.pane[level, slot, PANE_INDEX] >= oldest
+    return live
+
+
+@leaf
+def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) -> int:
+    oldest = first_kept(level, state.newest)
+    before = state.newest // PANE_MS[level]
+    for index in range(before, oldest - 1, -1):
+        slot = index & (PANE_SLOTS - 1)
+        if state.pane[level, slot, PANE_INDEX] != index:
+            continue
+        at = put_uv(data, at, before - index)
+        at = _put_fields(data, at, state.pane[level, slot])
+        for attribute in range(N_ATTRIBUTES):
+            if plan.bitmaps[level, attribute] == 1:
+                at = _put_bitmap(data, at, state.pane_bits[level, slot, attribute])
+        before = index
+    return at
+
+
+@leaf
+def _put_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
+    for level in range(N_LEVELS):
+        if plan.levels[level] == 1:
+            live = _count_live(state, level) if state.pane_count[level] > 0 else 0
+            at = put_uv(data, at, live)
+            if live > 0:
+                at = _put_level(plan, data, at, state, level)
+    return at
+
+
+@leaf
+def _has_panes(plan: Record, state: Record) -> bool:
+    for level in range(N_LEVELS):
+        if plan.levels[level] == 1 and state.pane_count[level] > 0 and _count_live(state, level) > 0:
+            return True
+    return False
+
+
+@leaf
+def _put_ids(data: Bytes, at: int, state: Record) -> int:
+    at = put_uv(data, at, state.ids_count)
+    at = put_zv(data, at, state.ids_newest - state.newest)
+    time = state.ids_newest
+    for i in range(state.ids_count - 1, -1, -1):
+        slot = (state.ids_start + i) & ID_MASK
+        at = put_zv(data, at, time - state.id_time[slot])
+        time = state.id_time[slot]
+        at = put_u64(data, at, state.id_hash[slot])
+        at = put_u32(data, at, state.id_digest[slot])
+    return at
+
+
+@leaf
+def encode(plan: Record, state: Record, data: Bytes, at: int) -> int:
+    """Write the partial at ``data[at:]``, which has room for ``compute_size_bound``; return where it ends."""
+    data[at] = VERSION
+    at = put_zv(data, at + 1, state.newest)
+    data[at] = state.ring_count
+    sections_at = at + 1
+    sections = 0
+    at = _put_ring(data, at + 2, state)
+    if _has_panes(plan, state):
+        sections |= SECTION_PANES
+        at = _put_panes(plan, data, at, state)
+    if state.position_time != NEVER:
+        sections |= SECTION_POSITION
+        at = put_uv(data, at, state.newest - state.position_time)
+        at = put_zv(data, at, state.lat)
+        at = put_zv(data, at, state.lon)
+    if plan.cell_ms > 0:
+        sections |= SECTION_DECAYED
+        at = put_uv(data, at, state.decayed)
+    if state.ids_count > 0:
+        sections |= SECTION_IDS
+        at = _put_ids(data, at, state)
+    data[sections_at] = sections
+    return at

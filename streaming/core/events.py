@@ -1,0 +1,210 @@
+"""A batch of transactions as flat columns: what the kernel reads, and which entity each row is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.currencies import MAX_AMOUNT_BASE_MINOR, micro_rate
+from schemas.features import ENTITIES, SMALL_AMOUNT_MINOR, Entity
+from streaming.core.hashing import fold_to_32_bits, hash_strings
+from streaming.core.jit import entry
+from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_SMALL, NO_COORDINATE
+
+ONLINE_CHANNELS = pa.array(["ECOM", "MOTO"])
+
+
+@dataclass(frozen=True)
+class EntityIndex:
+    """Which entity each row is about: one position per distinct (partition, id), in order of first appearance.
+
+    Attributes:
+        partitions: the input partition of each position.
+        ids: the entity id of each position.
+        codes: int32, shape (rows,); a row's position, or -1 where the row names no such entity.
+    """
+
+    partitions: list[int]
+    ids: list[str]
+    codes: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """Rows in log order; every array has shape (rows,).
+
+    Attributes:
+        event_time_ms: int64, UTC epoch ms.
+        append_time_ms: int64, the broker's append time.
+        amount_minor: int64, base minor units.
+        flags: uint8, bits as in ``layout``.
+        lat_e5: int32, 1e-5 degrees, ``NO_COORDINATE`` where the position is not known.
+        lon_e5: int32, likewise.
+        mcc: int32.
+        partition: int32, input partition.
+        id_hash: uint64, of the transaction id.
+        body_digest: uint32, of the record's raw value.
+        attributes: per field, uint32 hashes; 0 where null.
+        entities: who each row is about.
+    """
+
+    event_time_ms: NDArray[np.int64]
+    append_time_ms: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    lat_e5: NDArray[np.int32]
+    lon_e5: NDArray[np.int32]
+    mcc: NDArray[np.int32]
+    partition: NDArray[np.int32]
+    id_hash: NDArray[np.uint64]
+    body_digest: NDArray[np.uint32]
+    attributes: dict[str, NDArray[np.uint32]]
+    entities: dict[Entity, EntityIndex]
+
+    def __len__(self) -> int:
+        return len(self.event_time_ms)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A string column as codes into its distinct values; -1 is null."""
+
+    codes: NDArray[np.int32]
+    values: pa.Array
+
+
+def encode_column(column: pa.Array) -> _Coded:
+    """Dictionary-encode a string column (or one that already is), in order of first appearance."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    encoded = column.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    return _Coded(codes, encoded.dictionary)
+
+
+@entry
+def _join_partitions(
+    codes: NDArray[np.int32], partition: NDArray[np.int32], table: NDArray[np.int32], first: NDArray[np.int64]
+) -> int:
+    """Renumber codes in place by (partition, code), in order of first appearance; return how many there are."""
+    size = 0
+    for row in range(len(codes)):
+        if codes[row] < 0:
+            continue
+        if table[partition[row], codes[row]] < 0:
+            table[partition[row], codes[row]] = size
+            first[size] = row
+            size += 1
+        codes[row] = table[partition[row], codes[row]]
+    return size
+
+
+def build_index(coded: _Coded, partition: NDArray[np.int32]) -> EntityIndex:
+    """Number the distinct (partition, id) of a column."""
+    ids = coded.values.to_pylist()
+    if len(partition) == 0 or (partition == partition[0]).all():
+        return EntityIndex([int(partition[0])] * len(ids) if len(partition) else [], ids, coded.codes)
+    codes = coded.codes.copy()
+    table = np.full((int(partition.max()) + 1, len(ids)), -1, dtype=np.int32)
+    first = np.empty(len(codes), dtype=np.int64)
+    first = first[: _join_partitions(codes, partition, table, first)]
+    return EntityIndex(partition[first].tolist(), [ids[code] for code in coded.codes[first].tolist()], codes)
+
+
+def _hash_coded(coded: _Coded) -> NDArray[np.uint32]:
+    hashes = np.append(fold_to_32_bits(hash_strings(coded.values)), np.uint32(0))  # code -1 reads the last: null is 0
+    return hashes[coded.codes]
+
+
+def _compute_base_amounts(amount_minor: NDArray[np.int64], currency: pa.Array) -> NDArray[np.int64]:
+    coded = encode_column(currency)
+    rates = np.array([micro_rate(value) for value in coded.values.to_pylist()], dtype=np.int64)
+    if len(amount_minor) == 0:
+        return amount_minor
+    amounts: NDArray[np.int64] = (amount_minor * rates[coded.codes] + 500_000) // 1_000_000
+    if amounts.min() < 0 or amounts.max() > MAX_AMOUNT_BASE_MINOR:
+        raise ValueError("expected validated amounts, found one out of range; such records belong in the DLQ")
+    return amounts
+
+
+def _text(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A string column of the batch; all null when an older writer did not have it."""
+    if name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, pa.string())
+    column = batch.column(name)
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def _mask(condition: pa.Array) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = condition.fill_null(False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _compute_flags(batch: pa.RecordBatch, amount_minor: NDArray[np.int64]) -> NDArray[np.uint8]:
+    flags = _mask(pc.equal(_text(batch, "outcome"), "DECLINED")) * np.uint8(FLAG_DECLINED)
+    flags |= _mask(pc.is_in(_text(batch, "channel"), value_set=ONLINE_CHANNELS)) * np.uint8(FLAG_ONLINE)
+    flags |= _mask(pc.not_equal(_text(batch, "issuer_country"), _text(batch, "country"))) * np.uint8(FLAG_FOREIGN)
+    flags |= (amount_minor <= SMALL_AMOUNT_MINOR) * np.uint8(FLAG_SMALL)
+    return flags
+
+
+def _compute_coordinates(batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    both = []
+    for name in ("lat", "lon"):
+        column = batch.column(name).cast(pa.float64()).fill_null(float("nan"))
+        both.append(column.to_numpy(zero_copy_only=False))
+    known = ~(np.isnan(both[0]) | np.isnan(both[1]))
+    scaled = [np.where(known, np.rint(np.where(known, degrees, 0.0) * 1e5), NO_COORDINATE) for degrees in both]
+    return scaled[0].astype(np.int32), scaled[1].astype(np.int32)
+
+
+def _integers(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return values
+
+
+def build_event_batch(
+    batch: pa.RecordBatch,
+    *,
+    append_time_ms: NDArray[np.int64],
+    partition: NDArray[np.int32] | int,
+    body_digest: NDArray[np.uint32],
+) -> EventBatch:
+    """Turn validated transactions into flat columns.
+
+    Args:
+        batch: columns of the newest transaction schema, rows in log order.
+        append_time_ms: int64, shape (rows,).
+        partition: input partition of each row, or one for all.
+        body_digest: uint32, shape (rows,), a digest of each record's raw value.
+
+    Raises:
+        ValueError: when an amount is out of the validated range.
+        KeyError: when a currency is not in the table.
+    """
+    rows = batch.num_rows
+    partitions = np.ascontiguousarray(np.broadcast_to(np.asarray(partition, dtype=np.int32), rows))
+    fields = {spec.id_field for spec in ENTITIES} | {name for spec in ENTITIES for name in spec.attributes}
+    coded = {name: encode_column(_text(batch, name)) for name in fields}
+    amount_minor = _compute_base_amounts(_integers(batch, "amount_minor"), _text(batch, "currency"))
+    lat_e5, lon_e5 = _compute_coordinates(batch)
+    return EventBatch(
+        event_time_ms=_integers(batch, "event_time_ms"),
+        append_time_ms=np.asarray(append_time_ms, dtype=np.int64),
+        amount_minor=amount_minor,
+        flags=_compute_flags(batch, amount_minor),
+        lat_e5=lat_e5,
+        lon_e5=lon_e5,
+        mcc=_integers(batch, "mcc").astype(np.int32),
+        partition=partitions,
+        id_hash=hash_strings(_text(batch, "transaction_id")),
+        body_digest=np.asarray(body_digest, dtype=np.uint32),
+        attributes={name: _hash_coded(coded[name]) for spec in ENTITIES for name in spec.attributes},
+        entities={spec.entity: build_index(coded[spec.id_field], partitions) for spec in ENTITIES},
+    )

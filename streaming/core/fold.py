@@ -1,0 +1,174 @@
+"""Folding one counted event into an entity's state. This alone decides the bytes; features only look.
+
+Order of the steps: late or not, forget by the event's time, ring (or panes), position, decayed count.
+"""
+
+from __future__ import annotations
+
+from streaming.core.jit import leaf
+from streaming.core.layout import (
+    CELLS_PER_HALF_LIFE,
+    DECAY_FACTORS,
+    DECAY_MAX,
+    DECAY_ONE,
+    FACTOR_BITS,
+    HORIZON,
+    ID_HORIZON,
+    ID_MASK,
+    ID_SLOTS,
+    NEVER,
+    NO_COORDINATE,
+    RING_MASK,
+    RING_SLOTS,
+)
+from streaming.core.scratch import Record
+from streaming.core.tiles import add_event, clear_panes
+
+
+@leaf
+def reset_state(state: Record) -> None:
+    """Make a record the state of an entity that was never seen."""
+    state.newest = NEVER
+    state.ring_start = 0
+    state.ring_count = 0
+    state.position_time = NEVER
+    state.lat = NO_COORDINATE
+    state.lon = NO_COORDINATE
+    state.decayed = 0
+    state.ids_start = 0
+    state.ids_count = 0
+    state.ids_newest = NEVER
+    clear_panes(state.pane, state.pane_count)
+
+
+@leaf
+def compute_decayed(value: int, cells: int) -> int:
+    """Let a fixed-point count fade over a number of cells, 64 to the half-life.
+
+    Integers only, so that every machine gets the same bytes.
+    """
+    halvings = cells // CELLS_PER_HALF_LIFE
+    if halvings >= 40:  # DECAY_MAX is 2**38: nothing is left
+        return 0
+    return ((value * DECAY_FACTORS[cells % CELLS_PER_HALF_LIFE]) >> FACTOR_BITS) >> halvings
+
+
+@leaf
+def is_late(state: Record, time: int) -> bool:
+    """Whether an event is at or before the entity's newest event less the horizon."""
+    return state.newest != NEVER and time <= state.newest - HORIZON
+
+
+@leaf
+def _place(state: Record, row: Record, before: int) -> None:
+    """Put the row into the ring before its ``before`` newest events; there is room."""
+    for i in range(before):  # the events after it move one slot up, newest first
+        to = (state.ring_start + state.ring_count - i) & RING_MASK
+        source = (to - 1) & RING_MASK
+        state.ring_time[to] = state.ring_time[source]
+        state.ring_amount[to] = state.ring_amount[source]
+        state.ring_flags[to] = state.ring_flags[source]
+        state.ring_hashes[to] = state.ring_hashes[source]
+    at = (state.ring_start + state.ring_count - before) & RING_MASK
+    state.ring_time[at] = row.time
+    state.ring_amount[at] = row.amount
+    state.ring_flags[at] = row.flags
+    state.ring_hashes[at] = row.hashes
+    state.ring_count += 1
+
+
+@leaf
+def _evict_oldest(plan: Record, state: Record) -> None:
+    at = state.ring_start
+    hashes = state.ring_hashes[at]
+    event = (state.ring_amount[at], state.ring_flags[at], hashes[0], hashes[1], hashes[2])
+    add_event(plan, state, state.newest, state.ring_time[at], event)
+    state.ring_start = (at + 1) & RING_MASK
+    state.ring_count -= 1
+
+
+@leaf
+def _insert(plan: Record, state: Record, row: Record) -> None:
+    """Ring if the row is among the newest, else panes."""
+    if state.ring_count == RING_SLOTS:
+        if row.time < state.ring_time[state.ring_start]:
+            event = (row.amount, row.flags, row.hashes[0], row.hashes[1], row.hashes[2])
+            add_event(plan, state, state.newest, row.time, event)
+            return
+        _evict_oldest(plan, state)
+    before = 0
+    while before < state.ring_count:
+        if state.ring_time[(state.ring_start + state.ring_count - 1 - before) & RING_MASK] <= row.time:
+            break
+        before += 1
+    _place(state, row, before)
+
+
+@leaf
+def _fold_decayed(plan: Record, state: Record, row: Record, newest_before: int) -> None:
+    cell = row.time // plan.cell_ms
+    weight = DECAY_ONE
+    if newest_before != NEVER:
+        ahead = cell - newest_before // plan.cell_ms
+        if ahead >= 0:
+            state.decayed = compute_decayed(state.decayed, ahead)
+        else:
+            weight = compute_decayed(DECAY_ONE, -ahead)
+    state.decayed = min(DECAY_MAX, state.decayed + weight)
+
+
+@leaf
+def _fold_position(state: Record, row: Record) -> None:
+    if row.lat != NO_COORDINATE and row.time >= state.position_time:
+        state.position_time = row.time
+        state.lat = row.lat
+        state.lon = row.lon
+    if state.position_time <= state.newest - HORIZON:
+        state.position_time = NEVER
+
+
+@leaf
+def fold_row(plan: Record, state: Record, row: Record) -> bool:
+    """Count the row in the state; return whether it is late, which changes nothing.
+
+    **Cost:** constant; an event in order writes one ring slot and, on a full ring, one pane per level.
+    """
+    if is_late(state, row.time):
+        return True
+    newest_before = state.newest
+    state.newest = max(state.newest, row.time)
+    while state.ring_count > 0 and state.ring_time[state.ring_start] <= state.newest - HORIZON:
+        state.ring_start = (state.ring_start + 1) & RING_MASK
+        state.ring_count -= 1
+    _insert(plan, state, row)
+    if plan.has_position == 1:
+        _fold_position(state, row)
+    if plan.cell_ms > 0:
+        _fold_decayed(plan, state, row, newest_before)
+    return False
+
+
+@leaf
+def find_verdict(state: Record, row: Record) -> int:
+    """Look for the row's transaction id: 0 not seen, 1 seen with the same body, 2 seen with another body."""
+    for i in range(state.ids_count):
+        at = (state.ids_start + i) & ID_MASK
+        if state.id_hash[at] == row.id_hash and state.id_time[at] > row.append_time - ID_HORIZON:
+            return 1 if state.id_digest[at] == row.digest else 2
+    return 0
+
+
+@leaf
+def remember_id(state: Record, row: Record) -> None:
+    """Keep a counted row's id for the duplicate horizon of append time, a late row's too."""
+    state.ids_newest = max(state.ids_newest, row.append_time)
+    while state.ids_count > 0 and (
+        state.id_time[state.ids_start] <= state.ids_newest - ID_HORIZON or state.ids_count == ID_SLOTS
+    ):
+        state.ids_start = (state.ids_start + 1) & ID_MASK
+        state.ids_count -= 1
+    at = (state.ids_start + state.ids_count) & ID_MASK
+    state.id_time[at] = row.append_time
+    state.id_hash[at] = row.id_hash
+    state.id_digest[at] = row.digest
+    state.ids_count += 1

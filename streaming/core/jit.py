@@ -1,0 +1,39 @@
+"""How this package compiles: leaves are compiled into their callers, entry points are cached on disk.
+
+Numba decides whether a cached entry point is fresh by the date of *its own* file, so a change to a leaf in another
+file would go unnoticed. ``SOURCE_STAMP`` is therefore made part of the entry points' argument types (a field name of
+the scratch records): any change to this package or to the declarations compiles again, whatever the file dates say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+from schemas.features import DECLARATIONS_HASH
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def leaf(function: F) -> F:
+    """Compile a function that is only called from compiled code."""
+    return cast("F", njit(error_model="numpy")(function))
+
+
+def entry(function: F) -> F:
+    """Compile a function that Python calls, and keep the machine code beside the source file."""
+    return cast("F", njit(error_model="numpy", cache=True)(function))
+
+
+def _compute_source_stamp() -> str:
+    digest = hashlib.sha256(DECLARATIONS_HASH.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return f"source_{digest.hexdigest()[:16]}"
+
+
+SOURCE_STAMP: str = _compute_source_stamp()

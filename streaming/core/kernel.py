@@ -1,0 +1,194 @@
+"""The kernel: ``(events, states) -> (new states, features)``, in the stream and over history alike.
+
+Pure: bytes and arrays in, bytes and arrays out. A partial depends on its own partition's counted records alone, so
+however the log is cut into batches the bytes are the same; features of shared entities also see the other partitions'
+partials as they are given, which stay as they are for the length of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, EntitySpec
+from streaming.core.aggregates import NEEDS_EVENT, PLANS
+from streaming.core.events import EventBatch
+from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE
+from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
+from streaming.core.scratch import build_scratch
+
+
+@dataclass(frozen=True)
+class States:
+    """Partials of the entities of a batch; lists are aligned with the batch's ``EntityIndex.ids``.
+
+    Attributes:
+        own: our partition's partial, ``b""`` if never seen.
+        others: the other partitions' partials in partition order; an empty list or a missing key is none.
+        labels: the label units' partials, likewise.
+    """
+
+    own: dict[Entity, list[bytes]]
+    others: dict[Entity, list[list[bytes]]] = field(default_factory=dict)
+    labels: dict[Entity, list[list[bytes]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a batch came to.
+
+    Attributes:
+        verdicts: uint8, shape (rows,): 0 counted, 1 duplicate, 2 id reused with another body.
+        late: bool, shape (rows,): at or before the card's newest event less the horizon; decided, not in windows.
+        features: float32, shape (rows, features), columns in the order of ``FEATURES``; NaN is missing. Rows that do
+            not count are unspecified.
+        states: new own partials, aligned as they were given.
+    """
+
+    verdicts: NDArray[np.uint8]
+    late: NDArray[np.bool_]
+    features: NDArray[np.float32]
+    states: dict[Entity, list[bytes]]
+
+
+def _pack(strings: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, strings), dtype=np.int64, count=len(strings)), out=offsets[1:])
+    return np.frombuffer(b"".join(strings), dtype=np.uint8), offsets
+
+
+def _pack_own(strings: Sequence[bytes]) -> Partials:
+    return Partials(*_pack(strings), np.arange(len(strings) + 1, dtype=np.int64))
+
+
+def _pack_lists(lists: Sequence[Sequence[bytes]] | None, size: int) -> Partials:
+    if lists is None:
+        return Partials(*_pack([]), np.zeros(size + 1, dtype=np.int64))
+    first = np.zeros(size + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=size), out=first[1:])
+    return Partials(*_pack(list(chain.from_iterable(lists))), first)
+
+
+def _unpack(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[bytes]:
+    whole, cuts = data.tobytes(), offsets.tolist()
+    return [whole[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def _canonical(array: NDArray[Any]) -> NDArray[Any]:
+    """Contiguous and writable: Numba compiles again for every other kind, and Arrow hands out read-only ones."""
+    return np.require(array, requirements=["C", "W"])
+
+
+def _columns(events: EventBatch, spec: EntitySpec) -> Columns:
+    attributes = [events.attributes[name] for name in spec.attributes]
+    rest = (
+        events.event_time_ms,
+        events.append_time_ms,
+        events.amount_minor,
+        events.flags,
+        events.lat_e5,
+        events.lon_e5,
+        events.id_hash.view(np.int64),
+        events.body_digest,
+    )
+    return Columns(*map(_canonical, (*rest, *attributes)))
+
+
+def _build_machine() -> Machine:
+    scratch = build_scratch()
+    return Machine(scratch.own, scratch.other, scratch.merged, scratch.view, scratch.risk, scratch.row)
+
+
+def _run(events: EventBatch, states: States, results: Results, *, live: bool) -> dict[Entity, list[bytes]]:
+    """Take every entity kind through the batch, cards first: their verdicts say which rows count for the others."""
+    machine, out = _build_machine(), {}
+    for spec in ENTITIES:
+        index = events.entities[spec.entity]
+        size, own = len(index.ids), states.own[spec.entity]
+        if len(own) != size:
+            raise ValueError(f"expected {size} partials of {spec.entity}, found {len(own)}")
+        shared = tuple(_pack_lists(given.get(spec.entity), size) for given in (states.others, states.labels))
+        groups = Groups(*group_rows(_canonical(index.codes), size))
+        columns = _columns(events, spec)
+        out[spec.entity] = _unpack(
+            *run_pass(PLANS[spec.entity], machine, columns, groups, _pack_own(own), shared, results, live)
+        )
+    return out
+
+
+def _write_values(events: EventBatch, features: NDArray[np.float32]) -> None:
+    """Fill the stateless columns, read from the record alone."""
+    columns = {
+        "amount": events.amount_minor,
+        "hour": events.event_time_ms % (24 * HOUR_MS) / HOUR_MS,
+        "is_online": events.flags & FLAG_ONLINE > 0,
+        "is_declined": events.flags & FLAG_DECLINED > 0,
+        "is_foreign": events.flags & FLAG_FOREIGN > 0,
+        "mcc": events.mcc,
+    }
+    for column, feature in enumerate(FEATURES):
+        if feature.aggregate is Aggregate.VALUE:
+            features[:, column] = columns[feature.measure]
+
+
+def _build_results(rows: int, columns: int) -> Results:
+    features = np.full((rows, columns), np.nan, dtype=np.float32)
+    return Results(np.zeros(rows, dtype=np.uint8), np.zeros(rows, dtype=np.bool_), features)
+
+
+def step(events: EventBatch, states: States) -> Step:
+    """Judge a batch, compute its features and fold it.
+
+    Args:
+        events: rows in log order, of one or several input partitions.
+        states: partials as of just before the batch.
+
+    Raises:
+        ValueError: when partials do not match the batch, or are not of this version.
+    """
+    results = _build_results(len(events), len(FEATURES))
+    out = _run(events, states, results, live=True)
+    _write_values(events, results.features)
+    return Step(results.verdicts, results.late, results.features, out)
+
+
+def fold(events: EventBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, list[bytes]]:
+    """Fold rows that are known to count; the same bytes as ``step`` gives for them.
+
+    Args:
+        events: counted rows in log order.
+        own: partials as of just before them, aligned with the batch's entities.
+
+    Raises:
+        ValueError: as ``step``.
+    """
+    return _run(events, States(own), _build_results(len(events), 0), live=False)
+
+
+def read(entity: Entity, partials: list[bytes], labels: list[bytes], at_ms: int) -> dict[str, float | None]:
+    """Compute an entity's windows as of a time, with no event at hand.
+
+    Args:
+        entity: whose features.
+        partials: every partition's partial, in partition order.
+        labels: every label unit's partial.
+        at_ms: UTC epoch ms; windows end here.
+
+    Returns:
+        A value per feature of the entity; None is missing, or says nothing without an event.
+
+    >>> read(Entity.CARD, [], [], 0)["card_event_count_1h"]
+    0.0
+    """
+    features = np.full(len(FEATURES), np.nan, dtype=np.float32)
+    evaluate_at(PLANS[entity], _build_machine(), _pack_lists([partials], 1), _pack_lists([labels], 1), at_ms, features)
+    return {
+        feature.name: None if feature.aggregate in NEEDS_EVENT or np.isnan(value) else float(value)
+        for feature, value in zip(FEATURES, features, strict=True)
+        if feature.entity is entity
+    }

@@ -1,0 +1,118 @@
+"""Delayed-label risk: how many transactions of an entity were labelled, and how many of them fraud, by pane.
+
+A risk partial is folded from the ``labels`` topic alone (``labels.py``)::
+
+    u8 version, zv newest event time in ms
+    per risk level, shortest first: uv number of panes; per pane, newest to oldest:
+        uv panes before the previous one (before the newest event's pane for the first), uv labelled, uv fraud
+
+A pane is kept while its end is after newest - window - hold. Empty panes are not written.
+"""
+
+from __future__ import annotations
+
+import math
+
+from streaming.core.jit import leaf
+from streaming.core.layout import HOLD, NEVER, VERSION
+from streaming.core.scratch import LABEL_SLOTS, Record
+from streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
+
+PANES = 30
+
+
+@leaf
+def reset_risk(risk: Record) -> None:
+    """Start with no label."""
+    risk.generation += 1
+    risk.newest = NEVER
+
+
+@leaf
+def first_kept_label(plan: Record, level: int, newest: int) -> int:
+    """Number of the oldest pane that may still be looked at."""
+    window_ms = plan.label_level_ms[level]
+    return (newest - window_ms - HOLD) // (window_ms // PANES)
+
+
+@leaf
+def add_labels(risk: Record, level: int, index: int, count: int, fraud: int) -> None:
+    """Add to a pane's counts; a pane older than the one in its slot is out of every window and is left out."""
+    slot = index & (LABEL_SLOTS - 1)
+    if risk.stamp[level, slot] != risk.generation or risk.index[level, slot] < index:
+        risk.stamp[level, slot] = risk.generation
+        risk.index[level, slot] = index
+        risk.count[level, slot] = 0
+        risk.fraud[level, slot] = 0
+    if risk.index[level, slot] == index:
+        risk.count[level, slot] += count
+        risk.fraud[level, slot] += fraud
+
+
+@leaf
+def decode_risk(plan: Record, data: Bytes, at: int, end: int, risk: Record) -> None:
+    """Add the partial in ``data[at:end]``.
+
+    Raises:
+        ValueError: when the bytes are not a risk partial of this version.
+    """
+    if at == end:
+        return
+    if data[at] != VERSION:
+        raise ValueError("expected a risk partial of this version, found other bytes; rebuild the view from the log")
+    newest, at = get_zv(data, at + 1)
+    risk.newest = max(risk.newest, newest)
+    for level in range(plan.n_label_levels):
+        index = newest // (plan.label_level_ms[level] // PANES)
+        size, at = get_uv(data, at)
+        for _ in range(size):
+            delta, at = get_uv(data, at)
+            count, at = get_uv(data, at)
+            fraud, at = get_uv(data, at)
+            index -= delta
+            add_labels(risk, level, index, count, fraud)
+
+
+@leaf
+def _is_live(risk: Record, level: int, index: int) -> bool:
+    slot = index & (LABEL_SLOTS - 1)
+    held = risk.stamp[level, slot] == risk.generation and risk.index[level, slot] == index
+    return held and risk.count[level, slot] > 0
+
+
+@leaf
+def encode_risk(plan: Record, risk: Record, data: Bytes, at: int) -> int:
+    """Write a risk partial; ``data`` has room for ``RISK_SIZE_BOUND`` bytes."""
+    data[at] = VERSION
+    at = put_zv(data, at + 1, risk.newest)
+    for level in range(plan.n_label_levels):
+        before = risk.newest // (plan.label_level_ms[level] // PANES)
+        oldest = first_kept_label(plan, level, risk.newest)
+        size = 0
+        for index in range(before, oldest - 1, -1):
+            size += _is_live(risk, level, index)
+        at = put_uv(data, at, size)
+        for index in range(before, oldest - 1, -1):
+            if _is_live(risk, level, index):
+                slot = index & (LABEL_SLOTS - 1)
+                at = put_uv(data, at, before - index)
+                at = put_uv(data, at, risk.count[level, slot])
+                at = put_uv(data, at, risk.fraud[level, slot])
+                before = index
+    return at
+
+
+@leaf
+def compute_risk(plan: Record, risk: Record, level: int, at_ms: int) -> float:
+    """Fraud share of transactions in whole panes within (at - hold - window, at - hold]; NaN if none is labelled."""
+    if risk.newest == NEVER:
+        return math.nan
+    end = (at_ms - HOLD) // (plan.label_level_ms[level] // PANES)
+    count = 0
+    fraud = 0
+    for index in range(end - PANES, end):
+        slot = index & (LABEL_SLOTS - 1)
+        if risk.stamp[level, slot] == risk.generation and risk.index[level, slot] == index:
+            count += risk.count[level, slot]
+            fraud += risk.fraud[level, slot]
+    return fraud / count if count > 0 else math.nan

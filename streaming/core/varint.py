@@ -1,0 +1,89 @@
+"""Reading and writing integers in a byte buffer: LEB128 varints, zigzag for signed values, little-endian words.
+
+Readers return ``(value, next position)``; writers return the next position. Bounds are the caller's: encoders size the
+buffer first, decoders check the end once per partial.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.core.jit import leaf
+
+Bytes = NDArray[np.uint8]
+
+
+@leaf
+def get_uv(data: Bytes, at: int) -> tuple[int, int]:
+    """Read an unsigned varint."""
+    byte = np.int64(data[at])
+    at += 1
+    if byte < 128:
+        return byte, at
+    value = byte & 127
+    shift = 7
+    while byte >= 128:
+        byte = np.int64(data[at])
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+    return value, at
+
+
+@leaf
+def put_uv(data: Bytes, at: int, value: int) -> int:
+    """Write an unsigned varint; ``value`` is not negative."""
+    while value >= 128:
+        data[at] = (value & 127) | 128
+        at += 1
+        value >>= 7
+    data[at] = value
+    return at + 1
+
+
+@leaf
+def get_zv(data: Bytes, at: int) -> tuple[int, int]:
+    """Read a signed varint, of at most 62 bits."""
+    value, at = get_uv(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+@leaf
+def put_zv(data: Bytes, at: int, value: int) -> int:
+    """Write a signed varint, of at most 62 bits."""
+    return put_uv(data, at, (value << 1) ^ (value >> 63))
+
+
+@leaf
+def get_u32(data: Bytes, at: int) -> tuple[int, int]:
+    """Read four bytes."""
+    value = np.int64(0)
+    for i in range(4):
+        value |= np.int64(data[at + i]) << (8 * i)
+    return value, at + 4
+
+
+@leaf
+def put_u32(data: Bytes, at: int, value: int) -> int:
+    """Write four bytes."""
+    for i in range(4):
+        data[at + i] = (value >> (8 * i)) & 255
+    return at + 4
+
+
+@leaf
+def get_u64(data: Bytes, at: int) -> tuple[int, int]:
+    """Read eight bytes as the signed integer of the same bits."""
+    value = np.int64(0)
+    for i in range(8):
+        value |= np.int64(data[at + i]) << (8 * i)
+    return value, at + 8
+
+
+@leaf
+def put_u64(data: Bytes, at: int, value: int) -> int:
+    """Write eight bytes of a signed integer's bits."""
+    for i in range(8):
+        data[at + i] = (value >> (8 * i)) & 255
+    return at + 8
