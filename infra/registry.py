@@ -25,6 +25,8 @@ UNKNOWN_SECONDS = 30.0
 """How long an id is remembered as unknown: a schema that is registered late is seen after that."""
 UNKNOWN_MAX = 1024
 """Unknown ids remembered at once. When that many are new in 30 s the bytes are noise, and the rest are not asked."""
+ID_MAX = (1 << 31) - 1
+"""Registries count in signed 32 bits; asked for more, some fail instead of answering."""
 POLL_SECONDS = 0.1
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -157,6 +159,8 @@ class Registry:
             return self._known[key]
         if self._unknown.remembers(*key):
             return self._foreign.get(key) or unknown_id(schema_id)
+        if schema_id > ID_MAX:
+            return unknown_id(schema_id)
         if self._unknown.is_full():
             return unknown_id(schema_id, f"after {UNKNOWN_MAX} unknown ones within {UNKNOWN_SECONDS:.0f} s")
         found = self._ask(schema_id, subject)
@@ -210,8 +214,7 @@ class Registry:
 
     def _ask(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
         response = self._request("GET", f"/schemas/ids/{schema_id}")
-        # ids are 32 bits signed in every registry; a larger one is refused as a bad request by some
-        if response.status_code in {400, 404, 422}:
+        if response.status_code == 404:
             return unknown_id(schema_id)
         schema = str(_answer(response)["schema"])
         return WriterSchema(schema_id, self._is_of_subject(schema_id, subject, schema), schema)

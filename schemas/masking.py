@@ -1,0 +1,73 @@
+"""Card numbers: recognise them, and mask them where bytes are shown to a person.
+
+A false alarm costs a few characters of a view; a number that slips through is a breach. So everything that could be
+one is masked: 12 to 19 digits, spaces and dashes between them allowed, Luhn valid. Over one random run of digits
+a tenth is valid by chance.
+"""
+
+from __future__ import annotations
+
+import re
+
+DIGITS_MIN = 12
+DIGITS_MAX = 19
+RUN_DIGITS_MAX = 64
+"""A longer run is masked whole: searching it for numbers would cost more than it tells."""
+KEPT = 4
+"""Digits left at the end, enough for a cardholder to recognise a card by."""
+
+_RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{DIGITS_MIN - 1},}}")
+_SEPARATORS = str.maketrans("", "", " -")
+
+
+def is_luhn_valid(digits: str) -> bool:
+    """True when a string of ASCII digits passes the Luhn check.
+
+    >>> is_luhn_valid("4111111111111111"), is_luhn_valid("4111111111111112")
+    (True, False)
+    """
+    doubled = [2 * int(digit) for digit in digits[-2::-2]]
+    return (sum(map(int, digits[-1::-2])) + sum(value - 9 if value > 9 else value for value in doubled)) % 10 == 0
+
+
+def is_card_number(text: str) -> bool:
+    """True when the whole text is a card number, spaces and dashes apart.
+
+    >>> is_card_number("4111 1111-1111 1111"), is_card_number("card-4111111111111111")
+    (True, False)
+    """
+    digits = text.translate(_SEPARATORS)
+    return DIGITS_MIN <= len(digits) <= DIGITS_MAX and digits.isascii() and digits.isdigit() and is_luhn_valid(digits)
+
+
+def mask(text: str | bytes) -> str:
+    """Replace the digits of everything that could be a card number by ``*``, the last four apart.
+
+    Args:
+        text: what is about to be shown; bytes that are not UTF-8 are escaped.
+
+    >>> mask("paid with 4111 1111 1111 1111 today")
+    'paid with **** **** **** 1111 today'
+    """
+    shown = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
+    return _RUN.sub(_mask_run, shown)
+
+
+def _mask_run(match: re.Match[str]) -> str:
+    run = match.group()
+    places = [place for place, character in enumerate(run) if character.isdigit()]
+    hidden = _find_hidden("".join(run[place] for place in places))
+    masked = {places[index] for index in hidden}
+    return "".join("*" if place in masked else character for place, character in enumerate(run))
+
+
+def _find_hidden(digits: str) -> set[int]:
+    """Find which digits of a run belong to a number that could be a card's, however it is embedded in the run."""
+    if len(digits) > RUN_DIGITS_MAX:
+        return set(range(len(digits) - KEPT))
+    hidden: set[int] = set()
+    for length in range(DIGITS_MAX, DIGITS_MIN - 1, -1):
+        for start in range(len(digits) - length + 1):
+            if is_luhn_valid(digits[start : start + length]):
+                hidden.update(range(start, start + length - KEPT))
+    return hidden
