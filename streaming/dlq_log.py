@@ -193,7 +193,9 @@ def list_partitions(settings: Settings, topic: str) -> list[int]:
         Transient: the brokers did not answer in time.
     """
     try:
-        metadata = AdminClient(admin_config(settings.kafka)).list_topics(topic, timeout=_METADATA_TIMEOUT_SECONDS)
+        # log_level 0: that brokers are away is raised below, once, and not also logged forty times a second
+        client = AdminClient(admin_config(settings.kafka) | {"log_level": 0})
+        metadata = client.list_topics(topic, timeout=_METADATA_TIMEOUT_SECONDS)
     except KafkaException as error:
         raise Transient(f"kafka: {settings.kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
     found = metadata.topics[topic]
