@@ -1,4 +1,4 @@
-"""``weir generate``: a labelled history to Parquet, or a live stream to the broker."""
+"""``weir generate``: a labelled history to Parquet, a live stream to the broker, or a history through the broker."""
 
 from __future__ import annotations
 
@@ -9,32 +9,62 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from generators.faults import Faults
 from generators.history import build_history, write_history
+from generators.live import LivePlan
 from generators.population import build_population
+from generators.schedule import SHAPES
+from generators.sender import Sent
+from generators.stream import first_due_ms, now_ms, run_live, run_replay
+from infra.settings import load_settings
 from schemas.features import DAY_MS
 
 CARDS_MIN = 50
+Summary = dict[str, object]
 
 
 def main(argv: list[str]) -> int:
-    """Run ``weir generate``. Exit codes: 0 done, 1 failed, 2 misused."""
+    """Run ``weir generate``. Exit codes: 0 done, 1 nothing sent or some records refused, 2 misused."""
     arguments = build_parser().parse_args(argv[1:])
-    return _generate_history(arguments)
+    if arguments.to == "parquet":
+        summary, done = _write_history(arguments), True
+    else:
+        summary, done = _publish(arguments)
+    write_summary(summary, as_json=arguments.json)
+    return 0 if done else 1
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir generate``."""
     parser = argparse.ArgumentParser(prog="weir generate", description="Simulate card payments and fraud.")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--to", choices=["kafka", "parquet"], default="kafka", help="publish, or write a history")
     world = parser.add_argument_group("world")
-    world.add_argument("--seed", type=int, default=7, help="names the world; the same seed gives the same payments")
+    world.add_argument("--seed", type=_at_least(0), default=7, help="names the world: same seed, same cards and habits")
     world.add_argument("--cards", type=_at_least(CARDS_MIN), default=5_000)
-    history = parser.add_argument_group("history")
-    history.add_argument("--to", choices=["kafka", "parquet"], default="kafka")
-    history.add_argument("--out", type=Path, default=Path("history"), help="folder of the Parquet files")
+    _add_live_flags(parser.add_argument_group("live stream"))
+    _add_history_flags(parser.add_argument_group("history"))
+    return parser
+
+
+def _add_live_flags(live: argparse._ArgumentGroup) -> None:
+    live.add_argument("--rate", type=_positive, default=200.0, help="payments a second, on schedule whatever happens")
+    live.add_argument("--seconds", type=_not_negative, default=60.0, help="0 goes on until interrupted")
+    live.add_argument("--shape", choices=SHAPES, default="constant")
+    live.add_argument("--late", type=_share, default=0.0, help="share with event times beyond the horizon")
+    live.add_argument("--out-of-order", type=_share, default=0.0, help="share with event times up to 30 minutes old")
+    live.add_argument("--duplicates", type=_share, default=0.0, help="share sent a second time")
+    live.add_argument("--malformed", type=_share, default=0.0, help="malformed records on top, as a share")
+    live.add_argument("--v1-share", type=_share, default=0.0, help="share encoded by version 1 of the schema")
+    live.add_argument("--truth", type=Path, help="write which payments are fraud: JSON lines, or *.parquet")
+
+
+def _add_history_flags(history: argparse._ArgumentGroup) -> None:
+    history.add_argument("--out", type=Path, default=Path("history"), help="folder to write with --to parquet")
     history.add_argument("--days", type=_at_least(1), default=60)
     history.add_argument("--end-ms", type=_at_least(0), help="UTC epoch milliseconds; now by default")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    return parser
+    history.add_argument("--from-parquet", type=Path, help="publish such a folder instead of a live stream")
+    history.add_argument("--history-speed", type=_speed, help="times faster than it happened, or max (default)")
 
 
 def _at_least(smallest: int) -> Callable[[str], int]:
@@ -44,16 +74,40 @@ def _at_least(smallest: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected at least {smallest}, found {value}")
         return value
 
+    parse.__name__ = "whole number"  # argparse names it when the text is no number
     return parse
 
 
-def _generate_history(arguments: argparse.Namespace) -> int:
+def _number(text: str, *, accept: Callable[[float], bool], expected: str) -> float:
+    value = float(text)
+    if not accept(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    return _number(text, accept=lambda value: 0 < value <= 10_000_000, expected="a number above 0")
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, accept=lambda value: 0 <= value < 1e9, expected="a number of 0 or above")
+
+
+def _share(text: str) -> float:
+    return _number(text, accept=lambda value: 0 <= value <= 1, expected="a share between 0 and 1")
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else _positive(text)
+
+
+def _write_history(arguments: argparse.Namespace) -> Summary:
     started = time.monotonic()
-    end_ms = int(time.time() * 1000) if arguments.end_ms is None else arguments.end_ms
+    end_ms = now_ms() if arguments.end_ms is None else arguments.end_ms
     start_ms = end_ms - arguments.days * DAY_MS
     history = build_history(build_population(arguments.seed, arguments.cards), start_ms, end_ms)
     write_history(history, arguments.out)
-    summary = {
+    return {
         "seed": arguments.seed,
         "cards": arguments.cards,
         "from_ms": start_ms,
@@ -64,13 +118,47 @@ def _generate_history(arguments: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - started, 2),
         "folder": str(arguments.out),
     }
-    write_summary(summary, as_json=arguments.json)
-    return 0
 
 
-def write_summary(summary: dict[str, object], *, as_json: bool) -> None:
+def _publish(arguments: argparse.Namespace) -> tuple[Summary, bool]:
+    settings = load_settings()
+    if arguments.from_parquet is not None:
+        sent = run_replay(settings, arguments.from_parquet, arguments.history_speed)
+        return _summarise(sent), sent.records > 0 and not sent.failed
+    population = build_population(arguments.seed, arguments.cards)
+    faults = Faults(arguments.late, arguments.out_of_order, arguments.duplicates, arguments.malformed)
+    plan = LivePlan(
+        start_ms=first_due_ms(arguments.rate),
+        rate_per_second=arguments.rate,
+        seconds=arguments.seconds,
+        shape=arguments.shape,
+        faults=faults,
+        v1_share=arguments.v1_share,
+    )
+    sent = run_live(settings, population, plan, arguments.truth)
+    world: Summary = {"seed": arguments.seed, "cards": arguments.cards, "start_ms": plan.start_ms}
+    return world | _summarise(sent), sent.records > 0 and not sent.failed
+
+
+def _summarise(sent: Sent) -> Summary:
+    return {
+        "records": sent.records,
+        "failed": sent.failed,
+        "seconds": round(sent.seconds, 2),
+        "records_per_second": round(sent.records / max(sent.seconds, 1e-9)),
+        "lag_ms_p50": round(sent.lag_percentile_ms(50), 2),
+        "lag_ms_p99": round(sent.lag_percentile_ms(99), 2),
+        "lag_ms_max": round(sent.lag_ms_max, 2),
+        "kinds": dict(sorted(sent.kinds.items())),
+    }
+
+
+def write_summary(summary: Summary, *, as_json: bool) -> None:
     """Print a result on stdout, for people or for machines."""
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
         return
-    sys.stdout.write("".join(f"{name:<22} {value}\n" for name, value in summary.items()))
+    nested = summary.get("kinds")
+    rows = {name: value for name, value in summary.items() if name != "kinds"}
+    rows |= {f"  {name}": value for name, value in nested.items()} if isinstance(nested, dict) else {}
+    sys.stdout.write("".join(f"{name:<34} {value}\n" for name, value in rows.items()))

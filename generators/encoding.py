@@ -1,0 +1,53 @@
+"""Payments and labels as the bytes that go on the wire, in any version of their schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyruhvro
+
+from generators.seeds import Bools
+from schemas.codec import BatchCodec
+from schemas.contracts import schema_json
+from schemas.framing import frame_bodies
+
+
+class Encoder:
+    """Encodes one kind of record.
+
+    Args:
+        kind: one of ``contracts.TOPIC_KINDS``.
+        schema_ids: the registry's id by version; the newest is the default of ``encode``.
+    """
+
+    def __init__(self, kind: str, schema_ids: dict[int, int]) -> None:
+        self._kind = kind
+        self._schema_ids = schema_ids
+        self._codec = BatchCodec(kind)
+        self.arrow_schema: pa.Schema = self._codec.arrow_schema
+
+    def encode(self, batch: pa.RecordBatch) -> list[bytes]:
+        """Return framed values by the newest schema, in order."""
+        return self._codec.encode(batch, self._schema_ids[max(self._schema_ids)])
+
+    def encode_mixed(self, batch: pa.RecordBatch, oldest: Bools) -> list[bytes]:
+        """Return framed values, those of the rows marked ``oldest`` by version 1."""
+        values = np.empty(batch.num_rows, dtype=object)
+        values[~oldest] = _objects(self.encode(batch.filter(pa.array(~oldest))))
+        values[oldest] = _objects(self._encode_oldest(batch.filter(pa.array(oldest))))
+        encoded: list[bytes] = values.tolist()
+        return encoded
+
+    def _encode_oldest(self, batch: pa.RecordBatch) -> list[bytes]:
+        schema = schema_json(self._kind, 1)
+        known = batch.select(pyruhvro.avro_to_arrow_schema(schema).names)
+        bodies = pyruhvro.serialize_record_batch(known, schema, 1)
+        return [value for array in bodies for value in frame_bodies(array, self._schema_ids[1])]
+
+
+def _objects(values: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -1,0 +1,105 @@
+"""Wiring of what is published: the registry's ids, a producer, the truth file, and an orderly stop on a signal."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from generators.encoding import Encoder
+from generators.live import LivePlan, live_blocks
+from generators.outgoing import Outgoing
+from generators.population import Population
+from generators.replay import history_blocks
+from generators.schedule import block_records
+from generators.sender import Sender, Sent
+from generators.truth_file import open_truth
+from infra.kafka import build_producer
+from infra.registry import Registry, SchemaRegistry
+from infra.settings import Settings
+from schemas.contracts import schema_json, subject, versions
+
+_LEAD_MS, _LEAD_MS_PER_RECORD = 1_000, 0.01
+"""Between now and the first record: time to draw and encode the first block, so that it is not born late."""
+_LINGER_MS = 2
+"""A live stream measures latency; the producer's own wait is kept small beside it."""
+
+
+def now_ms() -> int:
+    """Return UTC epoch milliseconds."""
+    return int(time.time() * 1000)
+
+
+def first_due_ms(rate_per_second: float) -> int:
+    """Return when a stream of that rate can begin on schedule, UTC epoch milliseconds."""
+    return now_ms() + int(_LEAD_MS + _LEAD_MS_PER_RECORD * block_records(rate_per_second))
+
+
+def build_encoder(registry: SchemaRegistry, kind: str, topic: str) -> Encoder:
+    """Return an encoder with the registry's ids of every version, registering what is not there yet.
+
+    Raises:
+        Transient: the registry is away.
+        Refused: the registry does not take the schema.
+    """
+    ids = {version: registry.register(subject(topic), schema_json(kind, version)) for version in versions(kind)}
+    return Encoder(kind, ids)
+
+
+def run_live(settings: Settings, population: Population, plan: LivePlan, truth: Path | None) -> Sent:
+    """Publish a live stream. An interrupt ends it early, with everything sent so far acknowledged."""
+    topic = settings.topics.transactions
+    with _registry(settings) as registry:
+        encoder = build_encoder(registry, "transactions", topic)
+    return _send(settings, live_blocks(population, plan, encoder, topic), truth)
+
+
+def run_replay(settings: Settings, folder: Path, speed: float | None) -> Sent:
+    """Publish a history with its own event times, and the labels that were known by its end."""
+    topics = settings.topics
+    with _registry(settings) as registry:
+        transactions = build_encoder(registry, "transactions", topics.transactions), topics.transactions
+        labels = build_encoder(registry, "labels", topics.labels), topics.labels
+    start_ms = now_ms() + _LEAD_MS
+    blocks = history_blocks(folder, transactions=transactions, labels=labels, start_ms=start_ms, speed=speed)
+    return _send(settings, blocks, None)
+
+
+@contextmanager
+def _registry(settings: Settings) -> Iterator[Registry]:
+    registry = Registry(settings.registry)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+def _send(settings: Settings, blocks: Iterable[Outgoing], truth: Path | None) -> Sent:
+    producer = build_producer(settings.kafka, linger_ms=_LINGER_MS, delivery_report_only_error=True)
+    with _stop_on_signals() as stopped, open_truth(truth) as write:
+
+        def write_truth(block: Outgoing) -> None:
+            if block.truth is not None:
+                write(block.truth)
+
+        return Sender(producer, stopped=stopped.is_set, before_block=write_truth).send_all(blocks)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[Event]:
+    """Turn SIGINT and SIGTERM into a flag while a stream runs, so that its summary and truth are whole."""
+    stopped = Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
