@@ -28,6 +28,8 @@ UNKNOWN_MAX = 1024
 ID_MAX = (1 << 31) - 1
 """Registries count in signed 32 bits; asked for more, some fail instead of answering."""
 POLL_SECONDS = 0.1
+_ABSENT_CODES = frozenset({"40401", "40402", "40403", "40404", "40405", "40406", "40407"})
+"""No such subject, version or schema, deleted softly or not. A page that is not there says 404 or 0."""
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
@@ -173,14 +175,14 @@ class Registry:
     def latest_id(self, subject: str) -> int:
         """See ``SchemaRegistry.latest_id``."""
         response = self._request("GET", f"/subjects/{subject}/versions/latest")
-        if response.status_code == 404:
+        if _is_absent(response):
             raise Refused(f"registry: expected a schema under {subject}, found none; run `weir schemas register`")
         return int(_answer(response)["id"])
 
     def version_texts(self, subject: str) -> list[tuple[int, int, str]]:
         """See ``SchemaRegistry.version_texts``."""
         response = self._request("GET", f"/subjects/{subject}/versions")
-        if response.status_code == 404:
+        if _is_absent(response):
             return []
         found = []
         for version in sorted(_answer(response)):
@@ -214,7 +216,7 @@ class Registry:
 
     def _ask(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
         response = self._request("GET", f"/schemas/ids/{schema_id}")
-        if response.status_code == 404:
+        if _is_absent(response):
             return unknown_id(schema_id)
         schema = str(_answer(response)["schema"])
         return WriterSchema(schema_id, self._is_of_subject(schema_id, subject, schema), schema)
@@ -222,9 +224,9 @@ class Registry:
     def _is_of_subject(self, schema_id: int, subject: str, schema: str) -> bool:
         # a version that was deleted softly still wrote the records that are in the log
         response = self._request("GET", f"/schemas/ids/{schema_id}/versions", params={"deleted": "true"})
-        if response.status_code == 404:  # registries without that endpoint: is this very text under the subject?
+        if response.status_code in {404, 405}:  # registries without that endpoint: is this very text under the subject?
             response = self._request("POST", f"/subjects/{subject}", json={"schema": schema, "schemaType": "AVRO"})
-            return response.status_code != 404 and int(_answer(response)["id"]) == schema_id
+            return not _is_absent(response) and int(_answer(response)["id"]) == schema_id
         return any(version["subject"] == subject for version in _answer(response))
 
     def _remember(self, key: tuple[int, str], found: WriterSchema | PoisonRecord) -> None:
@@ -255,10 +257,18 @@ def _answer(response: httpx.Response) -> Any:
         raise Refused("registry: expected JSON, found another page; check WEIR_REGISTRY__URL") from None
 
 
+def _is_absent(response: httpx.Response) -> bool:
+    """True when the registry says that there is no such thing; a 404 of a wrong address is not that."""
+    return response.status_code == 404 and _field(response, "error_code") in _ABSENT_CODES
+
+
 def _explain(response: httpx.Response) -> str:
     """One line: the status, and the registry's own words if it has some."""
+    return f"{response.status_code} {' '.join(_field(response, 'message').split())[:200]}".rstrip()
+
+
+def _field(response: httpx.Response, name: str) -> str:
     try:
-        words = str(response.json().get("message", ""))
+        return str(response.json().get(name, ""))
     except (ValueError, AttributeError):
-        words = ""
-    return f"{response.status_code} {' '.join(words.split())[:200]}".rstrip()
+        return ""

@@ -55,17 +55,23 @@ def register_contracts(registry: SchemaRegistry, topics: TopicSettings) -> list[
         Refused: a version does not read the one before it, or another team's schema stands there already.
         Transient: the registry is away.
     """
-    found = []
+    found: list[tuple[str, int]] = []
+    numbers: dict[tuple[str, int], int] = {}
     for kind in TOPIC_KINDS:
         name = subject(topic_of(kind, topics))
-        known = {text: schema_id for _, schema_id, text in registry.version_texts(name)}
+        # looked up first: an old version registered again beside a newer one would be judged anew by some
+        known = {_canonical(text): schema_id for _, schema_id, text in registry.version_texts(name)}
         registry.require_backward(name)
-        for number in versions(kind):
-            text = schema_json(kind, number)
-            # asked for by text first: re-registering an old version beside a newer one would be judged anew
-            schema_id = known[text] if text in known else registry.register(name, text)
-            found.append(Registered(name, schema_id, number))
-    return found
+        for text in (schema_json(kind, number) for number in versions(kind)):
+            schema_id = known.get(_canonical(text)) or registry.register(name, text)
+            found.append((name, schema_id))
+        numbers |= {(name, schema_id): number for number, schema_id, _ in registry.version_texts(name)}
+    return [Registered(name, schema_id, numbers[name, schema_id]) for name, schema_id in found]
+
+
+def _canonical(text: str) -> str:
+    """Registries lay a schema out anew; what it says stays."""
+    return json.dumps(json.loads(text), sort_keys=True)
 
 
 def check_contracts(topics: TopicSettings) -> Iterator[Finding]:
