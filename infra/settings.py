@@ -140,6 +140,21 @@ class Settings(_Section):
     monitoring: MonitoringSettings = MonitoringSettings()
 
 
+def home_dir() -> Path:
+    """Return the home folder as the environment names it, without reading anything else."""
+    return Path(os.environ.get("WEIR_HOME") or Settings.model_fields["home"].default)
+
+
+def cache_dir() -> Path:
+    """Return where downloads are kept for every home: ``XDG_CACHE_HOME`` or ``~/.cache``, then ``weir``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weir"
+
+
+def java_home() -> Path | None:
+    """Return ``JAVA_HOME`` where it is set."""
+    return Path(os.environ["JAVA_HOME"]) if os.environ.get("JAVA_HOME") else None
+
+
 def stack_env_path(home: Path) -> Path:
     """Return where ``weir up`` writes the addresses of the embedded servers, as ``NAME=value`` lines."""
     return home / "stack.env"

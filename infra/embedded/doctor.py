@@ -1,0 +1,93 @@
+"""``weir doctor``: what the embedded stack needs, whether it is here, and the command that mends what is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_lock, registry_dir
+from infra.embedded.java import find_java
+from infra.embedded.redis_server import find_redis
+from infra.embedded.stack import Stack
+from infra.settings import load_settings
+from schemas.errors import WeirError
+
+_DISK_BYTES_MIN = 2 * 1024**3
+"""The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; ``mend`` is the command to run when it is not well."""
+
+    name: str
+    well: bool
+    found: str
+    mend: str = ""
+
+
+def run(home: Path, *, as_json: bool) -> int:
+    """Print every finding. Exit code 0 when all is well, 1 otherwise."""
+    findings = list(examine(home))
+    if as_json:
+        sys.stdout.write(json.dumps([vars(finding) for finding in findings]) + "\n")
+    else:
+        sys.stdout.writelines(_line(finding) for finding in findings)
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def examine(home: Path) -> Iterator[Finding]:
+    """Look at the machine, then at the stack of ``home``."""
+    yield _examine_python()
+    yield _attempt("settings", lambda: f"valid, home {load_settings().home}", "see .env.example")
+    yield _attempt("java", lambda: f"{find_java().version} at {find_java().path}", "pip install 'weir[embedded]'")
+    yield _attempt("redis", find_redis, "pip install 'weir[embedded]'")
+    yield _examine_jars()
+    yield Finding(
+        "registry app", registry_dir().is_dir(), "unpacked" if registry_dir().is_dir() else "absent", "weir up"
+    )
+    yield _examine_disk(home)
+    yield from _examine_stack(home)
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok  " if finding.well else "FAIL"
+    mend = "" if finding.well or not finding.mend else f"  -> {finding.mend}"
+    return f"{mark} {finding.name:<13} {finding.found}{mend}\n"
+
+
+def _attempt(name: str, find: Callable[[], str], mend: str) -> Finding:
+    try:
+        return Finding(name, well=True, found=find())
+    except WeirError as error:
+        return Finding(name, well=False, found=str(error), mend=mend)
+
+
+def _examine_python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    inside = "in a virtual environment" if sys.prefix != sys.base_prefix else "outside a virtual environment"
+    return Finding("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{version}, {inside}", "make setup")
+
+
+def _examine_jars() -> Finding:
+    missing, of = len(find_missing_kafka_jars()), len(load_lock(KAFKA_LOCK))
+    return Finding("kafka jars", missing == 0, f"{of - missing} of {of}", "weir up")
+
+
+def _examine_disk(home: Path) -> Finding:
+    existing = next(folder for folder in [home.absolute(), *home.absolute().parents] if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    return Finding("disk", free >= _DISK_BYTES_MIN, f"{free / 1024**3:.1f} GiB free", "make clean")
+
+
+def _examine_stack(home: Path) -> Iterator[Finding]:
+    if not home.is_dir():
+        yield Finding("stack", well=False, found="never started", mend="weir up")
+        return
+    for status in Stack(home).status():
+        found = f"{status.address}, pid {status.pid}" if status.pid else f"{status.address}, not running"
+        yield Finding(status.name, status.ready, found, "weir up" if not status.pid else f"weir logs {status.name}")

