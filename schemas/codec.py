@@ -108,11 +108,19 @@ class BatchCodec:
             ValueError: a column is missing, of another type, or null where it must not be; an unknown enum symbol.
         """
         ordered = batch.select(self.arrow_schema.names) if batch.schema.names != self.arrow_schema.names else batch
-        for field, column in zip(self.arrow_schema, ordered.columns, strict=True):
-            if not field.nullable and (column.null_count or _has_null_items(column)):
-                raise ValueError(f"expected no null in {field.name}, found one; this is a bug of the caller")
+        self._check_columns(ordered)
         bodies = pyruhvro.serialize_record_batch(ordered, self._reader_json, 1)
         return [value for array in bodies for value in frame_bodies(array, schema_id)]
+
+    def _check_columns(self, batch: pa.RecordBatch) -> None:
+        """Refuse what pyruhvro would write as something else: a null in a plain string becomes an empty one."""
+        for field, column in zip(self.arrow_schema, batch.columns, strict=True):
+            if column.type != field.type:
+                raise ValueError(
+                    f"expected {field.type} in {field.name}, found {column.type}; this is a bug of the caller"
+                )
+            if not field.nullable and (column.null_count or _has_null_items(column)):
+                raise ValueError(f"expected no null in {field.name}, found one; this is a bug of the caller")
 
     def _plan(self, writer: WriterSchema | PoisonRecord) -> Projection | PoisonRecord:
         if isinstance(writer, PoisonRecord):

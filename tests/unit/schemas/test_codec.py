@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from schemas.codec import PLANS_MAX, BatchCodec, Decoded, WriterSchema
+from schemas.contracts import schema_json
+from schemas.errors import PoisonRecord, Transient
+from schemas.framing import VALUE_BYTES_MAX
+from tests.unit.schemas.records import frame, write_body
+
+OURS = 2
+CODEC = BatchCodec("transactions")
+
+
+def transaction(**changed: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": "t1",
+        "card_id": "card-1",
+        "customer_id": "customer-1",
+        "merchant_id": "merchant-1",
+        "mcc": 5411,
+        "channel": "POS",
+        "amount_minor": 1_250,
+        "currency": "EUR",
+        "country": "DE",
+        "event_time_ms": 1_700_000_000_000,
+        "outcome": "ACCEPTED",
+        "device_id": None,
+        "ip": None,
+        "lat": None,
+        "lon": None,
+        "issuer_country": None,
+        "entry_mode": "chip",
+    } | changed
+
+
+def body(**changed: Any) -> bytes:
+    return write_body(transaction(**changed), schema_json("transactions"))
+
+
+def decode(*values: bytes | None, **schemas: str) -> Decoded:
+    """Decode by our newest schema under id 2 and others as ``id_9=...``."""
+    known = {OURS: schema_json("transactions")} | {int(name[3:]): text for name, text in schemas.items()}
+    return CODEC.decode(list(values), lambda schema_id: WriterSchema(schema_id, True, known[schema_id]))
+
+
+def edited_schema(**fields: Any) -> str:
+    """Our newest schema with some fields' types replaced, added (new name) or dropped (None)."""
+    schema = json.loads(schema_json("transactions"))
+    kept = [field for field in schema["fields"] if field["name"] not in fields]
+    kept += [{"name": name, "type": fields[name]} for name in fields if fields[name] is not None]
+    return json.dumps(schema | {"fields": kept})
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "empty_value"),
+        (b"", "empty_value"),
+        (b"\x00\x00", "truncated"),
+        (b"\x00\x00\x00\x00\x02", "truncated"),
+        (frame(body()[:20], OURS), "truncated"),
+        (b"{" + body(), "wrong_magic"),
+        (b"\x01", "wrong_magic"),
+        (frame(body() + b"\x00", OURS), "trailing_bytes"),
+        (frame(body() + body(), OURS), "trailing_bytes"),
+        (frame(bytes(VALUE_BYTES_MAX), OURS), "value_too_large"),
+        (frame(body().replace(b"card-1", b"card-\xff"), OURS), "undecodable"),
+        (frame(b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" + body(), OURS), "truncated"),  # a string of 2^63 - 1 bytes
+        (frame(b"\x01" + body(), OURS), "truncated"),  # a string of -1 bytes
+    ],
+)
+def test_a_value_that_is_no_record_is_an_error_and_its_neighbours_are_rows(value: bytes | None, reason: str) -> None:
+    decoded = decode(frame(body(card_id="before"), OURS), value, frame(body(card_id="after"), OURS))
+    assert [(row, error.reason) for row, error in decoded.errors] == [(1, reason)]
+    assert decoded.rows.tolist() == [0, 2]
+    assert decoded.batch.column("card_id").to_pylist() == ["before", "after"]
+    assert str(decoded.errors[0][1]).startswith("expected ")
+
+
+def test_a_number_outside_its_type_is_undecodable_and_does_not_wrap() -> None:
+    schema = edited_schema(mcc="long")
+    wide = write_body(transaction(mcc=1 << 40), schema)
+    assert [error.reason for _, error in decode(frame(wide, OURS)).errors] == ["undecodable"]
+
+
+def test_a_varint_longer_than_it_must_be_is_still_the_same_record() -> None:
+    canonical = body(transaction_id="t1")
+    longer = b"\x84\x00" + canonical[1:]
+    decoded = decode(frame(longer, OURS))
+    assert decoded.errors == []
+    assert decoded.batch.to_pylist() == [transaction()]
+
+
+def test_nothing_in_gives_no_rows_with_the_readers_columns() -> None:
+    decoded = decode()
+    assert decoded.batch.schema == CODEC.arrow_schema
+    assert (decoded.batch.num_rows, decoded.rows.tolist(), decoded.errors) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("edits", "written", "read"),
+    [
+        ({"mcc": "long"}, None, None),  # long to int is no promotion
+        ({"amount_minor": "int"}, {"amount_minor": 7}, {"amount_minor": 7}),
+        ({"lat": ["null", "float"], "lon": ["null", "float"]}, {"lat": 1.5, "lon": 2.0}, {"lat": 1.5, "lon": 2.0}),
+        ({"device_id": "string"}, {"device_id": "d"}, {"device_id": "d"}),
+        ({"entry_mode": None}, {}, {"entry_mode": None}),
+        ({"country": None}, None, None),  # ours has no default for it
+        ({"loyalty": "string"}, {"loyalty": "gold"}, {}),
+        ({"extras": {"type": "map", "values": "string"}}, {"extras": {"a": "b"}}, {}),
+        ({"choice": ["int", "string", "null"]}, {"choice": "x"}, {}),
+        ({"event_time_ms": {"type": "long", "logicalType": "timestamp-millis"}}, {}, {}),
+        (
+            {"channel": {"type": "enum", "name": "Channel", "symbols": ["POS", "KIOSK"]}},
+            {"channel": "KIOSK"},
+            {"channel": "OTHER"},
+        ),
+        ({"channel": {"type": "enum", "name": "Channel", "symbols": ["ATM", "POS"]}}, {}, {}),
+    ],
+)
+def test_a_writer_with_a_schema_of_its_own_is_resolved_or_refused(
+    edits: dict[str, Any], written: dict[str, Any] | None, read: dict[str, Any] | None
+) -> None:
+    schema = edited_schema(**edits)
+    if written is None:
+        decoded = decode(frame(b"\x00", 9), id_9=schema)
+        assert [error.reason for _, error in decoded.errors] == ["incompatible_schema"]
+        return
+    value = frame(write_body(transaction(**written), schema), 9)
+    decoded = decode(value, frame(body(card_id="ours"), OURS), value, value + b"\x00", id_9=schema)
+    assert decoded.batch.to_pylist() == [
+        transaction(**(read or {})),
+        transaction(card_id="ours"),
+        transaction(**(read or {})),
+    ]
+    assert [(row, error.reason) for row, error in decoded.errors] == [(3, "trailing_bytes")]
+    assert decoded.schema_ids.tolist() == [9, OURS, 9]
+
+
+@pytest.mark.parametrize(
+    "schema", ["", "{}", '"string"', "syntax = 3;", '{"type": "record", "name": "Other", "fields": []}']
+)
+def test_a_writer_schema_that_is_none_of_ours_is_incompatible(schema: str) -> None:
+    decoded = decode(frame(body(), 9), id_9=schema)
+    assert [error.reason for _, error in decoded.errors] == ["incompatible_schema"]
+
+
+def test_the_lookup_is_asked_once_per_id_and_its_refusal_reaches_every_record() -> None:
+    asked = []
+
+    def look_up(schema_id: int) -> WriterSchema | PoisonRecord:
+        asked.append(schema_id)
+        return PoisonRecord("unknown_schema_id", "expected a registered id")
+
+    decoded = CODEC.decode([frame(b"x", 8), frame(b"y", 8)], look_up)
+    assert asked == [8]
+    assert [(row, error.reason) for row, error in decoded.errors] == [
+        (0, "unknown_schema_id"),
+        (1, "unknown_schema_id"),
+    ]
+
+
+def test_an_id_of_another_subject_is_foreign_even_when_its_schema_would_do() -> None:
+    decoded = CODEC.decode([frame(body(), 5)], lambda _: WriterSchema(5, False, schema_json("transactions")))
+    assert [error.reason for _, error in decoded.errors] == ["foreign_schema_id"]
+
+
+def test_a_registry_that_is_away_is_not_a_verdict_on_any_record() -> None:
+    def look_up(_: int) -> WriterSchema | PoisonRecord:
+        raise Transient("registry: away")
+
+    with pytest.raises(Transient):
+        CODEC.decode([frame(body(), 5)], look_up)
+
+
+def test_errors_never_quote_the_bytes_they_are_about() -> None:
+    number = b"4111111111111111"
+    values = [frame(number, OURS), number, frame(body() + number, OURS), frame(body()[:30] + number, OURS)]
+    decoded = decode(*values)
+    assert len(decoded.errors) == 4
+    assert not any("4111" in str(error) for _, error in decoded.errors)
+
+
+def test_plans_kept_are_bounded() -> None:
+    codec = BatchCodec("transactions")
+    for number in range(PLANS_MAX + 5):
+        codec.decode([frame(b"", number)], lambda schema_id: WriterSchema(schema_id, True, f"not a schema {schema_id}"))
+    assert len(codec._plans) == PLANS_MAX
+
+
+def test_many_bad_values_scattered_among_good_ones_are_all_found() -> None:
+    values = [frame(body(amount_minor=n), OURS) for n in range(500)]
+    for row in range(0, 500, 7):
+        values[row] = values[row][:-3] if row % 2 else values[row] + b"\x00"
+    decoded = decode(*values)
+    assert [row for row, _ in decoded.errors] == list(range(0, 500, 7))
+    assert decoded.batch.column("amount_minor").to_pylist() == [n for n in range(500) if n % 7]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([None], pa.string()), pa.array([7], pa.int64())],
+    ids=["null where there is none", "another type"],
+)
+def test_encoding_refuses_a_column_that_the_schema_does_not_allow(column: pa.Array) -> None:
+    row = pa.RecordBatch.from_pylist([transaction()], schema=CODEC.arrow_schema)
+    columns = {name: row.column(name) for name in row.schema.names} | {"card_id": column}
+    with pytest.raises(ValueError, match="expected"):
+        CODEC.encode(pa.RecordBatch.from_pydict(columns), OURS)
+
+
+def test_encoding_refuses_a_null_inside_a_list() -> None:
+    codec = BatchCodec("features")
+    row: dict[str, Any] = {}
+    for field in codec.arrow_schema:
+        row[field.name] = None if field.nullable else {"string": "x", "bool": False}.get(str(field.type), 1)
+    broken = pa.RecordBatch.from_pylist([row | {"degraded": ["card", None]}], schema=codec.arrow_schema)
+    with pytest.raises(ValueError, match="degraded"):
+        codec.encode(broken, 1)
+
+
+def test_encoding_takes_columns_in_any_order() -> None:
+    row = pa.RecordBatch.from_pylist([transaction()], schema=CODEC.arrow_schema)
+    assert CODEC.encode(row.select(row.schema.names[::-1]), OURS) == [frame(body(), OURS)]
