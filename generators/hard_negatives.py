@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,7 @@ _CHEAP = category_codes("digital", "games", "transit")
 _KIOSK_SELLERS = category_codes("travel", "marketplace")
 
 
+@lru_cache(maxsize=64)
 def travellers(population: Population, week: int) -> tuple[Ints, Ints]:
     """Return the cards that are abroad in a week counted from the epoch, and the city each is in."""
     rng = rng_for(population.seed, "holiday", week)

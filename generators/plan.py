@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class Act:
     start_ms: int
 
 
-def plan_week(population: Population, week: int) -> list[Act]:
+@lru_cache(maxsize=64)
+def plan_week(population: Population, week: int) -> tuple[Act, ...]:
     """Return the actors that begin in a week counted from the epoch, fraud and hard negatives."""
     rng = rng_for(population.seed, "plan", week)
     payments = population.cards * PAYMENTS_PER_DAY * 7
@@ -43,7 +45,8 @@ def plan_week(population: Population, week: int) -> list[Act]:
     ]
     starts_ms = week * WEEK_MS + rng.integers(0, WEEK_MS, len(chosen))
     first = week * _ACTORS_PER_WEEK_MAX + 1
-    return [Act(s, first + n, int(start_ms)) for n, (s, start_ms) in enumerate(zip(chosen, starts_ms, strict=True))]
+    acts = enumerate(zip(chosen, starts_ms.tolist(), strict=True))
+    return tuple(Act(scenario, first + number, start_ms) for number, (scenario, start_ms) in acts)
 
 
 def plan(population: Population, from_ms: int, to_ms: int) -> Iterator[Act]:

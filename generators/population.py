@@ -44,7 +44,7 @@ class Places:
         return self.order[np.clip(found, self.first[groups], self.last[groups] - 1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal by identity, so that what follows from it can be cached
 class Population:
     """The world's inhabitants. All arrays are indexed by the number of what they describe."""
 

@@ -77,15 +77,16 @@ class Sender:
         Raises:
             Transient: the producer's queue did not drain in time.
         """
-        begun = time.monotonic()
+        begun = 0.0
         for block in _prepared_ahead(iter(blocks)):
             self._before_block(block)
+            begun = begun or max(time.time(), block.due_ms[0] / 1000)
             self._send(block)
             self.sent.kinds += block.kinds
             if self._stopped():
                 break
         self.sent.failed += self._producer.flush(_FLUSH_SECONDS)
-        self.sent.seconds = time.monotonic() - begun
+        self.sent.seconds = max(0.0, time.time() - begun) if begun else 0.0
         return self.sent
 
     def _send(self, block: Outgoing) -> None:
