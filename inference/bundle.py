@@ -1,0 +1,226 @@
+"""The model bundle: a folder with ``model.onnx`` and ``manifest.json``, loaded whole or refused.
+
+A bundle is refused in one line when a file is missing, the model's sha256 or the declarations' hash is another, or the
+graph's input and output are not what the manifest says. There is no dummy model and no default score: a scorer
+without a bundle does not start, and a running one keeps the bundle it has when a new one is broken.
+
+The output is read by its name. Position 0 is the label in graphs of common converters, a constant in disguise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from inference.core.lists import Lists, parse_lists
+from inference.core.reasons import build_groups
+from inference.core.vector import Matrix
+from infra.settings import Settings
+from monitoring.logs import get_logger
+from schemas.errors import Refused
+from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+
+_MEND = "train one with `weir train`"
+_log = get_logger(__name__)
+
+
+class Thresholds(BaseModel):
+    """Scores from which on a row is reviewed or declined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    review: float = Field(ge=0.0, le=1.0)
+    decline: float = Field(ge=0.0, le=1.0)
+
+
+class Manifest(BaseModel):
+    """``manifest.json``; what training adds beyond these fields is kept and shown, not used."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    created_time_ms: int
+    model_sha256: str
+    declarations_hash: str
+    features: tuple[str, ...] = Field(min_length=1)
+    input_name: str
+    output_name: str
+    dtype: str
+    thresholds: Thresholds
+    reference: tuple[float | None, ...]
+
+
+class Bundle:
+    """A loaded model; one thread at a time.
+
+    Attributes:
+        manifest: as read.
+        directory: where it was read from, links resolved.
+        names: ordered features.
+        reference: typical values, NaN where missing is typical.
+        groups: columns by reason code.
+    """
+
+    def __init__(self, manifest: Manifest, session: Any, directory: Path) -> None:
+        self.manifest = manifest
+        self.directory = directory
+        self.names = manifest.features
+        self.review_threshold = manifest.thresholds.review
+        self.decline_threshold = manifest.thresholds.decline
+        self.reference = np.array([np.nan if v is None else v for v in manifest.reference], dtype=np.float32)
+        self.groups = build_groups(self.names)
+        self._session = session
+        self._outputs = [manifest.output_name]
+
+    def score(self, features: Matrix) -> npt.NDArray[np.float32]:
+        """Return P(fraud) per row, float32, shape (rows,).
+
+        Never raises for a graph that fails: its rows come back as NaN, which the decision records as a fallback. A
+        batch that fails as a whole is scored row by row, so that one row cannot take the others with it.
+        """
+        scores = self._run(features)
+        if scores is not None:
+            return scores
+        if features.shape[0] == 1:
+            return np.full(1, np.nan, dtype=np.float32)
+        return np.concatenate([self.score(features[row : row + 1]) for row in range(features.shape[0])])
+
+    def _run(self, features: Matrix) -> npt.NDArray[np.float32] | None:
+        rows = features.shape[0]
+        if rows == 0:
+            return np.empty(0, dtype=np.float32)
+        try:
+            output = self._session.run(self._outputs, {self.manifest.input_name: features})[0]
+        except Exception as error:  # noqa: BLE001 - the runtime's errors share no base; routed into a recorded fallback
+            _log.error("score_failed", rows=rows, error=type(error).__name__, model=self.manifest.version)
+            return None
+        scores = np.asarray(output, dtype=np.float32).reshape(-1)
+        return scores if scores.shape[0] == rows else None
+
+
+def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) -> Bundle:
+    """Load and check a bundle.
+
+    Args:
+        directory: the bundle, or a link to it; resolved once, so that a link replaced meanwhile mixes no two bundles.
+        declarations_hash: what this process computes features by.
+
+    Raises:
+        Refused: with one line that names what is wrong and the mend.
+    """
+    folder = directory.resolve()
+    manifest = _read_manifest(folder, directory)
+    model = _read_file(folder / "model.onnx", directory)
+    found = hashlib.sha256(model).hexdigest()
+    if found != manifest.model_sha256:
+        raise Refused(f"model bundle {directory}: expected model.onnx with sha256 {manifest.model_sha256[:12]}..., "
+                      f"found {found[:12]}...; {_MEND}")  # fmt: skip
+    if manifest.declarations_hash != declarations_hash:
+        raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
+                      f"this code declares {declarations_hash}; {_MEND}")  # fmt: skip
+    _check_features(manifest, directory)
+    session = _open_session(model, directory)
+    _check_graph(manifest, session, directory)
+    bundle = Bundle(manifest, session, folder)
+    _check_probe(bundle, directory)
+    return bundle
+
+
+def load_lists(settings: Settings) -> Lists:
+    """Read the allow and block lists.
+
+    Raises:
+        Refused: the named file is missing, or a file is no lists document.
+    """
+    path = settings.scorer.lists_file or settings.home / "lists.json"
+    if settings.scorer.lists_file is None and not path.is_file():
+        return Lists()
+    try:
+        return parse_lists(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise Refused(f"lists file {path}: {_one_line(error)}; mend the file or remove it") from None
+
+
+def champion_path(settings: Settings) -> Path:
+    """Return where the bundle in force is: the configured one, else the champion link."""
+    return settings.scorer.bundle_dir or settings.home / "models" / "champion"
+
+
+def _read_file(path: Path, directory: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise Refused(f"model bundle {directory}: expected {path.name}, found none; {_MEND}") from None
+
+
+def _read_manifest(folder: Path, directory: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(_read_file(folder / "manifest.json", directory))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "$"
+        raise Refused(f"model bundle {directory}: manifest.json at {where}: {first['msg'].lower()}; {_MEND}") from None
+
+
+def _check_features(manifest: Manifest, directory: Path) -> None:
+    unknown = [name for name in manifest.features if name not in FEATURE_NAMES]
+    if unknown or len(set(manifest.features)) < len(manifest.features):
+        raise Refused(f"model bundle {directory}: wants features that are not declared or named twice "
+                      f"({', '.join(unknown[:3]) or 'twice'}); {_MEND}")  # fmt: skip
+    if len(manifest.reference) != len(manifest.features):
+        raise Refused(f"model bundle {directory}: expected {len(manifest.features)} reference values, "
+                      f"found {len(manifest.reference)}; {_MEND}")  # fmt: skip
+    if manifest.thresholds.review > manifest.thresholds.decline:
+        raise Refused(f"model bundle {directory}: expected the review threshold below the decline threshold; {_MEND}")
+
+
+def _open_session(model: bytes, directory: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    # one thread: trees in micro-batches gain nothing from more, and the other cores belong to other stages
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # errors come as exceptions; the runtime's own stderr lines would be unstructured
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - the runtime's errors share no base; routed into a refusal
+        raise Refused(f"model bundle {directory}: model.onnx cannot be loaded: {_one_line(error)}; {_MEND}") from None
+
+
+def _check_graph(manifest: Manifest, session: Any, directory: Path) -> None:
+    inputs: Mapping[str, Any] = {node.name: node for node in session.get_inputs()}
+    outputs: Mapping[str, Any] = {node.name: node for node in session.get_outputs()}
+    width = len(manifest.features)
+    if set(inputs) != {manifest.input_name} or manifest.dtype != "float32":
+        raise Refused(f"model bundle {directory}: expected one float32 input {manifest.input_name}, "
+                      f"found {', '.join(inputs)} ({manifest.dtype}); {_MEND}")  # fmt: skip
+    given = inputs[manifest.input_name]
+    # a width left open in the graph is settled by the probe
+    if given.type != "tensor(float)" or len(given.shape) != 2 or given.shape[1] not in (width, None):
+        raise Refused(f"model bundle {directory}: expected input float32 (N, {width}), "
+                      f"found {given.type} {given.shape}; {_MEND}")  # fmt: skip
+    if manifest.output_name not in outputs or outputs[manifest.output_name].type != "tensor(float)":
+        raise Refused(f"model bundle {directory}: expected float32 output {manifest.output_name}, "
+                      f"found {', '.join(f'{n} {o.type}' for n, o in outputs.items())}; {_MEND}")  # fmt: skip
+
+
+def _check_probe(bundle: Bundle, directory: Path) -> None:
+    """Score the typical row and a row of nothing: a graph that fails or leaves [0, 1] there is refused before use."""
+    rows = np.stack([bundle.reference, np.full_like(bundle.reference, np.nan)])
+    scores = bundle.score(rows)
+    if not (np.isfinite(scores) & (scores >= 0) & (scores <= 1)).all():
+        raise Refused(f"model bundle {directory}: expected a score in [0, 1] for the reference row and for an empty "
+                      f"one, found {scores.tolist()}; {_MEND}")  # fmt: skip
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,105 @@
+"""The bundle and the lists in force, and how they are replaced while the process runs.
+
+``poll`` is called between batches: no thread, no lock, and never a batch judged by two models. At most once a second
+it looks whether the champion link, the manifest or the lists file is another; it then loads beside the old one and
+swaps. A replacement that is refused is logged and metered once, and the old one goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from inference.bundle import Bundle, champion_path, load_bundle, load_lists
+from inference.core.lists import Lists
+from infra.settings import Settings
+from monitoring import metrics
+from monitoring.logs import get_logger
+from schemas.errors import Refused
+
+POLL_SECONDS = 1.0
+
+_log = get_logger(__name__)
+
+Signature = tuple[object, ...]
+
+
+class Champion:
+    """What decides now; ``bundle`` and ``lists`` change only inside ``poll``."""
+
+    def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Load both.
+
+        Raises:
+            Refused: there is no bundle, or a file is not right.
+        """
+        self._settings = settings
+        self._monotonic = monotonic
+        self._next_poll = monotonic() + POLL_SECONDS
+        self._bundle_seen, self._lists_seen = self._signatures()
+        self.bundle: Bundle = load_bundle(champion_path(settings))
+        self.lists: Lists = load_lists(settings)
+        _meter(self.bundle)
+
+    def poll(self) -> bool:
+        """Replace what has changed; True when something was."""
+        now = self._monotonic()
+        if now < self._next_poll:
+            return False
+        self._next_poll = now + POLL_SECONDS
+        bundle_signature, lists_signature = self._signatures()
+        changed = False
+        if bundle_signature != self._bundle_seen:
+            self._bundle_seen = bundle_signature
+            changed |= self._replace_bundle()
+        if lists_signature != self._lists_seen:
+            self._lists_seen = lists_signature
+            changed |= self._replace_lists()
+        return changed
+
+    def _replace_bundle(self) -> bool:
+        try:
+            loaded = load_bundle(champion_path(self._settings))
+        except Refused as error:
+            metrics.BUNDLE_RELOADS.labels(result="refused").inc()
+            _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)
+            return False
+        _unmeter(self.bundle)
+        self.bundle = loaded
+        _meter(loaded)
+        _log.info("bundle_replaced", name=loaded.manifest.name, version=loaded.manifest.version)
+        return True
+
+    def _replace_lists(self) -> bool:
+        try:
+            self.lists = load_lists(self._settings)
+        except Refused as error:
+            _log.error("lists_refused", detail=str(error), goes_on_with=self.lists.version)
+            return False
+        _log.info("lists_replaced", version=self.lists.version)
+        return True
+
+    def _signatures(self) -> tuple[Signature, Signature]:
+        lists_file = self._settings.scorer.lists_file or self._settings.home / "lists.json"
+        return _sign(champion_path(self._settings) / "manifest.json"), _sign(lists_file)
+
+
+def _sign(path: Path) -> Signature:
+    # the resolved path tells a replaced link, inode and time a replaced file
+    try:
+        found = path.stat()
+    except OSError:
+        return (str(path.resolve()),)
+    return (str(path.resolve()), found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _meter(bundle: Bundle) -> None:
+    metrics.BUNDLE_RELOADS.labels(result="loaded").inc()
+    manifest = bundle.manifest
+    metrics.MODEL_INFO.labels(manifest.name, manifest.version, manifest.declarations_hash).set(1)
+
+
+def _unmeter(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    metrics.MODEL_INFO.remove(manifest.name, manifest.version, manifest.declarations_hash)

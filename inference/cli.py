@@ -1,0 +1,233 @@
+"""``weir score``, ``weir index`` and ``weir serve``: wiring, and running until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from inference.champion import Champion
+from inference.follower import Follower, FollowerConfig
+from inference.index import STAGE as INDEX_STAGE
+from inference.index import DecisionIndex
+from inference.scorer import STAGE as SCORE_STAGE
+from inference.scorer import Scorer, ScorerConfig, no_step
+from inference.scoring import SchemaLookup, Scoring
+from infra.kafka import build_consumer, build_producer
+from infra.kafka_history import History
+from infra.kafka_input import PartitionedInput
+from infra.kafka_output import TransactionalOutput
+from infra.redis_client import connect
+from infra.registry import Registry
+from infra.settings import Settings, load_settings
+from monitoring.logs import configure, get_logger
+from monitoring.server import serve_metrics
+from schemas.codec import WriterSchema
+from schemas.contracts import schema_json, subject
+from schemas.errors import PoisonRecord, Transient
+
+START_SECONDS_MAX = 60.0
+INDEX_BATCH_RECORDS_MAX = 2_000
+log = get_logger(__name__)
+T = TypeVar("T")
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
+    verb = argv[0]
+    arguments = _build_parser(verb).parse_args(argv[1:])
+    settings = load_settings()
+    name = "api" if verb == "serve" else f"{verb}-{arguments.instance}"
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, name)
+    if verb == "serve":
+        from inference.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
+
+        return run_api(settings, host=arguments.host, port=arguments.port)
+    port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
+    if port:
+        serve_metrics(settings.monitoring.metrics_host, port)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if verb == "score":
+        run_scorer(settings, instance=arguments.instance, should_stop=stop.is_set, with_index=arguments.with_index)
+    else:
+        run_index(settings, instance=arguments.instance, should_stop=stop.is_set)
+    return 0
+
+
+def run_scorer(
+    settings: Settings,
+    *,
+    instance: int,
+    should_stop: Callable[[], bool],
+    with_index: bool = False,
+    on_step: Callable[[str], None] = no_step,
+) -> None:
+    """Check the model, connect, score until told to stop, disconnect.
+
+    Args:
+        settings: of this deployment.
+        instance: names the static group member and the transactional id; two of one number fence each other.
+        should_stop: asked between batches.
+        with_index: also follow the decisions into the index, in a thread.
+        on_step: called at each numbered step; tests stop the process there.
+
+    Raises:
+        Refused: the bundle is not right.
+        WeirError: something that only a new start can mend.
+    """
+    champion = Champion(settings)
+    follower, close = _build_scorer(settings, champion, instance, on_step, should_stop)
+    log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
+    failed: list[BaseException] = []
+    done = threading.Event()
+    thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
+    if with_index:
+        thread.start()
+    try:
+        # an index that died would leave decisions without entries: the process ends and is started again
+        follower.run(lambda: should_stop() or bool(failed))
+    finally:
+        done.set()
+        if with_index:
+            thread.join()
+        close()
+        log.info("stopped", instance=instance)
+    if failed:
+        raise failed[0]
+
+
+def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bool]) -> None:
+    """Connect, follow the decisions until told to stop, disconnect.
+
+    Raises:
+        WeirError: something that only a new start can mend.
+    """
+    names, group = settings.topics, settings.scorer.index_group
+    registry = Registry(settings.registry)
+    consumer = build_consumer(settings.kafka, group=group, instance=f"{group}-{instance}")
+    verifier = History(settings.kafka)
+    source = PartitionedInput(consumer, first_offset=verifier.first_offset)
+    index = DecisionIndex(
+        connect(settings.redis),
+        consumer,
+        build_lookup(registry, names.decisions),
+        cluster=settings.cluster,
+        ttl_days=settings.scorer.decision_ttl_days,
+    )
+    config = FollowerConfig(
+        topic=names.decisions,
+        stage=INDEX_STAGE,
+        batch_records_max=INDEX_BATCH_RECORDS_MAX,
+        linger_seconds=settings.scorer.linger_ms / 1_000,
+    )
+    log.info("started", group=group, instance=instance)
+    try:
+        Follower(config, source, index.handle).run(should_stop)
+    finally:
+        source.close()
+        verifier.close()
+        registry.close()
+        log.info("stopped", group=group, instance=instance)
+
+
+def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
+    """Return what answers for the writer schema ids of a topic's values."""
+    return partial(_writer_schema, registry, subject(topic))
+
+
+def wait_for(ask: Callable[[], T], should_stop: Callable[[], bool] = lambda: False) -> T:
+    """Ask until a dependency answers, bounded.
+
+    Raises:
+        Transient: it stayed away, or we were told to stop meanwhile.
+    """
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            return ask()
+        except Transient as error:
+            if time.monotonic() > deadline or should_stop():
+                raise
+            log.warning("waiting", error=str(error))
+            time.sleep(0.5)
+
+
+def _build_scorer(
+    settings: Settings,
+    champion: Champion,
+    instance: int,
+    on_step: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> tuple[Follower, Callable[[], None]]:
+    names, group = settings.topics, settings.scorer.group
+    registry = Registry(settings.registry)
+    schema_id = wait_for(lambda: registry.register(subject(names.decisions), schema_json("decisions")), should_stop)
+    scoring = Scoring(
+        source_topic=names.transactions,
+        decisions_topic=names.decisions,
+        schema_id=schema_id,
+        schema_of=build_lookup(registry, names.features),
+    )
+    scorer_config = ScorerConfig(
+        source_topic=names.transactions,
+        decisions_topic=names.decisions,
+        dlq_topic=names.features_dlq,
+        group=group,
+        dlq_header_prefix=settings.processor.dlq_header_prefix,
+        on_step=on_step,
+    )
+    member = f"{group}-{instance}"
+    output = wait_for(lambda: TransactionalOutput(build_producer(settings.kafka, transactional_id=member)), should_stop)
+    verifier = History(settings.kafka)
+    source = PartitionedInput(
+        build_consumer(settings.kafka, group=group, instance=member), first_offset=verifier.first_offset
+    )
+    follower_config = FollowerConfig(
+        topic=names.features,
+        stage=SCORE_STAGE,
+        batch_records_max=settings.scorer.batch_records_max,
+        linger_seconds=settings.scorer.linger_ms / 1_000,
+    )
+    scorer = Scorer(scorer_config, output, scoring, champion)
+
+    def close() -> None:
+        source.close()
+        verifier.close()
+        registry.close()
+
+    return Follower(follower_config, source, scorer.handle, champion.poll), close
+
+
+def _index_beside(settings: Settings, instance: int, done: threading.Event, failed: list[BaseException]) -> None:
+    try:
+        run_index(settings, instance=instance, should_stop=done.is_set)
+    except BaseException as error:  # noqa: BLE001 - handed to the thread that started us, which raises it
+        failed.append(error)
+
+
+def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:
+    return registry.writer_schema(schema_id, of_subject)
+
+
+def _build_parser(verb: str) -> argparse.ArgumentParser:
+    what = {
+        "score": "Run a scorer: feature rows in, decisions out, exactly once.",
+        "index": "Follow the decisions into the index that the API reads.",
+        "serve": "Serve the HTTP API on 127.0.0.1.",
+    }
+    parser = argparse.ArgumentParser(prog=f"weir {verb}", description=what[verb])
+    if verb == "serve":
+        parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
+        parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
+        return parser
+    parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")
+    parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
+    if verb == "score":
+        parser.add_argument("--with-index", action="store_true", help="also run the decision index, in a thread")
+    return parser

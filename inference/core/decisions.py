@@ -1,0 +1,158 @@
+"""Score -> decision, in the order: allow list, block list, rules that decline, then the stricter of rules and score.
+
+Pure and vectorised: rows that are approved are touched as arrays only; strings are built for the others.
+
+A score that is not a number in [0, 1] is a failed score. It is never replaced by one: where no list or rule
+decides, the row goes to REVIEW as ``fallback`` with the reason ``SCORE_UNAVAILABLE``, and the record's score is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.core.lists import Ids, Lists, find_listed
+from inference.core.reason_codes import SCORE_UNAVAILABLE
+from inference.core.reasons import Groups, Reason, explain
+from inference.core.rules import RULES, RULES_VERSION, Rule, match_rules
+from inference.core.vector import Matrix
+
+OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
+"""By severity; arrays of decisions hold positions in it."""
+APPROVE, REVIEW, DECLINE = 0, 1, 2
+
+
+class Model(Protocol):
+    """What deciding needs of a model bundle."""
+
+    names: tuple[str, ...]
+    review_threshold: float
+    decline_threshold: float
+    reference: npt.NDArray[np.float32]
+    groups: Groups
+
+    def score(self, features: Matrix) -> npt.NDArray[np.float32]:
+        """Return P(fraud) per row, float32, shape (rows,); NaN where it failed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome per row.
+
+    Attributes:
+        scores: float32, shape (rows,); NaN for a failed score.
+        outcomes: uint8, shape (rows,), positions in ``OUTCOMES``.
+        decided_by: ``model``, ``fallback``, or the name of a rule or list.
+        reasons: empty for what the model approved.
+        rules_version: of rules and lists together.
+    """
+
+    scores: npt.NDArray[np.float32]
+    outcomes: npt.NDArray[np.uint8]
+    decided_by: list[str]
+    reasons: list[list[Reason]]
+    rules_version: str
+
+
+def build_rules_version(lists: Lists) -> str:
+    """Return what the decisions carry: which rules and which lists were in force."""
+    return RULES_VERSION if lists.version == "none" else f"{RULES_VERSION}+lists-{lists.version}"
+
+
+def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rules: Sequence[Rule] = RULES) -> Judgement:
+    """Score rows and decide them.
+
+    Args:
+        features: float32, shape (rows, n_features), columns ``model.names``.
+        ids: entity kind to ids, one per row; looked up in the lists.
+        model: champion.
+        lists: allow and block lists.
+        rules: in order of precedence.
+    """
+    rows = features.shape[0]
+    scores = check_scores(model.score(features))
+    outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
+    failed = np.isnan(scores)
+    decided_by = ["model"] * rows
+    reasons: list[list[Reason]] = [[] for _ in range(rows)]
+    by_rule = _apply_rules(match_rules(features, model.names, rules), rules, outcomes, failed)
+    allowed, allow_kinds = find_listed(lists.allow, ids, rows)
+    blocked, block_kinds = find_listed(lists.block, ids, rows)
+    outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
+    by_model = (outcomes > APPROVE) & ~allowed & ~blocked & (by_rule < 0) & ~failed
+    _explain(features, scores, np.flatnonzero(by_model), model, reasons)
+    for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
+        decided_by[row], reasons[row] = _name_decider(
+            allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
+        )
+    return Judgement(scores, outcomes, decided_by, reasons, build_rules_version(lists))
+
+
+def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the scores with everything that is no probability as NaN.
+
+    >>> check_scores(np.array([0.5, 1.5, -0.1], dtype=np.float32)).tolist()
+    [0.5, nan, nan]
+    """
+    with np.errstate(invalid="ignore"):
+        return np.where((scores >= 0.0) & (scores <= 1.0), scores, np.float32(np.nan)).astype(np.float32)
+
+
+def compute_outcomes(scores: npt.NDArray[np.float32], *, review: float, decline: float) -> npt.NDArray[np.uint8]:
+    """Cut scores at the thresholds; at the threshold counts as over it, a failed score is for review.
+
+    >>> compute_outcomes(np.array([0.1, 0.5, 0.9, np.nan], dtype=np.float32), review=0.5, decline=0.9).tolist()
+    [0, 1, 2, 1]
+    """
+    # compared in float32, as the score is: 0.9 as a double is not the 0.9 that a model says
+    outcomes = (scores >= np.float32(review)).astype(np.uint8) + (scores >= np.float32(decline)).astype(np.uint8)
+    outcomes[np.isnan(scores)] = REVIEW
+    return outcomes
+
+
+def _apply_rules(
+    matched: npt.NDArray[np.int32],
+    rules: Sequence[Rule],
+    outcomes: npt.NDArray[np.uint8],
+    failed: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int32]:
+    """Raise outcomes in place; return per row the rule that decided, -1 for none.
+
+    A rule that asks for review leaves a score that says review (or worse) alone: the score explains itself better.
+    """
+    decided = np.full(matched.shape[0], -1, dtype=np.int32)
+    for row in np.flatnonzero(matched >= 0):
+        severity = OUTCOMES.index(rules[matched[row]].decision)
+        if severity > outcomes[row] or failed[row] or severity == DECLINE:
+            outcomes[row], decided[row] = severity, matched[row]
+    return decided
+
+
+def _explain(
+    features: Matrix,
+    scores: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    model: Model,
+    reasons: list[list[Reason]],
+) -> None:
+    # the weightiest first: the bound of an explanation then leaves out what is nearest to approval
+    ordered = rows[np.argsort(-scores[rows], kind="stable")]
+    found = explain(features[ordered], scores[ordered], model.reference, model.groups, model.score)
+    for row, explained in zip(ordered, found, strict=True):
+        reasons[row] = explained
+
+
+def _name_decider(*, allow: str, block: str, rule: Rule | None) -> tuple[str, list[Reason]]:
+    if allow:
+        return f"allow_list_{allow}", [Reason("ALLOW_LIST", f"{allow} is on the allow list")]
+    if block:
+        return f"block_list_{block}", [Reason("BLOCK_LIST", f"{block} is on the block list")]
+    if rule is not None:
+        detail = f"{rule.why}: " + " and ".join(str(condition) for condition in rule.conditions)
+        return rule.name, [Reason(rule.code, detail)]
+    return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]

@@ -1,0 +1,76 @@
+"""Allow and block lists: who is decided before any model is asked. Pure; the file is read in ``inference/bundle.py``.
+
+The file::
+
+    {"version": "2026-01", "allow": {"card": ["c1"]}, "block": {"merchant": ["m9"], "ip": ["203.0.113.7"]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import Refused
+from schemas.features import ENTITIES
+
+LIST_ENTITIES: tuple[str, ...] = tuple(str(spec.entity) for spec in ENTITIES)
+"""Kinds a list may name; each is looked up in the field that the declarations give it."""
+
+Ids = Mapping[str, Sequence[str | None]]
+"""Entity kind to its ids, one per row."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Both lists, by entity kind."""
+
+    version: str = "none"
+    allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    block: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def parse_lists(document: Any) -> Lists:
+    """Check a lists document.
+
+    Raises:
+        Refused: wrong shape or an unknown entity kind; ids are never repeated in the message.
+
+    >>> parse_lists({"version": "1", "block": {"ip": ["203.0.113.7"]}}).block["ip"]
+    frozenset({'203.0.113.7'})
+    """
+    if not isinstance(document, dict) or not set(document) <= {"version", "allow", "block"}:
+        raise Refused("lists: expected an object with version, allow and block; mend the file or remove it")
+    sides = {side: _parse_side(side, document.get(side, {})) for side in ("allow", "block")}
+    return Lists(version=str(document.get("version", "unnamed")), **sides)
+
+
+def find_listed(side: Mapping[str, frozenset[str]], ids: Ids, rows: int) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Return which rows a list names, and per row the entity kind that was found first (empty: none).
+
+    Cost: one set look-up per row and listed kind; nothing for a kind without entries.
+    """
+    hits = np.zeros(rows, dtype=np.bool_)
+    kinds = [""] * rows
+    for kind, listed in side.items():
+        if not listed:
+            continue
+        for row, entity_id in enumerate(ids.get(kind, ())):
+            if not hits[row] and entity_id in listed:
+                hits[row] = True
+                kinds[row] = kind
+    return hits, kinds
+
+
+def _parse_side(side: str, given: Any) -> dict[str, frozenset[str]]:
+    if not isinstance(given, dict):
+        raise Refused(f"lists: expected an object at {side}, found {type(given).__name__}; mend the file or remove it")
+    for kind, entries in given.items():
+        if kind not in LIST_ENTITIES:
+            raise Refused(f"lists: expected one of {', '.join(LIST_ENTITIES)} in {side}, found {kind!r:.40}")
+        if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+            raise Refused(f"lists: expected non-empty strings in {side}.{kind}; mend the file or remove it")
+    return {kind: frozenset(entries) for kind, entries in given.items()}

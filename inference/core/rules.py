@@ -1,0 +1,105 @@
+"""Rules beside the model: few, declared as data, versioned. Pure.
+
+A rule is for what must hold whatever a model says, and for patterns that are certain enough to be explained in one
+line. Everything subtler belongs to the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.core.reason_codes import format_value
+from inference.core.vector import Matrix
+from schemas.features import FEATURE_NAMES
+
+RULES_VERSION = "1"
+"""Raised with every change of ``RULES``; each decision carries it."""
+
+_OPERATORS: dict[str, Callable[[Matrix, float], npt.NDArray[np.bool_]]] = {">=": np.greater_equal, "<=": np.less_equal}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison; a missing feature never satisfies it."""
+
+    feature: str
+    operator: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.operator} {format_value(self.value)}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """All conditions together lead to ``decision`` (REVIEW or DECLINE)."""
+
+    name: str
+    decision: str
+    code: str
+    why: str
+    conditions: tuple[Condition, ...]
+
+    def __post_init__(self) -> None:
+        unknown = [c.feature for c in self.conditions if c.feature not in FEATURE_NAMES or c.operator not in _OPERATORS]
+        if unknown or not self.conditions or self.decision not in {"REVIEW", "DECLINE"}:
+            raise ValueError(f"rule {self.name}: unknown feature or operator {unknown}, or no condition or decision")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "card_testing_run",
+        "DECLINE",
+        "CARD_TESTING",
+        "a script tries a card with tiny payments, most of them refused",
+        (
+            Condition("card_event_count_5m", ">=", 12),
+            Condition("card_small_ratio_1h", ">=", 0.8),
+            Condition("card_declined_ratio_1h", ">=", 0.5),
+        ),
+    ),
+    Rule(
+        "device_farm",
+        "REVIEW",
+        "DEVICE_FARM",
+        "no family owns this many cards",
+        (Condition("device_card_distinct_1d", ">=", 15),),
+    ),
+    Rule(
+        "impossible_travel",
+        "REVIEW",
+        "IMPOSSIBLE_TRAVEL",
+        "faster than any airliner, and not online",
+        (Condition("card_position_speed_30d", ">=", 1_200), Condition("transaction_is_online", "<=", 0)),
+    ),
+)
+
+
+def match_rules(features: Matrix, names: Sequence[str], rules: Sequence[Rule] = RULES) -> npt.NDArray[np.int32]:
+    """Return per row the position of the first rule that applies, -1 for none; DECLINE goes before REVIEW.
+
+    Args:
+        features: float32, shape (rows, len(names)).
+        names: what the columns are.
+        rules: in order of precedence within their outcome.
+    """
+    column = {name: index for index, name in enumerate(names)}
+    found = np.full(features.shape[0], -1, dtype=np.int32)
+    # from the weakest to the strongest, so that the strongest is what stays
+    for position in sorted(range(len(rules)), key=lambda p: (rules[p].decision == "DECLINE", -p)):
+        found[_applies(rules[position], features, column)] = position
+    return found
+
+
+def _applies(rule: Rule, features: Matrix, column: dict[str, int]) -> npt.NDArray[np.bool_]:
+    if any(condition.feature not in column for condition in rule.conditions):
+        return np.zeros(features.shape[0], dtype=np.bool_)
+    hits = np.ones(features.shape[0], dtype=np.bool_)
+    for condition in rule.conditions:
+        # NaN compares false
+        hits &= _OPERATORS[condition.operator](features[:, column[condition.feature]], condition.value)
+    return hits

@@ -1,0 +1,68 @@
+"""From named feature columns to the matrix a model eats. By name, never by position. Pure.
+
+A missing feature is NaN and stays NaN: what a model does with it is part of the model's graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Matrix = npt.NDArray[np.float32]
+"""float32, shape (rows, features), columns in the order of the list of names it was built for."""
+
+DECLARATIONS_DIFFER = "declarations"
+"""Cause of a degraded decision: the row was computed under other declarations than the model was trained on."""
+
+
+def build_matrix(rows: pa.RecordBatch, names: Sequence[str]) -> Matrix:
+    """Pick columns by name.
+
+    Args:
+        rows: a batch with one nullable float column per feature; other columns are ignored.
+        names: ordered features of the model.
+
+    Returns:
+        float32, shape (rows, len(names)), NaN where a value is null or the batch has no such column.
+    """
+    matrix = np.empty((len(names), rows.num_rows), dtype=np.float32)
+    for position, name in enumerate(names):
+        index = rows.schema.get_field_index(name)
+        matrix[position] = np.nan if index < 0 else rows.column(index).to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(matrix.T)
+
+
+def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]) -> Matrix:
+    """Reorder a matrix whose columns are ``source`` to ``names``; a name it lacks becomes NaN.
+
+    >>> select_columns(np.array([[1.0, 2.0]], dtype=np.float32), ["a", "b"], ["b", "a"]).tolist()
+    [[2.0, 1.0]]
+    """
+    if tuple(source) == tuple(names):
+        return features
+    position = {name: index for index, name in enumerate(source)}
+    picked = np.full((features.shape[0], len(names)), np.nan, dtype=np.float32)
+    for index, name in enumerate(names):
+        if name in position:
+            picked[:, index] = features[:, position[name]]
+    return picked
+
+
+def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> list[list[str]]:
+    """Return per row what it was made without: what its processor noted, and whether its declarations are another's.
+
+    Args:
+        rows: feature rows with ``degraded`` and ``declarations_hash``.
+        declarations_hash: of the model.
+    """
+    noted: list[list[str]] = rows.column("degraded").to_pylist()
+    hashes = rows.column("declarations_hash")
+    if hashes.null_count == 0 and hashes.unique().to_pylist() == [declarations_hash]:
+        return noted
+    return [
+        causes if found == declarations_hash else [*causes, DECLARATIONS_DIFFER]
+        for causes, found in zip(noted, hashes.to_pylist(), strict=True)
+    ]

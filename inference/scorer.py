@@ -1,0 +1,118 @@
+"""The scorer: features in, decisions out, exactly once. It keeps no state but its position.
+
+A batch, in the order that makes it right (1 and 4 in ``inference/follower.py``):
+
+1. *Gather* feature rows, then take the consumer group's metadata. Nothing polls again before step 3: a row held across
+   a poll could be committed with fresh metadata after another member has decided it.
+2. *Decide*: decode, score, apply lists, rules and thresholds, explain (``inference/scoring.py``).
+3. *Commit*: one Kafka transaction with decisions, dead letters and these partitions' offsets.
+4. *Advance* our positions; after an abort instead forget what was gathered and go back to what is committed.
+
+A new bundle is taken over between two batches, so every decision is made by one model.
+
+Delivery: exactly once. Each feature row has one output, a decision or a dead letter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from inference.champion import Champion
+from inference.metering import log_refused, meter_scored
+from inference.scoring import Scored, Scoring
+from infra.kafka_input import Gathered
+from infra.kafka_output import Aborted, Offsets, Record, TransactionalOutput
+from monitoring import metrics
+from monitoring.logs import correlation_id, get_logger
+from schemas.errors import PoisonRecord
+from streaming.dead_letters import build_dead_letter
+from streaming.folder import DeadRecord
+
+STAGE = "score"
+log = get_logger(__name__)
+
+
+def no_step(name: str) -> None:
+    """Do nothing: the default of ``on_step``, which tests use to stop the process at a numbered step."""
+    del name
+
+
+def read_clock_ms() -> int:
+    """Return UTC epoch ms."""
+    return int(time.time() * 1_000)
+
+
+@dataclass(frozen=True)
+class ScorerConfig:
+    """Names the scorer writes to, and its hooks."""
+
+    source_topic: str
+    decisions_topic: str
+    dlq_topic: str
+    group: str
+    dlq_header_prefix: str
+    on_step: Callable[[str], None] = field(default=no_step)
+    now_ms: Callable[[], int] = field(default=read_clock_ms)
+
+
+class Scorer:
+    """Steps 2 and 3; a ``Follower`` of the features topic calls ``handle`` and, between batches, ``champion.poll``."""
+
+    def __init__(self, config: ScorerConfig, output: TransactionalOutput, scoring: Scoring, champion: Champion) -> None:
+        """Bind to ports."""
+        self._config = config
+        self._output = output
+        self._scoring = scoring
+        self._champion = champion
+
+    def handle(self, gathered: Gathered) -> None:
+        """Decide a batch and commit it.
+
+        Raises:
+            Transient: the registry is away or the Kafka transaction was aborted; nothing of the batch is visible.
+            Fenced: another instance has this one's place; the process must end.
+        """
+        started = time.perf_counter()
+        self._config.on_step("gathered")  # 1
+        scored = self._decide(gathered)  # 2
+        self._config.on_step("decided")
+        self._commit(gathered, scored)  # 3
+        self._config.on_step("committed")
+        log_refused(scored, self._config.source_topic)
+        meter_scored(
+            scored,
+            topic=self._config.decisions_topic,
+            seconds=time.perf_counter() - started,
+            now_ms=self._config.now_ms(),
+        )
+
+    def _decide(self, gathered: Gathered) -> Scored:
+        messages = [message for partition in sorted(gathered.records) for message in gathered.records[partition]]
+        with metrics.STAGE_SECONDS.labels(stage=STAGE, step="score").time():
+            return self._scoring.score(
+                messages, self._champion.bundle, self._champion.lists, decision_time_ms=self._config.now_ms()
+            )
+
+    def _commit(self, gathered: Gathered, scored: Scored) -> None:
+        dead = [self._build_dead_letter(message, error) for message, error in scored.unreadable]
+        ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
+        self._config.on_step("committing")
+        with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
+            try:
+                self._output.commit([], [*scored.decisions, *dead], Offsets(ends, {}, gathered.metadata))
+            except Aborted:
+                metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
+                raise
+        metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=STAGE).inc()
+
+    def _build_dead_letter(self, message: Message, error: PoisonRecord) -> Record:
+        config = self._config
+        metrics.DEAD_LETTERS.labels(topic=config.dlq_topic, reason=error.reason).inc()
+        where = correlation_id(message.topic(), message.partition(), message.offset())
+        log.warning("unreadable_feature_row", correlation_id=where, reason=error.reason)
+        dead = DeadRecord(message, error, STAGE)
+        return build_dead_letter(dead, dlq_topic=config.dlq_topic, group=config.group, prefix=config.dlq_header_prefix)

@@ -1,0 +1,105 @@
+"""One batch of feature rows to decisions and dead letters: the decide step of the scorer. No I/O but the registry's.
+
+What a row lacks is flagged, never invented: it is mapped to the model's features by name, and a cause in
+``degraded_by`` says what the decision was made without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from confluent_kafka import Message
+
+from inference.bundle import Bundle
+from inference.core.decisions import Judgement, judge
+from inference.core.lists import Lists
+from inference.core.records import ModelLabel, build_decisions, read_ids
+from inference.core.vector import build_degraded, build_matrix
+from infra.kafka_output import Record
+from schemas.codec import BatchCodec, WriterSchema
+from schemas.errors import PoisonRecord
+
+SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.source.partition", "weir.source.offset"
+"""Headers of a decision: the coordinates of the transaction it is about."""
+
+SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of a batch; every message is in ``decisions`` or in ``unreadable``, once.
+
+    Attributes:
+        rows: feature rows that were decided, in input order.
+        judgement: one per row.
+        degraded_by: per row what it was made without.
+        decisions: records to publish, one per row.
+        unreadable: messages that are no feature row, and why.
+    """
+
+    rows: pa.RecordBatch
+    judgement: Judgement
+    degraded_by: list[list[str]]
+    decisions: list[Record]
+    unreadable: list[tuple[Message, PoisonRecord]]
+
+
+class Scoring:
+    """Decodes, judges, encodes.
+
+    Args:
+        source_topic: topic of the transactions, named in each decision's headers.
+        decisions_topic: where decisions go.
+        schema_id: the registry's id of the decision schema.
+        schema_of: writer schema of a feature row's id; may raise ``Transient``.
+    """
+
+    def __init__(self, *, source_topic: str, decisions_topic: str, schema_id: int, schema_of: SchemaLookup) -> None:
+        self._source_topic = source_topic.encode()
+        self._decisions_topic = decisions_topic
+        self._schema_id = schema_id
+        self._schema_of = schema_of
+        self._features = BatchCodec("features")
+        self._decisions = BatchCodec("decisions")
+
+    def score(self, messages: Sequence[Message], bundle: Bundle, lists: Lists, *, decision_time_ms: int) -> Scored:
+        """Decide a batch.
+
+        Raises:
+            Transient: the registry is away; nothing was decided.
+        """
+        decoded = self._features.decode([message.value() for message in messages], self._schema_of)
+        rows = decoded.batch
+        judgement = judge(build_matrix(rows, bundle.names), read_ids(rows), bundle, lists)
+        degraded_by = build_degraded(rows, bundle.manifest.declarations_hash)
+        label = ModelLabel(bundle.manifest.name, bundle.manifest.version)
+        batch = build_decisions(rows, judgement, degraded_by, model=label, decision_time_ms=decision_time_ms)
+        values = self._decisions.encode(batch, self._schema_id)
+        decisions = self._build_records(rows, values, [messages[index].key() for index in decoded.rows])
+        unreadable = [(messages[index], error) for index, error in decoded.errors]
+        return Scored(rows, judgement, degraded_by, decisions, unreadable)
+
+    def _build_records(self, rows: pa.RecordBatch, values: list[bytes], keys: Sequence[bytes | None]) -> list[Record]:
+        partitions = rows.column("source_partition").to_pylist()
+        offsets = rows.column("source_offset").to_pylist()
+        return [
+            Record(self._decisions_topic, key, value, self._headers(partition, offset))
+            for key, value, partition, offset in zip(keys, values, partitions, offsets, strict=True)
+        ]
+
+    def _headers(self, partition: int, offset: int) -> list[tuple[str, bytes | None]]:
+        return [
+            (SOURCE_TOPIC, self._source_topic),
+            (SOURCE_PARTITION, b"%d" % partition),
+            (SOURCE_OFFSET, b"%d" % offset),
+        ]
+
+
+def compute_ages_seconds(rows: pa.RecordBatch, now_ms: int) -> npt.NDArray[np.float64]:
+    """Return how long ago each row's transaction was appended, in seconds, never below 0."""
+    ingest: npt.NDArray[np.int64] = rows.column("ingest_time_ms").to_numpy(zero_copy_only=False)
+    return np.maximum(0, now_ms - ingest) / 1_000
