@@ -32,6 +32,7 @@ from streaming.core.layout import (
 from streaming.core.risk import compute_risk
 from streaming.core.scratch import LABEL_LEVELS, MAX_OPS, PLAN, Record, build_record
 from streaming.core.tiles import add_saturating
+from streaming.core.varint import byte_at
 
 COUNT: Final = 0
 SUM: Final = 1
@@ -148,6 +149,20 @@ def _compute_deviation(count: int, total: int, squares: int, least: int, most: i
 
 
 @leaf
+def _compute_moment(code: int, count: int, total: int, level: int, view: Record, row: Record) -> float:
+    least = min(view.min[level], row.amount) if row.present == 1 else view.min[level]
+    most = max(view.max[level], row.amount) if row.present == 1 else view.max[level]
+    if code == MEAN:
+        return total / count
+    if code == MIN:
+        return float(least)
+    if code == MAX:
+        return float(most)
+    squares = add_saturating(view.squares[level], row.present * row.amount * row.amount)
+    return _compute_deviation(count, total, squares, least, most)
+
+
+@leaf
 def _compute_amount(code: int, level: int, view: Record, row: Record) -> float:
     count = view.count[level] + row.present
     total = view.sum[level] + row.present * row.amount
@@ -157,16 +172,7 @@ def _compute_amount(code: int, level: int, view: Record, row: Record) -> float:
         return float(total)
     if count == 0:
         return math.nan
-    if code == MEAN:
-        return total / count
-    least = min(view.min[level], row.amount) if row.present == 1 else view.min[level]
-    most = max(view.max[level], row.amount) if row.present == 1 else view.max[level]
-    if code == MIN:
-        return float(least)
-    if code == MAX:
-        return float(most)
-    squares = add_saturating(view.squares[level], row.present * row.amount * row.amount)
-    return _compute_deviation(count, total, squares, least, most)
+    return _compute_moment(code, count, total, level, view, row)
 
 
 @leaf
@@ -180,7 +186,7 @@ def _compute_distinct(level: int, attribute: int, view: Record, row: Record) -> 
         total += BITS_IN_BYTE[byte]
     if value_hash != 0:
         bit = value_hash % BITMAP_BITS
-        total += 1 - ((np.int64(bits[bit >> 3]) >> (bit & 7)) & 1)
+        total += 1 - ((byte_at(bits, bit >> 3) >> (bit & 7)) & 1)
     return float(LINEAR_COUNTS[total])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from streaming.core.fold import reset_state
 from streaming.core.jit import leaf
 from streaming.core.layout import (
@@ -27,7 +25,7 @@ from streaming.core.layout import (
 )
 from streaming.core.scratch import Record
 from streaming.core.tiles import Bits, Panes, add_to_pane, claim
-from streaming.core.varint import Bytes, get_u32, get_u64, get_uv, get_zv
+from streaming.core.varint import Bytes, byte_at, get_u32, get_u64, get_uv, get_zv
 
 
 @leaf
@@ -36,7 +34,7 @@ def _get_ring(data: Bytes, at: int, state: Record) -> int:
     for i in range(state.ring_count - 1, -1, -1):
         delta, at = get_uv(data, at)
         time -= delta
-        marks = np.int64(data[at])
+        marks = byte_at(data, at)
         state.ring_time[i] = time
         state.ring_flags[i] = marks & 15
         state.ring_amount[i], at = get_zv(data, at + 1)
@@ -52,14 +50,14 @@ def _get_ring(data: Bytes, at: int, state: Record) -> int:
 
 @leaf
 def _get_bitmap(data: Bytes, at: int, bits: Bits) -> int:
-    size = np.int64(data[at])
+    size = byte_at(data, at)
     at += 1
     if size == DENSE_BITMAP:
         for i in range(BITMAP_BYTES):
             bits[i] = data[at + i]
         return at + BITMAP_BYTES
     for i in range(size):
-        bit = np.int64(data[at + i])
+        bit = byte_at(data, at + i)
         bits[bit >> 3] |= 1 << (bit & 7)
     return at + size
 
@@ -69,7 +67,7 @@ def _get_fields(data: Bytes, at: int, pane: Panes) -> int:
     count, at = get_uv(data, at)
     if count == 1:
         amount, at = get_zv(data, at)
-        add_to_pane(pane, amount, np.int64(data[at]))
+        add_to_pane(pane, amount, byte_at(data, at))
         return at + 1
     pane[PANE_COUNT] = count
     pane[PANE_SUM], at = get_zv(data, at)
@@ -130,7 +128,7 @@ def decode(plan: Record, data: Bytes, at: int, end: int, state: Record) -> None:
         raise ValueError("expected a partial of this version, found other bytes; rebuild the view from the log")
     state.newest, at = get_zv(data, at + 1)
     state.ring_count = data[at]
-    sections = np.int64(data[at + 1])
+    sections = byte_at(data, at + 1)
     at = _get_ring(data, at + 2, state)
     if sections & SECTION_PANES:
         at = _get_panes(plan, data, at, state)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BITS,
@@ -33,7 +31,7 @@ from streaming.core.layout import (
 )
 from streaming.core.scratch import Record
 from streaming.core.tiles import Bits, Panes, first_kept
-from streaming.core.varint import Bytes, put_u32, put_u64, put_uv, put_zv
+from streaming.core.varint import Bytes, byte_at, put_u32, put_u64, put_uv, put_zv
 
 
 @leaf
@@ -58,7 +56,7 @@ def _put_ring(data: Bytes, at: int, state: Record) -> int:
         at = put_zv(data, at + 1, state.ring_amount[slot])
         for attribute in range(N_ATTRIBUTES):
             value = state.ring_hashes[slot, attribute]
-            before = np.int64(0) if newer < 0 else state.ring_hashes[newer, attribute]
+            before = 0 if newer < 0 else state.ring_hashes[newer, attribute]
             if value == before:
                 marks |= 16 << attribute
             else:
@@ -72,7 +70,7 @@ def _put_ring(data: Bytes, at: int, state: Record) -> int:
 def _count_bits(bits: Bits) -> int:
     total = 0
     for bit in range(BITMAP_BITS):
-        total += (np.int64(bits[bit >> 3]) >> (bit & 7)) & 1
+        total += (byte_at(bits, bit >> 3) >> (bit & 7)) & 1
     return total
 
 
@@ -87,7 +85,7 @@ def _put_bitmap(data: Bytes, at: int, bits: Bits) -> int:
     data[at] = size
     at += 1
     for bit in range(BITMAP_BITS):
-        if (np.int64(bits[bit >> 3]) >> (bit & 7)) & 1:
+        if (byte_at(bits, bit >> 3) >> (bit & 7)) & 1:
             data[at] = bit
             at += 1
     return at

@@ -70,14 +70,14 @@ class EventBatch:
 
 
 @dataclass(frozen=True)
-class _Coded:
+class Coded:
     """A string column as codes into its distinct values; -1 is null."""
 
     codes: NDArray[np.int32]
     values: pa.Array
 
 
-def encode_column(column: pa.Array) -> _Coded:
+def encode_column(column: pa.Array) -> Coded:
     """Dictionary-encode a string column (or one that already is), in order of first appearance."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -85,7 +85,7 @@ def encode_column(column: pa.Array) -> _Coded:
         column = column.cast(pa.string())
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    return _Coded(codes, encoded.dictionary)
+    return Coded(codes, encoded.dictionary)
 
 
 @entry
@@ -105,7 +105,7 @@ def _join_partitions(
     return size
 
 
-def build_index(coded: _Coded, partition: NDArray[np.int32]) -> EntityIndex:
+def build_index(coded: Coded, partition: NDArray[np.int32]) -> EntityIndex:
     """Number the distinct (partition, id) of a column."""
     ids = coded.values.to_pylist()
     if len(partition) == 0 or (partition == partition[0]).all():
@@ -117,7 +117,7 @@ def build_index(coded: _Coded, partition: NDArray[np.int32]) -> EntityIndex:
     return EntityIndex(partition[first].tolist(), [ids[code] for code in coded.codes[first].tolist()], codes)
 
 
-def _hash_coded(coded: _Coded) -> NDArray[np.uint32]:
+def _hash_coded(coded: Coded) -> NDArray[np.uint32]:
     hashes = np.append(fold_to_32_bits(hash_strings(coded.values)), np.uint32(0))  # code -1 reads the last: null is 0
     return hashes[coded.codes]
 
@@ -133,8 +133,8 @@ def _compute_base_amounts(amount_minor: NDArray[np.int64], currency: pa.Array) -
     return amounts
 
 
-def _text(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A string column of the batch; all null when an older writer did not have it."""
+def read_strings(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a string column of the batch; all null when an older writer did not have it."""
     if name not in batch.schema.names:
         return pa.nulls(batch.num_rows, pa.string())
     column = batch.column(name)
@@ -147,9 +147,10 @@ def _mask(condition: pa.Array) -> NDArray[np.bool_]:
 
 
 def _compute_flags(batch: pa.RecordBatch, amount_minor: NDArray[np.int64]) -> NDArray[np.uint8]:
-    flags = _mask(pc.equal(_text(batch, "outcome"), "DECLINED")) * np.uint8(FLAG_DECLINED)
-    flags |= _mask(pc.is_in(_text(batch, "channel"), value_set=ONLINE_CHANNELS)) * np.uint8(FLAG_ONLINE)
-    flags |= _mask(pc.not_equal(_text(batch, "issuer_country"), _text(batch, "country"))) * np.uint8(FLAG_FOREIGN)
+    flags = _mask(pc.equal(read_strings(batch, "outcome"), "DECLINED")) * np.uint8(FLAG_DECLINED)
+    flags |= _mask(pc.is_in(read_strings(batch, "channel"), value_set=ONLINE_CHANNELS)) * np.uint8(FLAG_ONLINE)
+    abroad = pc.not_equal(read_strings(batch, "issuer_country"), read_strings(batch, "country"))
+    flags |= _mask(abroad) * np.uint8(FLAG_FOREIGN)
     flags |= (amount_minor <= SMALL_AMOUNT_MINOR) * np.uint8(FLAG_SMALL)
     return flags
 
@@ -164,7 +165,8 @@ def _compute_coordinates(batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDAr
     return scaled[0].astype(np.int32), scaled[1].astype(np.int32)
 
 
-def _integers(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+def read_integers(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+    """Return an integer column of the batch."""
     values: NDArray[np.int64] = batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     return values
 
@@ -191,19 +193,19 @@ def build_event_batch(
     rows = batch.num_rows
     partitions = np.ascontiguousarray(np.broadcast_to(np.asarray(partition, dtype=np.int32), rows))
     fields = {spec.id_field for spec in ENTITIES} | {name for spec in ENTITIES for name in spec.attributes}
-    coded = {name: encode_column(_text(batch, name)) for name in fields}
-    amount_minor = _compute_base_amounts(_integers(batch, "amount_minor"), _text(batch, "currency"))
+    coded = {name: encode_column(read_strings(batch, name)) for name in fields}
+    amount_minor = _compute_base_amounts(read_integers(batch, "amount_minor"), read_strings(batch, "currency"))
     lat_e5, lon_e5 = _compute_coordinates(batch)
     return EventBatch(
-        event_time_ms=_integers(batch, "event_time_ms"),
+        event_time_ms=read_integers(batch, "event_time_ms"),
         append_time_ms=np.asarray(append_time_ms, dtype=np.int64),
         amount_minor=amount_minor,
         flags=_compute_flags(batch, amount_minor),
         lat_e5=lat_e5,
         lon_e5=lon_e5,
-        mcc=_integers(batch, "mcc").astype(np.int32),
+        mcc=read_integers(batch, "mcc").astype(np.int32),
         partition=partitions,
-        id_hash=hash_strings(_text(batch, "transaction_id")),
+        id_hash=hash_strings(read_strings(batch, "transaction_id")),
         body_digest=np.asarray(body_digest, dtype=np.uint32),
         attributes={name: _hash_coded(coded[name]) for spec in ENTITIES for name in spec.attributes},
         entities={spec.entity: build_index(coded[spec.id_field], partitions) for spec in ENTITIES},

@@ -28,6 +28,40 @@ def _finalize(value: np.uint64) -> np.uint64:
     return value ^ (value >> _SHIFT)
 
 
+@leaf
+def _byte_at(data: NDArray[np.uint8], at: int) -> int:
+    return np.int64(data[at])  # type: ignore[return-value]
+
+
+@leaf
+def _murmur2(data: NDArray[np.uint8], begin: int, end: int) -> int:
+    """Kafka's murmur2 of ``data[begin:end]``, with the sign bit cleared, in unsigned 32-bit arithmetic."""
+    low = 0xFFFFFFFF
+    value = (0x9747B28C ^ (end - begin)) & low
+    whole = begin + ((end - begin) & ~3)
+    for at in range(begin, whole, 4):
+        word = 0
+        for i in range(4):
+            word |= _byte_at(data, at + i) << (8 * i)
+        word = (word * 0x5BD1E995) & low
+        word = ((word ^ (word >> 24)) * 0x5BD1E995) & low
+        value = ((value * 0x5BD1E995) & low) ^ word
+    if whole < end:
+        for i in range(end - whole):
+            value ^= _byte_at(data, whole + i) << (8 * i)
+        value = (value * 0x5BD1E995) & low
+    value = ((value ^ (value >> 13)) * 0x5BD1E995) & low
+    return (value ^ (value >> 15)) & 0x7FFFFFFF
+
+
+@entry
+def _partition_slices(data: NDArray[np.uint8], offsets: NDArray[np.int64], partitions: int) -> NDArray[np.int32]:
+    out = np.empty(len(offsets) - 1, dtype=np.int32)
+    for i in range(len(offsets) - 1):
+        out[i] = _murmur2(data, offsets[i], offsets[i + 1]) % partitions
+    return out
+
+
 @entry
 def _hash_slices(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
     out = np.empty(len(offsets) - 1, dtype=np.uint64)
@@ -39,20 +73,39 @@ def _hash_slices(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray
     return out
 
 
+def _slices(strings: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    large = pa.types.is_large_string(strings.type) or pa.types.is_large_binary(strings.type)
+    _, offsets_buffer, data_buffer = strings.buffers()
+    if offsets_buffer is None or len(strings) == 0:
+        return _NO_BYTES, np.zeros(1, dtype=np.int64)
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int64 if large else np.int32).astype(np.int64)
+    data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else _NO_BYTES
+    return data, offsets[strings.offset : strings.offset + len(strings) + 1]
+
+
 def hash_strings(strings: pa.Array) -> NDArray[np.uint64]:
     """Hash each string of an Arrow string or binary array; a null hashes as the empty string.
 
     >>> [hex(value) for value in hash_strings(pa.array(["", "weir"]))]
-    ['0xefd01f60ba992926', '0xc7f19ea2a8d8b4ad']
+    ['0xefd01f60ba992926', '0x928ebc5f622cac17']
     """
-    large = pa.types.is_large_string(strings.type) or pa.types.is_large_binary(strings.type)
-    if len(strings) == 0:
-        return np.empty(0, dtype=np.uint64)
-    _, offsets_buffer, data_buffer = strings.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64 if large else np.int32)
-    offsets = offsets[strings.offset : strings.offset + len(strings) + 1].astype(np.int64)
-    data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else _NO_BYTES
-    return _hash_slices(data, offsets)
+    return _hash_slices(*_slices(strings))
+
+
+def compute_partitions(keys: pa.Array, partitions: int) -> NDArray[np.int32]:
+    """Return the partition that producers send each key to: Kafka's murmur2, as Java's default partitioner.
+
+    >>> compute_partitions(pa.array(["21", "foobar"]), 1_000).tolist()
+    [340, 166]
+    """
+    return _partition_slices(*_slices(keys), partitions)
+
+
+def mix(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Combine two hashes per row into one; the order of the arguments matters."""
+    value = hashes * _PRIME ^ others
+    value = (value ^ (value >> _SHIFT)) * _MIX_1
+    return value ^ (value >> _SHIFT)
 
 
 def fold_to_32_bits(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:

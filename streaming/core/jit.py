@@ -3,6 +3,7 @@
 Numba decides whether a cached entry point is fresh by the date of *its own* file, so a change to a leaf in another
 file would go unnoticed. ``SOURCE_STAMP`` is therefore made part of the entry points' argument types (a field name of
 the scratch records): any change to this package or to the declarations compiles again, whatever the file dates say.
+The few entry points that take no record (grouping, hashing) call no leaf of another file.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ partials as they are given, which stay as they are for the length of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +16,8 @@ from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, Ent
 from streaming.core.aggregates import NEEDS_EVENT, PLANS
 from streaming.core.events import EventBatch
 from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE
-from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
+from streaming.core.machine import Columns, Groups, Machine, Results, evaluate_at, group_rows, run_pass
+from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.scratch import build_scratch
 
 
@@ -56,47 +54,21 @@ class Step:
     states: dict[Entity, list[bytes]]
 
 
-def _pack(strings: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, strings), dtype=np.int64, count=len(strings)), out=offsets[1:])
-    return np.frombuffer(b"".join(strings), dtype=np.uint8), offsets
-
-
-def _pack_own(strings: Sequence[bytes]) -> Partials:
-    return Partials(*_pack(strings), np.arange(len(strings) + 1, dtype=np.int64))
-
-
-def _pack_lists(lists: Sequence[Sequence[bytes]] | None, size: int) -> Partials:
-    if lists is None:
-        return Partials(*_pack([]), np.zeros(size + 1, dtype=np.int64))
-    first = np.zeros(size + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=size), out=first[1:])
-    return Partials(*_pack(list(chain.from_iterable(lists))), first)
-
-
-def _unpack(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[bytes]:
-    whole, cuts = data.tobytes(), offsets.tolist()
-    return [whole[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
-
-
-def _canonical(array: NDArray[Any]) -> NDArray[Any]:
-    """Contiguous and writable: Numba compiles again for every other kind, and Arrow hands out read-only ones."""
-    return np.require(array, requirements=["C", "W"])
-
-
 def _columns(events: EventBatch, spec: EntitySpec) -> Columns:
-    attributes = [events.attributes[name] for name in spec.attributes]
-    rest = (
-        events.event_time_ms,
-        events.append_time_ms,
-        events.amount_minor,
-        events.flags,
-        events.lat_e5,
-        events.lon_e5,
-        events.id_hash.view(np.int64),
-        events.body_digest,
+    a, b, c = (events.attributes[name] for name in spec.attributes)
+    return Columns(
+        time=as_canonical(events.event_time_ms),
+        append_time=as_canonical(events.append_time_ms),
+        amount=as_canonical(events.amount_minor),
+        flags=as_canonical(events.flags),
+        lat=as_canonical(events.lat_e5),
+        lon=as_canonical(events.lon_e5),
+        id_hash=as_canonical(events.id_hash.view(np.int64)),
+        digest=as_canonical(events.body_digest),
+        a=as_canonical(a),
+        b=as_canonical(b),
+        c=as_canonical(c),
     )
-    return Columns(*map(_canonical, (*rest, *attributes)))
 
 
 def _build_machine() -> Machine:
@@ -112,11 +84,11 @@ def _run(events: EventBatch, states: States, results: Results, *, live: bool) ->
         size, own = len(index.ids), states.own[spec.entity]
         if len(own) != size:
             raise ValueError(f"expected {size} partials of {spec.entity}, found {len(own)}")
-        shared = tuple(_pack_lists(given.get(spec.entity), size) for given in (states.others, states.labels))
-        groups = Groups(*group_rows(_canonical(index.codes), size))
+        shared = pack_lists(states.others.get(spec.entity), size), pack_lists(states.labels.get(spec.entity), size)
+        groups = Groups(*group_rows(as_canonical(index.codes), size))
         columns = _columns(events, spec)
-        out[spec.entity] = _unpack(
-            *run_pass(PLANS[spec.entity], machine, columns, groups, _pack_own(own), shared, results, live)
+        out[spec.entity] = unpack(
+            *run_pass(PLANS[spec.entity], machine, columns, groups, pack_one_each(own), shared, results, live)
         )
     return out
 
@@ -186,7 +158,7 @@ def read(entity: Entity, partials: list[bytes], labels: list[bytes], at_ms: int)
     0.0
     """
     features = np.full(len(FEATURES), np.nan, dtype=np.float32)
-    evaluate_at(PLANS[entity], _build_machine(), _pack_lists([partials], 1), _pack_lists([labels], 1), at_ms, features)
+    evaluate_at(PLANS[entity], _build_machine(), pack_lists([partials], 1), pack_lists([labels], 1), at_ms, features)
     return {
         feature.name: None if feature.aggregate in NEEDS_EVENT or np.isnan(value) else float(value)
         for feature, value in zip(FEATURES, features, strict=True)

@@ -50,7 +50,10 @@ class Groups(NamedTuple):
 
 
 class Partials(NamedTuple):
-    """Byte strings end to end: string k is ``data[offsets[k]:offsets[k + 1]]``; entity e has ``first[e]:first[e + 1]``."""
+    """Byte strings end to end.
+
+    String k is ``data[offsets[k]:offsets[k + 1]]``; entity e has the strings ``first[e]`` to ``first[e + 1] - 1``.
+    """
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
@@ -166,7 +169,8 @@ def _run_entity(
 
 
 @leaf
-def _make_room(data: NDArray[np.uint8], used: int, needed: int) -> NDArray[np.uint8]:
+def make_room(data: NDArray[np.uint8], used: int, needed: int) -> NDArray[np.uint8]:
+    """Return the buffer, or a larger copy, with room for ``needed`` bytes after ``used``."""
     if used + needed <= len(data):
         return data
     larger = np.empty(2 * (used + needed), dtype=np.uint8)
@@ -212,10 +216,10 @@ def run_pass(
             _gather(plan, machine, shared[0], shared[1], entity, _time_span(columns, groups, entity))
         counted = _run_entity(plan, machine, columns, rows, results, live)
         if counted and machine.own.newest != NEVER:
-            out = _make_room(out, at, compute_size_bound(machine.own))
+            out = make_room(out, at, compute_size_bound(machine.own))
             at = encode(plan, machine.own, out, at)
         else:
-            out = _make_room(out, at, end - begin)
+            out = make_room(out, at, end - begin)
             out[at : at + end - begin] = own.data[begin:end]
             at += end - begin
         offsets[entity + 1] = at

@@ -12,13 +12,17 @@ A pane is kept while its end is after newest - window - hold. Empty panes are no
 from __future__ import annotations
 
 import math
+from typing import Final
 
+from schemas.features import PANES_PER_WINDOW
 from streaming.core.jit import leaf
 from streaming.core.layout import HOLD, NEVER, VERSION
-from streaming.core.scratch import LABEL_SLOTS, Record
+from streaming.core.scratch import LABEL_LEVELS, LABEL_SLOTS, Record
 from streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
 
-PANES = 30
+PANES: Final = PANES_PER_WINDOW
+RISK_SIZE_BOUND: Final = 16 + LABEL_LEVELS * (2 + LABEL_SLOTS * 30)
+"""Bytes that a risk partial cannot exceed."""
 
 
 @leaf

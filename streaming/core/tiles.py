@@ -32,6 +32,7 @@ from streaming.core.layout import (
     PANE_SUM,
 )
 from streaming.core.scratch import Record
+from streaming.core.varint import byte_at
 
 Panes = NDArray[np.int64]
 Bits = NDArray[np.uint8]
@@ -62,7 +63,7 @@ def set_bit(bits: Bits, value_hash: int) -> None:
 def has_bit(bits: Bits, value_hash: int) -> bool:
     """Whether a value's bit is set (a set bit may also be another value's)."""
     bit = value_hash % BITMAP_BITS
-    return (np.int64(bits[bit >> 3]) >> (bit & 7)) & 1 == 1
+    return (byte_at(bits, bit >> 3) >> (bit & 7)) & 1 == 1
 
 
 @leaf

@@ -15,16 +15,22 @@ Bytes = NDArray[np.uint8]
 
 
 @leaf
+def byte_at(data: Bytes, at: int) -> int:
+    """Read one byte as a signed 64-bit integer; unsigned ones would turn sums into floats."""
+    return np.int64(data[at])  # type: ignore[return-value]
+
+
+@leaf
 def get_uv(data: Bytes, at: int) -> tuple[int, int]:
     """Read an unsigned varint."""
-    byte = np.int64(data[at])
+    byte = byte_at(data, at)
     at += 1
     if byte < 128:
         return byte, at
     value = byte & 127
     shift = 7
     while byte >= 128:
-        byte = np.int64(data[at])
+        byte = byte_at(data, at)
         at += 1
         value |= (byte & 127) << shift
         shift += 7
@@ -58,9 +64,9 @@ def put_zv(data: Bytes, at: int, value: int) -> int:
 @leaf
 def get_u32(data: Bytes, at: int) -> tuple[int, int]:
     """Read four bytes."""
-    value = np.int64(0)
+    value = 0
     for i in range(4):
-        value |= np.int64(data[at + i]) << (8 * i)
+        value |= byte_at(data, at + i) << (8 * i)
     return value, at + 4
 
 
@@ -75,9 +81,9 @@ def put_u32(data: Bytes, at: int, value: int) -> int:
 @leaf
 def get_u64(data: Bytes, at: int) -> tuple[int, int]:
     """Read eight bytes as the signed integer of the same bits."""
-    value = np.int64(0)
+    value = 0
     for i in range(8):
-        value |= np.int64(data[at + i]) << (8 * i)
+        value |= byte_at(data, at + i) << (8 * i)
     return value, at + 8
 
 

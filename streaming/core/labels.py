@@ -1,0 +1,104 @@
+"""Folding labels: a ledger per card, and from what changes in it, counts per merchant and device.
+
+Any order of the same labels gives the same bytes, as long as none of them is beyond the retention of its card's ledger
+(horizon + hold behind the card's newest labelled transaction). Folded from label records alone, not from transactions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.features import ENTITIES, Entity
+from streaming.core.aggregates import PLANS
+from streaming.core.events import EntityIndex, build_index, encode_column, read_integers, read_strings
+from streaming.core.hashing import hash_strings, mix
+from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
+from streaming.core.machine import Groups, group_rows
+from streaming.core.packing import as_canonical, pack_one_each, unpack
+from streaming.core.scratch import RISK, build_record
+
+LABEL_ENTITIES: tuple[Entity, ...] = (Entity.CARD, *(spec.entity for spec in ENTITIES if spec.has_labels))
+"""Whose partials a label unit holds: the cards' ledgers, and the risk counts."""
+
+
+@dataclass(frozen=True)
+class LabelBatch:
+    """Labels in log order; every array has shape (rows,).
+
+    Attributes:
+        event_time_ms: int64, the labelled transaction's own time.
+        label_time_ms: int64, when the label became known.
+        key: int64, which fact the label is about: hash of transaction, merchant, device and event time.
+        code: uint8, 0 legitimate, 1 fraud, 2 withdrawn.
+        entities: the card, merchant and device of each row.
+    """
+
+    event_time_ms: NDArray[np.int64]
+    label_time_ms: NDArray[np.int64]
+    key: NDArray[np.int64]
+    code: NDArray[np.uint8]
+    entities: dict[Entity, EntityIndex]
+
+    def __len__(self) -> int:
+        return len(self.event_time_ms)
+
+
+def build_label_batch(batch: pa.RecordBatch, *, partition: NDArray[np.int32] | int) -> LabelBatch:
+    """Turn validated labels into flat columns.
+
+    Args:
+        batch: columns of the label schema, rows in log order.
+        partition: partition of each row in ``labels``, or one for all.
+    """
+    partitions = np.ascontiguousarray(np.broadcast_to(np.asarray(partition, dtype=np.int32), batch.num_rows))
+    fields = {spec.entity: spec.id_field for spec in ENTITIES if spec.entity in LABEL_ENTITIES}
+    coded = {entity: encode_column(read_strings(batch, name)) for entity, name in fields.items()}
+    is_fraud = batch.column("is_fraud").cast(pa.int8())
+    times = read_integers(batch, "event_time_ms")
+    key = mix(hash_strings(read_strings(batch, "transaction_id")), times.view(np.uint64))
+    for name in ("merchant_id", "device_id"):
+        key = mix(key, hash_strings(read_strings(batch, name)))
+    return LabelBatch(
+        event_time_ms=times,
+        label_time_ms=read_integers(batch, "label_time_ms"),
+        key=key.view(np.int64),
+        code=pc.fill_null(is_fraud, WITHDRAWN).to_numpy(zero_copy_only=False).astype(np.uint8),
+        entities={entity: build_index(coded[entity], partitions) for entity in LABEL_ENTITIES},
+    )
+
+
+def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, list[bytes]]:
+    """Fold a batch of labels.
+
+    Args:
+        labels: rows in log order.
+        own: partials of the batch's cards, merchants and devices as of just before it, aligned with its entities.
+
+    Returns:
+        New partials, aligned alike.
+
+    Raises:
+        ValueError: when partials do not match the batch, or are not of this version.
+    """
+    rows = len(labels)
+    changes = (np.zeros(rows, np.bool_), np.zeros(rows, np.int8), np.zeros(rows, np.int8))
+    given = [as_canonical(array) for array in (labels.event_time_ms, labels.label_time_ms, labels.key, labels.code)]
+    columns = LabelColumns(given[0], given[1], given[2], given[3], *changes)
+    out = {}
+    for entity in LABEL_ENTITIES:  # cards first: they say what the labels change
+        index = labels.entities[entity]
+        if len(own[entity]) != len(index.ids):
+            raise ValueError(f"expected {len(index.ids)} label partials of {entity}, found {len(own[entity])}")
+        groups = Groups(*group_rows(as_canonical(index.codes), len(index.ids)))
+        partials = pack_one_each(own[entity])
+        if entity is Entity.CARD:
+            packed = run_ledgers(build_record(LEDGER), columns, groups, partials)
+        else:
+            packed = run_risks(PLANS[entity], build_record(RISK), columns, groups, partials)
+        out[entity] = unpack(*packed)
+    return out

@@ -1,0 +1,151 @@
+"""``weir features list | docs | backfill``: the declared features, as a list, as a table, and over history."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import Refused
+from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES, Feature
+from streaming.core.backfill import SLICE_ROWS, backfill
+from streaming.core.kernel import Step
+from streaming.core.layout import COUNTED
+
+OUTPUT_SCHEMA = pa.schema(
+    [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]
+    + [(name, pa.float32()) for name in FEATURE_NAMES],
+    metadata={"declarations_hash": DECLARATIONS_HASH},
+)
+"""One row per counted transaction; a missing feature is null."""
+
+
+def main(argv: list[str]) -> int:
+    """Run ``weir features``; ``argv[0]`` is the verb."""
+    arguments = _build_parser().parse_args(argv[1:])
+    if arguments.action == "list":
+        sys.stdout.write(format_list(as_json=arguments.json))
+    elif arguments.action == "docs":
+        sys.stdout.write(format_docs())
+    else:
+        counts = run_backfill(arguments.transactions, arguments.labels, arguments.out, arguments.partitions)
+        sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
+    return 0
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weir features", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="name every feature and why it is there")
+    listing.add_argument("--json", action="store_true", help="for machines")
+    actions.add_parser("docs", help="write the table of features as Markdown")
+    history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
+    history.add_argument("--transactions", type=Path, required=True, help="Parquet, in log order")
+    history.add_argument("--labels", type=Path, help="Parquet, in any order")
+    history.add_argument("--out", type=Path, required=True, help="Parquet to write; replaced when it exists")
+    history.add_argument("--partitions", type=int, default=1, help="keep state per input partition (default 1)")
+    history.add_argument("--json", action="store_true", help="for machines")
+    return parser
+
+
+def describe(feature: Feature) -> dict[str, str]:
+    """Return one feature's declaration as text."""
+    return {
+        "name": feature.name,
+        "entity": str(feature.entity),
+        "measure": feature.measure,
+        "aggregate": str(feature.aggregate),
+        "window": feature.window,
+        "why": feature.why,
+    }
+
+
+def format_list(*, as_json: bool) -> str:
+    """List the features, one per line, or as one JSON document with the hash of the declarations."""
+    if as_json:
+        document = {"declarations_hash": DECLARATIONS_HASH, "features": [describe(feature) for feature in FEATURES]}
+        return json.dumps(document) + "\n"
+    width = max(map(len, FEATURE_NAMES))
+    return "".join(f"{feature.name:<{width}}  {feature.why}\n" for feature in FEATURES)
+
+
+def format_docs() -> str:
+    """Return the features as a Markdown table.
+
+    >>> format_docs().splitlines()[0]
+    '| feature | entity | aggregate | window | why |'
+    """
+    rows = ["| feature | entity | aggregate | window | why |", "|---|---|---|---|---|"]
+    for feature in FEATURES:
+        cells = (f"`{feature.name}`", feature.entity, feature.aggregate, feature.window or "none", feature.why)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def run_backfill(transactions: Path, labels: Path | None, out: Path, partitions: int) -> dict[str, int]:
+    """Compute the features of a Parquet file of transactions and write them beside their ids.
+
+    Args:
+        transactions: in log order.
+        labels: label file, if any.
+        out: written whole or not at all.
+        partitions: number of input partitions to keep state for, 1 or more.
+
+    Returns:
+        Rows read, written, left out as duplicates, and late.
+
+    Raises:
+        Refused: a file is missing, or the number of partitions is below 1.
+    """
+    for path in (transactions, labels):
+        if path is not None and not path.is_file():
+            raise Refused(f"expected a Parquet file, found nothing at {path}; `weir generate --to parquet` writes one")
+    if partitions < 1:
+        raise Refused(f"expected --partitions >= 1, found {partitions}")
+    table = pq.read_table(labels) if labels is not None else None
+    counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        partial = Path(folder) / out.name
+        with pq.ParquetFile(transactions) as source, pq.ParquetWriter(partial, OUTPUT_SCHEMA) as writer:
+            batches = source.iter_batches(SLICE_ROWS)
+            for batch, step in backfill(batches, table, partitions=partitions):
+                writer.write_table(_output(batch, step))
+                _count(counts, step)
+        partial.replace(out)
+    return counts
+
+
+def _output(batch: pa.RecordBatch, step: Step) -> pa.Table:
+    keep = step.verdicts == COUNTED
+    features = step.features[keep]
+    rows = batch.filter(pa.array(keep))
+    columns = [rows.column(name).cast(OUTPUT_SCHEMA.field(name).type) for name in OUTPUT_SCHEMA.names[:3]]
+    return pa.table([*columns, pa.array(step.late[keep]), *_nullable(features)], schema=OUTPUT_SCHEMA)
+
+
+def _nullable(features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Iterator[pa.Array]:
+    for column in features.T:
+        yield pa.array(column, mask=np.isnan(column))
+
+
+def _count(counts: dict[str, int], step: Step) -> None:
+    written = int((step.verdicts == COUNTED).sum())
+    counts["rows"] += len(step.verdicts)
+    counts["written"] += written
+    counts["duplicates"] += len(step.verdicts) - written
+    counts["late"] += int(step.late.sum())
+
+
+def _format_counts(counts: dict[str, int], out: Path) -> str:
+    return (
+        f"{counts['rows']} transactions: {counts['written']} rows of {len(FEATURE_NAMES)} features written to {out}, "
+        f"{counts['duplicates']} duplicates left out, {counts['late']} late\n"
+    )
