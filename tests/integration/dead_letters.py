@@ -1,0 +1,105 @@
+"""Puts hand-made dead letters into a topic and reads back what a replay made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from infra.kafka import admin_config, build_consumer, build_producer
+from infra.settings import Settings
+from streaming.dlq import Header, dead_letter_headers
+
+PARTITIONS = 2
+DEADLINE_SECONDS = 30.0
+
+
+def create_dlq_topics(settings: Settings) -> None:
+    """Create the source, the dead letter topic and the log of what was done."""
+    topics = settings.topics
+    admin = AdminClient(admin_config(settings.kafka))
+    wanted = [
+        NewTopic(topics.transactions, PARTITIONS, 1),
+        NewTopic(topics.dlq, PARTITIONS, 1),
+        NewTopic(topics.dlq_done, 1, 1, config={"cleanup.policy": "compact"}),
+    ]
+    existing = set(admin.list_topics(timeout=DEADLINE_SECONDS).topics)
+    missing = [topic for topic in wanted if topic.topic not in existing]
+    if missing:
+        for future in admin.create_topics(missing).values():
+            future.result(DEADLINE_SECONDS)
+
+
+def publish_dead_letters(
+    settings: Settings,
+    values: Sequence[bytes | None],
+    *,
+    reason: str = "undecodable",
+    partition: int = 0,
+    first_offset: int = 100,
+    original_headers: list[Header] | None = None,
+) -> None:
+    """Write one dead letter per value, of source offsets from ``first_offset`` on."""
+    producer = build_producer(settings.kafka)
+    for number, value in enumerate(values):
+        headers = dead_letter_headers(
+            settings.processor.dlq_header_prefix,
+            topic=settings.topics.transactions,
+            partition=partition,
+            offset=first_offset + number,
+            group=settings.processor.group,
+            stage="decode",
+            exception_class="PoisonRecord",
+            message="expected a body, found another",
+            timestamp_ms=1_700_000_000_000,
+            reason=reason,
+            original_headers=original_headers,
+        )
+        producer.produce(settings.topics.dlq, value, f"card-{number}".encode(), headers=headers, partition=partition)
+    assert producer.flush(DEADLINE_SECONDS) == 0
+
+
+def read_all(settings: Settings, topic: str) -> list[Message]:
+    """Return every committed record of a topic, partition by partition."""
+    consumer = build_consumer(settings.kafka, group="test-reader", enable_partition_eof=True)
+    try:
+        partitions = sorted(consumer.list_topics(topic, timeout=DEADLINE_SECONDS).topics[topic].partitions)
+        return [message for number in partitions for message in _read_partition(consumer, topic, number)]
+    finally:
+        consumer.close()
+
+
+def _read_partition(consumer: Consumer, topic: str, partition: int) -> list[Message]:
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+    end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=DEADLINE_SECONDS)[1]
+    records: list[Message] = []
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is None:
+            continue
+        if message.error() is None:
+            records.append(message)
+        elif message.offset() >= end:
+            return records
+    raise AssertionError(f"{topic}[{partition}] was not read to its end at {end}")
+
+
+def done_actions(settings: Settings) -> list[dict[str, Any]]:
+    """Return the entries of what was done, in the order they were written."""
+    return [json.loads(message.value()) for message in read_all(settings, settings.topics.dlq_done)]
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a command sees these brokers, registry and topics."""
+    topics = {f"WEIR_TOPICS__{name.upper()}": str(value) for name, value in settings.topics.model_dump().items()}
+    return topics | {
+        "WEIR_HOME": str(settings.home),
+        "WEIR_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "WEIR_REGISTRY__URL": settings.registry.url,
+        "WEIR_PROCESSOR__DLQ_HEADER_PREFIX": settings.processor.dlq_header_prefix,
+    }

@@ -1,0 +1,273 @@
+"""Dead letters on a real broker: seen, replayed once for ever, parked, discarded, healed.
+
+The crash tests draw what is committed when::
+
+    records  [a b][c d][e f]        batches of two, one Kafka transaction each
+    killed        ^ after the first commit: c d are in an open transaction
+    again    a b are settled, c..f go; in the end each is there once
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.kafka_output import Fenced
+from infra.settings import Settings
+from schemas.errors import WeirError
+from streaming import dlq_cli, dlq_replay
+from streaming.dlq_auto import AutoOptions, AutoReplayer
+from streaming.dlq_log import DeadLetterLog, Selection
+from streaming.dlq_plan import Options, Step
+from streaming.dlq_replay import Replay, Report
+from tests.conftest import settings_for
+from tests.integration.dead_letters import (
+    create_dlq_topics,
+    done_actions,
+    publish_dead_letters,
+    read_all,
+    settings_environment,
+)
+
+pytestmark = pytest.mark.server
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture
+def settings(stack: Settings, request: pytest.FixtureRequest) -> Settings:
+    own = settings_for(stack, f"{request.node.name[:60]}-{os.getpid()}")
+    create_dlq_topics(own)
+    return own
+
+
+@contextmanager
+def _replay(settings: Settings) -> Iterator[Replay]:
+    with DeadLetterLog(settings, settings.topics.dlq) as log:
+        yield Replay(settings, log, clock_ms=lambda: NOW_MS)
+
+
+def _run(settings: Settings, options: Options | None = None, selection: Selection | None = None) -> Report:
+    with _replay(settings) as replay:
+        return replay.run(selection or Selection(), options or Options())
+
+
+def _values(settings: Settings) -> Counter[bytes]:
+    return Counter(message.value() for message in read_all(settings, settings.topics.transactions))
+
+
+def _cli(settings: Settings, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return dlq_cli.main(["dlq", *arguments])
+
+
+def test_a_replayed_record_is_the_original_with_a_count_in_its_partition(settings: Settings) -> None:
+    publish_dead_letters(settings, [b"a"], partition=1, original_headers=[("trace", b"\x00\xff"), ("none", None)])
+    assert _run(settings).outcomes == {"replayed": 1}
+    (record,) = read_all(settings, settings.topics.transactions)
+    assert (record.key(), record.value(), record.partition()) == (b"card-0", b"a", 1)
+    prefix = settings.processor.dlq_header_prefix
+    assert record.headers() == [
+        ("trace", b"\x00\xff"),
+        ("none", None),
+        (prefix + "replay.count", b"1"),
+        (prefix + "origin", f"{settings.topics.transactions}-1-100".encode()),
+    ]
+
+
+def test_replaying_twice_replays_once(settings: Settings) -> None:
+    publish_dead_letters(settings, [b"a", b"b"])
+    assert _run(settings).outcomes == {"replayed": 2}
+    assert _run(settings).outcomes == {"settled": 2}
+    assert _values(settings) == {b"a": 1, b"b": 1}
+
+
+def test_a_dry_run_changes_nothing_and_apply_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_dead_letters(settings, [b"a", b"b"])
+    publish_dead_letters(settings, [None], reason="duplicate", first_offset=200)
+    assert _cli(settings, monkeypatch, "replay") == 0
+    assert "plan" in (shown := capsys.readouterr().out)
+    assert "2 replayed, 1 unreplayable" in shown
+    assert _values(settings) == {}
+    assert _cli(settings, monkeypatch, "replay", "--apply", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["letters"] == {"replayed": 2, "unreplayable": 1}
+    assert _values(settings) == {b"a": 1, b"b": 1}
+
+
+def test_list_show_and_stats_tell_what_is_there(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_dead_letters(settings, [b"a 4111111111111111", b"b"])
+    publish_dead_letters(settings, [None], reason="duplicate", partition=1)
+    assert _cli(settings, monkeypatch, "list", "--json", "--reason", "undecodable") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["state"], row["value_bytes"]) for row in rows] == [("open", 18), ("open", 1)]
+    assert rows[0]["source"] == f"{settings.topics.transactions}-0-100"
+    assert _cli(settings, monkeypatch, "show", "--partition", "0", "--offset", "0") == 0
+    shown = capsys.readouterr().out
+    assert "**" in shown
+    assert "4111111111111111" not in shown
+    assert "34 31 31 31" not in shown
+    assert _cli(settings, monkeypatch, "stats") == 0
+    assert "duplicate" in capsys.readouterr().out
+    assert _cli(settings, monkeypatch, "list", "--from", "2100-01-01") == 0
+    assert "undecodable" not in capsys.readouterr().out
+
+
+def test_a_discarded_letter_is_settled_and_still_there(settings: Settings) -> None:
+    publish_dead_letters(settings, [b"a", b"b"])
+    chosen = Selection(partition=0, offset=0)
+    assert _run(settings, Options(discard=True), chosen).outcomes == {"discarded": 1}
+    assert _run(settings).outcomes == {"settled": 1, "replayed": 1}
+    assert _values(settings) == {b"b": 1}
+    assert len(read_all(settings, settings.topics.dlq)) == 2
+
+
+def test_a_record_that_keeps_failing_is_parked_and_can_be_taken_up_again(settings: Settings) -> None:
+    headers: list[tuple[str, bytes | None]] = []
+    for attempt in range(3):
+        publish_dead_letters(settings, [b"a"], first_offset=attempt, original_headers=headers)
+        assert _run(settings, Options(attempts_max=2)).outcomes["replayed" if attempt < 2 else "parked"] == 1
+        headers = read_all(settings, settings.topics.transactions)[-1].headers()
+    assert [entry["action"] for entry in done_actions(settings)] == ["replayed", "replayed", "parked"]
+    assert len({entry["origin"] for entry in done_actions(settings)}) == 1
+    assert _run(settings, Options(attempts_max=2, parked=True)).outcomes == {"settled": 2, "replayed": 1}
+    assert _values(settings) == {b"a": 3}
+
+
+def test_what_fails_again_during_a_replay_is_left_for_the_next(settings: Settings) -> None:
+    publish_dead_letters(settings, [b"a", b"b"])
+
+    def fail_again(_step: Step) -> None:
+        publish_dead_letters(settings, [b"again"], first_offset=500)
+
+    with _replay(settings) as replay:
+        assert replay.run(Selection(), Options(), on_step=fail_again).outcomes == {"replayed": 2}
+
+
+def test_the_later_of_two_replays_fences_the_earlier_and_nothing_is_doubled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dlq_replay, "BATCH_LETTERS_MAX", 2)
+    letters = [f"{number}".encode() for number in range(6)]
+    publish_dead_letters(settings, letters)
+    later: list[Report] = []
+
+    def start_another(_step: Step) -> None:
+        if not later:
+            later.append(_run(settings))
+
+    with _replay(settings) as replay, pytest.raises(Fenced):
+        replay.run(Selection(), Options(), on_step=start_another)
+    assert later[0].outcomes == {"settled": 2, "replayed": 4}
+    assert _values(settings) == dict.fromkeys(letters, 1)
+
+
+@pytest.mark.parametrize(("where", "settled"), [("before", 2), ("after", 4)])
+def test_a_replay_killed_around_a_commit_is_finished_by_the_next(settings: Settings, where: str, settled: int) -> None:
+    letters = [f"{number}".encode() for number in range(6)]
+    publish_dead_letters(settings, letters)
+    process = _start_replay(settings, batch=2, crash=where)
+    assert process.wait(60) == -signal.SIGKILL
+    assert _run(settings).outcomes == {"settled": settled, "replayed": 6 - settled}
+    assert _values(settings) == dict.fromkeys(letters, 1)
+    assert len(done_actions(settings)) == len(letters)
+
+
+def test_a_replay_killed_at_any_moment_is_finished_by_the_next_each_record_once(settings: Settings) -> None:
+    letters = [f"{number}".encode() for number in range(1_000)]
+    publish_dead_letters(settings, letters)
+    process = _start_replay(settings)
+    _await_some_done(settings, process)
+    process.kill()
+    process.wait()
+    _run(settings)
+    assert _values(settings) == dict.fromkeys(letters, 1)
+    assert len(done_actions(settings)) == len(letters)
+
+
+def test_two_replay_processes_at_once_double_nothing(settings: Settings) -> None:
+    letters = [f"{number}".encode() for number in range(1_000)]
+    publish_dead_letters(settings, letters)
+    first, second = _start_replay(settings), _start_replay(settings)
+    codes = {first.wait(120), second.wait(120)}
+    assert 0 in codes
+    _run(settings)
+    assert _values(settings) == dict.fromkeys(letters, 1)
+
+
+def test_the_automatic_replayer_waits_heals_and_parks(settings: Settings) -> None:
+    publish_dead_letters(settings, [b"heals"], reason="unknown_schema_id")
+    publish_dead_letters(settings, [b"never"], reason="undecodable", first_offset=200)
+    appended_ms = read_all(settings, settings.topics.dlq)[0].timestamp()[1]
+    now_ms = [appended_ms]
+    with DeadLetterLog(settings, settings.topics.dlq) as log:
+        auto = AutoReplayer(settings, log, AutoOptions(base_ms=1_000, attempts_max=1), clock_ms=lambda: now_ms[0])
+        assert not auto.run_round().outcomes
+        now_ms[0] += 1_000
+        assert auto.run_round().outcomes == {"replayed": 1}
+        assert not auto.run_round().outcomes
+        headers = read_all(settings, settings.topics.transactions)[-1].headers()
+        publish_dead_letters(
+            settings, [b"heals"], reason="unknown_schema_id", first_offset=300, original_headers=headers
+        )
+        now_ms[0] += 3_600_000
+        assert auto.run_round().outcomes == {"parked": 1}
+    assert _values(settings) == {b"heals": 1}
+
+
+def test_a_missing_topic_is_refused_in_one_line(settings: Settings) -> None:
+    with pytest.raises(WeirError, match="weir topics create"):
+        DeadLetterLog(settings, settings.topics.dlq + ".missing")
+
+
+_CHILD = """
+import os, signal, sys
+from infra.kafka_output import TransactionalOutput
+from schemas.errors import WeirError
+from streaming import dlq_cli, dlq_replay
+
+dlq_replay.BATCH_LETTERS_MAX, crash = int(sys.argv[1]), sys.argv[2]
+commit, commits = TransactionalOutput._commit, 0
+
+def crashing(output):
+    global commits
+    commits += 1
+    if commits == 2 and crash == "before":
+        output._producer.flush(10)
+        os.kill(os.getpid(), signal.SIGKILL)
+    commit(output)
+    if commits == 2 and crash == "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+TransactionalOutput._commit = crashing
+try:
+    sys.exit(dlq_cli.main(["dlq", "replay", "--apply", "--json"]))
+except WeirError as error:
+    sys.exit(1)
+"""
+
+
+def _start_replay(settings: Settings, *, batch: int = 10, crash: str = "never") -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **settings_environment(settings)}
+    root = Path(dlq_cli.__file__).parent.parent
+    command = [sys.executable, "-c", _CHILD, str(batch), crash]
+    return subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _await_some_done(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not done_actions(settings):
+        assert time.monotonic() < deadline, "the replay committed nothing"
