@@ -116,11 +116,9 @@ class BatchCodec:
         """Refuse what pyruhvro would write as something else: a null in a plain string becomes an empty one."""
         for field, column in zip(self.arrow_schema, batch.columns, strict=True):
             if column.type != field.type:
-                raise ValueError(
-                    f"expected {field.type} in {field.name}, found {column.type}; this is a bug of the caller"
-                )
+                raise ValueError(f"expected {field.type} in {field.name}, found {column.type}; a bug of the caller")
             if not field.nullable and (column.null_count or _has_null_items(column)):
-                raise ValueError(f"expected no null in {field.name}, found one; this is a bug of the caller")
+                raise ValueError(f"expected no null in {field.name}, found one; a bug of the caller")
 
     def _plan(self, writer: WriterSchema | PoisonRecord) -> Projection | PoisonRecord:
         if isinstance(writer, PoisonRecord):

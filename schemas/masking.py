@@ -1,8 +1,8 @@
 """Card numbers: recognise them, and mask them where bytes are shown to a person.
 
 A false alarm costs a few characters of a view; a number that slips through is a breach. So everything that could be
-one is masked: 12 to 19 digits, spaces and dashes between them allowed, Luhn valid. Over one random run of digits
-a tenth is valid by chance.
+one is masked: 12 to 19 digits, spaces and dashes between them allowed, Luhn valid, also inside a longer run of digits.
+A tenth of all numbers is valid by chance, so epoch milliseconds are masked now and then too.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def test_a_value_that_is_no_record_is_an_error_and_its_neighbours_are_rows(value
 
 
 def test_a_number_outside_its_type_is_undecodable_and_does_not_wrap() -> None:
-    schema = edited_schema(mcc="long")
+    schema = schema_json("transactions").replace('"mcc","type":"int"', '"mcc","type":"long"')
     wide = write_body(transaction(mcc=1 << 40), schema)
     assert [error.reason for _, error in decode(frame(wide, OURS)).errors] == ["undecodable"]
 
