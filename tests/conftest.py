@@ -1,0 +1,90 @@
+"""Fixtures for every test: one stack of real servers a session, and settings that keep tests apart on it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.embedded.stack import Stack
+from infra.registry import Registry
+from infra.schemas_cli import register_contracts
+from infra.settings import Settings, TopicSettings, load_settings
+from infra.topics import ensure_topics
+
+_NAME_LENGTH_MAX = 60
+_TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]
+
+
+@pytest.fixture(scope="session")
+def embedded_stack() -> Iterator[Stack]:
+    """Real servers in a temporary home, for tests that kill, pause or restart them."""
+    home = Path(tempfile.mkdtemp(prefix="weir-test-"))
+    stack = Stack(home)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def stack(embedded_stack: Stack) -> Settings:
+    """The settings of the session's servers. Take ``settings_for(stack, prefix)`` before writing anything."""
+    return load_settings({"WEIR_HOME": str(embedded_stack.home)})
+
+
+def settings_for(stack: Settings, prefix: str, *, partitions: int = 2) -> Settings:
+    """Return settings of a deployment of its own on the shared servers: other topics, groups and Redis keys.
+
+    Args:
+        stack: what the fixture gave.
+        prefix: made unique, so the same one may be given again.
+        partitions: of every topic.
+    """
+    unique = f"{re.sub(r'[^a-zA-Z0-9_-]+', '-', prefix)[:_NAME_LENGTH_MAX]}-{uuid.uuid4().hex[:6]}"
+    topics = {name: f"{unique}.{TopicSettings.model_fields[name].default}" for name in _TOPIC_FIELDS}
+    scorer = {"group": f"{unique}.scorer", "index_group": f"{unique}.index"}
+    return stack.model_copy(
+        update={
+            "cluster": unique,
+            "topics": stack.topics.model_copy(update={**topics, "partitions": partitions}),
+            "processor": stack.processor.model_copy(update={"group": f"{unique}.processor"}),
+            "scorer": stack.scorer.model_copy(update=scorer),
+        }
+    )
+
+
+def create_deployment(settings: Settings) -> None:
+    """Create the topics of these settings and register their subjects."""
+    ensure_topics(settings)
+    registry = Registry(settings.registry)
+    try:
+        register_contracts(registry, settings.topics)
+    finally:
+        registry.close()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment in which ``load_settings`` gives these settings, for child processes."""
+    plain = json.loads(settings.model_dump_json(exclude_defaults=True))
+    flat = {f"WEIR_{name.upper()}": value for name, value in plain.items() if not isinstance(value, dict)}
+    for section, values in plain.items():
+        if isinstance(values, dict):
+            flat |= {f"WEIR_{section.upper()}__{name.upper()}": value for name, value in values.items()}
+    return {name: str(value) for name, value in flat.items()}
+
+
+@pytest.fixture
+def deployment(stack: Settings, request: pytest.FixtureRequest) -> Settings:
+    """A deployment for one test: topics with two partitions, subjects registered, nothing in it."""
+    settings = settings_for(stack, request.node.name)
+    create_deployment(settings)
+    return settings
