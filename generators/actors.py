@@ -13,15 +13,17 @@ from typing import Protocol
 import numpy as np
 
 from generators.events import Events
-from generators.geography import category_codes
+from generators.geography import COUNTRIES, category_codes
 from generators.habits import pay
-from generators.population import CITY_COUNTRY, Population
+from generators.population import CITY_COUNTRY, Population, kind_of
 from generators.seeds import Bools, Floats, Ints, mix64, rng_for
 from schemas.features import DAY_MS, SECOND_MS
 
 _DEVICES, _ADDRESSES = 1 << 48, 1 << 23
 RESOLD = category_codes("electronics", "jewelry", "gifts", "marketplace", "travel")
 """What stolen cards buy: goods that can be sold again."""
+_HOME_SHARE = 0.75
+"""Of merchants in one country with the card: being abroad alone must not give anybody away."""
 CHEAP_ONLINE = category_codes("digital", "games", "marketplace")
 """Where stolen cards are tested: sellers that take small amounts without asking much."""
 
@@ -59,9 +61,23 @@ def pick_cards(population: Population, rng: np.random.Generator, at_ms: int, cou
     return sample[population.is_open(sample, at_ms // DAY_MS)][:count]
 
 
-def pick_merchants(population: Population, rng: np.random.Generator, categories: list[int], count: int) -> Ints:
-    """Draw merchants of some categories, repeats allowed."""
-    return population.merchants_by_category.draw(rng, rng.choice(np.array(categories), count))
+def pick_neighbours(population: Population, rng: np.random.Generator, at_ms: int, count: int, merchant: int) -> Ints:
+    """Draw distinct cards in use, those from the merchant's country first."""
+    cards = pick_cards(population, rng, at_ms, 3 * count)
+    country = CITY_COUNTRY[population.merchant_city[merchant]]
+    foreign = CITY_COUNTRY[population.card_city[cards]] != country
+    return cards[np.argsort(foreign, kind="stable")][:count]
+
+
+def pick_merchants(
+    population: Population, rng: np.random.Generator, categories: list[int], count: int, card: int | None = None
+) -> Ints:
+    """Draw merchants of some categories, repeats allowed; with a card, most of them from its country."""
+    countries = rng.integers(0, len(COUNTRIES), count)
+    if card is not None:
+        at_home = rng.random(count) < _HOME_SHARE
+        countries = np.where(at_home, CITY_COUNTRY[population.card_city[card]], countries)
+    return population.merchants_by_kind.draw(rng, kind_of(rng.choice(np.array(categories), count), countries))
 
 
 def pick_far_city(population: Population, rng: np.random.Generator, card: int) -> int:

@@ -71,7 +71,7 @@ def _draw_merchants(population: Population, rng: np.random.Generator, cards: Int
     explores = np.flatnonzero(rng.random(count) < 0.15)
     city = population.card_city[cards[explores]]
     country = _COUNTRY[city]
-    abroad = rng.random(len(explores)) < 0.12
+    abroad = rng.random(len(explores)) < 0.25
     country = np.where(abroad, rng.integers(0, _COUNTRY.max() + 1, len(explores)), country)
     usual[explores] = np.where(
         online[explores],

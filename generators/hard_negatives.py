@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from generators.actors import Scenario, act, actor_rng, pick_cards, pick_merchants, spaced_ms
+from generators.actors import Scenario, act, actor_rng, pick_cards, pick_merchants, pick_neighbours, spaced_ms
 from generators.events import SCENARIOS, Events
 from generators.geography import CITIES, category_codes
 from generators.habits import draw_amounts_usd, pay
@@ -82,9 +82,10 @@ class FlashSale:
         """Draw 40 to 100 cards over about an hour."""
         rng = actor_rng(population, actor)
         count = int(rng.integers(30, 60) if rushed else rng.integers(40, 101))
-        cards = pick_cards(population, rng, start_ms, count)
+        seller = pick_merchants(population, rng, _ONLINE_SALE, 1)
+        cards = pick_neighbours(population, rng, start_ms, count, int(seller[0]))
         count = len(cards)
-        merchants = np.repeat(pick_merchants(population, rng, _ONLINE_SALE, 1), count)
+        merchants = np.repeat(seller, count)
         events = act(
             population,
             rng,
@@ -107,11 +108,12 @@ class AnnualPurchase:
         """Draw the purchases of one afternoon."""
         rng = actor_rng(population, actor)
         count = int(rng.integers(1, 4))
+        card = pick_cards(population, rng, start_ms, 1)
         events = act(
             population,
             rng,
-            cards=np.repeat(pick_cards(population, rng, start_ms, 1), count),
-            merchants=pick_merchants(population, rng, _DEAR, count),
+            cards=np.repeat(card, count),
+            merchants=pick_merchants(population, rng, _DEAR, count, int(card[0])),
             times_ms=spaced_ms(rng, start_ms, count, 6 if rushed else 2_000),
             amounts_usd=rng.lognormal(np.log(380), 0.7, count),
             refused=rng.random(count) < 0.08,
@@ -133,9 +135,10 @@ class SmallPayments:
         """Draw 4 to 10 tiny payments at one seller, and every third time an ordinary purchase."""
         rng = actor_rng(population, actor)
         tiny, large = int(rng.integers(4, 11)), int(rng.random() < 0.33)
-        cards = np.repeat(pick_cards(population, rng, start_ms, 1), tiny + large)
-        merchants = np.repeat(pick_merchants(population, rng, _CHEAP, 1), tiny + large)
-        merchants[tiny:] = pick_merchants(population, rng, _ONLINE_SALE, large)
+        card = pick_cards(population, rng, start_ms, 1)
+        cards = np.repeat(card, tiny + large)
+        merchants = np.repeat(pick_merchants(population, rng, _CHEAP, 1, int(card[0])), tiny + large)
+        merchants[tiny:] = pick_merchants(population, rng, _ONLINE_SALE, large, int(card[0]))
         usual = draw_amounts_usd(population, rng, cards[tiny:], merchants[tiny:])
         events = act(
             population,
@@ -158,11 +161,12 @@ class Kiosk:
     def draw(self, population: Population, actor: int, start_ms: int, *, rushed: bool) -> Events:
         """Draw 8 to 30 cards over a day's opening hours."""
         rng = actor_rng(population, actor)
-        cards = pick_cards(population, rng, start_ms, int(rng.integers(8, 16) if rushed else rng.integers(8, 31)))
-        count = len(cards)
         # sixty desks in the world: most have been busy for weeks, as a farm's device has not
         number = int(rng.integers(0, 60))
         sellers = pick_merchants(population, rng_for(population.seed, "kiosk", number), _KIOSK_SELLERS, 2)
+        people = int(rng.integers(8, 16) if rushed else rng.integers(8, 31))
+        cards = pick_neighbours(population, rng, start_ms, people, int(sellers[0]))
+        count = len(cards)
         events = act(
             population,
             rng,

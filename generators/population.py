@@ -68,7 +68,7 @@ class Population:
     merchant_online: Bools
     shops_by_city: Places
     sites_by_country: Places
-    merchants_by_category: Places
+    merchants_by_kind: Places
     card_names: pa.Array
     customer_names: pa.Array
     merchant_names: pa.Array
@@ -90,6 +90,14 @@ class Population:
 
 
 CITY_COUNTRY = np.array([COUNTRIES.index(city.country) for city in CITIES], dtype=np.int64)
+
+
+_KINDS = len(CATEGORIES) * len(COUNTRIES)
+
+
+def kind_of(categories: Ints, countries: Ints) -> Ints:
+    """Return the group number of merchants of a category in a country."""
+    return categories * len(COUNTRIES) + countries
 
 
 def build_population(seed: int, cards: int) -> Population:
@@ -148,7 +156,7 @@ def _draw_merchants(rng: np.random.Generator, cards: int) -> dict[str, Any]:
         "merchant_online": online,
         "merchant_names": pa.array([f"mer_{n:05d}" for n in range(count)]),
         "shops_by_city": _group(np.flatnonzero(~online), city, popularity, len(CITIES)),
-        "merchants_by_category": _group(np.arange(count), category, np.ones(count), len(CATEGORIES)),
+        "merchants_by_kind": _group(np.arange(count), kind_of(category, CITY_COUNTRY[city]), np.ones(count), _KINDS),
         "sites_by_country": _group(np.flatnonzero(online), CITY_COUNTRY[city], popularity, len(COUNTRIES)),
     }
 

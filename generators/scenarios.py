@@ -21,6 +21,7 @@ from generators.actors import (
     pick_cards,
     pick_far_city,
     pick_merchants,
+    pick_neighbours,
     spaced_ms,
 )
 from generators.events import Events, concat
@@ -51,8 +52,8 @@ class CardTesting:
         by_script = rushed or rng.random() < 0.6
         times = spaced_ms(rng, start_ms, tests, 1.3 if by_script else 150)
         later = spaced_ms(rng, int(times[-1]), large, 2.5 if rushed else 400)
-        merchants = [np.repeat(pick_merchants(population, rng, CHEAP_ONLINE, 1), tests)]
-        merchants += [pick_merchants(population, rng, RESOLD, large)]
+        merchants = [np.repeat(pick_merchants(population, rng, CHEAP_ONLINE, 1, int(card[0])), tests)]
+        merchants += [pick_merchants(population, rng, RESOLD, large, int(card[0]))]
         small_usd = rng.uniform(0.5, 2.4, tests) * (3.0 if rng.random() < 0.2 else 1.0)
         events = act(
             population,
@@ -88,7 +89,7 @@ class AccountTakeover:
             population,
             rng,
             cards=card,
-            merchants=pick_merchants(population, rng, RESOLD, count),
+            merchants=pick_merchants(population, rng, RESOLD, count, int(first[0])),
             times_ms=spaced_ms(rng, start_ms, count, 4 if rushed else 420),
             amounts_usd=growing * np.exp(population.card_scale[card]),
             refused=rng.random(count) < np.linspace(0.03, 0.35, count),
@@ -147,7 +148,7 @@ class CompromisedMerchant:
         """Draw one payment per time given, by an actor that is already at it."""
         merchant = pick_merchants(population, actor_rng(population, actor, "identity"), RESOLD + _SHOPS[:2], 1)
         count = len(times_ms)
-        cards = pick_cards(population, rng, int(times_ms[0]), count)
+        cards = pick_neighbours(population, rng, int(times_ms[0]), count, int(merchant[0]))
         merchants = np.repeat(merchant, len(cards))
         events = act(
             population,
@@ -171,14 +172,16 @@ class DeviceFarm:
     def draw(self, population: Population, actor: int, start_ms: int, *, rushed: bool) -> Events:
         """Draw 10 to 24 cards within the hour."""
         rng = actor_rng(population, actor)
-        cards = pick_cards(population, rng, start_ms, int(rng.integers(10, 18 if rushed else 25)))
+        sellers = pick_merchants(population, rng, RESOLD, 4)
+        people = int(rng.integers(10, 18 if rushed else 25))
+        cards = pick_neighbours(population, rng, start_ms, people, int(sellers[0]))
         cards = np.repeat(cards, rng.integers(1, 3, len(cards)))
         count = len(cards)
         events = act(
             population,
             rng,
             cards=cards,
-            merchants=rng.choice(pick_merchants(population, rng, RESOLD, 4), count),
+            merchants=rng.choice(sellers, count),
             times_ms=spaced_ms(rng, start_ms, count, 1.2 if rushed else 120),
             amounts_usd=rng.lognormal(np.log(55), 0.8, count),
             refused=rng.random(count) < 0.18,
@@ -204,7 +207,7 @@ class BustOut:
             population,
             rng,
             cards=np.repeat(card, count),
-            merchants=pick_merchants(population, rng, RESOLD + category_codes("cash"), count),
+            merchants=pick_merchants(population, rng, RESOLD + category_codes("cash"), count, int(card[0])),
             times_ms=spaced_ms(rng, start_ms, count, 3 if rushed else 2400),
             amounts_usd=rng.lognormal(np.log(320), 0.6, count),
             refused=rng.random(count) < np.linspace(0.0, 0.5, count),
@@ -230,7 +233,7 @@ class LowAndSlow:
         """Draw one payment per time given, by an actor that is already at it."""
         own = actor_rng(population, actor, "identity")
         card = own.integers(0, population.cards, 1)
-        sellers = pick_merchants(population, own, CHEAP_ONLINE, 3)
+        sellers = pick_merchants(population, own, CHEAP_ONLINE, 3, int(card[0]))
         count = len(times_ms)
         events = act(
             population,
