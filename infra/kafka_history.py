@@ -16,6 +16,7 @@ from infra.settings import KafkaSettings
 from schemas.errors import Transient
 
 READ_TIMEOUT_SECONDS = 30.0
+CHUNK_RECORDS = 20_000
 _POLL_SECONDS = 0.5
 _NO_GROUP = "weir-history"  # librdkafka wants a name; nothing is ever committed under it
 
@@ -27,7 +28,9 @@ class History:
         """Connect lazily to these brokers."""
         self._consumer: Consumer = build_consumer(kafka, group=_NO_GROUP, enable_partition_eof=True)
 
-    def read(self, partition: Partition, start: int, end: int, *, chunk: int) -> Iterator[list[Message]]:
+    def read(
+        self, partition: Partition, start: int, end: int, *, chunk: int = CHUNK_RECORDS
+    ) -> Iterator[list[Message]]:
         """Yield the records of ``[start, end)`` in order, in lists of at most ``chunk``; holes are left out.
 
         Raises:

@@ -41,31 +41,36 @@ class Gathered:
 class PartitionedInput:
     """Wraps a consumer that belongs to a group."""
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        topics: list[str],
-        *,
-        first_offset: Callable[[Partition, int], int | None],
-        on_assigned: Callable[[list[Partition]], None],
-        on_revoked: Callable[[list[Partition], bool], None],
-    ) -> None:
-        """Subscribe.
+    def __init__(self, consumer: Consumer, *, first_offset: Callable[[Partition, int], int | None]) -> None:
+        """Wrap a consumer from ``infra.kafka.build_consumer``.
 
         Args:
-            consumer: from ``infra.kafka.build_consumer``.
-            topics: subscribed to, all in one group.
+            consumer: not subscribed yet, and used by nothing else.
             first_offset: the offset of a partition's first record at or above one, read by other means.
-            on_assigned: called inside ``gather`` with new partitions; each stays paused until ``resume``.
-            on_revoked: called inside ``gather`` with partitions that go, and True when they are lost already.
         """
         self._consumer = consumer
         self._first_offset = first_offset
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
+        self._on_assigned: Callable[[list[Partition]], None]
+        self._on_revoked: Callable[[list[Partition], bool], None]
         self._next: dict[Partition, int] = {}
         self._unverified: set[Partition] = set()
-        consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+
+    def subscribe(
+        self,
+        topics: list[str],
+        *,
+        on_assigned: Callable[[list[Partition]], None],
+        on_revoked: Callable[[list[Partition], bool], None],
+    ) -> None:
+        """Join the group.
+
+        Args:
+            topics: subscribed to, all in one group.
+            on_assigned: called inside ``gather`` with new partitions; each stays paused until ``resume``.
+            on_revoked: called inside ``gather`` with partitions that go, and True when they are lost already.
+        """
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     def gather(self, max_records: int, timeout_seconds: float) -> Gathered:
         """Poll once and return what came for live partitions.
@@ -75,6 +80,8 @@ class PartitionedInput:
             KafkaException: the client cannot go on.
         """
         messages = self._consumer.consume(max_records, timeout_seconds)
+        if not messages:
+            return Gathered()
         gathered = Gathered(metadata=self._consumer.consumer_group_metadata())
         for message in messages:
             try:

@@ -20,6 +20,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 from redis.exceptions import NoScriptError
 
@@ -33,12 +34,12 @@ _APPLY = files("infra").joinpath("apply.lua").read_text()
 _APPLY_SHA = hashlib.sha1(_APPLY.encode(), usedforsecurity=False).hexdigest()
 
 
-@dataclass(frozen=True, order=True)
-class Unit:
+class Unit(NamedTuple):
     """One input partition as a unit of atomicity.
 
     Attributes:
         kind: ``t`` for transactions, ``l`` for labels.
+        partition: of the input topic.
     """
 
     kind: str
@@ -124,20 +125,11 @@ class StateView:
         with transient_errors("reading a position"):
             return parse_position(self._client.get(self.prefix(unit) + "position"))
 
-    def claim(self, unit: Unit, position: Position) -> Position:
-        """Create the unit's position unless there is one, and return the one that stands."""
+    def claim(self, unit: Unit, position: Position) -> bool:
+        """Create the unit's position; False when there is one already, which then stands."""
         value = f"{position.applied} {position.since_ms} {position.target}"
         with transient_errors("claiming a position"):
-            self._client.set(self.prefix(unit) + "position", value, nx=True)
-            found = parse_position(self._client.get(self.prefix(unit) + "position"))
-        return found if found is not None else position
-
-    def load(self, unit: Unit, keys: Sequence[str]) -> Loaded:
-        """Read partials and the position in one atomic command. Keys are ``<entity>:<id>``; ``b""`` is never seen."""
-        prefix = self.prefix(unit)
-        with transient_errors("reading partials"):
-            raw = self._client.mget([prefix + "position", *[prefix + key for key in keys]])
-        return Loaded(parse_position(raw[0]), [value or b"" for value in raw[1:]])
+            return bool(self._client.set(self.prefix(unit) + "position", value, nx=True))
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         """Read partials of several units, one atomic command each, in one round trip."""
@@ -154,20 +146,20 @@ class StateView:
             for (unit, _), raw in zip(units, replies, strict=True)
         }
 
-    def apply(self, unit: Unit, *, start: int, end: int, partials: dict[str, bytes]) -> Applied:
+    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
         """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
 
         Raises:
             Transient: no answer; the write may or may not have happened, and asking again tells.
         """
         prefix = self.prefix(unit)
-        keys = [prefix + "position", *[prefix + key for key in partials]]
-        arguments = [str(start), str(end), PARTIAL_TTL_MS, *partials.values()]
+        names = [prefix + "position", *[prefix + key for key in keys]]
+        arguments = [str(start), str(end), PARTIAL_TTL_MS, *partials]
         with transient_errors("applying a batch"):
             try:
-                reply = self._client.evalsha(_APPLY_SHA, len(keys), *keys, *arguments)
+                reply = self._client.evalsha(_APPLY_SHA, len(names), *names, *arguments)
             except NoScriptError:
-                reply = self._client.eval(_APPLY, len(keys), *keys, *arguments)
+                reply = self._client.eval(_APPLY, len(names), *names, *arguments)
         found = reply.decode() if isinstance(reply, bytes) else str(reply)
         return Applied(found in {"ok", "same"}, found)
 

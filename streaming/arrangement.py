@@ -1,0 +1,47 @@
+"""Between an index of entities and units: cutting positions by partition, sorting new partials by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+from infra.redis_view import Unit
+from schemas.features import Entity
+from streaming.core.events import EntityIndex
+from streaming.partials import Changed
+
+
+def runs(index: EntityIndex) -> Iterator[tuple[int, list[str]]]:
+    """Cut an index by partition: rows come sorted by it, so each partition's positions are one run."""
+    start = 0
+    for partition, group in groupby(index.partitions):
+        end = start + sum(1 for _ in group)
+        yield partition, index.ids[start:end]
+        start = end
+
+
+def sort_by_unit(
+    kind: str, entities: Mapping[Entity, EntityIndex], states: Mapping[Entity, list[bytes]]
+) -> dict[Unit, list[Changed]]:
+    """Sort new partials by unit; an entity that no counted record touched has none.
+
+    Args:
+        kind: of the units.
+        entities: whom the batch was about, rows sorted by partition.
+        states: new partials, aligned with the entities' ids.
+    """
+    changed: dict[Unit, list[Changed]] = {}
+    for entity, partials in states.items():
+        start = 0
+        for partition, ids in runs(entities[entity]):
+            part = partials[start : start + len(ids)]
+            start += len(ids)
+            changed.setdefault(Unit(kind, partition), []).append(_without_empty(Changed(entity, ids, part)))
+    return changed
+
+
+def _without_empty(part: Changed) -> Changed:
+    if b"" not in part.partials:
+        return part
+    known = [place for place, partial in enumerate(part.partials) if partial]
+    return Changed(part.entity, [part.ids[place] for place in known], [part.partials[place] for place in known])

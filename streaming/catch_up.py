@@ -1,0 +1,211 @@
+"""``catch_up``: the one way a unit comes to life, after a start, an assignment, an abort, a refusal or a wipe.
+
+With the partition paused:
+
+a. read what the group committed, through the group's own read_committed consumer;
+b. read where Redis stands; where it stands nowhere, claim the log's first record;
+c. read from the dead letter queue which of the records in between did not count (verdicts are never judged again);
+d. fold the others and apply them by compare-and-set, chunk by chunk;
+e. resume at the committed offset.
+
+The same records give the same bytes, so a zombie's late write is either what this would have written or refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from infra.kafka_history import History
+from infra.kafka_input import Partition, PartitionedInput
+from infra.redis_view import Position, StateView, Unit
+from monitoring import metrics
+from monitoring.logs import get_logger
+from schemas.errors import Refused, Transient
+from streaming.applier import Write, apply_with_retry
+from streaming.dlq import Coordinate, parse_dead_letter
+from streaming.folder import Folder
+from streaming.partials import PartialStore
+
+CHUNK_RECORDS = 20_000
+_CLOCK_STEP_MS = 3_600_000
+"""Dead letters of a record are looked for from an hour before its append time: brokers' clocks differ a little."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Where a unit stands after catch-up."""
+
+    unit: Unit
+    next_offset: int
+    since_ms: int
+
+
+@dataclass(frozen=True)
+class CatchUpContext:
+    """What catch-up works with.
+
+    Attributes:
+        topic_ids: unit kind to the id of its input topic, as the broker has it now.
+        group: the consumer group whose dead letters are verdicts.
+        header_prefix: of our dead letter headers.
+    """
+
+    source: PartitionedInput
+    history: History
+    view: StateView
+    store: PartialStore
+    topic_ids: dict[str, str]
+    group: str
+    header_prefix: str
+    on_step: Callable[[str], None]
+
+
+def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | None]:
+    """Bring a unit's view up to what is committed; yields ``None`` between chunks and the result at the end.
+
+    Raises:
+        Transient: a dependency is away, or somebody else moved the view; start over.
+        Refused: the log and the offsets contradict each other; the message names the mend.
+    """
+    started = time.monotonic()
+    partition = (folder.topic, unit.partition)
+    committed, low = _read_committed(context, partition, unit)  # a
+    position, born_empty = _find_position(context, partition, unit, low=low, committed=committed)  # b
+    _check_order(partition, context.group, position, low=low, committed=committed)
+    context.store.own(unit, position.applied, born_empty=born_empty)
+    if position.applied < committed:
+        dead = _read_verdicts(context, folder, unit, position.applied)  # c
+        for chunk in _chunks(context, partition, position.applied, committed):  # d
+            _fold_chunk(context, folder, unit, chunk, dead)
+            yield None
+    metrics.CATCH_UP_SECONDS.labels(topic=folder.topic).inc(time.monotonic() - started)
+    log.info(
+        "caught_up", unit=unit.tag, committed=committed, folded=committed - position.applied, since_ms=position.since_ms
+    )
+    yield Recovered(unit, committed, position.since_ms)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    start: int
+    end: int
+    records: list[Message]
+
+
+def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> tuple[int, int]:
+    committed, note = context.source.committed(partition)
+    low, high = context.source.watermarks(partition)
+    topic_id = context.topic_ids[unit.kind]
+    name = f"{partition[0]}[{partition[1]}]"
+    if committed is None:
+        return low, low
+    if note and note != topic_id:
+        raise Refused(
+            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; "
+            "set WEIR_PROCESSOR__GROUP to a new name to start over with it"
+        )
+    if committed > high:
+        raise Refused(
+            f"group {context.group} committed {name}@{committed}, but the log ends at {high}: records were lost or the "
+            "topic was created anew; set WEIR_PROCESSOR__GROUP to a new name to start over"
+        )
+    return committed, low
+
+
+def _find_position(
+    context: CatchUpContext, partition: Partition, unit: Unit, *, low: int, committed: int
+) -> tuple[Position, bool]:
+    """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
+    position = context.view.position(unit)
+    if position is not None:
+        return position, False
+    since_ms = 0
+    if low > 0 and (first := context.history.first_message(partition, low)) is not None:
+        since_ms = first.timestamp()[1]
+    if committed > low:
+        log.warning("view_missing", unit=unit.tag, rebuild_from=low, rebuild_to=committed)
+    position = Position(low, since_ms, target=committed)
+    if not context.view.claim(unit, position):
+        raise Transient(f"redis: unit {unit.tag} was claimed by another process; starting over")
+    return position, True
+
+
+def _check_order(partition: Partition, group: str, position: Position, *, low: int, committed: int) -> None:
+    name = f"{partition[0]}[{partition[1]}]"
+    if low > committed:
+        raise Refused(
+            f"{name} starts at {low}, above {committed} that group {group} committed: records expired before they were "
+            "read; raise the topic's retention, then `weir offsets recover --skip-expired --apply`"
+        )
+    if position.applied > committed:
+        raise Refused(
+            f"redis has applied {name} up to {position.applied}, above {committed} that group {group} committed: "
+            "offsets were reset; `weir offsets recover --apply` sets them from the outputs"
+        )
+    if position.applied < low:
+        raise Refused(
+            f"redis has applied {name} up to {position.applied}, but the log starts at {low}: the view cannot be "
+            "completed; `weir offsets drop-view --apply` deletes it, and the next start rebuilds it from the log"
+        )
+
+
+def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: int) -> set[int]:
+    """Return source offsets from ``start`` on that have a dead letter of this group: they did not count."""
+    first = context.history.first_message((folder.topic, unit.partition), start)
+    if first is None:
+        return set()
+    dlq = (folder.dlq_topic, unit.partition)
+    begin = context.history.offset_at_time(dlq, first.timestamp()[1] - _CLOCK_STEP_MS)
+    found: set[int] = set()
+    for messages in context.history.read(dlq, begin, context.history.end(dlq), chunk=CHUNK_RECORDS):
+        for message in messages:
+            letter = parse_dead_letter(
+                context.header_prefix,
+                at=Coordinate(folder.dlq_topic, unit.partition, message.offset()),
+                key=None,
+                value=None,
+                headers=message.headers(),
+                appended_ms=message.timestamp()[1],
+            )
+            source = letter.source
+            if (
+                source
+                and letter.group == context.group
+                and (source.topic, source.partition) == (folder.topic, unit.partition)
+            ):
+                found.add(source.offset)
+    return found
+
+
+def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int) -> Iterator[_Chunk]:
+    """Cut ``[start, end)`` into consecutive ranges with their records; the last one takes a hole at the end along."""
+    at, pending = start, None
+    for records in context.history.read(partition, start, end, chunk=CHUNK_RECORDS):
+        if pending is not None:
+            yield pending
+            at = pending.end
+        pending = _Chunk(at, records[-1].offset() + 1, records)
+    if pending is None:
+        yield _Chunk(start, end, [])
+    else:
+        yield _Chunk(pending.start, end, pending.records)
+
+
+def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> None:
+    counted = [record for record in chunk.records if record.offset() not in dead]
+    changed = folder.fold_again(unit.partition, counted, context.store) if counted else []
+    context.on_step("catch_up_folded")
+    applied = apply_with_retry(context.view, Write(unit, chunk.start, chunk.end, changed))
+    if not applied.done:
+        metrics.VIEW_REFUSALS.labels(topic=folder.topic).inc()
+        raise Transient(f"redis: unit {unit.tag} moved to {applied.found} while catching up; starting over")
+    context.store.pin(unit, chunk.end, changed)
+    context.store.confirm(unit, chunk.end)
+    metrics.CATCH_UP_RECORDS.labels(topic=folder.topic).inc(len(chunk.records))
+    context.on_step("catch_up_applied")

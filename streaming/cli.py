@@ -1,0 +1,182 @@
+"""``weir process``: wires one stream processor and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from infra.kafka import build_consumer, build_producer
+from infra.kafka_admin import TopicFacts, describe_topics
+from infra.kafka_history import History
+from infra.kafka_input import PartitionedInput
+from infra.kafka_output import TransactionalOutput
+from infra.redis_client import check_eviction_policy, connect
+from infra.redis_view import StateView
+from infra.registry import Registry
+from infra.settings import Settings, load_settings
+from infra.topics import check_topics
+from monitoring.logs import configure, get_logger
+from monitoring.server import serve_metrics
+from schemas.codec import WriterSchema
+from schemas.contracts import schema_json, subject
+from schemas.errors import PoisonRecord, Transient
+from streaming.applier import Applier
+from streaming.catch_up import CatchUpContext
+from streaming.first_start import check_first_start
+from streaming.labels import LabelsConfig, LabelsFolder
+from streaming.partials import PartialStore
+from streaming.processor import Processor, ProcessorConfig, no_step
+from streaming.transactions import TransactionsConfig, TransactionsFolder
+
+START_SECONDS_MAX = 60.0
+log = get_logger(__name__)
+T = TypeVar("T")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``weir process``. Exit codes: 0 stopped, 1 failed, 2 refused."""
+    parser = argparse.ArgumentParser(prog="weir process", description="Run one stream processor.")
+    parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running processor")
+    parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
+    arguments = parser.parse_args(argv[1:])
+    settings = load_settings()
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
+    port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
+    if port:
+        serve_metrics(settings.monitoring.metrics_host, port)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    run_processor(settings, instance=arguments.instance, should_stop=stop.is_set)
+    return 0
+
+
+def run_processor(
+    settings: Settings, *, instance: int, should_stop: Callable[[], bool], on_step: Callable[[str], None] = no_step
+) -> None:
+    """Check, connect, process until told to stop, disconnect.
+
+    Args:
+        settings: of this deployment.
+        instance: names the static group member and the transactional id; two of one number fence each other.
+        should_stop: asked between batches.
+        on_step: called at each numbered step of the protocol; tests stop the process there.
+
+    Raises:
+        Refused: topics, Redis or offsets are not as the promises need them.
+        WeirError: something that only a new start can mend.
+    """
+    topics = wait_for(lambda: _check_start(settings), should_stop)
+    if topics is None:
+        return
+    processor, close = _build(settings, topics, instance=instance, on_step=on_step)
+    log.info("started", group=settings.processor.group, instance=instance)
+    try:
+        processor.run(should_stop)
+    finally:
+        close()
+        log.info("stopped", instance=instance)
+
+
+def wait_for(ask: Callable[[], T], should_stop: Callable[[], bool]) -> T | None:
+    """Ask until a dependency answers, bounded; ``None`` when told to stop meanwhile.
+
+    Raises:
+        Transient: it stayed away.
+    """
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not should_stop():
+        try:
+            return ask()
+        except Transient as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting", error=str(error))
+            time.sleep(0.5)
+    return None
+
+
+def _check_start(settings: Settings) -> dict[str, TopicFacts]:
+    check_topics(settings)
+    check_eviction_policy(connect(settings.redis))
+    names = settings.topics
+    topics = describe_topics(settings.kafka, [names.transactions, names.labels, names.features])
+    check_first_start(settings, topics)
+    return topics
+
+
+def _build(
+    settings: Settings, topics: dict[str, TopicFacts], *, instance: int, on_step: Callable[[str], None]
+) -> tuple[Processor, Callable[[], None]]:
+    names, group = settings.topics, settings.processor.group
+    member = f"{group}-{instance}"
+    topic_ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
+    view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
+    store = PartialStore(view, entities_max=settings.processor.cache_entities_max)
+    output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
+    consumer = build_consumer(settings.kafka, group=group, instance=member)
+    history, verifier = History(settings.kafka), History(settings.kafka)
+    source = PartitionedInput(consumer, first_offset=verifier.first_offset)
+    context = CatchUpContext(
+        source=source,
+        history=history,
+        view=view,
+        store=store,
+        topic_ids=topic_ids,
+        group=group,
+        header_prefix=settings.processor.dlq_header_prefix,
+        on_step=on_step,
+    )
+    config = ProcessorConfig(
+        batch_records_max=settings.processor.batch_records_max,
+        linger_seconds=settings.processor.linger_ms / 1_000,
+        group=group,
+        folders=_build_folders(settings, topics),
+        topic_ids=topic_ids,
+        on_step=on_step,
+    )
+    applier = Applier(view)
+    processor = Processor(config, context, output, applier)
+
+    def close() -> None:
+        applier.close()
+        source.close()
+        history.close()
+        verifier.close()
+
+    return processor, close
+
+
+def _build_folders(settings: Settings, topics: dict[str, TopicFacts]) -> tuple[TransactionsFolder, LabelsFolder]:
+    names, registry = settings.topics, Registry(settings.registry)
+    features_id = registry.register(subject(names.features), schema_json("features"))
+    transactions = TransactionsConfig(
+        topic=names.transactions,
+        dlq_topic=names.dlq,
+        features_topic=names.features,
+        features_schema_id=features_id,
+        partitions=topics[names.transactions].partitions,
+        label_partitions=topics[names.labels].partitions,
+        group=settings.processor.group,
+        dlq_header_prefix=settings.processor.dlq_header_prefix,
+    )
+    labels = LabelsConfig(
+        topic=names.labels,
+        dlq_topic=names.labels_dlq,
+        partitions=topics[names.labels].partitions,
+        group=settings.processor.group,
+        dlq_header_prefix=settings.processor.dlq_header_prefix,
+    )
+    return (
+        TransactionsFolder(transactions, partial(_writer_schema, registry, subject(names.transactions))),
+        LabelsFolder(labels, partial(_writer_schema, registry, subject(names.labels))),
+    )
+
+
+def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:
+    return registry.writer_schema(schema_id, of_subject)

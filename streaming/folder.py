@@ -1,0 +1,67 @@
+"""What the processor needs to know of an input: how its records are judged, computed and folded again.
+
+``transactions`` and ``labels`` are two inputs with units of their own; the protocol around them is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from confluent_kafka import Message
+
+from infra.kafka_output import Record, Rows
+from infra.redis_view import Unit
+from schemas.errors import PoisonRecord
+from streaming.partials import Changed, PartialStore
+
+
+@dataclass
+class Outcome:
+    """Steps 2 and 3 of one input's records: outputs, and new partials per unit."""
+
+    rows: list[Rows] = field(default_factory=list)
+    dead: list[Record] = field(default_factory=list)
+    changed: dict[Unit, list[Changed]] = field(default_factory=dict)
+    counted: int = 0
+
+
+@dataclass(frozen=True)
+class DeadRecord:
+    """A record that goes to the dead letter queue, and why."""
+
+    message: Message
+    error: PoisonRecord
+    stage: str
+    coordinates_only: bool = False
+
+
+class Folder(Protocol):
+    """One input topic's meaning."""
+
+    kind: str
+    topic: str
+    dlq_topic: str
+    partitions: int
+
+    def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
+        """Judge and compute a batch: steps 2 and 3.
+
+        Args:
+            records: per partition, in offset order.
+            store: partials; nothing is written to it here.
+            live: units this process owns, with the append time in ms from which each is complete.
+
+        Raises:
+            Transient: a dependency is away or the view is not where it was left.
+        """
+        ...
+
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
+        """Fold records that are known to count and return the partials they change.
+
+        Raises:
+            WeirError: a record that counted can no longer be decoded.
+        """
+        ...

@@ -1,0 +1,296 @@
+"""The exactly-once processor: the log first, then the view.
+
+A batch, in the order that makes it right:
+
+1. *Gather* records, then take the consumer group's metadata. Nothing polls again before step 4: a record held across a
+   poll could be committed with fresh metadata after another member has decided it.
+2. *Judge*: decode, split off dead letters, read partials together with their unit's position.
+3. *Kernel*: feature rows, and new partials in memory.
+4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
+5. *Apply* to Redis by compare-and-set on the position, overlapping the next batch's 1 to 4, not its 5.
+
+Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/catch_up.py``) builds
+it again from the log. Start, assignment, abort, refusal by Redis and a dependency that was away take both.
+
+Delivery: exactly once. Each input position has one output, a feature row or a dead letter, and changes the view once.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from infra.kafka_input import Gathered, Partition
+from infra.kafka_output import Aborted, Offsets, TransactionalOutput
+from infra.redis_view import Unit
+from monitoring import metrics
+from monitoring.logs import get_logger
+from schemas.errors import Transient, WeirError
+from streaming.applier import Applier, Write
+from streaming.catch_up import CatchUpContext, Recovered, catch_up
+from streaming.folder import Folder, Outcome
+
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+AWAY_SECONDS_MAX = 900.0
+"""A dependency that stays away this long ends the process: its supervisor should see it."""
+REVOKE_WAIT_SECONDS = 5.0
+STAGE = "process"
+
+log = get_logger(__name__)
+
+
+def no_step(name: str) -> None:
+    """Do nothing: the default of ``on_step``, which tests use to stop the process at a numbered step."""
+    del name
+
+
+@dataclass
+class _Live:
+    """A unit that is caught up: next input offset, and the append time from which it is complete."""
+
+    next_offset: int
+    since_ms: int
+
+
+@dataclass
+class ProcessorConfig:
+    """Sizes of the loop."""
+
+    batch_records_max: int
+    linger_seconds: float
+    group: str
+    folders: Sequence[Folder]
+    topic_ids: dict[str, str]
+    on_step: Callable[[str], None] = field(default=no_step)
+
+
+class Processor:
+    """Runs the protocol over the units that the consumer group assigns to this process."""
+
+    def __init__(
+        self, config: ProcessorConfig, context: CatchUpContext, output: TransactionalOutput, applier: Applier
+    ) -> None:
+        """Bind to ports; nothing is read before ``run``."""
+        self._config = config
+        self._context = context
+        self._output = output
+        self._applier = applier
+        self._store = context.store
+        self._folder = {folder.topic: folder for folder in config.folders}
+        self._live: dict[Unit, _Live] = {}
+        self._waiting: list[Unit] = []
+        self._catching: tuple[Unit, Iterator[Recovered | None]] | None = None
+        self._failures = 0
+        self._away_since: float | None = None
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Process until told to stop, then finish the write in flight.
+
+        Raises:
+            WeirError: what catch-up cannot mend; the process must end and start again.
+        """
+        self._context.source.subscribe(list(self._folder), on_assigned=self._assigned, on_revoked=self._revoked)
+        while not should_stop():
+            try:
+                worked = self._turn()
+            except Transient as error:
+                self._back_off(error)
+            else:
+                if worked:
+                    self._failures, self._away_since = 0, None
+        self._collect(None)
+
+    def _turn(self) -> bool:
+        """One batch and one chunk of catch-up; True when either was there."""
+        caught_up = self._advance_catch_up()
+        linger = 0.0 if caught_up else self._config.linger_seconds
+        gathered = self._context.source.gather(self._config.batch_records_max, linger)
+        if gathered.dropped:
+            metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
+        if gathered.records:
+            self._batch(gathered)
+        elif self._applier.finished:
+            self._collect(None)
+        return caught_up or bool(gathered.records)
+
+    def _batch(self, gathered: Gathered) -> None:
+        self._step("gathered")  # 1
+        started = time.perf_counter()
+        involved = [self._unit(partition) for partition in gathered.records]
+        try:
+            outcomes = self._compute(gathered)  # 2, 3
+            self._step("computed")
+            ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
+            self._commit(gathered, outcomes, ends)  # 4
+            self._step("committed")
+        except Transient:
+            # nothing of this batch is visible; its records and what was read for them are void
+            for unit in involved:
+                self._forget(unit)
+            raise
+        self._apply(gathered, outcomes, ends)  # 5
+        self._observe(gathered, outcomes, time.perf_counter() - started)
+
+    def _compute(self, gathered: Gathered) -> list[Outcome]:
+        by_topic: dict[str, dict[int, list[Message]]] = {}
+        for (topic, number), records in gathered.records.items():
+            by_topic.setdefault(topic, {})[number] = records
+        live = {unit: state.since_ms for unit, state in self._live.items()}
+        return [self._folder[topic].process(parts, self._store, live) for topic, parts in by_topic.items()]
+
+    def _commit(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
+        notes = {partition: self._context.topic_ids[self._unit(partition).kind] for partition in ends}
+        self._step("committing")
+        with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
+            try:
+                self._output.commit(
+                    [rows for outcome in outcomes for rows in outcome.rows],
+                    [record for outcome in outcomes for record in outcome.dead],
+                    Offsets(ends, notes, gathered.metadata),
+                )
+            except Aborted:
+                metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
+                raise
+        metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=STAGE).inc()
+
+    def _apply(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
+        changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
+        # the batch before may be refused: then its units go, and so do their parts of this batch
+        self._collect(None)
+        self._store.trim()  # nothing is in flight just here
+        writes = []
+        for partition in gathered.records:
+            unit = self._unit(partition)
+            if unit not in self._live:
+                continue
+            state, end = self._live[unit], ends[partition]
+            parts = changed.get(unit, [])
+            writes.append(Write(unit, state.next_offset, end, parts))
+            self._store.pin(unit, end, parts)
+            self._context.source.advance(partition, end)
+            state.next_offset = end
+        self._applier.submit(writes)
+
+    def _collect(self, timeout_seconds: float | None) -> None:
+        """Take the outcome of the write in flight; a unit that was not written is forgotten and caught up."""
+        for write, outcome in self._applier.collect(timeout_seconds):
+            if not isinstance(outcome, Transient) and outcome.done:
+                self._store.confirm(write.unit, write.end)
+                continue
+            if isinstance(outcome, Transient):
+                log.error("apply_unknown", unit=write.unit.tag, start=write.start, end=write.end, error=str(outcome))
+            else:
+                log.error("apply_refused", unit=write.unit.tag, start=write.start, end=write.end, found=outcome.found)
+                metrics.VIEW_REFUSALS.labels(topic=self._partition(write.unit)[0]).inc()
+            self._forget(write.unit)
+        self._step("applied")
+
+    # --- the two verbs -----------------------------------------------------------------------------------------------
+
+    def _forget(self, unit: Unit) -> None:
+        """Drop a unit's cache, gathered records and place in flight, and queue it for catch-up if it is still ours."""
+        if unit in self._live:
+            del self._live[unit]
+            self._context.source.forget(self._partition(unit))
+            self._waiting.append(unit)
+        self._store.forget(unit)
+
+    def _advance_catch_up(self) -> bool:
+        """Take one chunk of the catch-up under way, or begin the next; True when there was one."""
+        if self._catching is None:
+            if not self._waiting:
+                return False
+            # an older write of this unit may still be under way: let it land or fail before asking where Redis is
+            self._collect(None)
+            unit = self._waiting[0]
+            self._catching = (unit, catch_up(self._context, self._folder_of(unit), unit))
+        unit, steps = self._catching
+        try:
+            result = next(steps)
+        except BaseException:
+            self._catching = None
+            self._store.forget(unit)
+            raise
+        if result is not None:
+            self._catching = None
+            self._context.source.resume(self._partition(unit), result.next_offset)
+            self._waiting.remove(unit)
+            self._live[unit] = _Live(result.next_offset, result.since_ms)
+        return True
+
+    # --- the group ---------------------------------------------------------------------------------------------------
+
+    def _assigned(self, partitions: list[Partition]) -> None:
+        """Take partitions over: they stay paused until caught up."""
+        metrics.REBALANCES.labels(stage=STAGE, kind="assigned").inc()
+        log.info("assigned", partitions=[f"{topic}-{number}" for topic, number in partitions])
+        self._waiting.extend(self._unit(partition) for partition in partitions)
+
+    def _revoked(self, partitions: list[Partition], lost: bool) -> None:
+        """Let partitions go; unless they are lost already, wait for the write in flight first, bounded."""
+        metrics.REBALANCES.labels(stage=STAGE, kind="lost" if lost else "revoked").inc()
+        log.info("revoked", partitions=[f"{topic}-{number}" for topic, number in partitions], lost=lost)
+        if not lost:
+            try:
+                self._collect(REVOKE_WAIT_SECONDS)
+            except TimeoutError:
+                log.warning("revoked_with_write_in_flight")
+        for unit in [self._unit(partition) for partition in partitions]:
+            self._live.pop(unit, None)
+            self._store.forget(unit)
+            if self._catching is not None and self._catching[0] == unit:
+                self._catching[1].close()  # type: ignore[attr-defined] # it is a generator
+                self._catching = None
+            if unit in self._waiting:
+                self._waiting.remove(unit)
+
+    # --- small things ------------------------------------------------------------------------------------------------
+
+    def _unit(self, partition: Partition) -> Unit:
+        topic, number = partition
+        return Unit(self._folder[topic].kind, number)
+
+    def _folder_of(self, unit: Unit) -> Folder:
+        return next(folder for folder in self._config.folders if folder.kind == unit.kind)
+
+    def _partition(self, unit: Unit) -> Partition:
+        return (self._folder_of(unit).topic, unit.partition)
+
+    def _step(self, name: str) -> None:
+        self._config.on_step(name)
+
+    def _back_off(self, error: Transient) -> None:
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if now - self._away_since > AWAY_SECONDS_MAX:
+            raise WeirError(f"gave up after {AWAY_SECONDS_MAX:.0f} s: {error}") from error
+        pause = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)] * random.uniform(0.5, 1.5)
+        self._failures += 1
+        log.warning("retrying", error=str(error), attempt=self._failures, retry_seconds=round(pause, 3))
+        time.sleep(pause)
+
+    def _observe(self, gathered: Gathered, outcomes: list[Outcome], seconds: float) -> None:
+        records = sum(len(part) for part in gathered.records.values())
+        metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
+        metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
+        metrics.BATCH_RECORDS.labels(stage=STAGE).observe(records)
+        metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
+        for outcome in outcomes:
+            for rows in outcome.rows:
+                metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=rows.topic).inc(len(rows.values))
+        now_ms = time.time() * 1_000
+        for (topic, number), part in gathered.records.items():
+            metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe(max(0.0, now_ms - part[0].timestamp()[1]) / 1_000)
+            end = self._context.source.end_offset_cached((topic, number))
+            if end is not None:
+                behind = max(0, end - part[-1].offset() - 1)
+                metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(behind)
+        metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
+        metrics.PAUSED_PARTITIONS.labels(stage=STAGE).set(len(self._waiting))
+        self._store.observe()

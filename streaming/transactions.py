@@ -1,0 +1,217 @@
+"""The ``transactions`` input: decode, judge, compute features, publish feature rows.
+
+State is folded from the record's bytes, its append time and whether it counts, and from nothing else (design rule R1).
+What other partitions know of a shared entity only flavours the published row; it never enters our own partials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Message
+
+from infra.kafka_output import Record, Rows
+from infra.redis_view import Unit
+from monitoring import metrics
+from schemas.codec import BatchCodec, WriterSchema
+from schemas.errors import PoisonRecord
+from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity
+from schemas.validation import validate_transactions
+from streaming.arrangement import runs, sort_by_unit
+from streaming.core.events import EventBatch, build_event_batch
+from streaming.core.kernel import States, Step, fold, step
+from streaming.dead_letters import build_dead_letter, duplicate_error, not_decodable
+from streaming.folder import DeadRecord, Outcome
+from streaming.partials import Answer, Ask, Changed, PartialStore
+
+SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
+_COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
+_SHARED = tuple(spec.entity for spec in ENTITIES if spec.shared)
+_LABELLED = tuple(spec.entity for spec in ENTITIES if spec.has_labels)
+_PASSED_ON = (
+    "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
+    "mcc", "channel", "amount_minor", "currency", "country", "event_time_ms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Good records of a batch: columns, the messages they came from, and what the kernel needs."""
+
+    batch: pa.RecordBatch
+    messages: list[Message]
+    append_time_ms: np.ndarray
+    partition: np.ndarray
+    events: EventBatch
+    dead: list[DeadRecord]
+
+
+@dataclass(frozen=True)
+class TransactionsConfig:
+    """Names and sizes that differ between deployments."""
+
+    topic: str
+    dlq_topic: str
+    features_topic: str
+    features_schema_id: int
+    partitions: int
+    label_partitions: int
+    group: str
+    dlq_header_prefix: str
+
+
+class TransactionsFolder:
+    """Judges, computes and folds transactions."""
+
+    kind = "t"
+
+    def __init__(self, config: TransactionsConfig, schema_of: SchemaLookup) -> None:
+        """Bind to a deployment; ``schema_of`` answers for writer schema ids of the input's subject."""
+        self.topic = config.topic
+        self.dlq_topic = config.dlq_topic
+        self.partitions = config.partitions
+        self._config = config
+        self._schema_of = schema_of
+        self._codec = BatchCodec("transactions")
+        self._rows_codec = BatchCodec("features")
+
+    def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
+        """Steps 2 and 3; see ``streaming.folder.Folder``."""
+        messages = [message for partition in sorted(records) for message in records[partition]]
+        with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
+            decoded = self._decode(messages)
+            asks = self._asks(decoded.events)
+            answer = store.read(asks)
+        with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
+            computed = step(decoded.events, _arrange(asks, answer))
+            dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
+            degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
+            rows = self._rows(decoded, computed, degraded)
+        metrics.LATE_RECORDS.inc(int(np.count_nonzero(computed.late)))
+        return Outcome(
+            rows=[rows],
+            dead=[self._dead_letter(d) for d in dead],
+            changed=sort_by_unit("t", decoded.events.entities, computed.states),
+            counted=len(rows.values),
+        )
+
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
+        """Fold records that counted; see ``streaming.folder.Folder``."""
+        decoded = self._decode(records)
+        if decoded.dead:
+            raise not_decodable(self.topic, decoded.dead[0])
+        unit = Unit("t", partition)
+        asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
+        answer = store.read(asks)
+        own = {ask.entity: list(values[0]) for ask, values in zip(asks, answer.values, strict=True)}
+        return sort_by_unit("t", decoded.events.entities, fold(decoded.events, own)).get(unit, [])
+
+    def _asks(self, events: EventBatch) -> list[Ask]:
+        """Name every partial a batch needs: per entity kind and input partition, our own unit's first."""
+        everyone = [Unit("t", partition) for partition in range(self.partitions)]
+        labels = [Unit("l", partition) for partition in range(self._config.label_partitions)]
+        asks = []
+        for entity, index in events.entities.items():
+            for partition, ids in runs(index):
+                own = Unit("t", partition)
+                others = [unit for unit in everyone if unit != own] if entity in _SHARED else []
+                asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
+        return asks
+
+    def _decode(self, messages: list[Message]) -> Decoded:
+        values = [message.value() for message in messages]
+        decoded = self._codec.decode(values, self._schema_of)
+        dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
+        rows, batch = decoded.rows, decoded.batch
+        append = np.fromiter((messages[i].timestamp()[1] for i in rows), np.int64, len(rows))
+        invalid = validate_transactions(batch, keys=[messages[i].key() for i in rows], append_time_ms=append)
+        if invalid:
+            dead += [DeadRecord(messages[rows[index]], error, "validate") for index, error in invalid]
+            good = np.ones(len(rows), bool)
+            good[[index for index, _ in invalid]] = False
+            batch, rows, append = batch.filter(pa.array(good)), rows[good], append[good]
+        kept = [messages[i] for i in rows]
+        partition = np.fromiter((m.partition() for m in kept), np.int32, len(kept))
+        digest = np.fromiter((crc32(memoryview(values[i])[5:]) for i in rows), np.uint32, len(kept))
+        events = build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest)
+        return Decoded(batch, kept, append, partition, events, dead)
+
+    def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
+        counted = computed.verdicts == _COUNTED
+        mask = pa.array(counted)
+        batch = decoded.batch.filter(mask)
+        n = batch.num_rows
+        columns = {name: batch.column(name) for name in _PASSED_ON}
+        columns |= {
+            "ingest_time_ms": pa.array(decoded.append_time_ms[counted]),
+            "source_partition": pa.array(decoded.partition[counted]),
+            "source_offset": pa.array(
+                np.fromiter((m.offset() for m in decoded.messages), np.int64, len(decoded.messages))[counted]
+            ),
+            "declarations_hash": pa.repeat(DECLARATIONS_HASH, n),
+            "late": pa.array(computed.late[counted]),
+            "degraded": pa.array([degraded] * n, pa.list_(pa.string())),
+        }
+        features = computed.features[counted]
+        for position, name in enumerate(FEATURE_NAMES):
+            columns[name] = pa.array(np.ascontiguousarray(features[:, position]), from_pandas=True)
+        values = self._rows_codec.encode(
+            pa.record_batch(
+                [columns[field.name] for field in self._rows_codec.arrow_schema], self._rows_codec.arrow_schema
+            ),
+            self._config.features_schema_id,
+        )
+        keys = [message.key() for message, good in zip(decoded.messages, counted, strict=True) if good]
+        return Rows(self._config.features_topic, keys, values)
+
+    def _dead_letter(self, dead: DeadRecord) -> Record:
+        metrics.DEAD_LETTERS.labels(topic=self.dlq_topic, reason=dead.error.reason).inc()
+        return build_dead_letter(
+            dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
+        )
+
+
+def _arrange(asks: list[Ask], answer: Answer) -> States:
+    """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
+    own: dict[Entity, list[bytes]] = {}
+    others: dict[Entity, list[Sequence[bytes]]] = {}
+    labels: dict[Entity, list[Sequence[bytes]]] = {}
+    for ask, values in zip(asks, answer.values, strict=True):
+        own.setdefault(ask.entity, []).extend(values[0])
+        of_transactions = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "t"][1:]
+        of_labels = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "l"]
+        # every ask of a kind names as many other units, so these lists stay aligned with the ids
+        if of_transactions:
+            others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True))
+        if of_labels:
+            labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True))
+    return States(own=own, others=others, labels=labels)
+
+
+def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
+    found = []
+    for index in np.flatnonzero(computed.verdicts != _COUNTED):
+        reused = computed.verdicts[index] == _ID_REUSED
+        metrics.DUPLICATE_RECORDS.labels(kind="id_reused" if reused else "duplicate").inc()
+        error = duplicate_error(messages[index], reused=bool(reused))
+        found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
+    return found
+
+
+def _find_degraded(asks: list[Ask], answer: Answer, live: Mapping[Unit, int], append_time_ms: np.ndarray) -> list[str]:
+    """Name the units that were missing, being rebuilt, or began too late for this batch's look-back."""
+    if not len(append_time_ms):
+        return []
+    oldest = int(append_time_ms.min()) - HORIZON_MS
+    found = []
+    for unit in {unit for ask in asks for unit in ask.units}:
+        from_ms = oldest - (LABEL_HOLD_MS if unit.kind == "l" else 0)
+        position = answer.positions.get(unit)
+        is_ours = unit in live and live[unit] <= from_ms
+        if not is_ours and not (position is not None and position.is_complete(from_ms)):
+            found.append(f"partial.{unit.tag}")
+    return sorted(found)
