@@ -47,7 +47,7 @@ class Follower:
         config: FollowerConfig,
         source: PartitionedInput,
         handle: Callable[[Gathered], None],
-        between: Callable[[], None] = lambda: None,
+        between: Callable[[], object] = lambda: None,
     ) -> None:
         """Bind to ports; nothing is read before ``run``.
 

@@ -1,0 +1,212 @@
+"""The HTTP API: live features, decisions, what-if scores, models, health. Wiring is in ``inference/serve.py``.
+
+Every answer is JSON built by hand and written by orjson: a response model per request would cost more than the
+kernel. Errors share one shape, ``{"error": {"code", "message", "fields"?}}``, and never repeat a value: an id may be
+a card number. Redis is called from the event loop behind a guard (``inference/guard.py``); what may block for long
+goes to a thread.
+
+Delivery: reads are read only. ``publish=true`` is at least once, made once by the transaction id.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from inference import api_examples as examples
+from inference.champion import Champion
+from inference.guard import Guard
+from inference.lookup import KNOWN_ENTITIES, look_up
+from inference.middleware import BodyLimit, Metered
+from inference.models import describe_models
+from inference.ports import DecisionSource, PartialsReader, ReadinessCheck, TransactionPublisher
+from inference.request import BadRequest, FieldError, parse_transaction
+from inference.what_if import AlreadyDecided, WhatIf
+from monitoring import metrics
+from schemas.errors import Transient
+from schemas.masking import is_card_number
+from schemas.validation import ID_BYTES_MAX
+
+RETRY_AFTER_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class ApiParts:
+    """What the API stands on.
+
+    Attributes:
+        checks: by dependency, asked by ``/readyz`` in a thread.
+    """
+
+    reader: PartialsReader
+    decisions: DecisionSource
+    champion: Champion
+    publisher: TransactionPublisher
+    redis: Guard
+    checks: Mapping[str, ReadinessCheck]
+    models_dir: Any
+    now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
+
+
+def build_api(parts: ApiParts) -> FastAPI:
+    """Return the application."""
+    app = FastAPI(
+        title="Weir",
+        summary="Streaming fraud scores: live features, decisions and what-if scoring.",
+        version="1",
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit)
+    # only names of this machine: a page in a browser must not reach us under a name of its own
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_middleware(Metered)
+    _add_error_handlers(app)
+    _add_lookups(app, parts)
+    _add_scoring(app, parts)
+    _add_operations(app, parts)
+    return app
+
+
+def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
+    @app.get(
+        "/v1/features/{entity}/{entity_id:path}",
+        responses={
+            200: examples.answer("windows as of now", examples.FEATURES),
+            **examples.error_answers(404, 422, 503),
+        },
+        summary="Live windows of a card, customer, device, IP or merchant",
+    )
+    async def get_features(entity: str, entity_id: str) -> Response:
+        if entity not in KNOWN_ENTITIES:
+            return _error(404, "unknown_entity", f"expected one of {', '.join(KNOWN_ENTITIES)}")
+        _check_id(entity_id, may_be_card=entity == "card")
+        now_ms = parts.now_ms()
+        return _json(parts.redis.call(lambda: look_up(parts.reader, entity, entity_id, now_ms=now_ms)))
+
+    @app.get(
+        "/v1/decisions/{transaction_id:path}",
+        responses={200: examples.answer("the decision", examples.DECISION), **examples.error_answers(404, 422, 503)},
+        summary="The decision on a transaction",
+    )
+    async def get_decision(transaction_id: str) -> Response:
+        _check_id(transaction_id, may_be_card=False)
+        found = parts.redis.call(lambda: parts.decisions.read(transaction_id))
+        if found is None:
+            return _error(404, "no_decision", "no decision on this transaction: not decided yet, expired or unknown")
+        return Response(found, media_type="application/json")
+
+
+def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
+    what_if = WhatIf(parts.reader, parts.champion)
+
+    @app.post(
+        "/v1/score",
+        responses={
+            200: examples.answer("the decision that the stream would make now", examples.SCORE),
+            **examples.error_answers(409, 413, 415, 422, 503),
+        },
+        openapi_extra=examples.transaction_body(),
+        summary="Score a transaction; nothing is written unless publish=true",
+    )
+    async def post_score(request: Request, publish: bool = False) -> Response:
+        # a browser may send text/plain from any page; application/json it has to ask for first, and is refused
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            return _error(415, "unsupported_media_type", "expected content-type application/json")
+        now_ms = parts.now_ms()
+        transaction = parse_transaction(await request.body(), now_ms=now_ms)
+        scored = parts.redis.call(lambda: what_if.score(transaction, now_ms=now_ms))
+        scored["published"] = None
+        if publish:
+            at = await run_in_threadpool(parts.publisher.publish, transaction)
+            scored["published"] = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+        return _json(scored)
+
+
+def _add_operations(app: FastAPI, parts: ApiParts) -> None:
+    @app.get("/v1/models", summary="The model, rules and lists in force, and the bundles at hand")
+    async def get_models() -> Response:
+        parts.champion.poll()
+        return _json(await run_in_threadpool(describe_models, parts.champion, parts.models_dir))
+
+    @app.get("/healthz", summary="The process is alive")
+    async def get_health() -> Response:
+        return _json({"alive": True})
+
+    @app.get("/readyz", summary="Redis, Kafka and the model are there", responses=examples.error_answers(503))
+    async def get_ready() -> Response:
+        found = {name: await run_in_threadpool(_ask, check) for name, check in parts.checks.items()}
+        found["model"] = "ok"  # the process does not run without one
+        ready = all(state == "ok" for state in found.values())
+        return _json({"ready": ready, "checks": found}, status=200 if ready else 503)
+
+    @app.get("/metrics", summary="Prometheus metrics", include_in_schema=False)
+    async def get_metrics() -> Response:
+        return Response(metrics.render_metrics(), headers={"content-type": metrics.CONTENT_TYPE})
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def handle(kind: type[Exception], answer: Callable[[Any], Response]) -> None:
+        async def handler(_: Request, error: Exception) -> Response:
+            return answer(error)
+
+        typed: Callable[[Request, Exception], Awaitable[Response]] = handler
+        app.add_exception_handler(kind, typed)
+
+    handle(BadRequest, lambda error: _invalid(error.errors))
+    handle(RequestValidationError, lambda error: _invalid(_field_errors(error)))
+    handle(
+        AlreadyDecided,
+        lambda _: _error(
+            409, "duplicate", "the card used this transaction id within the last day; look its decision up"
+        ),
+    )
+    handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
+    handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower()))
+
+
+def _field_errors(error: RequestValidationError) -> list[FieldError]:
+    # the library's own answer would repeat the input
+    return [FieldError(".".join(str(part) for part in each["loc"][1:]), each["msg"].lower()) for each in error.errors()]
+
+
+def _check_id(entity_id: str, *, may_be_card: bool) -> None:
+    size = len(entity_id.encode("utf-8", "surrogatepass"))
+    if not 0 < size <= ID_BYTES_MAX:
+        raise BadRequest([FieldError("id", f"expected 1 to {ID_BYTES_MAX} bytes, found {size}")])
+    if may_be_card and is_card_number(entity_id):
+        raise BadRequest([FieldError("id", "expected a token, found a card number; it has been logged nowhere")])
+
+
+def _ask(check: ReadinessCheck) -> str:
+    try:
+        check()
+    except Transient as error:
+        return str(error)
+    return "ok"
+
+
+def _invalid(errors: list[FieldError]) -> Response:
+    body = {
+        "code": "invalid_request",
+        "message": "; ".join(f"{error.field}: {error.message}" for error in errors),
+        "fields": [{"field": error.field, "message": error.message} for error in errors],
+    }
+    return _json({"error": body}, status=422)
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    return _json({"error": {"code": code, "message": message}}, status=status, headers=headers)
+
+
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), status_code=status, headers=headers, media_type="application/json")

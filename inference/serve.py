@@ -1,0 +1,142 @@
+"""Wires the API to Kafka, Redis and the registry, and serves it on 127.0.0.1 until told to stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+
+import uvicorn
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from inference import api_examples
+from inference.api import ApiParts, build_api
+from inference.champion import Champion
+from inference.cli import wait_for
+from inference.guard import Guard
+from inference.index import DecisionReader
+from inference.publisher import KafkaPublisher
+from inference.request import transaction_fields
+from inference.what_if import WhatIf
+from infra.feature_reader import FeatureReader
+from infra.kafka import admin_config, build_producer
+from infra.kafka_admin import describe_topics
+from infra.redis_client import Client, connect, transient_errors
+from infra.redis_view import StateView
+from infra.registry import Registry
+from infra.settings import Settings
+from schemas.contracts import schema_json, subject
+from schemas.errors import Refused, Transient
+
+HOST = "127.0.0.1"
+REDIS_SECONDS_MAX = 1.0
+"""A request waits at most this long for Redis, whatever the other processes may."""
+KAFKA_SECONDS_MAX = 1.0
+_KEEP_ALIVE_SECONDS = 30
+_BACKLOG = 1_024
+
+
+def run_api(settings: Settings, *, host: str | None = None, port: int | None = None) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        Refused: another address than 127.0.0.1, a port that is taken, a bundle that is not right.
+        Transient: Kafka stayed away at the start.
+    """
+    listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
+    with listening:
+        parts = build_parts(settings)
+        now_ms = int(time.time() * 1_000)
+        example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
+        WhatIf(parts.reader, parts.champion).warm_up(
+            example | {"event_time_ms": now_ms, "outcome": "UNKNOWN"}, now_ms=now_ms
+        )
+        sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
+        sys.stdout.flush()
+        # uvicorn's access log would hold ids from paths; our metrics count requests instead
+        config = uvicorn.Config(
+            build_api(parts), log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            parts.redis.close()
+    return 0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything is loaded.
+
+    Raises:
+        Refused: with the mend.
+    """
+    if host != HOST:
+        raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise Refused(
+            f"port {port} on {HOST}: {error.strerror}; choose another with --port or WEIR_API__PORT"
+        ) from None
+    return listening
+
+
+def build_parts(settings: Settings) -> ApiParts:
+    """Connect to everything the API stands on.
+
+    Raises:
+        Refused: the bundle is not right, or a topic is missing.
+        Transient: Kafka stayed away.
+    """
+    champion = Champion(settings)
+    names = settings.topics
+    topics = wait_for(lambda: describe_topics(settings.kafka, [names.transactions, names.labels]))
+    patience = min(settings.redis.timeout_seconds, REDIS_SECONDS_MAX)
+    client = connect(settings.redis.model_copy(update={"timeout_seconds": patience}))
+    transactions, labels = topics[names.transactions], topics[names.labels]
+    view = StateView(
+        client,
+        cluster=settings.cluster,
+        group=settings.processor.group,
+        topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
+    )
+    registry = Registry(settings.registry)
+    publisher = KafkaPublisher(
+        build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
+        topic=names.transactions,
+        # ours, which may not be the subject's newest: the id must say what the bytes are
+        schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
+    )
+    return ApiParts(
+        reader=FeatureReader(client, view, partitions=transactions.partitions, label_partitions=labels.partitions),
+        decisions=DecisionReader(client, cluster=settings.cluster),
+        champion=champion,
+        publisher=publisher,
+        redis=Guard("redis", lambda: _ping(client)),
+        checks={"redis": lambda: _ping(client), "kafka": _build_kafka_check(settings)},
+        models_dir=settings.home / "models",
+    )
+
+
+def _ping(client: Client) -> None:
+    with transient_errors("ping"):
+        client.ping()
+
+
+def _build_kafka_check(settings: Settings) -> Callable[[], None]:
+    admin = AdminClient(admin_config(settings.kafka))
+
+    def check() -> None:
+        try:
+            admin.list_topics(timeout=KAFKA_SECONDS_MAX)
+        except KafkaException as error:
+            raise Transient(f"kafka: {error.args[0].str()}") from None
+
+    return check
