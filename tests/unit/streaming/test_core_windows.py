@@ -1,0 +1,150 @@
+"""Every declared aggregate against the naive oracle, and single cases with their timelines drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.features import DAY_MS, FEATURE_NAMES, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, Aggregate
+from streaming.core.kernel import Step
+from tests.unit.streaming.oracle import Oracle
+from tests.unit.streaming.streams import START_MS, Driver, Event, event, random_stream
+
+COLUMN = {name: column for column, name in enumerate(FEATURE_NAMES)}
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def tolerance(aggregate: Aggregate) -> float:
+    """Decayed counts are fixed point in the kernel and floats in the oracle; all else differs by float32 at most."""
+    return 2e-4 if aggregate is Aggregate.DECAYED else 1e-5
+
+
+def assert_as_oracle(events: list[Event], done: Step, *, partitions: int = 1, seed: int = 0) -> None:
+    oracle = Oracle(partitions)
+    for row, one in enumerate(events):
+        verdict, late, values = oracle.take(one)
+        assert done.verdicts[row] == verdict, (seed, row)
+        if verdict:
+            continue
+        assert done.late[row] == late, (seed, row)
+        for column, (feature, expected) in enumerate(zip(FEATURES, values, strict=True)):
+            found = float(done.features[row, column])
+            assert found == pytest.approx(expected, rel=tolerance(feature.aggregate), abs=1e-5, nan_ok=True), (
+                f"seed {seed}, row {row}, {feature.name}: expected {expected}, found {found}"
+            )
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, cuts=st.lists(st.integers(0, 1_000), max_size=4))
+def test_every_feature_of_a_shuffled_late_and_repeated_stream_equals_the_oracle(seed: int, cuts: list[int]) -> None:
+    events = random_stream(seed, 90)
+    assert_as_oracle(events, Driver().run(events, cuts), seed=seed)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=SEEDS)
+def test_busy_entities_fall_back_to_panes_exactly_as_the_oracle_does(seed: int) -> None:
+    events = random_stream(seed, 160, cards=1)
+    assert_as_oracle(events, Driver().run(events), seed=seed)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS, partitions=st.integers(2, 4))
+def test_shared_entities_read_as_the_sum_of_all_partitions(seed: int, partitions: int) -> None:
+    events = [e | {"partition": int(e["card_id"][2:]) % partitions} for e in random_stream(seed, 80, cards=6)]
+    one_by_one = range(len(events))
+    assert_as_oracle(events, Driver(partitions).run(events, list(one_by_one)), partitions=partitions, seed=seed)
+
+
+def value(done: Step, row: int, name: str) -> float:
+    return float(done.features[row, COLUMN[name]])
+
+
+def test_a_window_is_open_at_its_start_and_includes_the_event_itself() -> None:
+    #   |<------------- 1h ------------->|
+    #   a (excluded: exactly 1h old)     t
+    #    b (1 ms younger: included)
+    events = [event(START_MS), event(START_MS + 1), event(START_MS + HOUR_MS)]
+    assert value(Driver().run(events), 2, "card_event_count_1h") == 2.0
+
+
+def test_an_out_of_order_event_does_not_count_events_after_it() -> None:
+    #   log order:   1     3     2
+    #   event time:  0s   20s   10s   -> the third sees the first and itself
+    events = [event(START_MS), event(START_MS + 20_000), event(START_MS + 10_000)]
+    done = Driver().run(events)
+    assert [value(done, row, "card_event_count_1m") for row in range(3)] == [1.0, 2.0, 2.0]
+
+
+def test_two_events_of_the_same_millisecond_see_one_another_in_log_order() -> None:
+    events = [event(START_MS, transaction_id="a"), event(START_MS, transaction_id="b")]
+    done = Driver().run(events)
+    assert value(done, 0, "card_event_count_1m") == 1.0
+    assert value(done, 1, "card_event_count_1m") == 2.0
+    assert value(done, 1, "card_event_gap_30d") == 0.0
+
+
+def test_an_entity_is_exact_up_to_its_newest_32_events_and_the_one_at_hand() -> None:
+    events = [event(START_MS + i * MINUTE_MS, merchant_id=f"m-{i}") for i in range(33)]
+    done = Driver().run(events)
+    assert value(done, 32, "card_event_count_1h") == 33.0
+    assert value(done, 32, "card_merchant_distinct_1h") == 33.0
+
+
+def test_a_busy_entity_is_coarse_by_at_most_one_pane_at_the_trailing_edge() -> None:
+    # One event per minute for three hours: the 1h window holds 60, panes of 2 minutes may add 1 at the edge.
+    events = [event(START_MS + i * MINUTE_MS) for i in range(180)]
+    counts = Driver().run(events).features[60:, COLUMN["card_event_count_1h"]]
+    assert set(counts.tolist()) <= {60.0, 61.0, 62.0}
+    assert counts.min() >= 60.0
+
+
+def test_a_small_payment_then_a_large_one_shows_as_a_ratio() -> None:
+    #   100 .. 10 min .. 50,000
+    events = [event(START_MS, amount_minor=100), event(START_MS + 10 * MINUTE_MS, amount_minor=50_000)]
+    assert value(Driver().run(events), 1, "card_amount_over_min_1h") == 500.0
+
+
+def test_speed_between_two_terminals_is_kilometres_per_hour() -> None:
+    #   equator, 0 degrees .. 1 h .. 1 degree east: 111.19 km
+    events = [event(START_MS, lat=0.0, lon=0.0), event(START_MS + HOUR_MS, lat=0.0, lon=1.0)]
+    done = Driver().run(events)
+    assert np.isnan(value(done, 0, "card_position_speed_30d"))
+    assert value(done, 1, "card_position_speed_30d") == pytest.approx(111.195, abs=0.01)
+
+
+def test_equal_amounts_have_no_deviation_and_so_no_zscore() -> None:
+    events = [event(START_MS + i * SECOND_MS, amount_minor=3_333_333) for i in range(60)]
+    done = Driver().run(events)
+    assert value(done, 59, "card_amount_std_30d") == 0.0
+    assert np.isnan(value(done, 59, "card_amount_zscore_30d"))
+
+
+def test_a_null_entity_has_missing_features_and_no_state() -> None:
+    driver = Driver()
+    done = driver.run([event(device_id=None, ip=None)])
+    missing = [n for n in FEATURE_NAMES if n.startswith(("device_", "ip_"))]
+    assert all(np.isnan(value(done, 0, name)) for name in missing)
+    assert not any(str(entity) in {"device", "ip"} for entity, _, _ in driver.states)
+    assert np.isnan(value(done, 0, "card_device_new_30d"))
+    assert value(done, 0, "card_device_distinct_1d") == 0.0
+
+
+def test_a_late_row_is_decided_with_itself_included_and_changes_no_window() -> None:
+    #   late .. more than 30 d .. newest
+    driver = Driver()
+    driver.run([event(START_MS)])
+    before = {key: bytes_ for key, bytes_ in driver.states.items() if str(key[0]) != "card"}
+    done = driver.run([event(START_MS - 31 * DAY_MS)])
+    assert done.late.tolist() == [True]
+    assert value(done, 0, "card_event_count_30d") == 1.0
+    assert {key: bytes_ for key, bytes_ in driver.states.items() if str(key[0]) != "card"} == before
+    assert value(driver.run([event(START_MS + 1)]), 0, "card_event_count_30d") == 2.0
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    done = Driver().step([])
+    assert done.features.shape == (0, len(FEATURES))
+    assert all(states == [] for states in done.states.values())
