@@ -16,6 +16,9 @@ RUN_DIGITS_MAX = 64
 KEPT = 4
 """Digits left at the end, enough for a cardholder to recognise a card by."""
 
+QUOTED_CHARS_MAX = 80
+"""How much of a found value an error message may carry."""
+
 _RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{DIGITS_MIN - 1},}}")
 _SEPARATORS = str.maketrans("", "", " -")
 
@@ -51,6 +54,18 @@ def mask(text: str | bytes) -> str:
     """
     shown = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
     return _RUN.sub(_mask_run, shown)
+
+
+def quote(found: object) -> str:
+    r"""Return a found value for a message: text masked and escaped, at most ``QUOTED_CHARS_MAX`` characters.
+
+    >>> quote("a" + chr(10) + "b")
+    'a\\nb'
+    """
+    # cut generously before masking, so that no number is cut in two and passes
+    text = mask(found[: 4 * QUOTED_CHARS_MAX]) if isinstance(found, str) else str(found)
+    shown = text.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= QUOTED_CHARS_MAX else shown[: QUOTED_CHARS_MAX - 3] + "..."
 
 
 def _mask_run(match: re.Match[str]) -> str:

@@ -12,28 +12,24 @@ use longer varints than it must.
 
 from __future__ import annotations
 
-import io
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fastavro
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyruhvro
 
 from schemas.compatibility import find_incompatibility, parse_inlined
 from schemas.errors import PoisonRecord
+from schemas.slow_reader import read_whole, tabulate, undecodable
 
 _COLUMNAR = frozenset({"boolean", "int", "long", "float", "double", "string", "bytes"})
-FOUND_CHARS_MAX = 80
-"""How much of a found value an error message may carry."""
-
-_UNREADABLE = (ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, struct.error, RecursionError)
-"""What fastavro raises on bytes that are no record of the schema."""
+_OUT_OF_RANGE = undecodable("a number outside its type")
 
 Bodies = Sequence[bytes]
 Outcome = tuple[pa.RecordBatch, list[tuple[int, PoisonRecord]]]
@@ -111,38 +107,29 @@ class Projection:
         return []
 
     def _find_wrong(self, batch: pa.RecordBatch, bodies: Bodies) -> list[tuple[int, PoisonRecord]]:
-        """Find what the column decoder read wrongly without saying so."""
-        judged = ((row, self._judge(batch.slice(row, 1), bodies[row])) for row in self._find_suspects(batch, bodies))
-        return [(row, error) for row, error in judged if error is not None]
+        """Find what the column decoder read wrongly without saying so: where fastavro does not read the same."""
+        suspects = self._find_suspects(batch, bodies)
+        if not suspects:
+            return []
+        readable, records, errors = self._read_records([bodies[row] for row in suspects], None)
+        theirs, fits = tabulate(records, batch.schema)
+        rows = np.array(suspects)[readable]
+        agreed = fits.copy()
+        ours = batch.take(pa.array(rows[fits]))
+        agreed[fits] = _equal(self._write(ours), self._write(theirs))
+        errors = [(suspects[position], error) for position, error in errors]
+        return errors + [(row, _OUT_OF_RANGE) for row in rows[~agreed].tolist()]
 
     def _find_suspects(self, batch: pa.RecordBatch, bodies: Bodies) -> list[int]:
-        written = pyruhvro.serialize_record_batch(batch, self._writer_json, 1)[0]
-        same = pc.equal(written, pa.array(bodies, pa.binary()))
-        return np.flatnonzero(~same.to_numpy(zero_copy_only=False)).tolist()
+        return np.flatnonzero(~_equal(self._write(batch), pa.array(bodies, pa.binary()))).tolist()
 
-    def _judge(self, row: pa.RecordBatch, body: bytes) -> PoisonRecord | None:
-        """Ask fastavro about one suspect: ``None`` when both decoders read the same record to the same end."""
-        try:
-            record, consumed = _read(body, self._writer, None)
-            if consumed < len(body):
-                return _trailing(consumed, len(body))
-            agreed = pa.RecordBatch.from_pylist([record], schema=row.schema)
-        except _UNREADABLE as error:
-            return _undecodable(error)
-        written = [pyruhvro.serialize_record_batch(each, self._writer_json, 1)[0] for each in (row, agreed)]
-        if written[0].equals(written[1]):
-            return None
-        return PoisonRecord("undecodable", "expected one reading of the body, found a number out of its range at $")
+    def _write(self, batch: pa.RecordBatch) -> pa.BinaryArray:
+        return pyruhvro.serialize_record_batch(batch, self._writer_json, 1)[0]
 
     def _explain(self, body: bytes) -> PoisonRecord:
         """Say what is wrong with a body that the column decoder refused."""
-        try:
-            _, consumed = _read(body, self._writer, None)
-        except _UNREADABLE as error:
-            return _undecodable(error)
-        if consumed < len(body):
-            return _trailing(consumed, len(body))
-        return PoisonRecord("undecodable", "expected an Avro body by its writer's schema, found an invalid value at $")
+        found = read_whole(body, self._writer, None)
+        return found if isinstance(found, PoisonRecord) else undecodable("an invalid value")
 
     def _project(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         assert self._columns is not None
@@ -153,59 +140,28 @@ class Projection:
         return pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
 
     def _decode_by_records(self, bodies: Bodies) -> Outcome:
-        records, errors = [], []
-        for row, body in enumerate(bodies):
-            found = self._resolve(body)
-            if isinstance(found, PoisonRecord):
-                errors.append((row, found))
-            else:
-                records.append(found)
-        return pa.concat_batches([self._project_nothing(), *records]), errors
+        readable, records, errors = self._read_records(bodies, self._reader)
+        batch, fits = tabulate(records, self._arrow)
+        errors += [(row, _OUT_OF_RANGE) for row in np.array(readable, np.int64)[~fits].tolist()]
+        return batch, sorted(errors, key=_position)
 
-    def _resolve(self, body: bytes) -> pa.RecordBatch | PoisonRecord:
-        """Resolve one body; Arrow checks the ranges that fastavro does not."""
-        try:
-            record, consumed = _read(body, self._writer, self._reader)
-            row = pa.RecordBatch.from_pylist([record], schema=self._arrow)
-            row.validate(full=True)
-        except _UNREADABLE as error:
-            return _undecodable(error)
-        return row if consumed == len(body) else _trailing(consumed, len(body))
-
-    def _project_nothing(self) -> pa.RecordBatch:
-        return pa.RecordBatch.from_pylist([], schema=self._arrow)
-
-
-def escape(found: object) -> str:
-    r"""Return a found value as printable ASCII, at most ``FOUND_CHARS_MAX`` characters.
-
-    >>> escape("a" + chr(10) + "b")
-    'a\\nb'
-    """
-    text = str(found)[:FOUND_CHARS_MAX].encode("unicode_escape").decode("ascii")
-    return text if len(text) <= FOUND_CHARS_MAX else text[: FOUND_CHARS_MAX - 3] + "..."
-
-
-def _read(body: bytes, writer: Any, reader: Any) -> tuple[dict[str, Any], int]:
-    stream = io.BytesIO(body)
-    record: Any = fastavro.schemaless_reader(stream, writer, reader)
-    return record, stream.tell()
-
-
-def _undecodable(error: Exception) -> PoisonRecord:
-    # the reader's own words may quote the bytes it found, which may hold a card number: name its class only
-    if isinstance(error, EOFError | IndexError | struct.error):
-        return PoisonRecord("truncated", "expected a whole body by its writer's schema, found its end too early at $")
-    kind = type(error).__name__
-    return PoisonRecord("undecodable", f"expected an Avro body by its writer's schema, found {kind} at $")
-
-
-def _trailing(consumed: int, total: int) -> PoisonRecord:
-    return PoisonRecord("trailing_bytes", f"expected {consumed} bytes of body, found {total} at $")
+    def _read_records(
+        self, bodies: Bodies, reader: Any
+    ) -> tuple[list[int], list[dict[str, Any]], list[tuple[int, PoisonRecord]]]:
+        """Read one by one: positions and records of the readable, position and error of the others."""
+        found = [read_whole(body, self._writer, reader) for body in bodies]
+        readable = [row for row, each in enumerate(found) if not isinstance(each, PoisonRecord)]
+        errors = [(row, each) for row, each in enumerate(found) if isinstance(each, PoisonRecord)]
+        return readable, [each for each in found if not isinstance(each, PoisonRecord)], errors
 
 
 def _position(located: tuple[int, PoisonRecord]) -> int:
     return located[0]
+
+
+def _equal(left: pa.BinaryArray, right: pa.BinaryArray) -> npt.NDArray[np.bool_]:
+    same: npt.NDArray[np.bool_] = pc.equal(left, right).to_numpy(zero_copy_only=False)
+    return same
 
 
 def _constant(column: _Column, rows: int) -> pa.Array:

@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 
 from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
 from schemas.errors import PoisonRecord
-from schemas.masking import is_card_number, mask
-from schemas.projection import FOUND_CHARS_MAX, escape
+from schemas.masking import is_card_number, quote
 
 ID_BYTES_MAX = 128
 """UTF-8 bytes of an id; it is a part of Redis keys."""
@@ -207,6 +206,4 @@ def _numpy(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def _poison(reason: str, expected: str, found: object, field: str) -> PoisonRecord:
-    # text may be a card number in the wrong field; cut generously first, so that none is cut in two unseen
-    shown = mask(found[: 4 * FOUND_CHARS_MAX]) if isinstance(found, str) else found
-    return PoisonRecord(reason, f"expected {expected}, found {escape(shown)} at $.{field}", field)
+    return PoisonRecord(reason, f"expected {expected}, found {quote(found)} at $.{field}", field)
