@@ -121,6 +121,8 @@ def describe_states(settings: Settings) -> dict[str, TopicState]:
     admin = AdminClient(admin_config(settings.kafka))
     existing = _list_partitions(admin, settings)
     names = [plan.name for plan in plan_topics(settings.topics) if plan.name in existing]
+    if not names:
+        return {}  # the client refuses to ask about nothing
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
     found = {}
     for resource, future in admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_SECONDS).items():

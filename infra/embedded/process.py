@@ -21,6 +21,9 @@ _POLL_SECONDS = 0.02
 _LOG_BYTES_MAX = 10 * 1024 * 1024
 """A log that is longer when its server starts is moved aside, once; two files are kept."""
 
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes that this one launched and has not reaped: only their parent can, whichever object asks for the end."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -66,17 +69,16 @@ class ServerProcess:
         self.name = name
         self.record_path = record_path
         self.log_path = log_path
-        self._child: subprocess.Popen[bytes] | None = None
 
     def launch(self, command: Sequence[str], *, cwd: Path) -> None:
         """Start the command in a session of its own, so that it outlives the terminal that started it."""
         self._rotate_log()
         with self.log_path.open("ab") as log:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        born = read_birth(self._child.pid) or "ended"
-        self._save(Identity(self._child.pid, born))
+        _children[child.pid] = child
+        self._save(Identity(child.pid, read_birth(child.pid) or "ended"))
 
     def find_running(self) -> Identity | None:
         """Return the launched process if it still runs."""
@@ -102,13 +104,13 @@ class ServerProcess:
         """End the process: SIGTERM, wait, then SIGKILL. Returns whether there was one to end."""
         identity = self.find_running()
         if identity is None:
-            self._forget()
+            self._forget(None)
             return False
         self.signal(signal.SIGCONT)  # a paused process cannot hear SIGTERM
         self.signal(signal.SIGTERM)
         if not _wait_gone(identity, patience_seconds):
             self.kill()
-        self._forget()
+        self._forget(identity)
         return True
 
     def kill(self) -> bool:
@@ -118,7 +120,7 @@ class ServerProcess:
             return False
         if not _wait_gone(identity, 10.0):
             raise WeirError(f"{self.name}: process {identity.pid} survived SIGKILL for 10 s; end it by hand")
-        self._forget()
+        self._forget(identity)
         return True
 
     def log_tail(self, lines: int) -> str:
@@ -136,11 +138,11 @@ class ServerProcess:
         temporary.write_text(json.dumps({"pid": identity.pid, "born": identity.born}))
         temporary.replace(self.record_path)
 
-    def _forget(self) -> None:
+    def _forget(self, identity: Identity | None) -> None:
         self.record_path.unlink(missing_ok=True)
-        if self._child is not None:
-            self._child.wait()  # reap, or it stays a zombie for as long as we live
-            self._child = None
+        child = _children.pop(identity.pid, None) if identity else None
+        if child is not None:
+            child.wait()  # reap, or it stays a zombie for as long as we live
 
     def _rotate_log(self) -> None:
         if self.log_path.is_file() and self.log_path.stat().st_size > _LOG_BYTES_MAX:

@@ -1,0 +1,206 @@
+"""The embedded stack is real, survives what is done to it, and ends nothing that it did not start."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra.embedded import cli, doctor
+from infra.embedded.process import ServerProcess, read_birth
+from infra.embedded.stack import Stack
+from infra.kafka import admin_config, build_producer, consumer_config
+from infra.redis_client import connect
+from infra.registry import Registry
+from infra.settings import Settings, load_settings
+from infra.topics import check_topics, ensure_topics
+from schemas.contracts import schema_json
+from schemas.errors import Refused, WeirError
+from tests.conftest import settings_for
+
+pytestmark = pytest.mark.server
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers of this module's own: nobody else's test must feel what is done to them."""
+    stack = Stack(tmp_path_factory.mktemp("home") / "weir")
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def settings(own_stack: Stack, request: pytest.FixtureRequest) -> Settings:
+    own_stack.start()
+    return settings_for(load_settings({"WEIR_HOME": str(own_stack.home)}), request.node.name)
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+
+
+def _pid(stack: Stack, name: str) -> int | None:
+    return next(status.pid for status in stack.status() if status.name == name)
+
+
+def _records(settings: Settings) -> list[bytes]:
+    consumer = Consumer(consumer_config(settings.kafka, group="reader", enable_partition_eof=True))
+    found: list[bytes] = []
+    try:
+        consumer.assign([TopicPartition(settings.topics.transactions, 0, 0)])
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            message = consumer.poll(1.0)
+            if message is not None and message.error():
+                return found
+            if message is not None:
+                found.append(message.value())
+    finally:
+        consumer.close()
+    raise AssertionError("the end of the partition was not reached")
+
+
+def test_all_three_serve_on_the_loopback_and_the_home_is_private(own_stack: Stack, settings: Settings) -> None:
+    assert settings.kafka.bootstrap_servers.startswith("127.0.0.1:")
+    assert [status.ready for status in own_stack.status()] == [True, True, True]
+    assert own_stack.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_starting_twice_leaves_the_same_processes_running(own_stack: Stack) -> None:
+    own_stack.start()
+    before = own_stack.status()
+    Stack(own_stack.home).start()
+    assert own_stack.status() == before
+
+
+def test_the_registry_asks_for_backward_compatibility(settings: Settings) -> None:
+    assert httpx.get(f"{settings.registry.url}/config").json() == {"compatibilityLevel": "BACKWARD"}
+
+
+def test_redis_evicts_nothing(settings: Settings) -> None:
+    assert connect(settings.redis).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_a_record_acknowledged_before_a_kill_is_there_after_the_restart(own_stack: Stack, settings: Settings) -> None:
+    ensure_topics(settings)
+    producer = build_producer(settings.kafka)
+    producer.produce(settings.topics.transactions, b"kept", partition=0)
+    assert producer.flush(DEADLINE_SECONDS) == 0
+    own_stack.kill("kafka")
+    assert _pid(own_stack, "kafka") is None
+    own_stack.start()
+    assert _records(settings) == [b"kept"]
+
+
+def test_a_key_written_before_a_kill_is_there_after_the_restart(own_stack: Stack, settings: Settings) -> None:
+    connect(settings.redis).set("weir:kept", "1")
+    own_stack.kill("redis")
+    own_stack.start()
+    assert connect(settings.redis).get("weir:kept") == b"1"
+
+
+def test_a_schema_registered_just_before_a_kill_keeps_its_id(own_stack: Stack, settings: Settings) -> None:
+    registry = Registry(settings.registry)
+    schema_id = registry.register("kept-value", schema_json("labels"))
+    own_stack.kill("registry")
+    own_stack.start()
+    assert registry.latest_id("kept-value") == schema_id
+    registry.close()
+
+
+def test_a_paused_server_does_not_answer_until_it_is_resumed(own_stack: Stack, settings: Settings) -> None:
+    own_stack.pause("redis")
+    assert not own_stack.servers["redis"].is_ready()
+    own_stack.resume("redis")
+    _await(own_stack.servers["redis"].is_ready)
+    assert connect(settings.redis).ping()
+
+
+def test_wiping_a_server_leaves_it_empty_and_able_to_start(own_stack: Stack, settings: Settings) -> None:
+    connect(settings.redis).set("weir:gone", "1")
+    own_stack.wipe("redis")
+    own_stack.start()
+    assert connect(settings.redis).get("weir:gone") is None
+
+
+def test_a_port_taken_by_another_program_is_refused_in_one_line(own_stack: Stack) -> None:
+    own_stack.kill("redis")
+    with socket.create_server(("127.0.0.1", own_stack.ports["redis"])), pytest.raises(Refused) as refused:
+        own_stack.start()
+    own_stack.start()
+    assert f"port {own_stack.ports['redis']} for redis is taken" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_server_that_dies_at_its_start_is_reported_with_the_end_of_its_log(own_stack: Stack) -> None:
+    own_stack.kill("redis")
+    folder = own_stack.home / "servers" / "redis" / "appendonlydir"
+    moved = folder.rename(folder.with_name("aside"))
+    folder.write_text("a file where the server wants a folder")
+    with pytest.raises(WeirError, match="redis ended while starting; the end of its log:\n"):
+        own_stack.start()
+    folder.unlink()
+    moved.rename(folder)
+    own_stack.start()
+
+
+def test_a_pid_that_was_given_to_another_program_is_left_alone(tmp_path: Path) -> None:
+    record = tmp_path / "kafka.json"
+    record.write_text(json.dumps({"pid": os.getpid(), "born": "long ago"}))
+    process = ServerProcess("kafka", record_path=record, log_path=tmp_path / "kafka.log")
+    assert not process.end(patience_seconds=0)
+    assert read_birth(os.getpid()) is not None
+
+
+def test_topics_are_made_once_and_pass_their_own_check(settings: Settings) -> None:
+    assert len(ensure_topics(settings)) == 10
+    assert ensure_topics(settings) == []
+    check_topics(settings)
+
+
+def test_an_unknown_topic_is_not_made_by_asking_for_it(settings: Settings) -> None:
+    admin = AdminClient(admin_config(settings.kafka))
+    admin.list_topics("mistyped", timeout=DEADLINE_SECONDS)
+    assert "mistyped" not in admin.list_topics(timeout=DEADLINE_SECONDS).topics
+
+
+def test_missing_topics_refuse_the_start(settings: Settings) -> None:
+    with pytest.raises(Refused, match="`weir topics create` makes it"):
+        check_topics(settings)
+
+
+def test_the_doctor_finds_a_running_stack_well(own_stack: Stack) -> None:
+    own_stack.start()
+    assert [finding for finding in doctor.examine(own_stack.home) if not finding.well] == []
+
+
+def test_the_commands_start_show_and_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = ["--home", str(tmp_path / "home")]
+    assert cli.main(["up", *home, "--json"]) == 0
+    assert [server["ready"] for server in json.loads(capsys.readouterr().out)] == [True, True, True]
+    assert cli.main(["logs", "kafka", *home]) == 0
+    assert "Kafka Server started" in capsys.readouterr().out
+    assert cli.main(["down", *home]) == 0
+    assert cli.main(["status", *home]) == 1
+    assert "down" in capsys.readouterr().out
+
+
+def test_a_broker_that_is_down_refuses_connections(own_stack: Stack, settings: Settings) -> None:
+    own_stack.kill("kafka")
+    with pytest.raises(KafkaException):
+        AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers, "log_level": 0}).list_topics(timeout=1)
+    own_stack.start()

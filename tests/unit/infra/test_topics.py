@@ -1,0 +1,89 @@
+"""What makes a topic unfit, without a broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.settings import TopicSettings
+from infra.topics import RETENTION_MS_MIN, TopicPlan, TopicState, find_faults, plan_topics
+from schemas.features import DAY_MS
+
+PLANS = plan_topics(TopicSettings())
+
+
+def _states(**changes: tuple[str, str]) -> dict[str, TopicState]:
+    """Topics as `weir topics create` makes them, one option of one topic changed."""
+    states = {}
+    for plan in PLANS:
+        config = {"retention.bytes": "-1", "retention.ms": "-1"} | plan.config(60)
+        if plan.name in changes:
+            option, value = changes[plan.name]
+            config[option] = value
+        states[plan.name] = TopicState(plan.partitions, config)
+    return states
+
+
+def test_topics_made_by_the_plan_have_no_fault() -> None:
+    assert list(find_faults(PLANS, _states())) == []
+
+
+def test_the_least_retention_is_the_look_back_with_its_hold_and_a_week() -> None:
+    assert RETENTION_MS_MIN == (30 + 7 + 7) * DAY_MS
+
+
+@pytest.mark.parametrize("topic", ["transactions", "labels", "transactions.dlq", "labels.dlq", "features.dlq"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("message.timestamp.type", "CreateTime"),
+        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "compact,delete"),
+        ("retention.ms", str(RETENTION_MS_MIN - 1)),
+        ("retention.bytes", "1000000"),
+    ],
+)
+def test_a_log_that_cannot_be_rebuilt_from_is_one_fault_that_names_the_mend(
+    topic: str, option: str, value: str
+) -> None:
+    (fault,) = find_faults(PLANS, _states(**{topic: (option, value)}))
+    assert topic in fault
+    assert f"found {value}" in fault
+    assert "kafka-configs --alter" in fault
+
+
+def test_a_missing_topic_is_named_with_the_verb_that_makes_it() -> None:
+    states = _states()
+    del states["labels"]
+    assert list(find_faults(PLANS, states)) == ["expected topic labels, found none; `weir topics create` makes it"]
+
+
+def test_dead_letters_need_a_partition_for_each_of_their_source() -> None:
+    states = _states()
+    states["transactions"] = TopicState(8, states["transactions"].config)
+    (fault,) = find_faults(PLANS, states)
+    assert "transactions.dlq to have the 8 partitions" in fault
+
+
+def test_a_dead_letter_topic_must_hold_more_than_the_largest_record_of_its_source() -> None:
+    states = _states(**{"transactions.dlq": ("max.message.bytes", "16777216")})
+    (fault,) = find_faults(PLANS, states)
+    assert "max.message.bytes" in fault
+
+
+def test_the_memory_of_replays_is_compacted_for_ever() -> None:
+    states = _states(**{"transactions.dlq.done": ("cleanup.policy", "delete")})
+    (fault,) = find_faults(PLANS, states)
+    assert "cleanup.policy=compact" in fault
+
+
+def test_topics_that_nothing_is_rebuilt_from_may_be_kept_as_short_as_their_owner_likes() -> None:
+    assert list(find_faults(PLANS, _states(decisions=("retention.ms", "1000")))) == []
+
+
+def test_every_topic_setting_has_a_plan() -> None:
+    names = {value for value in TopicSettings().model_dump().values() if isinstance(value, str)}
+    assert {plan.name for plan in PLANS} == names
+
+
+def test_a_plan_keeps_a_log_as_long_as_it_is_told() -> None:
+    assert TopicPlan("t", 1).config(60)["retention.ms"] == str(60 * DAY_MS)
