@@ -133,7 +133,7 @@ class Registry:
         self._monotonic = monotonic
         self._client = httpx.Client(
             auth=(settings.username, secret) if settings.username else None,
-            verify=ssl.create_default_context(cafile=settings.ssl_ca_location or None),
+            verify=_build_tls(settings.ssl_ca_location),
             timeout=settings.timeout_seconds,
             headers={"Accept": f"{_CONTENT_TYPE}, application/json", "Content-Type": _CONTENT_TYPE},
             transport=transport,
@@ -245,6 +245,13 @@ class Registry:
         if response.status_code in {401, 403}:
             raise Refused(f"registry: not let in ({response.status_code}); set WEIR_REGISTRY__USERNAME and __PASSWORD")
         return response
+
+
+def _build_tls(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise Refused(f"registry: expected a CA file, found {error}; check WEIR_REGISTRY__SSL_CA_LOCATION") from None
 
 
 def _answer(response: httpx.Response) -> Any:

@@ -159,6 +159,11 @@ def test_credentials_are_sent_and_a_closed_door_is_refused_without_showing_them(
     assert "hidden" not in str(refusal.value)
 
 
+def test_a_ca_file_that_is_absent_is_refused_with_the_setting_named() -> None:
+    with pytest.raises(Refused, match="WEIR_REGISTRY__SSL_CA_LOCATION"):
+        Registry(RegistrySettings(ssl_ca_location="absent.pem"))
+
+
 def test_an_incompatible_schema_is_refused_with_the_registrys_own_words() -> None:
     answer = httpx.Response(409, json={"error_code": 409, "message": "READER_FIELD_MISSING"})
     with pytest.raises(Refused, match="READER_FIELD_MISSING"):

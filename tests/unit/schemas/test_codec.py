@@ -96,6 +96,14 @@ def test_a_varint_longer_than_it_must_be_is_still_the_same_record() -> None:
     assert decoded.batch.to_pylist() == [transaction()]
 
 
+def test_an_array_written_in_blocks_with_their_size_is_still_the_same_record() -> None:
+    schema = edited_schema(tags={"type": "array", "items": "string"})
+    blocks = b"\x01\x04\x02a" + b"\x00"  # one block: -1 item, 2 bytes, "a"; end
+    decoded = decode(frame(body() + blocks, 9), frame(body() + blocks + b"\x00", 9), id_9=schema)
+    assert decoded.batch.to_pylist() == [transaction()]
+    assert [(row, error.reason) for row, error in decoded.errors] == [(1, "trailing_bytes")]
+
+
 def test_nothing_in_gives_no_rows_with_the_readers_columns() -> None:
     decoded = decode()
     assert decoded.batch.schema == CODEC.arrow_schema
