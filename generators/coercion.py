@@ -17,7 +17,8 @@ from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
 from schemas.masking import quote
 
-_BOUNDS = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+_LONG = (-(2**63), 2**63 - 1)
+_BOUNDS = {"int": (-(2**31), 2**31 - 1), "long": _LONG, "time": _LONG}
 _TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 _UNQUOTED = ("_id", "ip")
 """Ends of field names whose values a message never shows."""
@@ -55,7 +56,7 @@ class _Field:
         self._symbols: tuple[str, ...] = tuple(kind["symbols"]) if isinstance(kind, dict) else ()
         # what the schema itself stands in for an unknown symbol: it says "not known" and invents nothing
         self._absent: str | None = kind.get("default") if isinstance(kind, dict) else None
-        self._kind: str = "enum" if isinstance(kind, dict) else kind
+        self._kind: str = "enum" if isinstance(kind, dict) else "time" if self.name.endswith("_time_ms") else kind
         self._parse = _PARSERS.get(self._kind)
 
     def coerce(self, found: object) -> Value:
@@ -93,9 +94,14 @@ def _parse_text(found: object) -> str | None:
     return None if any("\ud800" <= character <= "\udfff" for character in text) else text
 
 
-def _parse_whole(found: object) -> int | None:
+def _parse_time(found: object) -> int | None:
     if isinstance(found, datetime):
         return _milliseconds(found)
+    whole = _parse_whole(found)
+    return _parse_iso(found) if whole is None and isinstance(found, str) else whole
+
+
+def _parse_whole(found: object) -> int | None:
     if isinstance(found, bool | dict | list):
         return None
     if isinstance(found, int):
@@ -113,12 +119,12 @@ def _parse_whole_text(text: str) -> int | None:
     try:
         number = float(text)
     except ValueError:
-        return _parse_time(text)
+        return None
     # above 2**53 a float no longer holds every whole number
     return int(number) if number.is_integer() and abs(number) <= 2**53 else None
 
 
-def _parse_time(text: str) -> int | None:
+def _parse_iso(text: str) -> int | None:
     try:
         return _milliseconds(datetime.fromisoformat(text))
     except ValueError:
@@ -149,13 +155,15 @@ _PARSERS: dict[str, Callable[[object], Value]] = {
     "string": _parse_text,
     "int": _parse_whole,
     "long": _parse_whole,
+    "time": _parse_time,
     "double": _parse_number,
     "boolean": _parse_flag,
 }
 _EXPECTED = {
     "string": "UTF-8 text",
     "int": "a whole number of 32 bits",
-    "long": "a whole number of 64 bits, or an ISO 8601 time",
+    "long": "a whole number of 64 bits",
+    "time": "epoch milliseconds or an ISO 8601 time",
     "double": "a number",
     "boolean": "true or false",
 }

@@ -76,8 +76,8 @@ class Checker:
                 except PoisonRecord as error:
                     bad.append((number, error))
             checked = self._validate(good, bad, schema)
-            for number, error in sorted(bad, key=lambda each: each[0]):
-                self.report(number, error)
+            for number, reason in sorted(bad, key=lambda each: each[0]):
+                self.report(number, reason)
             self.outcome.bad += len(bad)
             self.outcome.good += checked.batch.num_rows
             if checked.batch.num_rows:
