@@ -7,6 +7,7 @@ entity keeps exactly (the newest 32 within the horizon) and which by pane of a t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,9 +155,11 @@ def zscore(window: Window) -> float:
 
 
 def speed(histories: list[History], event: Event, window_ms: int) -> float:
-    known = [h.position for h in histories if h.position is not None]
-    known = [e for e, h in zip(known, [h for h in histories if h.position is not None], strict=True)
-             if e["event_time_ms"] > (h.newest_ms or 0) - HORIZON_MS]  # fmt: skip
+    known = [
+        h.position
+        for h in histories
+        if h.position is not None and h.position["event_time_ms"] > (h.newest_ms or 0) - HORIZON_MS
+    ]
     if not known or event["lat"] is None:
         return MISSING
     last = max(known, key=lambda e: e["event_time_ms"])
@@ -169,20 +172,31 @@ def speed(histories: list[History], event: Event, window_ms: int) -> float:
 
 
 def decayed(histories: list[History], event: Event, half_life_ms: int) -> float:
-    cells = [e["event_time_ms"] * 64 // half_life_ms for h in histories for e in [*h.ever, event]]
-    cells = cells or [0]
-    every = [e["event_time_ms"] * 64 // half_life_ms for h in histories for e in h.ever]
+    """On a grid of 64 cells to the half-life, as of the newest event known."""
     own = event["event_time_ms"] * 64 // half_life_ms
-    latest = max([own, *every])
-    return sum(0.5 ** ((latest - cell) / 64) for cell in [own, *every])
+    every = [own, *(e["event_time_ms"] * 64 // half_life_ms for h in histories for e in h.ever)]
+    return sum(0.5 ** ((max(every) - cell) / 64) for cell in every)
 
 
-AMOUNTS = {
+def over_min(window: Window) -> float:
+    return amount_of(window.event) / max(1, min(amount_of(e) for e in window.all))
+
+
+AMOUNTS: dict[Aggregate, Callable[[list[int]], float]] = {
     Aggregate.SUM: sum,
-    Aggregate.MEAN: lambda a: sum(a) / len(a),
+    Aggregate.MEAN: lambda amounts: sum(amounts) / len(amounts),
     Aggregate.STD: deviation,
     Aggregate.MIN: min,
     Aggregate.MAX: max,
+}
+ATTRIBUTES: dict[Aggregate, Callable[[Window, str], float]] = {Aggregate.DISTINCT: distinct, Aggregate.NEW: is_new}
+EVENTS: dict[Aggregate, Callable[[Window], float]] = {
+    Aggregate.COUNT: lambda window: float(len(window.all)),
+    Aggregate.GAP: gap,
+    Aggregate.AGE: age,
+    Aggregate.ZSCORE: zscore,
+    Aggregate.OVER_MIN: over_min,
+    Aggregate.RISK: lambda _: MISSING,  # labels have an oracle of their own
 }
 
 
@@ -195,28 +209,14 @@ def compute(feature: Feature, spec: EntitySpec, histories: list[History], event:
         return decayed(histories, event, window_ms)
     exact = [e for h in histories for e in h.exact if 0 <= at_ms - e["event_time_ms"] < window_ms]
     window = Window(at_ms, window_ms, exact, [p for h in histories for p in h.in_panes(window_ms, at_ms)], event)
-    names = {name.removesuffix("_id"): name for name in spec.attributes}
-    match feature.aggregate:
-        case Aggregate.COUNT:
-            return float(len(window.all))
-        case Aggregate.RATIO:
-            return sum(flags_of(e)[feature.measure] for e in window.all) / len(window.all)
-        case Aggregate.DISTINCT:
-            return distinct(window, names[feature.measure])
-        case Aggregate.NEW:
-            return is_new(window, names[feature.measure])
-        case Aggregate.GAP:
-            return gap(window)
-        case Aggregate.AGE:
-            return age(window)
-        case Aggregate.ZSCORE:
-            return zscore(window)
-        case Aggregate.OVER_MIN:
-            return amount_of(event) / max(1, min(amount_of(e) for e in window.all))
-        case Aggregate.RISK:
-            return MISSING  # labels have an oracle of their own
-        case amounts:
-            return float(AMOUNTS[amounts]([amount_of(e) for e in window.all]))
+    if feature.aggregate in AMOUNTS:
+        return float(AMOUNTS[feature.aggregate]([amount_of(e) for e in window.all]))
+    if feature.aggregate in ATTRIBUTES:
+        names = {name.removesuffix("_id"): name for name in spec.attributes}
+        return ATTRIBUTES[feature.aggregate](window, names[feature.measure])
+    if feature.aggregate is Aggregate.RATIO:
+        return sum(flags_of(e)[feature.measure] for e in window.all) / len(window.all)
+    return EVENTS[feature.aggregate](window)
 
 
 def stateless(feature: Feature, event: Event) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Driver:
     def run(self, events: Sequence[Event], cuts: Sequence[int] = ()) -> Step:
         """Take the events in batches cut at the given positions; return all rows as if of one batch."""
         bounds = [0, *sorted({cut % (len(events) + 1) for cut in cuts}), len(events)]
-        steps = [self.step(events[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+        steps = [self.step(events[a:b]) for a, b in pairwise(bounds)]
         return Step(
             np.concatenate([s.verdicts for s in steps]),
             np.concatenate([s.late for s in steps]),

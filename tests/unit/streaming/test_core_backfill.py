@@ -1,0 +1,55 @@
+"""History through the kernel: the stream's numbers, and no label from the future."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.features import DAY_MS, FEATURE_NAMES
+from streaming.core.backfill import backfill
+from streaming.core.hashing import compute_partitions
+from tests.unit.streaming.streams import START_MS, Driver, event, random_stream, record_batch
+
+
+def test_history_gives_the_numbers_that_the_stream_gave() -> None:
+    events = [e | {"append_ms": e["event_time_ms"]} for e in random_stream(3, 150) if "t-" in e["transaction_id"]]
+    unique = list({e["transaction_id"]: e for e in events}.values())
+    streamed = Driver().run(unique, [20, 75])
+    replayed = [step for _, step in backfill([record_batch(unique[:60]), record_batch(unique[60:])], None)]
+    np.testing.assert_array_equal(np.concatenate([s.features for s in replayed]), streamed.features)
+    np.testing.assert_array_equal(np.concatenate([s.late for s in replayed]), streamed.late)
+
+
+def test_partitioned_history_gives_a_cards_own_windows_bit_for_bit() -> None:
+    events = random_stream(4, 150, cards=8, disorder=False)
+    own = [column for column, name in enumerate(FEATURE_NAMES) if name.startswith("card_")]
+    one = [step for _, step in backfill([record_batch(events)], None)]
+    four = [step for _, step in backfill([record_batch(events)], None, partitions=4)]
+    np.testing.assert_array_equal(one[0].features[:, own], four[0].features[:, own])
+
+
+def test_a_label_is_not_seen_before_it_was_known() -> None:
+    known_ms = START_MS + 20 * DAY_MS
+    labels = pa.table(
+        {
+            "transaction_id": ["t-0"],
+            "card_id": ["c-1"],
+            "merchant_id": ["m-1"],
+            "device_id": pa.array([None], pa.string()),
+            "event_time_ms": [START_MS],
+            "label_time_ms": [known_ms],
+            "is_fraud": [True],
+        }
+    )
+    batches = [record_batch([event(time_ms)]) for time_ms in (START_MS, known_ms - 1, known_ms)]
+    column = FEATURE_NAMES.index("merchant_label_risk_30d")
+    risks = [float(step.features[0, column]) for _, step in backfill(batches, labels)]
+    assert np.isnan(risks[:2]).all()
+    assert risks[2] == 1.0
+
+
+def test_partitions_are_those_of_kafkas_murmur2() -> None:
+    keys = ["21", "foobar", "a-little-bit-long-string", "a-little-bit-longer-string", "abc"]
+    expected = [-973932308, -790332482, -985981536, -1486304829, 479470107]  # from Apache Kafka's own unit tests
+    found = compute_partitions(pa.array(keys), 2**31 - 1).tolist()
+    assert found == [value & 0x7FFFFFFF for value in expected]
