@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 _FIELDS = "weir_fields"
+_CHATTY = ("httpx", "httpcore")  # a line at info level for each request
 # a run of 12 to 19 digits, or the groups of four (or 4-6-5) that people print on cards; ASCII digits alone
 _CARD = re.compile(
     r"(?<![0-9])(?:[0-9]{12,19}"
@@ -195,3 +196,5 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

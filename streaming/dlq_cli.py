@@ -11,16 +11,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import KafkaException
-from infra.registry import Registry
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring import logs
 from schemas.errors import Refused, Transient
@@ -28,7 +29,7 @@ from streaming.dlq import DeadLetter
 from streaming.dlq_auto import AutoOptions, AutoReplayer
 from streaming.dlq_log import DeadLetterLog, Selection, Settlement
 from streaming.dlq_plan import ATTEMPTS_MAX, Options, Repair, Step
-from streaming.dlq_repair import build_field_repair, build_hook_repair, parse_assignments
+from streaming.dlq_repair import SchemaSource, build_field_repair, build_hook_repair, parse_assignments
 from streaming.dlq_replay import Replay, Report, plan_steps
 from streaming.dlq_view import count_letters, iso_time, letter_details, letter_fields
 
@@ -149,10 +150,10 @@ def _list(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog
 
 
 def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
-    schemas = Registry(settings.registry)
-    for letter, settlement in _selected(arguments, log):
-        details = letter_details(letter, settlement, schemas)
-        _write_json(details, indent=None if arguments.json else 2)
+    with closing(Registry(settings.registry)) as schemas:
+        for letter, settlement in _selected(arguments, log):
+            details = letter_details(letter, settlement, schemas)
+            _write_json(details, indent=None if arguments.json else 2)
     return 0
 
 
@@ -162,20 +163,21 @@ def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLo
 
 
 def _replay(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
-    repair = _repair(arguments, settings)
-    options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
-    return _settle(arguments, settings, log, options)
+    with closing(Registry(settings.registry)) as schemas:
+        repair = _repair(arguments, schemas)
+        options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
+        return _settle(arguments, settings, log, options)
 
 
 def _discard(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     return _settle(arguments, settings, log, Options(discard=True))
 
 
-def _repair(arguments: argparse.Namespace, settings: Settings) -> Repair | None:
+def _repair(arguments: argparse.Namespace, schemas: SchemaSource) -> Repair | None:
     if arguments.hook:
         return build_hook_repair(arguments.hook)
     if arguments.assignments:
-        return build_field_repair(parse_assignments(arguments.assignments), Registry(settings.registry))
+        return build_field_repair(parse_assignments(arguments.assignments), schemas)
     return None
 
 

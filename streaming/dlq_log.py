@@ -16,17 +16,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_BEGINNING, Message
 
-from infra.kafka import admin_config
 from infra.kafka_history import History
+from infra.kafka_offsets import end_offsets
 from infra.settings import Settings
-from schemas.errors import Refused, Transient
 from streaming.dlq import Coordinate, DeadLetter, parse_dead_letter
 
 READ_CHUNK_RECORDS = 500
-_METADATA_TIMEOUT_SECONDS = 10.0
 
 Action = Literal["replayed", "parked", "discarded"]
 
@@ -80,23 +77,21 @@ class DoneLog:
 
     def __init__(self, settings: Settings, history: History) -> None:
         """Read nothing yet."""
-        self._topic = settings.topics.dlq_done
-        self._partitions = list_partitions(settings, self._topic)
-        self._history = history
-        self._next: dict[int, int] = dict.fromkeys(self._partitions, OFFSET_BEGINNING)
+        self._kafka, self._topic, self._history = settings.kafka, settings.topics.dlq_done, history
+        self._next: dict[int, int] = {}
         self._settled: dict[bytes, Settlement] = {}
         self._replays: Counter[str] = Counter()
 
     def refresh(self) -> None:
-        """Read on to the end of the log.
+        """Read on to the end of the log, waiting for transactions that are open there.
 
         Raises:
+            Refused: there is no such topic.
             Transient: the brokers did not answer in time.
         """
-        for partition in self._partitions:
-            where = (self._topic, partition)
-            end = self._history.end(where)
-            for messages in self._history.read(where, self._next[partition], end, chunk=READ_CHUNK_RECORDS):
+        for partition, end in end_offsets(self._kafka, self._topic).items():
+            start = self._next.get(partition, OFFSET_BEGINNING)
+            for messages in _read(self._history, (self._topic, partition), start, end):
                 for message in messages:
                     self._learn(message)
             self._next[partition] = end
@@ -123,15 +118,10 @@ class DeadLetterLog:
     """One dead letter topic, opened for reading."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        """Find the topic's partitions.
-
-        Raises:
-            Refused: the topic, or the one of what was done, does not exist.
-            Transient: the brokers did not answer in time.
-        """
+        """Connect lazily."""
         self.topic = topic
         self._prefix = settings.processor.dlq_header_prefix
-        self.partitions = list_partitions(settings, topic)
+        self._kafka = settings.kafka
         self._history = History(settings.kafka)
         self.done = DoneLog(settings, self._history)
 
@@ -144,8 +134,13 @@ class DeadLetterLog:
         self._history.close()
 
     def ends(self) -> dict[int, int]:
-        """Return the end of each partition now: what is replayed meanwhile and fails again lies beyond."""
-        return {partition: self._history.end((self.topic, partition)) for partition in self.partitions}
+        """Return the end of each partition now: what is replayed meanwhile and fails again lies beyond.
+
+        Raises:
+            Refused: there is no such topic.
+            Transient: the brokers did not answer in time.
+        """
+        return end_offsets(self._kafka, self.topic)
 
     def scan(
         self, selection: Selection, ends: dict[int, int], starts: dict[int, int] | None = None
@@ -160,11 +155,11 @@ class DeadLetterLog:
         Raises:
             Transient: the brokers did not answer in time.
         """
-        for partition in self.partitions:
+        for partition, limit in ends.items():
             if selection.partition not in (None, partition):
                 continue
-            start, end = self._range(partition, selection, ends[partition], (starts or {}).get(partition))
-            for messages in self._history.read((self.topic, partition), start, end, chunk=READ_CHUNK_RECORDS):
+            start, end = self._range(partition, selection, limit, (starts or {}).get(partition))
+            for messages in _read(self._history, (self.topic, partition), start, end):
                 yield from filter(selection.matches, map(self._parse, messages))
 
     def _range(self, partition: int, selection: Selection, end: int, start: int | None) -> tuple[int, int]:
@@ -185,20 +180,6 @@ class DeadLetterLog:
         )
 
 
-def list_partitions(settings: Settings, topic: str) -> list[int]:
-    """Return the partition numbers of a topic.
-
-    Raises:
-        Refused: there is no such topic.
-        Transient: the brokers did not answer in time.
-    """
-    try:
-        # log_level 0: that brokers are away is raised below, once, and not also logged forty times a second
-        client = AdminClient(admin_config(settings.kafka) | {"log_level": 0})
-        metadata = client.list_topics(topic, timeout=_METADATA_TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise Transient(f"kafka: {settings.kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
-    found = metadata.topics[topic]
-    if found.error is not None or not found.partitions:
-        raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
-    return sorted(found.partitions)
+def _read(history: History, where: tuple[str, int], start: int, end: int) -> Iterator[list[Message]]:
+    # most partitions of most dead letter topics are empty, and waiting for the end of one takes half a second
+    return history.read(where, start, end, chunk=READ_CHUNK_RECORDS) if end else iter(())

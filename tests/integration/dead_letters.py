@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra.kafka import admin_config, build_consumer, build_producer
+from infra.kafka import build_consumer, build_producer
 from infra.settings import Settings
+from schemas.contracts import schema_json
 from streaming.dlq import Header, dead_letter_headers
 
-PARTITIONS = 2
 DEADLINE_SECONDS = 30.0
-
-
-def create_dlq_topics(settings: Settings) -> None:
-    """Create the source, the dead letter topic and the log of what was done."""
-    topics = settings.topics
-    admin = AdminClient(admin_config(settings.kafka))
-    wanted = [
-        NewTopic(topics.transactions, PARTITIONS, 1),
-        NewTopic(topics.dlq, PARTITIONS, 1),
-        NewTopic(topics.dlq_done, 1, 1, config={"cleanup.policy": "compact"}),
-    ]
-    existing = set(admin.list_topics(timeout=DEADLINE_SECONDS).topics)
-    missing = [topic for topic in wanted if topic.topic not in existing]
-    if missing:
-        for future in admin.create_topics(missing).values():
-            future.result(DEADLINE_SECONDS)
 
 
 def publish_dead_letters(
@@ -63,6 +48,32 @@ def publish_dead_letters(
     assert producer.flush(DEADLINE_SECONDS) == 0
 
 
+def frame_payment(schema_id: int, **fields: Any) -> bytes:
+    """Encode a transaction of the newest version in the Confluent frame, with some fields changed."""
+    payment = {
+        "transaction_id": "t1",
+        "card_id": "c1",
+        "customer_id": "u1",
+        "merchant_id": "m1",
+        "mcc": 5411,
+        "channel": "POS",
+        "amount_minor": 100,
+        "currency": "EUR",
+        "country": "DE",
+        "outcome": "ACCEPTED",
+        "event_time_ms": 1_700_000_000_000,
+        "device_id": None,
+        "ip": None,
+        "lat": None,
+        "lon": None,
+        "issuer_country": None,
+        "entry_mode": None,
+    }
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, fastavro.parse_schema(json.loads(schema_json("transactions"))), payment | fields)
+    return b"\x00" + schema_id.to_bytes(4, "big") + stream.getvalue()
+
+
 def read_all(settings: Settings, topic: str) -> list[Message]:
     """Return every committed record of a topic, partition by partition."""
     consumer = build_consumer(settings.kafka, group="test-reader", enable_partition_eof=True)
@@ -92,14 +103,3 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> list[Mess
 def done_actions(settings: Settings) -> list[dict[str, Any]]:
     """Return the entries of what was done, in the order they were written."""
     return [json.loads(message.value()) for message in read_all(settings, settings.topics.dlq_done)]
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a command sees these brokers, registry and topics."""
-    topics = {f"WEIR_TOPICS__{name.upper()}": str(value) for name, value in settings.topics.model_dump().items()}
-    return topics | {
-        "WEIR_HOME": str(settings.home),
-        "WEIR_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "WEIR_REGISTRY__URL": settings.registry.url,
-        "WEIR_PROCESSOR__DLQ_HEADER_PREFIX": settings.processor.dlq_header_prefix,
-    }

@@ -14,29 +14,32 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from infra.kafka import build_producer
 from infra.kafka_output import Fenced
+from infra.registry import Registry
 from infra.settings import Settings
+from schemas.contracts import subject
 from schemas.errors import WeirError
 from streaming import dlq_cli, dlq_replay
 from streaming.dlq_auto import AutoOptions, AutoReplayer
 from streaming.dlq_log import DeadLetterLog, Selection
 from streaming.dlq_plan import Options, Step
-from streaming.dlq_replay import Replay, Report
-from tests.conftest import settings_for
+from streaming.dlq_replay import Replay, Report, transactional_id
+from tests.conftest import environment_of
 from tests.integration.dead_letters import (
-    create_dlq_topics,
     done_actions,
+    frame_payment,
     publish_dead_letters,
     read_all,
-    settings_environment,
 )
 
 pytestmark = pytest.mark.server
@@ -44,10 +47,8 @@ NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
-def settings(stack: Settings, request: pytest.FixtureRequest) -> Settings:
-    own = settings_for(stack, f"{request.node.name[:60]}-{os.getpid()}")
-    create_dlq_topics(own)
-    return own
+def settings(deployment: Settings) -> Settings:
+    return deployment
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def _values(settings: Settings) -> Counter[bytes]:
 
 
 def _cli(settings: Settings, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    for name, value in settings_environment(settings).items():
+    for name, value in environment_of(settings).items():
         monkeypatch.setenv(name, value)
     return dlq_cli.main(["dlq", *arguments])
 
@@ -124,6 +125,27 @@ def test_list_show_and_stats_tell_what_is_there(
     assert "duplicate" in capsys.readouterr().out
     assert _cli(settings, monkeypatch, "list", "--from", "2100-01-01") == 0
     assert "undecodable" not in capsys.readouterr().out
+
+
+def test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Registry(settings.registry)) as registry:
+        schema_id = registry.latest_id(subject(settings.topics.transactions))
+    value = frame_payment(schema_id, amount_minor=-5)
+    publish_dead_letters(settings, [value, b"no frame"], reason="amount_out_of_range", partition=1)
+    assert _cli(settings, monkeypatch, "show", "--json", "--limit", "1") == 0
+    assert json.loads(capsys.readouterr().out)["decoded"]["amount_minor"] == -5
+    # the second cannot be decoded, so it stays open and the command says that it failed
+    assert _cli(settings, monkeypatch, "replay", "--set", "amount_minor=500", "--set", "card_id=c77", "--apply") == 1
+    assert "1 replayed, 1 unrepairable" in capsys.readouterr().out
+    (record,) = read_all(settings, settings.topics.transactions)
+    assert record.value() == frame_payment(schema_id, amount_minor=500, card_id="c77")
+    assert record.key() == b"c77"
+    expected = build_producer(settings.kafka)
+    expected.produce(settings.topics.clicks, b"same partitioner", b"c77")
+    assert expected.flush(30) == 0
+    assert record.partition() == read_all(settings, settings.topics.clicks)[0].partition()
 
 
 def test_a_discarded_letter_is_settled_and_still_there(settings: Settings) -> None:
@@ -208,6 +230,23 @@ def test_two_replay_processes_at_once_double_nothing(settings: Settings) -> None
     assert _values(settings) == dict.fromkeys(letters, 1)
 
 
+def test_an_open_transaction_of_another_replay_does_not_hide_what_was_done(settings: Settings) -> None:
+    """``done: [other, open][a replayed, committed]``: a read that stopped at the open one would replay a again."""
+    publish_dead_letters(settings, [b"a"])
+    other = build_producer(settings.kafka, transactional_id=transactional_id("another.dlq"))
+    other.init_transactions(30)
+    with _replay(settings) as replay:
+        other.begin_transaction()
+        other.produce(settings.topics.dlq_done, json.dumps({"unfinished": True}).encode(), b"another")
+        other.flush(30)
+        assert replay.run(Selection(), Options()).outcomes == {"replayed": 1}
+    ending = threading.Timer(1.0, other.abort_transaction, [30])
+    ending.start()
+    assert _run(settings).outcomes == {"settled": 1}
+    ending.join()
+    assert _values(settings) == {b"a": 1}
+
+
 def test_the_automatic_replayer_waits_heals_and_parks(settings: Settings) -> None:
     publish_dead_letters(settings, [b"heals"], reason="unknown_schema_id")
     publish_dead_letters(settings, [b"never"], reason="undecodable", first_offset=200)
@@ -230,7 +269,7 @@ def test_the_automatic_replayer_waits_heals_and_parks(settings: Settings) -> Non
 
 def test_a_missing_topic_is_refused_in_one_line(settings: Settings) -> None:
     with pytest.raises(WeirError, match="weir topics create"):
-        DeadLetterLog(settings, settings.topics.dlq + ".missing")
+        DeadLetterLog(settings, settings.topics.dlq + ".missing").ends()
 
 
 _CHILD = """
@@ -261,7 +300,7 @@ except WeirError as error:
 
 
 def _start_replay(settings: Settings, *, batch: int = 10, crash: str = "never") -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **settings_environment(settings)}
+    environment = {**os.environ, **environment_of(settings)}
     root = Path(dlq_cli.__file__).parent.parent
     command = [sys.executable, "-c", _CHILD, str(batch), crash]
     return subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,39 @@
+"""Where a topic ends, open transactions included.
+
+A read_committed consumer that asks for the end gets the last stable offset: an open transaction of anybody hides what
+others have committed after it. Who must not miss a committed record asks here and then reads up to the answer, which
+waits for the open ones to be decided.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from infra.kafka import admin_config
+from infra.settings import KafkaSettings
+from schemas.errors import Refused, Transient
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+
+def end_offsets(kafka: KafkaSettings, topic: str) -> dict[int, int]:
+    """Return the high watermark offset of each partition of a topic, in order of partition numbers.
+
+    Raises:
+        Refused: there is no such topic.
+        Transient: the brokers did not answer in time.
+    """
+    # log_level 0: that brokers are away is raised here, once, and not also logged forty times a second
+    admin = AdminClient(admin_config(kafka) | {"log_level": 0})
+    try:
+        found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
+        if found.error is not None or not found.partitions:
+            raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
+        futures = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        return {where.partition: int(future.result().offset) for where, future in futures.items()}
+    except KafkaException as error:
+        raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
