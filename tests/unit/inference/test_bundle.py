@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.bundle import load_bundle, load_lists
+from inference.champion import POLL_SECONDS, Champion
+from infra.settings import Settings
+from schemas.errors import Refused
+from schemas.features import FEATURE_NAMES
+from tests.unit.inference.bundles import AMOUNT, BURST, build_graph, link_champion, write_bundle
+
+
+def _rows(*bursts: float) -> np.ndarray:
+    rows = np.zeros((len(bursts), len(FEATURE_NAMES)), dtype=np.float32)
+    rows[:, FEATURE_NAMES.index(BURST)] = bursts
+    return rows
+
+
+def test_a_bundle_scores_rows_by_the_output_of_that_name(tmp_path: Path) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "b"))
+    scores = bundle.score(_rows(0, 4, 8))
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx([0.017986, 0.5, 0.982014], abs=1e-5)
+
+
+def test_a_missing_feature_reaches_the_graph_as_missing(tmp_path: Path) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "b"))
+    assert bundle.score(_rows(np.nan)) == pytest.approx(bundle.score(_rows(0)))
+
+
+def test_no_rows_are_scored_without_asking_the_graph(tmp_path: Path) -> None:
+    assert load_bundle(write_bundle(tmp_path / "b")).score(_rows()).shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
+def test_a_bundle_without_one_of_its_files_is_refused(tmp_path: Path, name: str) -> None:
+    (write_bundle(tmp_path / "b") / name).unlink()
+    with pytest.raises(Refused, match=f"expected {name}, found none; train one"):
+        load_bundle(tmp_path / "b")
+
+
+def test_a_model_with_another_sha256_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b")
+    with (tmp_path / "b" / "model.onnx").open("ab") as model:
+        model.write(b"x")
+    with pytest.raises(Refused, match="sha256"):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"declarations_hash": "0" * 16}, "trained on declarations 0000"),
+        ({"features": [*FEATURE_NAMES[:-1], "no_such"]}, "not declared"),
+        ({"features": [*FEATURE_NAMES[:-1], FEATURE_NAMES[0]]}, "twice"),
+        ({"reference": [0.0]}, "reference values, found 1"),
+        ({"thresholds": {"review": 0.9, "decline": 0.5}}, "review threshold below"),
+        ({"thresholds": {"review": 0.9}}, "thresholds.decline"),
+        ({"input_name": "x"}, "one float32 input x"),
+        ({"output_name": "label"}, "float32 output label"),
+        ({"dtype": "float64"}, "float64"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, changes: dict, said: str) -> None:
+    write_bundle(tmp_path / "b", **changes)
+    with pytest.raises(Refused) as refused:
+        load_bundle(tmp_path / "b")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_graph_of_another_width_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", model=build_graph(FEATURE_NAMES, {}, width=5))
+    with pytest.raises(Refused, match="expected input float32"):
+        load_bundle(tmp_path / "b")
+
+
+def test_bytes_that_are_no_graph_are_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", model=b"not a graph")
+    with pytest.raises(Refused, match="cannot be loaded"):
+        load_bundle(tmp_path / "b")
+
+
+def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    (write_bundle(tmp_path / "b") / "manifest.json").write_text("{")
+    with pytest.raises(Refused, match=r"manifest.json at \$"):
+        load_bundle(tmp_path / "b")
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_poll(self) -> None:
+        self.now += POLL_SECONDS
+
+
+def _champion(home: Path, clock: _Clock) -> Champion:
+    link_champion(home, write_bundle(home / "models" / "tiny-1"))
+    return Champion(Settings(home=home), monotonic=clock)
+
+
+def test_a_new_champion_is_taken_over_at_the_next_poll(tmp_path: Path) -> None:
+    clock = _Clock()
+    champion = _champion(tmp_path, clock)
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-2", version="2"))
+    assert not champion.poll()
+    clock.pass_poll()
+    assert champion.poll()
+    assert champion.bundle.manifest.version == "2"
+
+
+def test_a_broken_new_champion_leaves_the_old_one_in_force(tmp_path: Path) -> None:
+    clock = _Clock()
+    champion = _champion(tmp_path, clock)
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-2", version="2", model=b"broken"))
+    clock.pass_poll()
+    assert not champion.poll()
+    assert champion.bundle.manifest.version == "1"
+    assert champion.bundle.score(_rows(4)) == pytest.approx([0.5])
+
+
+def test_a_champion_that_is_mended_after_being_refused_is_taken_over(tmp_path: Path) -> None:
+    clock = _Clock()
+    champion = _champion(tmp_path, clock)
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-2", model=b"broken"))
+    clock.pass_poll()
+    champion.poll()
+    write_bundle(tmp_path / "models" / "tiny-2", version="2b", weights={AMOUNT: 1.0})
+    clock.pass_poll()
+    assert champion.poll()
+    assert champion.bundle.manifest.version == "2b"
+
+
+def test_a_champion_that_vanishes_leaves_the_loaded_one_in_force(tmp_path: Path) -> None:
+    clock = _Clock()
+    champion = _champion(tmp_path, clock)
+    (tmp_path / "models" / "champion").unlink()
+    clock.pass_poll()
+    assert not champion.poll()
+    assert champion.bundle.manifest.version == "1"
+
+
+def test_a_start_without_a_champion_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="weir train"):
+        Champion(Settings(home=tmp_path))
+
+
+def test_new_lists_are_taken_over_and_broken_ones_are_not(tmp_path: Path) -> None:
+    clock = _Clock()
+    champion = _champion(tmp_path, clock)
+    (tmp_path / "lists.json").write_text('{"version": "a", "block": {"ip": ["203.0.113.7"]}}')
+    clock.pass_poll()
+    assert champion.poll()
+    (tmp_path / "lists.json").write_text('{"block": {"planet": ["mars"]}}')
+    clock.pass_poll()
+    assert not champion.poll()
+    assert champion.lists.version == "a"
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"allow": []}', '{"allow": {"card": [1]}}', '{"allow": {"card": "c"}}'])
+def test_a_lists_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lists.json").write_text(text)
+    with pytest.raises(Refused, match="lists"):
+        load_lists(Settings(home=tmp_path))

@@ -1,0 +1,226 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from inference.core.decisions import OUTCOMES, Judgement, judge
+from inference.core.lists import LIST_ENTITIES, Lists
+from inference.core.reason_codes import CODE_OF_FEATURE, build_code
+from inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
+from inference.core.records import ModelLabel, build_decisions, decision_schema, read_ids
+from inference.core.rules import RULES, Condition, Rule, match_rules
+from inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
+from schemas.codec import BatchCodec, WriterSchema
+from schemas.contracts import schema_json
+from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES
+
+NAMES = ("card_event_count_5m", "card_device_new_30d", "transaction_amount", "transaction_hour")
+GROUPS = build_groups(NAMES)
+
+
+class _Model:
+    """Says the sum of its first two features; NaN where the third says so."""
+
+    names = NAMES
+    review_threshold = 0.5
+    decline_threshold = 0.9
+    reference = np.zeros(len(NAMES), dtype=np.float32)
+    groups = GROUPS
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        said = np.nan_to_num(features[:, 0]) + np.nan_to_num(features[:, 1])
+        return np.where(features[:, 2] == -1, np.nan, said).astype(np.float32)
+
+
+def _rows(*rows: Sequence[float]) -> np.ndarray:
+    return np.array([[*row, *[0.0] * (len(NAMES) - len(row))] for row in rows], dtype=np.float32)
+
+
+def _judge(rows: np.ndarray, lists: Lists | None = None, rules: Sequence[Rule] = (), **ids: list) -> Judgement:
+    return judge(rows, ids, _Model(), lists or Lists(), rules)
+
+
+def _decisions(judgement: Judgement) -> list[str]:
+    return [OUTCOMES[outcome] for outcome in judgement.outcomes]
+
+
+def test_scores_at_or_over_a_threshold_are_over_it() -> None:
+    judged = _judge(_rows([0.1], [0.49], [0.5], [0.89], [0.9], [1.0]))
+    assert _decisions(judged) == ["APPROVE", "APPROVE", "REVIEW", "REVIEW", "DECLINE", "DECLINE"]
+    assert set(judged.decided_by) == {"model"}
+
+
+def test_what_the_model_approves_has_no_reasons() -> None:
+    assert _judge(_rows([0.1])).reasons == [[]]
+
+
+@pytest.mark.parametrize("row", [[0, 0, -1], [1.5], [-0.5]])
+def test_a_failed_score_is_a_recorded_fallback_and_never_a_number(row: list[float]) -> None:
+    judged = _judge(_rows(row, [0.1]))
+    assert _decisions(judged) == ["REVIEW", "APPROVE"]
+    assert np.isnan(judged.scores[0])
+    assert judged.decided_by[0] == "fallback"
+    assert judged.reasons[0][0].code == "SCORE_UNAVAILABLE"
+
+
+def test_the_allow_list_goes_before_the_block_list_and_the_model() -> None:
+    lists = Lists("v", allow={"card": frozenset({"a"})}, block={"merchant": frozenset({"m"})})
+    judged = _judge(_rows([1.0], [0.0], [1.0]), lists, card=["a", "b", "c"], merchant=["m", "m", None])
+    assert _decisions(judged) == ["APPROVE", "DECLINE", "DECLINE"]
+    assert judged.decided_by == ["allow_list_card", "block_list_merchant", "model"]
+
+
+def test_a_listed_id_never_appears_in_a_reason() -> None:
+    lists = Lists("v", block={kind: frozenset({"secret"}) for kind in LIST_ENTITIES})
+    judged = _judge(_rows([0.1]), lists, **{kind: ["secret"] for kind in LIST_ENTITIES})
+    assert "secret" not in str(judged.reasons)
+
+
+def test_lists_decide_even_where_the_score_failed() -> None:
+    lists = Lists("v", allow={"card": frozenset({"a"})}, block={"card": frozenset({"b"})})
+    judged = _judge(_rows([0, 0, -1], [0, 0, -1]), lists, card=["a", "b"])
+    assert _decisions(judged) == ["APPROVE", "DECLINE"]
+
+
+REVIEW_NEW = Rule("new_device", "REVIEW", "NEW", "because", (Condition("card_device_new_30d", ">=", 0.3),))
+DECLINE_BURST = Rule("burst", "DECLINE", "BURST", "because", (Condition("card_event_count_5m", ">=", 0.6),))
+
+
+def test_a_rule_raises_an_outcome_and_never_lowers_it() -> None:
+    judged = _judge(_rows([0, 0.3], [0.55, 0.4], [0, 0]), rules=[REVIEW_NEW])
+    assert _decisions(judged) == ["REVIEW", "DECLINE", "APPROVE"]
+    assert judged.decided_by == ["new_device", "model", "model"]
+
+
+def test_a_declining_rule_goes_before_a_reviewing_one_whatever_their_order() -> None:
+    for rules in ([REVIEW_NEW, DECLINE_BURST], [DECLINE_BURST, REVIEW_NEW]):
+        judged = _judge(_rows([0.6, 0.3]), rules=rules)
+        assert judged.decided_by == ["burst"]
+        assert judged.reasons[0][0].code == "BURST"
+
+
+def test_a_rule_decides_a_row_whose_score_failed() -> None:
+    judged = _judge(_rows([0, 0.3, -1]), rules=[REVIEW_NEW])
+    assert judged.decided_by == ["new_device"]
+
+
+def test_a_missing_feature_satisfies_no_condition() -> None:
+    for operator in (">=", "<="):
+        rule = Rule("r", "REVIEW", "R", "because", (Condition("card_event_count_5m", operator, 0.0),))
+        assert match_rules(_rows([np.nan]), NAMES, [rule]).tolist() == [-1]
+
+
+def test_a_rule_over_a_feature_that_the_model_does_not_take_never_applies() -> None:
+    rule = Rule("r", "REVIEW", "R", "because", (Condition("ip_event_count_5m", ">=", -1.0),))
+    assert match_rules(_rows([1.0]), NAMES, [rule]).tolist() == [-1]
+
+
+def test_a_rule_over_an_undeclared_feature_cannot_be_built() -> None:
+    with pytest.raises(ValueError, match="unknown feature"):
+        Rule("r", "REVIEW", "R", "because", (Condition("no_such", ">=", 1.0),))
+
+
+def test_every_rule_can_decide_and_names_its_numbers() -> None:
+    for rule in RULES:
+        row = np.array([[_satisfy(rule, name) for name in FEATURE_NAMES]], dtype=np.float32)
+        assert RULES[match_rules(row, FEATURE_NAMES)[0]].decision in {rule.decision, "DECLINE"}
+
+
+def _satisfy(rule: Rule, name: str) -> float:
+    return next((c.value for c in rule.conditions if c.feature == name), float("nan"))
+
+
+def test_the_empty_batch_is_judged() -> None:
+    judged = _judge(_rows().reshape(0, len(NAMES)))
+    assert judged.scores.shape == (0,)
+    assert judged.reasons == []
+
+
+def test_the_group_without_which_the_score_falls_most_is_the_first_reason() -> None:
+    judged = _judge(_rows([0.2, 0.7], [0.7, 0.2]))
+    assert [[reason.code for reason in found] for found in judged.reasons] == [
+        ["CARD_NEW_DEVICE", "CARD_BURST"],
+        ["CARD_BURST", "CARD_NEW_DEVICE"],
+    ]
+    assert judged.reasons[1][0] == Reason("CARD_BURST", "card_event_count_5m = 0.7 (typical 0)")
+
+
+def test_a_score_that_no_group_explains_alone_says_so() -> None:
+    found = explain(_rows([1]), np.array([0.7], np.float32), _rows([1])[0], GROUPS, _Model().score)
+    assert found == [[Reason("MODEL_SCORE", "score 0.700")]]
+
+
+def test_explanations_are_bounded_and_leave_out_what_is_nearest_to_approval() -> None:
+    count = EXPLAINED_ROWS_MAX + 10
+    rows = np.zeros((count, len(NAMES)), dtype=np.float32)
+    rows[:, 0] = np.linspace(0.5, 1.0, count)
+    judged = _judge(rows)
+    codes = [found[0].code for found in judged.reasons]
+    assert codes[:10] == ["MODEL_SCORE"] * 10
+    assert set(codes[10:]) == {"CARD_BURST"}
+
+
+def test_no_row_has_more_reasons_than_the_bound() -> None:
+    assert all(len(found) <= REASONS_MAX for found in _judge(_rows([0.5, 0.4, 3, 3])).reasons)
+
+
+def test_every_declared_feature_has_a_reason_code() -> None:
+    assert {build_code(feature) for feature in FEATURES} == set(CODE_OF_FEATURE.values())
+    assert set(CODE_OF_FEATURE) == set(FEATURE_NAMES)
+
+
+def _feature_rows(**columns: list) -> pa.RecordBatch:
+    schema = BatchCodec("features").arrow_schema
+    count = len(next(iter(columns.values())))
+    given = {field.name: columns.get(field.name, [_default(field)] * count) for field in schema}
+    return pa.RecordBatch.from_pydict(given, schema=schema)
+
+
+def _default(field: pa.Field) -> object:
+    if field.nullable:
+        return None
+    if field.name == "declarations_hash":
+        return DECLARATIONS_HASH
+    if pa.types.is_list(field.type):
+        return []
+    return False if pa.types.is_boolean(field.type) else "x" if pa.types.is_string(field.type) else 1
+
+
+def test_columns_are_picked_by_name_and_null_is_missing() -> None:
+    rows = _feature_rows(card_event_count_5m=[2.0, None], transaction_amount=[7.0, 8.0])
+    matrix = build_matrix(rows, ("transaction_amount", "not_declared_here", "card_event_count_5m"))
+    assert matrix.dtype == np.float32
+    assert matrix.flags["C_CONTIGUOUS"]
+    np.testing.assert_array_equal(matrix, np.array([[7, np.nan, 2], [8, np.nan, np.nan]], np.float32))
+
+
+def test_columns_of_other_models_are_reordered_and_absent_ones_are_missing() -> None:
+    picked = select_columns(np.array([[1, 2]], np.float32), ("a", "b"), ("b", "c"))
+    np.testing.assert_array_equal(picked, np.array([[2, np.nan]], np.float32))
+
+
+def test_a_row_of_other_declarations_is_degraded_and_keeps_what_its_processor_noted() -> None:
+    rows = _feature_rows(declarations_hash=[DECLARATIONS_HASH, "other"], degraded=[[], ["partial.t01"]])
+    assert build_degraded(rows, DECLARATIONS_HASH) == [[], ["partial.t01", DECLARATIONS_DIFFER]]
+
+
+def test_a_decision_record_survives_the_wire() -> None:
+    rows = _feature_rows(card_id=["c1", "c2", "c3"], source_offset=[5, 6, 7])
+    judged = _judge(_rows([0.95], [0, 0, -1], [0.1]))
+    batch = build_decisions(rows, judged, [[], ["partial.t00"], []], model=ModelLabel("tiny", "1"), decision_time_ms=99)
+    codec = BatchCodec("decisions")
+    assert decision_schema().names == codec.arrow_schema.names
+    values = codec.encode(batch, 7)
+
+    again = codec.decode(values, lambda _: WriterSchema(7, True, schema_json("decisions"))).batch.to_pylist()
+    assert [row["decision"] for row in again] == ["DECLINE", "REVIEW", "APPROVE"]
+    assert [row["score"] for row in again] == [pytest.approx(0.95), None, pytest.approx(0.1)]
+    assert [row["degraded_by"] for row in again] == [[], ["partial.t00"], []]
+    assert [row["degraded"] for row in again] == [False, True, False]
+    assert again[0]["reasons"][0]["code"] == "CARD_BURST"
+    assert [row["source_offset"] for row in again] == [5, 6, 7]
+
+
+def test_ids_are_read_by_the_declared_field_of_each_kind() -> None:
+    assert set(read_ids(_feature_rows(card_id=["c"]))) == set(LIST_ENTITIES)
