@@ -1,0 +1,91 @@
+# Every command a developer needs, one line each. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WEIR := $(BIN)/weir
+READY := $(VENV)/.ready
+HOME_DIR := $(or $(WEIR_HOME),.weir)
+
+# of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
+DURATION ?= 60
+RATE ?= 200
+# more flags for the verb behind a target, as in `make train ARGS=--quick`
+ARGS ?=
+
+.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api bench clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+
+setup: $(READY)  ## make the virtual environment with the locked packages (Python 3.11 or newer)
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "expected Python 3.11 or newer, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:  ## resolve the packages of pyproject.toml anew (needs uv on the PATH or in the environment)
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
+
+demo: $(READY)  ## run everything for a minute and show it live
+	$(WEIR) demo --seconds $(DURATION) --rate $(RATE) $(ARGS)
+
+up: $(READY)  ## start the embedded Kafka, Redis and schema registry
+	$(WEIR) up
+
+down: $(READY)  ## stop them
+	$(WEIR) down
+
+test: $(READY)  ## run every test, on real servers where a test needs them
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: $(READY)  ## run the tests that need no server
+	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
+
+lint: $(READY)  ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)  ## format in place
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+types: $(READY)  ## check types
+	$(BIN)/mypy
+
+imports: $(READY)  ## check which package may import which
+	$(BIN)/lint-imports
+
+check: lint types imports test  ## everything that CI runs
+
+train: $(READY)  ## train on the history at hand, compare, and promote what is better
+	$(WEIR) train $(ARGS)
+
+serve: $(READY)  ## serve the HTTP API on 127.0.0.1
+	$(WEIR) serve $(ARGS)
+
+health: $(READY)  ## show each embedded server, then the topics' fitness
+	$(WEIR) status
+	$(WEIR) topics check
+
+inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as in `make inspect ARGS="card C1"`
+	$(WEIR) inspect $(ARGS)
+
+test-api: $(READY)  ## run the tests of the HTTP API
+	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
+
+bench: $(READY)  ## measure throughput and latency on the embedded servers
+	$(WEIR) bench $(ARGS)
+
+clean:  ## stop the servers; delete their data, models and logs (the environment and downloads stay)
+	if test -x $(WEIR) && test -d "$(HOME_DIR)"; then $(WEIR) down; fi
+	if test -f "$(HOME_DIR)/ports.json"; then rm -rf "$(HOME_DIR)"; fi
+	rm -rf build mlruns .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
