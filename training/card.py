@@ -16,6 +16,8 @@ _LIMITS = """\
 - Simulated data unless you trained on your own: figures here say nothing about another portfolio.
 - Labels arrive late. Events younger than the maturity are left out, and so are events whose label was not known when
   it was read: frauds that are reported very late are under-represented in training and in the figures.
+- Fraud is often confirmed sooner than honesty. Where less than all of an interval is known (table above), its fraud
+  share, precision and PR-AUC read higher than they are; recall at a false-positive rate does not depend on the share.
 - The first days of the history are left out because its windows were still filling.
 - Thresholds are chosen by the costs below on the validation interval; other costs want other thresholds.
 - No personal attribute is an input. Country and currency shape features, so compare decisions between countries.

@@ -28,12 +28,12 @@ from training.tracking import track_run
 
 def main(argv: list[str]) -> int:
     """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
-    arguments = _build_parser().parse_args(argv[1:])
+    arguments = build_parser().parse_args(argv[1:])
     settings = load_settings()
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
         examples, labels, source = _load(arguments, settings)
-        options = _build_options(arguments, settings, source)
+        options = build_options(arguments, settings.home / "models", source)
         trained = run_training(examples, labels, options, status.update)
         if arguments.promote:
             promote(trained.bundle)
@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the flags of ``weir train``."""
     parser = argparse.ArgumentParser(prog="weir train", description="Train, check parity, export a model bundle.")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--history", type=Path, metavar="DIR", help="Parquet folder; default <home>/history")
@@ -75,12 +76,13 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
     return examples, labels, "history replayed through the kernel"
 
 
-def _build_options(arguments: argparse.Namespace, settings: Settings, source: str) -> Options:
+def build_options(arguments: argparse.Namespace, models_dir: Path, source: str) -> Options:
+    """Turn flags into what a run is asked to do, as of now."""
     return Options(
         name=arguments.name,
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
-        models_dir=arguments.out or settings.home / "models",
+        models_dir=arguments.out or models_dir,
         now_ms=time.time_ns() // 1_000_000,
         maturity_ms=arguments.maturity_days * DAY_MS,
     )

@@ -40,7 +40,9 @@ LIGHTGBM_PARAMETERS: dict[str, Any] = {
     "objective": "binary",
     "metric": "average_precision",
     "num_leaves": LEAVES,
-    "learning_rate": 0.05,
+    # a few hundred frauds against a hundred features: split points drawn at random generalise better than the best ones
+    "extra_trees": True,
+    "learning_rate": 0.1,
     "min_data_in_leaf": 30,
     "lambda_l2": 5.0,
     "feature_fraction": 0.6,

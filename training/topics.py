@@ -9,20 +9,20 @@ read are counted and left out. Both are reported.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
-from infra.registry import Registry
-from schemas.codec import BatchCodec, WriterSchema
 
 from infra.kafka import build_consumer, check_message
+from infra.registry import Registry
 from infra.settings import Settings
 from monitoring.logs import get_logger
+from schemas.codec import BatchCodec, SchemaLookup
 from schemas.contracts import subject
-from schemas.errors import PoisonRecord, Refused, Transient
+from schemas.errors import Refused, Transient
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from training.dataset import LABEL_COLUMNS, Examples, concatenate
 from training.labels import build_keys
@@ -34,7 +34,6 @@ _SILENCE_SECONDS_MAX = 60.0
 """How long nothing may arrive before the brokers count as away."""
 _METADATA_SECONDS = 10.0
 
-SchemaOf = Callable[[int], WriterSchema | PoisonRecord]
 _log = get_logger("train")
 
 
@@ -80,7 +79,7 @@ def build_examples(batch: pa.RecordBatch) -> Examples:
     return Examples(matrix, ours["event_time_ms"].to_numpy(), build_keys(ours["card_id"], ours["transaction_id"]))
 
 
-def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaOf) -> Iterator[pa.RecordBatch]:
+def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaLookup) -> Iterator[pa.RecordBatch]:
     """Yield a topic's readable records as batches, in the order of each partition.
 
     Raises:
@@ -90,7 +89,7 @@ def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaOf) -
     consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
     codec = BatchCodec(kind)
     try:
-        for values in _read_values(consumer, topic):
+        for values in read_values(consumer, topic):
             decoded = codec.decode(values, schema_of)
             if decoded.errors:
                 _log.warning(
@@ -101,7 +100,13 @@ def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaOf) -
         consumer.close()
 
 
-def _read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
+def read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
+    """Yield the values of a topic, partition by partition as they arrive, until each partition's end was seen.
+
+    Raises:
+        Refused: the topic does not exist.
+        Transient: nothing arrived for a minute.
+    """
     metadata = consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
     if metadata.error is not None:
         raise Refused(f"topic {topic}: expected it to exist; `weir topics create` makes it")
@@ -120,7 +125,7 @@ def _read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]
             raise Transient(f"kafka: {topic} did not arrive to its end, {len(remaining)} partitions left")
 
 
-def _schema_of(registry: Registry, topic: str) -> SchemaOf:
+def _schema_of(registry: Registry, topic: str) -> SchemaLookup:
     return lambda schema_id: registry.writer_schema(schema_id, subject(topic))
 
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training.worlds import build_world
+from training import cli
+from training.models import TREES, TREES_QUICK
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "load_history", lambda _: build_world()[:2])
+    return tmp_path
+
+
+def test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--json", "--trees", "15"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert set(document["test"]) == {"lightgbm", "logistic", "stateless_rule"}
+    assert Path(document["bundle"]).resolve() == (home / "models" / "champion").resolve()
+    assert (home / "mlruns" / "mlflow.db").is_file()
+    assert "parity" in captured.err
+
+
+def test_a_run_that_does_not_promote_leaves_no_champion(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--no-promote", "--no-track", "--trees", "5", "--out", str(home / "elsewhere")]) == 0
+    assert Path(capsys.readouterr().out.strip()).parent == home / "elsewhere"
+    assert not (home / "elsewhere" / "champion").exists()
+    assert not (home / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "trees"), [([], TREES), (["--quick"], TREES_QUICK), (["--quick", "--trees", "7"], 7)]
+)
+def test_quick_lowers_the_bound_on_trees_unless_one_is_given(flags: list[str], trees: int, home: Path) -> None:
+    arguments = cli.build_parser().parse_args(flags)
+    assert cli.build_options(arguments, home / "models", "source").trees == trees
+
+
+@pytest.mark.parametrize("flags", [["--trees", "0"], ["--history", "x", "--from-topics"], ["--nonsense"]])
+def test_misuse_exits_with_2(flags: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train", *flags])
+    assert stopped.value.code == 2
