@@ -28,7 +28,7 @@ _VALUE_CODES: dict[str, str] = {
 _SUFFIXES: dict[tuple[str, Aggregate], str] = {
     ("event", _A.COUNT): "BURST",
     ("event", _A.DECAYED): "BURST",
-    ("event", _A.GAP): "BURST",
+    ("event", _A.GAP): "TIME_SINCE_LAST",
     ("event", _A.AGE): "RECENTLY_SEEN",
     ("amount", _A.SUM): "SPENDING",
     ("amount", _A.MAX): "UNUSUAL_AMOUNT",

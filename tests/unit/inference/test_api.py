@@ -1,0 +1,380 @@
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from inference.api import ApiParts, build_api
+from inference.api_examples import TRANSACTION
+from inference.champion import Champion
+from inference.guard import Guard
+from inference.lookup import read_newest_ms
+from inference.request import transaction_fields
+from inference.serve import bind
+from infra.feature_reader import Partials
+from infra.settings import Settings
+from schemas.codec import BatchCodec
+from schemas.errors import Refused, Transient
+from schemas.features import ENTITIES, FEATURE_NAMES
+from streaming.core.events import build_event_batch
+from streaming.core.kernel import States, step
+from tests.unit.inference.bundles import link_champion, write_bundle
+from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher
+
+NOW_MS = 1_767_268_800_000
+CARD_NUMBER = "4111111111111111"
+
+
+class World:
+    """An API over twins in memory."""
+
+    def __init__(self, home: Path) -> None:
+        link_champion(home, write_bundle(home / "models" / "tiny-1"))
+        self.partials = MemoryPartials()
+        self.decisions = MemoryDecisions(self.partials)
+        self.publisher = MemoryPublisher()
+        self.guard = Guard("redis", self.partials.ping, probe_seconds=0.01)
+        self.champion = Champion(Settings(home=home))
+        parts = ApiParts(
+            reader=self.partials,
+            decisions=self.decisions,
+            champion=self.champion,
+            publisher=self.publisher,
+            redis=self.guard,
+            checks={"redis": self.partials.ping, "kafka": lambda: None},
+            models_dir=home / "models",
+            now_ms=lambda: NOW_MS,
+        )
+        self.client = Client(build_api(parts))
+
+    def score(self, **changes: Any) -> Any:
+        document = {name: value for name, value in (TRANSACTION | changes).items() if value is not ...}
+        return self.client.post("/v1/score", json=document)
+
+    def see(self, *times_ms: int) -> None:
+        """Fold payments of the example's card, device and merchant as partition 0 would."""
+        schema = BatchCodec("transactions").arrow_schema
+        rows = [
+            {f.name: None for f in transaction_fields()}
+            | TRANSACTION
+            | {"transaction_id": f"t{time_ms}", "event_time_ms": time_ms, "outcome": "ACCEPTED"}
+            for time_ms in times_ms
+        ]
+        batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+        append = np.array(times_ms, dtype=np.int64)
+        digest = np.zeros(len(rows), np.uint32)
+        events = build_event_batch(batch, append_time_ms=append, partition=0, body_digest=digest)
+        fresh = {spec.entity: [b""] * len(events.entities[spec.entity].ids) for spec in ENTITIES}
+        for entity, states in step(events, States(fresh)).states.items():
+            for entity_id, partial in zip(events.entities[entity].ids, states, strict=True):
+                self.partials.stored[str(entity), entity_id] = Partials([partial], [], True, [], {"t00": len(rows)})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.guard.close()
+
+
+def test_a_card_never_seen_has_empty_windows_and_is_not_known(world: World) -> None:
+    answer = world.client.get("/v1/features/card/card-x").json()
+    assert answer["known"] is False
+    assert answer["complete"] is True
+    assert answer["features"]["card_event_count_1h"] == 0.0
+    assert answer["features"]["card_amount_mean_1d"] is None
+    assert answer["freshness"] == {"newest_event_ms": None, "positions": {"t00": 7}}
+
+
+def test_live_windows_end_now_and_name_the_newest_event(world: World) -> None:
+    world.see(NOW_MS - 7_200_000, NOW_MS - 60_000, NOW_MS - 1_000)
+    answer = world.client.get(f"/v1/features/card/{TRANSACTION['card_id']}").json()
+    assert answer["known"] is True
+    assert answer["features"]["card_event_count_1h"] == 2.0
+    assert answer["features"]["card_event_count_1d"] == 3.0
+    assert answer["freshness"]["newest_event_ms"] == NOW_MS - 1_000
+
+
+@pytest.mark.parametrize("spec", ENTITIES, ids=lambda spec: str(spec.entity))
+def test_every_declared_entity_can_be_looked_up(world: World, spec: Any) -> None:
+    world.see(NOW_MS - 1_000)
+    answer = world.client.get(f"/v1/features/{spec.entity}/{TRANSACTION[spec.id_field]}").json()
+    assert answer["known"] is True
+    wanted = {name for name in FEATURE_NAMES if name.startswith(f"{spec.entity}_")}
+    assert set(answer["features"]) == wanted
+
+
+def test_windows_of_a_view_that_is_being_rebuilt_say_so(world: World) -> None:
+    world.partials.incomplete = ["t01"]
+    answer = world.client.get("/v1/features/card/c").json()
+    assert (answer["complete"], answer["incomplete_units"]) == (False, ["t01"])
+
+
+def test_an_unknown_kind_of_entity_is_answered_with_the_known_ones(world: World) -> None:
+    answer = world.client.get("/v1/features/planet/mars")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "unknown_entity"
+    assert all(str(spec.entity) in answer.json()["error"]["message"] for spec in ENTITIES)
+
+
+@pytest.mark.parametrize("written", [CARD_NUMBER, "4111-1111-1111-1111", "4111%201111%201111%201111"])
+def test_a_card_number_as_id_is_refused_and_not_repeated(
+    world: World, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = world.client.get(f"/v1/features/card/{written}")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0]["field"] == "id"
+    assert "1111" not in answer.text
+    assert "4111" not in "".join(record.getMessage() for record in caplog.records if record.name != "httpx")
+
+
+def test_an_id_that_is_too_long_is_refused(world: World) -> None:
+    assert world.client.get("/v1/features/card/" + "x" * 129).status_code == 422
+
+
+def test_an_id_may_hold_a_slash(world: World) -> None:
+    assert world.client.get("/v1/features/ip/2001:db8::/32").json()["id"] == "2001:db8::/32"
+
+
+def test_a_decision_is_returned_as_it_was_indexed(world: World) -> None:
+    world.decisions.stored["t1"] = b'{"decision":"REVIEW"}'
+    answer = world.client.get("/v1/decisions/t1")
+    assert answer.json() == {"decision": "REVIEW"}
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_transaction_without_a_decision_is_not_found(world: World) -> None:
+    answer = world.client.get("/v1/decisions/t1")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_decision")
+
+
+def test_a_first_payment_is_scored_with_itself_in_its_windows(world: World) -> None:
+    answer = world.score().json()
+    assert answer["decision"] == "APPROVE"
+    assert answer["features"]["card_event_count_5m"] == 1.0
+    assert answer["score"] == pytest.approx(1 / (1 + np.e**3), rel=1e-5)
+    assert answer["event_time_ms"] == NOW_MS
+    assert answer["published"] is None
+    assert answer["degraded"] is False
+
+
+def test_a_burst_is_declined_with_its_numbers(world: World) -> None:
+    world.see(*[NOW_MS - 60_000 + step for step in range(8)])
+    answer = world.score().json()
+    assert answer["decision"] == "DECLINE"
+    assert answer["reasons"][0] == {"code": "CARD_BURST", "detail": "card_event_count_5m = 9 (typical 1)"}
+
+
+def test_what_if_writes_nothing(world: World) -> None:
+    world.see(NOW_MS - 1_000)
+    before = dict(world.partials.stored)
+    assert world.score().json() == world.score().json()
+    assert world.partials.stored == before
+    assert world.publisher.published == []
+
+
+def test_a_score_made_without_part_of_the_view_is_degraded(world: World) -> None:
+    world.partials.incomplete = ["t01"]
+    answer = world.score().json()
+    assert (answer["degraded"], answer["degraded_by"]) == (True, ["partial.t01"])
+
+
+def test_a_transaction_without_device_and_address_lacks_their_features(world: World) -> None:
+    answer = world.score(device_id=None, ip=...).json()
+    assert answer["features"]["device_event_count_1h"] is None
+    assert answer["features"]["ip_event_count_1h"] is None
+    assert answer["features"]["card_event_count_1h"] == 1.0
+
+
+def test_a_transaction_id_that_the_card_used_today_is_a_conflict(world: World) -> None:
+    world.see(NOW_MS - 1_000)
+    answer = world.score(transaction_id=f"t{NOW_MS - 1_000}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "duplicate")
+
+
+def test_publish_also_publishes_and_returns_the_coordinates(world: World) -> None:
+    answer = world.client.post("/v1/score?publish=true", json=TRANSACTION).json()
+    assert answer["published"] == {"topic": "transactions", "partition": 0, "offset": 0}
+    assert world.publisher.published[0]["event_time_ms"] == NOW_MS
+
+
+def test_publishing_with_the_broker_away_is_unavailable_with_the_reason(world: World) -> None:
+    world.publisher.away = "kafka: no answer"
+    answer = world.client.post("/v1/score?publish=true", json=TRANSACTION)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "kafka: no answer")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"amount_minor": "12"}, "amount_minor", "expected an integer of 64 bits, found another string"),
+        ({"amount_minor": True}, "amount_minor", "found a boolean"),
+        ({"amount_minor": 1.5}, "amount_minor", "expected an integer"),
+        ({"amount_minor": 2**63}, "amount_minor", "out of range"),
+        ({"mcc": 2**31}, "mcc", "out of range"),
+        ({"card_id": ...}, "card_id", "expected a string, found nothing"),
+        ({"card_id": None}, "card_id", "found null"),
+        ({"merchant_id": 7}, "merchant_id", "expected a string"),
+        ({"channel": "PIGEON"}, "channel", "expected one of POS"),
+        ({"channel": ["POS"]}, "channel", "found an array"),
+        ({"lat": "x", "lon": 1.0}, "lat", "expected a number"),
+        ({"no_such": 1}, "$", "1 unknown field"),
+        ({"amount_minor": -1}, "amount_minor", "expected 0 to"),
+        ({"amount_minor": 10**12}, "amount_minor", "expected 0 to"),
+        ({"currency": "XXX"}, "currency", "a currency of the table"),
+        ({"card_id": ""}, "card_id", "an id"),
+        ({"card_id": "x" * 129}, "card_id", "128 bytes"),
+        ({"card_id": CARD_NUMBER}, "card_id", "card number"),
+        ({"country": "de"}, "country", "two upper-case letters"),
+        ({"lat": 91.0, "lon": 0.0}, "lat", "-90 to 90"),
+        ({"lat": 9.0}, "lat", "both"),
+        ({"event_time_ms": NOW_MS + 300_001}, "event_time_ms", "broker's time"),
+        ({"event_time_ms": 0}, "event_time_ms", "above 0"),
+    ],
+)
+def test_a_wrong_value_gets_422_naming_its_field(world: World, changes: dict, field: str, said: str) -> None:
+    answer = world.score(**changes)
+    assert answer.status_code == 422
+    found = answer.json()["error"]["fields"]
+    assert found[0]["field"] == field
+    assert said in found[0]["message"]
+    assert CARD_NUMBER not in answer.text
+    assert "PIGEON" not in answer.text
+
+
+def test_every_wrong_field_is_named_at_once(world: World) -> None:
+    answer = world.score(mcc="x", country=3)
+    assert [error["field"] for error in answer.json()["error"]["fields"]] == ["mcc", "country"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"x"', b"7", b"null", b"\xff", b'{"card_id": NaN}'])
+def test_json_of_a_wrong_shape_gets_422(world: World, body: bytes) -> None:
+    answer = world.client.post("/v1/score", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0]["field"] == "$"
+
+
+def test_a_wrong_query_gets_422_naming_it(world: World) -> None:
+    answer = world.client.post("/v1/score?publish=perhaps", json=TRANSACTION)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0]["field"] == "publish"
+    assert "perhaps" not in answer.text
+
+
+def test_another_content_type_gets_415(world: World) -> None:
+    answer = world.client.post("/v1/score", content=json.dumps(TRANSACTION), headers={"content-type": "text/plain"})
+    assert answer.status_code == 415
+
+
+def test_a_body_over_one_megabyte_gets_413(world: World) -> None:
+    answer = world.client.post("/v1/score", content=b"x" * 1_000_001, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+
+def test_a_body_over_one_megabyte_without_a_length_gets_413(world: World) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(1_001):
+            yield b"x" * 1_000
+
+    answer = world.client.post("/v1/score", content=chunks(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_redis_gone_gets_503_with_a_reason_and_recovers_by_itself(world: World) -> None:
+    world.partials.away = "redis: reading partials: connection refused"
+    for path in ("/v1/features/card/c", "/v1/decisions/t1"):
+        answer = world.client.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+        assert "connection refused" in answer.json()["error"]["message"]
+        assert answer.headers["retry-after"] == "1"
+    assert world.score().status_code == 503
+    assert world.client.get("/readyz").status_code == 503
+    assert world.client.get("/healthz").status_code == 200
+    world.partials.away = ""
+    _await(lambda: world.client.get("/v1/features/card/c").status_code == 200)
+    assert world.client.get("/readyz").json() == {
+        "ready": True,
+        "checks": {"redis": "ok", "kafka": "ok", "model": "ok"},
+    }
+
+
+def test_while_redis_is_gone_it_is_asked_by_the_probe_alone(world: World) -> None:
+    world.partials.away = "gone"
+    for _ in range(20):
+        assert world.client.get("/v1/features/card/c").status_code == 503
+    assert world.partials.asked == 1
+
+
+def test_a_guard_that_is_closed_stops_probing() -> None:
+    def fail() -> None:
+        raise Transient("gone")
+
+    guard = Guard("redis", fail, probe_seconds=0.001)
+    with pytest.raises(Transient):
+        guard.call(fail)
+    guard.close()
+    assert guard.reason == "gone"
+
+
+def test_models_are_listed_with_rules_and_thresholds(world: World) -> None:
+    answer = world.client.get("/v1/models").json()
+    assert answer["champion"]["version"] == "1"
+    assert answer["champion"]["thresholds"] == {"review": 0.5, "decline": 0.9}
+    assert answer["champion"]["metrics"] == {"pr_auc": 0.5}
+    assert [bundle["version"] for bundle in answer["bundles"]] == ["1"]
+    assert answer["rules"]
+
+
+def test_metrics_have_routes_and_never_ids(world: World) -> None:
+    world.client.get("/v1/features/card/card-very-secret")
+    page = world.client.get("/metrics").text
+    assert 'route="/v1/features/{entity}/{entity_id:path}"' in page
+    assert "card-very-secret" not in page
+
+
+def test_the_openapi_document_has_examples_and_the_contract_of_a_transaction(world: World) -> None:
+    document = world.client.get("/openapi.json").json()
+    score = document["paths"]["/v1/score"]["post"]
+    content = score["requestBody"]["content"]["application/json"]
+    assert set(content["schema"]["properties"]) == {field.name for field in transaction_fields()}
+    assert content["example"]["card_id"]
+    for path, operations in document["paths"].items():
+        if path.startswith("/v1/") and path != "/v1/models":
+            for operation in operations.values():
+                assert operation["responses"]["200"]["content"]["application/json"]["example"]
+
+
+def test_another_host_name_is_not_served(world: World) -> None:
+    assert world.client.get("/healthz", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_an_unknown_path_is_an_error_of_the_same_shape(world: World) -> None:
+    answer = world.client.get("/v2/none")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "http")
+
+
+def test_another_address_than_loopback_is_refused() -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "localhost"):
+        with pytest.raises(Refused, match=r"expected host 127\.0\.0\.1"):
+            bind(host, 0)
+
+
+def test_a_port_that_is_taken_is_refused_with_the_mend() -> None:
+    with bind("127.0.0.1", 0) as taken, pytest.raises(Refused, match="choose another with --port"):
+        bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_the_newest_time_is_read_as_the_kernel_writes_it(world: World) -> None:
+    world.see(NOW_MS - 5)
+    (partial,) = world.partials.stored["card", TRANSACTION["card_id"]].partials
+    assert read_newest_ms(partial) == NOW_MS - 5
+
+
+def _await(condition: Any, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
