@@ -18,6 +18,7 @@ from schemas.errors import Transient
 READ_TIMEOUT_SECONDS = 30.0
 CHUNK_RECORDS = 20_000
 _POLL_SECONDS = 0.5
+_FILL_SECONDS = 0.02
 _NO_GROUP = "weir-history"  # librdkafka wants a name; nothing is ever committed under it
 
 
@@ -31,7 +32,7 @@ class History:
     def read(
         self, partition: Partition, start: int, end: int, *, chunk: int = CHUNK_RECORDS
     ) -> Iterator[list[Message]]:
-        """Yield the records of ``[start, end)`` in order, in lists of at most ``chunk``; holes are left out.
+        """Yield the records of ``[start, end)`` in order, in lists of about ``chunk``; holes are left out.
 
         Raises:
             Transient: the range did not arrive in time.
@@ -48,7 +49,9 @@ class History:
     def _read_assigned(self, partition: Partition, end: int, chunk: int) -> Iterator[list[Message]]:
         deadline = time.monotonic() + READ_TIMEOUT_SECONDS
         while True:
-            messages = self._consumer.consume(chunk, _POLL_SECONDS)
+            # consume() alone would wait its whole timeout for a chunk that the end of the log leaves unfilled
+            first = self._consumer.poll(_POLL_SECONDS)
+            messages = [] if first is None else [first, *self._consumer.consume(chunk, _FILL_SECONDS)]
             at_end = any(_is_eof(m) and m.offset() >= end for m in messages)
             records = [check_message(m) for m in messages if not _is_eof(m)]
             within = [m for m in records if m.offset() < end]
