@@ -1,0 +1,36 @@
+"""A container's health check: ``python -m infra.http_health`` asks this container's own process whether it is well.
+
+A process that serves metrics answers there; the API answers ``/readyz``, which asks Redis, Kafka and the model.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import httpx
+
+from infra.settings import Settings, load_settings
+
+_TIMEOUT_SECONDS = 4
+
+
+def health_url(settings: Settings) -> str:
+    """Return the page to ask: the metrics where they are served, else the API's readiness.
+
+    >>> health_url(Settings())
+    'http://127.0.0.1:8000/readyz'
+    """
+    port = settings.monitoring.metrics_port
+    return f"http://127.0.0.1:{port}/metrics" if port else f"http://127.0.0.1:{settings.api.port}/readyz"
+
+
+def main() -> int:
+    """Ask once. Exit code 0 when the answer is 200, 1 otherwise."""
+    try:
+        return 0 if httpx.get(health_url(load_settings()), timeout=_TIMEOUT_SECONDS).status_code == 200 else 1
+    except httpx.TransportError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
