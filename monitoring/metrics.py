@@ -84,7 +84,6 @@ DUPLICATE_RECORDS = _counter(
     "weir_duplicate_records_total", "Repeats of a transaction id that changed nothing.", "kind"
 )
 MISPLACED_RECORDS = _counter("weir_misplaced_records_total", "Records dropped below the expected position.", "stage")
-FUTURE_RECORDS = _counter("weir_future_records_total", "Records refused for an event time after the broker's.", "stage")
 
 # --- lag and liveness ------------------------------------------------------------------------------------------------
 LAG_RECORDS = _gauge("weir_lag_records", "Committed records not yet read.", "stage", "topic", "partition")
@@ -141,7 +140,9 @@ DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made w
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
 SCORES = _histogram("weir_score", "Scores of the champion, P(fraud).", buckets=SCORE_BUCKETS)
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
-BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a model bundle, by result.", "result")
+BUNDLE_RELOADS = _counter(
+    "weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result"
+)
 
 
 def render_metrics() -> bytes:

@@ -135,9 +135,9 @@ def _selection(arguments: argparse.Namespace) -> Selection:
 
 
 def _selected(arguments: argparse.Namespace, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, Settlement | None]]:
+    selection, limit = _selection(arguments), getattr(arguments, "limit", 0)
     log.done.refresh()
-    limit = getattr(arguments, "limit", 0)
-    for count, letter in enumerate(log.scan(_selection(arguments), log.ends()), start=1):
+    for count, letter in enumerate(log.scan(selection, log.ends()), start=1):
         yield letter, log.done.settlement(letter)
         if count == limit:
             return

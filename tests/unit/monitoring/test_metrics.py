@@ -68,6 +68,15 @@ def test_dashboards_and_alerts_use_names_and_labels_of_the_catalogue(expression:
             assert re.split(r"[!=]", matcher.strip())[0] in {*SPECS[_base(name)].labels, "le"}
 
 
+def test_a_label_value_that_an_expression_asks_for_is_written_somewhere() -> None:
+    folders = [MONITORING.parent / name for name in ("streaming", "inference")]
+    code = "".join(file.read_text() for folder in folders for file in sorted(folder.rglob("*.py")))
+    for expression in _expressions():
+        for _, selector in _SELECTOR.findall(expression):
+            for value in re.findall(r'"([^"]*)"', selector):
+                assert f'"{value}"' in code, expression
+
+
 @pytest.mark.parametrize("expression", _expressions())
 def test_expressions_are_balanced_and_rate_counters_alone(expression: str) -> None:
     for opening, closing in ("()", "{}", "[]"):
