@@ -22,7 +22,7 @@ from inference.publisher import KafkaPublisher
 from inference.request import transaction_fields
 from inference.what_if import WhatIf
 from infra.feature_reader import FeatureReader
-from infra.kafka import admin_config, build_producer
+from infra.kafka import CLIENT_LOG, admin_config, build_producer
 from infra.kafka_admin import describe_topics
 from infra.redis_client import Client, connect, transient_errors
 from infra.redis_view import StateView
@@ -131,7 +131,7 @@ def _ping(client: Client) -> None:
 
 
 def _build_kafka_check(settings: Settings) -> Callable[[], None]:
-    admin = AdminClient(admin_config(settings.kafka))
+    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
 
     def check() -> None:
         try:

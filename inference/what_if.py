@@ -107,12 +107,14 @@ class WhatIf:
 
 def _build_states(found: dict[str, Partials]) -> States:
     """Arrange partials for a one-row batch; an entity that the row does not name has no place in it."""
-    states = States(own={entity: [] for entity in Entity}, others={}, labels={})
+    own: dict[Entity, list[bytes]] = {entity: [] for entity in Entity}
+    others: dict[Entity, list[list[bytes]]] = {}
+    labels: dict[Entity, list[list[bytes]]] = {}
     for kind, partials in found.items():
         entity = Entity(kind)
         # a card lives in one partition, which alone remembers its transaction ids
-        own = partials.partials[:1] if entity is Entity.CARD else []
-        states.own[entity] = own or [b""]
-        states.others[entity] = [partials.partials[len(own) :]]
-        states.labels[entity] = [partials.labels]
-    return states
+        mine = partials.partials[:1] if entity is Entity.CARD else []
+        own[entity] = mine or [b""]
+        others[entity] = [partials.partials[len(mine) :]]
+        labels[entity] = [partials.labels]
+    return States(own=own, others=others, labels=labels)
