@@ -8,6 +8,7 @@ same partition whichever language produced it).
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -15,6 +16,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from infra.settings import KafkaSettings
 from schemas.errors import Transient
 
+CLIENT_LOG = logging.getLogger("librdkafka")
+"""Where the client reports lost connections and the like; its own default is to write on stderr."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Producer bound; topics that carry raw input are created with the matching ``max.message.bytes``."""
 
@@ -95,12 +98,12 @@ def consumer_config(kafka: KafkaSettings, *, group: str, instance: str | None = 
 
 def build_producer(kafka: KafkaSettings, *, transactional_id: str | None = None, **extra: Any) -> Producer:
     """Connect a producer. Delivery: exactly once within a transaction, else at least once without reordering."""
-    return Producer(producer_config(kafka, transactional_id=transactional_id, **extra))
+    return Producer(producer_config(kafka, transactional_id=transactional_id, **extra), logger=CLIENT_LOG)
 
 
 def build_consumer(kafka: KafkaSettings, *, group: str, instance: str | None = None, **extra: Any) -> Consumer:
     """Connect a consumer that commits nothing by itself and sees committed records alone."""
-    return Consumer(consumer_config(kafka, group=group, instance=instance, **extra))
+    return Consumer(consumer_config(kafka, group=group, instance=instance, **extra), logger=CLIENT_LOG)
 
 
 def header_text(message: Message, name: str) -> str | None:

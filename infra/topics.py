@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from infra.kafka import MAX_MESSAGE_BYTES, admin_config
+from infra.kafka import CLIENT_LOG, MAX_MESSAGE_BYTES, admin_config
 from infra.settings import Settings, TopicSettings, load_settings
 from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, FEATURES, HORIZON_MS
@@ -90,7 +90,7 @@ def ensure_topics(settings: Settings) -> list[str]:
         Refused: the broker refuses one.
         Transient: the brokers did not answer in time.
     """
-    admin = AdminClient(admin_config(settings.kafka))
+    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
     existing = _list_partitions(admin, settings)
     missing = [plan for plan in plan_topics(settings.topics) if plan.name not in existing]
     if missing:
@@ -118,7 +118,7 @@ def describe_states(settings: Settings) -> dict[str, TopicState]:
     Raises:
         Transient: the brokers did not answer in time.
     """
-    admin = AdminClient(admin_config(settings.kafka))
+    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
     existing = _list_partitions(admin, settings)
     names = [plan.name for plan in plan_topics(settings.topics) if plan.name in existing]
     if not names:

@@ -107,7 +107,7 @@ class TransactionsFolder:
         unit = Unit("t", partition)
         asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         answer = store.read(asks)
-        own = {ask.entity: list(values[0]) for ask, values in zip(asks, answer.values, strict=True)}
+        own = dict(_arrange(asks, answer).own)
         return sort_by_unit("t", decoded.events.entities, fold(decoded.events, own)).get(unit, [])
 
     def _asks(self, events: EventBatch) -> list[Ask]:
@@ -177,7 +177,7 @@ class TransactionsFolder:
 
 def _arrange(asks: list[Ask], answer: Answer) -> States:
     """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
-    own: dict[Entity, list[bytes]] = {}
+    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
     others: dict[Entity, list[Sequence[bytes]]] = {}
     labels: dict[Entity, list[Sequence[bytes]]] = {}
     for ask, values in zip(asks, answer.values, strict=True):

@@ -7,6 +7,7 @@ partials as they are given, which stay as they are for the length of a batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,8 +33,8 @@ class States:
     """
 
     own: dict[Entity, list[bytes]]
-    others: dict[Entity, list[list[bytes]]] = field(default_factory=dict)
-    labels: dict[Entity, list[list[bytes]]] = field(default_factory=dict)
+    others: dict[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
+    labels: dict[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

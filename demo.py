@@ -1,0 +1,314 @@
+"""``weir demo``: the whole pipeline on this machine, from an empty folder to live decisions, and then a summary.
+
+The story, in order: servers, topics and subjects; a labelled history that ends now; a model trained on it; processor,
+scorer, index and API as processes of their own; the history published through them, so that the windows are warm;
+then live traffic under the terminal view. Every process that this command started is ended with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from demo_watch import Watch, count_records, money, percentiles
+from infra.children import Children
+from infra.embedded.stack import NAMES, Stack
+from infra.kafka import build_consumer
+from infra.settings import Settings, load_settings, stack_env_path
+from infra.topics import ensure_topics
+from monitoring.live_view import Snapshot, render
+from schemas.errors import Refused, WeirError
+from schemas.features import DECLARATIONS_HASH
+
+WARM_UP_SECONDS_MAX = 300.0
+DRAIN_SECONDS_MAX = 15.0
+_MARKER = "demo.json"
+_REFRESH_SECONDS = 0.5
+
+console = Console(stderr=False, highlight=False)
+
+
+def main(argv: list[str]) -> int:
+    """Run ``weir demo``. Exit codes: 0 done, 1 failed, 2 refused."""
+    parser = argparse.ArgumentParser(prog="weir demo", description="Run everything for a while and show it live.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
+    parser.add_argument("--rate", type=int, default=200, help="live events per second")
+    parser.add_argument("--cards", type=int, default=2_000)
+    parser.add_argument("--days", type=int, default=60, help="of history")
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args(argv[1:])
+    settings = load_settings()
+    story = Demo(settings, arguments)
+    try:
+        story.run()
+    except KeyboardInterrupt:
+        console.print("interrupted")
+    finally:
+        story.close()
+    return 0
+
+
+class Demo:
+    """The story's state: folders, children and what was watched."""
+
+    def __init__(self, settings: Settings, arguments: argparse.Namespace) -> None:
+        """Prepare; nothing runs yet."""
+        self._arguments = arguments
+        self._home = settings.home
+        self._history = settings.home / "demo" / "history"
+        self._truth = settings.home / "demo" / "truth.parquet"
+        self._stack = Stack(settings.home)
+        self._children = Children(settings.home / "logs")
+        self._watch: Watch | None = None
+        self._settings = settings
+        self._started = time.monotonic()
+
+    def run(self) -> None:
+        """Tell the story from the start to the summary."""
+        with _step("servers: Kafka, Redis, schema registry"):
+            self._fresh_servers()
+        with _step("topics and subjects"):
+            self._settings = load_settings()
+            ensure_topics(self._settings)
+            self._verb("schemas", "register")
+        with _step(f"history: {self._arguments.cards:,} cards, {self._arguments.days} days, ending now"):
+            self._make_history()
+        with _step("model"):
+            self._train()
+        with _step("processor, scorer, index, API"):
+            self._start_services()
+        with _step("history through the pipeline, so that the windows are warm"):
+            self._warm_up()
+        console.print(f"  live after {time.monotonic() - self._started:.0f} s")
+        self._live()
+        self._summarise()
+
+    def close(self) -> None:
+        """End everything that was started."""
+        if self._watch is not None:
+            self._watch.close()
+        self._children.stop()
+        self._stack.stop()
+
+    # --- set-up ------------------------------------------------------------------------------------------------------
+
+    def _fresh_servers(self) -> None:
+        """Start with empty servers: what an earlier demo left is wiped, anything else is not touched."""
+        marker = self._home / _MARKER
+        if stack_env_path(self._home).exists() and not marker.exists():
+            raise Refused(
+                f"expected {self._home} to be empty or left by a demo, found other data; set WEIR_HOME to another "
+                "folder, or `make clean` to delete it"
+            )
+        self._stack.stop()
+        for name in NAMES:
+            self._stack.wipe(name)
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        marker.write_text(json.dumps({"seed": self._arguments.seed}))
+        self._stack.start()
+
+    def _make_history(self) -> None:
+        shutil.rmtree(self._history, ignore_errors=True)
+        flags = {"--days": self._arguments.days, "--out": self._history, **self._world()}
+        self._verb("generate", "--to", "parquet", *_flat(flags))
+
+    def _world(self) -> dict[str, Any]:
+        return {"--seed": self._arguments.seed, "--cards": self._arguments.cards}
+
+    def _train(self) -> None:
+        champion = self._home / "models" / "champion" / "manifest.json"
+        if champion.exists() and json.loads(champion.read_text())["declarations_hash"] == DECLARATIONS_HASH:
+            console.print("  the champion of an earlier run fits; `make train` trains another")
+            return
+        self._verb("train", "--history", str(self._history), "--quick", "--promote", show=True)
+
+    def _start_services(self) -> None:
+        self._watch = Watch(self._settings)
+        self._watch.begin()
+        for name in ("process", "score", "index", "serve"):
+            self._children.start(name, _weir(name))
+
+    def _warm_up(self) -> None:
+        rows = pq.ParquetFile(self._history / "transactions.parquet").metadata.num_rows
+        self._verb("generate", "--from-parquet", str(self._history), "--history-speed", "max")
+        deadline = time.monotonic() + WARM_UP_SECONDS_MAX
+        while self._decided() < rows:
+            self._children.check()
+            if time.monotonic() > deadline:
+                raise WeirError(f"expected {rows} decisions of the history, found {self._decided()} in time")
+            time.sleep(0.2)
+
+    def _decided(self) -> int:
+        assert self._watch is not None
+        with self._watch.lock:
+            return sum(self._watch.tally.decisions.values()) + self._watch.tally.dead_letters
+
+    # --- live --------------------------------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        assert self._watch is not None
+        self._watch.reset()
+        seconds = self._arguments.seconds
+        flags = {"--rate": self._arguments.rate, "--seconds": seconds, "--truth": self._truth, **self._world()}
+        errors = {"--late": 0.002, "--duplicates": 0.002, "--out-of-order": 0.005, "--malformed": 0.001}
+        consumer = build_consumer(self._settings.kafka, group="weir-demo-count")
+        before = count_records(consumer, self._settings, self._settings.topics.transactions)
+        generator = self._children.start("generate", _weir("generate", *_flat(flags | errors), "--json"))
+        started, rates, seen = time.monotonic(), [], (0.0, 0, 0)
+        try:
+            with Live(console=console, refresh_per_second=4, transient=True) as live:
+                while generator.process.poll() is None:
+                    time.sleep(_REFRESH_SECONDS)
+                    self._children.check()
+                    now = time.monotonic() - started
+                    events = count_records(consumer, self._settings, self._settings.topics.transactions) - before
+                    snapshot = self._snapshot(now, events, seen)
+                    rates.append(snapshot.decisions_rate)
+                    snapshot.rate_history = rates
+                    seen = (now, events, sum(snapshot.decisions.values()))
+                    live.update(render(snapshot))
+                    self._last = snapshot
+        except KeyboardInterrupt:
+            generator.process.terminate()
+        self._events = self._drain(consumer, before)
+        consumer.close()
+
+    def _drain(self, consumer: Any, before: int) -> int:
+        """Wait for the last decisions; return how many events were sent."""
+        deadline = time.monotonic() + DRAIN_SECONDS_MAX
+        while True:
+            events = count_records(consumer, self._settings, self._settings.topics.transactions) - before
+            if self._decided() >= events or time.monotonic() > deadline:
+                return events
+            time.sleep(0.1)
+
+    def _snapshot(self, now: float, events: int, seen: tuple[float, int, int]) -> Snapshot:
+        assert self._watch is not None
+        passed = max(1e-3, now - seen[0])
+        with self._watch.lock:
+            tally = self._watch.tally
+            decided = sum(tally.decisions.values())
+            return Snapshot(
+                title=f"{self._arguments.rate}/s  api http://{self._settings.api.host}:{self._settings.api.port}",
+                elapsed_seconds=now,
+                duration_seconds=self._arguments.seconds,
+                events_in=events,
+                decisions=dict(tally.decisions),
+                events_rate=(events - seen[1]) / passed,
+                decisions_rate=(decided - seen[2]) / passed,
+                latency_ms=percentiles(tally.latency_ms),
+                dead_letters=tally.dead_letters,
+                lag_records=max(0, events - decided - tally.dead_letters),
+                degraded=tally.degraded,
+                latest_declined=list(tally.latest),
+                processes=self._children.states(),
+            )
+
+    # --- summary -----------------------------------------------------------------------------------------------------
+
+    def _summarise(self) -> None:
+        assert self._watch is not None
+        with self._watch.lock:
+            tally = self._watch.tally
+        decided = sum(tally.decisions.values())
+        latency = percentiles(tally.latency_ms)
+        truth = _read_truth(self._truth)
+        console.rule("summary")
+        by_kind = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.decisions.items()))
+        console.print(f"events in      {self._events:,}")
+        console.print(f"decided        {decided:,} decisions ({by_kind})")
+        console.print(f"dead letters   {tally.dead_letters:,}")
+        if latency:
+            console.print(f"latency        p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, sent to committed")
+        _print_quality(truth, tally.by_transaction)
+        _print_sequence(truth, tally.by_transaction)
+        console.print("\ntry next")
+        console.print("  make demo DURATION=0                # runs until Ctrl-C; use a second terminal meanwhile")
+        console.print("  .venv/bin/weir up && .venv/bin/weir dlq list   # the servers again, and the dead letters")
+        console.print("  make train                          # train and compare, and promote what is better")
+
+    def _verb(self, verb: str, *flags: str, show: bool = False) -> None:
+        """Run one command to its end, with its output in a log, or shown."""
+        child = self._children.start(verb, _weir(verb, *flags))
+        code = child.process.wait()
+        self._children.running.remove(child)
+        text = child.log_file.read_text(errors="replace")
+        if code != 0:
+            raise WeirError(f"`weir {verb} {' '.join(flags)}` failed with exit code {code}:\n{text[-2_000:]}")
+        if show:
+            console.print(text.rstrip(), markup=False)
+
+
+def _weir(verb: str, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "weir", verb, *flags]
+
+
+def _flat(flags: dict[str, Any]) -> list[str]:
+    return [str(part) for pair in flags.items() for part in pair]
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    started = time.monotonic()
+    console.print(f"[bold]{title}[/bold]")
+    yield
+    console.print(f"  {time.monotonic() - started:.1f} s", style="dim")
+
+
+def _read_truth(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.exists() else []
+    return rows
+
+
+def _print_quality(truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
+    """Print precision and recall of what was stopped (REVIEW or DECLINE) against the simulator's truth."""
+    known = [(row["is_fraud"], decided[row["transaction_id"]]) for row in truth if row["transaction_id"] in decided]
+    fraud = sum(is_fraud for is_fraud, _ in known)
+    for title, outcomes in (("declined", {"DECLINE"}), ("stopped (declined or reviewed)", {"DECLINE", "REVIEW"})):
+        stopped = [is_fraud for is_fraud, row in known if row["decision"] in outcomes]
+        if stopped and fraud:
+            console.print(
+                f"{title}: precision {sum(stopped) / len(stopped):.2f}, recall {sum(stopped) / fraud:.2f} "
+                f"({sum(stopped)} of {fraud} frauds, {len(stopped) - sum(stopped)} false alarms)"
+            )
+
+
+def _print_sequence(truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
+    """Show one card-testing run whose decisions turn from APPROVE to DECLINE."""
+    actors: dict[str, list[dict[str, Any]]] = {}
+    for row in truth:
+        if "testing" in row["scenario"] and row["transaction_id"] in decided:
+            actors.setdefault(row["actor_id"], []).append(decided[row["transaction_id"]])
+    sequences = [sorted(rows, key=lambda row: int(row["event_time_ms"])) for rows in actors.values()]
+    turned = [rows for rows in sequences if rows[0]["decision"] == "APPROVE" and _declines(rows)]
+    if not turned:
+        return
+    rows = max(turned, key=lambda rows: (_declines(rows), len(rows)))
+    table = Table(title="one card-testing run", box=None, title_justify="left")
+    for name in ("seconds", "amount", "score", "decision", "why"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            f"{(row['event_time_ms'] - rows[0]['event_time_ms']) / 1_000:.1f}",
+            money(row["amount_minor"], row["currency"]),
+            "-" if row["score"] is None else f"{row['score']:.3f}",
+            row["decision"],
+            ", ".join(reason["code"] for reason in row["reasons"]),
+        )
+    console.print(table)
+
+
+def _declines(rows: list[dict[str, Any]]) -> int:
+    return sum(row["decision"] == "DECLINE" for row in rows)
