@@ -17,7 +17,8 @@ from schemas.errors import Refused
 from training.dataset import Examples, concatenate
 from training.labels import build_keys
 
-_BATCH_ROWS = 20_000
+_BATCH_ROWS = 2_000
+"""Labels become visible between batches: of a small history 20,000 rows are days, in the stream they are moments."""
 _COUNTED = 0
 
 

@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def test_the_model_beats_the_stateless_rule_when_fraud_lies_in_the_windows(trained: Trained) -> None:
     figures = trained.results.metrics
-    assert figures["lightgbm"]["recall_at_fpr_1pct"] > 0.15
+    assert figures["lightgbm"]["roc_auc"] > 0.9
     assert figures["lightgbm"]["pr_auc"] > figures["stateless_rule"]["pr_auc"] + 0.2
 
 

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.errors import Refused
+from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
+from streaming.core.backfill import backfill
+from tests.unit.training.worlds import START_MS
+from training.history import load_history, replay
+
+ROWS = 300
+PAST = 200
+RISK = [column for column, name in enumerate(FEATURE_NAMES) if "_risk_" in name]
+
+
+def _transactions(rows: int = ROWS) -> pa.RecordBatch:
+    rng = np.random.default_rng(3)
+    return pa.RecordBatch.from_pydict(
+        {
+            "transaction_id": [f"t{i}" for i in range(rows)],
+            "card_id": [f"card_{i}" for i in rng.integers(0, 9, rows)],
+            "customer_id": [f"customer_{i}" for i in rng.integers(0, 7, rows)],
+            "merchant_id": [f"merchant_{i}" for i in rng.integers(0, 4, rows)],
+            "mcc": pa.array(rng.integers(1000, 6000, rows), pa.int32()),
+            "channel": ["ECOM", "POS"] * (rows // 2),
+            "amount_minor": rng.integers(50, 90_000, rows),
+            "currency": ["USD"] * rows,
+            "country": ["US", "US", "FR"] * (rows // 3),
+            "event_time_ms": START_MS + np.arange(rows) * 3 * HOUR_MS,
+            "outcome": ["ACCEPTED"] * rows,
+            "device_id": [None if i % 3 == 0 else f"device_{i % 5}" for i in range(rows)],
+            "ip": pa.nulls(rows, pa.string()),
+            "lat": pa.nulls(rows, pa.float64()),
+            "lon": pa.nulls(rows, pa.float64()),
+            "issuer_country": ["US"] * rows,
+        }
+    )
+
+
+def _labels(transactions: pa.RecordBatch, *, delay_ms: int = 3 * DAY_MS) -> pa.Table:
+    columns = ["transaction_id", "card_id", "merchant_id", "device_id", "event_time_ms"]
+    labels = pa.table(transactions.select(columns))
+    times = labels["event_time_ms"].to_numpy()
+    labels = labels.append_column("label_time_ms", pa.array(times + delay_ms))
+    labels = labels.append_column("is_fraud", pa.array(np.arange(labels.num_rows) % 7 == 0))
+    return labels.append_column("source", pa.array(["analyst"] * labels.num_rows))
+
+
+def _batches(transactions: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """Slices of fifty rows: some six days each, so labels become visible in time."""
+    return [transactions.slice(start, 50) for start in range(0, transactions.num_rows, 50)]
+
+
+def test_features_are_the_kernels_own_bit_for_bit() -> None:
+    transactions = _transactions()
+    labels = _labels(transactions)
+    examples = replay(_batches(transactions), labels)
+    expected = np.concatenate([step.features for _, step in backfill(_batches(transactions), labels)])
+    assert examples.features.tobytes() == expected.tobytes()
+    assert not np.isnan(examples.features[:, RISK]).all()
+
+
+def test_shuffling_the_future_does_not_change_the_past() -> None:
+    transactions = _transactions()
+    labels = _labels(transactions)
+    future = np.random.default_rng(1).permutation(np.arange(PAST, ROWS))
+    shuffled = transactions.take(pa.array(np.concatenate([np.arange(PAST), future])))
+    times = shuffled.schema.get_field_index("event_time_ms")
+    shuffled = shuffled.set_column(times, "event_time_ms", transactions["event_time_ms"])
+    before, after = replay(_batches(transactions), labels), replay(_batches(shuffled), labels)
+    assert before.features[:PAST].tobytes() == after.features[:PAST].tobytes()
+    assert before.features[PAST:].tobytes() != after.features[PAST:].tobytes()
+
+
+def test_labels_that_become_known_later_do_not_change_a_feature() -> None:
+    transactions = _transactions()
+    last_ms = transactions["event_time_ms"][-1].as_py()
+    late = _labels(transactions, delay_ms=last_ms)
+    assert (
+        replay(_batches(transactions), late).features.tobytes()
+        == replay(_batches(transactions), None).features.tobytes()
+    )
+
+
+def test_a_duplicate_is_left_out_as_it_is_in_the_stream() -> None:
+    transactions = _transactions(30)
+    twice = pa.Table.from_batches([transactions, transactions.slice(29, 1)]).combine_chunks().to_batches()
+    assert len(replay(twice, None)) == 30
+
+
+def test_a_folder_is_read_in_event_time_order_with_every_label(tmp_path: Path) -> None:
+    transactions = _transactions()
+    pq.write_table(pa.Table.from_batches([transactions]), tmp_path / "transactions.parquet")
+    pq.write_table(_labels(transactions), tmp_path / "labels.parquet")
+    examples, labels = load_history(tmp_path)
+    assert (len(examples), labels.num_rows) == (ROWS, ROWS)
+    assert bool(np.all(np.diff(examples.event_time_ms) >= 0))
+
+
+def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="weir generate --to parquet"):
+        load_history(tmp_path)
+
+
+def test_a_history_without_transactions_is_refused() -> None:
+    with pytest.raises(Refused, match="expected transactions, found none"):
+        replay([], None)
