@@ -123,13 +123,14 @@ def _step(batch: pa.RecordBatch, view: Partials, known: LabelHistory, partitions
         partition=compute_partitions(read_strings(batch, "card_id"), partitions),
         body_digest=compute_row_digest(batch),
     )
-    states = States(own={spec.entity: _own(view, spec.entity, events.entities[spec.entity]) for spec in ENTITIES})
-    for spec in ENTITIES:
-        index = events.entities[spec.entity]
-        if spec.shared and partitions > 1:
-            states.others[spec.entity] = _all(view, spec.entity, index, but_own=True)
-        if spec.has_labels:
-            states.labels[spec.entity] = _all(known.view, spec.entity, index, but_own=False)
+    places = {spec.entity: events.entities[spec.entity] for spec in ENTITIES}
+    shared = [spec.entity for spec in ENTITIES if spec.shared and partitions > 1]
+    labelled = [spec.entity for spec in ENTITIES if spec.has_labels]
+    states = States(
+        own={entity: _own(view, entity, index) for entity, index in places.items()},
+        others={entity: _all(view, entity, places[entity], but_own=True) for entity in shared},
+        labels={entity: _all(known.view, entity, places[entity], but_own=False) for entity in labelled},
+    )
     done = step(events, states)
     for entity, values in done.states.items():
         _store(view, entity, events.entities[entity], values)

@@ -7,7 +7,7 @@ partials as they are given, which stay as they are for the length of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,8 +33,8 @@ class States:
     """
 
     own: dict[Entity, list[bytes]]
-    others: dict[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
-    labels: dict[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
+    others: Mapping[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
+    labels: Mapping[Entity, Sequence[Sequence[bytes]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
