@@ -1,0 +1,55 @@
+"""The project's own source, as the house tests read it."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
+MODULES: list[str] = PROJECT["tool"]["setuptools"]["py-modules"]
+CORES = ("streaming/core", "inference/core")
+
+
+def product_files() -> list[Path]:
+    """Every Python file that is installed, and the Feast repository beside it."""
+    folders = [ROOT / package.replace(".", "/") for package in PACKAGES] + [ROOT / "feast"]
+    return sorted({path for folder in folders for path in folder.glob("*.py")} | {ROOT / f"{m}.py" for m in MODULES})
+
+
+def files_of_tests() -> list[Path]:
+    """Every Python file of the tests."""
+    return sorted((ROOT / "tests").rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """The path as a reader knows it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def is_core(path: Path) -> bool:
+    """Whether the file belongs to a pure core."""
+    return name_of(path).startswith(CORES)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a file, methods and nested ones included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many lines it takes, signature and docstring included."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def dotted_names(path: Path) -> Iterator[tuple[str, int]]:
+    """Every name as it is written in an expression (``time.time``, ``print``), with its line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield ast.unparse(node), node.lineno

@@ -1,0 +1,94 @@
+"""The house rules that a machine can see in the code."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import ROOT, dotted_names, files_of_tests, functions, is_core, lines_of, name_of, product_files
+
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+FUNCTION_LINES_MEDIAN = 10
+FUNCTION_LINES_P90 = 35
+
+# who may read or change the process's environment, and why nobody else
+ENVIRONMENT_READERS = {
+    "infra/settings.py": "the one place that turns the environment into settings",
+    "infra/children.py": "a child process inherits it",
+    "training/tracking.py": "MLflow is told to be silent by variables alone",
+}
+IMPURE = ("time.time", "time.monotonic", "time.sleep", "datetime.now", "datetime.datetime.now", "np.random", "random")
+OPEN_ENDS = (
+    "TO" + "DO",
+    "FIX" + "ME",
+    "NotImplemented" + "Error",
+    "mark." + "skip",
+    "mark." + "xfail",
+    "pytest." + "skip",
+)
+
+
+@pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
+def test_a_module_fits_in_a_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_no_function_is_a_chapter(path: Path) -> None:
+    long = [f"{function.name}: {lines_of(function)} lines" for function in functions(path)]
+    assert [each for each in long if int(each.split()[-2]) > FUNCTION_LINES_MAX] == []
+
+
+def test_functions_are_short_at_the_median_and_at_the_ninth_decile() -> None:
+    sizes = [lines_of(function) for path in product_files() for function in functions(path)]
+    assert statistics.median(sizes) <= FUNCTION_LINES_MEDIAN
+    assert statistics.quantiles(sizes, n=10)[-1] <= FUNCTION_LINES_P90
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_nothing_prints(path: Path) -> None:
+    assert [line for name, line in dotted_names(path) if name == "print"] == []
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_the_environment_is_read_in_one_place(path: Path) -> None:
+    uses = [line for name, line in dotted_names(path) if name in {"os.environ", "os.getenv", "environ", "getenv"}]
+    assert uses == [] or name_of(path) in ENVIRONMENT_READERS
+
+
+@pytest.mark.parametrize("path", [path for path in product_files() if is_core(path)], ids=name_of)
+def test_a_core_has_no_clock_no_chance_and_no_files(path: Path) -> None:
+    found = [
+        f"{name} at line {line}"
+        for name, line in dotted_names(path)
+        if name in {"open", "input"} or any(name == banned or name.startswith(f"{banned}.") for banned in IMPURE)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
+def test_nothing_is_left_open(path: Path) -> None:
+    text = path.read_text()
+    assert [each for each in OPEN_ENDS if each in text] == []
+
+
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text()
+    assert not text or text.startswith(('"""', 'r"""', "#!"))
+
+
+def test_every_import_goes_the_way_it_may() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_feast_has_no_init_file_which_would_shadow_the_library() -> None:
+    assert not (ROOT / "feast" / "__init__.py").exists()

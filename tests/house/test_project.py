@@ -1,0 +1,141 @@
+"""What must agree across files: settings, commands, locks, containers."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from infra.embedded.artifacts import KAFKA_LOCK, REGISTRY_LOCK, load_lock
+from infra.env_example import render
+from infra.settings import Settings, load_settings
+from tests.house.source import MODULES, PACKAGES, PROJECT, ROOT
+from weir import VERBS
+
+COMPOSE = ROOT / "infra" / "compose.yaml"
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def _services() -> dict[str, Any]:
+    services: dict[str, Any] = YAML(typ="safe").load(COMPOSE.read_text())["services"]
+    return services
+
+
+def test_the_example_environment_lists_every_setting_with_its_default() -> None:
+    mend = "python -m infra.env_example > .env.example"
+    assert (ROOT / ".env.example").read_text() == render(), f"run `{mend}`"
+
+
+def test_the_example_environment_uncommented_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no embedded stack has left its addresses
+    lines = re.findall(r"^# (WEIR_\w+)=(.*?)(?:   #.*)?$", render(), flags=re.MULTILINE)
+    assert len(lines) > 50
+    assert load_settings(dict(lines)) == Settings()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_its_module(verb: str) -> None:
+    assert importlib.util.find_spec(VERBS[verb][0]) is not None
+
+
+def test_every_verb_that_the_makefile_runs_exists() -> None:
+    named = set(re.findall(r"\$\(WEIR\) ([a-z]+)", (ROOT / "Makefile").read_text()))
+    assert named <= set(VERBS)
+
+
+def test_what_is_installed_is_what_is_there() -> None:
+    folders = {path.parent for top in {p.split(".")[0] for p in PACKAGES} for path in (ROOT / top).rglob("__init__.py")}
+    assert {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders} == set(PACKAGES)
+    assert {path.stem for path in ROOT.glob("*.py")} == set(MODULES)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_every_make_target_that_a_document_names_exists(name: str) -> None:
+    path = ROOT / name
+    text = path.read_text() if path.is_file() else ""
+    named = set(re.findall(r"(?:^|`|&& )make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+    assert named <= set(TARGETS)
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+def test_every_verb_that_a_document_names_exists(name: str) -> None:
+    path = ROOT / name
+    text = path.read_text() if path.is_file() else ""
+    assert set(re.findall(r"(?:^|`|bin/)weir ([a-z]+)", text, flags=re.MULTILINE)) <= {*VERBS, "verb"}
+
+
+def test_make_alone_lists_every_target() -> None:
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert [line.split()[0] for line in shown.splitlines()] == TARGETS
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_a_lock_pins_every_package_by_digest_and_names_no_host(lock: Path) -> None:
+    text = lock.read_text()
+    pins = re.findall(r"^[a-z0-9][^\n]*?==[^\n]*\\\n    --hash=sha256:", text, flags=re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[a-z0-9]", text, flags=re.MULTILINE)) > 0
+    assert "://" not in text
+
+
+def test_the_runtime_lock_has_no_training_or_development_package() -> None:
+    names = set(
+        re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "runtime.lock").read_text(), flags=re.MULTILINE)
+    )
+    optional = {name for extra in PROJECT["project"]["optional-dependencies"].values() for name in extra}
+    assert names.isdisjoint(optional)
+    assert "confluent-kafka" in names
+
+
+def test_java_artifacts_are_locked_by_digest_once_each() -> None:
+    artifacts = load_lock(KAFKA_LOCK) + load_lock(REGISTRY_LOCK)
+    assert all(re.fullmatch("[0-9a-f]{64}", artifact.sha256) and artifact.size > 0 for artifact in artifacts)
+    assert len({(artifact.group, artifact.name) for artifact in artifacts}) == len(artifacts)
+
+
+def test_the_compose_file_is_valid() -> None:
+    command = [str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, str(COMPOSE)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_compose_file_sets_only_what_the_settings_know() -> None:
+    environments = {name: s["environment"] for name, s in _services().items() if s.get("image") == "weir:local"}
+    assert set(environments) == {"prepare", "processor", "scorer", "index", "api"}
+    for environment in environments.values():
+        assert load_settings(dict(environment)).cluster == "compose"
+
+
+def test_compose_publishes_on_the_loopback_alone_and_never_the_newest_image() -> None:
+    for service in _services().values():
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert re.search(r":v?[0-9][^:]*$|:local$", service["image"])
+
+
+def test_the_files_that_compose_mounts_are_there() -> None:
+    mounts = {volume.split(":")[0] for service in _services().values() for volume in service.get("volumes", [])}
+    files = {mount for mount in mounts if mount.startswith(".") and "/.weir/" not in mount}
+    assert [mount for mount in sorted(files) if not (COMPOSE.parent / mount).exists()] == []
+
+
+def test_prometheus_asks_the_ports_that_compose_gives() -> None:
+    targets = set(re.findall(r"127\.0\.0\.1:(\d+)", (ROOT / "monitoring" / "prometheus.yml").read_text()))
+    given = {
+        str(service["environment"].get("WEIR_MONITORING__METRICS_PORT") or service["environment"].get("WEIR_API__PORT"))
+        for name, service in _services().items()
+        if service.get("image") == "weir:local" and name != "prepare"
+    }
+    assert targets == given
+
+
+def test_the_image_holds_every_package_that_serving_needs() -> None:
+    copied = set(re.findall(r"^COPY (\w+)(?:\.py)? ", (ROOT / "infra" / "Dockerfile").read_text(), flags=re.MULTILINE))
+    assert {"weir", "schemas", "infra", "monitoring", "streaming", "inference", "generators"} <= copied
