@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from infra.kafka import build_consumer, check_message
 from infra.kafka_input import Partition
+from infra.kafka_offsets import end_offsets
 from infra.settings import KafkaSettings
 from schemas.errors import Transient
 
@@ -27,6 +28,7 @@ class History:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         """Connect lazily to these brokers."""
+        self._kafka = kafka
         self._consumer: Consumer = build_consumer(kafka, group=_NO_GROUP, enable_partition_eof=True)
 
     def read(
@@ -107,8 +109,16 @@ class History:
         except KafkaException as error:
             raise Transient(f"kafka: offsets for times: {error}") from error
 
+    def high_watermark(self, partition: Partition) -> int:
+        """Return the end of the log, open transactions included: reading up to it waits for them.
+
+        Raises:
+            Transient: no answer in time.
+        """
+        return end_offsets(self._kafka, partition[0])[partition[1]]
+
     def end(self, partition: Partition) -> int:
-        """Return the end of the log.
+        """Return the last stable offset: an open transaction hides what was committed after it (``high_watermark``).
 
         Raises:
             Transient: no answer in time.

@@ -163,7 +163,9 @@ def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: i
     dlq = (folder.dlq_topic, unit.partition)
     begin = context.history.offset_at_time(dlq, first.timestamp()[1] - _CLOCK_STEP_MS)
     found: set[int] = set()
-    for messages in context.history.read(dlq, begin, context.history.end(dlq), chunk=CHUNK_RECORDS):
+    # not the last stable offset: a predecessor's open transaction would hide dead letters that we committed after it
+    end = context.history.high_watermark(dlq)
+    for messages in context.history.read(dlq, begin, end, chunk=CHUNK_RECORDS):
         for message in messages:
             letter = parse_dead_letter(
                 context.header_prefix,
