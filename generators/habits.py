@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from generators.events import Codes, Events
+from generators.events import SCENARIOS, Codes, Events
 from generators.geography import CATEGORIES, CITIES, ENTRY_MODES
 from generators.population import CITY_COUNTRY as _COUNTRY
 from generators.population import (
@@ -14,12 +16,14 @@ from generators.population import (
     carrier_ip_of,
     home_ip_of,
     hotspot_ip,
+    is_tablet,
     phone_of,
     tablet_of,
 )
 from generators.seeds import Bools, Floats, Ints, key_of, rng_for
 from schemas.features import DAY_MS, HOUR_MS
 
+_SHARED_DEVICE = SCENARIOS.index("shared_device")
 _WEEKDAY = np.array([1.0, 0.95, 0.9, 0.95, 1.15, 1.25, 0.8])  # from Thursday on: the epoch was one
 _OFFSET_HOURS = np.array([city.utc_offset_hours for city in CITIES])
 _CITY_LAT = np.array([city.lat for city in CITIES])
@@ -51,7 +55,7 @@ def draw_payments(population: Population, rng: np.random.Generator, cards: Ints,
     """Draw one habitual payment per card and time given."""
     count = len(cards)
     online = rng.random(count) < population.card_online[cards]
-    return pay(
+    events = pay(
         population,
         rng,
         cards=cards,
@@ -59,6 +63,8 @@ def draw_payments(population: Population, rng: np.random.Generator, cards: Ints,
         merchants=_draw_merchants(population, rng, cards, online),
         city=population.card_city[cards],
     )
+    # several people's cards on one device: a hard negative that nobody has to act out
+    return replace(events, scenario=np.where(is_tablet(events.device), _SHARED_DEVICE, 0).astype(np.int8))
 
 
 def _draw_merchants(population: Population, rng: np.random.Generator, cards: Ints, online: Bools) -> Ints:

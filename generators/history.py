@@ -42,9 +42,13 @@ class History:
 
 def build_history(population: Population, from_ms: int, to_ms: int) -> History:
     """Return what happened in [from, to), UTC epoch milliseconds, and what was known of it at ``to``."""
-    events = draw_history(population, from_ms, to_ms)
+    return name_events(draw_history(population, from_ms, to_ms), population, to_ms)
+
+
+def name_events(events: Events, population: Population, known_ms: int) -> History:
+    """Return payments in time order as records, with the labels that are known by a moment."""
     labels = compute_labels(events, population)
-    known = labels.filter(pc.less_equal(labels["label_time_ms"], to_ms))
+    known = labels.filter(pc.less_equal(labels["label_time_ms"], known_ms))
     return History(compute_transactions(events, population), known, compute_truth(events))
 
 

@@ -192,6 +192,12 @@ def tablet_of(population: Population, cards: Ints) -> Ints:
     return household + _TABLETS
 
 
+def is_tablet(devices: Ints) -> Bools:
+    """Return which devices are a household's."""
+    tablet: Bools = (devices >= _TABLETS) & (devices < _KIOSKS)
+    return tablet
+
+
 def kiosk(number: int) -> int:
     """Return a public device that many honest cards use."""
     return _KIOSKS + number

@@ -57,6 +57,8 @@ class Sender:
         producer: idempotent; see ``infra.kafka.build_producer``.
         stopped: asked between slices; true ends the stream early, cleanly.
         before_block: told of every block before its first record is sent.
+        clock: seconds since the epoch.
+        pause: waits some seconds.
     """
 
     def __init__(
@@ -65,10 +67,14 @@ class Sender:
         *,
         stopped: Callable[[], bool] = lambda: False,
         before_block: Callable[[Outgoing], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._producer = producer
         self._stopped = stopped
         self._before_block = before_block
+        self._clock = clock
+        self._pause = pause
         self.sent = Sent()
 
     def send_all(self, blocks: Iterable[Outgoing]) -> Sent:
@@ -80,23 +86,23 @@ class Sender:
         begun = 0.0
         for block in _prepared_ahead(iter(blocks)):
             self._before_block(block)
-            begun = begun or max(time.time(), block.due_ms[0] / 1000)
+            begun = begun or max(self._clock(), block.due_ms[0] / 1000)
             self._send(block)
             self.sent.kinds += block.kinds
             if self._stopped():
                 break
         self.sent.failed += self._producer.flush(_FLUSH_SECONDS)
-        self.sent.seconds = max(0.0, time.time() - begun) if begun else 0.0
+        self.sent.seconds = max(0.0, self._clock() - begun) if begun else 0.0
         return self.sent
 
     def _send(self, block: Outgoing) -> None:
         position = 0
         while position < len(block) and not self._stopped():
-            now_ms = time.time() * 1000
+            now_ms = self._clock() * 1000
             due = int(np.searchsorted(block.due_ms, now_ms, side="right"))
             if due <= position:
                 self._producer.poll(0)
-                time.sleep(_pause_seconds(block.due_ms[position] - now_ms))
+                self._pause(_pause_seconds(block.due_ms[position] - now_ms))
                 continue
             end = min(due, position + _SLICE_RECORDS)
             for key, value in zip(block.keys[position:end], block.values[position:end], strict=True):
@@ -106,13 +112,13 @@ class Sender:
             position = end
 
     def _produce(self, topic: str, key: bytes | None, value: bytes | None) -> None:
-        give_up = None
+        give_up = 0.0
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=self._on_delivery)
             except BufferError:
-                give_up = give_up or time.monotonic() + _QUEUE_FULL_SECONDS_MAX
-                if time.monotonic() > give_up:
+                give_up = give_up or self._clock() + _QUEUE_FULL_SECONDS_MAX
+                if self._clock() > give_up:
                     raise Transient(f"expected the broker to take records, found a full queue for {topic}") from None
                 self._producer.poll(0.05)
             else:
@@ -125,7 +131,7 @@ class Sender:
     def _follow_lag(self, due_ms: Floats) -> None:
         if not len(due_ms) or due_ms[-1] == 0:
             return
-        lag_ms = time.time() * 1000 - due_ms
+        lag_ms = self._clock() * 1000 - due_ms
         self.sent.lag_ms_max = max(self.sent.lag_ms_max, float(lag_ms[0]))
         if self.sent.records <= _LAG_SAMPLES_MAX:
             self.sent.lag_ms.append(lag_ms)

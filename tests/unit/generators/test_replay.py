@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from generators.history import History, write_history
+from generators.outgoing import Outgoing
+from generators.replay import history_blocks
+from schemas.codec import BatchCodec, WriterSchema
+from schemas.contracts import schema_json
+from schemas.errors import Refused
+from tests.unit.generators.worlds import encoder, history
+
+ROWS = 3_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    whole = history()
+    path = tmp_path_factory.mktemp("history")
+    write_history(
+        History(whole.transactions.slice(0, ROWS), whole.labels.slice(0, 500), whole.truth.slice(0, ROWS)), path
+    )
+    return path
+
+
+def replay(folder: Path, speed: float | None = None) -> list[Outgoing]:
+    return list(
+        history_blocks(
+            folder,
+            transactions=(encoder(), "payments"),
+            labels=(encoder("labels"), "verdicts"),
+            start_ms=1_000_000,
+            speed=speed,
+        )
+    )
+
+
+def decode(kind: str, values: list[bytes | None]) -> pa.RecordBatch:
+    decoded = BatchCodec(kind).decode(values, lambda i: WriterSchema(i, subject_ok=True, schema=schema_json(kind)))
+    assert decoded.errors == []
+    return decoded.batch
+
+
+def test_every_payment_and_label_is_sent_once_with_its_own_times(folder: Path) -> None:
+    blocks = replay(folder)
+    payments = [value for block in blocks if block.topic == "payments" for value in block.values]
+    labels = [value for block in blocks if block.topic == "verdicts" for value in block.values]
+    assert decode("transactions", payments).equals(history().transactions.slice(0, ROWS))
+    assert decode("labels", labels).equals(history().labels.slice(0, 500))
+
+
+def test_the_key_is_the_card(folder: Path) -> None:
+    for block in replay(folder):
+        kind = "transactions" if block.topic == "payments" else "labels"
+        assert [key.decode() for key in block.keys if key] == decode(kind, block.values)["card_id"].to_pylist()
+
+
+def test_at_full_speed_everything_is_due_at_once(folder: Path) -> None:
+    assert all((block.due_ms == 0).all() for block in replay(folder))
+
+
+def test_at_a_given_speed_the_gaps_shrink_by_it(folder: Path) -> None:
+    payments = next(block for block in replay(folder, speed=1000.0) if block.topic == "payments")
+    times = history().transactions["event_time_ms"].to_numpy()[:ROWS]
+    np.testing.assert_allclose(payments.due_ms, 1_000_000 + (times - times[0]) / 1000)
+
+
+def test_a_folder_without_a_history_is_refused_with_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="--to parquet"):
+        replay(tmp_path)

@@ -1,0 +1,64 @@
+"""Small worlds that the generators' tests share, and a producer that remembers what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from generators.encoding import Encoder
+from generators.events import Events
+from generators.history import History, draw_history, name_events
+from generators.population import Population, build_population
+from schemas.features import DAY_MS
+
+SEED = 11
+CARDS = 1_000
+END_MS = 1_785_000_000_000  # a Saturday in July 2026
+DAYS = 42
+
+
+@cache
+def population(seed: int = SEED, cards: int = CARDS) -> Population:
+    return build_population(seed, cards)
+
+
+@cache
+def events() -> Events:
+    return draw_history(population(), END_MS - DAYS * DAY_MS, END_MS)
+
+
+@cache
+def history() -> History:
+    return name_events(events(), population(), END_MS)
+
+
+def encoder(kind: str = "transactions") -> Encoder:
+    return Encoder(kind, {1: 1, 2: 2} if kind == "transactions" else {1: 3})
+
+
+class RecordingProducer:
+    """Takes records as a producer does; the queue can be made to be full for some calls."""
+
+    def __init__(self, *, full_calls: int = 0, unacknowledged: int = 0, refused: int = 0) -> None:
+        self.records: list[tuple[str, bytes | None, bytes | None]] = []
+        self._full_calls = full_calls
+        self._unacknowledged = unacknowledged
+        self._refused = refused
+
+    def produce(
+        self, topic: str, value: bytes | None, key: bytes | None, on_delivery: Callable[[Any, Any], None]
+    ) -> None:
+        if self._full_calls:
+            self._full_calls -= 1
+            raise BufferError("queue full")
+        self.records.append((topic, key, value))
+        if self._refused:
+            self._refused -= 1
+            on_delivery("refused", None)
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def flush(self, _timeout: float) -> int:
+        return self._unacknowledged
