@@ -19,13 +19,11 @@ from inference.cli import wait_for
 from inference.guard import Guard
 from inference.index import DecisionReader
 from inference.publisher import KafkaPublisher
+from inference.reader import build_feature_reader
 from inference.request import transaction_fields
 from inference.what_if import WhatIf
-from infra.feature_reader import FeatureReader
 from infra.kafka import CLIENT_LOG, admin_config, build_producer
-from infra.kafka_admin import describe_topics
 from infra.redis_client import Client, connect, transient_errors
-from infra.redis_view import StateView
 from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
@@ -97,16 +95,8 @@ def build_parts(settings: Settings) -> ApiParts:
     """
     champion = Champion(settings)
     names = settings.topics
-    topics = wait_for(lambda: describe_topics(settings.kafka, [names.transactions, names.labels]))
     patience = min(settings.redis.timeout_seconds, REDIS_SECONDS_MAX)
     client = connect(settings.redis.model_copy(update={"timeout_seconds": patience}))
-    transactions, labels = topics[names.transactions], topics[names.labels]
-    view = StateView(
-        client,
-        cluster=settings.cluster,
-        group=settings.processor.group,
-        topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
-    )
     registry = Registry(settings.registry)
     publisher = KafkaPublisher(
         build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
@@ -115,7 +105,7 @@ def build_parts(settings: Settings) -> ApiParts:
         schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
     )
     return ApiParts(
-        reader=FeatureReader(client, view, partitions=transactions.partitions, label_partitions=labels.partitions),
+        reader=wait_for(lambda: build_feature_reader(settings, client)),
         decisions=DecisionReader(client, cluster=settings.cluster),
         champion=champion,
         publisher=publisher,

@@ -23,7 +23,7 @@ from schemas.codec import BatchCodec
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, Entity
 from schemas.validation import validate_transactions
 from streaming.core.events import build_event_batch
-from streaming.core.kernel import States, Step, step
+from streaming.core.kernel import States, Step, read, step
 
 WHOLE_BODY_DIGEST = np.zeros(1, dtype=np.uint32)  # what-if has no record, and a digest tells only two repeats apart
 
@@ -42,10 +42,11 @@ class WhatIf:
         self._schema: pa.Schema = BatchCodec("transactions").arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
-        """Compile or load the kernel before the first request needs it."""
+        """Compile or load both sides of the kernel before the first request needs them."""
         nothing = Partials([], [], complete=True)
         named = {kind: nothing for kind, name in ID_FIELDS.items() if transaction[name] is not None}
         step(self._build_events(transaction, now_ms), _build_states(named))
+        read(Entity.CARD, [], [], now_ms)
 
     def score(self, transaction: dict[str, Any], *, now_ms: int) -> dict[str, Any]:
         """Return the decision that the stream would make now, as a JSON-ready document.

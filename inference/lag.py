@@ -1,0 +1,67 @@
+"""How far each consumer group is behind its input, asked of the brokers without joining a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from infra.kafka import build_consumer
+from infra.kafka_offsets import end_offsets
+from infra.settings import Settings
+from schemas.errors import Transient
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class GroupLag:
+    """One partition of one group's input; ``committed`` is ``None`` where the group has committed nothing yet.
+
+    ``lag_records`` counts offsets, transaction markers among them: a few remain on an input that is read to its end.
+    """
+
+    stage: str
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+
+    @property
+    def lag_records(self) -> int:
+        """Offsets from the committed one, or from 0, to the end."""
+        return max(0, self.end - (self.committed or 0))
+
+
+def read_lag(settings: Settings) -> list[GroupLag]:
+    """Return the lag of every stage.
+
+    Raises:
+        Refused: a topic does not exist.
+        Transient: the brokers did not answer in time.
+    """
+    topics, scorer = settings.topics, settings.scorer
+    stages = (
+        ("process", settings.processor.group, topics.transactions),
+        ("process", settings.processor.group, topics.labels),
+        ("score", scorer.group, topics.features),
+        ("index", scorer.index_group, topics.decisions),
+    )
+    return [row for stage, group, topic in stages for row in _read_group(settings, stage, group, topic)]
+
+
+def _read_group(settings: Settings, stage: str, group: str, topic: str) -> list[GroupLag]:
+    ends = end_offsets(settings.kafka, topic)
+    consumer = build_consumer(settings.kafka, group=group)
+    try:
+        asked = [TopicPartition(topic, number) for number in ends]
+        found = consumer.committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise Transient(f"kafka: committed offsets of {group}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return [
+        GroupLag(stage, group, topic, at.partition, at.offset if at.offset >= 0 else None, ends[at.partition])
+        for at in found
+    ]
