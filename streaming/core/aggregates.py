@@ -20,6 +20,7 @@ from streaming.core.fold import compute_decayed
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BITS,
+    BITS_IN_BYTE,
     CELLS_PER_HALF_LIFE,
     DECAY_ONE,
     FLAGS,
@@ -70,7 +71,6 @@ LINEAR_COUNTS: Final = np.array(
     dtype=np.int64,
 )
 """Number of set bits -> estimated number of distinct values. A full bitmap reads as if half a bit were free."""
-BITS_IN_BYTE: Final = np.array([value.bit_count() for value in range(256)], dtype=np.int64)
 
 
 def attribute_position(spec: EntitySpec, measure: str) -> int:
@@ -136,6 +136,8 @@ def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
     if feature.aggregate in {Aggregate.DISTINCT, Aggregate.NEW}:
         attribute = attribute_position(spec, feature.measure)
         plan["bitmaps"][level, attribute] = 1
+        if feature.aggregate is Aggregate.DISTINCT:
+            plan["estimated"][level, attribute] = 1
         plan["attribute_level"][attribute] = max(level, plan["attribute_level"][attribute])
 
 
@@ -304,7 +306,8 @@ def evaluate(
         out: float32, one value per declared feature.
     """
     for position in range(plan.n_ops):
-        code, level, measure, column = plan.ops[position]
+        code, level = plan.ops[position, 0], plan.ops[position, 1]
+        measure, column = plan.ops[position, 2], plan.ops[position, 3]
         if code < RATIO:
             out[column] = _compute_amount(code, level, view, row)
         elif code < ZSCORE:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streaming.core.jit import leaf
 from streaming.core.layout import (
-    BITMAP_BITS,
     BITMAP_BYTES,
+    BITS_IN_BYTE,
     DENSE_BITMAP,
     ID_MASK,
     N_ATTRIBUTES,
@@ -69,8 +69,8 @@ def _put_ring(data: Bytes, at: int, state: Record) -> int:
 @leaf
 def _count_bits(bits: Bits) -> int:
     total = 0
-    for bit in range(BITMAP_BITS):
-        total += (byte_at(bits, bit >> 3) >> (bit & 7)) & 1
+    for byte in bits:
+        total += BITS_IN_BYTE[byte]
     return total
 
 
@@ -84,10 +84,14 @@ def _put_bitmap(data: Bytes, at: int, bits: Bits) -> int:
         return at + 1 + BITMAP_BYTES
     data[at] = size
     at += 1
-    for bit in range(BITMAP_BITS):
-        if (byte_at(bits, bit >> 3) >> (bit & 7)) & 1:
-            data[at] = bit
-            at += 1
+    for i in range(BITMAP_BYTES):
+        byte = byte_at(bits, i)
+        if byte == 0:  # nearly all are
+            continue
+        for bit in range(8):
+            if (byte >> bit) & 1:
+                data[at] = 8 * i + bit
+                at += 1
     return at
 
 

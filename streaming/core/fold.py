@@ -16,6 +16,7 @@ from streaming.core.layout import (
     ID_HORIZON,
     ID_MASK,
     ID_SLOTS,
+    N_ATTRIBUTES,
     NEVER,
     NO_COORDINATE,
     RING_MASK,
@@ -68,12 +69,14 @@ def _place(state: Record, row: Record, before: int) -> None:
         state.ring_time[to] = state.ring_time[source]
         state.ring_amount[to] = state.ring_amount[source]
         state.ring_flags[to] = state.ring_flags[source]
-        state.ring_hashes[to] = state.ring_hashes[source]
+        for attribute in range(N_ATTRIBUTES):
+            state.ring_hashes[to, attribute] = state.ring_hashes[source, attribute]
     at = (state.ring_start + state.ring_count - before) & RING_MASK
     state.ring_time[at] = row.time
     state.ring_amount[at] = row.amount
     state.ring_flags[at] = row.flags
-    state.ring_hashes[at] = row.hashes
+    for attribute in range(N_ATTRIBUTES):
+        state.ring_hashes[at, attribute] = row.hashes[attribute]
     state.ring_count += 1
 
 

@@ -86,6 +86,7 @@ FLAGS: Final[tuple[str, ...]] = ("declined", "online", "foreign", "small")
 
 BITMAP_BITS: Final = 256
 BITMAP_BYTES: Final = BITMAP_BITS // 8
+BITS_IN_BYTE: Final = np.array([value.bit_count() for value in range(256)], dtype=np.int64)
 SPARSE_BITS: Final = 32
 """Below 32 set bits a bitmap is a list of positions, which is shorter than its 32 bytes."""
 DENSE_BITMAP: Final = 255

@@ -53,7 +53,8 @@ def _merge_ring(plan: Record, merged: Record, other: Record) -> None:
         merged.ring_time[to] = other.ring_time[source]
         merged.ring_amount[to] = other.ring_amount[source]
         merged.ring_flags[to] = other.ring_flags[source]
-        merged.ring_hashes[to] = hashes
+        for attribute in range(N_ATTRIBUTES):
+            merged.ring_hashes[to, attribute] = hashes[attribute]
         merged.ring_count += 1
 
 

@@ -40,6 +40,7 @@ PLAN = np.dtype(
         (SOURCE_STAMP, "i8"),
         ("levels", "i8", (N_LEVELS,)),
         ("bitmaps", "i8", (N_LEVELS, N_ATTRIBUTES)),
+        ("estimated", "i8", (N_LEVELS, N_ATTRIBUTES)),
         ("attribute_level", "i8", (N_ATTRIBUTES,)),
         ("has_position", "i8"),
         ("cell_ms", "i8"),
@@ -54,6 +55,7 @@ PLAN = np.dtype(
 """What one entity kind keeps and computes; built from the declarations by ``aggregates.build_plan``.
 
 ``levels``: 1 where panes are kept. ``bitmaps``: 1 where an attribute's values are told apart in panes.
+``estimated``: 1 where distinct values of an attribute are counted, so that the ring's bits join the panes'.
 ``attribute_level``: longest level at which an attribute is looked at, -1 for none. ``ops``: (aggregate, level,
 measure, column) per feature.
 """

@@ -1,5 +1,8 @@
 """Reading and writing integers in a byte buffer: LEB128 varints, zigzag for signed values, little-endian words.
 
+Positions are cast to unsigned before they index: Numba then drops its check for negative indices and LLVM joins the
+bytes of a word into one load.
+
 Readers return ``(value, next position)``; writers return the next position. Bounds are the caller's: encoders size the
 buffer first, decoders check the end once per partial.
 """
@@ -17,7 +20,13 @@ Bytes = NDArray[np.uint8]
 @leaf
 def byte_at(data: Bytes, at: int) -> int:
     """Read one byte as a signed 64-bit integer; unsigned ones would turn sums into floats."""
-    return np.int64(data[at])  # type: ignore[return-value]
+    return np.int64(data[np.uint64(at)])  # type: ignore[return-value]
+
+
+@leaf
+def put_byte(data: Bytes, at: int, value: int) -> None:
+    """Write one byte, the low eight bits of a value."""
+    data[np.uint64(at)] = value & 255
 
 
 @leaf
@@ -41,10 +50,10 @@ def get_uv(data: Bytes, at: int) -> tuple[int, int]:
 def put_uv(data: Bytes, at: int, value: int) -> int:
     """Write an unsigned varint; ``value`` is not negative."""
     while value >= 128:
-        data[at] = (value & 127) | 128
+        put_byte(data, at, value | 128)
         at += 1
         value >>= 7
-    data[at] = value
+    put_byte(data, at, value)
     return at + 1
 
 
@@ -74,7 +83,7 @@ def get_u32(data: Bytes, at: int) -> tuple[int, int]:
 def put_u32(data: Bytes, at: int, value: int) -> int:
     """Write four bytes."""
     for i in range(4):
-        data[at + i] = (value >> (8 * i)) & 255
+        put_byte(data, at + i, value >> (8 * i))
     return at + 4
 
 
@@ -91,5 +100,5 @@ def get_u64(data: Bytes, at: int) -> tuple[int, int]:
 def put_u64(data: Bytes, at: int, value: int) -> int:
     """Write eight bytes of a signed integer's bits."""
     for i in range(8):
-        data[at + i] = (value >> (8 * i)) & 255
+        put_byte(data, at + i, value >> (8 * i))
     return at + 8

@@ -36,6 +36,14 @@ from streaming.core.layout import (
 from streaming.core.scratch import TABLE_SLOTS, Record
 from streaming.core.tiles import Bits, Panes, add_saturating, first_kept, has_bit, set_bit
 
+LANE_BITS = 16
+LANE_MASK = (1 << LANE_BITS) - 1
+FLAG_LANES = np.array(
+    [sum(((flags >> flag) & 1) << (LANE_BITS * flag) for flag in range(N_FLAGS)) for flags in range(1 << N_FLAGS)],
+    dtype=np.int64,
+)
+"""Flags -> four counters in one integer: a ring's events are counted with one addition each."""
+
 
 @leaf
 def _reset(view: Record, ring_events: int) -> None:
@@ -114,14 +122,70 @@ def _add_ring_event(
 
 
 @leaf
-def _add_rings(plan: Record, view: Record, own: Record, merged: Record, at_ms: int) -> None:
-    for i in range(own.ring_count):
-        at = (own.ring_start + i) & RING_MASK
-        hashes = own.ring_hashes[at]
-        _add_ring_event(plan, view, at_ms, own.ring_time[at], own.ring_amount[at], own.ring_flags[at], hashes)
+def _add_merged_ring(plan: Record, view: Record, merged: Record, at_ms: int) -> None:
     for at in range(merged.ring_count):
         hashes = merged.ring_hashes[at]
         _add_ring_event(plan, view, at_ms, merged.ring_time[at], merged.ring_amount[at], merged.ring_flags[at], hashes)
+
+
+@leaf
+def _add_bucket(view: Record, level: int, sums: tuple[int, int, int, int, int], flags: int, oldest: int) -> None:
+    """Add what the own ring has between two window ends."""
+    view.count[level] += sums[0]
+    view.sum[level] += sums[1]
+    view.squares[level] = add_saturating(view.squares[level], sums[2])
+    view.min[level] = min(view.min[level], sums[3])
+    view.max[level] = max(view.max[level], sums[4])
+    view.oldest[level] = min(view.oldest[level], oldest)
+    for flag in range(N_FLAGS):
+        view.flags[level, flag] += (flags >> (LANE_BITS * flag)) & LANE_MASK
+
+
+@leaf
+def _mark_own_ring(plan: Record, view: Record, own: Record, at_ms: int) -> None:
+    """Note the attribute values of the own ring, newest first; a run of one value is looked up once."""
+    for attribute in range(N_ATTRIBUTES):
+        longest = plan.attribute_level[attribute]
+        before, level = np.int64(0), 0
+        for i in range(own.ring_count - 1 if longest >= 0 else -1, -1, -1):
+            at = (own.ring_start + i) & RING_MASK
+            age_ms = at_ms - own.ring_time[at]
+            value_hash = own.ring_hashes[at, attribute]
+            if age_ms < 0 or value_hash == before:
+                continue
+            while level < N_LEVELS and age_ms >= LEVEL_MS[level]:
+                level += 1
+            if level > longest:
+                break
+            before = value_hash
+            if value_hash != 0:
+                _mark_seen(view, attribute, value_hash, level)
+
+
+@leaf
+def _add_own_ring(view: Record, own: Record, at_ms: int) -> None:
+    """Add the own ring, newest first, one bucket at a time: it is in order, so the sums stay in registers."""
+    i = own.ring_count - 1
+    while i >= 0 and own.ring_time[(own.ring_start + i) & RING_MASK] > at_ms:
+        i -= 1
+    if i >= 0:
+        view.newest = max(view.newest, own.ring_time[(own.ring_start + i) & RING_MASK])
+    for level in range(N_LEVELS):
+        count, total, squares, least, most, flags, oldest = 0, 0, 0, INT64_MAX, -INT64_MAX, 0, INT64_MAX
+        while i >= 0:
+            at = (own.ring_start + i) & RING_MASK
+            if at_ms - own.ring_time[at] >= LEVEL_MS[level]:
+                break
+            amount = own.ring_amount[at]
+            count += 1
+            total += amount
+            squares += amount * amount  # 32 amounts of at most 1e8: far from overflow
+            least, most = min(least, amount), max(most, amount)
+            flags += FLAG_LANES[own.ring_flags[at]]
+            oldest = own.ring_time[at]
+            i -= 1
+        if count > 0:
+            _add_bucket(view, level, (count, total, squares, least, most), flags, oldest)
 
 
 @leaf
@@ -217,7 +281,7 @@ def _add_ring_bits(view: Record, level: int, attribute: int, own: Record, merged
 def _add_coarse_bits(plan: Record, view: Record, own: Record, merged: Record, at_ms: int) -> None:
     for level in range(N_LEVELS):
         for attribute in range(N_ATTRIBUTES):
-            if view.coarse[level] == 1 and plan.bitmaps[level, attribute] == 1:
+            if view.coarse[level] == 1 and plan.estimated[level, attribute] == 1:
                 _add_ring_bits(view, level, attribute, own, merged, at_ms)
 
 
@@ -237,7 +301,9 @@ def look(plan: Record, view: Record, own: Record, merged: Record, row: Record) -
     """Fill the view for the row's time: all other events of the entity, per window."""
     at_ms = row.time
     _reset(view, own.ring_count + merged.ring_count)
-    _add_rings(plan, view, own, merged, at_ms)
+    _add_own_ring(view, own, at_ms)
+    _mark_own_ring(plan, view, own, at_ms)
+    _add_merged_ring(plan, view, merged, at_ms)
     _mark_own(plan, view, row)
     _accumulate_levels(view)
     _add_panes(plan, view, own, merged, at_ms)
