@@ -49,10 +49,7 @@ def build_card(identity: Identity, results: Results, costs: Mapping[str, float])
             f"labels known by {_day(results.split.end_ms)} UTC judged the test interval."
         ),
         "## Figures on the test interval\n\n" + _build_metrics_table(results.metrics),
-        (
-            "`stateless_rule` is the best rule of up to three conditions on the transaction alone:\n\n"
-            f"```text\n{results.rule.rstrip()}\n```"
-        ),
+        "`stateless_rule` is the best set of rules of up to six conditions each on the transaction alone.",
         "## Thresholds\n\n" + _build_pairs("threshold", results.thresholds),
         "Costs, in base minor units:\n\n" + _build_pairs("cost", costs),
         "What they do on the test interval:\n\n" + _build_pairs("figure", results.outcomes | results.calibration),

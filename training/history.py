@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from streaming.core.backfill import backfill
 
 from schemas.errors import Refused
+from streaming.core.backfill import backfill
 from training.dataset import Examples, concatenate
 from training.labels import build_keys
 

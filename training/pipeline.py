@@ -104,12 +104,12 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
     logistic = fit_logistic(*_pair(parts["train"]))
     progress("choosing thresholds and judging")
     contenders: dict[str, Model] = {"lightgbm": trees, "logistic": logistic, "stateless_rule": rule}
-    results = judge(contenders, split, parts, rule_text=rule.describe_rule())
+    results = judge(contenders, split, parts)
     progress("exporting and checking parity")
     return _export(trees, results, parts, options)
 
 
-def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part], *, rule_text: str) -> Results:
+def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part]) -> Results:
     """Choose thresholds on the validation interval, then measure every model on the test interval."""
     trees = cast(Trees, contenders["lightgbm"])
     validation, test = parts["validation"], parts["test"]
@@ -126,7 +126,6 @@ def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Par
         thresholds=asdict(chosen),
         importance=trees.compute_importance(_sample(validation)),
         trees=trees.kept,
-        rule=rule_text,
     )
 
 

@@ -20,7 +20,6 @@ class Results:
         thresholds: ``review`` and ``decline``.
         importance: mean absolute SHAP value per feature in log-odds, largest first.
         trees: how many trees the model kept.
-        rule: the stateless rule as text.
     """
 
     split: Split
@@ -31,7 +30,6 @@ class Results:
     thresholds: dict[str, float]
     importance: dict[str, float]
     trees: int
-    rule: str
 
     def as_manifest_metrics(self) -> dict[str, Any]:
         """Return what the manifest keeps: figures alone."""

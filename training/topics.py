@@ -48,20 +48,28 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
         Transient: the brokers or the registry are away.
     """
     registry = Registry(settings.registry)
-    features, labels = settings.topics.features, settings.topics.labels
-    rows = list(read_topic(settings, features, "features", _schema_of(registry, features)))
-    parts = [build_examples(batch) for batch in rows if batch.num_rows]
-    if not parts or not sum(map(len, parts)):
-        raise Refused(
-            f"topic {features}: expected rows of declarations {DECLARATIONS_HASH}, found none; run `weir process`"
-        )
-    batches = [
-        batch.select(list(LABEL_COLUMNS))
-        for batch in read_topic(settings, labels, "labels", _schema_of(registry, labels))
-    ]
-    if not batches:
-        raise Refused(f"topic {labels}: expected labels, found none; without labels nothing can be learnt")
-    return concatenate(parts), pa.Table.from_batches(batches)
+    try:
+        return _load_features(settings, registry), _load_labels(settings, registry)
+    finally:
+        registry.close()
+
+
+def _load_features(settings: Settings, registry: Registry) -> Examples:
+    topic = settings.topics.features
+    parts = [build_examples(batch) for batch in read_topic(settings, topic, "features", _schema_of(registry, topic))]
+    if not sum(map(len, parts)):
+        wanted = f"expected rows of declarations {DECLARATIONS_HASH}, found none"
+        raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
+    return concatenate(parts)
+
+
+def _load_labels(settings: Settings, registry: Registry) -> pa.Table:
+    topic = settings.topics.labels
+    read = read_topic(settings, topic, "labels", _schema_of(registry, topic))
+    labels = [batch.select(list(LABEL_COLUMNS)) for batch in read]
+    if not sum(batch.num_rows for batch in labels):
+        raise Refused(f"topic {topic}: expected labels, found none; without labels nothing can be learnt")
+    return pa.Table.from_batches(labels)
 
 
 def build_examples(batch: pa.RecordBatch) -> Examples:
