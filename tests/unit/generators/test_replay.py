@@ -49,8 +49,8 @@ def test_every_payment_and_label_is_sent_once_with_its_own_times(folder: Path) -
     blocks = replay(folder)
     payments = [value for block in blocks if block.topic == "payments" for value in block.values]
     labels = [value for block in blocks if block.topic == "verdicts" for value in block.values]
-    assert decode("transactions", payments).equals(history().transactions.slice(0, ROWS))
-    assert decode("labels", labels).equals(history().labels.slice(0, 500))
+    assert decode("transactions", payments).to_pydict() == history().transactions.slice(0, ROWS).to_pydict()
+    assert decode("labels", labels).to_pydict() == history().labels.slice(0, 500).to_pydict()
 
 
 def test_the_key_is_the_card(folder: Path) -> None:

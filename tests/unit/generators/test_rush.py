@@ -70,7 +70,9 @@ def test_steps_of_an_actor_keep_their_order_over_blocks() -> None:
 def test_an_honest_card_pays_again_only_after_all_others_have() -> None:
     events = minute()
     everyday = events.take(np.isin(events.scenario, [0, SCENARIOS.index("shared_device")]))
-    times_of_card = np.bincount(everyday.card, minlength=CARDS)
+    # who is cloned pays once more, at home
+    everyday = everyday.take(~np.isin(everyday.card, events.card[events.fraud]))
+    times_of_card = np.bincount(everyday.card)
     assert times_of_card.max() - times_of_card[times_of_card > 0].min() <= 1
 
 
@@ -86,6 +88,6 @@ def test_no_moments_give_no_payments() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_blocks_of_a_few_moments_carry_sequences_over(length: int) -> None:
-    times = moments(30)
+    times = moments(8)
     events = fill(*(times[start : start + length] for start in range(0, len(times), length)))
     np.testing.assert_array_equal(events.time_ms, times)
