@@ -17,9 +17,10 @@ Delivery: exactly once per input offset range; a repeated apply changes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 from typing import NamedTuple
 
 from redis.exceptions import NoScriptError
@@ -29,6 +30,8 @@ from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_M
 
 PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 """Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
+
+_SWEEP_KEYS = 500
 
 _APPLY = files("infra").joinpath("apply.lua").read_text()
 _APPLY_SHA = hashlib.sha1(_APPLY.encode(), usedforsecurity=False).hexdigest()
@@ -114,6 +117,7 @@ class StateView:
             topic_ids: unit kind to the id of its input topic.
         """
         self._client = client
+        self._everything = f"weir:{cluster}:{group}:*"
         self._prefix = {kind: f"weir:{cluster}:{group}:{_view_hash(topic_id)}" for kind, topic_id in topic_ids.items()}
 
     def prefix(self, unit: Unit) -> str:
@@ -154,7 +158,7 @@ class StateView:
         """
         prefix = self.prefix(unit)
         names = [prefix + "position", *[prefix + key for key in keys]]
-        arguments = [str(start), str(end), PARTIAL_TTL_MS, *partials]
+        arguments = [str(start), str(end), *partials]
         with transient_errors("applying a batch"):
             try:
                 reply = self._client.evalsha(_APPLY_SHA, len(names), *names, *arguments)
@@ -162,6 +166,30 @@ class StateView:
                 reply = self._client.eval(_APPLY, len(names), *names, *arguments)
         found = reply.decode() if isinstance(reply, bytes) else str(reply)
         return Applied(found in {"ok", "same"}, found)
+
+    def sweep(self) -> Iterator[int]:
+        """Give partials of the group that have no TTL one, a few hundred per step; yields how many it looked at.
+
+        A write drops the TTL of what it writes (see ``apply.lua``). Setting it on a slow round keeps it off the
+        writes' path, and an entity that is never written again is collected all the same, as is another view's.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        with transient_errors("sweeping"):
+            for keys in _chunks(self._client.scan_iter(match=self._everything, count=_SWEEP_KEYS), _SWEEP_KEYS):
+                pipeline = self._client.pipeline(transaction=False)
+                for key in keys:
+                    if not key.endswith(b":position"):  # positions never expire
+                        pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
+                pipeline.execute()
+                yield len(keys)
+
+
+def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    source = iter(keys)
+    while chunk := list(islice(source, size)):
+        yield chunk
 
 
 def _view_hash(topic_id: str) -> str:

@@ -113,9 +113,8 @@ HTTP_REQUEST_SECONDS = _histogram(
 
 # --- state -----------------------------------------------------------------------------------------------------------
 CACHED_ENTITIES = _gauge("weir_cached_entities", "Partials in memory.", "entity")
-CACHE_HITS = _counter("weir_cache_hits_total", "Own partials found in memory.", "entity")
-CACHE_MISSES = _counter("weir_cache_misses_total", "Own partials read from Redis.", "entity")
-PINNED_ENTITIES = _gauge("weir_pinned_entities", "Partials held by a write that Redis has not confirmed.")
+CACHE_LOOKUPS = _counter("weir_cache_lookups_total", "Partials a batch asked for, found in memory or not.", "entity")
+CACHE_MISSES = _counter("weir_cache_misses_total", "Partials read from Redis, own or other.", "entity")
 STATE_BYTES = _histogram("weir_state_bytes", "Size of a written partial, sampled.", "entity", buckets=STATE_BUCKETS)
 REDIS_SECONDS = _histogram("weir_redis_seconds", "Time of one Redis call.", "operation", buckets=STAGE_BUCKETS)
 VIEW_BEHIND_RECORDS = _gauge(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,7 @@ from streaming.partials import Changed
 
 RETRY_SECONDS_MAX = 20.0
 """After this the units are forgotten and caught up once Redis is back: the log has everything."""
+SWEEP_EVERY_SECONDS = 0.5
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = get_logger(__name__)
@@ -30,6 +31,10 @@ class View(Protocol):
 
     def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
         """Write partials and move the position, if it is at ``start``."""
+        ...
+
+    def sweep(self) -> Iterator[int]:
+        """Give partials that have no TTL one, in steps."""
         ...
 
 
@@ -80,6 +85,8 @@ class Applier:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="apply")
         self._future: Future[list[tuple[Write, Applied | Transient]]] | None = None
         self._stopping = False
+        self._sweep: Iterator[int] | None = None
+        self._sweep_at = time.monotonic() + SWEEP_EVERY_SECONDS
 
     def submit(self, writes: list[Write]) -> None:
         """Start to apply a batch; the one before must have been collected."""
@@ -102,6 +109,20 @@ class Applier:
         outcome = self._future.result(timeout_seconds)
         self._future = None
         return outcome
+
+    def sweep(self) -> None:
+        """Do one step of the round that sets TTLs, if it is due and no write is in flight."""
+        now = time.monotonic()
+        if self._future is not None or now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_EVERY_SECONDS
+        try:
+            if self._sweep is None:
+                self._sweep = self._view.sweep()
+            if next(self._sweep, None) is None:
+                self._sweep = None
+        except Transient:
+            self._sweep = None  # only garbage collection: the next round does it
 
     def close(self) -> None:
         """Stop retrying and end the thread."""

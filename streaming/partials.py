@@ -134,6 +134,7 @@ class PartialStore:
         Raises:
             Transient: Redis is away, or an owned unit is not where this process left it.
         """
+        metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
         values: list[list[Sequence[bytes]]] = []
         missing: list[_Missing] = []
         for at, ask in enumerate(asks):

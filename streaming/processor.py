@@ -39,6 +39,7 @@ AWAY_SECONDS_MAX = 900.0
 """A dependency that stays away this long ends the process: its supervisor should see it."""
 REVOKE_WAIT_SECONDS = 5.0
 STAGE = "process"
+_STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch
 
 log = get_logger(__name__)
 
@@ -50,9 +51,16 @@ def no_step(name: str) -> None:
 
 @dataclass
 class _Live:
-    """A unit that is caught up: next input offset, and the append time from which it is complete."""
+    """A unit that is caught up.
+
+    Attributes:
+        next_offset: of the input, to be decided next.
+        applied: up to where Redis has confirmed.
+        since_ms: append time from which the unit is complete.
+    """
 
     next_offset: int
+    applied: int
     since_ms: int
 
 
@@ -117,6 +125,7 @@ class Processor:
             self._batch(gathered)
         elif self._applier.finished:
             self._collect(None)
+        self._applier.sweep()
         return caught_up or bool(gathered.records)
 
     def _batch(self, gathered: Gathered) -> None:
@@ -163,7 +172,9 @@ class Processor:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
         # the batch before may be refused: then its units go, and so do their parts of this batch
         self._collect(None)
-        self._store.trim()  # nothing is in flight just here
+        # nothing is in flight just here
+        self._store.trim()
+        self._applier.sweep()
         writes = []
         for partition in gathered.records:
             unit = self._unit(partition)
@@ -182,6 +193,8 @@ class Processor:
         for write, outcome in self._applier.collect(timeout_seconds):
             if not isinstance(outcome, Transient) and outcome.done:
                 self._store.confirm(write.unit, write.end)
+                if write.unit in self._live:
+                    self._live[write.unit].applied = write.end
                 continue
             if isinstance(outcome, Transient):
                 log.error("apply_unknown", unit=write.unit.tag, start=write.start, end=write.end, error=str(outcome))
@@ -221,7 +234,7 @@ class Processor:
             self._catching = None
             self._context.source.resume(self._partition(unit), result.next_offset)
             self._waiting.remove(unit)
-            self._live[unit] = _Live(result.next_offset, result.since_ms)
+            self._live[unit] = _Live(result.next_offset, result.next_offset, result.since_ms)
         return True
 
     # --- the group ---------------------------------------------------------------------------------------------------
@@ -284,13 +297,22 @@ class Processor:
         for outcome in outcomes:
             for rows in outcome.rows:
                 metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=rows.topic).inc(len(rows.values))
-        now_ms = time.time() * 1_000
+            for part in (part for parts in outcome.changed.values() for part in parts):
+                for partial in part.partials[:_STATE_SAMPLES]:
+                    metrics.STATE_BYTES.labels(entity=part.entity).observe(len(partial))
         for (topic, number), part in gathered.records.items():
-            metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe(max(0.0, now_ms - part[0].timestamp()[1]) / 1_000)
-            end = self._context.source.end_offset_cached((topic, number))
-            if end is not None:
-                behind = max(0, end - part[-1].offset() - 1)
-                metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(behind)
+            self._observe_partition(topic, number, part)
         metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
         metrics.PAUSED_PARTITIONS.labels(stage=STAGE).set(len(self._waiting))
         self._store.observe()
+
+    def _observe_partition(self, topic: str, number: int, records: list[Message]) -> None:
+        age_ms = time.time() * 1_000 - records[0].timestamp()[1]
+        metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe(max(0.0, age_ms) / 1_000)
+        end = self._context.source.end_offset_cached((topic, number))
+        if end is not None:
+            behind = max(0, end - records[-1].offset() - 1)
+            metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(behind)
+        if (state := self._live.get(self._unit((topic, number)))) is not None:
+            behind = state.next_offset - state.applied
+            metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(behind)
