@@ -144,6 +144,7 @@ def _summarise(sent: Sent) -> Summary:
     return {
         "records": sent.records,
         "failed": sent.failed,
+        **({"first_error": sent.first_error} if sent.failed else {}),
         "seconds": round(sent.seconds, 2),
         "records_per_second": round(sent.records / max(sent.seconds, 1e-9)),
         "lag_ms_p50": round(sent.lag_percentile_ms(50), 2),

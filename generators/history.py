@@ -103,4 +103,6 @@ def write_history(history: History, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("transactions", "labels", "truth"):
         table = pa.Table.from_batches([getattr(history, name)])
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd", row_group_size=_ROW_GROUP)
+        part = folder / f"{name}.parquet.part"
+        pq.write_table(table, part, compression="zstd", row_group_size=_ROW_GROUP)
+        part.replace(folder / f"{name}.parquet")  # a file is whole or the one before it

@@ -39,6 +39,10 @@ class _Troupe:
     upcoming: Scenario
     credit: float = 0.0
 
+    def __post_init__(self) -> None:
+        frequency = np.array([rushed / scenario.size for scenario, _, rushed in self.table])
+        self._up_to = np.cumsum(frequency / frequency.sum())
+
     def take_turns(self, payments: int) -> Iterator[Scenario]:
         self.credit += self.share * payments
         while self.credit >= self.upcoming.size:
@@ -46,8 +50,8 @@ class _Troupe:
             self.upcoming = self._choose()
 
     def _choose(self) -> Scenario:
-        weights = np.array([rushed / scenario.size for scenario, _, rushed in self.table])
-        return self.table[int(self.rng.choice(len(self.table), p=weights / weights.sum()))][0]
+        number = int(np.searchsorted(self._up_to, self.rng.random(), side="right"))
+        return self.table[min(number, len(self.table) - 1)][0]
 
 
 class Rush:

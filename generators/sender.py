@@ -35,12 +35,14 @@ class Sent:
     Attributes:
         records: handed to the broker, of all kinds.
         failed: of those, never acknowledged.
+        first_error: what the broker said of the first one that it refused.
         lag_ms: how long after its due moment each record was handed over.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
     records: int = 0
     failed: int = 0
+    first_error: str = ""
     seconds: float = 0.0
     lag_ms_max: float = 0.0
     lag_ms: list[Floats] = field(default_factory=list)
@@ -126,7 +128,9 @@ class Sender:
                 return
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
-        self.sent.failed += error is not None
+        if error is not None:
+            self.sent.failed += 1
+            self.sent.first_error = self.sent.first_error or str(error)
 
     def _follow_lag(self, due_ms: Floats) -> None:
         if not len(due_ms) or due_ms[-1] == 0:
