@@ -20,7 +20,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import islice
 from typing import NamedTuple
 
 from redis.exceptions import NoScriptError
@@ -168,7 +167,7 @@ class StateView:
         return Applied(found in {"ok", "same"}, found)
 
     def sweep(self) -> Iterator[int]:
-        """Give partials of the group that have no TTL one, a few hundred per step; yields how many it looked at.
+        """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.
 
         A write drops the TTL of what it writes (see ``apply.lua``). Setting it on a slow round keeps it off the
         writes' path, and an entity that is never written again is collected all the same, as is another view's.
@@ -176,20 +175,22 @@ class StateView:
         Raises:
             Transient: Redis is away.
         """
-        with transient_errors("sweeping"):
-            for keys in _chunks(self._client.scan_iter(match=self._everything, count=_SWEEP_KEYS), _SWEEP_KEYS):
-                pipeline = self._client.pipeline(transaction=False)
-                for key in keys:
-                    if not key.endswith(b":position"):  # positions never expire
-                        pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
-                pipeline.execute()
+        nodes = self._client.get_primaries() if hasattr(self._client, "get_primaries") else [None]
+        for node in nodes:
+            target = {} if node is None else {"target_nodes": node}
+            cursor = 0
+            while True:
+                with transient_errors("sweeping"):
+                    found = self._client.scan(cursor, match=self._everything, count=_SWEEP_KEYS, **target)
+                    cursor, keys = found if node is None else (found[0][node.name], found[1])
+                    pipeline = self._client.pipeline(transaction=False)
+                    for key in keys:
+                        if not key.endswith(b":position"):  # positions never expire
+                            pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
+                    pipeline.execute()
                 yield len(keys)
-
-
-def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    source = iter(keys)
-    while chunk := list(islice(source, size)):
-        yield chunk
+                if cursor == 0:
+                    break
 
 
 def _view_hash(topic_id: str) -> str:

@@ -297,9 +297,9 @@ class Processor:
         for outcome in outcomes:
             for rows in outcome.rows:
                 metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=rows.topic).inc(len(rows.values))
-            for part in (part for parts in outcome.changed.values() for part in parts):
-                for partial in part.partials[:_STATE_SAMPLES]:
-                    metrics.STATE_BYTES.labels(entity=part.entity).observe(len(partial))
+            for changed in (part for parts in outcome.changed.values() for part in parts):
+                for partial in changed.partials[:_STATE_SAMPLES]:
+                    metrics.STATE_BYTES.labels(entity=changed.entity).observe(len(partial))
         for (topic, number), part in gathered.records.items():
             self._observe_partition(topic, number, part)
         metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
