@@ -31,13 +31,14 @@ from infra.topics import ensure_topics
 from monitoring.live_view import Snapshot, render
 from schemas.errors import Refused, WeirError
 from schemas.features import DECLARATIONS_HASH
+from streaming.core.warm_up import warm_up
 
 WARM_UP_SECONDS_MAX = 300.0
 DRAIN_SECONDS_MAX = 15.0
 _MARKER = "demo.json"
 _REFRESH_SECONDS = 0.5
 
-console = Console(stderr=False, highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def main(argv: list[str]) -> int:
@@ -85,6 +86,8 @@ class Demo:
             self._verb("schemas", "register")
         with _step(f"history: {self._arguments.cards:,} cards, {self._arguments.days} days, ending now"):
             self._make_history()
+        with _step("compiling the kernel (cached for the next start)"):
+            warm_up()
         with _step("model"):
             self._train()
         with _step("processor, scorer, index, API"):

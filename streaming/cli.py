@@ -27,6 +27,7 @@ from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Transient
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
+from streaming.core.warm_up import warm_up
 from streaming.first_start import check_first_start
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
@@ -71,6 +72,7 @@ def run_processor(
         Refused: topics, Redis or offsets are not as the promises need them.
         WeirError: something that only a new start can mend.
     """
+    warm_up()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if topics is None:
         return
