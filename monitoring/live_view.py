@@ -44,7 +44,7 @@ class Snapshot:
     processes: dict[str, str] = field(default_factory=dict)
 
 
-def render(snapshot: Snapshot, *, width: int = 110) -> RenderableType:
+def render(snapshot: Snapshot, *, width: int = 118) -> RenderableType:
     """Return the whole view."""
     top = Table.grid(expand=True, padding=(0, 2))
     for _ in range(3):
@@ -85,7 +85,7 @@ def _flow(snapshot: Snapshot) -> Table:
 
 def _latency(snapshot: Snapshot) -> Table:
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text("scheduled send to committed decision", style="dim"))
+    table.add_row(Text("sent to committed decision", style="dim"))
     for name in ("p50", "p90", "p99", "max"):
         if name in snapshot.latency_ms:
             table.add_row(f"{name:>4}  {snapshot.latency_ms[name]:8.0f} ms")
@@ -104,8 +104,8 @@ def _decisions(snapshot: Snapshot) -> Table:
 
 def _declined_table(snapshot: Snapshot) -> Table:
     table = Table(expand=True, box=None, pad_edge=False)
-    for name, width in (("time", 8), ("transaction", 18), ("amount", 14), ("score", 6)):
-        table.add_column(name, width=width, no_wrap=True)
+    for name, width in (("time", 8), ("transaction", 36), ("amount", 14), ("score", 5)):
+        table.add_column(name, min_width=width, no_wrap=True)
     table.add_column("why", no_wrap=True, overflow="ellipsis")
     for row in snapshot.latest_declined:
         table.add_row(row.clock, row.transaction_id, row.amount, row.score, row.reasons)
