@@ -7,7 +7,7 @@ show a whole day's life within a minute.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +15,23 @@ import numpy as np
 from generators.events import Events
 from generators.geography import COUNTRIES, category_codes
 from generators.habits import pay
-from generators.population import CITY_COUNTRY, Population, kind_of
-from generators.seeds import Bools, Floats, Ints, mix64, rng_for
+from generators.population import (
+    CARRIERS_PER_COUNTRY,
+    CITY_COUNTRY,
+    Population,
+    carrier_ip_of,
+    home_ip_of,
+    kind_of,
+    phone_of,
+    stray_device,
+    stray_ip,
+)
+from generators.seeds import Bools, Floats, Ints, rng_for
 from schemas.features import DAY_MS, SECOND_MS
 
-_DEVICES, _ADDRESSES = 1 << 48, 1 << 23
+_ADDRESS_SHARES = (0.45, 0.35, 0.20)
+"""Of strangers: an address nobody else has, a household's, a carrier's."""
+_IMITATES = 0.15
 RESOLD = category_codes("electronics", "jewelry", "gifts", "marketplace", "travel")
 """What stolen cards buy: goods that can be sold again."""
 _HOME_SHARE = 0.75
@@ -44,15 +56,32 @@ def actor_rng(population: Population, actor: int, what: str = "acts") -> np.rand
     return rng_for(population.seed, "actor", what, actor)
 
 
-def device_of(actor: int, number: int = 0) -> int:
-    """Return one of up to 16 devices that an actor brings along."""
-    return _DEVICES + actor * 16 + number
+@dataclass(frozen=True)
+class Identity:
+    """What an actor shows of itself online, payment by payment: device and address."""
+
+    device: Ints
+    address: Ints
 
 
-def address_of(actor: int, number: int = 0) -> int:
-    """Return one of an actor's addresses."""
-    mixed = int(mix64(np.array([actor * 16 + number], dtype=np.uint64))[0])
-    return _ADDRESSES + mixed % _ADDRESSES
+def stranger(population: Population, actor: int, count: int, *, rotates: float = 0.0) -> Identity:
+    """Return the identity of somebody who is not the owner, the same whenever the actor is met.
+
+    Few are so careless as to come from a new device at a new address: some hide behind a household's connection or
+    among a carrier's phones, some imitate a device that is known. ``rotates`` is how likely the actor shows another
+    device with each payment.
+    """
+    rng = actor_rng(population, actor, "identity")
+    cards = rng.integers(0, population.cards, 2)
+    carrier = carrier_ip_of(population, cards[:1], rng.integers(0, CARRIERS_PER_COUNTRY, 1))
+    addresses = [stray_ip(rng.integers(0, 1 << 30, 1)), home_ip_of(population, cards[:1]), carrier]
+    address = addresses[int(rng.choice(3, p=_ADDRESS_SHARES))]
+    own = stray_device(rng.integers(0, 1 << 40, 1))
+    imitated = phone_of(population, cards[1:], np.zeros(1, dtype=np.int64))
+    device = np.repeat(imitated if rng.random() < _IMITATES else own, count)
+    if rng.random() < rotates:
+        device = stray_device(rng.integers(0, 1 << 40, count))
+    return Identity(device, np.repeat(address, count))
 
 
 def pick_cards(population: Population, rng: np.random.Generator, at_ms: int, count: int) -> Ints:
@@ -101,7 +130,7 @@ def act(
     times_ms: Ints,
     amounts_usd: Floats,
     refused: Bools,
-    identity: tuple[int, int] | None = None,
+    identity: Identity | None = None,
 ) -> Events:
     """Let an actor pay: as owners do, except for what is given.
 
@@ -112,14 +141,13 @@ def act(
     events = replace(events, amount_usd=np.maximum(amounts_usd, 0.01), declined=refused)
     if identity is None:
         return events
-    device, address = identity
     has_device = events.device >= 0
     # whoever is not the owner has no position worth giving, except a terminal's
     unknown = population.merchant_online[merchants]
     return replace(
         events,
-        device=np.where(has_device, device, -1),
-        ip=np.where(has_device, address, -1),
+        device=np.where(has_device, identity.device, -1),
+        ip=np.where(has_device, identity.address, -1),
         lat=np.where(unknown, np.nan, events.lat),
         lon=np.where(unknown, np.nan, events.lon),
     )

@@ -18,11 +18,15 @@ from generators.population import (
     hotspot_ip,
     is_tablet,
     phone_of,
+    stray_device,
+    stray_ip,
     tablet_of,
 )
 from generators.seeds import Bools, Floats, Ints, key_of, rng_for
 from schemas.features import DAY_MS, HOUR_MS
 
+_STRAY_SHARE = 0.08
+"""Of owners' online payments, from a device never seen before: being new must not give a fraudster away."""
 _SHARED_DEVICE = SCENARIOS.index("shared_device")
 _WEEKDAY = np.array([1.0, 0.95, 0.9, 0.95, 1.15, 1.25, 0.8])  # from Thursday on: the epoch was one
 _OFFSET_HOURS = np.array([city.utc_offset_hours for city in CITIES])
@@ -105,12 +109,13 @@ def pay(
     in_person = ~population.merchant_online[merchants]
     lat, lon = _positions(population, rng, merchants, in_person, city)
     days = times_ms // DAY_MS
+    strays = rng.random(count) < _STRAY_SHARE
     return Events(
         time_ms=times_ms,
         card=cards,
         merchant=merchants,
-        device=np.where(has_device, _devices(population, rng, cards, days), -1),
-        ip=np.where(has_device, _addresses(population, rng, cards, city), -1),
+        device=np.where(has_device, _devices(population, rng, cards, days, strays), -1),
+        ip=np.where(has_device, _addresses(population, rng, cards, city, strays), -1),
         amount_usd=draw_amounts_usd(population, rng, cards, merchants),
         lat=lat,
         lon=lon,
@@ -140,17 +145,19 @@ def _refusals(population: Population, rng: np.random.Generator, merchants: Ints)
     return refused
 
 
-def _devices(population: Population, rng: np.random.Generator, cards: Ints, days: Ints) -> Ints:
+def _devices(population: Population, rng: np.random.Generator, cards: Ints, days: Ints, strays: Bools) -> Ints:
     has_tablet = population.household_has_tablet[home_ip_of(population, cards)]
     on_tablet = has_tablet & (rng.random(len(cards)) < 0.35)
-    return np.where(on_tablet, tablet_of(population, cards), phone_of(population, cards, days))
+    own = np.where(on_tablet, tablet_of(population, cards), phone_of(population, cards, days))
+    return np.where(strays, stray_device(rng.integers(0, 1 << 40, len(cards))), own)
 
 
-def _addresses(population: Population, rng: np.random.Generator, cards: Ints, city: Ints) -> Ints:
-    kind = rng.random(len(cards))
-    draws = rng.integers(0, 1 << 20, len(cards))
-    away = np.where(kind < 0.92, carrier_ip_of(population, cards, draws), hotspot_ip(city, draws))
-    return np.where(kind < 0.65, home_ip_of(population, cards), away)
+def _addresses(population: Population, rng: np.random.Generator, cards: Ints, city: Ints, strays: Bools) -> Ints:
+    kind = np.where(strays, 0.6, 0.0) + rng.random(len(cards)) * np.where(strays, 0.4, 1.0)
+    draws = rng.integers(0, 1 << 30, len(cards))
+    known = np.where(kind < 0.9, carrier_ip_of(population, cards, draws), hotspot_ip(city, draws))
+    known = np.where(kind < 0.6, home_ip_of(population, cards), known)
+    return np.where(kind < 0.93, known, stray_ip(draws))
 
 
 def _positions(

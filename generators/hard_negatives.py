@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from generators.actors import Scenario, act, actor_rng, pick_cards, pick_merchants, pick_neighbours, spaced_ms
+from generators.actors import Identity, Scenario, act, actor_rng, pick_cards, pick_merchants, pick_neighbours, spaced_ms
 from generators.events import SCENARIOS, Events
 from generators.geography import CITIES, category_codes
 from generators.habits import draw_amounts_usd, pay
@@ -167,6 +167,7 @@ class Kiosk:
         people = int(rng.integers(8, 16) if rushed else rng.integers(8, 31))
         cards = pick_neighbours(population, rng, start_ms, people, int(sellers[0]))
         count = len(cards)
+        desk = np.full(count, number)
         events = act(
             population,
             rng,
@@ -175,7 +176,7 @@ class Kiosk:
             times_ms=spaced_ms(rng, start_ms, count, 1.5 if rushed else 1_500),
             amounts_usd=rng.lognormal(np.log(70), 0.8, count),
             refused=rng.random(count) < 0.08,
-            identity=(kiosk(number), int(hotspot_ip(np.array([number % len(CITIES)]), np.array([number]))[0])),
+            identity=Identity(np.full(count, kiosk(number)), hotspot_ip(desk % len(CITIES), desk)),
         )
         return events.as_part_of(self.name, actor, fraud=False)
 

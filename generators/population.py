@@ -22,6 +22,7 @@ OPENING_CYCLE_DAYS, OPEN_DAYS = 90, 45
 """A newcomer's card is used for the last 45 of every 90 days, so that its windows begin empty each time."""
 _TABLETS, _KIOSKS, _CARRIERS, _HOTSPOTS = 1 << 32, 1 << 33, 1 << 22, 3 << 21
 _PHONE_GENERATION = 1 << 34
+_STRAY_DEVICES, _STRAY_ADDRESSES = 1 << 48, 1 << 23
 CARRIERS_PER_COUNTRY = 24
 """Addresses behind which a country's mobile phones appear: many honest cards on one address."""
 
@@ -128,13 +129,20 @@ def build_population(seed: int, cards: int) -> Population:
         card_newcomer=rng.random(cards) < 0.08,
         card_phase_days=rng.integers(0, 365, cards),
         usual_shops=shops.draw(rng, np.repeat(card_city[:, None], USUAL_SHOPS, axis=1)),
-        usual_sites=sites.draw(rng, np.repeat(CITY_COUNTRY[card_city][:, None], USUAL_SITES, axis=1)),
+        usual_sites=sites.draw(rng, _site_countries(rng, card_city)),
         customer_household=customer_household,
         household_has_tablet=rng.random(households) < 0.3,
         card_names=pa.array([f"card_{n:06d}" for n in range(cards)]),
         customer_names=pa.array([f"cust_{n:06d}" for n in range(customers)]),
         **merchants,
     )
+
+
+def _site_countries(rng: np.random.Generator, card_city: Ints) -> Ints:
+    """Most usual sites sell from the card's own country; the last one, like many an app store, from anywhere."""
+    countries = np.repeat(CITY_COUNTRY[card_city][:, None], USUAL_SITES, axis=1)
+    countries[:, -1] = rng.integers(0, len(COUNTRIES), len(card_city))
+    return countries
 
 
 def _draw_merchants(rng: np.random.Generator, cards: int) -> dict[str, Any]:
@@ -196,6 +204,16 @@ def is_tablet(devices: Ints) -> Bools:
     """Return which devices are a household's."""
     tablet: Bools = (devices >= _TABLETS) & (devices < _KIOSKS)
     return tablet
+
+
+def stray_device(draws: Ints) -> Ints:
+    """Return devices that nobody keeps: private browsing, a cleared phone, a rented machine."""
+    return _STRAY_DEVICES + draws
+
+
+def stray_ip(draws: Ints) -> Ints:
+    """Return addresses that nobody keeps, from a space so wide that few are met twice."""
+    return _STRAY_ADDRESSES + draws % _STRAY_ADDRESSES
 
 
 def kiosk(number: int) -> int:

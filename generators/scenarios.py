@@ -16,18 +16,17 @@ from generators.actors import (
     Scenario,
     act,
     actor_rng,
-    address_of,
-    device_of,
     pick_cards,
     pick_far_city,
     pick_merchants,
     pick_neighbours,
     spaced_ms,
+    stranger,
 )
 from generators.events import Events, concat
 from generators.geography import category_codes
 from generators.habits import draw_amounts_usd, pay
-from generators.population import OPENING_CYCLE_DAYS, Population, carrier_ip_of
+from generators.population import OPENING_CYCLE_DAYS, Population
 from generators.seeds import Floats, Ints
 from schemas.features import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -63,7 +62,7 @@ class CardTesting:
             times_ms=np.concatenate([times, later]),
             amounts_usd=np.concatenate([small_usd, rng.lognormal(np.log(190), 0.7, large)]),
             refused=np.concatenate([rng.random(tests) < rng.uniform(0.2, 0.6), rng.random(large) < 0.15]),
-            identity=(device_of(actor), address_of(actor)),
+            identity=stranger(population, actor, tests + large, rotates=0.4),
         )
         return events.as_part_of(self.name, actor, fraud=True)
 
@@ -81,9 +80,6 @@ class AccountTakeover:
         cards = np.flatnonzero(population.card_customer == population.card_customer[first[0]])[:3]
         count = int(rng.integers(4, 9))
         card = rng.choice(cards, count)
-        address = address_of(actor)
-        if rng.random() < 0.3:  # some hide among a carrier's phones
-            address = int(carrier_ip_of(population, first, rng.integers(0, 24, 1))[0])
         growing = np.sort(rng.lognormal(np.log(110), 0.8, count))
         events = act(
             population,
@@ -93,7 +89,7 @@ class AccountTakeover:
             times_ms=spaced_ms(rng, start_ms, count, 4 if rushed else 420),
             amounts_usd=growing * np.exp(population.card_scale[card]),
             refused=rng.random(count) < np.linspace(0.03, 0.35, count),
-            identity=(device_of(actor), address),
+            identity=stranger(population, actor, count),
         )
         return events.as_part_of(self.name, actor, fraud=True)
 
@@ -146,7 +142,7 @@ class CompromisedMerchant:
 
     def join(self, population: Population, rng: np.random.Generator, actor: int, times_ms: Ints) -> Events:
         """Draw one payment per time given, by an actor that is already at it."""
-        merchant = pick_merchants(population, actor_rng(population, actor, "identity"), RESOLD + _SHOPS[:2], 1)
+        merchant = pick_merchants(population, actor_rng(population, actor, "victims"), RESOLD + _SHOPS[:2], 1)
         count = len(times_ms)
         cards = pick_neighbours(population, rng, int(times_ms[0]), count, int(merchant[0]))
         merchants = np.repeat(merchant, len(cards))
@@ -158,7 +154,7 @@ class CompromisedMerchant:
             times_ms=times_ms[: len(cards)],
             amounts_usd=draw_amounts_usd(population, rng, cards, merchants) * rng.uniform(0.9, 2.0, len(cards)),
             refused=rng.random(len(cards)) < 0.06,
-            identity=(device_of(actor, int(rng.integers(0, 4))), address_of(actor, int(rng.integers(0, 8)))),
+            identity=stranger(population, actor, len(cards), rotates=0.7),
         )
         return events.as_part_of(self.name, actor, fraud=True)
 
@@ -185,7 +181,7 @@ class DeviceFarm:
             times_ms=spaced_ms(rng, start_ms, count, 1.2 if rushed else 120),
             amounts_usd=rng.lognormal(np.log(55), 0.8, count),
             refused=rng.random(count) < 0.18,
-            identity=(device_of(actor), address_of(actor)),
+            identity=stranger(population, actor, count),
         )
         return events.as_part_of(self.name, actor, fraud=True)
 
@@ -231,7 +227,7 @@ class LowAndSlow:
 
     def join(self, population: Population, rng: np.random.Generator, actor: int, times_ms: Ints) -> Events:
         """Draw one payment per time given, by an actor that is already at it."""
-        own = actor_rng(population, actor, "identity")
+        own = actor_rng(population, actor, "victims")
         card = own.integers(0, population.cards, 1)
         sellers = pick_merchants(population, own, CHEAP_ONLINE, 3, int(card[0]))
         count = len(times_ms)
@@ -243,7 +239,7 @@ class LowAndSlow:
             times_ms=times_ms,
             amounts_usd=_everyday_usd(rng, count),
             refused=rng.random(count) < 0.05,
-            identity=(device_of(actor), address_of(actor)),
+            identity=stranger(population, actor, count),
         )
         return events.as_part_of(self.name, actor, fraud=True)
 

@@ -11,7 +11,7 @@ from generators.events import SCENARIOS, Events
 from generators.hard_negatives import WEEK_MS, travellers
 from generators.history import build_history, draw_history, write_history
 from generators.plan import plan
-from generators.population import build_population
+from generators.population import CITY_COUNTRY, build_population
 from schemas.codec import BatchCodec
 from schemas.features import DAY_MS
 from schemas.validation import validate_labels, validate_transactions
@@ -106,7 +106,7 @@ def test_no_threshold_on_the_amount_finds_fraud_with_useful_precision() -> None:
 def test_no_cell_of_amount_outcome_channel_and_country_is_fraud_alone() -> None:
     world, rows = population(), events()
     online = world.merchant_online[rows.merchant]
-    foreign = world.merchant_city[rows.merchant] != world.card_city[rows.card]
+    foreign = CITY_COUNTRY[world.merchant_city[rows.merchant]] != CITY_COUNTRY[world.card_city[rows.card]]
     size = np.digitize(rows.amount_usd, [1, 2, 5, 20, 100, 300, 1000])
     cell = ((size * 2 + rows.declined) * 2 + online) * 2 + foreign
     for code in np.unique(cell[rows.fraud]):
