@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("training.cli", "train, check parity, export a model bundle"),
     "inspect": ("inference.inspect_cli", "show a card, a transaction or the stream as it is now"),
     "demo": ("demo", "run everything for a while and show it live"),
+    "bench": ("bench", "measure throughput and latency on servers of its own"),
 }
 
 

@@ -8,15 +8,17 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from infra.embedded.artifacts import Progress, ensure_kafka_jars
 from infra.embedded.java import find_java
+from infra.kafka import producer_config
 from infra.settings import KafkaSettings
 from schemas.errors import WeirError
 
 _FORMAT_TIMEOUT_SECONDS = 60
+_SETTLE_SECONDS = 30
 
 # Each line that is not the default has its reason.
 _PROPERTIES = """\
@@ -112,7 +114,18 @@ class KafkaServer:
             return False
 
     def settle(self) -> None:
-        """Need nothing more once it is ready."""
+        """Wait until its transaction coordinator has loaded, so that whoever connects next is served at once.
+
+        Raises:
+            WeirError: it did not load in time.
+        """
+        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.port}")
+        # quiet: that it is still loading is what we wait out
+        producer = Producer({**producer_config(settings, transactional_id="weir-settle"), "log_level": 0})
+        try:
+            producer.init_transactions(_SETTLE_SECONDS)
+        except KafkaException as error:
+            raise WeirError(f"kafka: its transaction coordinator is not ready: {error.args[0].str()}") from error
 
     def _format(self, jars: Path, properties: Path) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
