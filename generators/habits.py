@@ -25,7 +25,7 @@ from generators.population import (
 from generators.seeds import Bools, Floats, Ints, key_of, rng_for
 from schemas.features import DAY_MS, HOUR_MS
 
-_STRAY_SHARE = 0.08
+_STRAY_SHARE = 0.12
 """Of owners' online payments, from a device never seen before: being new must not give a fraudster away."""
 _SHARED_DEVICE = SCENARIOS.index("shared_device")
 _WEEKDAY = np.array([1.0, 0.95, 0.9, 0.95, 1.15, 1.25, 0.8])  # from Thursday on: the epoch was one
@@ -153,11 +153,12 @@ def _devices(population: Population, rng: np.random.Generator, cards: Ints, days
 
 
 def _addresses(population: Population, rng: np.random.Generator, cards: Ints, city: Ints, strays: Bools) -> Ints:
-    kind = np.where(strays, 0.6, 0.0) + rng.random(len(cards)) * np.where(strays, 0.4, 1.0)
+    """Whoever hides the device often hides the address as well."""
+    kind = rng.random(len(cards))
     draws = rng.integers(0, 1 << 30, len(cards))
     known = np.where(kind < 0.9, carrier_ip_of(population, cards, draws), hotspot_ip(city, draws))
     known = np.where(kind < 0.6, home_ip_of(population, cards), known)
-    return np.where(kind < 0.93, known, stray_ip(draws))
+    return np.where(kind < np.where(strays, 0.4, 0.93), known, stray_ip(draws))
 
 
 def _positions(

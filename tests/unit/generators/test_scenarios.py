@@ -145,7 +145,7 @@ def test_a_bust_out_is_the_holders_own_device_spending_large_amounts_in_one_day(
         assert len(np.unique(events.card)) == 1
         assert world.card_newcomer[events.card[0]]
         assert span_ms(events) < DAY_MS * 3 // 2
-    assert share_from_own_devices(BustOut()) > 0.8
+    assert share_from_own_devices(BustOut()) > 0.75
     assert np.median(draw(BustOut()).amount_usd) > 100
 
 
@@ -177,7 +177,7 @@ def test_an_annual_purchase_comes_from_the_owners_own_device_and_address() -> No
     for actor in ACTORS:
         events = draw(AnnualPurchase(), actor)
         assert not events.fraud.any()
-    assert share_from_own_devices(AnnualPurchase()) > 0.8
+    assert share_from_own_devices(AnnualPurchase()) > 0.75
 
 
 def test_small_payments_are_a_run_by_the_owner_with_some_refused() -> None:
@@ -211,4 +211,4 @@ def test_owners_come_from_a_new_device_now_and_then() -> None:
     cards = np.arange(1_000)
     everyday = draw_payments(population(), rng_for(5), cards, np.full(1_000, END_MS))
     devices = everyday.device[everyday.device >= 0]
-    assert 0.04 < (devices >= stray_device(np.zeros(1, dtype=np.int64))[0]).mean() < 0.14
+    assert 0.06 < (devices >= stray_device(np.zeros(1, dtype=np.int64))[0]).mean() < 0.2
