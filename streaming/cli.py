@@ -24,7 +24,7 @@ from monitoring.logs import configure, get_logger
 from monitoring.server import serve_metrics
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Transient
+from schemas.errors import PoisonRecord, Refused, Transient
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
 from streaming.core.warm_up import warm_up
@@ -48,13 +48,24 @@ def main(argv: list[str]) -> int:
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
     port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
-    if port:
-        serve_metrics(settings.monitoring.metrics_host, port)
+    _serve_metrics(settings.monitoring.metrics_host, port)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     run_processor(settings, instance=arguments.instance, should_stop=stop.is_set)
     return 0
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    if not port:
+        return
+    try:
+        serve_metrics(host, port)
+    except OSError as error:
+        raise Refused(
+            f"metrics port {port} on {host}: {error.strerror}; choose another with --metrics-port or "
+            "WEIR_MONITORING__METRICS_PORT"
+        ) from None
 
 
 def run_processor(

@@ -1,0 +1,107 @@
+"""Transactions as somebody else would publish them: dictionaries, fastavro, the frame by hand, a plain producer."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import fastavro
+from confluent_kafka import Producer
+
+from infra.kafka import CLIENT_LOG
+from infra.registry import Registry
+from infra.settings import Settings
+from schemas.contracts import schema_json, subject
+
+DEADLINE_SECONDS = 30.0
+Payment = dict[str, Any]
+
+
+def build_payment(transaction_id: str, *, card_id: str = "card-1", **fields: Any) -> Payment:
+    """Return a valid payment of now, with some fields changed."""
+    return {
+        "transaction_id": transaction_id,
+        "card_id": card_id,
+        "customer_id": "customer-1",
+        "merchant_id": "merchant-1",
+        "mcc": 5411,
+        "channel": "POS",
+        "amount_minor": 1_250,
+        "currency": "EUR",
+        "country": "DE",
+        "event_time_ms": int(time.time() * 1_000),
+        "outcome": "ACCEPTED",
+        "device_id": None,
+        "ip": None,
+        "lat": None,
+        "lon": None,
+        "issuer_country": None,
+        "entry_mode": None,
+    } | fields
+
+
+def encode_body(payment: Payment, *, version: int = 2) -> bytes:
+    """Encode a payment by a version of the contract, without the frame; fields it does not know are left out."""
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, fastavro.parse_schema(json.loads(schema_json("transactions", version))), payment)
+    return stream.getvalue()
+
+
+def frame(schema_id: int, body: bytes) -> bytes:
+    """Put the Confluent frame around a body."""
+    return b"\x00" + schema_id.to_bytes(4, "big") + body
+
+
+def schema_ids(settings: Settings) -> dict[int, int]:
+    """Return the registry's id of each version of the transactions contract."""
+    registry = Registry(settings.registry)
+    try:
+        name = subject(settings.topics.transactions)
+        return {version: registry.register(name, schema_json("transactions", version)) for version in (1, 2)}
+    finally:
+        registry.close()
+
+
+class Publisher:
+    """A producer that knows nothing of ours but how Java's producers choose a partition, and the bytes it is given."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topics.transactions
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.kafka.bootstrap_servers,
+                "linger.ms": 50,
+                "message.max.bytes": 16 * 1024 * 1024,
+                "partitioner": "murmur2_random",
+            },
+            logger=CLIENT_LOG,
+        )
+        self.ids = schema_ids(settings)
+
+    def send(
+        self, records: Iterable[tuple[str | bytes | None, bytes | None]], *, partition: int = -1
+    ) -> list[tuple[int, int]]:
+        """Publish keys and values together, wait for the broker, and return partition and offset of each, in order."""
+        places: list[tuple[int, int]] = []
+
+        def delivered(error: Any, message: Any) -> None:
+            assert error is None, error
+            places.append((message.partition(), message.offset()))
+
+        for key, value in records:
+            self._producer.produce(self._topic, value, key, partition=partition, on_delivery=delivered)
+        assert self._producer.flush(DEADLINE_SECONDS) == 0
+        return places
+
+    def value(self, payment: Payment, *, version: int = 2) -> bytes:
+        """Return a payment as a record value."""
+        return frame(self.ids[version], encode_body(payment, version=version))
+
+    def send_payments(
+        self, payments: Iterable[Payment], *, partition: int = -1, version: int = 2
+    ) -> list[tuple[int, int]]:
+        """Publish payments keyed by their cards."""
+        return self.send(((p["card_id"], self.value(p, version=version)) for p in payments), partition=partition)
