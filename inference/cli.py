@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from inference.champion import Champion
+from inference.first_start import check_first_start
 from inference.follower import Follower, FollowerConfig
 from inference.index import STAGE as INDEX_STAGE
 from inference.index import DecisionIndex
@@ -28,7 +29,7 @@ from monitoring.logs import configure, get_logger
 from monitoring.server import serve_metrics
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Transient
+from schemas.errors import PoisonRecord, Refused, Transient
 
 START_SECONDS_MAX = 60.0
 INDEX_BATCH_RECORDS_MAX = 2_000
@@ -48,16 +49,33 @@ def main(argv: list[str]) -> int:
 
         return run_api(settings, host=arguments.host, port=arguments.port)
     port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
-    if port:
-        serve_metrics(settings.monitoring.metrics_host, port)
+    _serve_metrics(settings.monitoring.metrics_host, port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if verb == "score":
-        run_scorer(settings, instance=arguments.instance, should_stop=stop.is_set, with_index=arguments.with_index)
+        run_scorer(
+            settings,
+            instance=arguments.instance,
+            should_stop=stop.is_set,
+            with_index=arguments.with_index,
+            decide_again=arguments.decide_again,
+        )
     else:
         run_index(settings, instance=arguments.instance, should_stop=stop.is_set)
     return 0
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    if not port:
+        return
+    try:
+        serve_metrics(host, port)
+    except OSError as error:
+        raise Refused(
+            f"metrics port {port} on {host}: {error.strerror}; choose another with --metrics-port or "
+            "WEIR_MONITORING__METRICS_PORT"
+        ) from None
 
 
 def run_scorer(
@@ -66,6 +84,7 @@ def run_scorer(
     instance: int,
     should_stop: Callable[[], bool],
     with_index: bool = False,
+    decide_again: bool = False,
     on_step: Callable[[str], None] = no_step,
 ) -> None:
     """Check the model, connect, score until told to stop, disconnect.
@@ -75,13 +94,16 @@ def run_scorer(
         instance: names the static group member and the transactional id; two of one number fence each other.
         should_stop: asked between batches.
         with_index: also follow the decisions into the index, in a thread.
+        decide_again: begin at the first row although decisions exist and the group's offsets are gone.
         on_step: called at each numbered step; tests stop the process there.
 
     Raises:
-        Refused: the bundle is not right.
+        Refused: the bundle is not right, or the group's offsets were lost.
         WeirError: something that only a new start can mend.
     """
     champion = Champion(settings)
+    if not decide_again:
+        wait_for(lambda: check_first_start(settings), should_stop)
     follower, close = _build_scorer(settings, champion, instance, on_step, should_stop)
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
@@ -230,4 +252,9 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
     if verb == "score":
         parser.add_argument("--with-index", action="store_true", help="also run the decision index, in a thread")
+        parser.add_argument(
+            "--decide-again",
+            action="store_true",
+            help="start at the first row though decisions exist",
+        )
     return parser

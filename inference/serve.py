@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import time
@@ -58,6 +59,9 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         config = uvicorn.Config(
             build_api(parts), log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS
         )
+        # uvicorn stops in order on these, then raises them again: a stop that was asked for ends with exit code 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         try:
             uvicorn.Server(config).run(sockets=[listening])
         finally:
@@ -73,7 +77,8 @@ def bind(host: str, port: int) -> socket.socket:
     """
     if host != HOST:
         raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # the protocol by name: asyncio turns Nagle's delay (40 ms an answer) off only where it reads IPPROTO_TCP
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))

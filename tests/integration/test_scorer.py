@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from inference.cli import run_index, run_scorer
 from inference.index import DecisionReader
 from infra.children import child_environment
 from infra.kafka import header_text
+from infra.kafka_output import Fenced
 from infra.redis_client import connect
 from infra.settings import Settings
+from schemas.errors import Refused
 from streaming.dlq import Coordinate, parse_dead_letter
 from tests.conftest import environment_of
 from tests.integration.decided import (
@@ -125,27 +128,29 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
 @pytest.mark.parametrize("step", ["gathered", "decided", "committing", "committed"])
 def test_a_scorer_killed_at_any_step_decides_each_row_once(scoring: Settings, step: str) -> None:
     publish_rows(scoring, build_rows(0, 1_000))
-    command = [sys.executable, "-m", "tests.integration.scorer_child", step, "2", "0"]
-    killed = subprocess.run(
-        command, env=child_environment(environment_of(scoring)), timeout=60, check=False, stderr=subprocess.PIPE
-    )
-    assert killed.returncode == -9, killed.stderr.decode()
+    _run_until_killed(scoring, step, occurrence=2)
     assert len(read_decisions(scoring)) < 1_000
     with running(run_scorer, scoring, instance=0):
         decisions = _await_decisions(scoring, 1_000)
     _assert_each_once(decisions, 1_000)
 
 
-def test_a_scorer_killed_inside_an_open_kafka_transaction_leaves_nothing_of_it_visible(scoring: Settings) -> None:
+@pytest.mark.parametrize("occurrence", [1, 2])
+def test_a_scorer_killed_inside_an_open_kafka_transaction_leaves_nothing_of_it_visible(
+    scoring: Settings, occurrence: int
+) -> None:
     publish_rows(scoring, build_rows(0, 600))
-    command = [sys.executable, "-m", "tests.integration.scorer_child", "produced", "2", "0"]
-    killed = subprocess.run(
-        command, env=child_environment(environment_of(scoring)), timeout=60, check=False, stderr=subprocess.PIPE
-    )
-    assert killed.returncode == -9, killed.stderr.decode()
+    _run_until_killed(scoring, "produced", occurrence=occurrence)
     with running(run_scorer, scoring, instance=0):
         decisions = _await_decisions(scoring, 600)
     _assert_each_once(decisions, 600)
+
+
+def _run_until_killed(settings: Settings, step: str, *, occurrence: int) -> None:
+    command = [sys.executable, "-m", "tests.integration.scorer_child", step, str(occurrence), "0"]
+    environment = child_environment(environment_of(settings))
+    killed = subprocess.run(command, env=environment, timeout=60, check=False, stderr=subprocess.PIPE)
+    assert killed.returncode == -9, killed.stderr.decode()
 
 
 def test_a_new_bundle_under_load_drops_and_doubles_nothing(scoring: Settings, tmp_path: Path) -> None:
@@ -200,3 +205,28 @@ def test_the_index_follows_the_decisions_and_a_repeat_writes_the_same_bytes(scor
         await_true(lambda: all(reader.read(f"t{n}") for n in range(300)), "every decision indexed again")
     assert [reader.read(f"t{n}") for n in range(300)] == before
     assert 0 < client.ttl(f"weir:{scoring.cluster}:decision:{{t0}}") <= scoring.scorer.decision_ttl_days * 86_400
+
+
+def test_a_scorer_whose_offsets_were_lost_does_not_decide_again_unless_told_to(scoring: Settings) -> None:
+    publish_rows(scoring, build_rows(0, 20))
+    with running(run_scorer, scoring, instance=0):
+        _await_decisions(scoring, 20)
+    lost = scoring.scorer.model_copy(update={"group": f"{scoring.cluster}.scorer-lost"})
+    again = scoring.model_copy(update={"scorer": lost})
+    with pytest.raises(Refused, match="no committed offsets"):
+        run_scorer(again, instance=0, should_stop=lambda: False)
+    with running(run_scorer, again, instance=0, decide_again=True):
+        _await_decisions(scoring, 40)
+
+
+def test_a_second_scorer_of_the_same_number_fences_the_first(scoring: Settings) -> None:
+    publish_rows(scoring, build_rows(0, 20))
+    fenced = pytest.raises((Fenced, KafkaException))
+    with fenced, running(run_scorer, scoring, instance=0):
+        _await_decisions(scoring, 20)
+        with running(run_scorer, scoring, instance=0):
+            publish_rows(scoring, build_rows(20, 20))
+            decisions = _await_decisions(scoring, 40)
+            _assert_each_once(decisions, 40)
+            publish_rows(scoring, build_rows(40, 20))
+            _assert_each_once(_await_decisions(scoring, 60), 60)

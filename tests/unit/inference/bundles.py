@@ -23,6 +23,7 @@ def build_graph(
     bias: float = -4.0,
     output: str = "score",
     width: int | None = None,
+    last: str = "Sigmoid",
 ) -> bytes:
     """P = sigmoid(bias + sum of weight x value); a missing value counts as 0, inside the graph."""
     size = len(names) if width is None else width
@@ -32,7 +33,7 @@ def build_graph(
         helper.make_node("Where", ["missing", "zero", "features"], ["filled"]),
         helper.make_node("MatMul", ["filled", "weights"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["raw"]),
-        helper.make_node("Sigmoid", ["raw"], [output]),
+        helper.make_node(last, ["raw"], [output]),
     ]
     constants = [
         numpy_helper.from_array(vector, "weights"),

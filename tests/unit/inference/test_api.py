@@ -1,4 +1,5 @@
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -366,6 +367,11 @@ def test_another_address_than_loopback_is_refused() -> None:
 def test_a_port_that_is_taken_is_refused_with_the_mend() -> None:
     with bind("127.0.0.1", 0) as taken, pytest.raises(Refused, match="choose another with --port"):
         bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_answers_are_not_held_back_by_nagles_delay() -> None:
+    with bind("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
 
 
 def test_the_newest_time_is_read_as_the_kernel_writes_it(world: World) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.bundle import load_bundle, load_lists
+from inference.bundle import Bundle, load_bundle, load_lists
 from inference.champion import POLL_SECONDS, Champion
 from infra.settings import Settings
 from schemas.errors import Refused
@@ -167,3 +167,37 @@ def test_a_lists_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> 
     (tmp_path / "lists.json").write_text(text)
     with pytest.raises(Refused, match="lists"):
         load_lists(Settings(home=tmp_path))
+
+
+class _FailingSession:
+    """A runtime that fails on any batch with a negative burst in it, as a whole."""
+
+    def __init__(self, width: int = 1) -> None:
+        self._width = width
+
+    def run(self, outputs: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        assert outputs == ["score"]
+        bursts = given["features"][:, FEATURE_NAMES.index(BURST)]
+        if (bursts < 0).any():
+            raise RuntimeError("the graph failed")
+        return [np.repeat(bursts[:, None] / 10, self._width, axis=1)]
+
+
+def _bundle_over(tmp_path: Path, session: _FailingSession) -> Bundle:
+    manifest = load_bundle(write_bundle(tmp_path / "b")).manifest
+    return Bundle(manifest, session, tmp_path)
+
+
+def test_one_row_that_the_graph_fails_on_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    scores = _bundle_over(tmp_path, _FailingSession()).score(_rows(1, -1, 2))
+    np.testing.assert_array_equal(scores, np.array([0.1, np.nan, 0.2], np.float32))
+
+
+def test_an_output_with_two_numbers_a_row_is_no_score(tmp_path: Path) -> None:
+    assert np.isnan(_bundle_over(tmp_path, _FailingSession(width=2)).score(_rows(1, 2))).all()
+
+
+def test_a_graph_that_leaves_zero_to_one_on_the_typical_row_is_refused_before_use(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", model=build_graph(FEATURE_NAMES, {BURST: 3.0}, bias=2.0, last="Relu"))
+    with pytest.raises(Refused, match=r"expected a score in \[0, 1\]"):
+        load_bundle(tmp_path / "b")

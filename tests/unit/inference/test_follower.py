@@ -1,0 +1,155 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from inference.follower import AWAY_SECONDS_MAX, Follower, FollowerConfig
+from infra.kafka_input import Gathered, Partition
+from schemas.errors import Refused, Transient, WeirError
+
+P0: Partition = ("rows", 0)
+P1: Partition = ("rows", 1)
+
+
+@dataclass
+class _Record:
+    number: int
+
+    def offset(self) -> int:
+        return self.number
+
+
+@dataclass
+class _Source:
+    """A log in memory behind the input's port; ``committed_at`` is what the group has committed."""
+
+    logs: dict[Partition, list[int]]
+    committed_at: dict[Partition, int] = field(default_factory=dict)
+    low: dict[Partition, int] = field(default_factory=dict)
+    at: dict[Partition, int] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    away: bool = False
+
+    def subscribe(self, topics: list[str], *, on_assigned: Callable, on_revoked: Callable) -> None:
+        assert topics == ["rows"]
+        self.revoke = on_revoked
+        on_assigned(list(self.logs))
+
+    def gather(self, max_records: int, timeout_seconds: float) -> Gathered:
+        del timeout_seconds
+        gathered = Gathered()
+        for partition, at in self.at.items():
+            found = [_Record(offset) for offset in self.logs[partition] if offset >= at][:max_records]
+            if found:
+                gathered.records[partition] = found
+        return gathered
+
+    def committed(self, partition: Partition) -> tuple[int | None, str]:
+        if self.away:
+            raise Transient("kafka: away")
+        return self.committed_at.get(partition), ""
+
+    def watermarks(self, partition: Partition) -> tuple[int, int]:
+        return self.low.get(partition, 0), len(self.logs[partition])
+
+    def resume(self, partition: Partition, offset: int) -> None:
+        self.calls.append(f"resume {partition[1]}@{offset}")
+        self.at[partition] = offset
+
+    def forget(self, partition: Partition) -> None:
+        self.calls.append(f"forget {partition[1]}")
+        del self.at[partition]
+
+    def advance(self, partition: Partition, next_offset: int) -> None:
+        self.at[partition] = next_offset
+
+    def end_offset_cached(self, partition: Partition) -> int:
+        return len(self.logs[partition])
+
+
+class _Handler:
+    """Commits what it is given, unless the next entry of a script says what happens instead."""
+
+    def __init__(self, source: _Source, script: list[Exception | None] | None = None) -> None:
+        self.source = source
+        self.script = script or []
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, gathered: Gathered) -> None:
+        error = self.script.pop(0) if self.script else None
+        if error is not None:
+            raise error
+        for partition, records in gathered.records.items():
+            self.seen += [(partition[1], record.offset()) for record in records]
+            self.source.committed_at[partition] = records[-1].offset() + 1
+
+
+def _run(source: _Source, handler: _Handler, turns: int, **changes: object) -> list[float]:
+    slept: list[float] = []
+    config = FollowerConfig("rows", "score", 2, 0.0, **({"sleep": slept.append} | changes))
+    left = iter(range(turns))
+    Follower(config, source, handler).run(lambda: next(left, None) is None)
+    return slept
+
+
+def test_a_partition_without_committed_offset_begins_at_the_first_record_that_is_left() -> None:
+    source = _Source({P0: [3, 4, 5]}, low={P0: 3})
+    handler = _Handler(source)
+    _run(source, handler, 3)
+    assert source.calls == ["resume 0@3"]
+    assert handler.seen == [(0, 3), (0, 4), (0, 5)]
+
+
+def test_a_partition_goes_on_at_what_is_committed() -> None:
+    source = _Source({P0: [0, 1, 2, 3], P1: [0, 1]}, committed_at={P0: 2})
+    handler = _Handler(source)
+    _run(source, handler, 2)
+    assert sorted(handler.seen) == [(0, 2), (0, 3), (1, 0), (1, 1)]
+
+
+def test_after_a_failed_batch_its_partitions_go_back_to_what_is_committed() -> None:
+    source = _Source({P0: [0, 1, 2, 3]})
+    handler = _Handler(source, [None, Transient("aborted"), None])
+    slept = _run(source, handler, 4)
+    assert source.calls == ["resume 0@0", "forget 0", "resume 0@2"]
+    assert handler.seen == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert len(slept) == 1
+
+
+def test_a_broker_that_is_away_is_asked_again_with_growing_pauses() -> None:
+    source = _Source({P0: [0]}, away=True)
+    slept = _run(source, _Handler(source), 6)
+    assert len(slept) == 6
+    assert slept[0] < 0.2
+    assert slept[5] > 1.0
+
+
+def test_a_dependency_that_stays_away_ends_the_process() -> None:
+    clock = iter([0.0, AWAY_SECONDS_MAX / 2, AWAY_SECONDS_MAX + 1.0])
+    source = _Source({P0: [0]}, away=True)
+    with pytest.raises(WeirError, match="gave up"):
+        _run(source, _Handler(source), 6, monotonic=lambda: next(clock))
+
+
+def test_an_error_that_is_not_transient_ends_the_process() -> None:
+    source = _Source({P0: [0]})
+    with pytest.raises(ZeroDivisionError):
+        _run(source, _Handler(source, [ZeroDivisionError()]), 2)
+
+
+def test_records_deleted_before_they_were_seen_are_refused_with_the_mend() -> None:
+    source = _Source({P0: [5]}, committed_at={P0: 2}, low={P0: 5})
+    with pytest.raises(Refused, match="above the committed 2"):
+        _run(source, _Handler(source), 2)
+
+
+def test_a_partition_that_is_revoked_while_it_waits_is_not_resumed() -> None:
+    source = _Source({P0: [0], P1: [0]}, away=True)
+    handler = _Handler(source)
+
+    def come_back(_: float) -> None:
+        source.away = False
+        source.revoke([P1], False)
+
+    _run(source, handler, 3, sleep=come_back)
+    assert handler.seen == [(0, 0)]
