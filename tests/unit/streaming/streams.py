@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, Entity
+from schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
 from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.kernel import States, Step, fold, step
 
@@ -108,6 +108,16 @@ class Driver:
 PACES_MS = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
 
 
+def _random_pause_ms(rng: np.random.Generator, pace_ms: int) -> int:
+    """Mostly any; often enough none (a tie) or a whole window (its open edge)."""
+    kind = rng.random()
+    if kind < 0.1:
+        return 0
+    if kind < 0.2:
+        return int(rng.choice([window_ms for window_ms in WINDOWS_MS.values() if window_ms <= DAY_MS]))
+    return int(rng.exponential(pace_ms))
+
+
 def random_stream(seed: int, size: int, *, cards: int = 3, disorder: bool = True) -> list[Event]:
     """A stream that bursts, pauses, goes back in time, comes late and repeats itself."""
     rng = np.random.default_rng(seed)
@@ -116,7 +126,7 @@ def random_stream(seed: int, size: int, *, cards: int = 3, disorder: bool = True
     for number in range(size):
         if rng.random() < 0.1:
             pace_ms = PACES_MS[rng.integers(len(PACES_MS))]
-        now_ms += int(rng.exponential(pace_ms))
+        now_ms += _random_pause_ms(rng, pace_ms)
         events.append(_random_event(rng, number, now_ms, cards, disorder=disorder))
         if disorder and rng.random() < 0.05:
             again = events[int(rng.integers(len(events)))]

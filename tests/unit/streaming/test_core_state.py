@@ -98,6 +98,15 @@ def test_the_ring_is_bounded_and_the_horizon_forgets() -> None:
     assert len(partial.ids) == 1
 
 
+def test_of_events_of_one_millisecond_the_first_in_the_log_leaves_the_ring_first() -> None:
+    driver = Driver()
+    driver.run([event(transaction_id=f"t-{i}", amount_minor=1_000 + i) for i in range(33)])
+    partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
+    assert partial is not None
+    assert [pane.total for pane in partial.panes["30d"]] == [1_000]
+    assert [e.amount_minor for e in partial.ring] == list(range(1_032, 1_000, -1))
+
+
 def test_an_entity_with_one_event_is_small() -> None:
     driver = Driver()
     driver.run([event(lat=52.5, lon=13.4)])

@@ -70,6 +70,13 @@ def test_a_window_is_open_at_its_start_and_includes_the_event_itself() -> None:
     assert value(Driver().run(events), 2, "card_event_count_1h") == 2.0
 
 
+def test_a_window_is_open_at_its_start_for_other_partitions_events_too() -> None:
+    #   partition 0:  a (exactly 1h old: excluded)   b (1 ms younger: included)
+    #   partition 1:                                                            t
+    rows = [event(START_MS), event(START_MS + 1), event(START_MS + HOUR_MS, card_id="c-2", partition=1)]
+    assert value(Driver(2).run(rows, [2]), 2, "merchant_event_count_1h") == 2.0
+
+
 def test_an_out_of_order_event_does_not_count_events_after_it() -> None:
     #   log order:   1     3     2
     #   event time:  0s   20s   10s   -> the third sees the first and itself
