@@ -17,7 +17,7 @@ RATE ?= 200
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api bench clean
+.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api faults bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -81,6 +81,9 @@ inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as 
 
 test-api: $(READY)  ## run the tests of the HTTP API
 	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
+
+faults: $(READY)  ## break servers and processes under load, and judge what was decided with an oracle
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(READY)  ## measure throughput and latency on the embedded servers
 	$(WEIR) bench $(ARGS)

@@ -85,7 +85,7 @@ class ServerProcess:
         try:
             recorded = json.loads(self.record_path.read_text())
             identity = Identity(int(recorded["pid"]), str(recorded["born"]))
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         return identity if identity.is_running() else None
 

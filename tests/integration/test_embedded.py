@@ -192,7 +192,7 @@ def test_the_commands_start_show_and_stop(tmp_path: Path, capsys: pytest.Capture
     home = ["--home", str(tmp_path / "home")]
     assert cli.main(["up", *home, "--json"]) == 0
     assert [server["ready"] for server in json.loads(capsys.readouterr().out)] == [True, True, True]
-    assert cli.main(["logs", "kafka", *home]) == 0
+    assert cli.main(["logs", "kafka", "--lines", "500", *home]) == 0
     assert "Kafka Server started" in capsys.readouterr().out
     assert cli.main(["down", *home]) == 0
     assert cli.main(["status", *home]) == 1

@@ -1,0 +1,146 @@
+"""What of the embedded stack needs no server: locks, digests, identities of processes, choice of ports."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.embedded import artifacts, process, stack
+from infra.embedded.artifacts import Artifact, fetch, load_lock
+from infra.embedded.process import Identity, ServerProcess, read_birth
+from infra.http_health import health_url
+from infra.settings import MonitoringSettings, Settings
+from schemas.errors import WeirError
+
+DEADLINE_SECONDS = 10.0
+
+
+def _artifact(content: bytes) -> Artifact:
+    return Artifact("org.example", "thing", "1.0", "jar", "", len(content), hashlib.sha256(content).hexdigest())
+
+
+def _put_in_maven(home: Path, artifact: Artifact, content: bytes) -> None:
+    path = home / ".m2" / "repository" / artifact.maven_path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+
+def _process(folder: Path) -> ServerProcess:
+    return ServerProcess("thing", record_path=folder / "thing.json", log_path=folder / "thing.log")
+
+
+def _sleeper(folder: Path, code: str = "import time; time.sleep(600)") -> ServerProcess:
+    launched = _process(folder)
+    launched.launch([sys.executable, "-c", code], cwd=folder)
+    return launched
+
+
+def test_a_lock_line_names_packaging_and_classifier_where_they_are_not_the_usual(tmp_path: Path) -> None:
+    lock = tmp_path / "some.lock"
+    lock.write_text(f"a.b:c:1 5 {'0' * 64}\na.b:d:2:tar.gz:all 6 {'1' * 64}\n")
+    jar, archive = load_lock(lock)
+    assert jar.maven_path == Path("a/b/c/1/c-1.jar")
+    assert archive.maven_path == Path("a/b/d/2/d-2-all.tar.gz")
+
+
+def test_an_artifact_of_the_local_repository_is_taken_without_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _put_in_maven(tmp_path, _artifact(b"right"), b"right")
+    assert fetch(_artifact(b"right"), tmp_path / "thing.jar").read_bytes() == b"right"
+
+
+def test_other_bytes_than_the_lock_names_never_reach_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _put_in_maven(tmp_path, _artifact(b"right"), b"wrong")
+    wrong = tmp_path / "downloaded"
+    wrong.write_bytes(b"wrong")
+    monkeypatch.setattr(artifacts, "_download", lambda _artifact, _scratch: wrong)
+    with pytest.raises(WeirError, match="found other bytes"):
+        fetch(_artifact(b"right"), tmp_path / "thing.jar")
+    assert not (tmp_path / "thing.jar").exists()
+
+
+def test_a_process_is_ended_politely_where_it_listens(tmp_path: Path) -> None:
+    launched = _sleeper(tmp_path)
+    identity = launched.find_running()
+    assert identity is not None
+    assert launched.end(patience_seconds=DEADLINE_SECONDS)
+    assert read_birth(identity.pid) is None
+    assert launched.find_running() is None
+
+
+def test_a_process_that_does_not_listen_is_killed_after_the_patience(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
+    launched = _sleeper(tmp_path, f"{deaf}; time.sleep(600)")
+    while "deaf" not in launched.log_path.read_text():
+        assert launched.find_running() is not None
+    assert launched.end(patience_seconds=0.1)
+    assert launched.find_running() is None
+
+
+def test_another_command_finds_and_ends_what_was_launched(tmp_path: Path) -> None:
+    launched = _sleeper(tmp_path)
+    assert _process(tmp_path).find_running() == launched.find_running()
+    assert _process(tmp_path).end(patience_seconds=DEADLINE_SECONDS)
+
+
+def test_a_pid_born_at_another_time_is_not_ours() -> None:
+    assert Identity(os.getpid(), read_birth(os.getpid()) or "").is_running()
+    assert not Identity(os.getpid(), "0").is_running()
+
+
+def test_a_process_that_ended_and_is_not_reaped_does_not_run() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    identity = Identity(child.pid, read_birth(child.pid) or "")
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not identity.is_running()
+    child.wait()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "born": "1"}'])
+def test_a_record_that_cannot_be_read_is_no_process(tmp_path: Path, text: str) -> None:
+    (tmp_path / "thing.json").write_text(text)
+    assert _process(tmp_path).find_running() is None
+
+
+def test_the_end_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    launched = _process(tmp_path)
+    assert launched.log_tail(3) == ""
+    launched.log_path.write_text("\n".join(map(str, range(100_000))))
+    assert launched.log_tail(3) == "99997\n99998\n99999"
+
+
+def test_a_log_that_grew_too_long_is_moved_aside_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_LOG_BYTES_MAX", 10)
+    (tmp_path / "thing.log").write_text("x" * 11)
+    launched = _sleeper(tmp_path)
+    launched.kill()
+    assert (tmp_path / "thing.log.1").read_text() == "x" * 11
+    assert (tmp_path / "thing.log").read_text() == ""
+
+
+def test_ports_are_below_the_range_from_which_clients_dial() -> None:
+    assert stack._PORTS.stop <= 32_768
+    assert len(set(stack._choose_ports(4))) == 4
+
+
+def test_ports_are_chosen_once_for_a_home(tmp_path: Path) -> None:
+    assert stack.Stack(tmp_path / "home").ports == stack.Stack(tmp_path / "home").ports
+
+
+def test_a_stack_that_was_never_started_is_down(tmp_path: Path) -> None:
+    assert [(each.pid, each.ready) for each in stack.Stack(tmp_path / "home").status()] == [(None, False)] * 3
+    assert stack.Stack(tmp_path / "home").stop() == []
+
+
+def test_a_container_asks_its_own_metrics_where_there_are_any() -> None:
+    settings = Settings(monitoring=MonitoringSettings(metrics_port=9101))
+    assert health_url(settings) == "http://127.0.0.1:9101/metrics"
+    assert health_url(Settings()) == "http://127.0.0.1:8000/readyz"
