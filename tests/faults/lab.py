@@ -1,0 +1,287 @@
+"""One run: a deployment of its own on the shared servers, load on it, workers in it, and what was done to them."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from infra.embedded.stack import Stack
+from infra.kafka_admin import describe_topics
+from infra.redis_view import StateView, Unit
+from infra.settings import Settings, load_settings
+from tests.conftest import create_deployment, environment_of, settings_for
+from tests.faults.contracts import newest_id
+from tests.faults.feeder import Feeder
+from tests.faults.load import Shape, Traffic
+from tests.faults.workers import DEADLINE_SECONDS, Crew, Worker, await_true
+from tests.unit.inference.bundles import link_champion, write_bundle
+
+SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS = 6_000, 4_000
+BATCH_RECORDS = 250
+DRAIN_SECONDS = 120.0
+BURST_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is set up.
+
+    Attributes:
+        records: at least so many are sent.
+        rate: records a second while the fault is on.
+        cache: entities a processor may keep in memory.
+        mutant: guard switched off in the processors.
+    """
+
+    records: int = 4_000
+    rate: int = 500
+    partitions: int = 2
+    batch_records: int = BATCH_RECORDS
+    cache: int = 500_000
+    poison_share: float = 0.03
+    misplaced_share: float = 0.0
+    cards: int = 120
+    mutant: str = ""
+
+
+@dataclass
+class Lab:
+    """A run under way. Faults use its parts as they need."""
+
+    stack: Stack
+    settings: Settings
+    plan: Plan
+    seed: int
+    kills: int
+    crew: Crew
+    feeder: Feeder
+    view: StateView
+    redis: Any
+    topic_ids: dict[str, str]
+    shape: Shape
+    times: int = 0
+    recoveries: list[float] = field(default_factory=list)
+    aborts_expected: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def random(self) -> random.Random:
+        return random.Random(f"{self.seed}-{self.times}")
+
+    def processor(self, instance: int = 0, **orders: Any) -> Worker:
+        orders.setdefault("mutant", self.plan.mutant)
+        return self.crew.start("process", instance=instance, **orders)
+
+    def scorer(self, instance: int = 0, **orders: Any) -> Worker:
+        return self.crew.start("score", instance=instance, **orders)
+
+    def expect(self, truth: bool, what: str) -> None:
+        """Note a problem of this run when something is not as it must be."""
+        if not truth:
+            self.problems.append(what)
+
+    # --- where things stand ------------------------------------------------------------------------------------------
+
+    def units(self) -> list[Unit]:
+        return [Unit(kind, number) for kind in ("t", "l") for number in range(self.partitions())]
+
+    def partitions(self) -> int:
+        names = [self.settings.topics.transactions]
+        return describe_topics(self.settings.kafka, names)[names[0]].partitions
+
+    def applied(self) -> int:
+        """Sum of the positions in Redis of the transaction units; 0 where there is none or nobody answers."""
+        try:
+            found = [self.view.position(Unit("t", number)) for number in range(self.plan.partitions)]
+        except Exception:  # noqa: BLE001 - Redis may be down on purpose; then nothing has been applied as far as we see
+            return -1
+        return sum(position.applied for position in found if position is not None)
+
+    def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
+        """Wait until the view moves on and note how long that took since ``since`` (monotonic; default now)."""
+        began = time.monotonic() if since is None else since
+        before = self.applied() if above is None else above
+        await_true(lambda: self.applied() > before, "the view moving again")
+        self.recoveries.append(time.monotonic() - began)
+
+    def run_until(self, worker: Worker, step: str = "committed", number: int = 2) -> None:
+        """Wait until a worker works."""
+        worker.await_step(step, number)
+
+    def await_drained(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait until every input record is committed, applied, scored and indexed."""
+        names, groups = self.settings.topics, self.settings
+        pairs = [
+            (groups.processor.group, names.transactions),
+            (groups.processor.group, names.labels),
+            (groups.scorer.group, names.features),
+            (groups.scorer.index_group, names.decisions),
+        ]
+        for group, topic in pairs:
+            with_group = _Watcher(self.settings, group)
+            try:
+                await_true(lambda w=with_group, t=topic: w.is_done(t), f"{topic} drained", seconds)
+            except AssertionError as error:
+                raise AssertionError(f"{error}; {with_group.state(topic)}\n{self.last_words()}") from error
+            finally:
+                with_group.close()
+        await_true(self._is_applied, "every committed batch in Redis", seconds)
+
+    def _is_applied(self) -> bool:
+        watcher = _Watcher(self.settings, self.settings.processor.group)
+        try:
+            topics = {"t": self.settings.topics.transactions, "l": self.settings.topics.labels}
+            for unit in self.units():
+                committed = watcher.committed(topics[unit.kind], unit.partition)
+                position = self.view.position(unit)
+                if committed is not None and (position is None or position.applied != committed):
+                    return False
+        finally:
+            watcher.close()
+        return True
+
+    def last_words(self) -> str:
+        living = [worker for worker in self.crew.workers if worker.is_alive][-2:]
+        dead = [worker for worker in self.crew.workers if not worker.is_alive][-1:]
+        return "\n".join(f"--- {w.name} (exit {w.process.exitcode})\n{w.tail(8)}" for w in [*living, *dead])
+
+    def finish(self, workers: list[Worker]) -> None:
+        """End the load, wait until all of it is through, end the workers."""
+        self.feeder.finish()
+        self.await_drained()
+        for worker in workers:
+            worker.stop()
+
+
+class _Watcher:
+    """Where a group stands in a topic, asked by a consumer that never joins it."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka.bootstrap_servers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        self._uncommitted = Consumer(
+            {
+                "bootstrap.servers": settings.kafka.bootstrap_servers,
+                "group.id": "faults-watch",
+                "isolation.level": "read_uncommitted",
+                "log_level": 0,
+            }
+        )
+
+    def committed(self, topic: str, partition: int) -> int | None:
+        found = self._consumer.committed([TopicPartition(topic, partition)], timeout=10)[0].offset
+        return found if found >= 0 else None
+
+    def state(self, topic: str) -> list[tuple[int, int | None, int]]:
+        """Per partition: committed, and how many records are after it at read_committed (-1: not known)."""
+        found = []
+        for number in self._consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            at = TopicPartition(topic, number)
+            stable = self._consumer.get_watermark_offsets(at, timeout=10)[1]
+            end = self._uncommitted.get_watermark_offsets(at, timeout=10)[1]
+            committed = self.committed(topic, number)
+            after = self._records_after(topic, number, committed or 0, stable) if stable == end else -1
+            found.append((number, committed, after))
+        return found
+
+    def is_done(self, topic: str) -> bool:
+        try:
+            return all(after == 0 for _, _, after in self.state(topic))
+        except KafkaException:
+            return False
+
+    def _records_after(self, topic: str, number: int, start: int, end: int) -> int:
+        """Count records in ``[start, end)``: behind the last one there may be nothing but transaction markers."""
+        if start >= end:
+            return 0
+        self._consumer.assign([TopicPartition(topic, number, start)])
+        try:
+            message = self._consumer.poll(0.5)
+            return 1 if message is not None and message.error() is None else 0
+        finally:
+            self._consumer.unassign()
+
+    def close(self) -> None:
+        self._consumer.close()
+        self._uncommitted.close()
+
+
+def open_lab(stack: Stack, name: str, plan: Plan, *, seed: int, kills: int) -> Lab:
+    """Make a deployment for one run and put the first part of the load into it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=stack.home))
+    settings = _settings(stack, name, plan, folder)
+    create_deployment(settings)
+    link_champion(folder, write_bundle(folder / "models" / "tiny-1"))
+    names = settings.topics
+    facts = describe_topics(settings.kafka, [names.transactions, names.labels])
+    topic_ids = {"t": facts[names.transactions].topic_id, "l": facts[names.labels].topic_id}
+    client = redis.Redis.from_url(settings.redis.url, socket_timeout=10)
+    shape = Shape(
+        poison_share=plan.poison_share,
+        misplaced_share=plan.misplaced_share,
+        partitions=plan.partitions,
+        cards=plan.cards,
+    )
+    lab = Lab(
+        stack=stack,
+        settings=settings,
+        plan=plan,
+        seed=seed,
+        kills=kills,
+        crew=Crew(folder, environment_of(settings)),
+        feeder=_feeder(settings, plan, seed, shape),
+        view=StateView(client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids),
+        redis=client,
+        topic_ids=topic_ids,
+        shape=shape,
+    )
+    lab.feeder.start(burst=int(plan.records * BURST_SHARE))
+    return lab
+
+
+def _settings(stack: Stack, name: str, plan: Plan, folder: Path) -> Settings:
+    base = load_settings({"WEIR_HOME": str(stack.home)})
+    apart = settings_for(base, name, partitions=plan.partitions)
+    kafka = apart.kafka.model_copy(
+        update={"session_timeout_ms": SESSION_TIMEOUT_MS, "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS}
+    )
+    processor = apart.processor.model_copy(
+        update={"batch_records_max": plan.batch_records, "cache_entities_max": plan.cache}
+    )
+    scorer = apart.scorer.model_copy(update={"batch_records_max": plan.batch_records})
+    return apart.model_copy(update={"home": folder, "kafka": kafka, "processor": processor, "scorer": scorer})
+
+
+def _feeder(settings: Settings, plan: Plan, seed: int, shape: Shape) -> Feeder:
+    names, url = settings.topics, settings.registry.url
+    topics = {"transactions": names.transactions, "labels": names.labels}
+    ids = {kind: newest_id(url, f"{topic}-value") for kind, topic in topics.items()}
+    traffic = Traffic(seed, now_ms=int(time.time() * 1_000), registry_url=url, schema_ids=ids, shape=shape)
+    return Feeder(
+        settings.kafka.bootstrap_servers,
+        topics,
+        traffic,
+        rate=plan.rate,
+        records_min=plan.records,
+        records_max=shape.records_max,
+    )
+
+
+Fault = Callable[[Lab], None]
+__all__ = ["DEADLINE_SECONDS", "Fault", "Lab", "Plan", "json", "open_lab"]

@@ -1,0 +1,127 @@
+"""The guards of the protocol, each with a way to switch it off in a worker. A run without one of them must go red."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from infra.kafka_input import Gathered, Partition, PartitionedInput
+from infra.redis_view import Applied, Position, StateView, Unit
+from streaming import catch_up
+from streaming.arrangement import sort_by_unit
+from streaming.core.kernel import step
+from streaming.partials import Ask, Changed, PartialStore
+from streaming.processor import Processor
+from streaming.transactions import TransactionsFolder, _arrange
+
+REJOIN_SECONDS_MAX = 30.0
+BACK_RECORDS = 300
+
+
+def _unpin() -> None:
+    """What a batch changed is evicted at once, and read again while its write is under way."""
+    pin = PartialStore.pin
+
+    def pin_and_evict(store: PartialStore, unit: Unit, end: int, changed: list[Changed]) -> None:
+        pin(store, unit, end, changed)
+        for own in store._units.values():
+            own.values.clear()
+            own.born_empty = False
+
+    PartialStore.pin = pin_and_evict  # type: ignore[method-assign]
+
+
+def _read_anywhere() -> None:
+    """A read counts at whatever position Redis is."""
+    PartialStore._check = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+def _accept_absent() -> None:
+    """A unit that Redis does not know is written all the same."""
+    apply = StateView.apply
+
+    def apply_anyway(view: StateView, unit: Unit, *, start: int, end: int, **named: Any) -> Applied:
+        answer = apply(view, unit, start=start, end=end, **named)
+        if answer.found != "absent":
+            return answer
+        view.claim(unit, Position(start))
+        return apply(view, unit, start=start, end=end, **named)
+
+    StateView.apply = apply_anyway  # type: ignore[method-assign,assignment]
+
+
+def _remember() -> None:
+    """Nothing is forgotten: partials in memory outlive whatever made them doubtful."""
+    own = PartialStore.own
+
+    def own_with_old_values(store: PartialStore, unit: Unit, applied: int, *, born_empty: bool) -> None:
+        old = store._units.get(unit)
+        own(store, unit, applied, born_empty=born_empty)
+        if old is not None:
+            store._units[unit].values = old.values
+
+    PartialStore.forget = lambda *_: None  # type: ignore[method-assign,assignment]
+    PartialStore.own = own_with_old_values  # type: ignore[method-assign]
+
+
+def _judge_again() -> None:
+    """Catch-up does not ask the dead letters, and judges each record by what it knows now."""
+
+    def fold_by_own_judgement(
+        folder: TransactionsFolder, partition: int, records: list[Any], store: PartialStore
+    ) -> list[Changed]:
+        decoded, unit = folder._decode(records), Unit("t", partition)
+        asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
+        computed = step(decoded.events, _arrange(asks, store.read(asks)))
+        return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
+
+    catch_up._read_verdicts = lambda *_: set()  # type: ignore[assignment]
+    TransactionsFolder.fold_again = fold_by_own_judgement  # type: ignore[method-assign]
+
+
+def _late_metadata() -> None:
+    """Group metadata are taken at the commit, after another poll, instead of when the records were handed out."""
+    commit = Processor._commit
+
+    def commit_with_fresh_metadata(processor: Processor, gathered: Gathered, outcomes: Any, ends: Any) -> None:
+        consumer = processor._context.source._consumer
+        deadline = time.monotonic() + REJOIN_SECONDS_MAX
+        consumer.poll(0.2)
+        while not consumer.assignment() and time.monotonic() < deadline:
+            consumer.poll(0.2)
+        gathered.metadata = consumer.consumer_group_metadata()
+        commit(processor, gathered, outcomes, ends)
+
+    Processor._commit = commit_with_fresh_metadata  # type: ignore[method-assign]
+
+
+def _go_back() -> None:
+    """A unit goes on some way below what is committed."""
+    resume = PartitionedInput.resume
+
+    def resume_below(source: PartitionedInput, partition: Partition, offset: int) -> None:
+        resume(source, partition, max(0, offset - BACK_RECORDS))
+
+    PartitionedInput.resume = resume_below  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A guard, how to switch it off, and the fault that must show it."""
+
+    switch_off: Callable[[], None]
+    fault: str
+    why: str
+
+
+MUTANTS: dict[str, Mutant] = {
+    "pin": Mutant(_unpin, "tiny-cache-slow-redis", "evicted in flight and read again, a partial is stale"),
+    "read-with-position": Mutant(_read_anywhere, "snapshot-restored", "a read of an older snapshot is believed"),
+    "absent-refused": Mutant(_accept_absent, "flushall", "after a wipe the state would start in the middle"),
+    "forget": Mutant(_remember, "flushall", "what was in memory would be folded again on top of itself"),
+    "verdict-read-back": Mutant(_judge_again, "schema-registered-late", "a dead letter would count after all"),
+    "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
+    "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
+}

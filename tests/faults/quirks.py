@@ -1,0 +1,83 @@
+"""Dependencies that misbehave inside one worker: what cannot be done to a server from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from infra.kafka_output import TransactionalOutput
+from infra.redis_view import StateView
+from schemas.errors import Transient
+
+Steps = Callable[[str], None]
+LOSE_EVERY = 4
+SLOW_SECONDS = 0.05
+
+
+def lose_apply_reply(steps: Steps) -> None:
+    """Every fourth apply is done and its reply is lost."""
+    apply, calls = StateView.apply, [0]
+
+    def lossy(view: StateView, *arguments: Any, **named: Any) -> Any:
+        answer = apply(view, *arguments, **named)
+        calls[0] += 1
+        if calls[0] % LOSE_EVERY == 0:
+            steps("reply_lost")
+            raise Transient("redis: the reply was lost on purpose")
+        return answer
+
+    StateView.apply = lossy  # type: ignore[method-assign]
+
+
+def slow_apply(steps: Steps) -> None:
+    """Every apply takes long enough for the next batch to be computed meanwhile."""
+    del steps
+    apply = StateView.apply
+
+    def slow(view: StateView, *arguments: Any, **named: Any) -> Any:
+        time.sleep(SLOW_SECONDS)
+        return apply(view, *arguments, **named)
+
+    StateView.apply = slow  # type: ignore[method-assign]
+
+
+class _LossyProducer:
+    """A producer whose every fourth commit is made, and reported as timed out."""
+
+    def __init__(self, producer: Any, steps: Steps) -> None:
+        self._producer, self._steps, self._calls, self._lost = producer, steps, 0, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout: float) -> None:
+        if self._lost:  # called again, the client finds that it had been made
+            self._lost = False
+            return
+        self._producer.commit_transaction(timeout)
+        self._calls += 1
+        if self._calls % LOSE_EVERY == 0:
+            self._lost = True
+            self._steps("commit_reply_lost")
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the reply was lost on purpose", False, True))
+
+
+def lose_commit_reply(steps: Steps) -> None:
+    """Every fourth commit is made and its reply is lost."""
+    init = TransactionalOutput.__init__
+
+    def wrapped(output: TransactionalOutput, producer: Any) -> None:
+        init(output, producer)
+        output._producer = _LossyProducer(producer, steps)  # type: ignore[assignment]
+
+    TransactionalOutput.__init__ = wrapped  # type: ignore[method-assign]
+
+
+QUIRKS: dict[str, Callable[[Steps], None]] = {
+    "lose_apply_reply": lose_apply_reply,
+    "slow_apply": slow_apply,
+    "lose_commit_reply": lose_commit_reply,
+}

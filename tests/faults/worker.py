@@ -1,0 +1,149 @@
+"""One child process of the pipeline, with its steps reported and its orders to break carried out.
+
+``python -m tests.faults.worker process|score|index --instance N --kill-at STEP[:n] --stop-at STEP[:n]`` runs one by
+hand; the harness starts them from a fork server, which has everything imported, so that a start costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import weir
+from inference.cli import run_index, run_scorer
+from infra.kafka_output import TransactionalOutput
+from infra.redis_view import StateView
+from infra.settings import load_settings
+from monitoring.logs import configure
+from schemas.errors import Refused
+from streaming.cli import run_processor
+from tests.faults import mutants, quirks
+from tests.faults.orders import Orders
+
+EXIT_REFUSED = 2
+
+
+class Steps:
+    """``on_step``: reports the step, then breaks this process where it was told to."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._file = os.open(orders.step_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._seen: Counter[str] = Counter()
+        self._breaks = [(_parse(orders.kill_at), signal.SIGKILL), (_parse(orders.stop_at), signal.SIGSTOP)]
+        self._kill_after_seconds = orders.kill_after_seconds
+
+    def __call__(self, name: str) -> None:
+        os.write(self._file, f"{name} {time.monotonic()}\n".encode())
+        if not self._seen and self._kill_after_seconds is not None:
+            threading.Timer(self._kill_after_seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        self._seen[name] += 1
+        for where, number in self._breaks:
+            if where == (name, self._seen[name]):
+                os.kill(os.getpid(), number)
+
+
+def run(orders: Orders) -> None:
+    """Be that worker until SIGTERM; ends the process."""
+    _redirect(orders.log)
+    random.seed()  # forked: the back-off must not be everybody's
+    steps = Steps(orders)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _report_inner_steps(steps)
+    for name in orders.quirks:
+        quirks.QUIRKS[name](steps)
+    if orders.mutant:
+        mutants.MUTANTS[orders.mutant].switch_off()
+    sys.exit(_run_role(orders, steps, stop))
+
+
+def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> int:
+    if orders.role == "weir":
+        os.environ.update(orders.environment)
+        return weir.main(list(orders.arguments))
+    configure("info", "json", f"{orders.role}-{orders.instance}")
+    settings = load_settings(orders.environment)
+    try:
+        if orders.role == "process":
+            run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
+        elif orders.role == "score":
+            run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
+        else:
+            run_index(settings, instance=orders.instance, should_stop=stop.is_set)
+    except Refused as error:
+        sys.stderr.write(f"refused: {error}\n")
+        return EXIT_REFUSED
+    return 0
+
+
+def _report_inner_steps(steps: Callable[[str], None]) -> None:
+    """Add ``produced`` (all is with the broker, the transaction is open), ``applying`` and ``apply_answered``."""
+    commit, apply = TransactionalOutput._commit, StateView.apply
+
+    def commit_after_step(output: TransactionalOutput) -> None:
+        output._producer.flush(10)
+        steps("produced")
+        commit(output)
+
+    def apply_between_steps(view: StateView, *arguments: object, **named: object) -> object:
+        steps("applying")
+        answer = apply(view, *arguments, **named)  # type: ignore[arg-type] # passed on as it came
+        steps("apply_answered")
+        return answer
+
+    TransactionalOutput._commit = commit_after_step  # type: ignore[method-assign]
+    StateView.apply = apply_between_steps  # type: ignore[method-assign,assignment]
+
+
+def _parse(where: str) -> tuple[str, int] | None:
+    if not where:
+        return None
+    name, _, number = where.partition(":")
+    return name, int(number or 1)
+
+
+def _redirect(log: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+
+
+def main() -> None:
+    """Run a worker by hand, with the settings of this environment."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.worker", description=__doc__)
+    parser.add_argument("role", choices=["process", "score", "index"])
+    parser.add_argument("--instance", type=int, default=0)
+    parser.add_argument("--kill-at", default="", metavar="STEP[:n]")
+    parser.add_argument("--stop-at", default="", metavar="STEP[:n]")
+    parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="weir-worker-"))
+    environment = {name: value for name, value in os.environ.items() if name.startswith("WEIR_")}
+    run(
+        Orders(
+            role=given.role,
+            environment=environment,
+            step_log=str(folder / "steps"),
+            log="/dev/stderr",
+            instance=given.instance,
+            kill_at=given.kill_at,
+            stop_at=given.stop_at,
+            mutant=given.mutant,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
