@@ -1,7 +1,8 @@
 """The view in Redis: one unit of state per input partition, moved forward by compare-and-set and nothing else.
 
-Keys of a unit share a hash tag, so that one script writes a batch's partials and moves the position atomically, on
-one server as in a cluster::
+Keys of a unit share a hash tag, so that one transaction (WATCH the position, MULTI, MSET, SET, EXEC) writes a batch's
+partials and moves the position atomically, on one server as in a cluster. A server-side script does the same at
+three times the server's time per key (``docs/adr/0003``)::
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
@@ -19,10 +20,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import WatchError
 
 from infra.redis_client import Client, transient_errors
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
@@ -31,9 +31,8 @@ PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 """Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
 
 _SWEEP_KEYS = 500
-
-_APPLY = files("infra").joinpath("apply.lua").read_text()
-_APPLY_SHA = hashlib.sha1(_APPLY.encode(), usedforsecurity=False).hexdigest()
+_MSET_ARGUMENTS = 4_000
+"""Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
 
 
 class Unit(NamedTuple):
@@ -156,21 +155,37 @@ class StateView:
             Transient: no answer; the write may or may not have happened, and asking again tells.
         """
         prefix = self.prefix(unit)
-        names = [prefix + "position", *[prefix + key for key in keys]]
-        arguments = [str(start), str(end), *partials]
-        with transient_errors("applying a batch"):
+        position = prefix + "position"
+        pairs = [part for key, partial in zip(keys, partials, strict=True) for part in (prefix + key, partial)]
+        with transient_errors("applying a batch"), self._pipeline(position) as pipeline:
+            pipeline.watch(position)
+            raw = pipeline.get(position)
+            found = parse_position(raw)
+            if found is None or found.applied != start:
+                return _judge(found, end)
+            pipeline.multi()
+            for first in range(0, len(pairs), _MSET_ARGUMENTS):
+                # by name, so that a long argument list is not first made into a dict
+                pipeline.execute_command("MSET", *pairs[first : first + _MSET_ARGUMENTS])
+            pipeline.set(position, f"{end} {found.since_ms} {found.target}")
             try:
-                reply = self._client.evalsha(_APPLY_SHA, len(names), *names, *arguments)
-            except NoScriptError:
-                reply = self._client.eval(_APPLY, len(names), *names, *arguments)
-        found = reply.decode() if isinstance(reply, bytes) else str(reply)
-        return Applied(found in {"ok", "same"}, found)
+                pipeline.execute()
+            except WatchError:
+                return _judge(self.position(unit), end)
+        return Applied(True, "ok")
+
+    def _pipeline(self, key: str) -> Client:
+        """Return a transaction on the server that holds a key; a cluster's own pipeline cannot watch."""
+        if hasattr(self._client, "get_node_from_key"):
+            node = self._client.get_node_from_key(key)
+            return self._client.get_redis_connection(node).pipeline(transaction=True)
+        return self._client.pipeline(transaction=True)
 
     def sweep(self) -> Iterator[int]:
         """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.
 
-        A write drops the TTL of what it writes (see ``apply.lua``). Setting it on a slow round keeps it off the
-        writes' path, and an entity that is never written again is collected all the same, as is another view's.
+        A write drops the TTL of what it writes (MSET; see ``docs/adr/0003``). Setting it on a slow round keeps it off
+        the writes' path, and an entity that is never written again is collected all the same, as is another view's.
 
         Raises:
             Transient: Redis is away.
@@ -193,5 +208,12 @@ class StateView:
                     break
 
 
+def _judge(found: Position | None, end: int) -> Applied:
+    """Say what a position means for a write up to ``end``: there already (an earlier reply was lost), or refused."""
+    if found is None:
+        return Applied(False, "absent")
+    return Applied(True, "same") if found.applied == end else Applied(False, str(found.applied))
+
+
 def _view_hash(topic_id: str) -> str:
-    return f"{DECLARATIONS_HASH}-{hashlib.sha256(topic_id.encode()).hexdigest()[:8]}"
+    return hashlib.sha256(f"{DECLARATIONS_HASH} {topic_id}".encode()).hexdigest()[:10]

@@ -1,0 +1,105 @@
+"""The compare-and-set of the view on a real server: what it writes, what it refuses, what it says of a repeat."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infra.redis_client import connect
+from infra.redis_view import Position, StateView, Unit
+from infra.settings import Settings
+from tests.conftest import settings_for
+
+pytestmark = pytest.mark.server
+UNIT = Unit("t", 3)
+
+
+@pytest.fixture
+def view(stack: Settings) -> StateView:
+    own = settings_for(stack, "view")
+    return StateView(connect(own.redis), cluster=own.cluster, group=own.processor.group, topic_ids={"t": "x", "l": "y"})
+
+
+def partials_of(view: StateView, keys: list[str]) -> list[bytes]:
+    return view.load_many([(UNIT, keys)])[UNIT].partials
+
+
+def test_an_apply_at_the_position_writes_every_partial_and_moves_it(view: StateView) -> None:
+    assert view.claim(UNIT, Position(5, since_ms=7, target=9))
+    keys = [f"card:{n}" for n in range(5_000)]  # more than one MSET
+    applied = view.apply(UNIT, start=5, end=12, keys=keys, partials=[key.encode() for key in keys])
+    assert applied.done
+    assert partials_of(view, keys) == [key.encode() for key in keys]
+    assert view.position(UNIT) == Position(12, since_ms=7, target=9)
+
+
+def test_a_repeated_apply_is_success_and_changes_nothing(view: StateView) -> None:
+    view.claim(UNIT, Position(0))
+    view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
+    again = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"2"])
+    assert (again.done, again.found) == (True, "same")
+    assert partials_of(view, ["card:a"]) == [b"1"]
+
+
+def test_an_apply_where_there_is_no_position_is_refused(view: StateView) -> None:
+    refused = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
+    assert (refused.done, refused.found) == (False, "absent")
+    assert partials_of(view, ["card:a"]) == [b""]
+
+
+def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
+    view: StateView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view.claim(UNIT, Position(0))
+    pipeline_of = StateView._pipeline
+
+    def overtaken(self: StateView, key: str) -> object:
+        pipeline = pipeline_of(self, key)
+        multi = pipeline.multi
+
+        def multi_after_another() -> None:
+            monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
+            assert self.apply(UNIT, start=0, end=2, keys=["card:a"], partials=[b"other"]).done
+            multi()
+
+        pipeline.multi = multi_after_another
+        return pipeline
+
+    monkeypatch.setattr(StateView, "_pipeline", overtaken)
+    refused = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"late"])
+    assert (refused.done, refused.found) == (False, "2")
+    assert partials_of(view, ["card:a"]) == [b"other"]
+
+
+def test_a_claim_does_not_move_a_position_that_stands(view: StateView) -> None:
+    assert view.claim(UNIT, Position(4))
+    assert not view.claim(UNIT, Position(0))
+    assert view.position(UNIT) == Position(4)
+
+
+def test_the_sweep_gives_partials_a_ttl_and_positions_none(view: StateView, stack: Settings) -> None:
+    view.claim(UNIT, Position(0))
+    view.apply(UNIT, start=0, end=1, keys=["card:a"], partials=[b"1"])
+    list(view.sweep())
+    client = connect(stack.redis)
+    assert client.pttl(view.prefix(UNIT) + "card:a") > 0
+    assert client.pttl(view.prefix(UNIT) + "position") == -1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=12), seed=st.uuids())
+def test_any_interleaving_of_writers_leaves_what_the_accepted_writes_say(
+    stack: Settings, steps: list[tuple[int, int]], seed: object
+) -> None:
+    view = StateView(connect(stack.redis), cluster=f"p{seed}", group="g", topic_ids={"t": "x", "l": "y"})
+    view.claim(UNIT, Position(0))
+    at, value = 0, b""
+    for start, length in steps:
+        end = start + length
+        applied = view.apply(UNIT, start=start, end=end, keys=["card:a"], partials=[str(end).encode()])
+        assert applied.done == (start == at or end == at)
+        if start == at and end != at:
+            at, value = end, str(end).encode()
+        assert view.position(UNIT) == Position(at)
+        assert partials_of(view, ["card:a"]) == [value]
