@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from inference.champion import Champion
 from inference.first_start import check_first_start
@@ -18,6 +16,7 @@ from inference.index import DecisionIndex
 from inference.scorer import STAGE as SCORE_STAGE
 from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
+from inference.waiting import wait_for
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
@@ -29,12 +28,10 @@ from monitoring.logs import configure, get_logger
 from monitoring.server import serve_metrics
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Refused, Transient
+from schemas.errors import PoisonRecord, Refused
 
-START_SECONDS_MAX = 60.0
 INDEX_BATCH_RECORDS_MAX = 2_000
 log = get_logger(__name__)
-T = TypeVar("T")
 
 
 def main(argv: list[str]) -> int:
@@ -161,23 +158,6 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
 def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
     """Return what answers for the writer schema ids of a topic's values."""
     return partial(_writer_schema, registry, subject(topic))
-
-
-def wait_for(ask: Callable[[], T], should_stop: Callable[[], bool] = lambda: False) -> T:
-    """Ask until a dependency answers, bounded.
-
-    Raises:
-        Transient: it stayed away, or we were told to stop meanwhile.
-    """
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while True:
-        try:
-            return ask()
-        except Transient as error:
-            if time.monotonic() > deadline or should_stop():
-                raise
-            log.warning("waiting", error=str(error))
-            time.sleep(0.5)
 
 
 def _build_scorer(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from inference.waiting import wait_for
 from infra.kafka import build_consumer
 from infra.kafka_offsets import end_offsets
 from infra.settings import Settings
@@ -54,14 +55,21 @@ def read_lag(settings: Settings) -> list[GroupLag]:
 def _read_group(settings: Settings, stage: str, group: str, topic: str) -> list[GroupLag]:
     ends = end_offsets(settings.kafka, topic)
     consumer = build_consumer(settings.kafka, group=group)
+    asked = [TopicPartition(topic, number) for number in ends]
     try:
-        asked = [TopicPartition(topic, number) for number in ends]
-        found = consumer.committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise Transient(f"kafka: committed offsets of {group}: {error.args[0].str()}") from error
+        # a coordinator that is just moving or loading says so, and answers a moment later
+        found = wait_for(lambda: _read_committed(consumer, asked), seconds=REQUEST_TIMEOUT_SECONDS)
     finally:
         consumer.close()
     return [
         GroupLag(stage, group, topic, at.partition, at.offset if at.offset >= 0 else None, ends[at.partition])
         for at in found
     ]
+
+
+def _read_committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+    try:
+        found: list[TopicPartition] = consumer.committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
+    return found

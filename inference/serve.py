@@ -16,12 +16,12 @@ from confluent_kafka.admin import AdminClient
 from inference import api_examples
 from inference.api import ApiParts, build_api
 from inference.champion import Champion
-from inference.cli import wait_for
 from inference.guard import Guard
 from inference.index import DecisionReader
 from inference.publisher import KafkaPublisher
 from inference.reader import build_feature_reader
 from inference.request import transaction_fields
+from inference.waiting import wait_for
 from inference.what_if import WhatIf
 from infra.kafka import CLIENT_LOG, admin_config, build_producer
 from infra.redis_client import Client, connect, transient_errors

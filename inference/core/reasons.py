@@ -25,8 +25,11 @@ from inference.core.vector import Matrix
 
 EXPLAINED_ROWS_MAX = 256
 REASONS_MAX = 3
-_LEAST_DROP = 0.005
-"""A group that moves the score by less than half a percentage point is no reason."""
+_LEAST_SHARE = 0.1
+"""A group without which the score falls by less than a tenth is no reason. A share, not a number of points: fraud is
+rare, so thresholds chosen by cost may lie below one percent.
+"""
+_NOTHING = 1e-6  # float32 noise of a score of 0 must not look like a reason
 
 Score = Callable[[Matrix], npt.NDArray[np.float32]]
 
@@ -73,7 +76,7 @@ def explain(
     rows, said = features[:explained], scores[:explained]
     every = np.repeat(np.arange(explained), len(groups.codes))
     drops = _compute_drops(rows, said, reference, score, every, list(groups.columns) * explained)
-    top = _find_top(drops.reshape(explained, len(groups.codes)))
+    top = _find_top(drops.reshape(explained, len(groups.codes)), said * _LEAST_SHARE)
     named = _name_columns(rows, said, reference, groups, score, top)
     reasons = [
         [_describe(rows[row], reference, groups, group, named[row, group]) for group in found]
@@ -101,10 +104,15 @@ def _compute_drops(
     return drops
 
 
-def _find_top(drops: npt.NDArray[np.float32]) -> list[list[int]]:
-    """Return each row's weightiest groups; equal drops keep the declared order, so a repeat explains the same."""
+def _find_top(drops: npt.NDArray[np.float32], least: npt.NDArray[np.float32]) -> list[list[int]]:
+    """Return each row's weightiest groups of at least ``least`` each.
+
+    Equal drops keep the declared order, so a repeat explains the same.
+    """
     order = np.argsort(-drops, axis=1, kind="stable")[:, :REASONS_MAX].tolist()
-    return [[group for group in found if drops[row, group] >= _LEAST_DROP] for row, found in enumerate(order)]
+    return [
+        [group for group in found if drops[row, group] >= max(least[row], _NOTHING)] for row, found in enumerate(order)
+    ]
 
 
 def _name_columns(

@@ -146,6 +146,17 @@ def test_the_group_without_which_the_score_falls_most_is_the_first_reason() -> N
     assert judged.reasons[1][0] == Reason("CARD_BURST", "card_event_count_5m = 0.7 (typical 0)")
 
 
+def test_a_small_score_over_a_small_threshold_has_reasons_of_its_own_size() -> None:
+    scores = np.array([0.006], np.float32)
+    found = explain(_rows([0.005, 0.001]), scores, _rows([0])[0], GROUPS, _Model().score)
+    assert [reason.code for reason in found[0]] == ["CARD_BURST", "CARD_NEW_DEVICE"]
+
+
+def test_what_the_score_hardly_depends_on_is_no_reason() -> None:
+    found = explain(_rows([0.9, 0.05]), np.array([0.95], np.float32), _rows([0])[0], GROUPS, _Model().score)
+    assert [reason.code for reason in found[0]] == ["CARD_BURST"]
+
+
 def test_a_score_that_no_group_explains_alone_says_so() -> None:
     found = explain(_rows([1]), np.array([0.7], np.float32), _rows([1])[0], GROUPS, _Model().score)
     assert found == [[Reason("MODEL_SCORE", "score 0.700")]]

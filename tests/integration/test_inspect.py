@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.inspect_cli import main
+from infra.redis_client import connect
+from infra.settings import Settings
+from schemas.errors import Refused, WeirError
+from tests.conftest import environment_of
+from tests.unit.inference.bundles import link_champion, write_bundle
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def here(deployment: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """This process's environment names a deployment with a champion."""
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    settings = deployment.model_copy(update={"home": tmp_path})
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
+    return settings
+
+
+def test_a_decision_is_shown_with_its_reasons(here: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = {
+        "transaction_id": "t1",
+        "decision": "DECLINE",
+        "decided_by": "model",
+        "score": None,
+        "event_time_ms": 0,
+        "reasons": [{"code": "CARD_BURST", "detail": "card_event_count_5m = 9 (typical 1)"}],
+    }
+    connect(here.redis).set(f"weir:{here.cluster}:decision:{{t1}}", json.dumps(decision), ex=60)
+    assert main(["inspect", "decision", "t1"]) == 0
+    shown = capsys.readouterr().out
+    assert "DECLINE by model" in shown
+    assert "card_event_count_5m = 9 (typical 1)" in shown
+    assert "1970-01-01T00:00:00.000Z" in shown
+    assert main(["inspect", "decision", "t1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == decision
+
+
+def test_a_decision_that_is_not_there_is_an_error_that_says_where_to_look(here: Settings) -> None:
+    assert here.cluster
+    with pytest.raises(WeirError, match="weir inspect lag"):
+        main(["inspect", "decision", "t-none"])
+
+
+def test_the_lag_of_every_stage_is_shown_before_anything_was_committed(
+    here: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", "lag", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    found = {(row["stage"], row["topic"], row["partition"]) for row in rows}
+    names = here.topics
+    stages = [("process", names.transactions), ("process", names.labels)]
+    stages += [("score", names.features), ("index", names.decisions)]
+    assert found == {(stage, topic, number) for stage, topic in stages for number in range(2)}
+    assert {(row["committed"], row["lag_records"]) for row in rows} == {(None, 0)}
+
+
+def test_the_model_in_force_is_shown(here: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "model"]) == 0
+    shown = capsys.readouterr().out
+    assert "champion tiny 1" in shown
+    assert str(here.home) in shown
+
+
+def test_a_card_never_seen_is_shown_as_such(here: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert here.cluster
+    assert main(["inspect", "card", "c1"]) == 0
+    shown = capsys.readouterr().out
+    assert "never seen" in shown
+    assert "incomplete: t00, t01, l00, l01" in shown
+
+
+def test_a_card_number_is_refused_without_being_repeated(here: Settings) -> None:
+    assert here.cluster
+    with pytest.raises(Refused) as refused:
+        main(["inspect", "card", "4111111111111111"])
+    assert "4111" not in str(refused.value)
+
+
+def test_an_unknown_thing_to_inspect_is_misuse() -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "planet"])
+    assert ended.value.code == 2
