@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -88,17 +90,18 @@ def test_the_sweep_gives_partials_a_ttl_and_positions_none(view: StateView, stac
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=12), seed=st.uuids())
+@given(steps=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=12))
 def test_any_interleaving_of_writers_leaves_what_the_accepted_writes_say(
-    stack: Settings, steps: list[tuple[int, int]], seed: object
+    stack: Settings, steps: list[tuple[int, int]]
 ) -> None:
-    view = StateView(connect(stack.redis), cluster=f"p{seed}", group="g", topic_ids={"t": "x", "l": "y"})
+    # a key space of its own per example: Hypothesis runs some of them again
+    view = StateView(connect(stack.redis), cluster=uuid.uuid4().hex, group="g", topic_ids={"t": "x", "l": "y"})
     view.claim(UNIT, Position(0))
     at, value = 0, b""
     for start, length in steps:
         end = start + length
         applied = view.apply(UNIT, start=start, end=end, keys=["card:a"], partials=[str(end).encode()])
-        assert applied.done == (start == at or end == at)
+        assert applied.done == (at in (start, end))
         if start == at and end != at:
             at, value = end, str(end).encode()
         assert view.position(UNIT) == Position(at)
