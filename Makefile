@@ -13,7 +13,7 @@ HOME_DIR := $(or $(WEIR_HOME),.weir)
 
 # of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
 DURATION ?= 60
-RATE ?= 200
+RATE ?= 100
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 

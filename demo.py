@@ -24,7 +24,7 @@ from rich.table import Table
 
 from demo_watch import Watch, count_records, money, percentiles
 from infra.children import Children
-from infra.embedded.stack import NAMES, Stack
+from infra.embedded.stack import DEMO_MARKER, NAMES, Stack
 from infra.kafka import build_consumer
 from infra.settings import Settings, load_settings, stack_env_path
 from infra.topics import ensure_topics
@@ -35,7 +35,6 @@ from streaming.core.warm_up import warm_up
 
 WARM_UP_SECONDS_MAX = 300.0
 DRAIN_SECONDS_MAX = 15.0
-_MARKER = "demo.json"
 _REFRESH_SECONDS = 0.5
 
 console = Console(highlight=False, soft_wrap=True)
@@ -45,9 +44,9 @@ def main(argv: list[str]) -> int:
     """Run ``weir demo``. Exit codes: 0 done, 1 failed, 2 refused."""
     parser = argparse.ArgumentParser(prog="weir demo", description="Run everything for a while and show it live.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
-    parser.add_argument("--rate", type=int, default=200, help="live events per second")
+    parser.add_argument("--rate", type=int, default=100, help="live events per second")
     parser.add_argument("--cards", type=int, default=2_000)
-    parser.add_argument("--days", type=int, default=60, help="of history")
+    parser.add_argument("--days", type=int, default=90, help="of history")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args(argv[1:])
     settings = load_settings()
@@ -70,7 +69,7 @@ class Demo:
         self._home = settings.home
         self._history = settings.home / "demo" / "history"
         self._truth = settings.home / "demo" / "truth.parquet"
-        self._stack = Stack(settings.home)
+        self._stack = Stack(settings.home, progress=_show_download)
         self._children = Children(settings.home / "logs")
         self._watch: Watch | None = None
         self._settings = settings
@@ -109,11 +108,11 @@ class Demo:
 
     def _fresh_servers(self) -> None:
         """Start with empty servers: what an earlier demo left is wiped, anything else is not touched."""
-        marker = self._home / _MARKER
+        marker = self._home / DEMO_MARKER
         if stack_env_path(self._home).exists() and not marker.exists():
             raise Refused(
-                f"expected {self._home} to be empty or left by a demo, found other data; set WEIR_HOME to another "
-                "folder, or `make clean` to delete it"
+                f"expected {self._home} to be empty or left by a demo, found servers that were started by hand; "
+                "set WEIR_HOME to another folder, or delete their data with `make clean`"
             )
         self._stack.stop()
         for name in NAMES:
@@ -252,6 +251,11 @@ class Demo:
             raise WeirError(f"`weir {verb} {' '.join(flags)}` failed with exit code {code}:\n{text[-2_000:]}")
         if show:
             console.print(text.rstrip(), markup=False)
+
+
+def _show_download(done: int, of: int) -> None:
+    if done == of or done % 20 == 0:
+        console.print(f"  fetched {done} of {of} files, at the first start only", style="dim")
 
 
 def _weir(verb: str, *flags: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from schemas.errors import Refused, WeirError
@@ -38,21 +39,25 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())
         return 0 if arguments else 2
-    verb = arguments[0]
-    if verb not in VERBS:
-        sys.stderr.write(f"weir: expected a verb, found {verb!r}; `weir --help` lists them\n")
+    if arguments[0] not in VERBS:
+        sys.stderr.write(f"weir: expected a verb, found {arguments[0]!r}; `weir --help` lists them\n")
         return 2
     try:
-        module = importlib.import_module(VERBS[verb][0])
-        return int(module.main(arguments))
-    except Refused as error:
-        sys.stderr.write(f"weir {verb}: {error}\n")
-        return 2
+        return _run(arguments)
     except WeirError as error:
-        sys.stderr.write(f"weir {verb}: {error}\n")
-        return 1
+        sys.stderr.write(f"weir {arguments[0]}: {error}\n")
+        return 2 if isinstance(error, Refused) else 1
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(importlib.import_module(VERBS[arguments[0]][0]).main(arguments))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # the reader of our output went away, as `| head` does; what is still buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _usage() -> str:

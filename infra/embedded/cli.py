@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from infra.embedded import doctor
-from infra.embedded.stack import NAMES, ServerStatus, Stack
+from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
 from infra.settings import home_dir
 
 
@@ -35,6 +35,8 @@ def _up(options: argparse.Namespace) -> int:
             _home(options), progress=lambda done, of: bar.update(task, completed=done, total=of, visible=True)
         )
         stack.start()
+    # whoever starts the servers by hand keeps their data: the next demo will not wipe it
+    (stack.home / DEMO_MARKER).unlink(missing_ok=True)
     _show(stack.status(), as_json=options.json)
     sys.stderr.write(f"up after {time.monotonic() - began:.1f} s; `weir down` stops it\n")
     return 0

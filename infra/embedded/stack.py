@@ -38,6 +38,10 @@ _END_SECONDS_MAX = 20.0
 _POLL_SECONDS = 0.05
 
 
+DEMO_MARKER = "demo.json"
+"""A file in the home that says: all data here was made by the demo, and the next one may wipe it."""
+
+
 class Server(Protocol):
     """What the stack asks of a server."""
 
