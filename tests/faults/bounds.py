@@ -76,22 +76,20 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
         return own, own
     pane_ms = window_ms // PANES
     near = [e for e in others if event.time_ms - window_ms - pane_ms < e.time_ms < event.time_ms + pane_ms]
-    if aggregate == "count":
-        return own, own + len(near)
-    if aggregate == "sum":
-        return own, own + sum(e.amount for e in near)
-    if aggregate == "mean":
-        amounts = [own, *[e.amount for e in near]]
-        return min(amounts), max(amounts)
-    if aggregate == "age":
-        return own, max([own, *[min(window_ms, event.time_ms - e.time_ms + pane_ms) / 1_000 for e in near]])
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
-    if aggregate == "new":
-        return (own, own) if math.isnan(own) else (0.0, own)
     if aggregate == "distinct":
         return _bound_distinct(own, look.is_exact(name), measure, near, others)
-    return None  # zscore and decayed go both ways
+    amounts = [own, *[e.amount for e in near]]
+    ages = [min(window_ms, event.time_ms - e.time_ms + pane_ms) / 1_000 for e in near]
+    # zscore and decayed go both ways
+    return {
+        "count": (own, own + len(near)),
+        "sum": (own, sum(amounts)),
+        "mean": (min(amounts), max(amounts)),
+        "age": (own, max([own, *ages])),
+        "new": (own if math.isnan(own) else 0.0, own),
+    }.get(aggregate)
 
 
 def _bound_ratio(own: float, size: float, flag: str, near: list[Event]) -> Bound:

@@ -1,1 +1,63 @@
-"""To come."""
+"""The broker killed or away, replies of commits lost, partitions added."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from tests.faults.catalogue import fault
+from tests.faults.lab import Lab, Plan
+
+AWAY_SECONDS = 15.0
+
+
+@fault("broker-kill", "kill -9 of the broker under load, and its restart", Plan(rate=300))
+def broker_kill(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor()
+    lab.run_until(processor, "committed", 4)
+    for _ in range(max(2, min(lab.kills, 5))):
+        # between these two steps its transaction is open
+        processor.await_step("produced", processor.count("produced") + 1)
+        lab.stack.kill("kafka")
+        lab.times += 1
+        lab.stack.start(["kafka"])
+        lab.watch_recovery()
+        scorer, processor = lab.revive(scorer), lab.revive(processor)
+    lab.finish([processor, scorer])
+
+
+@fault("broker-away", "the broker away for a while", Plan(rate=200))
+def broker_away(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor()
+    lab.run_until(processor, "committed", 4)
+    lab.stack.kill("kafka")
+    Event().wait(60.0 if lab.kills else AWAY_SECONDS)
+    lab.stack.start(["kafka"])
+    lab.times += 1
+    processor, scorer = lab.revive(processor), lab.revive(scorer)
+    lab.watch_recovery()
+    lab.finish([lab.revive(processor), lab.revive(scorer)])
+
+
+@fault("commit-reply-lost", "every fourth commit is made and its reply is lost")
+def commit_reply_lost(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor(quirks=("lose_commit_reply",))
+    lab.finish([processor, scorer])
+    lab.times += processor.count("commit_reply_lost")
+
+
+@fault("partitions-raised", "two partitions become three while the load goes on", Plan(rate=200))
+def partitions_raised(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor()
+    lab.run_until(processor, "committed", 3)
+    names = lab.settings.topics
+    wanted = [NewPartitions(name, 3) for name in (names.dlq, names.labels_dlq, names.transactions, names.labels)]
+    admin = AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
+    for future in admin.create_partitions(wanted).values():
+        future.result(20)
+    lab.times += 1
+    processor.stop()
+    processor = lab.processor()
+    lab.watch_recovery()
+    lab.finish([processor, scorer])

@@ -1,1 +1,127 @@
-"""To come."""
+"""Starts that must be refused, with exit code 2 and a line that names the mend."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+from tests.faults.catalogue import fault
+from tests.faults.lab import Lab, Plan
+from tests.faults.worker import EXIT_REFUSED
+from tests.faults.workers import await_true
+
+SECONDS = 60.0
+
+
+def expect_refusal(lab: Lab, what: str, mend: str, **orders: object) -> None:
+    """Start a processor by its command line; it must refuse and name the mend."""
+    worker = lab.crew.start("weir", arguments=("process",), **orders)
+    worker.await_death(SECONDS)
+    lab.times += 1
+    code, text = worker.process.exitcode, worker.log()
+    lab.expect(code == EXIT_REFUSED, f"{what}: expected exit code {EXIT_REFUSED}, found {code}: {worker.tail(3)}")
+    lab.expect(mend in text, f"{what}: the message does not name {mend!r}: {worker.tail(2)}")
+
+
+@fault(
+    "refused-starts",
+    "wrong eviction policy, offsets lost, reset or of another group, short retention, topic anew",
+    Plan(records=600),
+    judged=False,
+)
+def refused_starts(lab: Lab) -> None:
+    lab.feeder.finish()
+    processor = lab.processor()
+    lab.run_until(processor)
+    processor.stop()
+    _wrong_policy(lab)
+    expect_refusal(lab, "group renamed", "offsets recover", environment={"WEIR_PROCESSOR__GROUP": "renamed"})
+    _short_retention(lab)
+    _reset_offsets(lab)
+    _delete_offsets(lab)
+    _recreate_topic(lab)
+
+
+def _wrong_policy(lab: Lab) -> None:
+    lab.redis.config_set("maxmemory-policy", "volatile-lru")
+    try:
+        expect_refusal(lab, "wrong eviction policy", "noeviction")
+    finally:
+        lab.redis.config_set("maxmemory-policy", "noeviction")
+
+
+def _admin(lab: Lab) -> AdminClient:
+    return AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
+
+
+def _set_retention(lab: Lab, retention_ms: int) -> None:
+    entry = ConfigEntry("retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, lab.settings.topics.transactions, incremental_configs=[entry])
+    for future in _admin(lab).incremental_alter_configs([resource]).values():
+        future.result(20)
+
+
+def _short_retention(lab: Lab) -> None:
+    _set_retention(lab, 7 * 86_400_000)
+    expect_refusal(lab, "retention shorter than the look-back", "retention.ms")
+    _set_retention(lab, 60 * 86_400_000)
+
+
+def _group_consumer(lab: Lab) -> Consumer:
+    return Consumer(
+        {"bootstrap.servers": lab.settings.kafka.bootstrap_servers, "group.id": lab.settings.processor.group}
+    )
+
+
+def _input(lab: Lab) -> list[TopicPartition]:
+    return [TopicPartition(lab.settings.topics.transactions, number) for number in range(lab.plan.partitions)]
+
+
+def _reset_offsets(lab: Lab) -> None:
+    _await_empty_group(lab)
+    consumer = _group_consumer(lab)
+    held = consumer.committed(_input(lab), timeout=10)
+    back = [TopicPartition(p.topic, p.partition, 0, metadata=p.metadata) for p in held]
+    consumer.commit(offsets=back, asynchronous=False)
+    expect_refusal(lab, "offsets reset backwards", "offsets recover")
+    _await_empty_group(lab)
+    consumer.commit(offsets=held, asynchronous=False)
+    consumer.close()
+
+
+def _await_empty_group(lab: Lab) -> None:
+    """A static member is gone only when its session has timed out."""
+    admin, group = _admin(lab), lab.settings.processor.group
+
+    def is_empty() -> bool:
+        return not admin.describe_consumer_groups([group])[group].result(10).members
+
+    await_true(is_empty, "the group being empty")
+
+
+def _delete_offsets(lab: Lab) -> None:
+    _await_empty_group(lab)
+    group = lab.settings.processor.group
+    wanted = [ConsumerGroupTopicPartitions(group, _input(lab))]
+    del wanted  # offsets go with their group
+    for future in _admin(lab).delete_consumer_groups([group]).values():
+        future.result(20)
+    expect_refusal(lab, "offsets deleted", "offsets recover")
+    _await_empty_group(lab)
+    mended = lab.crew.start("weir", arguments=("offsets", "recover", "--apply"))
+    mended.await_death(SECONDS)
+    lab.expect(mended.process.exitcode == 0, f"offsets recover failed: {mended.tail(3)}")
+    processor = lab.processor()
+    lab.run_until(processor, "committed", 1) if lab.applied() == 0 else processor.await_step("applied", 1)
+    processor.stop()
+
+
+def _recreate_topic(lab: Lab) -> None:
+    from tests.conftest import create_deployment  # noqa: PLC0415
+
+    name = lab.settings.topics.transactions
+    for future in _admin(lab).delete_topics([name]).values():
+        future.result(20)
+    await_true(lambda: name not in _admin(lab).list_topics(timeout=10).topics, "the topic being gone")
+    create_deployment(lab.settings)
+    expect_refusal(lab, "topic recreated", "weir offsets")

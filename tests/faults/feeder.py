@@ -45,6 +45,7 @@ class Feeder:
                 "message.timeout.ms": DELIVERY_SECONDS * 1_000,
                 "reconnect.backoff.max.ms": 500,
                 "linger.ms": 5,
+                "topic.metadata.refresh.interval.ms": 2_000,
                 "log_level": 0,
             }
         )

@@ -6,11 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from infra.redis_view import Unit
 from schemas.features import Entity
 from streaming.core.kernel import read
 from tests.faults import bounds
@@ -23,7 +23,7 @@ from tests.faults.refold import as_float32, refold_labels, refold_transactions
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}
 """Aggregates whose last step is not one rounding of an integer ratio: the relative error the documents allow."""
 EXACT_SHARE_MIN = 0.95
-SHARED_CHECKED_MAX = 400
+SHARED_CHECKED_MAX = 150
 """Rows whose shared entities are checked, spread evenly; a busy merchant makes each one slow."""
 SHOWN_MAX = 5
 
@@ -59,7 +59,7 @@ def judge(lab: Lab) -> Judgement:
     found = Judgement(records=len(evidence.transactions) + len(evidence.labels), aborted=evidence.aborted)
     _judge_outputs(found, evidence, verdicts, labels)
     _judge_commits(found, evidence)
-    _judge_index(found, evidence)
+    _judge_index(found, evidence, lost_until_ms=lab.notes.get("index_lost_until_ms", 0))
     _judge_bytes(found, lab, evidence, verdicts, labels)
     histories = _judge_rows(found, lab, evidence, verdicts)
     _judge_values(found, lab, evidence, histories, labels)
@@ -109,13 +109,14 @@ def _judge_outputs(found: Judgement, evidence: Evidence, verdicts: Verdicts, lab
 def _judge_commits(found: Judgement, evidence: Evidence) -> None:
     for group, partitions in evidence.commits.items():
         for at, offsets in partitions.items():
-            falls = [(a, b) for a, b in zip(offsets, offsets[1:], strict=False) if b < a]
+            falls = [(a, b) for a, b in pairwise(offsets) if b < a]
             found.note(f"falling offsets of {group} in {at[0]}[{at[1]}]", falls)
     if not all(evidence.commits.values()):
         found.problems.append("a group committed nothing: the run proves nothing")
 
 
-def _judge_index(found: Judgement, evidence: Evidence) -> None:
+def _judge_index(found: Judgement, evidence: Evidence, *, lost_until_ms: int) -> None:
+    """The index equals the topic; what a wiped Redis lost of it is only required for decisions made afterwards."""
     decided: dict[str, list[Row]] = defaultdict(list)
     for rows in evidence.decisions.values():
         for row in rows:
@@ -125,6 +126,8 @@ def _judge_index(found: Judgement, evidence: Evidence) -> None:
     for start in range(0, len(ids), 1_000):
         part = ids[start : start + 1_000]
         for one, value in zip(part, evidence.index(part), strict=True):
+            if value is None and decided[one][0]["decision_time_ms"] <= lost_until_ms:
+                continue
             if value is None or json.loads(value) not in decided[one]:
                 wrong.append(one)
     found.note("decisions missing or different in the index", wrong)
@@ -154,6 +157,7 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
     """Card features must equal the oracle's, shared ones lie between what was certainly and possibly visible."""
     histories: Histories = defaultdict(History)
     visible = bounds.Visible(verdicts.events)
+    partitions = lab.partitions()
     stride = max(1, len(verdicts.events) // SHARED_CHECKED_MAX)
     wrong: list[str] = []
     for number, event in enumerate(verdicts.events):
@@ -162,7 +166,7 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
             row, entry = rows[0]
             wrong += _compare_cards(found, histories, event, row)
             if number % stride == 0:
-                wrong += bounds.find_outside(histories, visible, event, row, entry.append_ms, lab.plan.partitions)
+                wrong += bounds.find_outside(histories, visible, event, row, entry.append_ms, partitions)
         for entity, (name, _) in ENTITY_FIELDS.items():
             if event.row[name] is not None:
                 histories[entity, event.partition, event.row[name]].add(event)
@@ -201,13 +205,14 @@ def _judge_values(found: Judgement, lab: Lab, evidence: Evidence, histories: His
         for entity in ("device", "merchant"):
             by_entity[entity, row[f"{entity}_id"]].append(row)
     wrong: list[str] = []
+    units = lab.units()
     for (entity, entity_id), known in entities.items():
         newest = [history.newest_ms for history in known if history.newest_ms is not None]
         if not newest:
             continue
         at_ms, key = max(newest), f"{entity}:{entity_id}"
         partials, ledgers = (
-            [evidence.view[unit].get(key, b"") for unit in lab.units() if unit.kind == kind] for kind in ("t", "l")
+            [evidence.view[unit].get(key, b"") for unit in units if unit.kind == kind] for kind in ("t", "l")
         )
         values = read(Entity(entity), partials, ledgers if entity in {"device", "merchant"} else [], at_ms)
         look = Look(entity, known, at_ms, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import tempfile
 import time
@@ -22,11 +21,11 @@ from tests.conftest import create_deployment, environment_of, settings_for
 from tests.faults.contracts import newest_id
 from tests.faults.feeder import Feeder
 from tests.faults.load import Shape, Traffic
-from tests.faults.workers import DEADLINE_SECONDS, Crew, Worker, await_true
+from tests.faults.workers import Crew, Worker, await_true
 from tests.unit.inference.bundles import link_champion, write_bundle
 
 SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS = 6_000, 4_000
-BATCH_RECORDS = 250
+BATCH_RECORDS = 150
 DRAIN_SECONDS = 120.0
 BURST_SHARE = 0.3
 
@@ -42,8 +41,8 @@ class Plan:
         mutant: guard switched off in the processors.
     """
 
-    records: int = 4_000
-    rate: int = 500
+    records: int = 2_500
+    rate: int = 250
     partitions: int = 2
     batch_records: int = BATCH_RECORDS
     cache: int = 500_000
@@ -154,6 +153,12 @@ class Lab:
         living = [worker for worker in self.crew.workers if worker.is_alive][-2:]
         dead = [worker for worker in self.crew.workers if not worker.is_alive][-1:]
         return "\n".join(f"--- {w.name} (exit {w.process.exitcode})\n{w.tail(8)}" for w in [*living, *dead])
+
+    def revive(self, worker: Worker) -> Worker:
+        """Do what a supervisor does: start a worker again if it has ended."""
+        if worker.is_alive:
+            return worker
+        return self.crew.start(worker.orders.role, instance=worker.orders.instance, mutant=worker.orders.mutant)
 
     def finish(self, workers: list[Worker]) -> None:
         """End the load, wait until all of it is through, end the workers."""
@@ -284,4 +289,4 @@ def _feeder(settings: Settings, plan: Plan, seed: int, shape: Shape) -> Feeder:
 
 
 Fault = Callable[[Lab], None]
-__all__ = ["DEADLINE_SECONDS", "Fault", "Lab", "Plan", "json", "open_lab"]
+__all__ = ["Fault", "Lab", "Plan", "open_lab"]

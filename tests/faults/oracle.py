@@ -1,4 +1,4 @@
-"""The oracle: what must come of the logs, by naive Python over lists, sets and dicts. It imports nothing of the pipeline.
+"""The oracle: what must come of the logs, by naive Python over lists, sets and dicts. It shares no code with it.
 
 Feature names say what they mean (``card_amount_sum_1h``) and are read here anew, as are the rules: windows are
 ``(t - w, t]`` of event time, the newest 32 events of an entity and partition are exact, older ones count by panes of

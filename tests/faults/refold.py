@@ -1,4 +1,4 @@
-"""What one uninterrupted run leaves: the log minus its dead letters, folded by the kernel in cuts of its own choosing."""
+"""What one uninterrupted run leaves: the log minus its dead letters, folded by the kernel in cuts of our own."""
 
 from __future__ import annotations
 
