@@ -50,6 +50,7 @@ _SUFFIXES: dict[tuple[str, Aggregate], str] = {
     ("card", _A.DISTINCT): "MANY_CARDS",
     ("customer", _A.DISTINCT): "MANY_CUSTOMERS",
     ("label", _A.RISK): "FRAUD_RISK",
+    ("position", _A.SPEED): "TRAVEL_SPEED",
 }
 
 
@@ -64,9 +65,16 @@ def build_code(feature: Feature) -> str:
     """
     if feature.entity is Entity.TRANSACTION:
         return _VALUE_CODES[feature.measure]
-    if feature.aggregate is _A.SPEED:
-        return "IMPOSSIBLE_TRAVEL"
     return f"{feature.entity.upper()}_{_SUFFIXES[feature.measure, feature.aggregate]}"
+
+
+def build_missing_code(name: str) -> str:
+    """Return the code of a feature whose absence is what moved the score: a burst that is not known is no burst.
+
+    >>> build_missing_code("card_position_speed_30d")
+    'CARD_NOT_KNOWN'
+    """
+    return f"{name.split('_', 1)[0].upper()}_NOT_KNOWN"
 
 
 CODE_OF_FEATURE: dict[str, str] = {feature.name: build_code(feature) for feature in FEATURES}

@@ -14,13 +14,14 @@ pairs of groups stay invisible: when each alone is enough for the score, removin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.core.reason_codes import CODE_OF_FEATURE, MODEL_SCORE, format_value
+from inference.core.reason_codes import CODE_OF_FEATURE, MODEL_SCORE, build_missing_code, format_value
 from inference.core.vector import Matrix
 
 EXPLAINED_ROWS_MAX = 256
@@ -143,8 +144,9 @@ def _name_columns(
 def _describe(
     row: npt.NDArray[np.float32], reference: npt.NDArray[np.float32], groups: Groups, group: int, column: int
 ) -> Reason:
-    found, usual = format_value(float(row[column])), format_value(float(reference[column]))
-    return Reason(groups.codes[group], f"{groups.names[column]} = {found} (typical {usual})")
+    name, value = groups.names[column], float(row[column])
+    code = build_missing_code(name) if math.isnan(value) else groups.codes[group]
+    return Reason(code, f"{name} = {format_value(value)} (typical {format_value(float(reference[column]))})")
 
 
 def _by_score(score: np.float32) -> Reason:

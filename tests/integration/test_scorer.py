@@ -42,8 +42,8 @@ def scoring(deployment: Settings, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def running(run: Callable[..., None], settings: Settings, **options: object) -> Iterator[None]:
-    """Run a loop in a thread; what it raises is raised here."""
+def running(run: Callable[..., None], settings: Settings, **options: object) -> Iterator[list[BaseException]]:
+    """Run a loop in a thread; what it raises is in the list, and raised at the end."""
     stop = threading.Event()
     failed: list[BaseException] = []
 
@@ -56,7 +56,7 @@ def running(run: Callable[..., None], settings: Settings, **options: object) -> 
     thread = threading.Thread(target=body)
     thread.start()
     try:
-        yield
+        yield failed
     finally:
         stop.set()
         thread.join()
@@ -222,7 +222,7 @@ def test_a_scorer_whose_offsets_were_lost_does_not_decide_again_unless_told_to(s
 def test_a_second_scorer_of_the_same_number_fences_the_first(scoring: Settings) -> None:
     publish_rows(scoring, build_rows(0, 20))
     fenced = pytest.raises((Fenced, KafkaException))
-    with fenced, running(run_scorer, scoring, instance=0):
+    with fenced, running(run_scorer, scoring, instance=0) as first:
         _await_decisions(scoring, 20)
         with running(run_scorer, scoring, instance=0):
             publish_rows(scoring, build_rows(20, 20))
@@ -230,3 +230,4 @@ def test_a_second_scorer_of_the_same_number_fences_the_first(scoring: Settings) 
             _assert_each_once(decisions, 40)
             publish_rows(scoring, build_rows(40, 20))
             _assert_each_once(_await_decisions(scoring, 60), 60)
+            await_true(lambda: bool(first), "the end of the first")

@@ -152,6 +152,14 @@ def test_a_small_score_over_a_small_threshold_has_reasons_of_its_own_size() -> N
     assert [reason.code for reason in found[0]] == ["CARD_BURST", "CARD_NEW_DEVICE"]
 
 
+def test_a_feature_that_is_missing_is_not_given_the_name_of_what_it_would_show() -> None:
+    def score(features: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(features[:, 0]), 0.9, 0.1).astype(np.float32)
+
+    found = explain(_rows([np.nan]), np.array([0.9], np.float32), _rows([0])[0], GROUPS, score)
+    assert found == [[Reason("CARD_NOT_KNOWN", "card_event_count_5m = missing (typical 0)")]]
+
+
 def test_what_the_score_hardly_depends_on_is_no_reason() -> None:
     found = explain(_rows([0.9, 0.05]), np.array([0.95], np.float32), _rows([0])[0], GROUPS, _Model().score)
     assert [reason.code for reason in found[0]] == ["CARD_BURST"]
