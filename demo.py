@@ -299,10 +299,11 @@ def _print_sequence(truth: list[dict[str, Any]], decided: dict[str, dict[str, An
         if "testing" in row["scenario"] and row["transaction_id"] in decided:
             actors.setdefault(row["actor_id"], []).append(decided[row["transaction_id"]])
     sequences = [sorted(rows, key=lambda row: int(row["event_time_ms"])) for rows in actors.values()]
-    turned = [rows for rows in sequences if rows[0]["decision"] == "APPROVE" and _declines(rows)]
+    turned = [rows for rows in sequences if _turns(rows)]
     if not turned:
+        console.print("no card-testing run turned from APPROVE to DECLINE in this time; a longer DURATION shows one")
         return
-    rows = max(turned, key=lambda rows: (_declines(rows), len(rows)))
+    rows = max(turned, key=len)
     table = Table(title="one card-testing run", box=None, title_justify="left")
     for name in ("seconds", "amount", "score", "decision", "why"):
         table.add_column(name)
@@ -317,5 +318,7 @@ def _print_sequence(truth: list[dict[str, Any]], decided: dict[str, dict[str, An
     console.print(table)
 
 
-def _declines(rows: list[dict[str, Any]]) -> int:
-    return sum(row["decision"] == "DECLINE" for row in rows)
+def _turns(rows: list[dict[str, Any]]) -> bool:
+    """True when the first payment of a run was approved and a later one declined."""
+    outcomes = [row["decision"] for row in rows]
+    return outcomes[0] == "APPROVE" and "DECLINE" in outcomes

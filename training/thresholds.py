@@ -5,7 +5,8 @@ With scores sorted from high to low, declining the first ``d`` rows and reviewin
     sum over i < d of decline_i  +  sum over d <= i < r of review_i  +  sum over i >= r of approve_i
 
 which is a constant plus ``F(d) + G(r)`` with ``F`` and ``G`` prefix sums, so the best pair is found exactly in one
-pass (a running minimum of ``F``). Rows of equal score are kept together.
+pass (a running minimum of ``F``) over the cuts that flag no more than ``FLAGGED_SHARE_MAX``. Rows of equal score are
+kept together.
 
 **Cost:** one sort of the validation interval.
 """
@@ -28,6 +29,8 @@ FALSE_DECLINE_FIXED_MINOR = 1_000
 """Goodwill: a call, a customer who pays with another card next time."""
 FALSE_DECLINE_SHARE = 0.05
 """Margin lost with the sale."""
+FLAGGED_SHARE_MAX = 0.012
+"""Analysts are few: no more than this share of payments is declined or reviewed, however cheap a review looks."""
 COSTS: dict[str, float] = {
     "chargeback fee": CHARGEBACK_FEE_MINOR,
     "review": REVIEW_COST_MINOR,
@@ -67,9 +70,13 @@ def compute_costs(is_fraud: npt.NDArray[np.int8], amounts: npt.NDArray[np.float6
 
 
 def choose_thresholds(
-    is_fraud: npt.NDArray[np.int8], scores: npt.NDArray[np.float64], amounts: npt.NDArray[np.float64]
+    is_fraud: npt.NDArray[np.int8],
+    scores: npt.NDArray[np.float64],
+    amounts: npt.NDArray[np.float64],
+    *,
+    flagged_share_max: float = FLAGGED_SHARE_MAX,
 ) -> Thresholds:
-    """Return the cheapest thresholds, each halfway between two scores of the validation interval."""
+    """Return the cheapest thresholds within the analysts' capacity, each halfway between two scores of the interval."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     costs = compute_costs(is_fraud[order], amounts[order])
@@ -77,7 +84,8 @@ def choose_thresholds(
     decline_cost = np.append(0.0, np.cumsum(costs.decline - costs.review))[ends]
     review_cost = np.append(0.0, np.cumsum(costs.review - costs.approve))[ends]
     cheapest_so_far = np.minimum.accumulate(decline_cost)
-    best_review = int(np.argmin(cheapest_so_far + review_cost))
+    within_capacity = max(1, int(np.count_nonzero(ends <= flagged_share_max * len(ranked))))
+    best_review = int(np.argmin((cheapest_so_far + review_cost)[:within_capacity]))
     best_decline = int(np.argmin(decline_cost[: best_review + 1]))
     return Thresholds(_between(ranked, int(ends[best_review])), _between(ranked, int(ends[best_decline])))
 

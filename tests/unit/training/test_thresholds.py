@@ -20,7 +20,7 @@ def test_chosen_thresholds_cost_as_little_as_the_best_pair_found_by_trying_all(s
     scores = np.round(rng.random(40), 1)  # many ties
     is_fraud = (rng.random(40) < scores * 0.5).astype(np.int8)
     amounts = rng.integers(100, 20_000, 40).astype(np.float64)
-    chosen = choose_thresholds(is_fraud, scores, amounts)
+    chosen = choose_thresholds(is_fraud, scores, amounts, flagged_share_max=1.0)
     cost = compute_outcomes(is_fraud, scores, amounts, chosen)["cost_minor"]
     assert cost == pytest.approx(_cheapest_by_trying_all(is_fraud, scores, amounts))
     assert 0 <= chosen.review <= chosen.decline < 1.001
@@ -29,7 +29,7 @@ def test_chosen_thresholds_cost_as_little_as_the_best_pair_found_by_trying_all(s
 def test_clear_fraud_is_declined_and_clear_legitimate_payments_are_approved() -> None:
     is_fraud = np.array([1, 1, 0, 0], np.int8)
     scores = np.array([0.9, 0.8, 0.1, 0.05])
-    chosen = choose_thresholds(is_fraud, scores, np.full(4, 10_000.0))
+    chosen = choose_thresholds(is_fraud, scores, np.full(4, 10_000.0), flagged_share_max=1.0)
     assert 0.1 < chosen.decline <= 0.8
     outcomes = compute_outcomes(is_fraud, scores, np.full(4, 10_000.0), chosen)
     assert (outcomes["decline_recall"], outcomes["decline_precision"], outcomes["cost_minor"]) == (1.0, 1.0, 0.0)
@@ -39,8 +39,15 @@ def test_a_doubtful_band_is_reviewed() -> None:
     # half of the band is fraud of a large amount: too costly to approve, too good to decline
     is_fraud = np.array([1] * 10 + [1, 0] * 20 + [0] * 200, np.int8)
     scores = np.array([0.9] * 10 + [0.5] * 40 + [0.01] * 200)
-    chosen = choose_thresholds(is_fraud, scores, np.full(250, 5_000.0))
+    chosen = choose_thresholds(is_fraud, scores, np.full(250, 5_000.0), flagged_share_max=1.0)
     assert 0.01 < chosen.review <= 0.5 < chosen.decline <= 0.9
+
+
+def test_no_more_is_flagged_than_analysts_can_look_at() -> None:
+    is_fraud = np.array([1] * 100 + [0] * 900, np.int8)
+    scores = np.linspace(0.9, 0.1, 1_000)
+    chosen = choose_thresholds(is_fraud, scores, np.full(1_000, 50_000.0), flagged_share_max=0.03)
+    assert np.count_nonzero(scores >= min(chosen.review, chosen.decline)) == 30
 
 
 def test_reviewing_everything_costs_the_review_of_every_legitimate_row() -> None:
