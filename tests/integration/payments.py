@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import fastavro
@@ -85,16 +86,16 @@ class Publisher:
         self, records: Iterable[tuple[str | bytes | None, bytes | None]], *, partition: int = -1
     ) -> list[tuple[int, int]]:
         """Publish keys and values together, wait for the broker, and return partition and offset of each, in order."""
-        places: list[tuple[int, int]] = []
+        places: dict[int, tuple[int, int]] = {}
 
-        def delivered(error: Any, message: Any) -> None:
+        def delivered(number: int, error: Any, message: Any) -> None:
             assert error is None, error
-            places.append((message.partition(), message.offset()))
+            places[number] = (message.partition(), message.offset())
 
-        for key, value in records:
-            self._producer.produce(self._topic, value, key, partition=partition, on_delivery=delivered)
+        for number, (key, value) in enumerate(records):
+            self._producer.produce(self._topic, value, key, partition=partition, on_delivery=partial(delivered, number))
         assert self._producer.flush(DEADLINE_SECONDS) == 0
-        return places
+        return [places[number] for number in sorted(places)]
 
     def value(self, payment: Payment, *, version: int = 2) -> bytes:
         """Return a payment as a record value."""

@@ -1,0 +1,51 @@
+"""A processor as a child process that kills itself at a numbered step or writes slowly to Redis.
+
+``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS``; occurrence 0 never kills.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from infra.redis_view import Applied, StateView
+from infra.settings import load_settings
+from monitoring.logs import configure
+from streaming.cli import run_processor
+
+
+def main(step: str, occurrence: int, slow_seconds: float) -> None:
+    """Run until SIGTERM, or kill -9 at the given occurrence of the step."""
+    configure("info", "json", "processor-0")
+    seen = 0
+
+    def on_step(name: str) -> None:
+        nonlocal seen
+        seen += name == step
+        if name == step and seen == occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if slow_seconds:
+        _slow_down(slow_seconds)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run_processor(load_settings(), instance=0, should_stop=stop.is_set, on_step=on_step)
+
+
+def _slow_down(seconds: float) -> None:
+    """Let every write arrive late, so that the next batch is computed while the one before is in flight."""
+    apply = StateView.apply
+
+    def apply_late(view: StateView, *given: Any, **named: Any) -> Applied:
+        time.sleep(seconds)
+        return apply(view, *given, **named)
+
+    StateView.apply = apply_late  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
