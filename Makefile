@@ -14,13 +14,18 @@ HOME_DIR := $(or $(WEIR_HOME),.weir)
 # of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
 DURATION ?= 60
 RATE ?= 100
+# of `make faults`: one fault (all when empty), kills per fault that kills, seed, and JSON=1 for a list of objects
+FAULT ?=
+KILLS ?= 40
+SEED ?= 1
+JSON ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api faults bench clean
+.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api faults faults-short faults-mutants bench clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## make the virtual environment with the locked packages (Python 3.11 or newer)
 
@@ -82,8 +87,14 @@ inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as 
 test-api: $(READY)  ## run the tests of the HTTP API
 	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
 
-faults: $(READY)  ## break servers and processes under load, and judge what was decided with an oracle
-	$(BIN)/python -m tests.faults $(ARGS)
+faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
+	$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) $(if $(JSON),--json) $(if $(FAULT),,--write "make faults KILLS=$(KILLS) SEED=$(SEED)")
+
+faults-short: $(READY)  ## every fault once
+	$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) $(if $(JSON),--json)
+
+faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
+	$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED)
 
 bench: $(READY)  ## measure throughput and latency on the embedded servers
 	$(WEIR) bench $(ARGS)

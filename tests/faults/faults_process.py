@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.workers import Worker
@@ -14,7 +16,7 @@ RANDOM_SECONDS_MAX = 1.5
 TAKE_OVER_SECONDS = 60.0
 
 
-def kill_processor(lab: Lab, **orders: object) -> None:
+def kill_processor(lab: Lab, **orders: Any) -> None:
     """Start a processor that dies as ordered, then see its successor move the view on."""
     died = lab.processor(**orders).await_death()
     lab.times += 1

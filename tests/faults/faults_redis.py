@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from infra.redis_view import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
-from tests.faults.workers import await_true
+from tests.faults.workers import Worker, await_true
 
 PAUSE_MS = 4_000
 FULL_SECONDS = 3.0
@@ -26,7 +28,7 @@ def _wait(seconds: float) -> None:
     Event().wait(seconds)
 
 
-def _begin(lab: Lab, **orders: object) -> list:  # type: ignore[type-arg] # of workers
+def _begin(lab: Lab, **orders: Any) -> list[Worker]:
     scorer, processor = lab.scorer(), lab.processor(**orders)
     lab.run_until(processor, "committed", 4)
     return [processor, scorer]
@@ -38,7 +40,7 @@ def redis_kill(lab: Lab) -> None:
     for _ in range(max(1, min(lab.kills, 5))):
         (log,) = sorted((lab.stack.home / "servers" / "redis" / "appendonlydir").glob("*.incr.aof"))[-1:]
         size, before = log.stat().st_size, lab.applied()
-        await_true(lambda b=before: lab.applied() > b, "something to lose")
+        await_true(partial(lab.has_passed, before), "something to lose")
         _wait(LOST_SECONDS)
         lab.stack.kill("redis")
         _cut(log, size)
@@ -101,7 +103,7 @@ def snapshot_restored(lab: Lab) -> None:
     for _ in range(3):
         snapshot = _take_snapshot(lab)
         before = lab.applied()
-        await_true(lambda b=before: lab.applied() > b, "the view moving past its snapshot")
+        await_true(partial(lab.has_passed, before), "the view moving past its snapshot")
         _restore(lab, snapshot)
         lab.times += 1
         lab.watch_recovery(above=before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
@@ -23,7 +24,7 @@ def kill_scorer(lab: Lab) -> None:
     lab.finish([processor, lab.scorer()])
 
 
-def _kill_one(lab: Lab, **orders: object) -> None:
+def _kill_one(lab: Lab, **orders: Any) -> None:
     lab.scorer(**orders).await_death()
     lab.times += 1
 

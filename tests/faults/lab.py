@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,15 @@ class Lab:
             return -1
         return sum(position.applied for position in found if position is not None)
 
+    def has_passed(self, applied: int) -> bool:
+        """Whether the view has moved past a sum of positions."""
+        return self.applied() > applied
+
     def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
         """Wait until the view moves on and note how long that took since ``since`` (monotonic; default now)."""
         began = time.monotonic() if since is None else since
         before = self.applied() if above is None else above
-        await_true(lambda: self.applied() > before, "the view moving again")
+        await_true(partial(self.has_passed, before), "the view moving again")
         self.recoveries.append(time.monotonic() - began)
 
     def run_until(self, worker: Worker, step: str = "committed", number: int = 2) -> None:
@@ -129,7 +134,7 @@ class Lab:
         for group, topic in pairs:
             with_group = _Watcher(self.settings, group)
             try:
-                await_true(lambda w=with_group, t=topic: w.is_done(t), f"{topic} drained", seconds)
+                await_true(partial(with_group.is_done, topic), f"{topic} drained", seconds)
             except AssertionError as error:
                 raise AssertionError(f"{error}; {with_group.state(topic)}\n{self.last_words()}") from error
             finally:

@@ -15,6 +15,7 @@ from streaming.core.kernel import step
 from streaming.partials import Ask, Changed, PartialStore
 from streaming.processor import Processor
 from streaming.transactions import TransactionsFolder, _arrange
+from tests.faults.patch import replace
 
 REJOIN_SECONDS_MAX = 30.0
 BACK_RECORDS = 300
@@ -30,12 +31,12 @@ def _unpin() -> None:
             own.values.clear()
             own.born_empty = False
 
-    PartialStore.pin = pin_and_evict  # type: ignore[method-assign]
+    replace(PartialStore, pin=pin_and_evict)
 
 
 def _read_anywhere() -> None:
     """A read counts at whatever position Redis is."""
-    PartialStore._check = lambda *_: None  # type: ignore[method-assign,assignment]
+    replace(PartialStore, _check=lambda *_: None)
 
 
 def _accept_absent() -> None:
@@ -49,7 +50,7 @@ def _accept_absent() -> None:
         view.claim(unit, Position(start))
         return apply(view, unit, start=start, end=end, **named)
 
-    StateView.apply = apply_anyway  # type: ignore[method-assign,assignment]
+    replace(StateView, apply=apply_anyway)
 
 
 def _remember() -> None:
@@ -62,8 +63,8 @@ def _remember() -> None:
         if old is not None:
             store._units[unit].values = old.values
 
-    PartialStore.forget = lambda *_: None  # type: ignore[method-assign,assignment]
-    PartialStore.own = own_with_old_values  # type: ignore[method-assign]
+    replace(PartialStore, forget=lambda *_: None)
+    replace(PartialStore, own=own_with_old_values)
 
 
 def _judge_again() -> None:
@@ -77,8 +78,8 @@ def _judge_again() -> None:
         computed = step(decoded.events, _arrange(asks, store.read(asks)))
         return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
 
-    catch_up._read_verdicts = lambda *_: set()  # type: ignore[assignment]
-    TransactionsFolder.fold_again = fold_by_own_judgement  # type: ignore[method-assign]
+    replace(catch_up, _read_verdicts=lambda *_: set())
+    replace(TransactionsFolder, fold_again=fold_by_own_judgement)
 
 
 def _late_metadata() -> None:
@@ -94,7 +95,7 @@ def _late_metadata() -> None:
         gathered.metadata = consumer.consumer_group_metadata()
         commit(processor, gathered, outcomes, ends)
 
-    Processor._commit = commit_with_fresh_metadata  # type: ignore[method-assign]
+    replace(Processor, _commit=commit_with_fresh_metadata)
 
 
 def _go_back() -> None:
@@ -104,7 +105,7 @@ def _go_back() -> None:
     def resume_below(source: PartitionedInput, partition: Partition, offset: int) -> None:
         resume(source, partition, max(0, offset - BACK_RECORDS))
 
-    PartitionedInput.resume = resume_below  # type: ignore[method-assign]
+    replace(PartitionedInput, resume=resume_below)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from infra.kafka_output import TransactionalOutput
 from infra.redis_view import StateView
 from schemas.errors import Transient
+from tests.faults.patch import replace
 
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
@@ -29,7 +30,7 @@ def lose_apply_reply(steps: Steps) -> None:
             raise Transient("redis: the reply was lost on purpose")
         return answer
 
-    StateView.apply = lossy  # type: ignore[method-assign]
+    replace(StateView, apply=lossy)
 
 
 def slow_apply(steps: Steps) -> None:
@@ -41,7 +42,7 @@ def slow_apply(steps: Steps) -> None:
         time.sleep(SLOW_SECONDS)
         return apply(view, *arguments, **named)
 
-    StateView.apply = slow  # type: ignore[method-assign]
+    replace(StateView, apply=slow)
 
 
 class _LossyProducer:
@@ -71,9 +72,9 @@ def lose_commit_reply(steps: Steps) -> None:
 
     def wrapped(output: TransactionalOutput, producer: Any) -> None:
         init(output, producer)
-        output._producer = _LossyProducer(producer, steps)  # type: ignore[assignment]
+        replace(output, _producer=_LossyProducer(producer, steps))
 
-    TransactionalOutput.__init__ = wrapped  # type: ignore[method-assign]
+    replace(TransactionalOutput, __init__=wrapped)
 
 
 QUIRKS: dict[str, Callable[[Steps], None]] = {

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import weir
 from inference.cli import run_index, run_scorer
@@ -28,6 +29,7 @@ from schemas.errors import Refused
 from streaming.cli import run_processor
 from tests.faults import mutants, quirks
 from tests.faults.orders import Orders
+from tests.faults.patch import replace
 
 EXIT_REFUSED = 2
 
@@ -87,22 +89,28 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
-    """Add ``produced`` (all is with the broker, the transaction is open), ``applying`` and ``apply_answered``."""
-    commit, apply = TransactionalOutput._commit, StateView.apply
+    """Add ``produced`` (outputs are with the broker, the transaction is open), ``applying`` and ``apply_answered``."""
+    commit, end, apply = TransactionalOutput.commit, TransactionalOutput._commit, StateView.apply
+    outputs = [0]
 
-    def commit_after_step(output: TransactionalOutput) -> None:
-        output._producer.flush(10)
-        steps("produced")
-        commit(output)
+    def count_and_commit(output: TransactionalOutput, rows: Any, records: Any, offsets: Any) -> None:
+        outputs[0] = sum(len(part.values) for part in rows) + len(records)
+        commit(output, rows, records, offsets)
 
-    def apply_between_steps(view: StateView, *arguments: object, **named: object) -> object:
+    def end_after_step(output: TransactionalOutput) -> None:
+        if outputs[0]:
+            output._producer.flush(10)
+            steps("produced")
+        end(output)
+
+    def apply_between_steps(view: StateView, *arguments: Any, **named: Any) -> Any:
         steps("applying")
-        answer = apply(view, *arguments, **named)  # type: ignore[arg-type] # passed on as it came
+        answer = apply(view, *arguments, **named)
         steps("apply_answered")
         return answer
 
-    TransactionalOutput._commit = commit_after_step  # type: ignore[method-assign]
-    StateView.apply = apply_between_steps  # type: ignore[method-assign,assignment]
+    replace(TransactionalOutput, commit=count_and_commit, _commit=end_after_step)
+    replace(StateView, apply=apply_between_steps)
 
 
 def _parse(where: str) -> tuple[str, int] | None:
