@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 
 from inference.champion import Champion
-from inference.first_start import check_first_start
 from inference.follower import Follower, FollowerConfig
 from inference.index import STAGE as INDEX_STAGE
 from inference.index import DecisionIndex
@@ -17,6 +16,7 @@ from inference.scorer import STAGE as SCORE_STAGE
 from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
 from inference.waiting import wait_for
+from infra.group_history import outputs_without_offsets
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
@@ -100,7 +100,7 @@ def run_scorer(
     """
     champion = Champion(settings)
     if not decide_again:
-        wait_for(lambda: check_first_start(settings), should_stop)
+        wait_for(lambda: _check_first_start(settings), should_stop)
     follower, close = _build_scorer(settings, champion, instance, on_step, should_stop)
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
@@ -158,6 +158,15 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
 def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
     """Return what answers for the writer schema ids of a topic's values."""
     return partial(_writer_schema, registry, subject(topic))
+
+
+def _check_first_start(settings: Settings) -> None:
+    names, group = settings.topics, settings.scorer.group
+    if outputs_without_offsets(settings.kafka, group=group, source=names.features, output=names.decisions):
+        raise Refused(
+            f"group {group} has no committed offsets, but {names.decisions} has records: every row would be decided "
+            "again; restore the group's offsets, or give `--decide-again` if that is meant"
+        )
 
 
 def _build_scorer(

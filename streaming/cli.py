@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from infra.group_history import outputs_without_offsets
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
@@ -28,7 +29,6 @@ from schemas.errors import PoisonRecord, Refused, Transient
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
 from streaming.core.warm_up import warm_up
-from streaming.first_start import check_first_start
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
 from streaming.processor import Processor, ProcessorConfig, no_step
@@ -119,8 +119,17 @@ def _check_start(settings: Settings) -> dict[str, TopicFacts]:
     check_eviction_policy(connect(settings.redis))
     names = settings.topics
     topics = describe_topics(settings.kafka, [names.transactions, names.labels, names.features])
-    check_first_start(settings, topics)
+    _check_first_start(settings)
     return topics
+
+
+def _check_first_start(settings: Settings) -> None:
+    names, group = settings.topics, settings.processor.group
+    if outputs_without_offsets(settings.kafka, group=group, source=names.transactions, output=names.features):
+        raise Refused(
+            f"group {group} has no committed offsets, but {names.features} has records: they would be decided "
+            "twice; run `weir offsets recover --apply` to set the offsets from the outputs"
+        )
 
 
 def _build(
