@@ -67,7 +67,7 @@ class Demo:
         """Prepare; nothing runs yet."""
         self._arguments = arguments
         self._home = settings.home
-        self._history = settings.home / "demo" / "history"
+        self._history = settings.home / "history"
         self._truth = settings.home / "demo" / "truth.parquet"
         self._stack = Stack(settings.home, progress=_show_download)
         self._children = Children(settings.home / "logs")
