@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 from tests.faults.catalogue import fault
-from tests.faults.contracts import Row, encode, register, schema_of_id, subject_ids
+from tests.faults.contracts import FRAME, Row, encode, register, schema_of_id, subject_ids
+from tests.faults.evidence import HEALS
 from tests.faults.faults_process import kill_processor
 from tests.faults.lab import Lab, Plan
 from tests.faults.load import Sending, Traffic
-from tests.faults.logs import read_topic
-from tests.faults.workers import NothingHappened, Worker
+from tests.faults.logs import Entry, read_topic
+from tests.faults.workers import NothingHappened, Worker, await_true
 
-LATE_RECORDS = 60
+LATE_RECORDS = 30
 CARD_EVENTS = 200
 
 
 def _payments(lab: Lab, count: int, **changes: object) -> list[Row]:
     """Payments of another seed, so that their ids are new."""
-    import time  # noqa: PLC0415
-
     ids = {"transactions": max(subject_ids(lab.settings.registry.url, _subject(lab))), "labels": 0}
     traffic = Traffic(
         lab.seed + 1_000, now_ms=int(time.time() * 1_000), registry_url=lab.settings.registry.url, schema_ids=ids,
@@ -35,35 +37,60 @@ def _subject(lab: Lab) -> str:
     return f"{lab.settings.topics.transactions}-value"
 
 
-@fault("schema-registered-late", "an unknown schema registered between commit and write, then replayed")
+@fault(
+    "schema-registered-late",
+    "an unknown schema registered between commit and write, then replayed",
+    Plan(records=1_200, rate=20),
+)
 def schema_registered_late(lab: Lab) -> None:
     url, scorer = lab.settings.registry.url, lab.scorer()
     newest = schema_of_id(url, max(subject_ids(url, _subject(lab))))
-    later = json.dumps(_with_field(newest, "added_later"))
     # ids are given in order, so the next one is known before it exists
-    expected = register(url, f"{_subject(lab)}-scratch", json.dumps(_with_field(newest, f"scratch_{lab.seed}"))) + 1
-    known = max(subject_ids(url, _subject(lab)))
-    rows = _payments(lab, LATE_RECORDS)
-    values = [b"\x00" + expected.to_bytes(4, "big") + encode(url, known, row)[5:] + b"\x00" for row in rows]
+    expected = register(url, f"{_subject(lab)}-scratch", json.dumps(_with_field(newest, "scratch" + _word(lab)))) + 1
     first = lab.processor()
-    lab.run_until(first)
+    await_true(partial(lab.has_passed, lab.feeder.sent // 2), "the backlog being worked off")
     first.stop()
-    lab.feeder.send(Sending("transactions", r["card_id"].encode(), v) for r, v in zip(rows, values, strict=True))
-    dying = lab.processor(kill_at=_last_commit(lab))
-    dying.await_death()
+    lab.feeder.send(_of_schema(lab, expected, LATE_RECORDS))
+    dying = lab.processor(quirks=("hold_apply",))
+    await_true(partial(_has_letters, lab), "the late records being refused")
+    dying.await_step("held")
+    dying.kill()
     lab.times += 1
-    if register(url, _subject(lab), later) != expected:
+    if register(url, _subject(lab), json.dumps(_with_field(newest, "later" + _word(lab)))) != expected:
         raise NothingHappened("the registry gave the late schema another id than was foreseen")
     processor = lab.processor()
     lab.watch_recovery()
     _replay(lab, "--reason", "unknown_schema_id").await_death()
     lab.finish([processor, scorer])
+    entries = read_topic(lab.settings.kafka.bootstrap_servers, lab.settings.topics.transactions)
+    again = [e for e in entries if e.header(lab.settings.processor.dlq_header_prefix + "replay.count")]
+    lab.expect(len(again) >= LATE_RECORDS, f"expected {LATE_RECORDS} replayed records, found {len(again)}")
 
 
-def _last_commit(lab: Lab) -> str:
-    """A commit that comes after the late records have been judged: nobody has read them yet."""
-    del lab
-    return "applying:12"
+def _word(lab: Lab) -> str:
+    """A field name that no other run has used: a schema that is known already gets no new id."""
+    return "_" + lab.settings.cluster.replace("-", "_")
+
+
+def _of_schema(lab: Lab, schema_id: int, count: int) -> Iterator[Sending]:
+    """Payments framed by a schema that has one more field, null, at its end."""
+    url = lab.settings.registry.url
+    known = max(subject_ids(url, _subject(lab)))
+    for row in _payments(lab, count):
+        body = encode(url, known, row)[FRAME.size :] + b"\x00"
+        yield Sending("transactions", row["card_id"].encode(), FRAME.pack(0, schema_id) + body)
+
+
+def _has_letters(lab: Lab) -> bool:
+    """Whether dead letters for the unknown schema are committed."""
+    letters = read_topic(lab.settings.kafka.bootstrap_servers, lab.settings.topics.dlq)
+    prefix = lab.settings.processor.dlq_header_prefix
+    late = [e for e in letters if e.header(prefix + "reason") == HEALS and _is_extra(e)]
+    return bool(late)
+
+
+def _is_extra(entry: Entry) -> bool:
+    return b"extra-tx" in (entry.value or b"")
 
 
 def _with_field(schema: object, name: str) -> object:

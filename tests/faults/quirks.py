@@ -45,6 +45,17 @@ def slow_apply(steps: Steps) -> None:
     replace(StateView, apply=slow)
 
 
+def hold_apply(steps: Steps) -> None:
+    """No write reaches Redis."""
+
+    def hold(view: StateView, *arguments: Any, **named: Any) -> Any:
+        del view, arguments, named
+        steps("held")
+        raise Transient("redis: held back on purpose")
+
+    replace(StateView, apply=hold)
+
+
 class _LossyProducer:
     """A producer whose every fourth commit is made, and reported as timed out."""
 
@@ -80,5 +91,6 @@ def lose_commit_reply(steps: Steps) -> None:
 QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_apply_reply": lose_apply_reply,
     "slow_apply": slow_apply,
+    "hold_apply": hold_apply,
     "lose_commit_reply": lose_commit_reply,
 }
