@@ -34,6 +34,11 @@ CHUNK_RECORDS = 20_000
 _CLOCK_STEP_MS = 3_600_000
 """Dead letters of a record are looked for from an hour before its append time: brokers' clocks differ a little."""
 
+_START_OVER = (
+    "to start over, set WEIR_PROCESSOR__GROUP, WEIR_TOPICS__FEATURES and WEIR_TOPICS__DLQ to new names: what the old "
+    "outputs say of offsets is about the old topic"
+)
+
 log = get_logger(__name__)
 
 
@@ -107,13 +112,12 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
         return low, low
     if note and note != topic_id:
         raise Refused(
-            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; "
-            "set WEIR_PROCESSOR__GROUP to a new name to start over with it"
+            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; {_START_OVER}"
         )
     if committed > high:
         raise Refused(
             f"group {context.group} committed {name}@{committed}, but the log ends at {high}: records were lost or the "
-            "topic was created anew; set WEIR_PROCESSOR__GROUP to a new name to start over"
+            f"topic was created anew; {_START_OVER}"
         )
     return committed, low
 
