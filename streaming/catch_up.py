@@ -112,7 +112,8 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
         return low, low
     if note and note != topic_id:
         raise Refused(
-            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; {_START_OVER}"
+            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; "
+            f"{_START_OVER}"
         )
     if committed > high:
         raise Refused(
