@@ -17,6 +17,7 @@ from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
 from inference.waiting import wait_for
 from infra.group_history import outputs_without_offsets
+from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
@@ -105,6 +106,7 @@ def run_scorer(
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
+    settle_heap()
     thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
     if with_index:
         thread.start()
@@ -145,6 +147,7 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
         batch_records_max=INDEX_BATCH_RECORDS_MAX,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
+    settle_heap()
     log.info("started", group=group, instance=instance)
     try:
         Follower(config, source, index.handle).run(should_stop)
@@ -206,6 +209,7 @@ def _build_scorer(
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
     scorer = Scorer(scorer_config, output, scoring, champion)
+    scorer.warm_up()
 
     def close() -> None:
         source.close()

@@ -69,6 +69,10 @@ class Scorer:
         self._scoring = scoring
         self._champion = champion
 
+    def warm_up(self) -> None:
+        """Decide nothing once: what libraries import on first use (0.5 s) must not fall into the first batch."""
+        self._scoring.score([], self._champion.bundle, self._champion.lists, decision_time_ms=0)
+
     def handle(self, gathered: Gathered) -> None:
         """Decide a batch and commit it.
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from infra.group_history import outputs_without_offsets
+from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
@@ -88,6 +89,7 @@ def run_processor(
     if topics is None:
         return
     processor, close = _build(settings, topics, instance=instance, on_step=on_step)
+    settle_heap()
     log.info("started", group=settings.processor.group, instance=instance)
     try:
         processor.run(should_stop)
