@@ -9,35 +9,34 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 
-AWAY_SECONDS = 15.0
+AWAY_SECONDS, AWAY_SECONDS_FULL = 15.0, 60.0
 
 
-@fault("broker-kill", "kill -9 of the broker under load, and its restart", Plan(rate=300))
+@fault("broker-kill", "kill -9 of the broker under load, with transactions open, and its restart", Plan(rate=300))
 def broker_kill(lab: Lab) -> None:
-    scorer, processor = lab.scorer(), lab.processor()
-    lab.run_until(processor, "committed", 4)
+    lab.keep(lab.scorer())
+    lab.keep(lab.processor())
     for _ in range(max(2, min(lab.kills, 5))):
-        # between these two steps its transaction is open
-        processor.await_step("produced", processor.count("produced") + 1)
+        processor = lab.kept[1]
+        # between this step and the next its transaction is open
+        processor.await_step("produced", processor.count("produced") + 2)
         lab.stack.kill("kafka")
         lab.times += 1
         lab.stack.start(["kafka"])
         lab.watch_recovery()
-        scorer, processor = lab.revive(scorer), lab.revive(processor)
-    lab.finish([processor, scorer])
+    lab.finish([])
 
 
 @fault("broker-away", "the broker away for a while", Plan(rate=200))
 def broker_away(lab: Lab) -> None:
-    scorer, processor = lab.scorer(), lab.processor()
-    lab.run_until(processor, "committed", 4)
+    lab.keep(lab.scorer())
+    lab.run_until(lab.keep(lab.processor()), "committed", 4)
     lab.stack.kill("kafka")
-    Event().wait(60.0 if lab.kills else AWAY_SECONDS)
+    Event().wait(AWAY_SECONDS_FULL if lab.kills else AWAY_SECONDS)
     lab.stack.start(["kafka"])
     lab.times += 1
-    processor, scorer = lab.revive(processor), lab.revive(scorer)
     lab.watch_recovery()
-    lab.finish([lab.revive(processor), lab.revive(scorer)])
+    lab.finish([])
 
 
 @fault("commit-reply-lost", "every fourth commit is made and its reply is lost")

@@ -71,6 +71,7 @@ class Lab:
     times: int = 0
     recoveries: list[float] = field(default_factory=list)
     aborts_expected: bool = False
+    kept: list[Worker] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -109,6 +110,7 @@ class Lab:
 
     def has_passed(self, applied: int) -> bool:
         """Whether the view has moved past a sum of positions."""
+        self._revive()
         return self.applied() > applied
 
     def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
@@ -134,12 +136,16 @@ class Lab:
         for group, topic in pairs:
             with_group = _Watcher(self.settings, group)
             try:
-                await_true(partial(with_group.is_done, topic), f"{topic} drained", seconds)
+                await_true(partial(self._is_done, with_group, topic), f"{topic} drained", seconds)
             except AssertionError as error:
                 raise AssertionError(f"{error}; {with_group.state(topic)}\n{self.last_words()}") from error
             finally:
                 with_group.close()
         await_true(self._is_applied, "every committed batch in Redis", seconds)
+
+    def _is_done(self, watcher: _Watcher, topic: str) -> bool:
+        self._revive()
+        return watcher.is_done(topic)
 
     def _is_applied(self) -> bool:
         watcher = _Watcher(self.settings, self.settings.processor.group)
@@ -159,17 +165,22 @@ class Lab:
         dead = [worker for worker in self.crew.workers if not worker.is_alive][-1:]
         return "\n".join(f"--- {w.name} (exit {w.process.exitcode})\n{w.tail(8)}" for w in [*living, *dead])
 
-    def revive(self, worker: Worker) -> Worker:
-        """Do what a supervisor does: start a worker again if it has ended."""
-        if worker.is_alive:
-            return worker
-        return self.crew.start(worker.orders.role, instance=worker.orders.instance, mutant=worker.orders.mutant)
+    def keep(self, worker: Worker) -> Worker:
+        """Do for a worker what a supervisor does: start it again whenever it has ended."""
+        self.kept.append(worker)
+        return worker
+
+    def _revive(self) -> None:
+        for place, worker in enumerate(self.kept):
+            if not worker.is_alive:
+                orders = worker.orders
+                self.kept[place] = self.crew.start(orders.role, instance=orders.instance, mutant=orders.mutant)
 
     def finish(self, workers: list[Worker]) -> None:
         """End the load, wait until all of it is through, end the workers."""
         self.feeder.finish()
         self.await_drained()
-        for worker in workers:
+        for worker in [*workers, *self.kept]:
             worker.stop()
 
 

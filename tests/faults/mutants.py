@@ -17,7 +17,7 @@ from streaming.processor import Processor
 from streaming.transactions import TransactionsFolder, _arrange
 from tests.faults.patch import replace
 
-REJOIN_SECONDS_MAX = 30.0
+REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
 BACK_RECORDS = 300
 
 
@@ -83,19 +83,32 @@ def _judge_again() -> None:
 
 
 def _late_metadata() -> None:
-    """Group metadata are taken at the commit, after another poll, instead of when the records were handed out."""
-    commit = Processor._commit
+    """Group metadata are those of the commit, after polls that let a stalled member join again, not of the gather."""
+    gather, commit = PartitionedInput.gather, Processor._commit
+    gathered_at = [0.0]
+
+    def gather_and_note(source: PartitionedInput, max_records: int, timeout_seconds: float) -> Gathered:
+        gathered = gather(source, max_records, timeout_seconds)
+        gathered_at[0] = time.monotonic()
+        return gathered
 
     def commit_with_fresh_metadata(processor: Processor, gathered: Gathered, outcomes: Any, ends: Any) -> None:
-        consumer = processor._context.source._consumer
-        deadline = time.monotonic() + REJOIN_SECONDS_MAX
-        consumer.poll(0.2)
-        while not consumer.assignment() and time.monotonic() < deadline:
-            consumer.poll(0.2)
-        gathered.metadata = consumer.consumer_group_metadata()
+        # only after a stall: a poll at any other time would lose the records that it hands out
+        if time.monotonic() - gathered_at[0] > STALL_SECONDS:
+            consumer = processor._context.source._consumer
+            _poll_until(lambda: not consumer.assignment(), consumer)
+            _poll_until(lambda: bool(consumer.assignment()), consumer)
+            gathered.metadata = consumer.consumer_group_metadata()
         commit(processor, gathered, outcomes, ends)
 
+    replace(PartitionedInput, gather=gather_and_note)
     replace(Processor, _commit=commit_with_fresh_metadata)
+
+
+def _poll_until(condition: Callable[[], bool], consumer: Any) -> None:
+    deadline = time.monotonic() + REJOIN_SECONDS_MAX
+    while not condition() and time.monotonic() < deadline:
+        consumer.poll(0.1)
 
 
 def _go_back() -> None:
