@@ -38,8 +38,9 @@ class Follower:
             },
             logger=CLIENT_LOG,
         )
-        numbers = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
+        self._ended: set[int] = set()
+        self._numbers = list(self._consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in self._numbers])
 
     def poll(self, seconds: float = 0.05) -> list[Message]:
         """Take what has come and return everything so far."""
@@ -48,6 +49,15 @@ class Follower:
                 self.messages.append(message)
             else:
                 assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                self._ended.add(message.partition())
+        return self.messages
+
+    def poll_to_end(self) -> list[Message]:
+        """Take all there is until every partition has said that it is at its end."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while len(self._ended) < len(self._numbers):
+            assert time.monotonic() < deadline, f"{self.topic} was not read to its end"
+            self.poll()
         return self.messages
 
     def close(self) -> None:
@@ -65,11 +75,16 @@ class Outputs:
         self._rows = Follower(settings, names.features)
         self._letters = Follower(settings, names.dlq)
         self._decisions = Follower(settings, names.decisions)
+        self._labels = Follower(settings, names.labels)
         self._decoded: dict[str, list[dict[str, Any]]] = {"features": [], "decisions": []}
 
     def inputs(self) -> list[Message]:
         """Return every transaction of the log, each partition in order."""
         return self._inputs.poll()
+
+    def labels(self) -> list[Message]:
+        """Return every label of the log, up to its end as it is now."""
+        return self._labels.poll_to_end()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return every feature row."""
@@ -115,7 +130,7 @@ class Outputs:
 
     def close(self) -> None:
         """Disconnect."""
-        for follower in (self._inputs, self._rows, self._letters, self._decisions):
+        for follower in (self._inputs, self._rows, self._letters, self._decisions, self._labels):
             follower.close()
 
     def _decode(self, kind: str, follower: Follower) -> list[dict[str, Any]]:

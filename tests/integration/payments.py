@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 from confluent_kafka import Producer
 
-from infra.kafka import CLIENT_LOG
+from infra.kafka import CLIENT_LOG, build_producer
 from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
@@ -64,6 +64,33 @@ def schema_ids(settings: Settings) -> dict[int, int]:
         return {version: registry.register(name, schema_json("transactions", version)) for version in (1, 2)}
     finally:
         registry.close()
+
+
+def build_label(transaction_id: str, **fields: Any) -> dict[str, Any]:
+    """Return a label with some fields given."""
+    return {"transaction_id": transaction_id, "device_id": None, "is_fraud": True, "source": "analyst"} | fields
+
+
+def publish_labels(settings: Settings, labels: Iterable[dict[str, Any]]) -> dict[int, int]:
+    """Publish labels keyed by their cards; return the end of each partition that got some."""
+    registry = Registry(settings.registry)
+    schema_id = registry.latest_id(subject(settings.topics.labels))
+    registry.close()
+    schema = fastavro.parse_schema(json.loads(schema_json("labels")))
+    producer = build_producer(settings.kafka)
+    ends: dict[int, int] = {}
+
+    def delivered(error: Any, message: Any) -> None:
+        assert error is None, error
+        ends[message.partition()] = max(message.offset() + 1, ends.get(message.partition(), 0))
+
+    for label in labels:
+        stream = io.BytesIO()
+        fastavro.schemaless_writer(stream, schema, label)
+        value = frame(schema_id, stream.getvalue())
+        producer.produce(settings.topics.labels, value, label["card_id"], on_delivery=delivered)
+    assert producer.flush(DEADLINE_SECONDS) == 0
+    return ends
 
 
 class Publisher:

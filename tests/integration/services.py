@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.children import Child, Children, tail
+from infra.children import Child, Children, child_environment, tail
 from infra.settings import Settings
 from tests.conftest import environment_of
 
@@ -30,6 +31,23 @@ class Services:
     def start_module(self, module: str, *arguments: str, ready: str = '"event": "started"') -> Child:
         """Start a test's own entry point and wait until its log says that it is ready; at once for ``""``."""
         return self._launch(module.rpartition(".")[2], ["-m", module, *arguments], ready)
+
+    def run(self, *arguments: str) -> str:
+        """Run ``weir`` to its end, which must be good, and return what it wrote."""
+        done = subprocess.run(
+            [sys.executable, "-m", "weir", *arguments],
+            env=child_environment(self._children.environment),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def change(self, settings: Settings) -> None:
+        """Give other settings to the children started from now on."""
+        self._children.environment = environment_of(settings)
 
     def _launch(self, name: str, command: list[str], ready: str) -> Child:
         self._started += 1

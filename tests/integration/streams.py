@@ -51,6 +51,7 @@ def build_stream(seed: int, count: int, *, first: int = 0) -> list[tuple[str, Ev
 
 def _build_event(dice: random.Random, number: int, about_ms: int) -> Event:
     card = dice.randrange(40)
+    lat, lon = dice.choice([(None, None), (dice.uniform(-60, 60), dice.uniform(-170, 170))])
     return build_payment(
         f"t{number}",
         card_id=f"card-{card}",
@@ -58,18 +59,25 @@ def _build_event(dice: random.Random, number: int, about_ms: int) -> Event:
         merchant_id=f"merchant-{dice.randrange(50)}",
         device_id=dice.choice([None, f"device-{card % 30}"]),
         ip=dice.choice([None, f"ip-{dice.randrange(25)}"]),
-        amount_minor=dice.randrange(100, 20_000),
+        amount_minor=dice.choice([dice.randrange(1, 200), dice.randrange(200, 20_000)]),
         currency="USD",
         country=dice.choice(["DE", "FR", "US"]),
         event_time_ms=about_ms - dice.randrange(JITTER_MS),
         outcome=dice.choice(["ACCEPTED", "DECLINED"]),
+        channel=dice.choice(["POS", "ECOM", "MOTO", "ATM"]),
+        issuer_country=dice.choice([None, "DE", "US"]),
+        lat=lat,
+        lon=lon,
     )
 
 
-def publish(publisher: Publisher, stream: list[tuple[str, Event | None]]) -> Log:
-    """Publish a stream by its keys; return what is where."""
+def publish(publisher: Publisher, stream: list[tuple[str, Event | None]], *, versions: tuple[int, ...] = (2,)) -> Log:
+    """Publish a stream by its keys, the contract's versions in turn; return what is where."""
     garbage = b"\x00\x00\x00\x00\x01garbage"
-    records = [(key, garbage if event is None else publisher.value(event)) for key, event in stream]
+    records = [
+        (key, garbage if event is None else publisher.value(event, version=versions[number % len(versions)]))
+        for number, (key, event) in enumerate(stream)
+    ]
     places = publisher.send(records)
     return [(*place, event) for place, (_, event) in zip(places, stream, strict=True)]
 

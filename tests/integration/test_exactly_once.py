@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from inference.lookup import look_up
+from infra.feature_reader import FeatureReader
+from infra.registry import Registry
 from infra.settings import Settings
+from schemas.contracts import schema_json, subject
 from tests.conftest import create_deployment, settings_for
-from tests.integration.payments import Publisher
+from tests.integration.outputs import Outputs
+from tests.integration.payments import Publisher, build_payment, encode_body, frame
 from tests.integration.services import Services
-from tests.integration.streams import assert_exactly_once, build_stream, publish
+from tests.integration.streams import assert_exactly_once, await_applied, build_stream, publish
+from tests.unit.inference.bundles import link_champion, write_bundle
 
 pytestmark = pytest.mark.server
 
@@ -89,3 +99,75 @@ def test_a_tiny_cache_with_slow_redis_and_no_kill_reads_no_stale_partial(stack: 
         assert_exactly_once(settings, log, services.await_true, partitions=1)
     finally:
         services.stop()
+
+
+def test_versions_mixed_in_one_topic_are_all_decided_and_counted(services: Services) -> None:
+    settings = services.settings
+    stream = [(key, event) for key, event in build_stream(seed=16, count=RECORDS) if event is not None]
+    first_use = {event["transaction_id"]: (key, event) for key, event in reversed(stream)}
+    log = publish(Publisher(settings), list(reversed(first_use.values())), versions=(1, 2))
+    services.start("process")
+    assert_exactly_once(settings, log, services.await_true, partitions=2)
+    with closing(Outputs(settings)) as outputs:
+        outputs.await_settled(len(log), services.await_true)
+        assert outputs.letters() == []
+
+
+def test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once(
+    stack: Settings, tmp_path: Path
+) -> None:
+    """``[c][c, schema unknown][c]``, killed before the write; the schema is registered; start; replay.
+
+    Judged again in catch-up, the middle one would be counted there and once more when it is replayed.
+    """
+    settings = deploy(stack, "mended", partitions=1).model_copy(update={"home": tmp_path})
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    services, publisher = Services(settings, tmp_path / "logs"), Publisher(settings)
+    card = "card-mended"
+    payments = [build_payment(f"mended-{number}", card_id=card) for number in range(4)]
+    coming = _next_schema_id(settings)
+    middle = (card, frame(coming, encode_body(payments[1]) + b"\x00"))  # one more nullable field, null
+    values = [(card, publisher.value(payment)) for payment in payments]
+    try:
+        publisher.send([values[0], middle, values[2]])
+        services.await_killed(services.start_module(CHILD, "committed", "1", "0", ready=""))
+        assert _register_wider(settings) == coming
+        services.start("process")
+        services.start("score")
+        with closing(Outputs(settings)) as outputs:
+            outputs.await_settled(3, services.await_true)
+            (letter,) = outputs.letters()
+            assert (letter.reason, letter.schema_id) == ("unknown_schema_id", coming)
+            reader = await_applied(settings, {"t00": 3}, services.await_true)
+            assert _count(reader, card) == 2.0
+            replay = services.run("dlq", "replay", "--reason", "unknown_schema_id", "--apply", "--json")
+            assert json.loads(replay)["letters"] == {"replayed": 1}
+            outputs.await_settled(4, services.await_true)
+            publisher.send([values[3]])
+            wanted = sorted(payment["transaction_id"] for payment in payments)
+            services.await_true(lambda: len(outputs.decisions()) >= len(wanted), "the decisions")
+            assert sorted(decision["transaction_id"] for decision in outputs.decisions()) == wanted
+            (last,) = [row for row in outputs.rows() if row["transaction_id"] == "mended-3"]
+            assert last["card_event_count_1h"] == 4.0
+        services.await_true(lambda: _count(reader, card) == 4.0, "redis counting four")
+    finally:
+        services.stop()
+
+
+def _count(reader: FeatureReader, card: str) -> float:
+    return float(look_up(reader, "card", card, now_ms=int(time.time() * 1_000))["features"]["card_event_count_1h"])
+
+
+def _next_schema_id(settings: Settings) -> int:
+    """Return the id that the registry will give to the next schema: it counts."""
+    probe = {"type": "record", "name": "Probe", "fields": [{"name": f"a{uuid.uuid4().hex}", "type": "int"}]}
+    with closing(Registry(settings.registry)) as registry:
+        return registry.register(f"{settings.cluster}-probe-value", json.dumps(probe)) + 1
+
+
+def _register_wider(settings: Settings) -> int:
+    """Register the transactions contract with one more nullable field of a name never used."""
+    wider = json.loads(schema_json("transactions"))
+    wider["fields"].append({"name": f"a{uuid.uuid4().hex}", "type": ["null", "string"], "default": None})
+    with closing(Registry(settings.registry)) as registry:
+        return registry.register(subject(settings.topics.transactions), json.dumps(wider))
