@@ -35,8 +35,7 @@ def meter_scored(scored: Scored, *, topic: str, seconds: float, now_ms: int) -> 
     metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=topic).inc(decided)
     _meter_outcomes(scored)
     _meter_degraded(scored)
-    for age in compute_ages_seconds(scored.rows, now_ms).tolist():
-        metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe(age)
+    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(scored.rows, now_ms))
 
 
 def _meter_outcomes(scored: Scored) -> None:
@@ -44,9 +43,9 @@ def _meter_outcomes(scored: Scored) -> None:
     for outcome, count in enumerate(np.bincount(judgement.outcomes, minlength=len(OUTCOMES)).tolist()):
         if count:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
-    for score in judgement.scores[~np.isnan(judgement.scores)].tolist():
-        metrics.SCORES.observe(score)
-    failed = int(np.isnan(judgement.scores).sum())
+    scores = judgement.scores[~np.isnan(judgement.scores)]
+    metrics.SCORES.observe_many(scores.astype(np.float64))
+    failed = len(judgement.scores) - len(scores)
     if failed:
         metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(failed)
         log.error("score_unavailable", rows=failed)

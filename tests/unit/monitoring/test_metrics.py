@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
 
@@ -114,3 +115,17 @@ def test_the_page_is_served_and_the_port_is_free_again_after_close() -> None:
     server.close()
     assert 'weir_records_consumed_total{stage="test"}' in page
     serve_metrics("127.0.0.1", server.port).close()
+
+
+def test_a_histogram_takes_a_batch_as_it_takes_its_values_one_by_one() -> None:
+    values = [0.0, 0.1, 0.10001, 0.5, 1.0, 7.0]
+    one, many = (
+        metrics.BatchHistogram("test_seconds", "Seconds.", ["stage"], buckets=(0.1, 0.5, 1.0), registry=None)
+        for _ in range(2)
+    )
+    for value in values:
+        one.labels(stage="score").observe(value)
+    many.labels(stage="score").observe_many(np.array(values))
+    assert next(iter(many.collect())).samples == next(iter(one.collect())).samples
+    many.labels(stage="score").observe_many(np.empty(0))
+    assert next(iter(many.collect())).samples == next(iter(one.collect())).samples
