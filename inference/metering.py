@@ -24,7 +24,7 @@ def meter_scored(scored: Scored, *, topic: str, seconds: float, now_ms: int) -> 
         seconds: from gathered to committed.
         now_ms: UTC epoch ms.
     """
-    decided = len(scored.decisions)
+    decided = len(scored.decisions.values)
     records = decided + len(scored.unreadable)
     metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
     metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
@@ -52,7 +52,7 @@ def _meter_outcomes(scored: Scored) -> None:
 
 
 def _meter_degraded(scored: Scored) -> None:
-    for cause, count in Counter(cause for causes in scored.degraded_by for cause in causes).items():
+    for cause, count in Counter(scored.degraded_by.flatten().to_pylist()).items():
         metrics.DEGRADED_DECISIONS.labels(cause=cause).inc(count)
 
 

@@ -107,7 +107,7 @@ class Scorer:
         self._config.on_step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
-                self._output.commit([], [*scored.decisions, *dead], Offsets(ends, {}, gathered.metadata))
+                self._output.commit([scored.decisions], dead, Offsets(ends, {}, gathered.metadata))
             except Aborted:
                 metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
                 raise

@@ -19,7 +19,7 @@ from inference.core.decisions import Judgement, judge
 from inference.core.lists import Lists
 from inference.core.records import ModelLabel, build_decisions, read_ids
 from inference.core.vector import build_degraded, build_matrix
-from infra.kafka_output import Record
+from infra.kafka_output import Headers, Rows
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 
@@ -36,15 +36,15 @@ class Scored:
     Attributes:
         rows: feature rows that were decided, in input order.
         judgement: one per row.
-        degraded_by: per row what it was made without.
+        degraded_by: lists of strings, per row what it was made without.
         decisions: records to publish, one per row.
         unreadable: messages that are no feature row, and why.
     """
 
     rows: pa.RecordBatch
     judgement: Judgement
-    degraded_by: list[list[str]]
-    decisions: list[Record]
+    degraded_by: pa.ListArray
+    decisions: Rows
     unreadable: list[tuple[Message, PoisonRecord]]
 
 
@@ -74,28 +74,23 @@ class Scoring:
         """
         decoded = self._features.decode([message.value() for message in messages], self._schema_of)
         rows = decoded.batch
-        judgement = judge(build_matrix(rows, bundle.names), read_ids(rows), bundle, lists)
+        judgement = judge(build_matrix(rows, bundle.names), read_ids(rows, lists.kinds), bundle, lists)
         degraded_by = build_degraded(rows, bundle.manifest.declarations_hash)
         label = ModelLabel(bundle.manifest.name, bundle.manifest.version)
         batch = build_decisions(rows, judgement, degraded_by, model=label, decision_time_ms=decision_time_ms)
         values = self._decisions.encode(batch, self._schema_id)
-        decisions = self._build_records(rows, values, [messages[index].key() for index in decoded.rows])
+        keys = [messages[index].key() for index in decoded.rows.tolist()]
+        decisions = Rows(self._decisions_topic, keys, values, self._build_headers(rows))
         unreadable = [(messages[index], error) for index, error in decoded.errors]
         return Scored(rows, judgement, degraded_by, decisions, unreadable)
 
-    def _build_records(self, rows: pa.RecordBatch, values: list[bytes], keys: Sequence[bytes | None]) -> list[Record]:
+    def _build_headers(self, rows: pa.RecordBatch) -> list[Headers]:
+        topic = (SOURCE_TOPIC, self._source_topic)
         partitions = rows.column("source_partition").to_pylist()
-        offsets = rows.column("source_offset").to_pylist()
+        of_partition = {partition: (SOURCE_PARTITION, b"%d" % partition) for partition in set(partitions)}
         return [
-            Record(self._decisions_topic, key, value, self._headers(partition, offset))
-            for key, value, partition, offset in zip(keys, values, partitions, offsets, strict=True)
-        ]
-
-    def _headers(self, partition: int, offset: int) -> list[tuple[str, bytes | None]]:
-        return [
-            (SOURCE_TOPIC, self._source_topic),
-            (SOURCE_PARTITION, b"%d" % partition),
-            (SOURCE_OFFSET, b"%d" % offset),
+            [topic, of_partition[partition], (SOURCE_OFFSET, b"%d" % offset)]
+            for partition, offset in zip(partitions, rows.column("source_offset").to_pylist(), strict=True)
         ]
 
 

@@ -19,7 +19,7 @@ COMMIT_ATTEMPTS = 6
 """A commit that timed out is called again: giving up on it would leave its outcome unknown."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class Aborted(Transient):
@@ -32,11 +32,19 @@ class Fenced(WeirError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Records without headers for one topic, partitioned by key; the fast path."""
+    """Records for one topic, partitioned by key; the fast path.
+
+    Attributes:
+        topic: of all.
+        keys: one per record.
+        values: one per record.
+        headers: one set per record; empty for none at all.
+    """
 
     topic: str
     keys: Sequence[bytes | None]
     values: Sequence[bytes]
+    headers: Sequence[Headers] = ()
 
 
 @dataclass(frozen=True)
@@ -118,20 +126,21 @@ class TransactionalOutput:
 
     def _produce_rows(self, rows: Rows) -> None:
         produce, poll = self._producer.produce, self._producer.poll
-        for key, value in zip(rows.keys, rows.values, strict=True):
+        every: Sequence[Headers | None] = rows.headers or [None] * len(rows.values)
+        for key, value, headers in zip(rows.keys, rows.values, every, strict=True):
             try:
-                produce(rows.topic, value, key)
+                produce(rows.topic, value, key, headers=headers)
             except BufferError:
                 poll(_QUEUE_FULL_POLL_SECONDS)
-                produce(rows.topic, value, key)
+                produce(rows.topic, value, key, headers=headers)
 
     def _produce(self, record: Record) -> None:
         options: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
         try:
-            self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers), **options)
+            self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **options)
         except BufferError:
             self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
-            self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers), **options)
+            self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **options)
 
     def abort(self) -> None:
         """Abort the open transaction.

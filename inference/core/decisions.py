@@ -48,14 +48,14 @@ class Judgement:
         scores: float32, shape (rows,); NaN for a failed score.
         outcomes: uint8, shape (rows,), positions in ``OUTCOMES``.
         decided_by: ``model``, ``fallback``, or the name of a rule or list.
-        reasons: empty for what the model approved.
+        reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
     """
 
     scores: npt.NDArray[np.float32]
     outcomes: npt.NDArray[np.uint8]
     decided_by: list[str]
-    reasons: list[list[Reason]]
+    reasons: list[Sequence[Reason]]
     rules_version: str
 
 
@@ -79,7 +79,7 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rules: Sequenc
     outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
     failed = np.isnan(scores)
     decided_by = ["model"] * rows
-    reasons: list[list[Reason]] = [[] for _ in range(rows)]
+    reasons: list[Sequence[Reason]] = [()] * rows
     by_rule = _apply_rules(match_rules(features, model.names, rules), rules, outcomes, failed)
     allowed, allow_kinds = find_listed(lists.allow, ids, rows)
     blocked, block_kinds = find_listed(lists.block, ids, rows)
@@ -138,7 +138,7 @@ def _explain(
     scores: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
     model: Model,
-    reasons: list[list[Reason]],
+    reasons: list[Sequence[Reason]],
 ) -> None:
     # the weightiest first: the bound of an explanation then leaves out what is nearest to approval
     ordered = rows[np.argsort(-scores[rows], kind="stable")]

@@ -32,6 +32,11 @@ class Lists:
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
     block: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Return the entity kinds that a list names: only their ids need to be looked at."""
+        return frozenset(kind for side in (self.allow, self.block) for kind, listed in side.items() if listed)
+
 
 def parse_lists(document: Any) -> Lists:
     """Check a lists document.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inference.core.decisions import OUTCOMES, Judgement
+from inference.core.reasons import Reason
 from schemas.features import ENTITIES
 
 _COPIED = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "declarations_hash", "late",
@@ -58,15 +61,15 @@ def decision_schema() -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=name == "score") for name, kind in types.items()])
 
 
-def read_ids(rows: pa.RecordBatch) -> dict[str, list[str | None]]:
-    """Return the ids of every entity kind, one per row."""
-    return {kind: rows.column(name).to_pylist() for kind, name in ID_FIELDS.items()}
+def read_ids(rows: pa.RecordBatch, kinds: Iterable[str]) -> dict[str, list[str | None]]:
+    """Return the ids of some entity kinds, one per row."""
+    return {kind: rows.column(ID_FIELDS[kind]).to_pylist() for kind in kinds}
 
 
 def build_decisions(
     rows: pa.RecordBatch,
     judgement: Judgement,
-    degraded_by: list[list[str]],
+    degraded_by: pa.ListArray,
     *,
     model: ModelLabel,
     decision_time_ms: int,
@@ -76,7 +79,7 @@ def build_decisions(
     Args:
         rows: feature rows, as the codec decodes them.
         judgement: one outcome per row.
-        degraded_by: per row what it was made without.
+        degraded_by: lists of strings, per row what it was made without.
         model: that judged.
         decision_time_ms: when, UTC epoch ms.
     """
@@ -89,18 +92,24 @@ def build_decisions(
         "decision": outcomes.cast(pa.string()),
         "score": pa.array(scores, mask=np.isnan(scores)),
         "decided_by": pa.array(judgement.decided_by, pa.string()),
-        "reasons": pa.array(
-            [[{"code": r.code, "detail": r.detail} for r in found] for found in judgement.reasons],
-            schema.field("reasons").type,
-        ),
+        "reasons": _build_reasons(judgement.reasons, schema.field("reasons").type),
         "model_name": _constant(model.name, count),
         "model_version": _constant(model.version, count),
         "rules_version": _constant(judgement.rules_version, count),
-        "degraded": pa.array([bool(causes) for causes in degraded_by], pa.bool_()),
-        "degraded_by": pa.array(degraded_by, schema.field("degraded_by").type),
+        "degraded": pc.greater(pc.list_value_length(degraded_by), 0),
+        "degraded_by": degraded_by,
         "decision_time_ms": pa.array(np.full(count, decision_time_ms, dtype=np.int64)),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _build_reasons(reasons: Sequence[Sequence[Reason]], kind: pa.ListType) -> pa.ListArray:
+    ends = np.cumsum(np.fromiter(map(len, reasons), dtype=np.int32, count=len(reasons)), dtype=np.int32)
+    every = list(chain.from_iterable(reasons))
+    codes = pa.array([reason.code for reason in every], pa.string())
+    details = pa.array([reason.detail for reason in every], pa.string())
+    items = pa.StructArray.from_arrays([codes, details], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(np.append(np.int32(0), ends)), items, type=kind)
 
 
 def _constant(text: str, count: int) -> pa.Array:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Matrix = npt.NDArray[np.float32]
 """float32, shape (rows, features), columns in the order of the list of names it was built for."""
@@ -51,18 +52,18 @@ def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]
     return picked
 
 
-def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> list[list[str]]:
+def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> pa.ListArray:
     """Return per row what it was made without: what its processor noted, and whether its declarations are another's.
 
     Args:
         rows: feature rows with ``degraded`` and ``declarations_hash``.
         declarations_hash: of the model.
     """
-    noted: list[list[str]] = rows.column("degraded").to_pylist()
-    hashes = rows.column("declarations_hash")
-    if hashes.null_count == 0 and hashes.unique().to_pylist() == [declarations_hash]:
+    noted, hashes = rows.column("degraded"), rows.column("declarations_hash")
+    if pc.all(pc.equal(hashes, declarations_hash), skip_nulls=False).as_py():
         return noted
-    return [
+    degraded_by = [
         causes if found == declarations_hash else [*causes, DECLARATIONS_DIFFER]
-        for causes, found in zip(noted, hashes.to_pylist(), strict=True)
+        for causes, found in zip(noted.to_pylist(), hashes.to_pylist(), strict=True)
     ]
+    return pa.array(degraded_by, noted.type)

@@ -52,7 +52,7 @@ def test_scores_at_or_over_a_threshold_are_over_it() -> None:
 
 
 def test_what_the_model_approves_has_no_reasons() -> None:
-    assert _judge(_rows([0.1])).reasons == [[]]
+    assert _judge(_rows([0.1])).reasons == [()]
 
 
 @pytest.mark.parametrize("row", [[0, 0, -1], [1.5], [-0.5]])
@@ -165,6 +165,19 @@ def test_what_the_score_hardly_depends_on_is_no_reason() -> None:
     assert [reason.code for reason in found[0]] == ["CARD_BURST"]
 
 
+def test_what_is_typical_already_is_neither_tried_nor_named() -> None:
+    asked = []
+
+    def score(features: np.ndarray) -> np.ndarray:
+        asked.append(len(features))
+        return _Model().score(features)
+
+    rows, reference = _rows([0.9, np.nan, 7]), np.array([0, np.nan, 7, 0], np.float32)
+    found = explain(rows, np.array([0.9], np.float32), reference, GROUPS, score)
+    assert [reason.code for reason in found[0]] == ["CARD_BURST"]
+    assert sum(asked) == 1
+
+
 def test_a_score_that_no_group_explains_alone_says_so() -> None:
     found = explain(_rows([1]), np.array([0.7], np.float32), _rows([1])[0], GROUPS, _Model().score)
     assert found == [[Reason("MODEL_SCORE", "score 0.700")]]
@@ -221,13 +234,14 @@ def test_columns_of_other_models_are_reordered_and_absent_ones_are_missing() -> 
 
 def test_a_row_of_other_declarations_is_degraded_and_keeps_what_its_processor_noted() -> None:
     rows = _feature_rows(declarations_hash=[DECLARATIONS_HASH, "other"], degraded=[[], ["partial.t01"]])
-    assert build_degraded(rows, DECLARATIONS_HASH) == [[], ["partial.t01", DECLARATIONS_DIFFER]]
+    assert build_degraded(rows, DECLARATIONS_HASH).to_pylist() == [[], ["partial.t01", DECLARATIONS_DIFFER]]
 
 
 def test_a_decision_record_survives_the_wire() -> None:
     rows = _feature_rows(card_id=["c1", "c2", "c3"], source_offset=[5, 6, 7])
     judged = _judge(_rows([0.95], [0, 0, -1], [0.1]))
-    batch = build_decisions(rows, judged, [[], ["partial.t00"], []], model=ModelLabel("tiny", "1"), decision_time_ms=99)
+    degraded_by = pa.array([[], ["partial.t00"], []], pa.list_(pa.string()))
+    batch = build_decisions(rows, judged, degraded_by, model=ModelLabel("tiny", "1"), decision_time_ms=99)
     codec = BatchCodec("decisions")
     assert decision_schema().names == codec.arrow_schema.names
     values = codec.encode(batch, 7)
@@ -242,4 +256,4 @@ def test_a_decision_record_survives_the_wire() -> None:
 
 
 def test_ids_are_read_by_the_declared_field_of_each_kind() -> None:
-    assert set(read_ids(_feature_rows(card_id=["c"]))) == set(LIST_ENTITIES)
+    assert set(read_ids(_feature_rows(card_id=["c"]), LIST_ENTITIES)) == set(LIST_ENTITIES)
