@@ -73,7 +73,7 @@ def _build_event(dice: random.Random, number: int, about_ms: int) -> Event:
 
 def publish(publisher: Publisher, stream: list[tuple[str, Event | None]], *, versions: tuple[int, ...] = (2,)) -> Log:
     """Publish a stream by its keys, the contract's versions in turn; return what is where."""
-    garbage = b"\x00\x00\x00\x00\x01garbage"
+    garbage = b"\x07garbage"
     records = [
         (key, garbage if event is None else publisher.value(event, version=versions[number % len(versions)]))
         for number, (key, event) in enumerate(stream)
