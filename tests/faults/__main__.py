@@ -54,9 +54,11 @@ def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
         entry.run(lab)
         found = judge(lab) if entry.judged else _judge_refusals(lab)
     except Exception as error:  # noqa: BLE001 - a run that breaks down is a red row, and the others still run
-        found.problems.append(f"{type(error).__name__}: {error}")
+        found.problems.append(f"{type(error).__name__}: {error}\n{lab.last_words()}")
     finally:
         lab.crew.end()
+    if found.problems:
+        found.problems.append(f"logs kept in {_keep_logs(stack, lab)}")
     p50, longest = summarize(lab.recoveries)
     return Result(
         fault=entry.name,
@@ -72,6 +74,14 @@ def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
         seconds=round(time.monotonic() - began, 1),
         problems=tuple(found.problems),
     )
+
+
+def _keep_logs(stack: Stack, lab: Lab) -> Path:
+    """Put the logs of a red run where they outlive its servers."""
+    kept = Path(tempfile.mkdtemp(prefix="weir-faults-red-"))
+    shutil.copytree(lab.crew.folder, kept / "workers", symlinks=True)
+    shutil.copytree(stack.home / "logs", kept / "servers")
+    return kept
 
 
 def _judge_refusals(lab: Lab) -> Judgement:

@@ -12,7 +12,7 @@ from tests.faults.lab import Lab, Plan
 AWAY_SECONDS, AWAY_SECONDS_FULL = 15.0, 60.0
 
 
-@fault("broker-kill", "kill -9 of the broker under load, with transactions open, and its restart", Plan(rate=300))
+@fault("broker-kill", "kill -9 of the broker under load, with transactions open, and its restart", Plan(rate=80))
 def broker_kill(lab: Lab) -> None:
     lab.keep(lab.scorer())
     lab.keep(lab.processor())
@@ -27,7 +27,7 @@ def broker_kill(lab: Lab) -> None:
     lab.finish([])
 
 
-@fault("broker-away", "the broker away for a while", Plan(rate=200))
+@fault("broker-away", "the broker away for a while", Plan(rate=80))
 def broker_away(lab: Lab) -> None:
     lab.keep(lab.scorer())
     lab.run_until(lab.keep(lab.processor()), "committed", 4)

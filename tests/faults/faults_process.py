@@ -155,3 +155,10 @@ def one_partition(lab: Lab) -> None:
     scorer = lab.scorer()
     kill_processor(lab, kill_at="committed:3")
     lab.finish([lab.processor(), scorer])
+
+
+@fault("clock-off", "a processor whose clock is a day ahead dies, and one whose clock is right goes on")
+def clock_off(lab: Lab) -> None:
+    scorer = lab.scorer()
+    kill_processor(lab, kill_at="committed:4", quirks=("clock_ahead",))
+    lab.finish([lab.processor(), scorer])

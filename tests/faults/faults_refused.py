@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from functools import partial
+from itertools import islice
+
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
+from tests.conftest import create_deployment
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.worker import EXIT_REFUSED
 from tests.faults.workers import await_true
 
 SECONDS = 60.0
+DECIDED_MIN = 200
 
 
 def expect_refusal(lab: Lab, what: str, mend: str, **orders: object) -> None:
@@ -32,7 +37,7 @@ def expect_refusal(lab: Lab, what: str, mend: str, **orders: object) -> None:
 def refused_starts(lab: Lab) -> None:
     lab.feeder.finish()
     processor = lab.processor()
-    lab.run_until(processor)
+    await_true(partial(lab.has_passed, DECIDED_MIN), "outputs that a refusal can protect")
     processor.stop()
     _wrong_policy(lab)
     expect_refusal(lab, "group renamed", "offsets recover", environment={"WEIR_PROCESSOR__GROUP": "renamed"})
@@ -57,7 +62,8 @@ def _admin(lab: Lab) -> AdminClient:
 def _set_retention(lab: Lab, retention_ms: int) -> None:
     entry = ConfigEntry("retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, lab.settings.topics.transactions, incremental_configs=[entry])
-    for future in _admin(lab).incremental_alter_configs([resource]).values():
+    admin = _admin(lab)  # held: its futures end with it
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(20)
 
 
@@ -102,9 +108,8 @@ def _await_empty_group(lab: Lab) -> None:
 def _delete_offsets(lab: Lab) -> None:
     _await_empty_group(lab)
     group = lab.settings.processor.group
-    wanted = [ConsumerGroupTopicPartitions(group, _input(lab))]
-    del wanted  # offsets go with their group
-    for future in _admin(lab).delete_consumer_groups([group]).values():
+    admin = _admin(lab)
+    for future in admin.delete_consumer_groups([group]).values():
         future.result(20)
     expect_refusal(lab, "offsets deleted", "offsets recover")
     _await_empty_group(lab)
@@ -112,15 +117,16 @@ def _delete_offsets(lab: Lab) -> None:
     mended.await_death(SECONDS)
     lab.expect(mended.process.exitcode == 0, f"offsets recover failed: {mended.tail(3)}")
     processor = lab.processor()
-    lab.run_until(processor, "committed", 1) if lab.applied() == 0 else processor.await_step("applied", 1)
+    before = lab.applied()
+    lab.feeder.send(islice(lab.feeder.stream, DECIDED_MIN))
+    await_true(partial(lab.has_passed, before), "the mended group deciding again")
     processor.stop()
 
 
 def _recreate_topic(lab: Lab) -> None:
-    from tests.conftest import create_deployment  # noqa: PLC0415
-
     name = lab.settings.topics.transactions
-    for future in _admin(lab).delete_topics([name]).values():
+    admin = _admin(lab)
+    for future in admin.delete_topics([name]).values():
         future.result(20)
     await_true(lambda: name not in _admin(lab).list_topics(timeout=10).topics, "the topic being gone")
     create_deployment(lab.settings)

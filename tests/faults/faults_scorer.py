@@ -36,7 +36,7 @@ def new_model(lab: Lab) -> None:
     home = Path(lab.settings.home)
     link_champion(home, write_bundle(home / "models" / "broken", version="broken", model=b"x"))
     lab.times += 1
-    await_true(lambda: "broken" in scorer.log(), "the broken bundle being refused")
+    await_true(lambda: "bundle_refused" in scorer.log(), "the broken bundle being refused")
     link_champion(home, write_bundle(home / "models" / "tiny-2", version="2"))
     lab.times += 1
     scorer.await_step("committed", scorer.count("committed") + 3)

@@ -49,7 +49,7 @@ class Feeder:
                 "log_level": 0,
             }
         )
-        self._topics, self._stream = topics, iter(traffic)
+        self._topics, self.stream = topics, iter(traffic)
         self._rate, self._records_min, self._records_max = rate, records_min, records_max
         self._finish = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
@@ -58,7 +58,7 @@ class Feeder:
 
     def start(self, *, burst: int) -> None:
         """Send ``burst`` records at once, then go on in the background."""
-        self.send(islice(self._stream, burst))
+        self.send(islice(self.stream, burst))
         self._thread.start()
 
     def send(self, sendings: Iterable[Sending]) -> None:
@@ -89,7 +89,7 @@ class Feeder:
 
     def _up_to(self, due: int) -> Iterator[Sending]:
         while self.sent < due:
-            yield next(self._stream)
+            yield next(self.stream)
 
     def _send(self, sending: Sending) -> None:
         options = {} if sending.partition is None else {"partition": sending.partition}

@@ -110,14 +110,17 @@ class Lab:
 
     def has_passed(self, applied: int) -> bool:
         """Whether the view has moved past a sum of positions."""
-        self._revive()
         return self.applied() > applied
+
+    def _has_recovered(self, applied: int) -> bool:
+        self._revive()
+        return self.has_passed(applied)
 
     def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
         """Wait until the view moves on and note how long that took since ``since`` (monotonic; default now)."""
         began = time.monotonic() if since is None else since
         before = self.applied() if above is None else above
-        await_true(partial(self.has_passed, before), "the view moving again")
+        await_true(partial(self._has_recovered, before), "the view moving again")
         self.recoveries.append(time.monotonic() - began)
 
     def run_until(self, worker: Worker, step: str = "committed", number: int = 2) -> None:
@@ -138,7 +141,7 @@ class Lab:
             try:
                 await_true(partial(self._is_done, with_group, topic), f"{topic} drained", seconds)
             except AssertionError as error:
-                raise AssertionError(f"{error}; {with_group.state(topic)}\n{self.last_words()}") from error
+                raise AssertionError(f"{error}; {with_group.state(topic)}") from error
             finally:
                 with_group.close()
         await_true(self._is_applied, "every committed batch in Redis", seconds)
@@ -161,6 +164,9 @@ class Lab:
         return True
 
     def last_words(self) -> str:
+        """Ask the living where they are, and return the end of some logs."""
+        for worker in self.crew.workers:
+            worker.ask_where()
         living = [worker for worker in self.crew.workers if worker.is_alive][-2:]
         dead = [worker for worker in self.crew.workers if not worker.is_alive][-1:]
         return "\n".join(f"--- {w.name} (exit {w.process.exitcode})\n{w.tail(8)}" for w in [*living, *dead])
@@ -175,6 +181,10 @@ class Lab:
             if not worker.is_alive:
                 orders = worker.orders
                 self.kept[place] = self.crew.start(orders.role, instance=orders.instance, mutant=orders.mutant)
+        for role in ("process", "score"):
+            started = [worker for worker in self.crew.workers if worker.orders.role == role]
+            if started and not any(worker.is_alive for worker in started):
+                raise AssertionError(f"no {role} worker is left:\n{started[-1].tail(3)}")
 
     def finish(self, workers: list[Worker]) -> None:
         """End the load, wait until all of it is through, end the workers."""

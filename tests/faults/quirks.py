@@ -16,6 +16,7 @@ from tests.faults.patch import replace
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
 SLOW_SECONDS = 0.05
+DAY_SECONDS = 86_400
 
 
 def lose_apply_reply(steps: Steps) -> None:
@@ -56,6 +57,13 @@ def hold_apply(steps: Steps) -> None:
     replace(StateView, apply=hold)
 
 
+def clock_ahead(steps: Steps) -> None:
+    """The machine's clock is a day ahead."""
+    steps("clock_ahead")
+    read = time.time
+    replace(time, time=lambda: read() + DAY_SECONDS)
+
+
 class _LossyProducer:
     """A producer whose every fourth commit is made, and reported as timed out."""
 
@@ -92,5 +100,6 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_apply_reply": lose_apply_reply,
     "slow_apply": slow_apply,
     "hold_apply": hold_apply,
+    "clock_ahead": clock_ahead,
     "lose_commit_reply": lose_commit_reply,
 }

@@ -7,6 +7,7 @@ hand; the harness starts them from a fork server, which has everything imported,
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import random
 import signal
@@ -61,6 +62,8 @@ def run(orders: Orders) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # asked for when a run gets stuck: where every thread is goes to the log
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     _report_inner_steps(steps)
     for name in orders.quirks:
         quirks.QUIRKS[name](steps)

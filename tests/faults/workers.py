@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 from tests.faults.orders import Orders
 
 DEADLINE_SECONDS = 90.0
+ANSWER_SECONDS = 3.0
 _POLL_SECONDS = 0.02
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.warm"])
@@ -104,6 +106,14 @@ class Worker:
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def ask_where(self) -> None:
+        """Have it write where its threads are to its log."""
+        if self.is_alive:
+            before = len(self.log())
+            os.kill(self.pid, signal.SIGUSR1)
+            with contextlib.suppress(NothingHappened):
+                await_true(lambda: len(self.log()) > before, f"{self.name}: an answer", ANSWER_SECONDS)
 
     def stop(self) -> None:
         """End it politely."""
