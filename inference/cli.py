@@ -24,6 +24,7 @@ from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.redis_client import connect
 from infra.registry import Registry
+from infra.second_life import run_again
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure, get_logger
 from monitoring.server import serve_metrics
@@ -51,16 +52,11 @@ def main(argv: list[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    run = partial(run_index, settings, instance=arguments.instance, should_stop=stop.is_set)
     if verb == "score":
-        run_scorer(
-            settings,
-            instance=arguments.instance,
-            should_stop=stop.is_set,
-            with_index=arguments.with_index,
-            decide_again=arguments.decide_again,
-        )
-    else:
-        run_index(settings, instance=arguments.instance, should_stop=stop.is_set)
+        flags = {"with_index": arguments.with_index, "decide_again": arguments.decide_again}
+        run = partial(run_scorer, settings, instance=arguments.instance, should_stop=stop.is_set, **flags)
+    run_again(run, on_lost=lambda error: log.warning("connecting_anew", error=str(error)))
     return 0
 
 

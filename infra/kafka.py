@@ -14,12 +14,19 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from infra.settings import KafkaSettings
-from schemas.errors import Transient
+from schemas.errors import Transient, WeirError
 
 CLIENT_LOG = logging.getLogger("librdkafka")
 """Where the client reports lost connections and the like; its own default is to write on stderr."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Producer bound; topics that carry raw input are created with the matching ``max.message.bytes``."""
+
+
+class ClientLost(WeirError):
+    """The client is beyond repair: another process has its place, or brokers came back and no longer know it.
+
+    Which of the two it was shows only when a new client takes the place again (``infra/second_life.py``).
+    """
 
 
 def _connection(kafka: KafkaSettings) -> dict[str, Any]:
@@ -121,6 +128,7 @@ def check_message(message: Message) -> Message:
 
     Raises:
         Transient: the client reports that brokers are away; polling again is right.
+        ClientLost: the client reports that it cannot go on.
         KafkaException: anything else, the loss of a position included.
     """
     error: KafkaError | None = message.error()
@@ -128,6 +136,8 @@ def check_message(message: Message) -> Message:
         return message
     if error.retriable() or error.code() in _AWAY:
         raise Transient(f"kafka: {error.str()}")
+    if error.fatal():
+        raise ClientLost(f"kafka: {error.str()}")
     raise KafkaException(error)
 
 

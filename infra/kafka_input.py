@@ -54,6 +54,7 @@ class PartitionedInput:
         self._on_revoked: Callable[[list[Partition], bool], None]
         self._next: dict[Partition, int] = {}
         self._unverified: set[Partition] = set()
+        self._overrun: set[Partition] = set()
 
     def subscribe(
         self,
@@ -76,9 +77,11 @@ class PartitionedInput:
         """Poll once and return what came for live partitions.
 
         Raises:
-            Transient: brokers are away.
+            Transient: brokers are away; nothing is lost, the next call hands out again what this one had.
             KafkaException: the client cannot go on.
         """
+        for key in list(self._overrun):  # before the poll: if this fails, there is nothing in hand to lose
+            self.resume(key, self._next[key])
         messages = self._consumer.consume(max_records, timeout_seconds)
         if not messages:
             return Gathered()
@@ -94,8 +97,13 @@ class PartitionedInput:
                 gathered.dropped += 1
                 continue
             gathered.records.setdefault(key, []).append(message)
-        for key in [key for key in self._unverified if key in gathered.records]:
-            self._verify_first(key, gathered)
+        try:
+            for key in [key for key in self._unverified if key in gathered.records]:
+                self._verify_first(key, gathered)
+        except Transient:
+            # these records are out of the client's queue: what comes next would look like records after a hole
+            self._overrun.update(gathered.records)
+            raise
         return gathered
 
     def advance(self, partition: Partition, next_offset: int) -> None:
@@ -105,6 +113,7 @@ class PartitionedInput:
 
     def forget(self, partition: Partition) -> None:
         """Stop handing out a partition's records until ``resume``; a partition that is gone is left alone."""
+        self._overrun.discard(partition)
         if self._next.pop(partition, None) is not None:
             self._consumer.pause([TopicPartition(*partition)])
 
@@ -121,6 +130,7 @@ class PartitionedInput:
             raise Transient(f"kafka: seek to {offset}: {error}") from error
         self._next[partition] = offset
         self._unverified.add(partition)
+        self._overrun.discard(partition)
 
     def committed(self, partition: Partition) -> tuple[int | None, str]:
         """Return the committed offset (``None`` without one) and its metadata.
@@ -168,7 +178,7 @@ class PartitionedInput:
         first = gathered.records[key][0].offset()
         if first != self._next[key] and self._first_offset(key, self._next[key]) != first:
             gathered.dropped += len(gathered.records.pop(key))
-            self.resume(key, self._next[key])
+            self._overrun.add(key)
             return
         self._unverified.discard(key)
 
@@ -191,4 +201,5 @@ class PartitionedInput:
         for key in gone:
             self._next.pop(key, None)
             self._unverified.discard(key)
+            self._overrun.discard(key)
         consumer.incremental_unassign([TopicPartition(*key) for key in gone])

@@ -5,19 +5,23 @@ Delivery: exactly once. Outputs and the offsets they were made from become visib
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from infra.kafka import ClientLost
 from infra.kafka_input import Partition
-from schemas.errors import Transient, WeirError
+from schemas.errors import Transient
 
 COMMIT_TIMEOUT_SECONDS = 10.0
 COMMIT_ATTEMPTS = 6
 """A commit that timed out is called again: giving up on it would leave its outcome unknown."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -26,8 +30,8 @@ class Aborted(Transient):
     """The transaction was aborted: nothing of it is visible. Forget what was gathered and catch up."""
 
 
-class Fenced(WeirError):
-    """Another instance took this one's transactional id, or the client is beyond repair: this process must end."""
+class Fenced(ClientLost):
+    """Another instance took this one's transactional id, or the client is beyond repair: this run must end."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,14 @@ class TransactionalOutput:
         self._producer.send_offsets_to_transaction(positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
 
     def _commit(self) -> None:
-        for _ in range(COMMIT_ATTEMPTS):
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
             try:
                 self._producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable():
                     raise
+                _log.warning("kafka: no answer to a commit, attempt %d of %d; asking again", attempt, COMMIT_ATTEMPTS)
         # an abort might come after a commit that the broker has made; only a new start can find out which it was
         raise Fenced(f"kafka: a commit had no answer in {COMMIT_ATTEMPTS} x {COMMIT_TIMEOUT_SECONDS:.0f} s")
 

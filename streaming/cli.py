@@ -20,6 +20,7 @@ from infra.kafka_output import TransactionalOutput
 from infra.redis_client import check_eviction_policy, connect
 from infra.redis_view import StateView
 from infra.registry import Registry
+from infra.second_life import run_again
 from infra.settings import Settings, load_settings
 from infra.topics import check_topics
 from monitoring.logs import configure, get_logger
@@ -53,7 +54,10 @@ def main(argv: list[str]) -> int:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    run_processor(settings, instance=arguments.instance, should_stop=stop.is_set)
+    run_again(
+        partial(run_processor, settings, instance=arguments.instance, should_stop=stop.is_set),
+        on_lost=lambda error: log.warning("connecting_anew", error=str(error)),
+    )
     return 0
 
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import fastavro
 from fastavro.validation import validate
-from schemas.codec import WriterSchema
 
+from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord, Refused
 from streaming.dlq import DeadLetter, schema_id_of
 from streaming.dlq_plan import Repair, Repaired
