@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from infra.bounded_call import call_bounded
 from infra.kafka import ClientLost
 from infra.kafka_input import Partition
 from schemas.errors import Transient
@@ -19,6 +21,8 @@ from schemas.errors import Transient
 COMMIT_TIMEOUT_SECONDS = 10.0
 COMMIT_ATTEMPTS = 6
 """A commit that timed out is called again: giving up on it would leave its outcome unknown."""
+OFFSETS_SECONDS_MAX = 2 * COMMIT_TIMEOUT_SECONDS
+"""Sending offsets can hang for ever when the group's coordinator went away: the client ignores its timeout there."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
@@ -107,6 +111,7 @@ class TransactionalOutput:
             cause = error.args[0]
             if cause.fatal():
                 raise Fenced(f"kafka: {cause.str()}") from error
+            _log.warning("kafka: a transaction failed and is aborted: %s", cause.str())
             self.abort()
             raise Aborted(f"kafka: transaction aborted: {cause.str()}") from error
 
@@ -115,7 +120,11 @@ class TransactionalOutput:
             TopicPartition(*partition, offset, metadata=offsets.notes.get(partition, ""))
             for partition, offset in offsets.next_offsets.items()
         ]
-        self._producer.send_offsets_to_transaction(positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
+        send = partial(self._producer.send_offsets_to_transaction, positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
+        try:
+            call_bounded(send, OFFSETS_SECONDS_MAX)
+        except TimeoutError as error:
+            raise Fenced(f"kafka: offsets sent to the transaction: {error}; the client is given up") from error
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
