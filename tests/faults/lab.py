@@ -181,7 +181,7 @@ class Lab:
             if not worker.is_alive:
                 orders = worker.orders
                 self.kept[place] = self.crew.start(orders.role, instance=orders.instance, mutant=orders.mutant)
-        for role in ("process", "score"):
+        for role in {"process", "score"} - {worker.orders.role for worker in self.kept}:
             started = [worker for worker in self.crew.workers if worker.orders.role == role]
             if started and not any(worker.is_alive for worker in started):
                 raise AssertionError(f"no {role} worker is left:\n{started[-1].tail(3)}")
