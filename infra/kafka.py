@@ -9,6 +9,9 @@ same partition whichever language produced it).
 from __future__ import annotations
 
 import logging
+import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -16,8 +19,33 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from infra.settings import KafkaSettings
 from schemas.errors import Transient, WeirError
 
+SAME_LINE_SECONDS = 10.0
+_KINDS_MAX = 200
+_NUMBERS = re.compile(r"[0-9]+")
+
+
+class Sparing(logging.Filter):
+    """Lets a line through once in a while: a broker that is away is reported some forty times a second otherwise."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether no line that differs in numbers alone was let through just before."""
+        kind, now = _NUMBERS.sub("", record.getMessage()), self._clock()
+        if now - self._told.get(kind, -SAME_LINE_SECONDS) < SAME_LINE_SECONDS:
+            return False
+        if len(self._told) >= _KINDS_MAX:
+            self._told.clear()
+        self._told[kind] = now
+        return True
+
+
 CLIENT_LOG = logging.getLogger("librdkafka")
 """Where the client reports lost connections and the like; its own default is to write on stderr."""
+CLIENT_LOG.addFilter(Sparing())
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Producer bound; topics that carry raw input are created with the matching ``max.message.bytes``."""
 
@@ -136,7 +164,7 @@ def check_message(message: Message) -> Message:
         return message
     if error.retriable() or error.code() in _AWAY:
         raise Transient(f"kafka: {error.str()}")
-    if error.fatal():
+    if error.fatal() or error.code() == KafkaError._FATAL:
         raise ClientLost(f"kafka: {error.str()}")
     raise KafkaException(error)
 

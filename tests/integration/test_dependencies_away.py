@@ -1,0 +1,114 @@
+"""A server that goes away under a running pipeline: a clear log line, nothing lost, and on by itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from infra.children import Child
+from infra.embedded.stack import Stack
+from infra.kafka import CLIENT_LOG
+from infra.settings import Settings, load_settings
+from tests.conftest import create_deployment, settings_for
+from tests.integration.outputs import Outputs
+from tests.integration.payments import Publisher
+from tests.integration.services import Services, log_of
+from tests.integration.streams import assert_exactly_once, build_stream, publish
+from tests.unit.inference.bundles import link_champion, write_bundle
+
+pytestmark = pytest.mark.server
+
+RECORDS = 150
+SILENT_SECONDS = 4.0
+VERSION_UNSEEN = 1  # of the contract: no record had it before the registry went
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Stack]:
+    """Servers of this file's own: the session's would be missed by others."""
+    home = Path(tempfile.mkdtemp(prefix="weir-away-"))
+    stack = Stack(home)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def services(servers: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    settings = load_settings({"WEIR_HOME": str(servers.home)})
+    settings = settings_for(settings, request.node.name).model_copy(update={"home": tmp_path})
+    create_deployment(settings)
+    running = Services(settings, tmp_path / "logs")
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("name", ["redis", "registry", "kafka"])
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_server_that_goes_away_is_waited_for_and_nothing_is_lost(
+    servers: Stack, services: Services, name: str, how: str
+) -> None:
+    """``[records] GONE [records] BACK [records]``: each has one decision or dead letter, and is counted once."""
+    settings, publisher = services.settings, Publisher(services.settings)
+    children = [services.start("process"), services.start("score")]
+    log = publish(publisher, build_stream(seed=31, count=RECORDS))
+    with closing(Outputs(settings)) as outputs:
+        outputs.await_settled(RECORDS, services.await_true)
+
+    meanwhile = build_stream(seed=32, count=RECORDS, first=RECORDS)
+    if name == "kafka":  # while it is away nothing can be published, so these are in flight as it goes
+        log += publish(publisher, meanwhile)
+    go, come = (servers.kill, servers.restart) if how == "killed" else (servers.pause, servers.resume)
+    go(name)
+    try:
+        if name != "kafka":
+            log += publish(publisher, meanwhile, versions=(VERSION_UNSEEN, 2))
+        if (name, how) == ("kafka", "frozen"):  # too short for the client to complain
+            _await_silence(settings)
+        else:
+            services.await_true(lambda: name in _warnings(children[0]), f"a warning about {name}")
+    finally:
+        come(name)
+    log += publish(publisher, build_stream(seed=33, count=RECORDS, first=2 * RECORDS))
+
+    assert_exactly_once(settings, log, services.await_true, partitions=2)
+    _assert_decided_once(settings, services)
+    assert [child.process.poll() for child in children] == [None, None]
+    assert "Traceback" not in "".join(log_of(child) for child in children)
+
+
+def _warnings(child: Child) -> str:
+    lines = [json.loads(line) for line in log_of(child).splitlines() if line.endswith("}")]
+    return "".join(f"{line['event']} {line.get('error')}\n" for line in lines if line["level"] != "info")
+
+
+def _await_silence(settings: Settings) -> None:
+    """Return once a plain client has waited for the broker in vain."""
+    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}, logger=CLIENT_LOG)
+    with pytest.raises(KafkaException):
+        client.list_topics(timeout=SILENT_SECONDS)
+
+
+def _assert_decided_once(settings: Settings, services: Services) -> None:
+    """Every feature row has one decision."""
+
+    def places(rows: list[dict[str, Any]]) -> Counter[tuple[int, int]]:
+        return Counter((row["source_partition"], row["source_offset"]) for row in rows)
+
+    with closing(Outputs(settings)) as outputs:
+        services.await_true(lambda: len(outputs.decisions()) >= len(outputs.rows()) > 0, "a decision on every row")
+        assert places(outputs.decisions()) == places(outputs.rows())
