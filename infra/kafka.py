@@ -105,6 +105,10 @@ def producer_config(kafka: KafkaSettings, *, transactional_id: str | None = None
         config |= {"transactional.id": transactional_id, "transaction.timeout.ms": kafka.transaction_timeout_ms}
         # a message must not outlive its transaction
         config |= {"message.timeout.ms": kafka.transaction_timeout_ms}
+        # The broker writes a transaction's markers after it has answered the commit, and refuses the next one until
+        # then, for a millisecond or two. A small batch that follows at once would wait 100 ms to ask again; it doubles
+        # up to retry.backoff.max.ms, so a broker that is away is not stormed.
+        config |= {"retry.backoff.ms": 5, "topic.metadata.refresh.fast.interval.ms": 100}
     return config | _dotted(extra)
 
 
