@@ -1,0 +1,149 @@
+"""The input's bookkeeping over a client in memory: what is handed out, again or not, when a look-up fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from infra.kafka_input import Gathered, Partition, PartitionedInput
+from schemas.errors import Transient
+
+P0: Partition = ("rows", 0)
+P1: Partition = ("rows", 1)
+
+
+@dataclass
+class _Record:
+    where: Partition
+    at: int
+
+    def error(self) -> None:
+        return None
+
+    def topic(self) -> str:
+        return self.where[0]
+
+    def partition(self) -> int:
+        return self.where[1]
+
+    def offset(self) -> int:
+        return self.at
+
+
+@dataclass
+class _Client:
+    """A consumer over lists of offsets; what it hands out is gone until somebody seeks."""
+
+    logs: dict[Partition, list[int]]
+    at: dict[Partition, int] = field(default_factory=dict)
+    paused: set[Partition] = field(default_factory=set)
+
+    def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
+        del topics
+        on_assign(self, [TopicPartition(*key) for key in self.logs])
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.at = {(p.topic, p.partition): 0 for p in partitions}
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {(p.topic, p.partition) for p in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {(p.topic, p.partition) for p in partitions}
+
+    def seek(self, place: TopicPartition) -> None:
+        self.at[place.topic, place.partition] = place.offset
+
+    def consume(self, count: int, timeout_seconds: float) -> list[_Record]:
+        del timeout_seconds
+        found = [
+            _Record(key, offset)
+            for key, log in self.logs.items()
+            if key not in self.paused
+            for offset in log
+            if offset >= self.at[key]
+        ][:count]
+        for record in found:
+            self.at[record.where] = record.at + 1
+        return found
+
+    def consumer_group_metadata(self) -> str:
+        return "member"
+
+
+class _LookUp:
+    """Answers for the log's first record at or above an offset, unless it is away."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+        self.away = False
+
+    def __call__(self, key: Partition, start: int) -> int | None:
+        if self.away:
+            raise Transient("kafka: away")
+        return next((offset for offset in self._client.logs[key] if offset >= start), None)
+
+
+def _build(logs: dict[Partition, list[int]]) -> tuple[PartitionedInput, _Client, _LookUp]:
+    client = _Client(logs)
+    look_up = _LookUp(client)
+    source = PartitionedInput(client, first_offset=look_up)
+    source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
+    return source, client, look_up
+
+
+def _offsets(gathered: Gathered) -> dict[Partition, list[int]]:
+    return {key: [record.offset() for record in records] for key, records in gathered.records.items()}
+
+
+def test_records_in_hand_when_a_hole_could_not_be_verified_are_handed_out_again() -> None:
+    """``P0: 0 1 2 3``, ``P1: (marker) 1 2``: the look-up of P1's first record fails with P0's records in hand."""
+    source, _, look_up = _build({P0: [0, 1, 2, 3], P1: [1, 2]})
+    source.resume(P0, 0)
+    source.resume(P1, 0)
+    look_up.away = True
+    with pytest.raises(Transient):
+        source.gather(100, 0.0)
+    look_up.away = False
+    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3], P1: [1, 2]}
+
+
+def test_only_what_was_not_yet_advanced_over_is_handed_out_again() -> None:
+    source, client, look_up = _build({P0: [0, 1], P1: []})
+    source.resume(P0, 0)
+    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1]}
+    source.advance(P0, 2)
+    client.logs[P0] += [2, 3]
+    client.logs[P1] += [7]
+    source.resume(P1, 5)
+    look_up.away = True
+    with pytest.raises(Transient):
+        source.gather(100, 0.0)
+    look_up.away = False
+    assert _offsets(source.gather(100, 0.0)) == {P0: [2, 3], P1: [7]}
+
+
+def test_a_stale_record_from_further_ahead_is_dropped_and_the_partition_is_read_from_its_place() -> None:
+    source, client, _ = _build({P0: [0, 1, 2, 3]})
+    source.resume(P0, 0)
+    client.at[P0] = 2  # as if the seek had been overtaken
+    first = source.gather(100, 0.0)
+    assert (_offsets(first), first.dropped) == ({}, 2)
+    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3]}
+
+
+def test_a_partition_forgotten_after_a_failed_look_up_stays_silent_until_it_is_resumed() -> None:
+    source, _, look_up = _build({P0: [1, 2]})
+    source.resume(P0, 0)
+    look_up.away = True
+    with pytest.raises(Transient):
+        source.gather(100, 0.0)
+    source.forget(P0)
+    look_up.away = False
+    assert _offsets(source.gather(100, 0.0)) == {}
+    source.resume(P0, 2)
+    assert _offsets(source.gather(100, 0.0)) == {P0: [2]}
