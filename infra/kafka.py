@@ -159,7 +159,7 @@ def check_message(message: Message) -> Message:
     """Return a message that is a record.
 
     Raises:
-        Transient: the client reports that brokers are away; polling again is right.
+        Transient: the client reports that brokers, or we ourselves, were away; polling again is right.
         ClientLost: the client reports that it cannot go on.
         KafkaException: anything else, the loss of a position included.
     """
@@ -173,7 +173,16 @@ def check_message(message: Message) -> Message:
     raise KafkaException(error)
 
 
-_AWAY = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+_AWAY = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        # we were away ourselves: the partitions are lost, which is called back, and the next poll joins again
+        KafkaError._MAX_POLL_EXCEEDED,
+    }
+)
 
 
 def _dotted(extra: dict[str, Any]) -> dict[str, Any]:

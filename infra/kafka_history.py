@@ -6,7 +6,7 @@ Delivery: read only, committed records alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -33,7 +33,7 @@ class History:
 
     def read(
         self, partition: Partition, start: int, end: int, *, chunk: int = CHUNK_RECORDS
-    ) -> Iterator[list[Message]]:
+    ) -> Generator[list[Message], None, None]:
         """Yield the records of ``[start, end)`` in order, in lists of about ``chunk``; holes are left out.
 
         Raises:
@@ -58,8 +58,8 @@ class History:
             records = [check_message(m) for m in messages if not _is_eof(m)]
             within = [m for m in records if m.offset() < end]
             if within:
-                deadline = time.monotonic() + READ_TIMEOUT_SECONDS
                 yield within
+                deadline = time.monotonic() + READ_TIMEOUT_SECONDS  # what the caller did meanwhile is not waiting
             if at_end or len(within) < len(records) or (within and within[-1].offset() == end - 1):
                 return
             if time.monotonic() > deadline:

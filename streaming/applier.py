@@ -19,7 +19,10 @@ from schemas.errors import Transient
 from streaming.partials import Changed
 
 RETRY_SECONDS_MAX = 20.0
-"""After this the units are forgotten and caught up once Redis is back: the log has everything."""
+"""For all writes of a batch together: who waits for them must poll Kafka again within ``max.poll.interval.ms`` (300 s).
+
+After this their units are forgotten and caught up once Redis is back: the log has everything.
+"""
 SWEEP_EVERY_SECONDS = 0.5
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -98,6 +101,11 @@ class Applier:
         """True when ``collect`` would not wait and has something to return."""
         return self._future is not None and self._future.done()
 
+    @property
+    def idle(self) -> bool:
+        """True when no batch is in flight or waits to be collected."""
+        return self._future is None
+
     def collect(self, timeout_seconds: float | None = None) -> list[tuple[Write, Applied | Transient]]:
         """Wait for the batch in flight and return what became of each write; empty when there is none.
 
@@ -130,10 +138,14 @@ class Applier:
         self._pool.shutdown(wait=True)
 
     def _apply_all(self, writes: list[Write]) -> list[tuple[Write, Applied | Transient]]:
-        return [(write, self._apply_one(write)) for write in writes]
+        deadline = time.monotonic() + RETRY_SECONDS_MAX
+        return [(write, self._apply_one(write, deadline)) for write in writes]
 
-    def _apply_one(self, write: Write) -> Applied | Transient:
+    def _apply_one(self, write: Write, deadline: float) -> Applied | Transient:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return Transient("redis: not tried, the batch's time was used up by the writes before it")
         try:
-            return apply_with_retry(self._view, write, give_up=lambda: self._stopping)
+            return apply_with_retry(self._view, write, give_up=lambda: self._stopping, seconds_max=left)
         except Transient as error:
             return error

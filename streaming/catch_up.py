@@ -14,7 +14,8 @@ The same records give the same bytes, so a zombie's late write is either what th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from confluent_kafka import Message
@@ -82,13 +83,17 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     partition = (folder.topic, unit.partition)
     committed, low = _read_committed(context, partition, unit)  # a
     position, born_empty = _find_position(context, partition, unit, low=low, committed=committed)  # b
+    if committed < position.applied <= (context.source.committed(partition)[0] or 0):
+        raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
     _check_order(partition, context.group, position, low=low, committed=committed)
     context.store.own(unit, position.applied, born_empty=born_empty)
     if position.applied < committed:
-        dead = _read_verdicts(context, folder, unit, position.applied)  # c
-        for chunk in _chunks(context, partition, position.applied, committed):  # d
-            _fold_chunk(context, folder, unit, chunk, dead)
-            yield None
+        dead = yield from _read_verdicts(context, folder, unit, position.applied)  # c
+        # closed here and not when they are collected: they hold the one history reader
+        with closing(_chunks(context, partition, position.applied, committed)) as chunks:  # d
+            for chunk in chunks:
+                _fold_chunk(context, folder, unit, chunk, dead)
+                yield None
     metrics.CATCH_UP_SECONDS.labels(topic=folder.topic).inc(time.monotonic() - started)
     log.info(
         "caught_up", unit=unit.tag, committed=committed, folded=committed - position.applied, since_ms=position.since_ms
@@ -108,6 +113,9 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
     low, high = context.source.watermarks(partition)
     topic_id = context.topic_ids[unit.kind]
     name = f"{partition[0]}[{partition[1]}]"
+    # while it is paused nothing else meters it
+    behind = high - (low if committed is None else committed)
+    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(max(0, behind))
     if committed is None:
         return low, low
     if note and note != topic_id:
@@ -137,7 +145,7 @@ def _find_position(
         log.warning("view_missing", unit=unit.tag, rebuild_from=low, rebuild_to=committed)
     position = Position(low, since_ms, target=committed)
     if not context.view.claim(unit, position):
-        raise Transient(f"redis: unit {unit.tag} was claimed by another process; starting over")
+        raise Transient(f"redis: unit {unit.tag} is claimed or being dropped by another process; starting over")
     return position, True
 
 
@@ -160,8 +168,11 @@ def _check_order(partition: Partition, group: str, position: Position, *, low: i
         )
 
 
-def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: int) -> set[int]:
-    """Return source offsets from ``start`` on that have a dead letter of this group: they did not count."""
+def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: int) -> Generator[None, None, set[int]]:
+    """Return source offsets from ``start`` on that have a dead letter of this group; yields between reads.
+
+    They did not count.
+    """
     first = context.history.first_message((folder.topic, unit.partition), start)
     if first is None:
         return set()
@@ -170,34 +181,37 @@ def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: i
     found: set[int] = set()
     # not the last stable offset: a predecessor's open transaction would hide dead letters that we committed after it
     end = context.history.high_watermark(dlq)
-    for messages in context.history.read(dlq, begin, end, chunk=CHUNK_RECORDS):
-        for message in messages:
-            letter = parse_dead_letter(
-                context.header_prefix,
-                at=Coordinate(folder.dlq_topic, unit.partition, message.offset()),
-                key=None,
-                value=None,
-                headers=message.headers(),
-                appended_ms=message.timestamp()[1],
-            )
-            source = letter.source
-            if (
-                source
-                and letter.group == context.group
-                and (source.topic, source.partition) == (folder.topic, unit.partition)
-            ):
-                found.add(source.offset)
+    with closing(context.history.read(dlq, begin, end, chunk=CHUNK_RECORDS)) as read:
+        for messages in read:
+            found.update(_source_offsets(context, (folder.topic, unit.partition), messages))
+            yield None
     return found
 
 
-def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int) -> Iterator[_Chunk]:
+def _source_offsets(context: CatchUpContext, source: Partition, letters: list[Message]) -> Iterator[int]:
+    for message in letters:
+        letter = parse_dead_letter(
+            context.header_prefix,
+            at=Coordinate(message.topic(), message.partition(), message.offset()),
+            key=None,
+            value=None,
+            headers=message.headers(),
+            appended_ms=message.timestamp()[1],
+        )
+        at = letter.source
+        if at is not None and letter.group == context.group and (at.topic, at.partition) == source:
+            yield at.offset
+
+
+def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int) -> Generator[_Chunk, None, None]:
     """Cut ``[start, end)`` into consecutive ranges with their records; the last one takes a hole at the end along."""
     at, pending = start, None
-    for records in context.history.read(partition, start, end, chunk=CHUNK_RECORDS):
-        if pending is not None:
-            yield pending
-            at = pending.end
-        pending = _Chunk(at, records[-1].offset() + 1, records)
+    with closing(context.history.read(partition, start, end, chunk=CHUNK_RECORDS)) as read:
+        for records in read:
+            if pending is not None:
+                yield pending
+                at = pending.end
+            pending = _Chunk(at, records[-1].offset() + 1, records)
     if pending is None:
         yield _Chunk(start, end, [])
     else:

@@ -17,7 +17,7 @@ Cost: about 20 ns per entity, unit and batch for a hit; memory is the partials' 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple, Protocol
@@ -26,6 +26,18 @@ from infra.redis_view import Loaded, Position, Unit
 from monitoring import metrics
 from schemas.errors import Transient
 from schemas.features import Entity
+
+
+class Moved(Transient):
+    """Owned units are not where this process left them, so nothing may be built on what it has of them.
+
+    Attributes:
+        units: those.
+    """
+
+    def __init__(self, units: Sequence[Unit], message: str) -> None:
+        super().__init__(message)
+        self.units = units
 
 
 class View(Protocol):
@@ -132,7 +144,8 @@ class PartialStore:
         """Return the partials asked for, of owned and foreign units.
 
         Raises:
-            Transient: Redis is away, or an owned unit is not where this process left it.
+            Moved: owned units are not where this process left them.
+            Transient: Redis is away.
         """
         metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
         values: list[list[Sequence[bytes]]] = []
@@ -145,6 +158,17 @@ class PartialStore:
                     missing.append(_find_missing(at, number, ask, slots, part))
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
         return Answer(values, self._load(missing, values) if missing else {})
+
+    def check(self, units: Sequence[Unit]) -> None:
+        """Ask Redis whether owned units are where this process left them.
+
+        Raises:
+            Moved: some are not.
+            Transient: Redis is away.
+        """
+        if units:
+            loaded = self._view.load_many([(unit, []) for unit in units])
+            self._check({unit: part.position for unit, part in loaded.items()})
 
     def _number(self, entity: Entity, ids: Sequence[str]) -> list[int]:
         table = self._slots.setdefault(entity, {})
@@ -171,8 +195,7 @@ class PartialStore:
             keys.extend(f"{lack.entity}:{entity_id}" for entity_id in lack.ids)
         metrics.CACHE_MISSES.labels(entity="all").inc(sum(len(keys) for keys in wanted.values()))
         loaded = self._view.load_many(wanted.items())
-        for unit in wanted:
-            self._check(unit, loaded[unit].position)
+        self._check({unit: loaded[unit].position for unit in wanted if unit in self._units})
         for lack in missing:
             fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
             values[lack.ask][lack.number] = lack.fill(fresh)
@@ -186,13 +209,18 @@ class PartialStore:
         """Publish how much is held in memory."""
         metrics.CACHED_ENTITIES.labels(entity="all").set(self.entities)
 
-    def _check(self, unit: Unit, position: Position | None) -> None:
-        own = self._units.get(unit)
-        if own is None or (position is not None and position.applied in own.expected):
+    def _check(self, positions: Mapping[Unit, Position | None]) -> None:
+        moved = {
+            unit: "none" if position is None else str(position.applied)
+            for unit, position in positions.items()
+            if position is None or position.applied not in self._units[unit].expected
+        }
+        if not moved:
             return
-        found = "none" if position is None else str(position.applied)
-        expected = "/".join(str(offset) for offset in sorted(own.expected))
-        raise Transient(f"redis: expected unit {unit.tag} at {expected}, found {found}; catching up from the log")
+        unit, found = next(iter(moved.items()))
+        expected = "/".join(str(offset) for offset in sorted(self._units[unit].expected))
+        message = f"redis: expected unit {unit.tag} at {expected}, found {found}; catching up from the log"
+        raise Moved(list(moved), message)
 
 
 @dataclass

@@ -33,11 +33,13 @@ from schemas.errors import Transient, WeirError
 from streaming.applier import Applier, Write
 from streaming.catch_up import CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
+from streaming.partials import Moved
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0
 """A dependency that stays away this long ends the process: its supervisor should see it."""
 REVOKE_WAIT_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 5.0
 STAGE = "process"
 _STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch
 
@@ -94,6 +96,7 @@ class Processor:
         self._catching: tuple[Unit, Iterator[Recovered | None]] | None = None
         self._failures = 0
         self._away_since: float | None = None
+        self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -110,14 +113,16 @@ class Processor:
             except Transient as error:
                 self._back_off(error)
             else:
-                if worked:
+                if worked or not self._waiting:
                     self._failures, self._away_since = 0, None
         self._collect(None)
 
     def _turn(self) -> bool:
-        """One batch and one chunk of catch-up; True when either was there."""
-        caught_up = self._advance_catch_up()
-        linger = 0.0 if caught_up else self._config.linger_seconds
+        """One batch and one chunk of catch-up; True when either was there.
+
+        The batch comes first: a unit that cannot be caught up keeps neither the others' records nor the group waiting.
+        """
+        linger = 0.0 if self._waiting else self._config.linger_seconds
         gathered = self._context.source.gather(self._config.batch_records_max, linger)
         if gathered.dropped:
             metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
@@ -126,7 +131,9 @@ class Processor:
         elif self._applier.finished:
             self._collect(None)
         self._applier.sweep()
-        return caught_up or bool(gathered.records)
+        self._meter_units()
+        self._look_at_view()
+        return self._advance_catch_up() or bool(gathered.records)
 
     def _batch(self, gathered: Gathered) -> None:
         self._step("gathered")  # 1
@@ -138,10 +145,12 @@ class Processor:
             ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
             self._commit(gathered, outcomes, ends)  # 4
             self._step("committed")
-        except Transient:
-            # nothing of this batch is visible; its records and what was read for them are void
-            for unit in involved:
-                self._forget(unit)
+        except Transient as error:
+            # nothing of this batch is visible; its records and what was read for them are void, and so is a unit that
+            # only lent it partials: without records of its own nobody else would find out that it was moved
+            for unit in [*involved, *(error.units if isinstance(error, Moved) else [])]:
+                if unit in self._live:
+                    self._forget(unit)
             raise
         self._apply(gathered, outcomes, ends)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
@@ -195,6 +204,7 @@ class Processor:
                 self._store.confirm(write.unit, write.end)
                 if write.unit in self._live:
                     self._live[write.unit].applied = write.end
+                    self._meter_behind(write.unit)
                 continue
             if isinstance(outcome, Transient):
                 log.error("apply_unknown", unit=write.unit.tag, start=write.start, end=write.end, error=str(outcome))
@@ -224,11 +234,15 @@ class Processor:
             unit = self._waiting[0]
             self._catching = (unit, catch_up(self._context, self._folder_of(unit), unit))
         unit, steps = self._catching
+        if self._applier.idle:
+            self._store.trim()  # a rebuild sees every entity there is
         try:
             result = next(steps)
         except BaseException:
             self._catching = None
             self._store.forget(unit)
+            self._waiting.remove(unit)
+            self._waiting.append(unit)  # its turn is over: another unit's trouble may be another
             raise
         if result is not None:
             self._catching = None
@@ -236,6 +250,19 @@ class Processor:
             self._waiting.remove(unit)
             self._live[unit] = _Live(result.next_offset, result.next_offset, result.since_ms)
         return True
+
+    def _look_at_view(self) -> None:
+        """Find units that were moved while they had no records: a wiped view is rebuilt without waiting for any."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_SECONDS
+        try:
+            self._store.check(list(self._live))
+        except Moved as error:
+            for unit in error.units:
+                self._forget(unit)
+            raise
 
     # --- the group ---------------------------------------------------------------------------------------------------
 
@@ -257,6 +284,7 @@ class Processor:
         for unit in [self._unit(partition) for partition in partitions]:
             self._live.pop(unit, None)
             self._store.forget(unit)
+            self._unmeter(unit)
             if self._catching is not None and self._catching[0] == unit:
                 self._catching[1].close()  # type: ignore[attr-defined] # it is a generator
                 self._catching = None
@@ -302,8 +330,6 @@ class Processor:
                     metrics.STATE_BYTES.labels(entity=changed.entity).observe(len(partial))
         for (topic, number), part in gathered.records.items():
             self._observe_partition(topic, number, part)
-        metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
-        metrics.PAUSED_PARTITIONS.labels(stage=STAGE).set(len(self._waiting))
         self._store.observe()
 
     def _observe_partition(self, topic: str, number: int, records: list[Message]) -> None:
@@ -313,6 +339,20 @@ class Processor:
         if end is not None:
             behind = max(0, end - records[-1].offset() - 1)
             metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(behind)
-        if (state := self._live.get(self._unit((topic, number)))) is not None:
+        self._meter_behind(self._unit((topic, number)))
+
+    def _meter_behind(self, unit: Unit) -> None:
+        if (state := self._live.get(unit)) is not None:
+            topic, number = self._partition(unit)
             behind = state.next_offset - state.applied
             metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(behind)
+
+    def _meter_units(self) -> None:
+        metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
+        metrics.PAUSED_PARTITIONS.labels(stage=STAGE).set(len(self._waiting))
+
+    def _unmeter(self, unit: Unit) -> None:
+        # somebody else's now: what we said last must not stand beside what its owner says
+        topic, number = self._partition(unit)
+        metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(0)
+        metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(0)

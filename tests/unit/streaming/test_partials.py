@@ -1,0 +1,65 @@
+"""What the store refuses to build on, and whose fault it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from infra.redis_view import Loaded, Position, Unit
+from schemas.features import Entity
+from streaming.partials import Ask, Moved, PartialStore
+
+OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
+
+
+class _View:
+    """Positions and partials in memory."""
+
+    def __init__(self, positions: dict[Unit, int]) -> None:
+        self.positions = positions
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        return {
+            unit: Loaded(Position(self.positions[unit]) if unit in self.positions else None, [b"" for _ in keys])
+            for unit, keys in wanted
+        }
+
+
+def _own_all(view: _View) -> PartialStore:
+    store = PartialStore(view, entities_max=100)
+    for unit, applied in view.positions.items():
+        store.own(unit, applied, born_empty=False)
+    return store
+
+
+def test_every_owned_unit_that_was_moved_is_named_also_one_that_only_lends_partials() -> None:
+    view = _View({OWN: 5, LENT: 7, IDLE: 0})
+    store = _own_all(view)
+    view.positions = {OWN: 5}
+    with pytest.raises(Moved, match="expected unit t01 at 7, found none") as found:
+        store.read([Ask(Entity.DEVICE, ["d1"], [OWN, LENT, IDLE])])
+    assert list(found.value.units) == [LENT, IDLE]
+
+
+def test_a_look_without_any_record_finds_a_unit_that_is_gone() -> None:
+    view = _View({OWN: 5, IDLE: 3})
+    store = _own_all(view)
+    store.check([OWN, IDLE])
+    del view.positions[IDLE]
+    with pytest.raises(Moved) as found:
+        store.check([OWN, IDLE])
+    assert list(found.value.units) == [IDLE]
+
+
+def test_a_look_takes_either_position_while_a_write_is_in_flight() -> None:
+    view = _View({OWN: 5})
+    store = _own_all(view)
+    store.pin(OWN, 9, [])
+    for applied in (5, 9):
+        view.positions[OWN] = applied
+        store.check([OWN])
+    store.confirm(OWN, 9)
+    view.positions[OWN] = 5
+    with pytest.raises(Moved):
+        store.check([OWN])
