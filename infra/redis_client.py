@@ -9,6 +9,7 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 from infra.settings import RedisSettings
@@ -19,7 +20,11 @@ Client = Any
 
 
 def connect(settings: RedisSettings) -> Client:
-    """Return a client; nothing is sent until its first command. One client serves several threads."""
+    """Return a client that serves several threads. One of a single server sends nothing until its first command.
+
+    Raises:
+        Transient: no node of a cluster answered.
+    """
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,
@@ -33,7 +38,8 @@ def connect(settings: RedisSettings) -> Client:
     if settings.ssl_ca_location:
         options["ssl_ca_certs"] = settings.ssl_ca_location
     if settings.cluster:
-        return RedisCluster.from_url(settings.url, **options)
+        with transient_errors("finding the cluster's nodes"):
+            return RedisCluster.from_url(settings.url, **options)
     return redis.Redis.from_url(settings.url, **options)
 
 
@@ -42,7 +48,7 @@ def transient_errors(what: str) -> Iterator[None]:
     """Turn what Redis says when it is away, busy, full or failing over into ``Transient``."""
     try:
         yield
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, RedisClusterException, OSError) as error:  # the latter two are no RedisError
         raise Transient(f"redis: {what}: {error}") from error
 
 

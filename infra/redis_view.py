@@ -25,12 +25,14 @@ from typing import NamedTuple
 from redis.exceptions import WatchError
 
 from infra.redis_client import Client, transient_errors
+from schemas.errors import Transient
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
 
 PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 """Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
 
 _SWEEP_KEYS = 500
+_DROPPING = b"dropping"
 _MSET_ARGUMENTS = 4_000
 """Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
 
@@ -75,12 +77,12 @@ class Position:
 
 
 def parse_position(raw: bytes | None) -> Position | None:
-    """Read a position value; ``None`` where there is none.
+    """Read a position value; ``None`` where there is none, or none any more.
 
     >>> parse_position(b"12 0 0")
     Position(applied=12, since_ms=0, target=0)
     """
-    if raw is None:
+    if raw is None or raw == _DROPPING:
         return None
     applied, since_ms, target = raw.split()
     return Position(int(applied), int(since_ms), int(target))
@@ -170,9 +172,30 @@ class StateView:
             pipeline.set(position, f"{end} {found.since_ms} {found.target}")
             try:
                 pipeline.execute()
-            except WatchError:
-                return _judge(self.position(unit), end)
+            except WatchError as error:
+                now = self.position(unit)
+                if now is not None and now.applied == start:
+                    # not overtaken: the client says the same of a connection that died, and the write is to be repeated
+                    raise Transient(f"redis: applying a batch: {error}") from error
+                return _judge(now, end)
         return Applied(True, "ok")
+
+    def drop(self, unit: Unit) -> None:
+        """Delete a unit. Its position goes last and is no position meanwhile, so that nobody can claim and rebuild it.
+
+        A rebuild beside the deletion would lose what it has written already. A drop that was broken off is done again.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        prefix = self.prefix(unit)
+        position = prefix + "position"
+        with transient_errors("dropping a unit"):
+            self._client.set(position, _DROPPING)
+            for key in self._client.scan_iter(match=prefix.replace("[", "\\[") + "*", count=_SWEEP_KEYS):
+                if key != position.encode():
+                    self._client.delete(key)
+            self._client.delete(position)
 
     def _pipeline(self, key: str) -> Client:
         """Return a transaction on the server that holds a key; a cluster's own pipeline cannot watch."""

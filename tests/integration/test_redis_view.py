@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from infra.redis_client import connect
 from infra.redis_view import Position, StateView, Unit
 from infra.settings import Settings
+from schemas.errors import Transient
 from tests.conftest import settings_for
 
 pytestmark = pytest.mark.server
@@ -72,6 +74,51 @@ def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
     refused = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"late"])
     assert (refused.done, refused.found) == (False, "2")
     assert partials_of(view, ["card:a"]) == [b"other"]
+
+
+def test_a_connection_that_dies_at_the_write_is_not_taken_for_somebody_else(
+    view: StateView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client calls both a watch error; refused, the unit would be folded again from the log for nothing."""
+    view.claim(UNIT, Position(0))
+    pipeline_of = StateView._pipeline
+
+    def cut_off(self: StateView, key: str) -> object:
+        pipeline = pipeline_of(self, key)
+        multi = pipeline.multi
+
+        def multi_after_a_cut() -> None:
+            multi()
+            pipeline.connection._sock.shutdown(socket.SHUT_RDWR)
+
+        pipeline.multi = multi_after_a_cut
+        return pipeline
+
+    monkeypatch.setattr(StateView, "_pipeline", cut_off)
+    with pytest.raises(Transient):
+        view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
+    monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
+    assert view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]).found == "ok"
+
+
+def test_nobody_can_claim_a_unit_before_all_of_it_is_dropped(view: StateView, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild that began beside the deletion would lose what it has written already."""
+    view.claim(UNIT, Position(0))
+    view.apply(UNIT, start=0, end=3, keys=["card:a", "card:b"], partials=[b"1", b"2"])
+    delete = view._client.delete
+    claims: list[bool] = []
+
+    def delete_beside_a_claim(key: bytes) -> object:
+        claims.append(view.claim(UNIT, Position(0)))
+        assert view.position(UNIT) is None
+        assert view.apply(UNIT, start=3, end=4, keys=["card:a"], partials=[b"9"]).found == "absent"
+        return delete(key)
+
+    monkeypatch.setattr(view._client, "delete", delete_beside_a_claim)
+    view.drop(UNIT)
+    assert claims == [False, False, False]
+    assert partials_of(view, ["card:a", "card:b"]) == [b"", b""]
+    assert view.claim(UNIT, Position(0))
 
 
 def test_a_claim_does_not_move_a_position_that_stands(view: StateView) -> None:
