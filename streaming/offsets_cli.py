@@ -10,22 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from infra.kafka import build_consumer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
-from infra.redis_client import connect, transient_errors
+from infra.kafka_offsets import end_offsets
+from infra.redis_client import connect
 from infra.redis_view import StateView, Unit
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from schemas.codec import BatchCodec
 from schemas.contracts import subject
 from schemas.errors import Refused, WeirError
-from streaming.dlq import source_coordinate
+from streaming.dlq import Coordinate, parse_dead_letter
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -97,11 +100,10 @@ class OffsetsTool:
             settings.kafka, [names.transactions, names.labels, names.features, names.dlq]
         )
         self._kinds = {"t": names.transactions, "l": names.labels}
-        self._client = connect(settings.redis)
         self._registry = Registry(settings.registry)
         topic_ids = {kind: self._topics[topic].topic_id for kind, topic in self._kinds.items()}
         self._view = StateView(
-            self._client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids
+            connect(settings.redis), cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids
         )
         self._consumer: Consumer = build_consumer(settings.kafka, group=settings.processor.group)
 
@@ -135,7 +137,8 @@ class OffsetsTool:
         proposed = []
         for row in rows:
             is_input = row.topic == self._settings.topics.transactions
-            offset = decided.get(row.partition, row.log_start) if is_input else (row.applied or row.log_start)
+            folded = max(row.committed or 0, row.applied or row.log_start)  # neither leads what was decided
+            offset = decided.get(row.partition, row.log_start) if is_input else folded
             if offset < row.log_start:
                 if not skip_expired:
                     raise Refused(
@@ -163,33 +166,50 @@ class OffsetsTool:
             raise WeirError(f"kafka refused the offsets: {error}; stop every processor of the group first") from error
 
     def drop(self, unit: Unit) -> None:
-        """Delete a unit from Redis, its position first: a unit without one is rebuilt."""
-        prefix = self._view.prefix(unit)
-        with transient_errors("dropping a unit"):
-            self._client.delete(prefix + "position")
-            for key in self._client.scan_iter(match=prefix.replace("[", "\\[") + "*", count=1_000):
-                self._client.delete(key)
+        """Delete a unit from Redis: one without a position is rebuilt."""
+        self._view.drop(unit)
 
     def _decided(self) -> dict[int, int]:
         """Return, per input partition, the offset after the last one with an output."""
-        names, history = self._settings.topics, History(self._settings.kafka)
+        names, group = self._settings.topics, self._settings.processor.group
         after: dict[int, int] = {}
-        for partition in range(self._topics[names.features].partitions):
-            for records in history.read((names.features, partition), *self._range(names.features, partition)):
+        groups: set[str] = set()
+        with closing(History(self._settings.kafka)) as history:
+            for records in self._read(history, names.features):
                 self._note_rows(records, after)
-        prefix = self._settings.processor.dlq_header_prefix
-        for partition in range(self._topics[names.dlq].partitions):
-            for records in history.read((names.dlq, partition), *self._range(names.dlq, partition)):
-                for record in records:
-                    source = source_coordinate(prefix, record.headers())
-                    if source is not None and source.topic == names.transactions:
-                        after[source.partition] = max(after.get(source.partition, 0), source.offset + 1)
-        history.close()
+            for records in self._read(history, names.dlq):
+                groups |= self._note_dead_letters(records, after)
+        if groups and group not in groups:
+            raise Refused(
+                f"{names.dlq} has dead letters of {', '.join(sorted(groups))} and none of group {group}, which would "
+                f"count what they leave out; if it was renamed, set WEIR_PROCESSOR__GROUP={min(groups)} again"
+            )
         return after
 
-    def _range(self, topic: str, partition: int) -> tuple[int, int]:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS)
-        return low, high
+    def _read(self, history: History, topic: str) -> Iterator[list[Message]]:
+        # not the last stable offset: an open transaction of a dead process hides what others committed after it
+        for partition, end in end_offsets(self._settings.kafka, topic).items():
+            yield from history.read((topic, partition), OFFSET_BEGINNING, end)
+
+    def _note_dead_letters(self, records: list[Message], after: dict[int, int]) -> set[str]:
+        """Note what this group's dead letters stand for; return whose there are."""
+        groups = set()
+        for record in records:
+            letter = parse_dead_letter(
+                self._settings.processor.dlq_header_prefix,
+                at=Coordinate(record.topic(), record.partition(), record.offset()),
+                key=None,
+                value=None,
+                headers=record.headers(),
+                appended_ms=record.timestamp()[1],
+            )
+            source = letter.source
+            if source is None or source.topic != self._settings.topics.transactions:
+                continue
+            groups.add(letter.group)
+            if letter.group == self._settings.processor.group:
+                after[source.partition] = max(after.get(source.partition, 0), source.offset + 1)
+        return groups
 
     def _note_rows(self, records: list[Message], after: dict[int, int]) -> None:
         registry, names = self._registry, self._settings.topics
