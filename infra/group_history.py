@@ -42,7 +42,11 @@ def outputs_without_offsets(kafka: KafkaSettings, *, group: str, source: str, ou
 def _has_committed(kafka: KafkaSettings, group: str, inputs: list[TopicPartition]) -> bool:
     consumer = build_consumer(kafka, group=group)
     try:
-        return any(found.offset >= 0 for found in consumer.committed(inputs, timeout=REQUEST_TIMEOUT_SECONDS))
+        answers = consumer.committed(inputs, timeout=REQUEST_TIMEOUT_SECONDS)
+        for found in answers:
+            if found.error is not None:  # not an answer: least of all "none"
+                raise KafkaException(found.error)
+        return any(found.offset >= 0 for found in answers)
     except KafkaException as error:
         raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
     finally:

@@ -7,7 +7,7 @@ waits for the open ones to be decided.
 
 from __future__ import annotations
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.kafka import admin_config
@@ -28,7 +28,9 @@ def end_offsets(kafka: KafkaSettings, topic: str) -> dict[int, int]:
     admin = AdminClient(admin_config(kafka) | {"log_level": 0})
     try:
         found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
-        if found.error is not None or not found.partitions:
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise KafkaException(found.error)
+        if not found.partitions:
             raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
         wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
         futures = admin.list_offsets(
