@@ -74,7 +74,12 @@ class PartitionedInput:
         self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     def gather(self, max_records: int, timeout_seconds: float) -> Gathered:
-        """Poll once and return what came for live partitions.
+        """Return what is there for live partitions, waiting only while there is nothing.
+
+        Args:
+            max_records: bound on a batch.
+            timeout_seconds: how long to wait for a first record. What else has arrived by then comes along and nothing
+                more is waited for: batches grow with the load, and a quiet stream is decided at once.
 
         Raises:
             Transient: brokers are away; nothing is lost, the next call hands out again what this one had.
@@ -82,14 +87,14 @@ class PartitionedInput:
         """
         for key in list(self._overrun):  # before the poll: if this fails, there is nothing in hand to lose
             self.resume(key, self._next[key])
-        messages = self._consumer.consume(max_records, timeout_seconds)
+        # consume() would wait its whole timeout for a batch to fill
+        messages = self._consumer.consume(1, timeout_seconds)
         if not messages:
             return Gathered()
+        messages += self._consumer.consume(max_records - 1, 0) if max_records > 1 else []
         gathered = Gathered(metadata=self._consumer.consumer_group_metadata())
         for message in messages:
-            try:
-                check_message(message)
-            except Transient:
+            if message.error() is not None and _is_away(message):
                 continue  # the client reconnects by itself; what it handed out besides is good
             key = (message.topic(), message.partition())
             # a message of a paused, revoked or rewound partition may still be in the client's queue
@@ -203,3 +208,12 @@ class PartitionedInput:
             self._unverified.discard(key)
             self._overrun.discard(key)
         consumer.incremental_unassign([TopicPartition(*key) for key in gone])
+
+
+def _is_away(message: Message) -> bool:
+    """True when an error event says that brokers are away; any other is raised."""
+    try:
+        check_message(message)
+    except Transient:
+        return True
+    return False
