@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from infra.children import child_environment
 from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import subject
 from schemas.features import DAY_MS, HORIZON_MS
 from streaming.dlq import DeadLetter
-from tests.conftest import create_deployment, environment_of, settings_for
+from tests.conftest import create_deployment, settings_for
+from tests.integration.command_line import Weir, run_in_process
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Payment, Publisher, build_payment, encode_body, frame
 from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
-from weir import main as weir_main
 
 pytestmark = pytest.mark.server
 
@@ -99,34 +94,9 @@ class Pipeline:
         return next(row for row in self.outputs.rows() if row["transaction_id"] == payment["transaction_id"])
 
 
-class Weir:
-    """The command line, run in this process: an error that gets out of it is the test's."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, settings: Settings, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Run a verb; return its exit code and what it wrote to stdout and stderr."""
-        for name, value in (environment_of(settings) | environment).items():
-            self._monkeypatch.setenv(name, value)
-        code = weir_main(list(arguments))
-        return (code, *self._capsys.readouterr())
-
-    def assert_refused(self, settings: Settings, *arguments: str, says: Sequence[str], **environment: str) -> None:
-        """One line that says what, where and the mend, and exit code 2."""
-        code, _, written = self(settings, *arguments, **environment)
-        lines = [line for line in written.splitlines() if not line.startswith("{")]  # logs are JSON
-        assert (code, len(lines)) == (2, 1), written
-        assert [text for text in says if text not in lines[0]] == [], lines[0]
-
-
 @pytest.fixture
 def weir(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Weir]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield Weir(monkeypatch, capsys)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    yield from run_in_process(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -326,62 +296,6 @@ def test_the_same_transaction_id_with_another_body_is_a_dead_letter_with_its_byt
     assert (letter.reason, letter.value) == ("id_reused", pipeline.publisher.value(other))
     assert first["transaction_id"] not in letter.message.replace(pipeline.settings.topics.transactions, "")
     assert pipeline.row_of(last)["card_event_count_1h"] == 2.0
-
-
-# --- settings, ports, models ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("verb", ["process", "score", "index", "serve", "dlq list", "topics create"])
-@pytest.mark.parametrize(
-    ("name", "value"), [("WEIR_KAFKA__SESSION_TIMEOUT_MS", "soon"), ("WEIR_REDIS_URL", "redis://127.0.0.1:1/0")]
-)
-def test_a_wrong_setting_is_one_line_that_names_it(
-    pipeline: Pipeline, weir: Weir, verb: str, name: str, value: str
-) -> None:
-    weir.assert_refused(pipeline.settings, *verb.split(), says=[name, ".env.example"], **{name: value})
-
-
-def test_a_refused_process_ends_with_code_2_and_no_traceback(pipeline: Pipeline) -> None:
-    environment = child_environment(environment_of(pipeline.settings) | {"WEIR_TOPICS__PARTITIONS": "0"})
-    command = [sys.executable, "-m", "weir", "process"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert "WEIR_TOPICS__PARTITIONS" in done.stderr
-
-
-@pytest.mark.parametrize("verb", ["process", "score", "index"])
-def test_a_metrics_port_that_is_taken_is_one_line_that_names_it(pipeline: Pipeline, weir: Weir, verb: str) -> None:
-    taken = pipeline.settings.kafka.bootstrap_servers.rpartition(":")[2]
-    weir.assert_refused(pipeline.settings, verb, "--metrics-port", taken, says=[taken, "--metrics-port"])
-
-
-def test_an_api_port_that_is_taken_is_one_line_that_names_it(pipeline: Pipeline, weir: Weir) -> None:
-    taken = pipeline.settings.kafka.bootstrap_servers.rpartition(":")[2]
-    weir.assert_refused(pipeline.settings, "serve", "--port", taken, says=[taken, "--port"])
-
-
-def test_an_api_address_that_others_can_reach_is_refused(pipeline: Pipeline, weir: Weir) -> None:
-    weir.assert_refused(pipeline.settings, "serve", "--host", "0.0.0.0", says=["127.0.0.1", "0.0.0.0"])
-
-
-@pytest.mark.parametrize("verb", ["score", "serve --port 0"])
-def test_a_model_that_is_missing_is_one_line_with_the_mend(
-    pipeline: Pipeline, weir: Weir, verb: str, tmp_path: Path
-) -> None:
-    settings = pipeline.settings.model_copy(update={"home": tmp_path})
-    weir.assert_refused(settings, *verb.split(), says=["models/champion", "weir train"])
-
-
-@pytest.mark.parametrize("verb", ["score", "serve --port 0"])
-@pytest.mark.parametrize(
-    "changes", [{"declarations_hash": "0" * 16}, {"features": ["card_charm_sum_1h"], "reference": [1.0]}]
-)
-def test_a_model_of_other_features_is_one_line_with_the_mend(
-    pipeline: Pipeline, weir: Weir, verb: str, changes: dict[str, Any], tmp_path: Path
-) -> None:
-    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1", **changes))
-    settings = pipeline.settings.model_copy(update={"home": tmp_path})
-    weir.assert_refused(settings, *verb.split(), says=["models/champion", "weir train"])
 
 
 # --- the API ----------------------------------------------------------------------------------------------------------
