@@ -92,7 +92,10 @@ def run_processor(
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if topics is None:
         return
-    processor, close = _build(settings, topics, instance=instance, on_step=on_step)
+    built = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)
+    if built is None:
+        return
+    processor, close = built
     settle_heap()
     log.info("started", group=settings.processor.group, instance=instance)
     try:
@@ -144,6 +147,8 @@ def _build(
     names, group = settings.topics, settings.processor.group
     member = f"{group}-{instance}"
     topic_ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
+    # first what may be away: it is asked again, and nothing else has to be closed before that
+    folders = _build_folders(settings, topics)
     view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
     store = PartialStore(view, entities_max=settings.processor.cache_entities_max)
     output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
@@ -164,7 +169,7 @@ def _build(
         batch_records_max=settings.processor.batch_records_max,
         linger_seconds=settings.processor.linger_ms / 1_000,
         group=group,
-        folders=_build_folders(settings, topics),
+        folders=folders,
         topic_ids=topic_ids,
         on_step=on_step,
     )
