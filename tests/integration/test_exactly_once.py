@@ -13,13 +13,14 @@ import pytest
 
 from inference.lookup import look_up
 from infra.feature_reader import FeatureReader
+from infra.redis_client import connect
 from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
 from tests.conftest import create_deployment, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher, build_payment, encode_body, frame
-from tests.integration.services import Services
+from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, await_applied, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
 
@@ -99,6 +100,25 @@ def test_a_tiny_cache_with_slow_redis_and_no_kill_reads_no_stale_partial(stack: 
         assert_exactly_once(settings, log, services.await_true, partitions=1)
     finally:
         services.stop()
+
+
+def test_a_wiped_view_is_rebuilt_though_some_of_its_units_get_no_records(services: Services) -> None:
+    """Payments alone after the wipe: the units of labels lend them partials, and are missed by nobody else."""
+    settings = services.settings
+    publisher = Publisher(settings)
+    log = publish(publisher, build_stream(seed=17, count=RECORDS // 4))
+    first = services.start("process")
+    services.await_true(lambda: log_of(first).count('"caught_up"') == 4, "every unit caught up")
+    services.end(first)
+    # a second start knows no unit whole: it has to ask Redis
+    second = services.start("process")
+    services.await_true(lambda: log_of(second).count('"caught_up"') == 4, "every unit caught up")
+    client = connect(settings.redis)
+    for key in list(client.scan_iter(f"weir:{settings.cluster}:*")):
+        client.delete(key)
+    log += publish(publisher, build_stream(seed=18, count=RECORDS // 4, first=RECORDS // 4))
+    assert_exactly_once(settings, log, services.await_true, partitions=2)
+    await_applied(settings, {"l00": 0, "l01": 0}, services.await_true)
 
 
 def test_versions_mixed_in_one_topic_are_all_decided_and_counted(services: Services) -> None:

@@ -1,0 +1,65 @@
+"""``weir offsets recover`` on a real broker: which outputs it takes the next offset from."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from infra.kafka import build_producer
+from infra.settings import Settings
+from schemas.errors import Refused
+from streaming.dlq import dead_letter_headers
+from streaming.offsets_cli import OffsetsTool
+
+pytestmark = pytest.mark.server
+OPEN_SECONDS = 1.0
+
+
+def _publish_letter(settings: Settings, *, group: str, offset: int, transactional_id: str) -> threading.Timer | None:
+    """Put a dead letter into the log; one whose id says ``open`` in a transaction that is aborted a little later."""
+    producer = build_producer(settings.kafka, transactional_id=f"{settings.cluster}-{transactional_id}")
+    headers = dead_letter_headers(
+        settings.processor.dlq_header_prefix,
+        topic=settings.topics.transactions,
+        partition=0,
+        offset=offset,
+        group=group,
+        stage="decode",
+        exception_class="PoisonRecord",
+        message="expected magic byte 0, found 7",
+        timestamp_ms=1,
+        reason="bad_magic",
+    )
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce(settings.topics.dlq, b"x", partition=0, headers=headers)
+    producer.flush(10)
+    if transactional_id != "open":
+        producer.commit_transaction(10)
+        return None
+    timer = threading.Timer(OPEN_SECONDS, producer.abort_transaction, [10])
+    timer.start()
+    return timer
+
+
+def _propose(settings: Settings) -> dict[tuple[str, int], int | None]:
+    tool = OffsetsTool(settings)
+    rows = tool.propose(tool.rows(), skip_expired=False)
+    return {(row.topic, row.partition): row.proposed for row in rows}
+
+
+def test_outputs_behind_an_open_transaction_count_and_those_of_another_group_do_not(deployment: Settings) -> None:
+    """``[39 open ...][41 committed][99 of others]``: ends at the last stable offset, the log would have no output."""
+    timer = _publish_letter(deployment, group=deployment.processor.group, offset=39, transactional_id="open")
+    _publish_letter(deployment, group=deployment.processor.group, offset=41, transactional_id="own")
+    _publish_letter(deployment, group="others", offset=99, transactional_id="others")
+    assert _propose(deployment)[deployment.topics.transactions, 0] == 42
+    assert timer is not None
+    timer.join()
+
+
+def test_a_group_that_was_renamed_is_told_its_old_name(deployment: Settings) -> None:
+    _publish_letter(deployment, group="old-name", offset=3, transactional_id="old")
+    with pytest.raises(Refused, match="set WEIR_PROCESSOR__GROUP=old-name again"):
+        _propose(deployment)
