@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from zlib import crc32
 
 import numpy as np
@@ -20,6 +21,7 @@ from monitoring import metrics
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity
+from schemas.framing import HEADER_BYTES
 from schemas.validation import validate_transactions
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.events import EventBatch, build_event_batch
@@ -126,53 +128,56 @@ class TransactionsFolder:
         values = [message.value() for message in messages]
         decoded = self._codec.decode(values, self._schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
-        rows, batch = decoded.rows, decoded.batch
-        append = np.fromiter((messages[i].timestamp()[1] for i in rows), np.int64, len(rows))
-        invalid = validate_transactions(batch, keys=[messages[i].key() for i in rows], append_time_ms=append)
+        batch, rows = decoded.batch, decoded.rows.tolist()
+        kept = [messages[row] for row in rows]
+        append = np.array([message.timestamp()[1] for message in kept], np.int64)
+        invalid = validate_transactions(batch, keys=[message.key() for message in kept], append_time_ms=append)
         if invalid:
-            dead += [DeadRecord(messages[rows[index]], error, "validate") for index, error in invalid]
-            good = np.ones(len(rows), bool)
+            dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]
+            good = np.ones(len(kept), bool)
             good[[index for index, _ in invalid]] = False
-            batch, rows, append = batch.filter(pa.array(good)), rows[good], append[good]
-        kept = [messages[i] for i in rows]
-        partition = np.fromiter((m.partition() for m in kept), np.int32, len(kept))
-        digest = np.fromiter((crc32(memoryview(values[i])[5:]) for i in rows), np.uint32, len(kept))
+            batch, append = batch.filter(pa.array(good)), append[good]
+            rows, kept = list(compress(rows, good)), list(compress(kept, good))
+        partition = np.array([message.partition() for message in kept], np.int32)
+        digest = np.array([crc32(values[row][HEADER_BYTES:]) for row in rows], np.uint32)
         events = build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest)
         return Decoded(batch, kept, append, partition, events, dead)
 
     def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
         counted = computed.verdicts == _COUNTED
-        mask = pa.array(counted)
-        batch = decoded.batch.filter(mask)
+        messages = list(compress(decoded.messages, counted))
+        batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
         n = batch.num_rows
         columns = {name: batch.column(name) for name in _PASSED_ON}
         columns |= {
             "ingest_time_ms": pa.array(decoded.append_time_ms[counted]),
             "source_partition": pa.array(decoded.partition[counted]),
-            "source_offset": pa.array(
-                np.fromiter((m.offset() for m in decoded.messages), np.int64, len(decoded.messages))[counted]
-            ),
+            "source_offset": pa.array([message.offset() for message in messages], pa.int64()),
             "declarations_hash": pa.repeat(DECLARATIONS_HASH, n),
             "late": pa.array(computed.late[counted]),
-            "degraded": pa.array([degraded] * n, pa.list_(pa.string())),
-        }
-        features = computed.features[counted]
-        for position, name in enumerate(FEATURE_NAMES):
-            columns[name] = pa.array(np.ascontiguousarray(features[:, position]), from_pandas=True)
+            "degraded": pa.repeat(pa.scalar(degraded, pa.list_(pa.string())), n),
+        } | _build_feature_columns(computed.features[counted])
         values = self._rows_codec.encode(
             pa.record_batch(
                 [columns[field.name] for field in self._rows_codec.arrow_schema], self._rows_codec.arrow_schema
             ),
             self._config.features_schema_id,
         )
-        keys = [message.key() for message, good in zip(decoded.messages, counted, strict=True) if good]
-        return Rows(self._config.features_topic, keys, values)
+        return Rows(self._config.features_topic, [message.key() for message in messages], values)
 
     def _dead_letter(self, dead: DeadRecord) -> Record:
         metrics.DEAD_LETTERS.labels(topic=self.dlq_topic, reason=dead.error.reason).inc()
         return build_dead_letter(
             dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
         )
+
+
+def _build_feature_columns(features: np.ndarray) -> dict[str, pa.Array]:
+    """Cut features, shape (rows, features), into a nullable column each, all of one array: NaN is looked for once."""
+    n = len(features)
+    flat = np.ascontiguousarray(features.T).ravel()
+    column = pa.array(flat, mask=np.isnan(flat))
+    return {name: column.slice(position * n, n) for position, name in enumerate(FEATURE_NAMES)}
 
 
 def _arrange(asks: list[Ask], answer: Answer) -> States:
