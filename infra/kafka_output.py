@@ -139,22 +139,28 @@ class TransactionalOutput:
         raise Fenced(f"kafka: a commit had no answer in {COMMIT_ATTEMPTS} x {COMMIT_TIMEOUT_SECONDS:.0f} s")
 
     def _produce_rows(self, rows: Rows) -> None:
-        produce, poll = self._producer.produce, self._producer.poll
-        every: Sequence[Headers | None] = rows.headers or [None] * len(rows.values)
-        for key, value, headers in zip(rows.keys, rows.values, every, strict=True):
+        if rows.headers:
+            for key, value, headers in zip(rows.keys, rows.values, rows.headers, strict=True):
+                self._enqueue(rows.topic, value, key, headers=headers)
+            return
+        produce = self._producer.produce
+        for key, value in zip(rows.keys, rows.values, strict=True):
             try:
-                produce(rows.topic, value, key, headers=headers)
+                produce(rows.topic, value, key)  # a keyword argument would double its cost
             except BufferError:
-                poll(_QUEUE_FULL_POLL_SECONDS)
-                produce(rows.topic, value, key, headers=headers)
+                self._enqueue(rows.topic, value, key)
 
     def _produce(self, record: Record) -> None:
         options: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
+        self._enqueue(record.topic, record.value, record.key, headers=record.headers, **options)
+
+    def _enqueue(self, topic: str, value: bytes | None, key: bytes | None, **options: Any) -> None:
+        """Hand a record to the client, which may have to send others first."""
         try:
-            self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **options)
+            self._producer.produce(topic, value, key, **options)
         except BufferError:
             self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
-            self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **options)
+            self._producer.produce(topic, value, key, **options)
 
     def abort(self) -> None:
         """Abort the open transaction.
