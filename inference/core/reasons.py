@@ -101,7 +101,7 @@ def _drop_groups(
     score: Score,
 ) -> npt.NDArray[np.float32]:
     """Return what each row's score loses without each group, shape (rows, groups)."""
-    tried = np.stack([differs[:, columns].any(axis=1) for columns in groups.columns], axis=1)
+    tried = differs @ groups.members.T  # of booleans: any column of the group
     rows, without = np.nonzero(tried)
     drops = np.zeros(tried.shape, dtype=np.float32)
     drops[rows, without] = _compute_drops(features[rows], scores[rows], groups.members[without], reference, score)

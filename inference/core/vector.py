@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 Matrix = npt.NDArray[np.float32]
 """float32, shape (rows, features), columns in the order of the list of names it was built for."""
@@ -60,7 +59,7 @@ def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> pa.ListArray
         declarations_hash: of the model.
     """
     noted, hashes = rows.column("degraded"), rows.column("declarations_hash")
-    if pc.all(pc.equal(hashes, declarations_hash), skip_nulls=False).as_py():
+    if hashes.unique().to_pylist() == [declarations_hash]:
         return noted
     degraded_by = [
         causes if found == declarations_hash else [*causes, DECLARATIONS_DIFFER]
