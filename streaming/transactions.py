@@ -145,6 +145,8 @@ class TransactionsFolder:
 
     def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
         counted = computed.verdicts == _COUNTED
+        if not counted.any():  # dead letters alone: Arrow repeats no list no times
+            return Rows(self._config.features_topic, [], [])
         messages = list(compress(decoded.messages, counted))
         batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
         n = batch.num_rows
