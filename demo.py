@@ -99,10 +99,12 @@ class Demo:
 
     def close(self) -> None:
         """End everything that was started."""
-        if self._watch is not None:
-            self._watch.close()
-        self._children.stop()
-        self._stack.stop()
+        try:
+            if self._watch is not None:
+                self._watch.close()
+        finally:
+            self._children.stop()
+            self._stack.stop()
 
     # --- set-up ------------------------------------------------------------------------------------------------------
 
@@ -154,6 +156,7 @@ class Demo:
 
     def _decided(self) -> int:
         assert self._watch is not None
+        self._watch.check()
         with self._watch.lock:
             return sum(self._watch.tally.decisions.values()) + self._watch.tally.dead_letters
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from infra.kafka import build_consumer, check_message
 from infra.kafka_admin import describe_topics
@@ -20,7 +20,7 @@ from monitoring.live_view import Declined
 from schemas.codec import BatchCodec
 from schemas.contracts import subject
 from schemas.currencies import exponent
-from schemas.errors import Transient
+from schemas.errors import Transient, WeirError
 
 _POLL_SECONDS = 0.1
 _LATEST = 8
@@ -52,6 +52,7 @@ class Watch:
         self._consumer = build_consumer(settings.kafka, group="weir-demo-watch")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._error: Exception | None = None
         self.lock = threading.Lock()
         self.tally = Tally()
 
@@ -69,10 +70,22 @@ class Watch:
     def close(self) -> None:
         """Stop."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._consumer.close()
 
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
     def _run(self) -> None:
+        try:
+            self._follow()
+        except (WeirError, KafkaException) as error:
+            self._error = error
+
+    def _follow(self) -> None:
         while not self._stop.is_set():
             messages = []
             for message in self._consumer.consume(5_000, _POLL_SECONDS):

@@ -24,6 +24,8 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0
 """A dependency that stays away this long ends the process: its supervisor should see it."""
 
+CALM_SECONDS = 30.0
+
 log = get_logger(__name__)
 
 
@@ -65,6 +67,7 @@ class Follower:
         self._waiting: list[Partition] = []
         self._failures = 0
         self._away_since: float | None = None
+        self._failed_at = config.monotonic()
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Follow until told to stop.
@@ -75,10 +78,14 @@ class Follower:
         self._source.subscribe([self._config.topic], on_assigned=self._assigned, on_revoked=self._revoked)
         while not should_stop():
             try:
-                if self._turn():
+                if self._turn() or self._is_calm():
                     self._failures, self._away_since = 0, None
             except Transient as error:
                 self._back_off(error)
+
+    def _is_calm(self) -> bool:
+        """True when a quiet topic has had no failure for a while: one that comes then is not the same one."""
+        return self._config.monotonic() - self._failed_at > CALM_SECONDS
 
     def _turn(self) -> bool:
         self._between()
@@ -130,7 +137,7 @@ class Follower:
         self._waiting = [partition for partition in self._waiting if partition not in partitions]
 
     def _back_off(self, error: Transient) -> None:
-        now = self._config.monotonic()
+        now = self._failed_at = self._config.monotonic()
         self._away_since = now if self._away_since is None else self._away_since
         if now - self._away_since > AWAY_SECONDS_MAX:
             raise WeirError(f"gave up after {AWAY_SECONDS_MAX:.0f} s: {error}") from error
