@@ -67,7 +67,7 @@ class Follower:
         self._waiting: list[Partition] = []
         self._failures = 0
         self._away_since: float | None = None
-        self._failed_at = config.monotonic()
+        self._failed_at = 0.0
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Follow until told to stop.
@@ -85,7 +85,7 @@ class Follower:
 
     def _is_calm(self) -> bool:
         """True when a quiet topic has had no failure for a while: one that comes then is not the same one."""
-        return self._config.monotonic() - self._failed_at > CALM_SECONDS
+        return self._away_since is not None and self._config.monotonic() - self._failed_at > CALM_SECONDS
 
     def _turn(self) -> bool:
         self._between()
