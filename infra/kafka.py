@@ -129,8 +129,7 @@ def consumer_config(kafka: KafkaSettings, *, group: str, instance: str | None = 
         "queued.max.messages.kbytes": 131_072,
         "fetch.queue.backoff.ms": 5,
         "enable.partition.eof": False,
-        # a static member that starts again is handed its old partitions: added ones are found by this alone, and the
-        # client's own five minutes would leave their records waiting
+        # partitions added while a group works: the client's own five minutes would leave their records waiting
         "topic.metadata.refresh.interval.ms": 10_000,
     }
     if instance is not None:

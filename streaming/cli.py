@@ -152,7 +152,10 @@ def _build(
     view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
     store = PartialStore(view, entities_max=settings.processor.cache_entities_max)
     output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
-    consumer = build_consumer(settings.kafka, group=group, instance=member)
+    # A static member that starts again gets its old partitions back without a rebalance, and added ones would belong to
+    # nobody. With the partition counts in its name it is another member then, and the old one times out.
+    counts = f"{topics[names.transactions].partitions}.{topics[names.labels].partitions}"
+    consumer = build_consumer(settings.kafka, group=group, instance=f"{member}.{counts}")
     history, verifier = History(settings.kafka), History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
     context = CatchUpContext(
