@@ -73,8 +73,12 @@ RULES: tuple[Rule, ...] = (
         "impossible_travel",
         "REVIEW",
         "IMPOSSIBLE_TRAVEL",
-        "faster than any airliner, and not online",
-        (Condition("card_position_speed_30d", ">=", 1_200), Condition("transaction_is_online", "<=", 0)),
+        "faster than any airliner, not online, and in another country: two shops of one town can look as fast",
+        (
+            Condition("card_position_speed_30d", ">=", 1_200),
+            Condition("card_country_distinct_1d", ">=", 2),
+            Condition("transaction_is_online", "<=", 0),
+        ),
     ),
 )
 
