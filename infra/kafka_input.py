@@ -74,12 +74,12 @@ class PartitionedInput:
         self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     def gather(self, max_records: int, timeout_seconds: float) -> Gathered:
-        """Return what is there for live partitions, waiting only while there is nothing.
+        """Return what came for live partitions.
 
         Args:
             max_records: bound on a batch.
-            timeout_seconds: how long to wait for a first record. What else has arrived by then comes along and nothing
-                more is waited for: batches grow with the load, and a quiet stream is decided at once.
+            timeout_seconds: how long a batch that is not full waits for more. Handing out the first record at once
+                was measured: smaller batches cost a tenth more CPU per event, and p99 was worse on busy cores.
 
         Raises:
             Transient: brokers are away; nothing is lost, the next call hands out again what this one had.
@@ -87,11 +87,9 @@ class PartitionedInput:
         """
         for key in list(self._overrun):  # before the poll: if this fails, there is nothing in hand to lose
             self.resume(key, self._next[key])
-        # consume() would wait its whole timeout for a batch to fill
-        messages = self._consumer.consume(1, timeout_seconds)
+        messages = self._consumer.consume(max_records, timeout_seconds)
         if not messages:
             return Gathered()
-        messages += self._consumer.consume(max_records - 1, 0) if max_records > 1 else []
         gathered = Gathered(metadata=self._consumer.consumer_group_metadata())
         for message in messages:
             if message.error() is not None and _is_away(message):

@@ -86,7 +86,7 @@ class ProcessorSettings(_Section):
     group: str = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
     linger_ms: int = Field(default=5, ge=0, le=1_000)
-    """How long the loop waits for a first record before it looks after other things; a batch waits for no more."""
+    """How long a batch that is not full waits for more records."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Partials kept in memory per process, over all entities and partitions."""
     dlq_header_prefix: str = "__dlq.errors."
