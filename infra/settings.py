@@ -85,7 +85,7 @@ class ProcessorSettings(_Section):
 
     group: str = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
-    linger_ms: int = Field(default=5, ge=0, le=1_000)
+    linger_ms: int = Field(default=20, ge=0, le=1_000)
     """How long a batch that is not full waits for more records."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Partials kept in memory per process, over all entities and partitions."""
@@ -98,7 +98,7 @@ class ScorerSettings(_Section):
     group: str = "weir-scorer"
     index_group: str = "weir-decision-index"
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
-    linger_ms: int = Field(default=5, ge=0, le=1_000)
+    linger_ms: int = Field(default=20, ge=0, le=1_000)
     bundle_dir: Path | None = None
     """A model bundle; by default ``<home>/models/champion``."""
     lists_file: Path | None = None
