@@ -178,7 +178,7 @@ class Traffic:
         good = encode(self._url, self._ids["transactions"], row)
         raw = [None, b"", b"\x01" + good[1:], b"\x00garbage", good[:-3], good + b"\x00", _unknown(good)]
         changed: list[Row] = [
-            {"amount_minor": -1}, {"amount_minor": 2**62}, {"currency": "XXX"}, {"country": "usa"}, {"mcc": 12_345},
+            {"amount_minor": -1}, {"amount_minor": 2**62}, {"currency": "ZZZ"}, {"country": "usa"}, {"mcc": 12_345},
             {"event_time_ms": self._now_ms + DAY_MS}, {"event_time_ms": 0}, {"transaction_id": ""},
             {"device_id": "d" * 200}, {"card_id": "another"}, {"lat": math.nan, "lon": 1.0}, {"lat": 95.0, "lon": 0.0},
         ]  # fmt: skip

@@ -226,7 +226,7 @@ def test_publishing_with_the_broker_away_is_unavailable_with_the_reason(world: W
         ({"no_such": 1}, "$", "1 unknown field"),
         ({"amount_minor": -1}, "amount_minor", "expected 0 to"),
         ({"amount_minor": 10**12}, "amount_minor", "expected 0 to"),
-        ({"currency": "XXX"}, "currency", "a currency of the table"),
+        ({"currency": "ZZZ"}, "currency", "a currency of the table"),
         ({"card_id": ""}, "card_id", "an id"),
         ({"card_id": "x" * 129}, "card_id", "128 bytes"),
         ({"card_id": CARD_NUMBER}, "card_id", "card number"),

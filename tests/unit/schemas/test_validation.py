@@ -107,7 +107,7 @@ def test_a_key_that_is_not_the_card_is_a_mismatch_and_neither_is_quoted(key: byt
 
 
 def test_a_row_with_several_faults_has_one_error() -> None:
-    errors = judge(transaction(currency="XXX", mcc=-1, event_time_ms=0))
+    errors = judge(transaction(currency="ZZZ", mcc=-1, event_time_ms=0))
     assert [(row, error.reason) for row, error in errors] == [(0, "unknown_currency")]
 
 
