@@ -12,7 +12,7 @@ from generators.seeds import rng_for
 from schemas.codec import BatchCodec, Decoded, WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
-from schemas.features import HORIZON_MS, MINUTE_MS
+from schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
 from schemas.validation import validate_transactions
 from tests.unit.generators.worlds import END_MS, encoder, events, population
 
@@ -51,6 +51,11 @@ def stream(faults: Faults, v1_share: float = 0.0) -> list[Outgoing]:
 @pytest.mark.parametrize("name", sorted(set(MALFORMED) - SEEN_ONLY_BY_THE_PROCESSOR))
 def test_each_malformed_kind_is_refused(name: str) -> None:
     assert errors_of(*make_malformed(name, a_payment(), encoder()))
+
+
+def test_a_copy_from_the_future_is_refused_even_when_its_original_was_sent_late() -> None:
+    late = {"event_time_ms": END_MS - HORIZON_MS - 3 * DAY_MS}
+    assert errors_of(*make_malformed("future_time", a_payment() | late, encoder())) == ["from_future"]
 
 
 def test_a_reused_id_is_a_sound_record_with_the_same_id_and_another_amount() -> None:
