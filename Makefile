@@ -14,10 +14,12 @@ HOME_DIR := $(or $(WEIR_HOME),.weir)
 # of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
 DURATION ?= 60
 RATE ?= 100
-# of `make faults`: one fault (all when empty), kills per fault that kills, seed, and JSON=1 for a list of objects
+# of `make faults`: one fault (all when empty), kills per fault that kills, seeds, how many at once (each on servers of
+# its own: most of a fault is waiting), and JSON=1 for a list of objects
 FAULT ?=
 KILLS ?= 40
 SEED ?= 1
+JOBS ?= 2
 JSON ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
@@ -88,13 +90,13 @@ test-api: $(READY)  ## run the tests of the HTTP API
 	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
 
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
-	$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) $(if $(JSON),--json) $(if $(FAULT),,--write "make faults KILLS=$(KILLS) SEED=$(SEED)")
+	$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)"')
 
 faults-short: $(READY)  ## every fault once
-	$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) $(if $(JSON),--json)
+	$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json)
 
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
-	$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED)
+	$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(READY)  ## measure throughput and latency on the embedded servers
 	$(WEIR) bench $(ARGS)

@@ -6,101 +6,25 @@ Exit codes: 0 every run is right (or every mutant was caught), 1 not, 2 misused.
 from __future__ import annotations
 
 import argparse
-import importlib
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 
-from infra.embedded.stack import Stack
-from tests.faults.catalogue import CATALOGUE, Entry
-from tests.faults.judge import Judgement, judge
-from tests.faults.lab import Lab, open_lab
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.jobs import run_all
 from tests.faults.mutants import MUTANTS
-from tests.faults.table import Result, as_json, as_text, summarize, write_page
-
-GROUPS = ("faults_process", "faults_redis", "faults_kafka", "faults_records", "faults_refused", "faults_scorer")
-
-
-def load_catalogue() -> None:
-    """Import every module that enters faults."""
-    for group in GROUPS:
-        importlib.import_module(f"tests.faults.{group}")
+from tests.faults.runs import Task, load_catalogue, run_task
+from tests.faults.table import Result, as_json, as_text, write_page
 
 
-@contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Servers for one command, in a home that goes when it ends."""
-    home = Path(tempfile.mkdtemp(prefix="weir-faults-"))
-    stack = Stack(home)
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(home)
-
-
-def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
-    """Run one fault from an empty deployment to the verdict."""
-    began = time.monotonic()
-    lab = open_lab(stack, entry.name, entry.plan, seed=seed, kills=kills)
-    found = Judgement()
-    try:
-        entry.run(lab)
-        found = judge(lab) if entry.judged else _judge_refusals(lab)
-    except Exception as error:  # noqa: BLE001 - a run that breaks down is a red row, and the others still run
-        found.problems.append(f"{type(error).__name__}: {error}\n{lab.last_words()}")
-    finally:
-        lab.crew.end()
-    if found.problems:
-        found.problems.append(f"logs kept in {_keep_logs(stack, lab)}")
-    p50, longest = summarize(lab.recoveries)
-    return Result(
-        fault=entry.name,
-        times=lab.times,
-        records=found.records or lab.feeder.sent,
-        lost=found.lost,
-        doubled=found.doubled,
-        state_differences=found.state_differences,
-        recovery_s_p50=p50,
-        recovery_s_max=longest,
-        aborted_copies=found.aborted,
-        exact_share=found.exact_share if found.compared else None,
-        seconds=round(time.monotonic() - began, 1),
-        problems=tuple(found.problems),
-    )
-
-
-def _keep_logs(stack: Stack, lab: Lab) -> Path:
-    """Put the logs of a red run where they outlive its servers."""
-    kept = Path(tempfile.mkdtemp(prefix="weir-faults-red-"))
-    shutil.copytree(lab.crew.folder, kept / "workers", symlinks=True)
-    shutil.copytree(stack.home / "logs", kept / "servers")
-    return kept
-
-
-def _judge_refusals(lab: Lab) -> Judgement:
-    found = Judgement(problems=list(lab.problems))
-    if lab.times == 0:
-        found.problems.append("nothing was broken: the run proves nothing")
-    return found
-
-
-def run_mutants(stack: Stack, names: Sequence[str], *, seed: int) -> bool:
+def run_mutants(names: Sequence[str], *, seed: int, jobs: int) -> bool:
     """Switch off each guard in turn; every run must go red."""
+    tasks = [Task(MUTANTS[name].fault, seed, kills=0, mutant=name) for name in names]
     caught_all = True
-    for name in names:
-        mutant = MUTANTS[name]
-        entry = CATALOGUE[mutant.fault]
-        result = run_fault(stack, replace(entry, plan=replace(entry.plan, mutant=name)), seed=seed, kills=0)
+    for task, result in run_all(tasks, run_task, jobs=jobs):
         caught_all = caught_all and not result.is_right
         verdict = "caught" if not result.is_right else "SURVIVED"
-        sys.stdout.write(f"{verdict:9} {name:20} by {mutant.fault} ({result.seconds} s): {_first(result)}\n")
+        sys.stdout.write(f"{verdict:9} {task.mutant:20} by {task.fault} ({result.seconds} s): {_first(result)}\n")
         sys.stdout.flush()
     return caught_all
 
@@ -109,28 +33,38 @@ def _first(result: Result) -> str:
     return result.problems[0][:200] if result.problems else "no difference was found"
 
 
+def run_faults(names: Sequence[str], *, seeds: Sequence[int], kills: int, jobs: int) -> dict[int, list[Result]]:
+    """Run every fault with every seed; the rows of a seed are in the order of the names."""
+    tasks = [Task(name, seed, kills) for seed in seeds for name in names]
+    found: dict[int, list[Result]] = {seed: [] for seed in seeds}
+    for task, result in run_all(tasks, run_task, jobs=jobs):
+        found[task.seed].append(result)
+        _report(task, result)
+    for rows in found.values():
+        rows.sort(key=lambda row: list(names).index(row.fault))
+    return found
+
+
 def main() -> int:
     """Run what the command line asks for."""
     load_catalogue()
     given = _parse()
     began = time.monotonic()
-    with running_stack() as stack:
-        if given.mutants:
-            return 0 if run_mutants(stack, given.only or list(MUTANTS), seed=given.seed) else 1
-        results = []
-        for name in given.only or list(CATALOGUE):
-            result = run_fault(stack, CATALOGUE[name], seed=given.seed, kills=given.kills)
-            results.append(result)
-            _report(result)
-    sys.stdout.write(as_json(results) + "\n" if given.json else as_text(results))
+    if given.mutants:
+        return 0 if run_mutants(given.only or list(MUTANTS), seed=given.seed[0], jobs=given.jobs) else 1
+    found = run_faults(given.only or list(CATALOGUE), seeds=given.seed, kills=given.kills, jobs=given.jobs)
+    results = [row for rows in found.values() for row in rows]
+    sys.stdout.write(as_json(results) + "\n" if given.json else "\n".join(map(as_text, found.values())))
     if given.write:
-        write_page(results, command=given.write, seed=given.seed, seconds=time.monotonic() - began)
+        write_page(found, command=given.write, seconds=time.monotonic() - began)
     return 0 if all(result.is_right for result in results) else 1
 
 
-def _report(result: Result) -> None:
+def _report(task: Task, result: Result) -> None:
     """Say on stderr how a run went, so that a table on stdout stays one."""
-    sys.stderr.write(f"{'right' if result.is_right else 'WRONG':6} {result.fault} ({result.seconds} s)\n")
+    sys.stderr.write(
+        f"{'right' if result.is_right else 'WRONG':6} {result.fault} (seed {task.seed}, {result.seconds} s)\n"
+    )
     sys.stderr.write("".join(f"       {problem}\n" for problem in result.problems))
     sys.stderr.flush()
 
@@ -141,7 +75,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--kills", type=int, default=0, metavar="N", help="kills per fault that kills (0: the short run)"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1], help="one run of every fault for each")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at once, each on servers of its own")
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of the table")
     parser.add_argument("--write", metavar="COMMAND", help="write docs/results/faults.md, naming this command")
     parser.add_argument("--mutants", action="store_true", help="switch off each guard; every run must go red")

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,21 +66,40 @@ def _line(result: Result) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
 
 
-def write_page(results: Sequence[Result], *, command: str, seed: int, seconds: float) -> None:
-    """Write the page, with the command, the machine and the date that the figures come from."""
-    cores, system = os.cpu_count(), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    kills = sum(result.times for result in results)
-    text = (
-        "# Faults\n\n"
-        f"`{command}`, seed {seed}, on {cores} cores ({system}) with broker, Redis, registry and every worker on "
-        f"them, {datetime.now(UTC):%Y-%m-%d}: {len(results)} faults, {kills} times something was broken, "
-        f"{sum(result.records for result in results)} records, {seconds / 60:.1f} minutes.\n\n"
-        f"{as_text(results)}\n"
-        "Lost: input positions or feature rows without an output. Doubled: with more than one. State differences: "
-        "partials in Redis that are not, bit for bit, what one uninterrupted fold of the log leaves, and values that "
-        "differ from the oracle's. Recovery: from the end of the fault (or the death of the process) until the view "
-        "moves on. Compared exactly: share of feature and state values equal in every bit of their 32; the others "
-        "(deviations, speeds, decayed counts) are within the error that the documents state.\n"
-    )
+def write_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: float) -> None:
+    """Write the page, a table per seed, with the command, the machine and the date that the figures come from."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text)
+    PAGE.write_text(as_page(found, command=command, seconds=seconds))
+
+
+def as_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: float) -> str:
+    """Return the page's text."""
+    cores, system = os.cpu_count(), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    tables = "".join(_section(seed, results) for seed, results in found.items())
+    return (
+        "# Faults\n\n"
+        f"`{command}` on {cores} cores ({system}) with broker, Redis, registry and every worker on them, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes.\n\n"
+        f"{tables}{_LEGEND}"
+    )
+
+
+def _section(seed: int, results: Sequence[Result]) -> str:
+    times, records = sum(result.times for result in results), sum(result.records for result in results)
+    right = sum(result.is_right for result in results)
+    return (
+        f"## Seed {seed}\n\n{right} of {len(results)} faults were right; {times:,} times something was broken, "
+        f"{records:,} records.\n\n{as_text(results)}\n"
+    )
+
+
+_LEGEND = """\
+## How to read it
+
+- Lost: input positions or feature rows without an output. Doubled: with more than one.
+- State differences: partials in Redis that are not, bit for bit, what one uninterrupted fold of the log leaves, and
+  values that differ from the oracle's.
+- Recovery: from the end of the fault (or the death of the process) until the view moves on.
+- Compared exactly: share of feature and state values equal in every bit of their 32; the others (deviations, speeds,
+  decayed counts) are within the error that the documents state.
+"""

@@ -1,0 +1,88 @@
+"""One fault from an empty deployment to its row of the table."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from infra.embedded.stack import Stack
+from tests.faults.catalogue import CATALOGUE, Entry
+from tests.faults.judge import Judgement, judge
+from tests.faults.lab import Lab, open_lab
+from tests.faults.table import Result, summarize
+
+GROUPS = ("faults_process", "faults_redis", "faults_kafka", "faults_records", "faults_refused", "faults_scorer")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fault to be run once."""
+
+    fault: str
+    seed: int
+    kills: int
+    mutant: str = ""
+
+
+def load_catalogue() -> None:
+    """Import every module that enters faults."""
+    for group in GROUPS:
+        importlib.import_module(f"tests.faults.{group}")
+
+
+def run_task(stack: Stack, task: Task) -> tuple[Task, Result]:
+    """Run a task, in whichever process it was sent to."""
+    load_catalogue()
+    entry = CATALOGUE[task.fault]
+    plan = replace(entry.plan, mutant=task.mutant) if task.mutant else entry.plan
+    return task, run_fault(stack, replace(entry, plan=plan), seed=task.seed, kills=task.kills)
+
+
+def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
+    """Run one fault from an empty deployment to the verdict."""
+    began = time.monotonic()
+    lab = open_lab(stack, entry.name, entry.plan, seed=seed, kills=kills)
+    found = Judgement()
+    try:
+        entry.run(lab)
+        found = judge(lab) if entry.judged else _judge_refusals(lab)
+    except Exception as error:  # noqa: BLE001 - a run that breaks down is a red row, and the others still run
+        found.problems.append(f"{type(error).__name__}: {error}\n{lab.last_words()}")
+    finally:
+        lab.crew.end()
+    if found.problems:
+        found.problems.append(f"logs kept in {_keep_logs(stack, lab)}")
+    p50, longest = summarize(lab.recoveries)
+    return Result(
+        fault=entry.name,
+        times=lab.times,
+        records=found.records or lab.feeder.sent,
+        lost=found.lost,
+        doubled=found.doubled,
+        state_differences=found.state_differences,
+        recovery_s_p50=p50,
+        recovery_s_max=longest,
+        aborted_copies=found.aborted,
+        exact_share=found.exact_share if found.compared else None,
+        seconds=round(time.monotonic() - began, 1),
+        problems=tuple(found.problems),
+    )
+
+
+def _keep_logs(stack: Stack, lab: Lab) -> Path:
+    """Put the logs of a red run where they outlive its servers."""
+    kept = Path(tempfile.mkdtemp(prefix="weir-faults-red-"))
+    shutil.copytree(lab.crew.folder, kept / "workers", symlinks=True)
+    shutil.copytree(stack.home / "logs", kept / "servers")
+    return kept
+
+
+def _judge_refusals(lab: Lab) -> Judgement:
+    found = Judgement(problems=list(lab.problems))
+    if lab.times == 0:
+        found.problems.append("nothing was broken: the run proves nothing")
+    return found
