@@ -90,13 +90,13 @@ test-api: $(READY)  ## run the tests of the HTTP API
 	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
 
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
-	$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)"')
+	@$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)"')
 
 faults-short: $(READY)  ## every fault once
-	$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json)
+	@$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json)
 
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
-	$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
+	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(READY)  ## measure throughput and latency on the embedded servers
 	$(WEIR) bench $(ARGS)
