@@ -24,7 +24,7 @@ JSON ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports check train serve health inspect test-api faults faults-short faults-mutants bench clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -68,10 +68,17 @@ format: $(READY)  ## format in place
 types: $(READY)  ## check types
 	$(BIN)/mypy
 
+security: $(READY)  ## look for insecure constructs in what is installed
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
+
+audit: $(READY)  ## ask a vulnerability service about every locked package (needs a network; not part of CI)
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.lock $(ARGS)
+
 imports: $(READY)  ## check which package may import which
 	$(BIN)/lint-imports
 
-check: lint types imports test  ## everything that CI runs
+check: lint types imports security test  ## everything that CI runs
 
 train: $(READY)  ## train on the history at hand, compare, and promote what is better
 	$(WEIR) train $(ARGS)

@@ -43,7 +43,7 @@ class Children:
         log_file = self.log_dir / f"{name}.log"
         with log_file.open("wb") as log:
             # a session of its own: Ctrl-C reaches the supervisor alone, which then ends the children in order
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # nosec B603 # the callers' own commands, no shell
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

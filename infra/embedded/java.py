@@ -58,7 +58,7 @@ def _candidates() -> list[str]:
 
 def _read_version(path: str) -> int | None:
     try:
-        shown = subprocess.run(
+        shown = subprocess.run(  # nosec B603 # a Java of this machine, found on the user's own PATH
             [path, "-version"], capture_output=True, text=True, check=False, timeout=_VERSION_TIMEOUT_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):

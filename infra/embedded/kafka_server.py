@@ -132,7 +132,7 @@ class KafkaServer:
         # a leading dash would be read as a flag
         cluster_id = cluster_id.replace("-", "A", 1) if cluster_id.startswith("-") else cluster_id
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties)]
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603 # our Java and jars, pinned by digest
             [*self._java(jars), "-XX:TieredStopAtLevel=1", *tool],
             capture_output=True,
             text=True,

@@ -52,7 +52,8 @@ def read_birth(pid: int) -> str | None:
 
 def _read_birth_by_ps(pid: int) -> str | None:
     command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-    state, _, born = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # nosec B603 # a fixed command
+    state, _, born = shown.strip().partition(" ")
     return None if not state or state.startswith("Z") else born.strip()
 
 
@@ -74,7 +75,7 @@ class ServerProcess:
         """Start the command in a session of its own, so that it outlives the terminal that started it."""
         self._rotate_log()
         with self.log_path.open("ab") as log:
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # nosec B603 # the embedded servers are subprocesses by design
                 command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         _children[child.pid] = child
