@@ -6,6 +6,7 @@ Delivery: exactly once. Outputs and the offsets they were made from become visib
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,8 @@ COMMIT_ATTEMPTS = 6
 """A commit that timed out is called again: giving up on it would leave its outcome unknown."""
 OFFSETS_SECONDS_MAX = 2 * COMMIT_TIMEOUT_SECONDS
 """Sending offsets can hang for ever when the group's coordinator went away: the client ignores its timeout there."""
+QUEUE_FULL_SECONDS_MAX = 20.0
+"""Room in the client's own queue is waited for this long: when brokers are away it comes back only by an abort."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
@@ -114,6 +117,12 @@ class TransactionalOutput:
             _log.warning("kafka: a transaction failed and is aborted: %s", cause.str())
             self.abort()
             raise Aborted(f"kafka: transaction aborted: {cause.str()}") from error
+        except BufferError as error:
+            _log.warning("kafka: a transaction is aborted: no room to queue its records")
+            self.abort()  # drops what is queued, so there is room for the next one
+            raise Aborted(
+                f"kafka: transaction aborted: expected room in the client's queue within {QUEUE_FULL_SECONDS_MAX:.0f} s"
+            ) from error
 
     def _send_offsets(self, offsets: Offsets) -> None:
         positions = [
@@ -155,12 +164,21 @@ class TransactionalOutput:
         self._enqueue(record.topic, record.value, record.key, headers=record.headers, **options)
 
     def _enqueue(self, topic: str, value: bytes | None, key: bytes | None, **options: Any) -> None:
-        """Hand a record to the client, which may have to send others first."""
-        try:
-            self._producer.produce(topic, value, key, **options)
-        except BufferError:
-            self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
-            self._producer.produce(topic, value, key, **options)
+        """Hand a record to the client, which may have to send others first.
+
+        Raises:
+            BufferError: its queue stayed full.
+        """
+        deadline = time.monotonic() + QUEUE_FULL_SECONDS_MAX
+        while True:
+            try:
+                self._producer.produce(topic, value, key, **options)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise
+                self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
+            else:
+                return
 
     def abort(self) -> None:
         """Abort the open transaction.
