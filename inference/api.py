@@ -33,7 +33,7 @@ from inference.ports import DecisionSource, PartialsReader, ReadinessCheck, Tran
 from inference.request import BadRequest, FieldError, parse_transaction
 from inference.what_if import AlreadyDecided, WhatIf
 from monitoring import metrics
-from schemas.errors import Transient
+from schemas.errors import Refused, Transient
 from schemas.masking import is_card_number
 from schemas.validation import ID_BYTES_MAX
 
@@ -171,6 +171,8 @@ def _add_error_handlers(app: FastAPI) -> None:
         ),
     )
     handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
+    # found while serving: an operator has to mend it, and waiting will not
+    handle(Refused, lambda error: _error(503, "refused", str(error)))
     handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower()))
 
 

@@ -18,6 +18,7 @@ Delivery: exactly once per input offset range; a repeated apply changes nothing.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from redis.exceptions import WatchError
 
 from infra.redis_client import Client, transient_errors
-from schemas.errors import Transient
+from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
 
 PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
@@ -33,6 +34,7 @@ PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 
 _SWEEP_KEYS = 500
 _DROPPING = b"dropping"
+_POSITION = re.compile(rb"([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
 _MSET_ARGUMENTS = 4_000
 """Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
 
@@ -76,16 +78,26 @@ class Position:
         return not self.rebuilding and self.since_ms <= from_ms
 
 
-def parse_position(raw: bytes | None) -> Position | None:
-    """Read a position value; ``None`` where there is none, or none any more.
+def parse_position(raw: bytes | None, unit: Unit) -> Position | None:
+    """Read a unit's position value; ``None`` where there is none, or none any more.
 
-    >>> parse_position(b"12 0 0")
+    Raises:
+        Refused: it is no position. Somebody else wrote it, so what stands beside it is not to be trusted either, and
+            to take it for absent would be a guess.
+
+    >>> parse_position(b"12 0 0", Unit("t", 3))
     Position(applied=12, since_ms=0, target=0)
     """
     if raw is None or raw == _DROPPING:
         return None
-    applied, since_ms, target = raw.split()
-    return Position(int(applied), int(since_ms), int(target))
+    if (found := _POSITION.fullmatch(raw)) is None:
+        raise Refused(
+            f"redis: expected the position of unit {unit.tag} as three numbers, found {raw[:40]!r}: not written by us; "
+            f"`weir offsets drop-view --partition {unit.partition} --apply` deletes the unit, and the next start "
+            "rebuilds it from the log"
+        )
+    applied, since_ms, target = map(int, found.groups())
+    return Position(applied, since_ms, target)
 
 
 @dataclass(frozen=True)
@@ -125,9 +137,14 @@ class StateView:
         return f"{self._prefix[unit.kind]}:{{{unit.tag}}}:"
 
     def position(self, unit: Unit) -> Position | None:
-        """Return the unit's position, or ``None`` when Redis knows none."""
+        """Return the unit's position, or ``None`` when Redis knows none.
+
+        Raises:
+            Refused: what stands there is no position.
+            Transient: Redis is away.
+        """
         with transient_errors("reading a position"):
-            return parse_position(self._client.get(self.prefix(unit) + "position"))
+            return parse_position(self._client.get(self.prefix(unit) + "position"), unit)
 
     def claim(self, unit: Unit, position: Position) -> bool:
         """Create the unit's position; False when there is one already, which then stands."""
@@ -146,7 +163,7 @@ class StateView:
                 pipeline.execute_command("MGET", prefix + "position", *[prefix + key for key in keys])
             replies = pipeline.execute()
         return {
-            unit: Loaded(parse_position(raw[0]), [value or b"" for value in raw[1:]])
+            unit: Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[1:]])
             for (unit, _), raw in zip(units, replies, strict=True)
         }
 
@@ -162,7 +179,7 @@ class StateView:
         with transient_errors("applying a batch"), self._pipeline(position) as pipeline:
             pipeline.watch(position)
             raw = pipeline.get(position)
-            found = parse_position(raw)
+            found = parse_position(raw, unit)
             if found is None or found.applied != start:
                 return _judge(found, end)
             pipeline.multi()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv[1:])
     tool = OffsetsTool(load_settings())
-    rows = tool.rows()
+    # an unreadable position must not keep the one command from working that mends it
+    rows = tool.rows(on_unreadable=_complain if arguments.action != "recover" else None)
     if arguments.action == "recover":
         rows = tool.propose(rows, skip_expired=arguments.skip_expired)
     _write_rows(rows, as_json=arguments.json)
@@ -71,6 +72,10 @@ def main(argv: list[str]) -> int:
     elif not arguments.apply and arguments.action == "recover":
         sys.stderr.write("nothing changed; --apply commits what is proposed\n")
     return 0
+
+
+def _complain(error: Refused) -> None:
+    sys.stderr.write(f"{error}\n")
 
 
 def _write_rows(rows: list[Row], *, as_json: bool) -> None:
@@ -111,10 +116,14 @@ class OffsetsTool:
         """Return every unit of the deployment."""
         return [Unit(kind, p) for kind, topic in self._kinds.items() for p in range(self._topics[topic].partitions)]
 
-    def rows(self) -> list[Row]:
+    def rows(self, on_unreadable: Callable[[Refused], None] | None = None) -> list[Row]:
         """Return where each unit stands.
 
+        Args:
+            on_unreadable: told of a position in Redis that is none, which then counts as absent; raised by default.
+
         Raises:
+            Refused: a position in Redis is none.
             WeirError: the brokers did not answer.
             Transient: Redis is away.
         """
@@ -126,10 +135,19 @@ class OffsetsTool:
                 committed = self._consumer.committed([at], timeout=_TIMEOUT_SECONDS)[0].offset
             except KafkaException as error:
                 raise WeirError(f"kafka: {error}") from error
-            position = self._view.position(unit)
-            applied = None if position is None else position.applied
+            applied = self._read_applied(unit, on_unreadable)
             rows.append(Row(at.topic, at.partition, low, high, committed if committed >= 0 else None, applied))
         return rows
+
+    def _read_applied(self, unit: Unit, on_unreadable: Callable[[Refused], None] | None) -> int | None:
+        try:
+            position = self._view.position(unit)
+        except Refused as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(error)
+            return None
+        return None if position is None else position.applied
 
     def propose(self, rows: list[Row], *, skip_expired: bool) -> list[Row]:
         """Fill in the next offset to decide, from the outputs; labels, whose fold is idempotent, from the view."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from infra.kafka import build_producer
+from infra.redis_view import Unit
 from infra.settings import Settings
 from schemas.errors import Refused
 from streaming.dlq import dead_letter_headers
-from streaming.offsets_cli import OffsetsTool
+from streaming.offsets_cli import OffsetsTool, main
+from tests.conftest import environment_of
 
 pytestmark = pytest.mark.server
 OPEN_SECONDS = 1.0
@@ -57,6 +60,25 @@ def test_outputs_behind_an_open_transaction_count_and_those_of_another_group_do_
     assert _propose(deployment)[deployment.topics.transactions, 0] == 42
     assert timer is not None
     timer.join()
+
+
+def test_a_position_that_is_none_is_shown_and_dropped_and_never_counted_with(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment_of(deployment).items():
+        monkeypatch.setenv(name, value)
+    tool = OffsetsTool(deployment)
+    unit = Unit("t", 1)
+    key = tool._view.prefix(unit) + "position"
+    tool._view._client.set(key, b"not a position")
+    with pytest.raises(Refused, match="drop-view --partition 1 --apply"):
+        main(["offsets", "recover"])
+    assert main(["offsets", "show", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert {row["applied"] for row in json.loads(shown.out)} == {None}
+    assert "expected the position of unit t01" in shown.err
+    assert main(["offsets", "drop-view", "--partition", "1", "--apply"]) == 0
+    assert tool._view._client.get(key) is None
 
 
 def test_a_group_that_was_renamed_is_told_its_old_name(deployment: Settings) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infra.redis_client import connect
 from infra.redis_view import Position, StateView, Unit
 from infra.settings import Settings
-from schemas.errors import Transient
+from schemas.errors import Refused, Transient
 from tests.conftest import settings_for
 
 pytestmark = pytest.mark.server
@@ -36,6 +36,22 @@ def test_an_apply_at_the_position_writes_every_partial_and_moves_it(view: StateV
     assert applied.done
     assert partials_of(view, keys) == [key.encode() for key in keys]
     assert view.position(UNIT) == Position(12, since_ms=7, target=9)
+
+
+@pytest.mark.parametrize("found", [b"", b"12", b"12 0", b"12 0 0 0", b"x 0 0", b"-1 0 0", b"1.5 0 0", b"\xff\x00"])
+def test_a_position_that_is_none_is_refused_with_the_mend_and_nothing_is_written(view: StateView, found: bytes) -> None:
+    view._client.set(view.prefix(UNIT) + "position", found)
+    asks = [
+        lambda: view.position(UNIT),
+        lambda: view.load_many([(UNIT, ["card:a"])]),
+        lambda: view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]),
+    ]
+    for ask in asks:
+        with pytest.raises(Refused, match=r"t03 as three numbers.*drop-view --partition 3 --apply"):
+            ask()
+    view.drop(UNIT)
+    assert view.position(UNIT) is None
+    assert partials_of(view, ["card:a"]) == [b""]
 
 
 def test_a_repeated_apply_is_success_and_changes_nothing(view: StateView) -> None:

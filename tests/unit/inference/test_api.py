@@ -303,6 +303,18 @@ def test_redis_gone_gets_503_with_a_reason_and_recovers_by_itself(world: World) 
     }
 
 
+def test_a_view_that_only_an_operator_can_mend_gets_503_with_the_mend(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Refused("redis: expected the position of unit t00 as three numbers; drop the view")
+
+    monkeypatch.setattr(world.partials, "read_many", refuse)
+    answer = world.client.get("/v1/features/card/c")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "refused")
+    assert "drop the view" in answer.json()["error"]["message"]
+
+
 def test_while_redis_is_gone_it_is_asked_by_the_probe_alone(world: World) -> None:
     world.partials.away = "gone"
     for _ in range(20):
