@@ -90,6 +90,7 @@ class ProcessorSettings(_Section):
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Partials kept in memory per process, over all entities and partitions."""
     dlq_header_prefix: str = "__dlq.errors."
+    """Of dead letters' header names as they are written; they are read back whatever it was then."""
 
 
 class ScorerSettings(_Section):

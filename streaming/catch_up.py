@@ -59,7 +59,6 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
-        header_prefix: of our dead letter headers.
     """
 
     source: PartitionedInput
@@ -68,7 +67,6 @@ class CatchUpContext:
     store: PartialStore
     topic_ids: dict[str, str]
     group: str
-    header_prefix: str
     on_step: Callable[[str], None]
 
 
@@ -191,7 +189,6 @@ def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: i
 def _source_offsets(context: CatchUpContext, source: Partition, letters: list[Message]) -> Iterator[int]:
     for message in letters:
         letter = parse_dead_letter(
-            context.header_prefix,
             at=Coordinate(message.topic(), message.partition(), message.offset()),
             key=None,
             value=None,

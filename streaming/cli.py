@@ -165,7 +165,6 @@ def _build(
         store=store,
         topic_ids=topic_ids,
         group=group,
-        header_prefix=settings.processor.dlq_header_prefix,
         on_step=on_step,
     )
     config = ProcessorConfig(

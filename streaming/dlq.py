@@ -12,7 +12,9 @@ A dead letter is the source record's raw key and value and, as headers, first ou
     <prefix>app.version                       always ours and always the last of ours
 
 ``app.version`` ends our block: a record may arrive with headers under our prefix, and a reader that took the last of
-a name would believe whoever published it. Always read through ``parse_dead_letter`` or ``source_coordinate``.
+a name would believe whoever published it. ``topic`` begins it, so the prefix is read off the block itself: letters are
+verdicts, and stay readable when the setting is changed. Always read through ``parse_dead_letter`` or
+``source_coordinate``.
 """
 
 from __future__ import annotations
@@ -190,7 +192,7 @@ def fit_dead_letter(
         headers: result of ``dead_letter_headers``.
         limit_bytes: largest record the topic and the producer accept, uncompressed.
     """
-    ours, originals = split_headers(prefix, headers)
+    _, ours, originals = split_headers(headers)
     cut: list[str] = []
     notes: list[Header] = []
     parts = {"value": value, "key": key}
@@ -210,29 +212,33 @@ def fit_dead_letter(
     return FittedRecord(parts["key"], parts["value"], [*ours, *originals], ",".join(cut))
 
 
-def split_headers(prefix: str, headers: Iterable[Header] | None) -> tuple[list[Header], list[Header]]:
-    """Split a dead letter's headers into our block and the original ones; no block of ours gives an empty first."""
+def split_headers(headers: Iterable[Header] | None) -> tuple[str, list[Header], list[Header]]:
+    """Split a dead letter's headers into our block, its prefix before it, and the original ones after it.
+
+    No block of ours gives an empty prefix and an empty block.
+
+    >>> split_headers([("a.topic", b"t"), ("a.app.version", b"1"), ("trace", b"x")])
+    ('a.', [('a.topic', b't'), ('a.app.version', b'1')], [('trace', b'x')])
+    """
     listed = list(headers or [])
+    if not listed or not listed[0][0].endswith(TOPIC):
+        return "", [], listed
+    prefix = listed[0][0].removesuffix(TOPIC)
     for position, (name, _) in enumerate(listed):
         if name == prefix + APP_VERSION:
-            return listed[: position + 1], listed[position + 1 :]
+            return prefix, listed[: position + 1], listed[position + 1 :]
         if not name.startswith(prefix):
             break
-    return [], listed
+    return "", [], listed
 
 
-def source_coordinate(prefix: str, headers: Iterable[Header] | None) -> Coordinate | None:
+def source_coordinate(headers: Iterable[Header] | None) -> Coordinate | None:
     """Return the coordinate of the record that a dead letter stands for, or ``None`` where it is not ours."""
-    ours, _ = split_headers(prefix, headers)
-    found = {name.removeprefix(prefix): _text(value) for name, value in ours}
-    partition, offset = found.get(PARTITION, ""), found.get(OFFSET, "")
-    if not found.get(TOPIC) or not _is_count(partition) or not _is_count(offset):
-        return None
-    return Coordinate(found[TOPIC], int(partition), int(offset))
+    prefix, ours, _ = split_headers(headers)
+    return _find_source({name.removeprefix(prefix): _text(value) for name, value in ours})
 
 
 def parse_dead_letter(
-    prefix: str,
     *,
     at: Coordinate,
     key: bytes | None,
@@ -241,11 +247,11 @@ def parse_dead_letter(
     appended_ms: int,
 ) -> DeadLetter:
     """Read a message of a dead letter topic. Never refuses: what is missing is empty or ``None``."""
-    ours, originals = split_headers(prefix, headers)
+    prefix, ours, originals = split_headers(headers)
     found = {name.removeprefix(prefix): _text(raw) for name, raw in ours}
     return DeadLetter(
         at=at,
-        source=source_coordinate(prefix, ours),
+        source=_find_source(found),
         origin=parse_coordinate(found.get(ORIGIN, "")),
         key=key,
         value=value,
@@ -278,6 +284,13 @@ def app_version() -> str:
         return version("weir")
     except PackageNotFoundError:
         return "source"
+
+
+def _find_source(found: dict[str, str]) -> Coordinate | None:
+    partition, offset = found.get(PARTITION, ""), found.get(OFFSET, "")
+    if not found.get(TOPIC) or not _is_count(partition) or not _is_count(offset):
+        return None
+    return Coordinate(found[TOPIC], int(partition), int(offset))
 
 
 def _digest_headers(prefix: str, part: bytes) -> list[Header]:

@@ -120,7 +120,6 @@ class DeadLetterLog:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Connect lazily."""
         self.topic = topic
-        self._prefix = settings.processor.dlq_header_prefix
         self._kafka = settings.kafka
         self._history = History(settings.kafka)
         self.done = DoneLog(settings, self._history)
@@ -171,7 +170,6 @@ class DeadLetterLog:
 
     def _parse(self, message: Message) -> DeadLetter:
         return parse_dead_letter(
-            self._prefix,
             at=Coordinate(self.topic, message.partition(), message.offset()),
             key=message.key(),
             value=message.value(),

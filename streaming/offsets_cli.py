@@ -214,7 +214,6 @@ class OffsetsTool:
         groups = set()
         for record in records:
             letter = parse_dead_letter(
-                self._settings.processor.dlq_header_prefix,
                 at=Coordinate(record.topic(), record.partition(), record.offset()),
                 key=None,
                 value=None,

@@ -96,10 +96,8 @@ class Outputs:
 
     def letters(self) -> list[DeadLetter]:
         """Return every dead letter of the transactions."""
-        prefix = self._settings.processor.dlq_header_prefix
         return [
             parse_dead_letter(
-                prefix,
                 at=Coordinate(message.topic(), message.partition(), message.offset()),
                 key=message.key(),
                 value=message.value(),

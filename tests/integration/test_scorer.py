@@ -108,7 +108,6 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
     _assert_each_once(decisions, 40)
     (message,) = read_topic(scoring, scoring.topics.features_dlq)
     letter = parse_dead_letter(
-        scoring.processor.dlq_header_prefix,
         at=Coordinate(message.topic(), message.partition(), message.offset()),
         key=message.key(),
         value=message.value(),

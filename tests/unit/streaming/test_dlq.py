@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def _headers(
 
 
 def _letter(headers: list[Header], value: bytes | None = b"raw", key: bytes | None = b"key") -> DeadLetter:
-    return parse_dead_letter(PREFIX, at=AT, key=key, value=value, headers=headers, appended_ms=1_700_000_000_005)
+    return parse_dead_letter(at=AT, key=key, value=value, headers=headers, appended_ms=1_700_000_000_005)
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -73,13 +74,36 @@ def test_every_header_that_the_contract_names_is_there_and_ours_come_first() -> 
 def test_a_publisher_cannot_forge_our_headers() -> None:
     forged: list[Header] = [(PREFIX + "offset", b"1"), (PREFIX + "topic", b"decisions"), (PREFIX + "app.version", b"9")]
     headers = _headers(original=forged)
-    assert source_coordinate(PREFIX, headers) == Coordinate("transactions", 3, 10452)
+    assert source_coordinate(headers) == Coordinate("transactions", 3, 10452)
     assert _letter(headers).original_headers == tuple(forged)
+
+
+@pytest.mark.parametrize("prefix", ["__connect.errors.", "dlq-", "", "topic"])
+def test_a_letter_is_read_back_whatever_prefix_it_was_written_with(prefix: str) -> None:
+    forged: list[Header] = [(PREFIX + "topic", b"decisions"), (PREFIX + "offset", b"1"), (PREFIX + "app.version", b"9")]
+    headers = dead_letter_headers(
+        prefix,
+        topic="transactions",
+        partition=3,
+        offset=10452,
+        group="weir-processor",
+        stage="decode",
+        exception_class="PoisonRecord",
+        message="expected a body, found another",
+        timestamp_ms=1_700_000_000_000,
+        reason="wrong_magic",
+        original_headers=forged,
+    )
+    letter = _letter(headers)
+    assert letter.source == source_coordinate(headers) == Coordinate("transactions", 3, 10452)
+    assert (letter.group, letter.reason, letter.original_headers) == ("weir-processor", "wrong_magic", tuple(forged))
+    fitted = fit_dead_letter(prefix, key=None, value=b"v" * 20_000, headers=headers, limit_bytes=10_000)
+    assert (_letter(fitted.headers).truncated, _letter(fitted.headers).source) == ("value", letter.source)
 
 
 def test_a_message_that_is_not_ours_is_shown_and_never_replayed() -> None:
     for headers in (None, [], [("x", b"y")], [(PREFIX + "topic", b"t")], [(PREFIX + "offset", b"\xff")]):
-        letter = parse_dead_letter(PREFIX, at=AT, key=None, value=None, headers=headers, appended_ms=1)
+        letter = parse_dead_letter(at=AT, key=None, value=None, headers=headers, appended_ms=1)
         assert letter.source is None
         assert letter.reason == "unknown"
         assert letter.obstacle
@@ -130,7 +154,7 @@ def test_whatever_is_too_large_the_fitted_record_is_within_the_limit(key: int, v
     fitted = fit_dead_letter(PREFIX, key=b"k" * key, value=b"v" * value, headers=headers, limit_bytes=limit)
     size = len(fitted.key or b"") + len(fitted.value or b"")
     assert size + sum(len(name) + len(raw or b"") for name, raw in fitted.headers) <= limit
-    assert source_coordinate(PREFIX, fitted.headers) == Coordinate("transactions", 3, 10452)
+    assert source_coordinate(fitted.headers) == Coordinate("transactions", 3, 10452)
     if not fitted.truncated:
         assert (len(fitted.key or b""), len(fitted.value or b"")) == (key, value)
 
