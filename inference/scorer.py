@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from confluent_kafka import Message
-
 from inference.champion import Champion
 from inference.metering import log_refused, meter_scored
 from inference.scoring import Scored, Scoring
@@ -28,9 +26,9 @@ from infra.kafka_input import Gathered
 from infra.kafka_output import Aborted, Offsets, Record, TransactionalOutput
 from monitoring import metrics
 from monitoring.logs import correlation_id, get_logger
-from schemas.errors import PoisonRecord
 from streaming.dead_letters import build_dead_letter
 from streaming.folder import DeadRecord
+from streaming.metering import meter_dead_letters
 
 STAGE = "score"
 log = get_logger(__name__)
@@ -102,21 +100,21 @@ class Scorer:
             )
 
     def _commit(self, gathered: Gathered, scored: Scored) -> None:
-        dead = [self._build_dead_letter(message, error) for message, error in scored.unreadable]
+        refused = [DeadRecord(message, error, STAGE) for message, error in scored.unreadable]
+        letters = [self._build_dead_letter(dead) for dead in refused]
         ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
         self._config.on_step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
-                self._output.commit([scored.decisions], dead, Offsets(ends, {}, gathered.metadata))
+                self._output.commit([scored.decisions], letters, Offsets(ends, {}, gathered.metadata))
             except Aborted:
                 metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
                 raise
         metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=STAGE).inc()
+        meter_dead_letters(refused, letters)
 
-    def _build_dead_letter(self, message: Message, error: PoisonRecord) -> Record:
+    def _build_dead_letter(self, dead: DeadRecord) -> Record:
         config = self._config
-        metrics.DEAD_LETTERS.labels(topic=config.dlq_topic, reason=error.reason).inc()
-        where = correlation_id(message.topic(), message.partition(), message.offset())
-        log.warning("unreadable_feature_row", correlation_id=where, reason=error.reason)
-        dead = DeadRecord(message, error, STAGE)
+        where = correlation_id(dead.message.topic(), dead.message.partition(), dead.message.offset())
+        log.warning("unreadable_feature_row", correlation_id=where, reason=dead.error.reason)
         return build_dead_letter(dead, dlq_topic=config.dlq_topic, group=config.group, prefix=config.dlq_header_prefix)

@@ -6,7 +6,6 @@ from confluent_kafka import Message
 
 from infra.kafka import MAX_MESSAGE_BYTES
 from infra.kafka_output import Record
-from monitoring import metrics
 from schemas.errors import PoisonRecord, WeirError
 from streaming.dlq import dead_letter_headers, fit_dead_letter, schema_id_of
 from streaming.folder import DeadRecord
@@ -33,8 +32,6 @@ def build_dead_letter(
     )
     value = None if dead.coordinates_only else message.value()
     fitted = fit_dead_letter(prefix, key=message.key(), value=value, headers=headers, limit_bytes=limit_bytes)
-    if fitted.truncated:
-        metrics.DEAD_LETTERS_TRUNCATED.labels(topic=dlq_topic).inc()
     return Record(dlq_topic, fitted.key, fitted.value, fitted.headers, partition=message.partition())
 
 

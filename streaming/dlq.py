@@ -238,6 +238,12 @@ def source_coordinate(headers: Iterable[Header] | None) -> Coordinate | None:
     return _find_source({name.removeprefix(prefix): _text(value) for name, value in ours})
 
 
+def is_truncated(headers: Iterable[Header] | None) -> bool:
+    """True when our block says that a part of the record was cut."""
+    prefix, ours, _ = split_headers(headers)
+    return any(name == prefix + TRUNCATED for name, _ in ours)
+
+
 def parse_dead_letter(
     *,
     at: Coordinate,

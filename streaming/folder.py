@@ -17,16 +17,6 @@ from schemas.errors import PoisonRecord
 from streaming.partials import Changed, PartialStore
 
 
-@dataclass
-class Outcome:
-    """Steps 2 and 3 of one input's records: outputs, and new partials per unit."""
-
-    rows: list[Rows] = field(default_factory=list)
-    dead: list[Record] = field(default_factory=list)
-    changed: dict[Unit, list[Changed]] = field(default_factory=dict)
-    counted: int = 0
-
-
 @dataclass(frozen=True)
 class DeadRecord:
     """A record that goes to the dead letter queue, and why."""
@@ -35,6 +25,23 @@ class DeadRecord:
     error: PoisonRecord
     stage: str
     coordinates_only: bool = False
+
+
+@dataclass
+class Outcome:
+    """Steps 2 and 3 of one input's records: outputs, and new partials per unit.
+
+    Attributes:
+        refused: the records that ``dead`` holds letters of, in order, and why.
+        late: how many were decided but not counted, being older than the look-back.
+    """
+
+    rows: list[Rows] = field(default_factory=list)
+    dead: list[Record] = field(default_factory=list)
+    changed: dict[Unit, list[Changed]] = field(default_factory=dict)
+    counted: int = 0
+    refused: list[DeadRecord] = field(default_factory=list)
+    late: int = 0
 
 
 class Folder(Protocol):

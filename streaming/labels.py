@@ -15,7 +15,6 @@ from confluent_kafka import Message
 
 from infra.kafka_output import Record
 from infra.redis_view import Unit
-from monitoring import metrics
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import Entity
@@ -58,7 +57,8 @@ class LabelsFolder:
         messages = [message for partition in sorted(records) for message in records[partition]]
         labels, dead = self._decode(messages)
         changed = _fold(labels, store)
-        return Outcome(dead=[self._dead_letter(d) for d in dead], changed=changed, counted=len(labels))
+        letters = [self._dead_letter(d) for d in dead]
+        return Outcome(dead=letters, changed=changed, counted=len(labels), refused=dead)
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
         """Fold records that counted; see ``streaming.folder.Folder``."""
@@ -78,7 +78,6 @@ class LabelsFolder:
         return build_label_batch(decoded.batch.filter(pa.array(good)), partition=partition), dead
 
     def _dead_letter(self, dead: DeadRecord) -> Record:
-        metrics.DEAD_LETTERS.labels(topic=self.dlq_topic, reason=dead.error.reason).inc()
         return build_dead_letter(
             dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
         )

@@ -33,6 +33,7 @@ from schemas.errors import Transient, WeirError
 from streaming.applier import Applier, Write
 from streaming.catch_up import CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
+from streaming.metering import meter_outcome
 from streaming.partials import Moved
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -176,6 +177,8 @@ class Processor:
                 metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
                 raise
         metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=STAGE).inc()
+        for outcome in outcomes:
+            meter_outcome(outcome)
 
     def _apply(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}

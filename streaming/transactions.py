@@ -93,12 +93,13 @@ class TransactionsFolder:
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
             degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
             rows = self._rows(decoded, computed, degraded)
-        metrics.LATE_RECORDS.inc(int(np.count_nonzero(computed.late)))
         return Outcome(
             rows=[rows],
             dead=[self._dead_letter(d) for d in dead],
             changed=sort_by_unit("t", decoded.events.entities, computed.states),
             counted=len(rows.values),
+            refused=dead,
+            late=int(np.count_nonzero(computed.late)),
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
@@ -168,7 +169,6 @@ class TransactionsFolder:
         return Rows(self._config.features_topic, [message.key() for message in messages], values)
 
     def _dead_letter(self, dead: DeadRecord) -> Record:
-        metrics.DEAD_LETTERS.labels(topic=self.dlq_topic, reason=dead.error.reason).inc()
         return build_dead_letter(
             dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
         )
@@ -203,7 +203,6 @@ def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
     found = []
     for index in np.flatnonzero(computed.verdicts != _COUNTED):
         reused = computed.verdicts[index] == _ID_REUSED
-        metrics.DUPLICATE_RECORDS.labels(kind="id_reused" if reused else "duplicate").inc()
         error = duplicate_error(messages[index], reused=bool(reused))
         found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
     return found

@@ -66,3 +66,4 @@ def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
         ("transactions.dlq", 0, b"\x07garbage")
     ]
     assert outcome.changed == {}
+    assert [dead.error.reason for dead in outcome.refused] == ["wrong_magic"]

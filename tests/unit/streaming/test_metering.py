@@ -1,0 +1,107 @@
+"""Counters of records rise with the commit and not before: an aborted batch is judged again, and would count twice."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from inference.scorer import Scorer, ScorerConfig
+from infra.kafka_input import Gathered
+from infra.kafka_output import Aborted, Record, Rows
+from monitoring.metrics import REGISTRY
+from schemas.errors import PoisonRecord
+from streaming.dead_letters import build_dead_letter, duplicate_error
+from streaming.folder import DeadRecord, Outcome
+from streaming.processor import Processor, ProcessorConfig
+
+DLQ = "metering.dlq"
+
+
+class _Message:
+    """A record that is refused."""
+
+    def topic(self) -> str:
+        return "transactions"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 7
+
+    def key(self) -> bytes:
+        return b"card-1"
+
+    def value(self) -> bytes:
+        return b"v" * 4_000
+
+    def timestamp(self) -> tuple[int, int]:
+        return (2, 1_700_000_000_000)
+
+    def headers(self) -> None:
+        return None
+
+
+class _Output:
+    """Aborts the first transaction and commits the next."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def commit(self, *_: Any) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise Aborted("kafka: transaction aborted")
+
+
+def _count(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def _counts() -> list[float]:
+    letters = [_count("weir_dead_letters_total", topic=DLQ, reason=reason) for reason in ("undecodable", "duplicate")]
+    repeats = _count("weir_duplicate_records_total", kind="duplicate")
+    return [
+        *letters,
+        repeats,
+        _count("weir_dead_letters_truncated_total", topic=DLQ),
+        _count("weir_late_records_total"),
+    ]
+
+
+def _build_letter(dead: DeadRecord) -> Record:
+    return build_dead_letter(dead, dlq_topic=DLQ, group="g", prefix="__dlq.errors.", limit_bytes=3_000)
+
+
+def test_a_batch_of_the_processor_is_counted_by_the_commit_and_not_by_an_abort() -> None:
+    message: Any = _Message()
+    undecodable = DeadRecord(message, PoisonRecord("undecodable", "expected a body"), "decode")
+    repeat = DeadRecord(message, duplicate_error(message, reused=False), "deduplicate", coordinates_only=True)
+    refused = [undecodable, repeat]
+    outcome = Outcome(dead=[_build_letter(dead) for dead in refused], refused=refused, late=3)
+    folder: Any = SimpleNamespace(topic="transactions", kind="t")
+    config = ProcessorConfig(batch_records_max=1, linger_seconds=0.0, group="g", folders=[folder], topic_ids={})
+    context: Any = SimpleNamespace(store=None, topic_ids={"t": "id"})
+    processor = Processor(config, context, cast(Any, _Output()), cast(Any, None))
+    before = _counts()
+    with pytest.raises(Aborted):
+        processor._commit(Gathered(), [outcome], {("transactions", 0): 8})
+    assert _counts() == before
+    processor._commit(Gathered(), [outcome], {("transactions", 0): 8})
+    assert [now - then for now, then in zip(_counts(), before, strict=True)] == [1.0, 1.0, 1.0, 1.0, 3.0]
+
+
+def test_a_batch_of_the_scorer_is_counted_by_the_commit_and_not_by_an_abort() -> None:
+    message: Any = _Message()
+    config = ScorerConfig("transactions", "decisions", DLQ, group="g", dlq_header_prefix="__dlq.errors.")
+    scorer = Scorer(config, cast(Any, _Output()), cast(Any, None), cast(Any, None))
+    unreadable = [(message, PoisonRecord("undecodable", "expected a body"))]
+    scored: Any = SimpleNamespace(decisions=Rows("decisions", [], []), unreadable=unreadable)
+    before = _counts()[0]
+    with pytest.raises(Aborted):
+        scorer._commit(Gathered(), scored)
+    assert _counts()[0] == before
+    scorer._commit(Gathered(), scored)
+    assert _counts()[0] == before + 1.0
