@@ -13,10 +13,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from inference import api_examples as examples
+from inference import api_schema as schema
 from inference.champion import Champion
 from inference.guard import Guard
 from inference.lookup import KNOWN_ENTITIES, look_up
@@ -38,6 +39,10 @@ from schemas.masking import is_card_number
 from schemas.validation import ID_BYTES_MAX
 
 RETRY_AFTER_SECONDS = 1
+
+# shown in the document and not enforced by the framework, whose answer would be another than ours
+_EntityKind = Annotated[str, Path(json_schema_extra={"enum": list(KNOWN_ENTITIES)})]
+_Id = Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": ID_BYTES_MAX})]
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,12 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
     @app.get(
         "/v1/features/{entity}/{entity_id:path}",
         responses={
-            200: examples.answer("windows as of now", examples.FEATURES),
+            200: examples.answer("windows as of now", schema.FEATURES, examples.FEATURES),
             **examples.error_answers(404, 422, 503),
         },
         summary="Live windows of a card, customer, device, IP or merchant",
     )
-    async def get_features(entity: str, entity_id: str) -> Response:
+    async def get_features(entity: _EntityKind, entity_id: _Id) -> Response:
         if entity not in KNOWN_ENTITIES:
             return _error(404, "unknown_entity", f"expected one of {', '.join(KNOWN_ENTITIES)}")
         _check_id(entity_id, may_be_card=entity == "card")
@@ -95,10 +100,13 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
 
     @app.get(
         "/v1/decisions/{transaction_id:path}",
-        responses={200: examples.answer("the decision", examples.DECISION), **examples.error_answers(404, 422, 503)},
+        responses={
+            200: examples.answer("the decision", schema.DECISION, examples.DECISION),
+            **examples.error_answers(404, 422, 503),
+        },
         summary="The decision on a transaction",
     )
-    async def get_decision(transaction_id: str) -> Response:
+    async def get_decision(transaction_id: _Id) -> Response:
         _check_id(transaction_id, may_be_card=False)
         found = parts.redis.call(lambda: parts.decisions.read(transaction_id))
         if found is None:
@@ -112,7 +120,7 @@ def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
     @app.post(
         "/v1/score",
         responses={
-            200: examples.answer("the decision that the stream would make now", examples.SCORE),
+            200: examples.answer("the decision that the stream would make now", schema.SCORE, examples.SCORE),
             **examples.error_answers(409, 413, 415, 422, 503),
         },
         openapi_extra=examples.transaction_body(),
@@ -133,16 +141,27 @@ def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_operations(app: FastAPI, parts: ApiParts) -> None:
-    @app.get("/v1/models", summary="The model, rules and lists in force, and the bundles at hand")
+    @app.get(
+        "/v1/models",
+        responses={200: examples.answer("what decides", schema.MODELS)},
+        summary="The model, rules and lists in force, and the bundles at hand",
+    )
     async def get_models() -> Response:
         parts.champion.poll()
         return _json(await run_in_threadpool(describe_models, parts.champion, parts.models_dir))
 
-    @app.get("/healthz", summary="The process is alive")
+    @app.get("/healthz", responses={200: examples.answer("it is", schema.HEALTH)}, summary="The process is alive")
     async def get_health() -> Response:
         return _json({"alive": True})
 
-    @app.get("/readyz", summary="Redis, Kafka and the model are there", responses=examples.error_answers(503))
+    @app.get(
+        "/readyz",
+        responses={
+            200: examples.answer("all are", schema.READINESS),
+            503: examples.answer("some are not; each says why", schema.READINESS),
+        },
+        summary="Redis, Kafka and the model are there",
+    )
     async def get_ready() -> Response:
         found = {name: await run_in_threadpool(_ask, check) for name, check in parts.checks.items()}
         found["model"] = "ok"  # the process does not run without one
@@ -173,7 +192,8 @@ def _add_error_handlers(app: FastAPI) -> None:
     handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
     # found while serving: an operator has to mend it, and waiting will not
     handle(Refused, lambda error: _error(503, "refused", str(error)))
-    handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower()))
+    # with its headers: a 405 says in one of them what is allowed
+    handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower(), error.headers))
 
 
 def _field_errors(error: RequestValidationError) -> list[FieldError]:
@@ -206,9 +226,9 @@ def _invalid(errors: list[FieldError]) -> Response:
     return _json({"error": body}, status=422)
 
 
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
     return _json({"error": {"code": code, "message": message}}, status=status, headers=headers)
 
 
-def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(orjson.dumps(document), status_code=status, headers=headers, media_type="application/json")

@@ -1,9 +1,10 @@
-"""What the OpenAPI document shows: one example per answer, and the request's schema from its contract."""
+"""What the OpenAPI document shows: one example and schema per answer, and the request's schema from its contract."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from inference import api_schema
 from inference.request import build_json_schema
 
 TRANSACTION: dict[str, Any] = {
@@ -80,9 +81,10 @@ ERROR: dict[str, Any] = {
 }
 
 
-def answer(description: str, example: Any) -> dict[str, Any]:
-    """Return one OpenAPI response with its example."""
-    return {"description": description, "content": {"application/json": {"example": example}}}
+def answer(description: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    """Return one OpenAPI response with its schema, and with its example if there is one."""
+    shown = {} if example is None else {"example": example}
+    return {"description": description, "content": {"application/json": {"schema": schema, **shown}}}
 
 
 def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -95,7 +97,7 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         422: "a value is wrong; the field is named",
         503: "a dependency is away; the reason is given, and it recovers by itself",
     }
-    return {status: answer(texts[status], ERROR) for status in statuses}
+    return {status: answer(texts[status], api_schema.ERROR, ERROR) for status in statuses}
 
 
 def transaction_body() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import orjson
 from monitoring import metrics
 
 BODY_BYTES_MAX = 1_000_000
+_LENGTH_DIGITS_MAX = 20  # of any 64-bit number
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,7 +38,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not announced.isdigit() or int(announced) > self._bytes_max:
+        # a length of thousands of digits is one that int() refuses
+        if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > self._bytes_max:
             await _refuse(send)
             return
         started = [False]

@@ -15,8 +15,23 @@ from typing import Any
 import orjson
 
 from schemas.contracts import schema_json
+from schemas.currencies import CURRENCIES
+from schemas.validation import ID_BYTES_MAX, MCC_MAX, TRANSACTION_IDS
 
 _LIMITS = {"int": 1 << 31, "long": 1 << 63}
+_COUNTRY: dict[str, Any] = {"pattern": "^[A-Z]{2}$"}
+_BOUNDS: dict[str, dict[str, Any]] = {
+    **{name: {"minLength": 1, "maxLength": ID_BYTES_MAX} for name in TRANSACTION_IDS},
+    "mcc": {"minimum": 0, "maximum": MCC_MAX},
+    "amount_minor": {"minimum": 0},
+    "currency": {"enum": sorted(CURRENCIES)},
+    "country": _COUNTRY,
+    "issuer_country": _COUNTRY,
+    "event_time_ms": {"minimum": 1},
+    "lat": {"minimum": -90, "maximum": 90},
+    "lon": {"minimum": -180, "maximum": 180},
+}
+"""What ``schemas/validation.py`` asks beyond the type, as far as JSON Schema can say it of one field."""
 _FILLED_IN = frozenset({"event_time_ms", "outcome"})
 """May be left out of a request: now, and not known."""
 
@@ -98,7 +113,7 @@ def build_json_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for field in transaction_fields():
         kind = types[field.kind]
-        properties[field.name] = {"type": [kind, "null"] if field.nullable else kind}
+        properties[field.name] = {"type": [kind, "null"] if field.nullable else kind} | _BOUNDS.get(field.name, {})
         if field.doc:
             properties[field.name]["description"] = field.doc
         if field.symbols:

@@ -20,8 +20,9 @@ from inference.ports import PartialsReader
 from inference.request import BadRequest, FieldError
 from infra.feature_reader import Partials
 from schemas.codec import BatchCodec
+from schemas.errors import PoisonRecord
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, Entity
-from schemas.validation import validate_transactions
+from schemas.validation import QUOTE_NOTHING, validate_transactions
 from streaming.core.events import build_event_batch
 from streaming.core.kernel import States, Step, read, step
 
@@ -79,7 +80,7 @@ class WhatIf:
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         append = np.array([now_ms], dtype=np.int64)
         for _, error in validate_transactions(batch, keys=[transaction["card_id"].encode()], append_time_ms=append):
-            raise BadRequest([FieldError(error.field or "$", str(error))])
+            raise BadRequest([FieldError(error.field or "$", _describe(error))])
         return build_event_batch(batch, append_time_ms=append, partition=0, body_digest=WHOLE_BODY_DIGEST)
 
     def _build_answer(
@@ -104,6 +105,11 @@ class WhatIf:
             # NaN becomes null: missing stays missing
             "features": dict(zip(FEATURE_NAMES, computed.features[0].tolist(), strict=True)),
         }
+
+
+def _describe(error: PoisonRecord) -> str:
+    """Say what was expected: a dead letter quotes what was found, an answer never repeats a value."""
+    return str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
 
 
 def _build_states(found: dict[str, Partials]) -> States:

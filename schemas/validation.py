@@ -27,9 +27,11 @@ ID_BYTES_MAX = 128
 FUTURE_MS_MAX = 5 * 60 * 1_000
 """A terminal's clock may run this far ahead of the broker's."""
 MCC_MAX = 9_999
+QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismatch"})
+"""Reasons whose message says what kind of thing was found and quotes none of it."""
 _COUNTRY = re.compile("[A-Z]{2}")
 
-_TRANSACTION_IDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
+TRANSACTION_IDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
 _LABEL_IDS = ("transaction_id", "card_id", "merchant_id", "device_id")
 
 Rows = npt.NDArray[np.bool_]
@@ -64,7 +66,7 @@ def _transaction_findings(
     batch: pa.RecordBatch, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
 ) -> Iterator[_Finding]:
     yield _find_card_numbers(batch)
-    for name in _TRANSACTION_IDS:
+    for name in TRANSACTION_IDS:
         yield from _find_bad_ids(batch, name)
     yield _find_key_mismatch(batch, keys)
     yield _find_unknown_currency(batch)

@@ -50,7 +50,8 @@ class World:
             models_dir=home / "models",
             now_ms=lambda: NOW_MS,
         )
-        self.client = Client(build_api(parts))
+        self.app = build_api(parts)
+        self.client = Client(self.app)
 
     def score(self, **changes: Any) -> Any:
         document = {name: value for name, value in (TRANSACTION | changes).items() if value is not ...}
@@ -296,7 +297,7 @@ def test_redis_gone_gets_503_with_a_reason_and_recovers_by_itself(world: World) 
     assert world.client.get("/readyz").status_code == 503
     assert world.client.get("/healthz").status_code == 200
     world.partials.away = ""
-    _await(lambda: world.client.get("/v1/features/card/c").status_code == 200)
+    await_true(lambda: world.client.get("/v1/features/card/c").status_code == 200)
     assert world.client.get("/readyz").json() == {
         "ready": True,
         "checks": {"redis": "ok", "kafka": "ok", "model": "ok"},
@@ -392,7 +393,7 @@ def test_the_newest_time_is_read_as_the_kernel_writes_it(world: World) -> None:
     assert read_newest_ms(partial) == NOW_MS - 5
 
 
-def _await(condition: Any, seconds: float = 5.0) -> None:
+def await_true(condition: Any, seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -72,6 +72,9 @@ class Client:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._request("POST", path, options))
 
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._request(method, path, options))
+
     async def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
