@@ -114,6 +114,11 @@ class PartitionedInput:
         if partition in self._next:
             self._next[partition] = next_offset
 
+    def read_again(self, partition: Partition) -> None:
+        """Hand out again, with the next ``gather``, what a live partition has at its position then and above."""
+        if partition in self._next:
+            self._overrun.add(partition)
+
     def forget(self, partition: Partition) -> None:
         """Stop handing out a partition's records until ``resume``; a partition that is gone is left alone."""
         self._overrun.discard(partition)

@@ -6,6 +6,7 @@ three times the server's time per key (``docs/adr/0003``)::
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
+    weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
 
 ``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
 view beside this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
@@ -35,6 +36,7 @@ PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 _SWEEP_KEYS = 500
 _DROPPING = b"dropping"
 _POSITION = re.compile(rb"([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
+_STARTS_TTL_MS = DAY_MS
 _MSET_ARGUMENTS = 4_000
 """Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
 
@@ -129,7 +131,8 @@ class StateView:
             topic_ids: unit kind to the id of its input topic.
         """
         self._client = client
-        self._everything = f"weir:{cluster}:{group}:*"
+        self._group = f"weir:{cluster}:{group}"
+        self._everything = f"{self._group}:*"
         self._prefix = {kind: f"weir:{cluster}:{group}:{_view_hash(topic_id)}" for kind, topic_id in topic_ids.items()}
 
     def prefix(self, unit: Unit) -> str:
@@ -151,6 +154,26 @@ class StateView:
         value = f"{position.applied} {position.since_ms} {position.target}"
         with transient_errors("claiming a position"):
             return bool(self._client.set(self.prefix(unit) + "position", value, nx=True))
+
+    def note_start(self, unit: Unit, offset: int) -> int:
+        """Count a process that is about to decide its first records of a unit, from ``offset`` on.
+
+        A note of what was tried, and no part of the state: it lies beside the view and is about the group's offset, so
+        it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
+
+        Returns:
+            How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = f"{self._group}:starts:{{{unit.tag}}}"
+        with transient_errors("noting a start"):
+            raw = self._client.get(key) or b"-1 0"
+            before, count = (int(part) for part in raw.split())
+            starts = count + 1 if before == offset else 1
+            self._client.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
+        return starts
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         """Read partials of several units, one atomic command each, in one round trip."""

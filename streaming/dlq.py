@@ -36,6 +36,8 @@ TRUNCATED, REPLAY_COUNT, APP_VERSION = "truncated", "replay.count", "app.version
 
 COORDINATES_ONLY = frozenset({"duplicate"})
 """Reasons whose dead letter holds no bytes: the first copy was counted, so there is nothing to keep or replay."""
+DECODER_DIED = "decoder_died"
+"""Reason of a record that ended the process that decoded it; nothing that has a promise to keep decodes it again."""
 HEALABLE = frozenset({"unknown_schema_id"})
 """Reasons that can go away by themselves, because the registry may learn the id later."""
 

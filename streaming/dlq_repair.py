@@ -18,7 +18,7 @@ from fastavro.validation import validate
 
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord, Refused
-from streaming.dlq import DeadLetter, schema_id_of
+from streaming.dlq import DECODER_DIED, DeadLetter, schema_id_of
 from streaming.dlq_plan import Repair, Repaired
 
 Hook = Callable[[bytes | None, bytes | None, DeadLetter], tuple[bytes | None, bytes | None]]
@@ -41,6 +41,8 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
         PoisonRecord: there is no frame, no such schema, or the body does not fit it.
         Transient: the registry is away.
     """
+    if letter.reason == DECODER_DIED:
+        raise PoisonRecord(DECODER_DIED, "it ended the process that decoded it and is not decoded again")
     schema_id = schema_id_of(letter.value)
     if schema_id is None or letter.value is None or letter.source is None:
         raise PoisonRecord("undecodable", "expected a value in the Confluent frame, found none; cannot be decoded")

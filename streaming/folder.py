@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from infra.kafka_output import Record, Rows
 from infra.redis_view import Unit
+from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord
 from streaming.partials import Changed, PartialStore
 
@@ -48,6 +49,7 @@ class Folder(Protocol):
     """One input topic's meaning."""
 
     kind: str
+    input_kind: str
     topic: str
     dlq_topic: str
     partitions: int
@@ -63,6 +65,15 @@ class Folder(Protocol):
         Raises:
             Transient: a dependency is away or the view is not where it was left.
         """
+        ...
+
+    @property
+    def schema_of(self) -> Callable[[int], WriterSchema | PoisonRecord]:
+        """Return what answers with the writer's schema of an id, or why there is none; it may raise ``Transient``."""
+        ...
+
+    def dead_letter(self, dead: DeadRecord) -> Record:
+        """Return what is published for a dead record."""
         ...
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:

@@ -41,6 +41,7 @@ class LabelsFolder:
     """Judges and folds labels."""
 
     kind = "l"
+    input_kind = "labels"
 
     def __init__(self, config: LabelsConfig, schema_of: Callable[[int], WriterSchema | PoisonRecord]) -> None:
         """Bind to a deployment; ``schema_of`` answers for writer schema ids of the input's subject."""
@@ -48,8 +49,8 @@ class LabelsFolder:
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
-        self._schema_of = schema_of
-        self._codec = BatchCodec("labels")
+        self.schema_of = schema_of
+        self._codec = BatchCodec(self.input_kind)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
         """Steps 2 and 3; see ``streaming.folder.Folder``."""
@@ -57,7 +58,7 @@ class LabelsFolder:
         messages = [message for partition in sorted(records) for message in records[partition]]
         labels, dead = self._decode(messages)
         changed = _fold(labels, store)
-        letters = [self._dead_letter(d) for d in dead]
+        letters = [self.dead_letter(d) for d in dead]
         return Outcome(dead=letters, changed=changed, counted=len(labels), refused=dead)
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
@@ -68,7 +69,7 @@ class LabelsFolder:
         return _fold(labels, store).get(Unit("l", partition), [])
 
     def _decode(self, messages: list[Message]) -> tuple[LabelBatch, list[DeadRecord]]:
-        decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
+        decoded = self._codec.decode([message.value() for message in messages], self.schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
         kept = [messages[index] for index in decoded.rows]
         invalid = dict(validate_labels(decoded.batch, keys=[message.key() for message in kept]))
@@ -77,7 +78,8 @@ class LabelsFolder:
         partition = np.array([message.partition() for message in kept], dtype=np.int32)[good]
         return build_label_batch(decoded.batch.filter(pa.array(good)), partition=partition), dead
 
-    def _dead_letter(self, dead: DeadRecord) -> Record:
+    def dead_letter(self, dead: DeadRecord) -> Record:
+        """Return what is published for a dead record."""
         return build_dead_letter(
             dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
         )

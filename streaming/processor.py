@@ -4,7 +4,8 @@ A batch, in the order that makes it right:
 
 1. *Gather* records, then take the consumer group's metadata. Nothing polls again before step 4: a record held across a
    poll could be committed with fresh metadata after another member has decided it.
-2. *Judge*: decode, split off dead letters, read partials together with their unit's position.
+2. *Judge*: decode (what ended processes before: apart from this one, ``streaming/quarantine.py``), split off dead
+   letters, read partials together with their unit's position.
 3. *Kernel*: feature rows, and new partials in memory.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
 5. *Apply* to Redis by compare-and-set on the position, overlapping the next batch's 1 to 4, not its 5.
@@ -35,6 +36,7 @@ from streaming.catch_up import CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
 from streaming.metering import meter_outcome
 from streaming.partials import Moved
+from streaming.quarantine import Quarantine
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0
@@ -91,6 +93,7 @@ class Processor:
         self._output = output
         self._applier = applier
         self._store = context.store
+        self._quarantine = Quarantine(context.view)
         self._folder = {folder.topic: folder for folder in config.folders}
         self._live: dict[Unit, _Live] = {}
         self._waiting: list[Unit] = []
@@ -141,7 +144,7 @@ class Processor:
         started = time.perf_counter()
         involved = [self._unit(partition) for partition in gathered.records]
         try:
-            outcomes = self._compute(gathered)  # 2, 3
+            outcomes = self._compute(*self._set_apart(gathered))  # 2, 3
             self._step("computed")
             ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
             self._commit(gathered, outcomes, ends)  # 4
@@ -156,12 +159,28 @@ class Processor:
         self._apply(gathered, outcomes, ends)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
 
-    def _compute(self, gathered: Gathered) -> list[Outcome]:
+    def _set_apart(self, gathered: Gathered) -> tuple[dict[Partition, list[Message]], list[Outcome]]:
+        """Return what may be decoded here, and dead letters of what may not; cut off what could not be examined."""
+        safe: dict[Partition, list[Message]] = {}
+        apart, deadline = [], self._quarantine.begin()
+        for partition, records in gathered.records.items():
+            unit, folder = self._unit(partition), self._folder[partition[0]]
+            found = self._quarantine.sort(folder, unit, self._live[unit].next_offset, records, deadline)
+            if found.size < len(records):
+                gathered.records[partition] = records[: found.size]
+                self._context.source.read_again(partition)
+            if found.dead:
+                apart.append(Outcome(dead=[folder.dead_letter(dead) for dead in found.dead], refused=found.dead))
+            if found.safe:
+                safe[partition] = found.safe
+        return safe, apart
+
+    def _compute(self, records: dict[Partition, list[Message]], apart: list[Outcome]) -> list[Outcome]:
         by_topic: dict[str, dict[int, list[Message]]] = {}
-        for (topic, number), records in gathered.records.items():
-            by_topic.setdefault(topic, {})[number] = records
+        for (topic, number), part in records.items():
+            by_topic.setdefault(topic, {})[number] = part
         live = {unit: state.since_ms for unit, state in self._live.items()}
-        return [self._folder[topic].process(parts, self._store, live) for topic, parts in by_topic.items()]
+        return [*apart, *(self._folder[topic].process(parts, self._store, live) for topic, parts in by_topic.items())]
 
     def _commit(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
         notes = {partition: self._context.topic_ids[self._unit(partition).kind] for partition in ends}
@@ -287,6 +306,7 @@ class Processor:
         for unit in [self._unit(partition) for partition in partitions]:
             self._live.pop(unit, None)
             self._store.forget(unit)
+            self._quarantine.let_go(unit)
             self._unmeter(unit)
             if self._catching is not None and self._catching[0] == unit:
                 self._catching[1].close()  # type: ignore[attr-defined] # it is a generator

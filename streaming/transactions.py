@@ -70,6 +70,7 @@ class TransactionsFolder:
     """Judges, computes and folds transactions."""
 
     kind = "t"
+    input_kind = "transactions"
 
     def __init__(self, config: TransactionsConfig, schema_of: SchemaLookup) -> None:
         """Bind to a deployment; ``schema_of`` answers for writer schema ids of the input's subject."""
@@ -77,8 +78,8 @@ class TransactionsFolder:
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
-        self._schema_of = schema_of
-        self._codec = BatchCodec("transactions")
+        self.schema_of = schema_of
+        self._codec = BatchCodec(self.input_kind)
         self._rows_codec = BatchCodec("features")
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
@@ -95,7 +96,7 @@ class TransactionsFolder:
             rows = self._rows(decoded, computed, degraded)
         return Outcome(
             rows=[rows],
-            dead=[self._dead_letter(d) for d in dead],
+            dead=[self.dead_letter(d) for d in dead],
             changed=sort_by_unit("t", decoded.events.entities, computed.states),
             counted=len(rows.values),
             refused=dead,
@@ -127,7 +128,7 @@ class TransactionsFolder:
 
     def _decode(self, messages: list[Message]) -> Decoded:
         values = [message.value() for message in messages]
-        decoded = self._codec.decode(values, self._schema_of)
+        decoded = self._codec.decode(values, self.schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
         batch, rows = decoded.batch, decoded.rows.tolist()
         kept = [messages[row] for row in rows]
@@ -168,7 +169,8 @@ class TransactionsFolder:
         )
         return Rows(self._config.features_topic, [message.key() for message in messages], values)
 
-    def _dead_letter(self, dead: DeadRecord) -> Record:
+    def dead_letter(self, dead: DeadRecord) -> Record:
+        """Return what is published for a dead record."""
         return build_dead_letter(
             dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
         )

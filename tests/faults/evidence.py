@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from infra.redis_view import Unit
 from tests.faults.contracts import FRAME, Row, Undecodable, decode
 from tests.faults.lab import Lab
+from tests.faults.load import HANGER, KILLER
 from tests.faults.logs import Entry, read_commits, read_topic
 from tests.faults.oracle import Event, Ids, build_event, find_poison
 
@@ -120,6 +121,8 @@ def judge_transactions(evidence: Evidence, registry_url: str, own_ids: set[int])
             verdicts.refused[entry.at] = str(error)
             continue
         reason = "its schema was unknown then" if healed_later else find_poison(row, entry.key, entry.append_ms)
+        if row["transaction_id"].startswith((KILLER, HANGER)):
+            reason = "it ends its decoder"
         if not reason:
             event = build_event(row, partition=entry.partition, offset=entry.offset, append_ms=entry.append_ms)
             reason = ids.judge(event, (entry.value or b"")[FRAME.size :])

@@ -22,15 +22,19 @@ LATE_RECORDS = 30
 CARD_EVENTS = 200
 
 
-def _payments(lab: Lab, count: int, **changes: object) -> list[Row]:
+def payments(lab: Lab, count: int, **changes: object) -> list[Row]:
     """Payments of another seed, so that their ids are new."""
-    ids = {"transactions": max(subject_ids(lab.settings.registry.url, _subject(lab))), "labels": 0}
+    ids = {"transactions": newest_schema(lab), "labels": 0}
     traffic = Traffic(
         lab.seed + 1_000, now_ms=int(time.time() * 1_000), registry_url=lab.settings.registry.url, schema_ids=ids,
         shape=lab.shape,
     )  # fmt: skip
     rows = [traffic._payment() for _ in range(count)]
     return [row | {"transaction_id": f"extra-{row['transaction_id']}"} | changes for row in rows]
+
+
+def newest_schema(lab: Lab) -> int:
+    return max(subject_ids(lab.settings.registry.url, _subject(lab)))
 
 
 def _subject(lab: Lab) -> str:
@@ -44,7 +48,7 @@ def _subject(lab: Lab) -> str:
 )
 def schema_registered_late(lab: Lab) -> None:
     url, scorer = lab.settings.registry.url, lab.scorer()
-    newest = schema_of_id(url, max(subject_ids(url, _subject(lab))))
+    newest = schema_of_id(url, newest_schema(lab))
     # ids are given in order, so the next one is known before it exists
     expected = register(url, f"{_subject(lab)}-scratch", json.dumps(_with_field(newest, "scratch" + _word(lab)))) + 1
     first = lab.processor()
@@ -75,8 +79,8 @@ def _word(lab: Lab) -> str:
 def _of_schema(lab: Lab, schema_id: int, count: int) -> Iterator[Sending]:
     """Payments framed by a schema that has one more field, null, at its end."""
     url = lab.settings.registry.url
-    known = max(subject_ids(url, _subject(lab)))
-    for row in _payments(lab, count):
+    known = newest_schema(lab)
+    for row in payments(lab, count):
         body = encode(url, known, row)[FRAME.size :] + b"\x00"
         yield Sending("transactions", row["card_id"].encode(), FRAME.pack(0, schema_id) + body)
 
@@ -131,8 +135,8 @@ def dlq_replay(lab: Lab) -> None:
 @fault("one-card-200", "200 payments of a card in a day, the first one sent again at the end, a kill between")
 def one_card_200(lab: Lab) -> None:
     url, scorer = lab.settings.registry.url, lab.scorer()
-    known = max(subject_ids(url, _subject(lab)))
-    rows = _payments(lab, CARD_EVENTS, card_id="card-77", customer_id="person-38")
+    known = newest_schema(lab)
+    rows = payments(lab, CARD_EVENTS, card_id="card-77", customer_id="person-38")
     sendings = [Sending("transactions", b"card-77", encode(url, known, row)) for row in rows]
     lab.feeder.send(sendings)
     kill_processor(lab, kill_at="committed:4")

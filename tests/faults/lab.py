@@ -91,6 +91,9 @@ class Lab:
         if not truth:
             self.problems.append(what)
 
+    def now_ms(self) -> int:
+        return int(time.time() * 1_000)
+
     # --- where things stand ------------------------------------------------------------------------------------------
 
     def units(self) -> list[Unit]:
@@ -113,7 +116,7 @@ class Lab:
         return self.applied() > applied
 
     def _has_recovered(self, applied: int) -> bool:
-        self._revive()
+        self.revive()
         return self.has_passed(applied)
 
     def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
@@ -147,7 +150,7 @@ class Lab:
         await_true(self._is_applied, "every committed batch in Redis", seconds)
 
     def _is_done(self, watcher: _Watcher, topic: str) -> bool:
-        self._revive()
+        self.revive()
         return watcher.is_done(topic)
 
     def _is_applied(self) -> bool:
@@ -176,11 +179,14 @@ class Lab:
         self.kept.append(worker)
         return worker
 
-    def _revive(self) -> None:
+    def revive(self) -> None:
+        """Be the supervisor: start again what ended of those that are kept."""
         for place, worker in enumerate(self.kept):
             if not worker.is_alive:
                 orders = worker.orders
-                self.kept[place] = self.crew.start(orders.role, instance=orders.instance, mutant=orders.mutant)
+                self.kept[place] = self.crew.start(
+                    orders.role, instance=orders.instance, mutant=orders.mutant, quirks=orders.quirks
+                )
         for role in {"process", "score"} - {worker.orders.role for worker in self.kept}:
             started = [worker for worker in self.crew.workers if worker.orders.role == role]
             if started and not any(worker.is_alive for worker in started):

@@ -21,6 +21,8 @@ SPAN_MS = 20 * DAY_MS
 POISON_SHARE, DUPLICATE_SHARE, REUSE_SHARE, LATE_SHARE, DISORDER_SHARE = 0.03, 0.02, 0.01, 0.01, 0.1
 BURST_SHARE, BURST_RECORDS = 0.02, 6
 UNKNOWN_SCHEMA_ID = 0x7FFFFFFF
+KILLER, HANGER = "killer-", "hanger-"
+"""Transaction ids that begin so end the decoder, or hang it, of a worker that was told so (``quirks.fragile``)."""
 CURRENCIES = ("USD", "USD", "EUR", "JPY")
 COUNTRIES = ("US", "US", "US", "DE", "BR")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +12,17 @@ from confluent_kafka import KafkaError, KafkaException
 
 from infra.kafka_output import TransactionalOutput
 from infra.redis_view import StateView
+from schemas.codec import BatchCodec
 from schemas.errors import Transient
+from streaming import isolation
+from tests.faults.load import HANGER, KILLER
 from tests.faults.patch import replace
 
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
 SLOW_SECONDS = 0.05
 DAY_SECONDS = 86_400
+HANG_SECONDS = 3.0
 
 
 def lose_apply_reply(steps: Steps) -> None:
@@ -96,10 +102,46 @@ def lose_commit_reply(steps: Steps) -> None:
     replace(TransactionalOutput, __init__=wrapped)
 
 
+def _survive(values: Any, *, is_child: bool) -> None:
+    """End or hang this process, as a decoder would whose native code meets such bytes."""
+    bodies = [value for value in values if value is not None]
+    if is_child and any(HANGER.encode() in body for body in bodies):
+        time.sleep(DAY_SECONDS)
+    if any(marker.encode() in body for body in bodies for marker in (KILLER, HANGER)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _make_fragile(*, is_child: bool) -> None:
+    decode = BatchCodec.decode
+
+    def decode_or_end(codec: BatchCodec, values: Any, schema_of: Any) -> Any:
+        _survive(values, is_child=is_child)
+        return decode(codec, values, schema_of)
+
+    replace(BatchCodec, decode=decode_or_end)
+
+
+_decode_each = isolation.decode_each
+
+
+def decode_each_fragile(*given: Any) -> None:
+    """Be a child whose decoder is no better than its parent's."""
+    _make_fragile(is_child=True)
+    _decode_each(*given)
+
+
+def fragile(steps: Steps) -> None:
+    """Some records end the decoder, in the processor as in its children, where some hang it instead."""
+    del steps
+    _make_fragile(is_child=False)
+    replace(isolation, decode_each=decode_each_fragile, ANSWER_SECONDS=HANG_SECONDS)
+
+
 QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_apply_reply": lose_apply_reply,
     "slow_apply": slow_apply,
     "hold_apply": hold_apply,
     "clock_ahead": clock_ahead,
     "lose_commit_reply": lose_commit_reply,
+    "fragile": fragile,
 }

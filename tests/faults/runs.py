@@ -15,7 +15,15 @@ from tests.faults.judge import Judgement, judge
 from tests.faults.lab import Lab, open_lab
 from tests.faults.table import Result, summarize
 
-GROUPS = ("faults_process", "faults_redis", "faults_kafka", "faults_records", "faults_refused", "faults_scorer")
+GROUPS = (
+    "faults_process",
+    "faults_redis",
+    "faults_kafka",
+    "faults_records",
+    "faults_refused",
+    "faults_scorer",
+    "faults_decoder",
+)
 
 
 @dataclass(frozen=True)

@@ -169,3 +169,11 @@ def test_any_interleaving_of_writers_leaves_what_the_accepted_writes_say(
             at, value = end, str(end).encode()
         assert view.position(UNIT) == Position(at)
         assert partials_of(view, ["card:a"]) == [value]
+
+
+def test_starts_are_counted_per_unit_and_offset_and_begin_again_at_another(view: StateView) -> None:
+    assert [view.note_start(UNIT, 7) for _ in range(3)] == [1, 2, 3]
+    assert view.note_start(Unit("t", 4), 7) == 1
+    assert view.note_start(UNIT, 9) == 1
+    assert view.note_start(UNIT, 7) == 1
+    assert view.position(UNIT) is None

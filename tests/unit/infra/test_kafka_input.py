@@ -147,3 +147,15 @@ def test_a_partition_forgotten_after_a_failed_look_up_stays_silent_until_it_is_r
     assert _offsets(source.gather(100, 0.0)) == {}
     source.resume(P0, 2)
     assert _offsets(source.gather(100, 0.0)) == {P0: [2]}
+
+
+def test_what_a_batch_was_cut_off_from_is_handed_out_again_with_the_next() -> None:
+    source, client, _ = _build({P0: [0, 1, 2, 3], P1: [0]})
+    source.resume(P0, 0)
+    source.resume(P1, 0)
+    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3], P1: [0]}
+    source.read_again(P0)
+    source.advance(P0, 2)
+    source.advance(P1, 1)
+    client.logs[P0].append(4)
+    assert _offsets(source.gather(100, 0.0)) == {P0: [2, 3, 4]}

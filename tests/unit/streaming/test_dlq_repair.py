@@ -82,3 +82,8 @@ def test_assignments_may_hold_an_equals_sign_and_need_a_name() -> None:
     for text in ("a", "=b"):
         with pytest.raises(Refused, match="field=value"):
             parse_assignments([text])
+
+
+def test_what_ended_its_decoder_is_not_decoded_again() -> None:
+    with pytest.raises(PoisonRecord, match="not decoded again"):
+        decode_letter(letter(reason="decoder_died"), OneSchema())

@@ -83,7 +83,7 @@ def test_a_batch_of_the_processor_is_counted_by_the_commit_and_not_by_an_abort()
     outcome = Outcome(dead=[_build_letter(dead) for dead in refused], refused=refused, late=3)
     folder: Any = SimpleNamespace(topic="transactions", kind="t")
     config = ProcessorConfig(batch_records_max=1, linger_seconds=0.0, group="g", folders=[folder], topic_ids={})
-    context: Any = SimpleNamespace(store=None, topic_ids={"t": "id"})
+    context: Any = SimpleNamespace(store=None, view=None, topic_ids={"t": "id"})
     processor = Processor(config, context, cast(Any, _Output()), cast(Any, None))
     before = _counts()
     with pytest.raises(Aborted):

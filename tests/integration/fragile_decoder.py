@@ -1,0 +1,47 @@
+"""A child of ``streaming.isolation`` whose decoder ends, hangs, or is ended once, as the bytes it meets tell it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from schemas.codec import BatchCodec, Decoded, SchemaLookup
+from streaming import isolation
+
+ENDS, HANGS, IS_ENDED_ONCE = b"ends", b"hangs", b"once:"
+HANG_SECONDS = 3_600
+_decode, _decode_each = BatchCodec.decode, isolation.decode_each
+
+
+def decode_each(kind: str, values: Sequence[bytes | None], schemas: object, report: Connection) -> None:
+    """Stand in for ``isolation.decode_each`` in the child."""
+    BatchCodec.decode = _decode_or_end  # type: ignore[method-assign]
+    _decode_each(kind, values, schemas, report)  # type: ignore[arg-type]
+
+
+def end_at_once(*_: object) -> None:
+    """Be a child that cannot even start."""
+    sys.exit(1)
+
+
+def _decode_or_end(codec: BatchCodec, values: Sequence[bytes | None], schema_of: SchemaLookup) -> Decoded:
+    for value in values:
+        _meet(value or b"")
+    return _decode(codec, values, schema_of)
+
+
+def _meet(value: bytes) -> None:
+    if value == HANGS:
+        time.sleep(HANG_SECONDS)
+    if value.startswith(IS_ENDED_ONCE):
+        note = Path(value.removeprefix(IS_ENDED_ONCE).decode())
+        if note.exists():
+            return
+        note.touch()
+    if value == ENDS or value.startswith(IS_ENDED_ONCE):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,127 @@
+"""When a unit is a suspect: two starts did not get past one offset; until a whole batch was examined and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from infra.redis_view import Unit
+from streaming import quarantine
+from streaming.isolation import Examined
+from streaming.labels import LabelsConfig, LabelsFolder
+from streaming.quarantine import Quarantine
+
+UNIT, OTHER = Unit("l", 0), Unit("l", 1)
+FOLDER = LabelsFolder(
+    LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq."),
+    lambda _: pytest.fail("no schema is asked for here"),
+)
+
+
+class _Record:
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return "labels"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes:
+        return b"%d" % self._offset
+
+
+class _Starts:
+    """Counts as Redis does, for as long as it lives."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[Unit, int], int] = {}
+
+    def note_start(self, unit: Unit, offset: int) -> int:
+        self.counts[unit, offset] = self.counts.get((unit, offset), 0) + 1
+        return self.counts[unit, offset]
+
+
+@pytest.fixture
+def examined(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
+    """What was examined; records 3 and 4 end their decoder, and there is time for five."""
+    calls: list[list[bytes]] = []
+
+    def examine(kind: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
+        del schema_of, deadline
+        assert kind == "labels"
+        calls.append(list(values))
+        end = min(len(values), 5)
+        return Examined(end, {place: "exit code -11" for place in range(end) if values[place] in {b"3", b"4"}})
+
+    monkeypatch.setattr(quarantine, "examine", examine)
+    return calls
+
+
+def _sort(one: Quarantine, offsets: Sequence[int], unit: Unit = UNIT) -> tuple[list[int], list[int]]:
+    found = one.sort(FOLDER, unit, offsets[0], [_Record(offset) for offset in offsets], one.begin())
+    assert found.size == len(found.safe) + len(found.dead)
+    return [r.offset() for r in found.safe], [d.message.offset() for d in found.dead]
+
+
+def test_the_third_process_at_one_offset_examines_and_the_first_two_do_not(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    for _ in range(2):
+        assert _sort(Quarantine(starts), [2, 3]) == ([2, 3], [])
+    assert examined == []
+    assert _sort(Quarantine(starts), [2, 3]) == ([2], [3])
+
+
+def test_a_process_counts_itself_once_per_unit_however_many_batches_it_decides(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    one = Quarantine(starts)
+    for offsets in ([0], [1], [1], [2]):  # the third batch is the second one again, after an abort
+        _sort(one, offsets)
+    _sort(one, [0], OTHER)
+    assert starts.counts == {(UNIT, 0): 1, (OTHER, 0): 1}
+    assert examined == []
+
+
+def test_progress_between_starts_is_no_suspicion(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    for offset in range(6):
+        _sort(Quarantine(starts), [offset])
+    assert examined == []
+
+
+def test_a_unit_that_comes_back_is_another_start(examined: list[list[bytes]]) -> None:
+    one = Quarantine(_Starts())
+    for _ in range(3):
+        one.let_go(UNIT)
+        _sort(one, [0])
+    assert examined == [[b"0"]]
+
+
+def test_a_suspect_is_examined_until_a_whole_batch_was_sound(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    starts.counts[UNIT, 1] = 2
+    one = Quarantine(starts)
+    assert _sort(one, [1, 2, 3]) == ([1, 2], [3])
+    assert _sort(one, [4]) == ([], [4])
+    assert _sort(one, range(10, 17)) == ([10, 11, 12, 13, 14], [])  # cut: 15 and 16 were not examined
+    assert _sort(one, [15, 16]) == ([15, 16], [])
+    assert len(examined) == 4
+    assert _sort(one, [17]) == ([17], [])
+    assert len(examined) == 4
+
+
+def test_the_dead_letter_names_the_reason_and_the_place_and_no_content(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    starts.counts[UNIT, 3] = 2
+    one = Quarantine(starts)
+    (dead,) = one.sort(FOLDER, UNIT, 3, [_Record(3)], one.begin()).dead
+    assert (dead.stage, dead.error.reason, dead.coordinates_only) == ("decode", "decoder_died", False)
+    assert "labels[0]@3" in str(dead.error)
+    assert "exit code -11" in str(dead.error)
+    assert len(examined) == 1
