@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +15,12 @@ import fastavro
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from fastavro import _read_py
 
 from schemas.errors import PoisonRecord
 
+_LONG_VARINT = re.compile(rb"[\x80-\xff]{9}")
+"""What every varint of more than 63 bits has in it, and hardly anything else has."""
 _UNREADABLE = (ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, struct.error, RecursionError)
 """What fastavro raises on bytes that are no record of the schema, and Arrow on values outside a column's type."""
 
@@ -30,8 +34,10 @@ def read_whole(body: bytes, writer: Any, reader: Any) -> dict[str, Any] | Poison
         reader: the reader's schema, parsed by fastavro; ``None`` reads the record as it was written.
     """
     stream = io.BytesIO(body)
+    # the compiled reader drops what a varint holds beyond 64 bits; the interpreted one keeps it for Arrow to refuse
+    read = _read_py.schemaless_reader if _LONG_VARINT.search(body) else fastavro.schemaless_reader
     try:
-        record: Any = fastavro.schemaless_reader(stream, writer, reader)
+        record: Any = read(stream, writer, reader)
     except (EOFError, IndexError, struct.error):
         message = "expected a whole body by its writer's schema, found its end too early at $"
         return PoisonRecord("truncated", message)
