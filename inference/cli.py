@@ -19,6 +19,7 @@ from inference.waiting import wait_for
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
+from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
@@ -33,6 +34,10 @@ from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
 
 INDEX_BATCH_RECORDS_MAX = 2_000
+_DECIDE_ANEW = (
+    "to decide the new topic's rows, set WEIR_SCORER__GROUP to a new name and start once with `--decide-again`"
+)
+_INDEX_ANEW = "to index the new topic's decisions, set WEIR_SCORER__INDEX_GROUP to a new name"
 log = get_logger(__name__)
 
 
@@ -96,9 +101,11 @@ def run_scorer(
         WeirError: something that only a new start can mend.
     """
     champion = Champion(settings)
+    topic = settings.topics.features
+    features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     if not decide_again:
         wait_for(lambda: _check_first_start(settings), should_stop)
-    follower, close = _build_scorer(settings, champion, instance, on_step, should_stop)
+    follower, close = _build_scorer(settings, champion, features, instance, on_step, should_stop)
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
@@ -126,8 +133,9 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
         WeirError: something that only a new start can mend.
     """
     names, group = settings.topics, settings.scorer.index_group
+    decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)
     registry = Registry(settings.registry)
-    consumer = build_consumer(settings.kafka, group=group, instance=f"{group}-{instance}")
+    consumer = build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, decisions))
     verifier = History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
     index = DecisionIndex(
@@ -135,11 +143,15 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
         consumer,
         build_lookup(registry, names.decisions),
         cluster=settings.cluster,
+        topic_id=decisions.topic_id,
         ttl_days=settings.scorer.decision_ttl_days,
     )
     config = FollowerConfig(
         topic=names.decisions,
+        topic_id=decisions.topic_id,
+        group=group,
         stage=INDEX_STAGE,
+        start_over=_INDEX_ANEW,
         batch_records_max=INDEX_BATCH_RECORDS_MAX,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
@@ -152,6 +164,12 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
         verifier.close()
         registry.close()
         log.info("stopped", group=group, instance=instance)
+
+
+def _member_name(group: str, instance: int, topic: TopicFacts) -> str:
+    # as the processor's: a member that starts again is handed its old partitions without a rebalance, and added ones
+    # would belong to nobody; with the count in its name it is another member then, and the old one times out
+    return f"{group}-{instance}.{topic.partitions}"
 
 
 def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
@@ -171,6 +189,7 @@ def _check_first_start(settings: Settings) -> None:
 def _build_scorer(
     settings: Settings,
     champion: Champion,
+    features: TopicFacts,
     instance: int,
     on_step: Callable[[str], None],
     should_stop: Callable[[], bool],
@@ -188,6 +207,7 @@ def _build_scorer(
         source_topic=names.transactions,
         decisions_topic=names.decisions,
         dlq_topic=names.features_dlq,
+        features_id=features.topic_id,
         group=group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
         on_step=on_step,
@@ -196,11 +216,15 @@ def _build_scorer(
     output = wait_for(lambda: TransactionalOutput(build_producer(settings.kafka, transactional_id=member)), should_stop)
     verifier = History(settings.kafka)
     source = PartitionedInput(
-        build_consumer(settings.kafka, group=group, instance=member), first_offset=verifier.first_offset
+        build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, features)),
+        first_offset=verifier.first_offset,
     )
     follower_config = FollowerConfig(
         topic=names.features,
+        topic_id=features.topic_id,
+        group=group,
         stage=SCORE_STAGE,
+        start_over=_DECIDE_ANEW,
         batch_records_max=settings.scorer.batch_records_max,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from infra.kafka_input import Gathered, Partition, PartitionedInput
+from infra.standing import Standing, read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient, WeirError
@@ -31,14 +32,36 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class FollowerConfig:
-    """What is followed, in which bites."""
+    """What is followed, for whom, in which bites.
+
+    Attributes:
+        topic_id: as the broker has it now; to be committed beside each offset.
+        start_over: what an operator does when the topic was created anew, for messages.
+    """
 
     topic: str
+    topic_id: str
+    group: str
     stage: str
+    start_over: str
     batch_records_max: int
     linger_seconds: float
     sleep: Callable[[float], None] = field(default=time.sleep)
     monotonic: Callable[[], float] = field(default=time.monotonic)
+
+
+def begin_at_committed(partition: Partition, found: Standing) -> int:
+    """Return what is committed, or the log's first offset if nothing ever was.
+
+    Raises:
+        Refused: the log begins above it.
+    """
+    if found.committed is not None and found.committed < found.low:
+        raise Refused(
+            f"{partition[0]}[{partition[1]}] starts at {found.low}, above the committed {found.committed}: records "
+            "were deleted unseen; raise the topic's retention, then move the group's offset by hand"
+        )
+    return found.next_offset
 
 
 class Follower:
@@ -50,6 +73,7 @@ class Follower:
         source: PartitionedInput,
         handle: Callable[[Gathered], None],
         between: Callable[[], object] = lambda: None,
+        begin: Callable[[Partition, Standing], int] | None = None,
     ) -> None:
         """Bind to ports; nothing is read before ``run``.
 
@@ -58,11 +82,13 @@ class Follower:
             source: input that is not subscribed yet.
             handle: processes a batch and commits its offsets; ``Transient`` means that nothing of it counts.
             between: called before each gather.
+            begin: says at which offset a partition begins; by default at what is committed.
         """
         self._config = config
         self._source = source
         self._handle = handle
         self._between = between
+        self._begin = begin or begin_at_committed
         self._live: set[Partition] = set()
         self._waiting: list[Partition] = []
         self._failures = 0
@@ -107,15 +133,12 @@ class Follower:
         return True
 
     def _resume_waiting(self) -> None:
+        config = self._config
         for partition in list(self._waiting):
-            committed, _ = self._source.committed(partition)
-            low, _ = self._source.watermarks(partition)
-            if committed is not None and committed < low:
-                raise Refused(
-                    f"{partition[0]}[{partition[1]}] starts at {low}, above the committed {committed}: records were "
-                    "deleted unseen; raise the topic's retention, then move the group's offset by hand"
-                )
-            self._source.resume(partition, low if committed is None else committed)
+            found = read_standing(
+                self._source, partition, group=config.group, topic_id=config.topic_id, start_over=config.start_over
+            )
+            self._source.resume(partition, self._begin(partition, found))
             self._waiting.remove(partition)
             self._live.add(partition)
 

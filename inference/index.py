@@ -58,7 +58,7 @@ class DecisionIndex:
     """Writes entries; a ``Follower`` of the decisions topic calls ``handle``."""
 
     def __init__(
-        self, client: Client, consumer: Consumer, schema_of: SchemaLookup, *, cluster: str, ttl_days: int
+        self, client: Client, consumer: Consumer, schema_of: SchemaLookup, *, cluster: str, topic_id: str, ttl_days: int
     ) -> None:
         """Bind to ports.
 
@@ -67,12 +67,14 @@ class DecisionIndex:
             consumer: the follower's own, to commit with.
             schema_of: writer schema of a decision's id.
             cluster: ``settings.cluster``.
+            topic_id: of the decisions, committed beside each offset.
             ttl_days: how long an entry is kept.
         """
         self._client = client
         self._consumer = consumer
         self._schema_of = schema_of
         self._cluster = cluster
+        self._topic_id = topic_id
         self._ttl_seconds = ttl_days * _SECONDS_PER_DAY
         self._codec = BatchCodec("decisions")
 
@@ -104,7 +106,7 @@ class DecisionIndex:
 
     def _commit(self, gathered: Gathered) -> None:
         offsets = [
-            TopicPartition(topic, number, records[-1].offset() + 1)
+            TopicPartition(topic, number, records[-1].offset() + 1, metadata=self._topic_id)
             for (topic, number), records in gathered.records.items()
         ]
         try:

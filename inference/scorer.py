@@ -46,11 +46,16 @@ def read_clock_ms() -> int:
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """Names the scorer writes to, and its hooks."""
+    """Names the scorer writes to, and its hooks.
+
+    Attributes:
+        features_id: the topic id of the feature rows, committed beside each offset.
+    """
 
     source_topic: str
     decisions_topic: str
     dlq_topic: str
+    features_id: str
     group: str
     dlq_header_prefix: str
     on_step: Callable[[str], None] = field(default=no_step)
@@ -103,10 +108,11 @@ class Scorer:
         refused = [DeadRecord(message, error, STAGE) for message, error in scored.unreadable]
         letters = [self._build_dead_letter(dead) for dead in refused]
         ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
+        notes = dict.fromkeys(ends, self._config.features_id)
         self._config.on_step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
-                self._output.commit([scored.decisions], letters, Offsets(ends, {}, gathered.metadata))
+                self._output.commit([scored.decisions], letters, Offsets(ends, notes, gathered.metadata))
             except Aborted:
                 metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
                 raise

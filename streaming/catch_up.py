@@ -23,6 +23,7 @@ from confluent_kafka import Message
 from infra.kafka_history import History
 from infra.kafka_input import Partition, PartitionedInput
 from infra.redis_view import Position, StateView, Unit
+from infra.standing import read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient
@@ -107,26 +108,12 @@ class _Chunk:
 
 
 def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> tuple[int, int]:
-    committed, note = context.source.committed(partition)
-    low, high = context.source.watermarks(partition)
     topic_id = context.topic_ids[unit.kind]
-    name = f"{partition[0]}[{partition[1]}]"
+    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=_START_OVER)
     # while it is paused nothing else meters it
-    behind = high - (low if committed is None else committed)
-    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(max(0, behind))
-    if committed is None:
-        return low, low
-    if note and note != topic_id:
-        raise Refused(
-            f"{name} is not the topic that group {context.group} committed offsets for: it was created anew; "
-            f"{_START_OVER}"
-        )
-    if committed > high:
-        raise Refused(
-            f"group {context.group} committed {name}@{committed}, but the log ends at {high}: records were lost or the "
-            f"topic was created anew; {_START_OVER}"
-        )
-    return committed, low
+    behind = max(0, found.high - found.next_offset)
+    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
+    return found.next_offset, found.low
 
 
 def _find_position(

@@ -48,14 +48,20 @@ def _default(field: pa.Field) -> Any:
 
 def publish_rows(settings: Settings, rows: pa.RecordBatch) -> None:
     """Write feature rows, keyed by card, as the processor does."""
-    registry = Registry(settings.registry)
-    schema_id = registry.register(subject(settings.topics.features), schema_json("features"))
-    registry.close()
     producer = build_producer(settings.kafka)
-    values = BatchCodec("features").encode(rows, schema_id)
-    for card, value in zip(rows.column("card_id").to_pylist(), values, strict=True):
+    for card, value in zip(rows.column("card_id").to_pylist(), encode_rows(settings, rows), strict=True):
         producer.produce(settings.topics.features, value, card.encode())
     assert producer.flush(DEADLINE_SECONDS) == 0
+
+
+def encode_rows(settings: Settings, rows: pa.RecordBatch) -> list[bytes]:
+    """Return feature rows as the processor's values."""
+    registry = Registry(settings.registry)
+    try:
+        schema_id = registry.register(subject(settings.topics.features), schema_json("features"))
+    finally:
+        registry.close()
+    return BatchCodec("features").encode(rows, schema_id)
 
 
 def publish_raw(settings: Settings, value: bytes | None, *, partition: int = 0) -> None:

@@ -2,8 +2,6 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from tests.integration.decided import (
     read_decisions,
     read_topic,
 )
+from tests.integration.running import running
 from tests.unit.inference.bundles import link_champion, write_bundle
 
 pytestmark = pytest.mark.server
@@ -37,29 +36,6 @@ def scoring(deployment: Settings, tmp_path: Path) -> Settings:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     scorer = deployment.scorer.model_copy(update={"batch_records_max": 200})
     return deployment.model_copy(update={"home": tmp_path, "scorer": scorer})
-
-
-@contextmanager
-def running(run: Callable[..., None], settings: Settings, **options: object) -> Iterator[list[BaseException]]:
-    """Run a loop in a thread; what it raises is in the list, and raised at the end."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            run(settings, should_stop=stop.is_set, **options)
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            failed.append(error)
-
-    thread = threading.Thread(target=body)
-    thread.start()
-    try:
-        yield failed
-    finally:
-        stop.set()
-        thread.join()
-    if failed:
-        raise failed[0]
 
 
 def _await_decisions(settings: Settings, count: int) -> list[dict]:

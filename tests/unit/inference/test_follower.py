@@ -29,6 +29,7 @@ class _Source:
     at: dict[Partition, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     away: bool = False
+    note: str = "id-1"
 
     def subscribe(self, topics: list[str], *, on_assigned: Callable, on_revoked: Callable) -> None:
         assert topics == ["rows"]
@@ -47,10 +48,10 @@ class _Source:
     def committed(self, partition: Partition) -> tuple[int | None, str]:
         if self.away:
             raise Transient("kafka: away")
-        return self.committed_at.get(partition), ""
+        return self.committed_at.get(partition), self.note
 
     def watermarks(self, partition: Partition) -> tuple[int, int]:
-        return self.low.get(partition, 0), len(self.logs[partition])
+        return self.low.get(partition, 0), self.logs[partition][-1] + 1
 
     def resume(self, partition: Partition, offset: int) -> None:
         self.calls.append(f"resume {partition[1]}@{offset}")
@@ -86,7 +87,7 @@ class _Handler:
 
 def _run(source: _Source, handler: _Handler, turns: int, **changes: object) -> list[float]:
     slept: list[float] = []
-    config = FollowerConfig("rows", "score", 2, 0.0, **({"sleep": slept.append} | changes))
+    config = FollowerConfig("rows", "id-1", "g", "score", "start over", 2, 0.0, **({"sleep": slept.append} | changes))
     left = iter(range(turns))
     Follower(config, source, handler).run(lambda: next(left, None) is None)
     return slept
@@ -140,6 +141,25 @@ def test_an_error_that_is_not_transient_ends_the_process() -> None:
 def test_records_deleted_before_they_were_seen_are_refused_with_the_mend() -> None:
     source = _Source({P0: [5]}, committed_at={P0: 2}, low={P0: 5})
     with pytest.raises(Refused, match="above the committed 2"):
+        _run(source, _Handler(source), 2)
+
+
+def test_offsets_of_another_topic_of_the_name_are_refused_with_the_mend() -> None:
+    source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="id-0")
+    with pytest.raises(Refused, match=r"not the topic that group g .* start over"):
+        _run(source, _Handler(source), 2)
+
+
+def test_offsets_from_before_topics_were_noted_are_believed() -> None:
+    source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="")
+    handler = _Handler(source)
+    _run(source, handler, 2)
+    assert handler.seen == [(0, 2), (0, 3)]
+
+
+def test_a_log_that_ends_below_what_is_committed_is_refused_with_the_mend() -> None:
+    source = _Source({P0: [0, 1]}, committed_at={P0: 3})
+    with pytest.raises(Refused, match=r"rows\[0\]@3, but the log ends at 2: .* start over"):
         _run(source, _Handler(source), 2)
 
 

@@ -95,7 +95,9 @@ def test_a_batch_of_the_processor_is_counted_by_the_commit_and_not_by_an_abort()
 
 def test_a_batch_of_the_scorer_is_counted_by_the_commit_and_not_by_an_abort() -> None:
     message: Any = _Message()
-    config = ScorerConfig("transactions", "decisions", DLQ, group="g", dlq_header_prefix="__dlq.errors.")
+    config = ScorerConfig(
+        "transactions", "decisions", DLQ, features_id="f", group="g", dlq_header_prefix="__dlq.errors."
+    )
     scorer = Scorer(config, cast(Any, _Output()), cast(Any, None), cast(Any, None))
     unreadable = [(message, PoisonRecord("undecodable", "expected a body"))]
     scored: Any = SimpleNamespace(decisions=Rows("decisions", [], []), unreadable=unreadable)

@@ -1,0 +1,32 @@
+"""A loop of the product in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from infra.settings import Settings
+
+
+@contextmanager
+def running(run: Callable[..., None], settings: Settings, **options: object) -> Iterator[list[BaseException]]:
+    """Run a loop in a thread; what it raises is in the list, and raised at the end."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            run(settings, should_stop=stop.is_set, **options)
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    try:
+        yield failed
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
