@@ -22,15 +22,15 @@ LATE_RECORDS = 30
 CARD_EVENTS = 200
 
 
-def payments(lab: Lab, count: int, **changes: object) -> list[Row]:
-    """Payments of another seed, so that their ids are new."""
+def payments(lab: Lab, count: int, *, named: str = "extra", **changes: object) -> list[Row]:
+    """Payments of another seed; ``named`` makes their ids new."""
     ids = {"transactions": newest_schema(lab), "labels": 0}
     traffic = Traffic(
         lab.seed + 1_000, now_ms=int(time.time() * 1_000), registry_url=lab.settings.registry.url, schema_ids=ids,
         shape=lab.shape,
     )  # fmt: skip
     rows = [traffic._payment() for _ in range(count)]
-    return [row | {"transaction_id": f"extra-{row['transaction_id']}"} | changes for row in rows]
+    return [row | {"transaction_id": f"{named}-{row['transaction_id']}"} | changes for row in rows]
 
 
 def newest_schema(lab: Lab) -> int:

@@ -28,6 +28,13 @@ def expect_refusal(lab: Lab, what: str, mend: str, **orders: object) -> None:
     lab.expect(mend in text, f"{what}: the message does not name {mend!r}: {worker.tail(2)}")
 
 
+def run_weir(lab: Lab, *arguments: str) -> None:
+    """Run a verb to its end; it must succeed."""
+    worker = lab.crew.start("weir", arguments=arguments)
+    worker.await_death(SECONDS)
+    lab.expect(worker.process.exitcode == 0, f"weir {' '.join(arguments)} failed: {worker.tail(3)}")
+
+
 @fault(
     "refused-starts",
     "wrong eviction policy, offsets lost, reset or of another group, short retention, topic anew",
@@ -42,6 +49,7 @@ def refused_starts(lab: Lab) -> None:
     _wrong_policy(lab)
     expect_refusal(lab, "group renamed", "offsets recover", environment={"WEIR_PROCESSOR__GROUP": "renamed"})
     _short_retention(lab)
+    _sender_clock(lab)
     _reset_offsets(lab)
     _delete_offsets(lab)
     _recreate_topic(lab)
@@ -55,49 +63,56 @@ def _wrong_policy(lab: Lab) -> None:
         lab.redis.config_set("maxmemory-policy", "noeviction")
 
 
-def _admin(lab: Lab) -> AdminClient:
-    return AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
+def admin_of(lab: Lab) -> AdminClient:
+    return AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers, "log_level": 0})
 
 
-def _set_retention(lab: Lab, retention_ms: int) -> None:
-    entry = ConfigEntry("retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET)
+def _set_input(lab: Lab, option: str, value: str) -> None:
+    entry = ConfigEntry(option, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, lab.settings.topics.transactions, incremental_configs=[entry])
-    admin = _admin(lab)  # held: its futures end with it
+    admin = admin_of(lab)  # held: its futures end with it
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(20)
 
 
 def _short_retention(lab: Lab) -> None:
-    _set_retention(lab, 7 * 86_400_000)
+    _set_input(lab, "retention.ms", str(7 * 86_400_000))
     expect_refusal(lab, "retention shorter than the look-back", "retention.ms")
-    _set_retention(lab, 60 * 86_400_000)
+    _set_input(lab, "retention.ms", str(60 * 86_400_000))
 
 
-def _group_consumer(lab: Lab) -> Consumer:
+def _sender_clock(lab: Lab) -> None:
+    """Kafka's default, under which a backfill is deleted as soon as it is sent."""
+    _set_input(lab, "message.timestamp.type", "CreateTime")
+    expect_refusal(lab, "times of the senders' clocks", "message.timestamp.type=LogAppendTime")
+    _set_input(lab, "message.timestamp.type", "LogAppendTime")
+
+
+def group_consumer(lab: Lab) -> Consumer:
     return Consumer(
         {"bootstrap.servers": lab.settings.kafka.bootstrap_servers, "group.id": lab.settings.processor.group}
     )
 
 
-def _input(lab: Lab) -> list[TopicPartition]:
+def input_of(lab: Lab) -> list[TopicPartition]:
     return [TopicPartition(lab.settings.topics.transactions, number) for number in range(lab.plan.partitions)]
 
 
 def _reset_offsets(lab: Lab) -> None:
-    _await_empty_group(lab)
-    consumer = _group_consumer(lab)
-    held = consumer.committed(_input(lab), timeout=10)
+    await_empty_group(lab)
+    consumer = group_consumer(lab)
+    held = consumer.committed(input_of(lab), timeout=10)
     back = [TopicPartition(p.topic, p.partition, 0, metadata=p.metadata) for p in held]
     consumer.commit(offsets=back, asynchronous=False)
     expect_refusal(lab, "offsets reset backwards", "offsets recover")
-    _await_empty_group(lab)
+    await_empty_group(lab)
     consumer.commit(offsets=held, asynchronous=False)
     consumer.close()
 
 
-def _await_empty_group(lab: Lab) -> None:
+def await_empty_group(lab: Lab) -> None:
     """A static member is gone only when its session has timed out."""
-    admin, group = _admin(lab), lab.settings.processor.group
+    admin, group = admin_of(lab), lab.settings.processor.group
 
     def is_empty() -> bool:
         return not admin.describe_consumer_groups([group])[group].result(10).members
@@ -106,16 +121,14 @@ def _await_empty_group(lab: Lab) -> None:
 
 
 def _delete_offsets(lab: Lab) -> None:
-    _await_empty_group(lab)
+    await_empty_group(lab)
     group = lab.settings.processor.group
-    admin = _admin(lab)
+    admin = admin_of(lab)
     for future in admin.delete_consumer_groups([group]).values():
         future.result(20)
     expect_refusal(lab, "offsets deleted", "offsets recover")
-    _await_empty_group(lab)
-    mended = lab.crew.start("weir", arguments=("offsets", "recover", "--apply"))
-    mended.await_death(SECONDS)
-    lab.expect(mended.process.exitcode == 0, f"offsets recover failed: {mended.tail(3)}")
+    await_empty_group(lab)
+    run_weir(lab, "offsets", "recover", "--apply")
     processor = lab.processor()
     before = lab.applied()
     lab.feeder.send(islice(lab.feeder.stream, DECIDED_MIN))
@@ -125,9 +138,9 @@ def _delete_offsets(lab: Lab) -> None:
 
 def _recreate_topic(lab: Lab) -> None:
     name = lab.settings.topics.transactions
-    admin = _admin(lab)
+    admin = admin_of(lab)
     for future in admin.delete_topics([name]).values():
         future.result(20)
-    await_true(lambda: name not in _admin(lab).list_topics(timeout=10).topics, "the topic being gone")
+    await_true(lambda: name not in admin_of(lab).list_topics(timeout=10).topics, "the topic being gone")
     create_deployment(lab.settings)
     expect_refusal(lab, "topic recreated", "weir offsets")

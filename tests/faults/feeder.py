@@ -92,7 +92,8 @@ class Feeder:
             yield next(self.stream)
 
     def _send(self, sending: Sending) -> None:
-        options = {} if sending.partition is None else {"partition": sending.partition}
+        given = {"partition": sending.partition, "timestamp": sending.sender_ms}
+        options = {name: value for name, value in given.items() if value is not None}
         self._producer.produce(
             self._topics[sending.kind], sending.value, sending.key, on_delivery=self._delivered, **options
         )

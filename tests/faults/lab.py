@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,8 @@ class Plan:
     misplaced_share: float = 0.0
     cards: int = 120
     mutant: str = ""
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    """Of the load, where it is not as usual."""
 
 
 @dataclass
@@ -274,6 +276,7 @@ def open_lab(stack: Stack, name: str, plan: Plan, *, seed: int, kills: int) -> L
         misplaced_share=plan.misplaced_share,
         partitions=plan.partitions,
         cards=plan.cards,
+        **plan.shape,
     )
     lab = Lab(
         stack=stack,

@@ -29,12 +29,18 @@ COUNTRIES = ("US", "US", "US", "DE", "BR")
 
 @dataclass(frozen=True)
 class Sending:
-    """One record to send; ``partition`` only where the sender is to miss the key's own."""
+    """One record to send.
+
+    Attributes:
+        partition: only where the sender is to miss the key's own.
+        sender_ms: the sender's clock; the client's own when ``None``.
+    """
 
     kind: str
     key: bytes | None
     value: bytes | None
     partition: int | None = None
+    sender_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Shape:
         records_max: the stream's event times reach now after so many transactions.
         poison_share: of transactions.
         misplaced_share: of transactions that another partitioner put elsewhere.
+        span_ms: how far back the event times begin.
+        in_order: whether event times only grow.
     """
 
     records_max: int = 30_000
@@ -52,6 +60,8 @@ class Shape:
     misplaced_share: float = 0.0
     partitions: int = 2
     cards: int = 120
+    span_ms: int = SPAN_MS
+    in_order: bool = False
 
 
 class Traffic:
@@ -100,12 +110,11 @@ class Traffic:
     def _payment(self) -> Row:
         self._number += 1
         pick = self._random
-        time_ms = self._now_ms - SPAN_MS + self._number * (SPAN_MS // self._shape.records_max)
+        span_ms = self._shape.span_ms
+        time_ms = self._now_ms - span_ms + self._number * (span_ms // self._shape.records_max)
         card = self._card()
-        if pick.random() < LATE_SHARE:
-            time_ms -= 31 * DAY_MS
-        elif pick.random() < DISORDER_SHARE:
-            time_ms -= pick.randrange(2 * HOUR_MS)
+        if not self._shape.in_order:
+            time_ms -= self._delay_ms()
         located = pick.random() < 0.5
         return {
             "transaction_id": f"tx-{self._number}",
@@ -126,6 +135,12 @@ class Traffic:
             "issuer_country": pick.choice((None, "US", "DE")),
             "entry_mode": None,
         }
+
+    def _delay_ms(self) -> int:
+        """How much older than its turn a payment is: late, out of order, or not at all."""
+        if self._random.random() < LATE_SHARE:
+            return 31 * DAY_MS
+        return self._random.randrange(2 * HOUR_MS) if self._random.random() < DISORDER_SHARE else 0
 
     def _card(self) -> str:
         if self._burst:

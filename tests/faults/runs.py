@@ -23,6 +23,8 @@ GROUPS = (
     "faults_refused",
     "faults_scorer",
     "faults_decoder",
+    "faults_times",
+    "faults_retention",
 )
 
 
