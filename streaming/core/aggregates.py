@@ -57,6 +57,7 @@ CODES: Final[dict[Aggregate, int]] = {
 }
 NEEDS_EVENT: Final = frozenset({Aggregate.NEW, Aggregate.ZSCORE, Aggregate.OVER_MIN, Aggregate.SPEED})
 """Aggregates that say nothing without an event at hand: a live look-up leaves them out."""
+_WRAPS_BACK_MAX: Final = 2.0**62  # half of what an int64 holds: the float that is compared with it is not exact
 _NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})
 
 EARTH_RADIUS_KM: Final = 6371.0088
@@ -143,11 +144,17 @@ def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
 
 @leaf
 def _compute_deviation(count: int, total: int, squares: int, least: int, most: int) -> float:
-    """Population standard deviation from integers; exactly 0 when all amounts are equal."""
+    """Population standard deviation from integers; exactly 0 when all amounts are equal.
+
+    For large amounts that differ little, the two terms agree in all the digits that a float has.
+    """
     if least >= most:
         return 0.0
-    mean = total / count
-    return math.sqrt(max(0.0, squares / count - mean * mean))
+    spread = float(count) * squares - float(total) * total
+    if spread < _WRAPS_BACK_MAX and squares < INT64_MAX:
+        # the products may wrap around, but their difference is below 2^63, so it comes out exact
+        spread = float(count * squares - total * total)
+    return math.sqrt(max(0.0, spread)) / count
 
 
 @leaf

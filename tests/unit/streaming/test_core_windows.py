@@ -122,6 +122,18 @@ def test_speed_between_two_terminals_is_kilometres_per_hour() -> None:
     assert value(done, 1, "card_position_speed_30d") == pytest.approx(111.195, abs=0.01)
 
 
+@pytest.mark.parametrize("amount", [1_000, 3_000_000, 99_999_990])
+def test_large_amounts_that_differ_little_have_the_deviation_of_their_differences(amount: int) -> None:
+    #   a, a + 1, a + 2 .. a + 9 sixty times over: squared, they agree in all the digits that a float has
+    events = [event(START_MS + i * SECOND_MS, amount_minor=amount + i % 10) for i in range(600)]
+    done = Driver().run(events)
+    assert value(done, 599, "card_amount_std_30d") == pytest.approx(8.25**0.5, rel=1e-6)
+    spread = [i % 10 for i in range(599)]
+    mean = sum(spread) / 599
+    expected = (9 - mean) / (sum((i - mean) ** 2 for i in spread) / 599) ** 0.5
+    assert value(done, 599, "card_amount_zscore_30d") == pytest.approx(expected, rel=1e-6)
+
+
 def test_equal_amounts_have_no_deviation_and_so_no_zscore() -> None:
     events = [event(START_MS + i * SECOND_MS, amount_minor=3_333_333) for i in range(60)]
     done = Driver().run(events)
