@@ -100,6 +100,9 @@ LATE_RECORDS = _counter("weir_late_records_total", "Records decided but not coun
 DUPLICATE_RECORDS = _counter(
     "weir_duplicate_records_total", "Repeats of a transaction id that changed nothing.", "kind"
 )
+ELSEWHERE_RECORDS = _counter(
+    "weir_elsewhere_records_total", "Records in another partition than Java's default partitioner gives their key."
+)
 MISPLACED_RECORDS = _counter("weir_misplaced_records_total", "Records dropped below the expected position.", "stage")
 
 # --- lag and liveness ------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ class Outcome:
     Attributes:
         refused: the records that ``dead`` holds letters of, in order, and why.
         late: how many were decided but not counted, being older than the look-back.
+        elsewhere: how many are in another partition than their key's own: senders with different partitioners split a
+            card's state between partitions.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -43,6 +45,7 @@ class Outcome:
     counted: int = 0
     refused: list[DeadRecord] = field(default_factory=list)
     late: int = 0
+    elsewhere: int = 0
 
 
 class Folder(Protocol):

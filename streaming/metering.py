@@ -13,9 +13,10 @@ _REPEATS = frozenset({"duplicate", "id_reused"})
 
 
 def meter_outcome(outcome: Outcome) -> None:
-    """Count what one input's part of a committed batch refused and found late."""
+    """Count what one input's part of a committed batch refused, found late, and found in another partition."""
     meter_dead_letters(outcome.refused, outcome.dead)
     metrics.LATE_RECORDS.inc(outcome.late)
+    metrics.ELSEWHERE_RECORDS.inc(outcome.elsewhere)
 
 
 def meter_dead_letters(refused: Sequence[DeadRecord], letters: Sequence[Record]) -> None:

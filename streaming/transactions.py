@@ -25,6 +25,7 @@ from schemas.framing import HEADER_BYTES
 from schemas.validation import validate_transactions
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.events import EventBatch, build_event_batch
+from streaming.core.hashing import compute_partitions
 from streaming.core.kernel import States, Step, fold, step
 from streaming.dead_letters import build_dead_letter, duplicate_error, not_decodable
 from streaming.folder import DeadRecord, Outcome
@@ -101,6 +102,7 @@ class TransactionsFolder:
             counted=len(rows.values),
             refused=dead,
             late=int(np.count_nonzero(computed.late)),
+            elsewhere=_count_elsewhere(decoded, self.partitions),
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
@@ -208,6 +210,12 @@ def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
         error = duplicate_error(messages[index], reused=bool(reused))
         found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
     return found
+
+
+def _count_elsewhere(decoded: Decoded, partitions: int) -> int:
+    """Count records whose partition is not the one that the recommended partitioner gives their card."""
+    own = compute_partitions(decoded.batch.column("card_id"), partitions)
+    return int(np.count_nonzero(own != decoded.partition))
 
 
 def _find_degraded(asks: list[Ask], answer: Answer, live: Mapping[Unit, int], append_time_ms: np.ndarray) -> list[str]:

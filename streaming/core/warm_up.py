@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from schemas.features import ENTITIES
 from streaming.core.events import build_event_batch
+from streaming.core.hashing import compute_partitions
 from streaming.core.kernel import States, fold, read, step
 from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 
@@ -27,6 +28,7 @@ def warm_up() -> None:
     events = build_event_batch(
         transactions, append_time_ms=np.zeros(0, np.int64), partition=0, body_digest=np.zeros(0, np.uint32)
     )
+    compute_partitions(transactions.column("card_id"), 1)
     step(events, States(own={spec.entity: [] for spec in ENTITIES}))
     fold(events, {spec.entity: [] for spec in ENTITIES})
     for spec in ENTITIES:

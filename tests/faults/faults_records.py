@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 
@@ -20,6 +23,7 @@ from tests.faults.workers import NothingHappened, Worker, await_true
 
 LATE_RECORDS = 30
 CARD_EVENTS = 200
+ELSEWHERE_RECORDS = 200
 
 
 def payments(lab: Lab, count: int, *, named: str = "extra", **changes: object) -> list[Row]:
@@ -149,7 +153,21 @@ def one_card_200(lab: Lab) -> None:
 def two_partitioners(lab: Lab) -> None:
     scorer = lab.scorer()
     kill_processor(lab, kill_at="committed:3")
+    lab.expect(_meter_elsewhere(lab) > 0, "no record was metered as one that another partitioner put elsewhere")
     lab.finish([lab.processor(), scorer])
+
+
+def _meter_elsewhere(lab: Lab) -> float:
+    """Let a processor with a metrics page decide something, and read what it says."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    before = lab.applied()
+    worker = lab.crew.start("weir", arguments=("process", "--metrics-port", str(port)))
+    await_true(partial(lab.has_passed, before + ELSEWHERE_RECORDS), "a processor with metrics getting on")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    worker.stop()
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("weir_elsewhere_records_total"))
 
 
 @fault("poison-flood", "30 % of the records malformed in every way, and a kill", Plan(poison_share=0.3, rate=600))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from infra.redis_view import Loaded, Position, Unit
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord
 from streaming.partials import PartialStore
-from streaming.transactions import TransactionsConfig, TransactionsFolder
+from streaming.transactions import TransactionsConfig, TransactionsFolder, _count_elsewhere
 
 CONFIG = TransactionsConfig(
     topic="transactions",
@@ -67,3 +72,11 @@ def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
     ]
     assert outcome.changed == {}
     assert [dead.error.reason for dead in outcome.refused] == ["wrong_magic"]
+
+
+def test_records_that_another_partitioner_put_elsewhere_are_counted() -> None:
+    """Kafka's own vectors: of 1,000 partitions, key 21 has 340 and foobar 166."""
+    decoded: Any = SimpleNamespace(
+        batch=pa.RecordBatch.from_pydict({"card_id": ["21", "foobar", "21"]}), partition=np.array([340, 7, 166])
+    )
+    assert _count_elsewhere(decoded, 1_000) == 2
