@@ -134,12 +134,13 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
     """
     names, group = settings.topics, settings.scorer.index_group
     decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)
+    client = wait_for(lambda: connect(settings.redis), should_stop)
     registry = Registry(settings.registry)
     consumer = build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, decisions))
     verifier = History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
     index = DecisionIndex(
-        connect(settings.redis),
+        client,
         consumer,
         build_lookup(registry, names.decisions),
         cluster=settings.cluster,

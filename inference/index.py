@@ -10,13 +10,14 @@ Keys expire after ``decision_ttl_days``: the log is what remembers.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from inference.scoring import SchemaLookup
 from infra.kafka_input import Gathered
-from infra.redis_client import Client, transient_errors
+from infra.redis_client import Client, ask_servers, transient_errors
 from monitoring import metrics
 from monitoring.logs import correlation_id, get_logger
 from schemas.codec import BatchCodec
@@ -86,13 +87,16 @@ class DecisionIndex:
         """
         messages = [message for partition in sorted(gathered.records) for message in gathered.records[partition]]
         with metrics.REDIS_SECONDS.labels(operation="index").time(), transient_errors("indexing decisions"):
-            pipeline = self._client.pipeline(transaction=False)
-            for key, value in self._entries(messages):
-                pipeline.set(key, value, ex=self._ttl_seconds)
-            pipeline.execute()
+            ask_servers(self._client, self._entries(messages), key_of=lambda entry: entry[0], ask=self._write)
         self._commit(gathered)
         metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(len(messages))
         metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(len(messages))
+
+    def _write(self, server: Any, entries: list[tuple[str, bytes]]) -> None:
+        pipeline = server.pipeline(transaction=False)
+        for key, value in entries:
+            pipeline.set(key, value, ex=self._ttl_seconds)
+        pipeline.execute()
 
     def _entries(self, messages: list[Message]) -> Iterator[tuple[str, bytes]]:
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)

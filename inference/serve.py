@@ -24,7 +24,7 @@ from inference.request import transaction_fields
 from inference.waiting import wait_for
 from inference.what_if import WhatIf
 from infra.kafka import CLIENT_LOG, admin_config, build_producer
-from infra.redis_client import Client, connect, transient_errors
+from infra.redis_client import connect, ping
 from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
@@ -96,12 +96,12 @@ def build_parts(settings: Settings) -> ApiParts:
 
     Raises:
         Refused: the bundle is not right, or a topic is missing.
-        Transient: Kafka stayed away.
+        Transient: Kafka stayed away, or every node of a Redis Cluster.
     """
     champion = Champion(settings)
     names = settings.topics
     patience = min(settings.redis.timeout_seconds, REDIS_SECONDS_MAX)
-    client = connect(settings.redis.model_copy(update={"timeout_seconds": patience}))
+    client = wait_for(lambda: connect(settings.redis.model_copy(update={"timeout_seconds": patience})))
     registry = Registry(settings.registry)
     publisher = KafkaPublisher(
         build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
@@ -114,15 +114,10 @@ def build_parts(settings: Settings) -> ApiParts:
         decisions=DecisionReader(client, cluster=settings.cluster),
         champion=champion,
         publisher=publisher,
-        redis=Guard("redis", lambda: _ping(client)),
-        checks={"redis": lambda: _ping(client), "kafka": _build_kafka_check(settings)},
+        redis=Guard("redis", lambda: ping(client)),
+        checks={"redis": lambda: ping(client), "kafka": _build_kafka_check(settings)},
         models_dir=settings.home / "models",
     )
-
-
-def _ping(client: Client) -> None:
-    with transient_errors("ping"):
-        client.ping()
 
 
 def _build_kafka_check(settings: Settings) -> Callable[[], None]:

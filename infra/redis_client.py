@@ -1,15 +1,22 @@
-"""The only place that connects to Redis. Retries are ours (a lost reply has a meaning), so the client has none."""
+"""The only place that connects to Redis. Retries are ours (a lost reply has a meaning), so the client has none.
+
+On a Redis Cluster a unit of state, or one decision, lies on one server, and is asked for there by that server's plain
+client: the cluster's own client can neither watch nor send a transaction, and its pipeline asks again command by
+command when a server is away, one timeout for each. What such a client does not do by itself is done in ``on_server``:
+after a failure the cluster is asked anew which server holds what, so that the next attempt goes to the promoted one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import MovedError, ReadOnlyError, RedisClusterException, WatchError
 from redis.retry import Retry
 
 from infra.settings import RedisSettings
@@ -17,6 +24,15 @@ from schemas.errors import Refused, Transient
 
 Client = Any
 """``redis.Redis`` or ``RedisCluster``: the same commands, typed too differently to share a useful type."""
+
+Node = ClusterNode | None
+"""One server: a cluster's node, or ``None`` for the only one."""
+
+_PORT = 6379
+_ERRORS = (redis.RedisError, RedisClusterException, OSError)
+"""What a client raises when a server is away, busy, full or failing over; the latter two are no ``RedisError``."""
+
+T = TypeVar("T")
 
 
 def connect(settings: RedisSettings) -> Client:
@@ -38,9 +54,25 @@ def connect(settings: RedisSettings) -> Client:
     if settings.ssl_ca_location:
         options["ssl_ca_certs"] = settings.ssl_ca_location
     if settings.cluster:
+        url, others = _split_hosts(settings.url)
         with transient_errors("finding the cluster's nodes"):
-            return RedisCluster.from_url(settings.url, **options)
+            return RedisCluster.from_url(url, startup_nodes=others, **options)
     return redis.Redis.from_url(settings.url, **options)
+
+
+def _split_hosts(url: str) -> tuple[str, list[ClusterNode]]:
+    """Return the URL of the first host, and the others: a start must not hang on one server of a cluster.
+
+    >>> _split_hosts("redis://u:p@a:1,b:2/0")
+    ('redis://u:p@a:1/0', [[host=b,port=2,name=b:2,server_type=None,redis_connection=None]])
+    """
+    scheme, separator, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    user, at, hosts = place.rpartition("@")
+    first, *others = hosts.split(",")
+    found = [urlsplit(f"//{host}") for host in others]
+    nodes = [ClusterNode(host.hostname, host.port or _PORT) for host in found]  # type: ignore[no-untyped-call]
+    return f"{scheme}{separator}{user}{at}{first}{slash}{path}", nodes
 
 
 @contextmanager
@@ -48,21 +80,100 @@ def transient_errors(what: str) -> Iterator[None]:
     """Turn what Redis says when it is away, busy, full or failing over into ``Transient``."""
     try:
         yield
-    except (redis.RedisError, RedisClusterException, OSError) as error:  # the latter two are no RedisError
+    except _ERRORS as error:
         raise Transient(f"redis: {what}: {error}") from error
+
+
+def _is_cluster(client: Client) -> bool:
+    return isinstance(client, RedisCluster)
+
+
+def primaries(client: Client) -> list[Node]:
+    """Return every server that holds keys of its own."""
+    return list(client.get_primaries()) if _is_cluster(client) else [None]
+
+
+@contextmanager
+def on_server(client: Client, node: Node) -> Iterator[Any]:
+    """Lend the plain client of one server; when that fails, find out for the next time who does its work now."""
+    try:
+        yield client if node is None else client.get_redis_connection(node)
+    except WatchError:
+        raise  # an answer
+    except ReadOnlyError:
+        if node is None:
+            # demoted: its address may lead to the promoted one by now, but a connection that stands does not
+            client.connection_pool.disconnect(inuse_connections=False)
+        raise
+    except _ERRORS as error:
+        if node is not None:
+            _find_servers_again(client, node, error)
+        raise
+
+
+def _find_servers_again(client: RedisCluster, node: ClusterNode, error: Exception) -> None:
+    with suppress(*_ERRORS):  # nobody knows yet: the next failure asks again
+        if isinstance(error, MovedError):
+            client.nodes_manager.move_slot(error)
+        else:
+            client.nodes_manager.initialize(last_failed_node_name=node.name)
+
+
+def server_of(client: Client, key: str) -> Node:
+    """Return the server that holds a key.
+
+    Raises:
+        RedisClusterException: the cluster does not know.
+    """
+    node: Node = client.get_node_from_key(key) if _is_cluster(client) else None
+    return node
+
+
+def ask_servers(
+    client: Client, items: Iterable[T], *, key_of: Callable[[T], str], ask: Callable[[Any, list[T]], None]
+) -> None:
+    """Hand each server's plain client those items whose keys it holds: one call, and so one round trip, per server."""
+    parts: dict[Node, list[T]] = {}
+    for item in items:
+        parts.setdefault(server_of(client, key_of(item)), []).append(item)
+    for node, part in parts.items():
+        with on_server(client, node) as server:
+            ask(server, part)
+
+
+def ping(client: Client) -> None:
+    """Ask every server that holds keys for a sign of life; a replica that is away keeps nobody from working.
+
+    Raises:
+        Transient: one is away.
+    """
+    for node in primaries(client):
+        with transient_errors("ping"), on_server(client, node) as server:
+            server.ping()
 
 
 def check_eviction_policy(client: Client) -> None:
     """Refuse a server that may drop keys on its own: positions would stay while the state they stand for is gone.
 
+    Every server of a cluster is asked: each has a policy of its own, and a replica brings its own when it is promoted.
+
     Raises:
         Refused: ``maxmemory-policy`` is not ``noeviction``.
-        Transient: the server cannot be reached.
+        Transient: a server that holds keys cannot be reached.
     """
-    with transient_errors("reading maxmemory-policy"):
-        found = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+    for node in primaries(client):
+        _check_eviction_policy(client, node)
+    for replica in client.get_replicas() if _is_cluster(client) else []:
+        with suppress(Transient):  # one that is away is nobody's business until it is promoted
+            _check_eviction_policy(client, replica)
+
+
+def _check_eviction_policy(client: Client, node: Node) -> None:
+    with transient_errors("reading maxmemory-policy"), on_server(client, node) as server:
+        found = server.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
     if found != "noeviction":
+        where = f" at {node.name}" if node is not None else ""
         raise Refused(
-            f"expected redis maxmemory-policy noeviction, found {found}: evicted state cannot be told from no state; "
-            "run `redis-cli config set maxmemory-policy noeviction` and set it in the server's file"
+            f"expected redis maxmemory-policy noeviction, found {found}{where}: evicted state cannot be told from no "
+            "state; run `redis-cli config set maxmemory-policy noeviction` and set it in the server's file"
         )

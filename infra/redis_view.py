@@ -21,12 +21,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.exceptions import WatchError
 
-from infra.redis_client import Client, transient_errors
+from infra.redis_client import Client, ask_servers, on_server, primaries, server_of, transient_errors
 from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
 
@@ -152,8 +153,9 @@ class StateView:
     def claim(self, unit: Unit, position: Position) -> bool:
         """Create the unit's position; False when there is one already, which then stands."""
         value = f"{position.applied} {position.since_ms} {position.target}"
-        with transient_errors("claiming a position"):
-            return bool(self._client.set(self.prefix(unit) + "position", value, nx=True))
+        key = self.prefix(unit) + "position"
+        with transient_errors("claiming a position"), on_server(self._client, server_of(self._client, key)) as server:
+            return bool(server.set(key, value, nx=True))
 
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
@@ -168,27 +170,28 @@ class StateView:
             Transient: Redis is away.
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
-        with transient_errors("noting a start"):
-            raw = self._client.get(key) or b"-1 0"
+        with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
+            raw = server.get(key) or b"-1 0"
             before, count = (int(part) for part in raw.split())
             starts = count + 1 if before == offset else 1
-            self._client.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
+            server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
-        """Read partials of several units, one atomic command each, in one round trip."""
-        units = list(wanted)
-        with transient_errors("reading partials"):
-            pipeline = self._client.pipeline(transaction=False)
+        """Read partials of several units, one atomic command each, in one round trip per server."""
+        found: dict[Unit, Loaded] = {}
+
+        def read(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            pipeline = server.pipeline(transaction=False)
             for unit, keys in units:
                 prefix = self.prefix(unit)
-                # by name: the cluster client refuses its own mget() in a pipeline, though the keys share a slot
-                pipeline.execute_command("MGET", prefix + "position", *[prefix + key for key in keys])
-            replies = pipeline.execute()
-        return {
-            unit: Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[1:]])
-            for (unit, _), raw in zip(units, replies, strict=True)
-        }
+                pipeline.mget(prefix + "position", *[prefix + key for key in keys])
+            for (unit, _), raw in zip(units, pipeline.execute(), strict=True):
+                found[unit] = Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[1:]])
+
+        with transient_errors("reading partials"):
+            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=read)
+        return found
 
     def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
         """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
@@ -237,12 +240,11 @@ class StateView:
                     self._client.delete(key)
             self._client.delete(position)
 
-    def _pipeline(self, key: str) -> Client:
-        """Return a transaction on the server that holds a key; a cluster's own pipeline cannot watch."""
-        if hasattr(self._client, "get_node_from_key"):
-            node = self._client.get_node_from_key(key)
-            return self._client.get_redis_connection(node).pipeline(transaction=True)
-        return self._client.pipeline(transaction=True)
+    @contextmanager
+    def _pipeline(self, key: str) -> Iterator[Any]:
+        """Lend a transaction on the server that holds a key."""
+        with on_server(self._client, server_of(self._client, key)) as server, server.pipeline() as pipeline:
+            yield pipeline
 
     def sweep(self) -> Iterator[int]:
         """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.
@@ -253,15 +255,12 @@ class StateView:
         Raises:
             Transient: Redis is away.
         """
-        nodes = self._client.get_primaries() if hasattr(self._client, "get_primaries") else [None]
-        for node in nodes:
-            target = {} if node is None else {"target_nodes": node}
+        for node in primaries(self._client):
             cursor = 0
             while True:
-                with transient_errors("sweeping"):
-                    found = self._client.scan(cursor, match=self._everything, count=_SWEEP_KEYS, **target)
-                    cursor, keys = found if node is None else (found[0][node.name], found[1])
-                    pipeline = self._client.pipeline(transaction=False)
+                with transient_errors("sweeping"), on_server(self._client, node) as server:
+                    cursor, keys = server.scan(cursor, match=self._everything, count=_SWEEP_KEYS)
+                    pipeline = server.pipeline(transaction=False)
                     for key in keys:
                         if not key.endswith(b":position"):  # positions never expire
                             pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)

@@ -202,7 +202,7 @@ class Stack:
         path = self.home / "ports.json"
         if path.is_file():
             return {name: int(port) for name, port in json.loads(path.read_text()).items()}
-        ports = dict(zip(_PORT_NAMES, _choose_ports(len(_PORT_NAMES)), strict=True))
+        ports = dict(zip(_PORT_NAMES, choose_ports(len(_PORT_NAMES)), strict=True))
         path.write_text(json.dumps(ports))
         return ports
 
@@ -220,7 +220,12 @@ class Stack:
             yield
 
 
-def _choose_ports(count: int) -> list[int]:
+def choose_ports(count: int) -> list[int]:
+    """Return so many ports that nobody listens on just now, in order.
+
+    Raises:
+        WeirError: there are not enough.
+    """
     dice = random.SystemRandom()
     chosen: set[int] = set()
     for _ in range(_PORT_TRIES_MAX):

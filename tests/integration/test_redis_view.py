@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -74,17 +77,18 @@ def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
     view.claim(UNIT, Position(0))
     pipeline_of = StateView._pipeline
 
-    def overtaken(self: StateView, key: str) -> object:
-        pipeline = pipeline_of(self, key)
-        multi = pipeline.multi
+    @contextmanager
+    def overtaken(self: StateView, key: str) -> Iterator[Any]:
+        with pipeline_of(self, key) as pipeline:
+            multi = pipeline.multi
 
-        def multi_after_another() -> None:
-            monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
-            assert self.apply(UNIT, start=0, end=2, keys=["card:a"], partials=[b"other"]).done
-            multi()
+            def multi_after_another() -> None:
+                monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
+                assert self.apply(UNIT, start=0, end=2, keys=["card:a"], partials=[b"other"]).done
+                multi()
 
-        pipeline.multi = multi_after_another
-        return pipeline
+            pipeline.multi = multi_after_another
+            yield pipeline
 
     monkeypatch.setattr(StateView, "_pipeline", overtaken)
     refused = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"late"])
@@ -99,16 +103,17 @@ def test_a_connection_that_dies_at_the_write_is_not_taken_for_somebody_else(
     view.claim(UNIT, Position(0))
     pipeline_of = StateView._pipeline
 
-    def cut_off(self: StateView, key: str) -> object:
-        pipeline = pipeline_of(self, key)
-        multi = pipeline.multi
+    @contextmanager
+    def cut_off(self: StateView, key: str) -> Iterator[Any]:
+        with pipeline_of(self, key) as pipeline:
+            multi = pipeline.multi
 
-        def multi_after_a_cut() -> None:
-            multi()
-            pipeline.connection._sock.shutdown(socket.SHUT_RDWR)
+            def multi_after_a_cut() -> None:
+                multi()
+                pipeline.connection._sock.shutdown(socket.SHUT_RDWR)
 
-        pipeline.multi = multi_after_a_cut
-        return pipeline
+            pipeline.multi = multi_after_a_cut
+            yield pipeline
 
     monkeypatch.setattr(StateView, "_pipeline", cut_off)
     with pytest.raises(Transient):

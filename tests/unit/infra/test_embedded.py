@@ -128,7 +128,7 @@ def test_a_log_that_grew_too_long_is_moved_aside_once(tmp_path: Path, monkeypatc
 
 def test_ports_are_below_the_range_from_which_clients_dial() -> None:
     assert stack._PORTS.stop <= 32_768
-    assert len(set(stack._choose_ports(4))) == 4
+    assert len(set(stack.choose_ports(4))) == 4
 
 
 def test_ports_are_chosen_once_for_a_home(tmp_path: Path) -> None:
