@@ -68,8 +68,12 @@ def collect(lab: Lab) -> Evidence:
         aborted=uncommitted - sum(len(entries) for entries in found.values()),
         commits={group: read_commits(kafka, group) for group in (groups.processor.group, groups.scorer.group)},
         view={unit: _read_unit(lab, unit) for unit in lab.units()},
-        index=lambda ids: lab.redis.mget([f"weir:{lab.settings.cluster}:decision:{{{one}}}" for one in ids]),
+        index=lambda ids: _read_index(lab, ids),
     )
+
+
+def _read_index(lab: Lab, ids: list[str]) -> list[bytes | None]:
+    return lab.servers.read(lab.redis, [f"weir:{lab.settings.cluster}:decision:{{{one}}}" for one in ids])
 
 
 def _by_source(lab: Lab, entries: list[Entry]) -> dict[At, list[tuple[Row, Entry]]]:

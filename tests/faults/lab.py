@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import redis
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from infra.embedded.stack import Stack
 from infra.kafka_admin import describe_topics
@@ -22,6 +19,8 @@ from tests.conftest import create_deployment, environment_of, settings_for
 from tests.faults.contracts import newest_id
 from tests.faults.feeder import Feeder
 from tests.faults.load import Shape, Traffic
+from tests.faults.redis_servers import RedisServers
+from tests.faults.watcher import Watcher
 from tests.faults.workers import Crew, Worker, await_true
 from tests.unit.inference.bundles import link_champion, write_bundle
 
@@ -40,6 +39,7 @@ class Plan:
         rate: records a second while the fault is on.
         cache: entities a processor may keep in memory.
         mutant: guard switched off in the processors.
+        redis: ``stack``, or servers of the run's own: ``pair`` or ``cluster``.
     """
 
     records: int = 2_500
@@ -53,6 +53,7 @@ class Plan:
     mutant: str = ""
     shape: Mapping[str, Any] = field(default_factory=dict)
     """Of the load, where it is not as usual."""
+    redis: str = "stack"
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Lab:
     crew: Crew
     feeder: Feeder
     view: StateView
+    servers: RedisServers
     redis: Any
     topic_ids: dict[str, str]
     shape: Shape
@@ -105,27 +107,28 @@ class Lab:
         names = [self.settings.topics.transactions]
         return describe_topics(self.settings.kafka, names)[names[0]].partitions
 
-    def applied(self) -> int:
-        """Sum of the positions in Redis of the transaction units; 0 where there is none or nobody answers."""
+    def applied(self, units: Sequence[Unit] = ()) -> int:
+        """Sum of the positions in Redis of these units, or of every transaction unit; -1 where nobody answers."""
         try:
-            found = [self.view.position(Unit("t", number)) for number in range(self.plan.partitions)]
+            asked = units or [Unit("t", number) for number in range(self.plan.partitions)]
+            found = [self.view.position(unit) for unit in asked]
         except Exception:  # noqa: BLE001 - Redis may be down on purpose; then nothing has been applied as far as we see
             return -1
         return sum(position.applied for position in found if position is not None)
 
-    def has_passed(self, applied: int) -> bool:
-        """Whether the view has moved past a sum of positions."""
-        return self.applied() > applied
+    def has_passed(self, applied: int, units: Sequence[Unit] = ()) -> bool:
+        """Whether the view, or some units of it, have moved past a sum of positions."""
+        return self.applied(units) > applied
 
-    def _has_recovered(self, applied: int) -> bool:
+    def _has_recovered(self, applied: int, units: Sequence[Unit]) -> bool:
         self.revive()
-        return self.has_passed(applied)
+        return self.has_passed(applied, units)
 
-    def watch_recovery(self, since: float | None = None, above: int | None = None) -> None:
+    def watch_recovery(self, since: float | None = None, above: int | None = None, units: Sequence[Unit] = ()) -> None:
         """Wait until the view moves on and note how long that took since ``since`` (monotonic; default now)."""
         began = time.monotonic() if since is None else since
-        before = self.applied() if above is None else above
-        await_true(partial(self._has_recovered, before), "the view moving again")
+        before = self.applied(units) if above is None else above
+        await_true(partial(self._has_recovered, before, units), "the view moving again")
         self.recoveries.append(time.monotonic() - began)
 
     def run_until(self, worker: Worker, step: str = "committed", number: int = 2) -> None:
@@ -142,7 +145,7 @@ class Lab:
             (groups.scorer.index_group, names.decisions),
         ]
         for group, topic in pairs:
-            with_group = _Watcher(self.settings, group)
+            with_group = Watcher(self.settings, group)
             try:
                 await_true(partial(self._is_done, with_group, topic), f"{topic} drained", seconds)
             except AssertionError as error:
@@ -151,12 +154,12 @@ class Lab:
                 with_group.close()
         await_true(self._is_applied, "every committed batch in Redis", seconds)
 
-    def _is_done(self, watcher: _Watcher, topic: str) -> bool:
+    def _is_done(self, watcher: Watcher, topic: str) -> bool:
         self.revive()
         return watcher.is_done(topic)
 
     def _is_applied(self) -> bool:
-        watcher = _Watcher(self.settings, self.settings.processor.group)
+        watcher = Watcher(self.settings, self.settings.processor.group)
         try:
             topics = {"t": self.settings.topics.transactions, "l": self.settings.topics.labels}
             for unit in self.units():
@@ -202,75 +205,16 @@ class Lab:
             worker.stop()
 
 
-class _Watcher:
-    """Where a group stands in a topic, asked by a consumer that never joins it."""
-
-    def __init__(self, settings: Settings, group: str) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka.bootstrap_servers,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
-        self._uncommitted = Consumer(
-            {
-                "bootstrap.servers": settings.kafka.bootstrap_servers,
-                "group.id": "faults-watch",
-                "isolation.level": "read_uncommitted",
-                "log_level": 0,
-            }
-        )
-
-    def committed(self, topic: str, partition: int) -> int | None:
-        found = self._consumer.committed([TopicPartition(topic, partition)], timeout=10)[0].offset
-        return found if found >= 0 else None
-
-    def state(self, topic: str) -> list[tuple[int, int | None, int]]:
-        """Per partition: committed, and how many records are after it at read_committed (-1: not known)."""
-        found = []
-        for number in self._consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            at = TopicPartition(topic, number)
-            stable = self._consumer.get_watermark_offsets(at, timeout=10)[1]
-            end = self._uncommitted.get_watermark_offsets(at, timeout=10)[1]
-            committed = self.committed(topic, number)
-            after = self._records_after(topic, number, committed or 0, stable) if stable == end else -1
-            found.append((number, committed, after))
-        return found
-
-    def is_done(self, topic: str) -> bool:
-        try:
-            return all(after == 0 for _, _, after in self.state(topic))
-        except KafkaException:
-            return False
-
-    def _records_after(self, topic: str, number: int, start: int, end: int) -> int:
-        """Count records in ``[start, end)``: behind the last one there may be nothing but transaction markers."""
-        if start >= end:
-            return 0
-        self._consumer.assign([TopicPartition(topic, number, start)])
-        try:
-            message = self._consumer.poll(0.5)
-            return 1 if message is not None and message.error() is None else 0
-        finally:
-            self._consumer.unassign()
-
-    def close(self) -> None:
-        self._consumer.close()
-        self._uncommitted.close()
-
-
-def open_lab(stack: Stack, name: str, plan: Plan, *, seed: int, kills: int) -> Lab:
+def open_lab(stack: Stack, servers: RedisServers, name: str, plan: Plan, *, seed: int, kills: int) -> Lab:
     """Make a deployment for one run and put the first part of the load into it."""
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=stack.home))
-    settings = _settings(stack, name, plan, folder)
+    settings = _settings(stack, servers, name, plan, folder)
     create_deployment(settings)
     link_champion(folder, write_bundle(folder / "models" / "tiny-1"))
     names = settings.topics
     facts = describe_topics(settings.kafka, [names.transactions, names.labels])
     topic_ids = {"t": facts[names.transactions].topic_id, "l": facts[names.labels].topic_id}
-    client = redis.Redis.from_url(settings.redis.url, socket_timeout=10)
+    client = servers.connect()
     shape = Shape(
         poison_share=plan.poison_share,
         misplaced_share=plan.misplaced_share,
@@ -287,6 +231,7 @@ def open_lab(stack: Stack, name: str, plan: Plan, *, seed: int, kills: int) -> L
         crew=Crew(folder, environment_of(settings)),
         feeder=_feeder(settings, plan, seed, shape),
         view=StateView(client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids),
+        servers=servers,
         redis=client,
         topic_ids=topic_ids,
         shape=shape,
@@ -295,7 +240,7 @@ def open_lab(stack: Stack, name: str, plan: Plan, *, seed: int, kills: int) -> L
     return lab
 
 
-def _settings(stack: Stack, name: str, plan: Plan, folder: Path) -> Settings:
+def _settings(stack: Stack, servers: RedisServers, name: str, plan: Plan, folder: Path) -> Settings:
     base = load_settings({"WEIR_HOME": str(stack.home)})
     apart = settings_for(base, name, partitions=plan.partitions)
     kafka = apart.kafka.model_copy(
@@ -305,7 +250,10 @@ def _settings(stack: Stack, name: str, plan: Plan, folder: Path) -> Settings:
         update={"batch_records_max": plan.batch_records, "cache_entities_max": plan.cache}
     )
     scorer = apart.scorer.model_copy(update={"batch_records_max": plan.batch_records})
-    return apart.model_copy(update={"home": folder, "kafka": kafka, "processor": processor, "scorer": scorer})
+    redis = apart.redis.model_copy(update=servers.settings)
+    return apart.model_copy(
+        update={"home": folder, "kafka": kafka, "redis": redis, "processor": processor, "scorer": scorer}
+    )
 
 
 def _feeder(settings: Settings, plan: Plan, seed: int, shape: Shape) -> Feeder:

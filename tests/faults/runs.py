@@ -6,18 +6,23 @@ import importlib
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.embedded.stack import Stack
 from tests.faults.catalogue import CATALOGUE, Entry
 from tests.faults.judge import Judgement, judge
-from tests.faults.lab import Lab, open_lab
+from tests.faults.lab import Lab, Plan, open_lab
+from tests.faults.redis_cluster import RedisClusterServers
+from tests.faults.redis_servers import RedisPair, RedisServers
 from tests.faults.table import Result, summarize
 
 GROUPS = (
     "faults_process",
     "faults_redis",
+    "faults_cluster",
     "faults_kafka",
     "faults_records",
     "faults_refused",
@@ -26,6 +31,7 @@ GROUPS = (
     "faults_times",
     "faults_retention",
 )
+REDIS = {"stack": RedisServers, "pair": RedisPair, "cluster": RedisClusterServers}
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,24 @@ def run_task(stack: Stack, task: Task) -> tuple[Task, Result]:
 
 def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
     """Run one fault from an empty deployment to the verdict."""
+    with _redis_for(stack, entry.plan) as servers:
+        return _run_on(open_lab(stack, servers, entry.name, entry.plan, seed=seed, kills=kills), entry)
+
+
+@contextmanager
+def _redis_for(stack: Stack, plan: Plan) -> Iterator[RedisServers]:
+    folder = Path(tempfile.mkdtemp(prefix="redis-", dir=stack.home))
+    servers = REDIS[plan.redis](stack, folder)
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.close()
+        shutil.rmtree(folder)
+
+
+def _run_on(lab: Lab, entry: Entry) -> Result:
     began = time.monotonic()
-    lab = open_lab(stack, entry.name, entry.plan, seed=seed, kills=kills)
     found = Judgement()
     try:
         entry.run(lab)
@@ -65,7 +87,7 @@ def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
     finally:
         lab.crew.end()
     if found.problems:
-        found.problems.append(f"logs kept in {_keep_logs(stack, lab)}")
+        found.problems.append(f"logs kept in {_keep_logs(lab)}")
     p50, longest = summarize(lab.recoveries)
     return Result(
         fault=entry.name,
@@ -83,11 +105,11 @@ def run_fault(stack: Stack, entry: Entry, *, seed: int, kills: int) -> Result:
     )
 
 
-def _keep_logs(stack: Stack, lab: Lab) -> Path:
+def _keep_logs(lab: Lab) -> Path:
     """Put the logs of a red run where they outlive its servers."""
     kept = Path(tempfile.mkdtemp(prefix="weir-faults-red-"))
     shutil.copytree(lab.crew.folder, kept / "workers", symlinks=True)
-    shutil.copytree(stack.home / "logs", kept / "servers")
+    shutil.copytree(lab.stack.home / "logs", kept / "servers")
     return kept
 
 
