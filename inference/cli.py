@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -24,6 +25,7 @@ from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.redis_client import connect
+from infra.redis_index import DecisionStore
 from infra.registry import Registry
 from infra.second_life import run_again
 from infra.settings import Settings, load_settings
@@ -34,6 +36,7 @@ from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
 
 INDEX_BATCH_RECORDS_MAX = 2_000
+_SECONDS_PER_DAY = 86_400
 _DECIDE_ANEW = (
     "to decide the new topic's rows, set WEIR_SCORER__GROUP to a new name and start once with `--decide-again`"
 )
@@ -139,13 +142,14 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
     consumer = build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, decisions))
     verifier = History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
+    ttl_seconds = settings.scorer.decision_ttl_days * _SECONDS_PER_DAY
+    store = DecisionStore(client, cluster=settings.cluster, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
     index = DecisionIndex(
-        client,
+        store,
         consumer,
         build_lookup(registry, names.decisions),
-        cluster=settings.cluster,
         topic_id=decisions.topic_id,
-        ttl_days=settings.scorer.decision_ttl_days,
+        rebuild_from=lambda partition: verifier.offset_at_time(partition, int((time.time() - ttl_seconds) * 1_000)),
     )
     config = FollowerConfig(
         topic=names.decisions,
@@ -159,7 +163,7 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
     settle_heap()
     log.info("started", group=group, instance=instance)
     try:
-        Follower(config, source, index.handle).run(should_stop)
+        Follower(config, source, index.handle, index.look, index.begin).run(should_stop)
     finally:
         source.close()
         verifier.close()

@@ -64,6 +64,14 @@ def begin_at_committed(partition: Partition, found: Standing) -> int:
     return found.next_offset
 
 
+class Behind(Transient):
+    """What follows the log is not where it was left: these partitions begin again."""
+
+    def __init__(self, message: str, partitions: list[Partition]) -> None:
+        super().__init__(message)
+        self.partitions = partitions
+
+
 class Follower:
     """Follows one topic for one member of a group."""
 
@@ -81,7 +89,7 @@ class Follower:
             config: topic and sizes.
             source: input that is not subscribed yet.
             handle: processes a batch and commits its offsets; ``Transient`` means that nothing of it counts.
-            between: called before each gather.
+            between: called before each gather; may say that something is ``Behind``.
             begin: says at which offset a partition begins; by default at what is committed.
         """
         self._config = config
@@ -107,6 +115,8 @@ class Follower:
                 if self._turn() or self._is_calm():
                     self._failures, self._away_since = 0, None
             except Transient as error:
+                for partition in error.partitions if isinstance(error, Behind) else []:
+                    self._forget(partition)
                 self._back_off(error)
 
     def _is_calm(self) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from infra.redis_view import Unit
+from tests.faults import index
 from tests.faults.contracts import FRAME, Row, Undecodable, decode
 from tests.faults.lab import Lab
 from tests.faults.load import HANGER, KILLER
@@ -68,12 +70,12 @@ def collect(lab: Lab) -> Evidence:
         aborted=uncommitted - sum(len(entries) for entries in found.values()),
         commits={group: read_commits(kafka, group) for group in (groups.processor.group, groups.scorer.group)},
         view={unit: _read_unit(lab, unit) for unit in lab.units()},
-        index=lambda ids: _read_index(lab, ids),
+        index=partial(_read_index, lab),
     )
 
 
 def _read_index(lab: Lab, ids: list[str]) -> list[bytes | None]:
-    return lab.servers.read(lab.redis, [f"weir:{lab.settings.cluster}:decision:{{{one}}}" for one in ids])
+    return lab.servers.read(lab.redis, [index.entry_key(lab.settings.cluster, one) for one in ids])
 
 
 def _by_source(lab: Lab, entries: list[Entry]) -> dict[At, list[tuple[Row, Entry]]]:

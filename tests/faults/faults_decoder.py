@@ -30,7 +30,6 @@ def decoder_killed(lab: Lab) -> None:
     lab.recoveries.append(await_true(partial(_are_condemned, lab, sent), "each of them being a dead letter"))
     lab.times += len(_deaths(lab))
     lab.redis.flushall()
-    lab.notes["index_lost_until_ms"] = lab.now_ms()
     deaths = len(_deaths(lab))
     lab.finish([])
     lab.expect(deaths > STARTS_BEFORE, f"expected more than {STARTS_BEFORE} ends of the processor, found {deaths}")

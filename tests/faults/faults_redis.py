@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -45,7 +44,6 @@ def redis_kill(lab: Lab) -> None:
         lab.stack.kill("redis")
         _cut(log, size)
         lab.stack.start(["redis"])
-        lab.notes["index_lost_until_ms"] = int(time.time() * 1_000)
         lab.times += 1
         lab.watch_recovery()
     lab.finish(workers)
@@ -62,7 +60,6 @@ def flushall(lab: Lab) -> None:
     for _ in range(max(1, min(lab.kills, 5))):
         before = lab.applied()
         lab.redis.flushall()
-        lab.notes["index_lost_until_ms"] = int(time.time() * 1_000)
         lab.times += 1
         lab.watch_recovery(above=before)
     lab.finish(workers)
@@ -122,7 +119,6 @@ def _restore(lab: Lab, snapshot: dict[bytes, bytes]) -> None:
     pipeline.flushall()
     pipeline.mset(snapshot)
     pipeline.execute()
-    lab.notes["index_lost_until_ms"] = int(time.time() * 1_000)
 
 
 @fault("tiny-cache-slow-redis", "a cache of ten entities and a slow Redis, nothing else", Plan(cache=10, rate=300))

@@ -59,7 +59,7 @@ def judge(lab: Lab) -> Judgement:
     found = Judgement(records=len(evidence.transactions) + len(evidence.labels), aborted=evidence.aborted)
     _judge_outputs(found, evidence, verdicts, labels)
     _judge_commits(found, evidence)
-    _judge_index(found, evidence, lost_until_ms=lab.notes.get("index_lost_until_ms", 0))
+    _judge_index(found, evidence)
     _judge_bytes(found, lab, evidence, verdicts, labels)
     histories = _judge_rows(found, lab, evidence, verdicts)
     _judge_values(found, lab, evidence, histories, labels)
@@ -115,8 +115,8 @@ def _judge_commits(found: Judgement, evidence: Evidence) -> None:
         found.problems.append("a group committed nothing: the run proves nothing")
 
 
-def _judge_index(found: Judgement, evidence: Evidence, *, lost_until_ms: int) -> None:
-    """The index equals the topic; what a wiped Redis lost of it is only required for decisions made afterwards."""
+def _judge_index(found: Judgement, evidence: Evidence) -> None:
+    """The index equals the topic, whatever Redis lost."""
     decided: dict[str, list[Row]] = defaultdict(list)
     for rows in evidence.decisions.values():
         for row in rows:
@@ -126,8 +126,6 @@ def _judge_index(found: Judgement, evidence: Evidence, *, lost_until_ms: int) ->
     for start in range(0, len(ids), 1_000):
         part = ids[start : start + 1_000]
         for one, value in zip(part, evidence.index(part), strict=True):
-            if value is None and decided[one][0]["decision_time_ms"] <= lost_until_ms:
-                continue
             if value is None or json.loads(value) not in decided[one]:
                 wrong.append(one)
     found.note("decisions missing or different in the index", wrong)

@@ -16,6 +16,7 @@ from infra.kafka_admin import describe_topics
 from infra.redis_view import StateView, Unit
 from infra.settings import Settings, load_settings
 from tests.conftest import create_deployment, environment_of, settings_for
+from tests.faults import index
 from tests.faults.contracts import newest_id
 from tests.faults.feeder import Feeder
 from tests.faults.load import Shape, Traffic
@@ -153,6 +154,7 @@ class Lab:
             finally:
                 with_group.close()
         await_true(self._is_applied, "every committed batch in Redis", seconds)
+        await_true(self._is_indexed, "every committed decision in the index", seconds)
 
     def _is_done(self, watcher: Watcher, topic: str) -> bool:
         self.revive()
@@ -170,6 +172,15 @@ class Lab:
         finally:
             watcher.close()
         return True
+
+    def _is_indexed(self) -> bool:
+        topic, watcher = self.settings.topics.decisions, Watcher(self.settings, self.settings.scorer.index_group)
+        facts = describe_topics(self.settings.kafka, [topic])[topic]
+        try:
+            committed = {number: watcher.committed(topic, number) for number in range(facts.partitions)}
+        finally:
+            watcher.close()
+        return index.holds(self.redis, self.settings.cluster, facts.topic_id, committed)
 
     def last_words(self) -> str:
         """Ask the living where they are, and return the end of some logs."""

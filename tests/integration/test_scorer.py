@@ -11,6 +11,7 @@ from inference.index import DecisionReader
 from infra.children import child_environment
 from infra.kafka import ClientLost, header_text
 from infra.redis_client import connect
+from infra.redis_index import decision_key
 from infra.settings import Settings
 from schemas.errors import Refused
 from streaming.dlq import Coordinate, parse_dead_letter
@@ -173,11 +174,11 @@ def test_the_index_follows_the_decisions_and_a_repeat_writes_the_same_bytes(scor
     before = [reader.read(f"t{n}") for n in range(300)]
     other_group = scoring.scorer.model_copy(update={"index_group": f"{scoring.cluster}.index-again"})
     again = scoring.model_copy(update={"scorer": other_group})
-    client.delete(*[f"weir:{scoring.cluster}:decision:{{t{n}}}" for n in range(300)])
+    client.delete(*client.scan_iter(f"weir:{scoring.cluster}:deci*"))
     with running(run_index, again, instance=0):
         await_true(lambda: all(reader.read(f"t{n}") for n in range(300)), "every decision indexed again")
     assert [reader.read(f"t{n}") for n in range(300)] == before
-    assert 0 < client.ttl(f"weir:{scoring.cluster}:decision:{{t0}}") <= scoring.scorer.decision_ttl_days * 86_400
+    assert 0 < client.ttl(decision_key(scoring.cluster, "t0")) <= scoring.scorer.decision_ttl_days * 86_400
 
 
 def test_a_scorer_whose_offsets_were_lost_does_not_decide_again_unless_told_to(scoring: Settings) -> None:

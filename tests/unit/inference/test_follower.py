@@ -3,8 +3,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from inference.follower import AWAY_SECONDS_MAX, Follower, FollowerConfig
+from inference.follower import AWAY_SECONDS_MAX, CALM_SECONDS, Behind, Follower, FollowerConfig
 from infra.kafka_input import Gathered, Partition
+from infra.standing import Standing
 from schemas.errors import Refused, Transient, WeirError
 
 P0: Partition = ("rows", 0)
@@ -51,7 +52,7 @@ class _Source:
         return self.committed_at.get(partition), self.note
 
     def watermarks(self, partition: Partition) -> tuple[int, int]:
-        return self.low.get(partition, 0), self.logs[partition][-1] + 1
+        return self.low.get(partition, 0), max(self.logs[partition], default=-1) + 1
 
     def resume(self, partition: Partition, offset: int) -> None:
         self.calls.append(f"resume {partition[1]}@{offset}")
@@ -130,6 +131,54 @@ def test_a_dependency_that_stays_away_ends_the_process() -> None:
     source = _Source({P0: [0]}, away=True)
     with pytest.raises(WeirError, match="gave up"):
         _run(source, _Handler(source), 6, monotonic=lambda: next(clock))
+
+
+@pytest.mark.parametrize(("quiet_seconds", "ends"), [(CALM_SECONDS + 1.0, False), (CALM_SECONDS - 1.0, True)])
+def test_failures_that_a_calm_lies_between_are_not_added_up(quiet_seconds: float, ends: bool) -> None:
+    """``[away] quiet [away] quiet ...`` for longer than the bound, on a topic that has no records at all."""
+    now, turns = 0.0, int(2 * AWAY_SECONDS_MAX / quiet_seconds) + 10
+    left = iter(range(turns))
+
+    def look() -> None:
+        nonlocal now
+        if next(left) % 2 == 0:
+            raise Transient("redis: away")
+        now += quiet_seconds
+
+    config = FollowerConfig(
+        "rows", "id-1", "g", "score", "start over", 2, 0.0, sleep=lambda _: None, monotonic=lambda: now
+    )
+    source = _Source({P0: []})
+    follower = Follower(config, source, _Handler(source), look)
+    if ends:
+        with pytest.raises(WeirError, match="gave up"):
+            follower.run(lambda: False)
+    else:
+        follower.run(lambda: left.__length_hint__() == 0)
+    assert now > AWAY_SECONDS_MAX
+
+
+def test_a_partition_that_is_behind_begins_again_though_it_had_no_records() -> None:
+    source = _Source({P0: [0, 1], P1: [0]})
+    script = [None, Behind("redis lost entries", [P1]), None]
+
+    def look() -> None:
+        error = script.pop(0) if script else None
+        if error is not None:
+            raise error
+
+    begun: list[Partition] = []
+
+    def begin(partition: Partition, found: Standing) -> int:
+        begun.append(partition)
+        return found.low
+
+    handler = _Handler(source)
+    config = FollowerConfig("rows", "id-1", "g", "score", "start over", 9, 0.0, sleep=lambda _: None)
+    left = iter(range(4))
+    Follower(config, source, handler, look, begin).run(lambda: next(left, None) is None)
+    assert begun == [P0, P1, P1]
+    assert handler.seen == [(0, 0), (0, 1), (1, 0), (1, 0)]
 
 
 def test_an_error_that_is_not_transient_ends_the_process() -> None:
