@@ -24,6 +24,7 @@ from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
+from infra.place import Place, enter_all
 from infra.redis_client import connect
 from infra.redis_index import DecisionStore
 from infra.registry import Registry
@@ -60,12 +61,27 @@ def main(argv: list[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run = partial(run_index, settings, instance=arguments.instance, should_stop=stop.is_set)
+    index, scorer = _build_places(settings, arguments.instance)
+    run = partial(run_index, settings, instance=arguments.instance, should_stop=stop.is_set, enter_place=index.enter)
     if verb == "score":
-        flags = {"with_index": arguments.with_index, "decide_again": arguments.decide_again}
-        run = partial(run_scorer, settings, instance=arguments.instance, should_stop=stop.is_set, **flags)
+        places = [scorer, index] if arguments.with_index else [scorer]
+        run = partial(
+            run_scorer,
+            settings,
+            instance=arguments.instance,
+            should_stop=stop.is_set,
+            with_index=arguments.with_index,
+            decide_again=arguments.decide_again,
+            enter_place=lambda: enter_all(places),
+        )
     run_again(run, on_lost=lambda error: log.warning("connecting_anew", error=str(error)))
     return 0
+
+
+def _build_places(settings: Settings, instance: int) -> tuple[Place, Place]:
+    names, groups = settings.topics, settings.scorer
+    index = Place(settings.kafka, group=groups.index_group, instance=instance, topic=names.decisions)
+    return index, Place(settings.kafka, group=groups.group, instance=instance, topic=names.features)
 
 
 def _serve_metrics(host: str, port: int) -> None:
@@ -87,6 +103,7 @@ def run_scorer(
     should_stop: Callable[[], bool],
     with_index: bool = False,
     decide_again: bool = False,
+    enter_place: Callable[[], None] = lambda: None,
     on_step: Callable[[str], None] = no_step,
 ) -> None:
     """Check the model, connect, score until told to stop, disconnect.
@@ -97,6 +114,7 @@ def run_scorer(
         should_stop: asked between batches.
         with_index: also follow the decisions into the index, in a thread.
         decide_again: begin at the first row although decisions exist and the group's offsets are gone.
+        enter_place: called before anything is connected that fences another process of this number.
         on_step: called at each numbered step; tests stop the process there.
 
     Raises:
@@ -108,6 +126,7 @@ def run_scorer(
     features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     if not decide_again:
         wait_for(lambda: _check_first_start(settings), should_stop)
+    wait_for(enter_place, should_stop)
     follower, close = _build_scorer(settings, champion, features, instance, on_step, should_stop)
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
@@ -129,8 +148,14 @@ def run_scorer(
         raise failed[0]
 
 
-def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bool]) -> None:
-    """Connect, follow the decisions until told to stop, disconnect.
+def run_index(
+    settings: Settings,
+    *,
+    instance: int,
+    should_stop: Callable[[], bool],
+    enter_place: Callable[[], None] = lambda: None,
+) -> None:
+    """Connect, follow the decisions until told to stop, disconnect; arguments are those of ``run_scorer``.
 
     Raises:
         WeirError: something that only a new start can mend.
@@ -138,6 +163,7 @@ def run_index(settings: Settings, *, instance: int, should_stop: Callable[[], bo
     names, group = settings.topics, settings.scorer.index_group
     decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)
     client = wait_for(lambda: connect(settings.redis), should_stop)
+    wait_for(enter_place, should_stop)
     registry = Registry(settings.registry)
     consumer = build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, decisions))
     verifier = History(settings.kafka)

@@ -53,7 +53,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 class ClientLost(WeirError):
     """The client is beyond repair: another process has its place, or brokers came back and no longer know it.
 
-    Which of the two it was shows only when a new client takes the place again (``infra/second_life.py``).
+    Which of the two it was, ``infra/place.py`` finds out before new clients are connected (``infra/second_life.py``).
     """
 
 

@@ -3,8 +3,8 @@
 A broker that comes back may take a static member for its own ghost and fence it, and a commit that never had an answer
 can only be settled by a new producer of the same id. Both are mended by a new start through the one recovery path.
 
-A second process of the same number looks the same from inside. Then both would fence each other for ever, so a client
-that is lost again soon after its new start ends the process.
+A second process of the same number looks the same from inside. ``infra/place.py`` tells, so that they do not fence each
+other for ever; a client that is lost again soon after its new start ends the process all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from infra.kafka import ClientLost
 from schemas.errors import Transient
 
 AGAIN_SECONDS_MIN = 60.0
-"""Lost again within this time of a new start: somebody else has this process's number."""
+"""Lost again within this time of a new start: a third one will not mend it."""
 AWAY_SECONDS_MAX = 900.0
 """Brokers that stay away this long after a loss end the process: its supervisor should see it."""
 

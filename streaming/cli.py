@@ -17,6 +17,7 @@ from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
+from infra.place import Place
 from infra.redis_client import check_eviction_policy, connect
 from infra.redis_view import StateView
 from infra.registry import Registry
@@ -54,8 +55,10 @@ def main(argv: list[str]) -> int:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    group, topic = settings.processor.group, settings.topics.transactions
+    place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
     run_again(
-        partial(run_processor, settings, instance=arguments.instance, should_stop=stop.is_set),
+        partial(run_processor, settings, instance=arguments.instance, should_stop=stop.is_set, enter_place=place.enter),
         on_lost=lambda error: log.warning("connecting_anew", error=str(error)),
     )
     return 0
@@ -74,7 +77,12 @@ def _serve_metrics(host: str, port: int) -> None:
 
 
 def run_processor(
-    settings: Settings, *, instance: int, should_stop: Callable[[], bool], on_step: Callable[[str], None] = no_step
+    settings: Settings,
+    *,
+    instance: int,
+    should_stop: Callable[[], bool],
+    enter_place: Callable[[], None] = lambda: None,
+    on_step: Callable[[str], None] = no_step,
 ) -> None:
     """Check, connect, process until told to stop, disconnect.
 
@@ -82,6 +90,7 @@ def run_processor(
         settings: of this deployment.
         instance: names the static group member and the transactional id; two of one number fence each other.
         should_stop: asked between batches.
+        enter_place: called before anything is connected that fences another process of this number.
         on_step: called at each numbered step of the protocol; tests stop the process there.
 
     Raises:
@@ -92,6 +101,7 @@ def run_processor(
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if topics is None:
         return
+    wait_for(enter_place, should_stop)
     built = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)
     if built is None:
         return

@@ -66,6 +66,11 @@ class Services:
         assert child.process.wait(DEADLINE_SECONDS) == -9, tail(child)
         self._children.running.remove(child)
 
+    def await_refused(self, child: Child) -> None:
+        """Wait until a child that is running has refused to go on."""
+        assert child.process.wait(DEADLINE_SECONDS) == 2, tail(child)
+        self._children.running.remove(child)
+
     def await_true(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Ask again until it holds; fails at once when a child has died."""
         deadline = time.monotonic() + seconds
