@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infra.redis_client import Client
-from infra.redis_view import Position, StateView, Unit
+from infra.redis_view import Loaded, StateView, Unit
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Partials:
     Attributes:
         partials: bytes from the transaction units that know the entity.
         labels: bytes from the label units that know it.
-        complete: False while a unit is missing or being rebuilt: values may be too low.
+        complete: False while a unit is missing, being rebuilt, or followed in another view: values may be too low.
         incomplete_units: tags of those units.
         positions: next offset to be folded, per unit tag.
     """
@@ -56,7 +56,7 @@ class FeatureReader:
         """
         keys = [f"{entity}:{entity_id}" for entity, entity_id in wanted]
         loaded = self._view.load_many([(unit, keys) for unit in self._units])
-        incomplete = [unit.tag for unit in self._units if not _is_complete(loaded[unit].position, from_ms)]
+        incomplete = [unit.tag for unit in self._units if not _is_complete(loaded[unit], from_ms)]
         positions = {unit.tag: position.applied for unit in self._units if (position := loaded[unit].position)}
         results = []
         for index in range(len(keys)):
@@ -73,5 +73,5 @@ class FeatureReader:
         return results
 
 
-def _is_complete(position: Position | None, from_ms: int) -> bool:
-    return position is not None and position.is_complete(from_ms)
+def _is_complete(found: Loaded, from_ms: int) -> bool:
+    return found.position is not None and found.position.is_complete(from_ms) and not found.moved_on

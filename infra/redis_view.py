@@ -6,6 +6,7 @@ three times the server's time per key (``docs/adr/0003``)::
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
+    weir:<cluster>:<group>:view:{t03}                   the view that follows the log, see ``follow``
     weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
 
 ``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
@@ -37,6 +38,7 @@ PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 _SWEEP_KEYS = 500
 _DROPPING = b"dropping"
 _POSITION = re.compile(rb"([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
+_STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
 _MSET_ARGUMENTS = 4_000
 """Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
@@ -105,10 +107,15 @@ def parse_position(raw: bytes | None, unit: Unit) -> Position | None:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Partials read together with their unit's position."""
+    """Partials read together with their unit's position.
+
+    Attributes:
+        moved_on: another view of the group is the one that follows the log now, so this one lacks what came since.
+    """
 
     position: Position | None
     partials: list[bytes]
+    moved_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,22 @@ class StateView:
         with transient_errors("claiming a position"), on_server(self._client, server_of(self._client, key)) as server:
             return bool(server.set(key, value, nx=True))
 
+    def follow(self, unit: Unit) -> None:
+        """Say that this view is the one of the group that follows the log from now on in this unit.
+
+        While processors of two declarations share a group, and after it, the other view stays where it was left.
+        Whoever still reads it (a processor of the old declarations with other partitions, an API) is told by this.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = self._following(unit)
+        with transient_errors("naming the view"), on_server(self._client, server_of(self._client, key)) as server:
+            server.set(key, self._prefix[unit.kind])
+
+    def _following(self, unit: Unit) -> str:
+        return f"{self._group}:view:{{{unit.tag}}}"
+
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
 
@@ -171,9 +194,8 @@ class StateView:
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
-            raw = server.get(key) or b"-1 0"
-            before, count = (int(part) for part in raw.split())
-            starts = count + 1 if before == offset else 1
+            known = _STARTS.fullmatch(server.get(key) or b"")
+            starts = int(known[2]) + 1 if known and int(known[1]) == offset else 1
             server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
 
@@ -185,13 +207,18 @@ class StateView:
             pipeline = server.pipeline(transaction=False)
             for unit, keys in units:
                 prefix = self.prefix(unit)
-                pipeline.mget(prefix + "position", *[prefix + key for key in keys])
+                pipeline.mget(prefix + "position", self._following(unit), *[prefix + key for key in keys])
             for (unit, _), raw in zip(units, pipeline.execute(), strict=True):
-                found[unit] = Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[1:]])
+                found[unit] = self._loaded(unit, raw)
 
         with transient_errors("reading partials"):
             ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=read)
         return found
+
+    def _loaded(self, unit: Unit, raw: list[bytes | None]) -> Loaded:
+        """Make something of a position, the view that follows the log, and partials."""
+        moved_on = raw[1] not in {None, self._prefix[unit.kind].encode()}
+        return Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[2:]], moved_on)
 
     def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
         """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
@@ -255,6 +282,7 @@ class StateView:
         Raises:
             Transient: Redis is away.
         """
+        lasting = f"{self._group}:view:".encode()
         for node in primaries(self._client):
             cursor = 0
             while True:
@@ -262,7 +290,7 @@ class StateView:
                     cursor, keys = server.scan(cursor, match=self._everything, count=_SWEEP_KEYS)
                     pipeline = server.pipeline(transaction=False)
                     for key in keys:
-                        if not key.endswith(b":position"):  # positions never expire
+                        if not key.endswith(b":position") and not key.startswith(lasting):  # these never expire
                             pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
                     pipeline.execute()
                 yield len(keys)

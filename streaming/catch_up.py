@@ -85,6 +85,7 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     if committed < position.applied <= (context.source.committed(partition)[0] or 0):
         raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
     _check_order(partition, context.group, position, low=low, committed=committed)
+    context.view.follow(unit)
     context.store.own(unit, position.applied, born_empty=born_empty)
     if position.applied < committed:
         dead = yield from _read_verdicts(context, folder, unit, position.applied)  # c

@@ -69,7 +69,7 @@ class Answer:
     """``values[i][j]`` are the partials of ask ``i`` in its unit ``j``, aligned with its ids; ``b""`` is never seen.
 
     Attributes:
-        positions: of the units that are not ours, as of the read; ``None`` where there is none.
+        positions: of the units that are not ours, as of the read; ``None`` where there is none that moves.
     """
 
     values: list[list[Sequence[bytes]]]
@@ -203,7 +203,10 @@ class PartialStore:
                 column = self._units[lack.unit].column(lack.entity, len(self._slots[lack.entity]))
                 for slot, value in zip(lack.slots, fresh, strict=True):
                     column[slot] = value
-        return {unit: part.position for unit, part in loaded.items() if unit not in self._units}
+        # where another view follows the log this one only has what was before, which is as good as a unit half there
+        return {
+            unit: None if part.moved_on else part.position for unit, part in loaded.items() if unit not in self._units
+        }
 
     def observe(self) -> None:
         """Publish how much is held in memory."""

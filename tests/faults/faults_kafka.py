@@ -46,15 +46,19 @@ def commit_reply_lost(lab: Lab) -> None:
     lab.times += processor.count("commit_reply_lost")
 
 
+def raise_partitions(lab: Lab, count: int, *topics: str) -> None:
+    """Add partitions to topics; dead letters' topics come before their sources."""
+    admin = AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
+    for future in admin.create_partitions([NewPartitions(name, count) for name in topics]).values():
+        future.result(20)
+
+
 @fault("partitions-raised", "two partitions become three while the load goes on", Plan(rate=200))
 def partitions_raised(lab: Lab) -> None:
     scorer, processor = lab.scorer(), lab.processor()
     lab.run_until(processor, "committed", 3)
     names = lab.settings.topics
-    wanted = [NewPartitions(name, 3) for name in (names.dlq, names.labels_dlq, names.transactions, names.labels)]
-    admin = AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
-    for future in admin.create_partitions(wanted).values():
-        future.result(20)
+    raise_partitions(lab, 3, names.dlq, names.labels_dlq, names.transactions, names.labels)
     lab.times += 1
     processor.stop()
     processor = lab.processor()

@@ -18,6 +18,7 @@ class Orders:
         kill_after_seconds: kill -9 itself this long after its first step.
         quirks: names in ``quirks.QUIRKS``: a dependency that misbehaves inside this process.
         mutant: name in ``mutants.MUTANTS``: the guard that is switched off.
+        redeclared: whether its feature declarations are others than everybody else's (``redeclared.py``).
         arguments: of the command line, for the role ``weir``.
     """
 
@@ -31,4 +32,5 @@ class Orders:
     kill_after_seconds: float | None = None
     quirks: tuple[str, ...] = ()
     mutant: str = ""
+    redeclared: bool = False
     arguments: tuple[str, ...] = field(default=())

@@ -30,6 +30,7 @@ GROUPS = (
     "faults_decoder",
     "faults_times",
     "faults_retention",
+    "faults_declarations",
 )
 REDIS = {"stack": RedisServers, "pair": RedisPair, "cluster": RedisClusterServers}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,12 +47,34 @@ def run_orders(orders: Orders) -> None:
     RUN(orders)
 
 
+class Program:
+    """A child with an interpreter of its own, for what must be changed before anything is imported."""
+
+    def __init__(self, orders: Orders) -> None:
+        given = base64.b64encode(pickle.dumps(orders)).decode()
+        self._popen = subprocess.Popen([sys.executable, "-m", "tests.faults.redeclared", given])
+        self.pid = self._popen.pid
+        self.terminate, self.kill = self._popen.terminate, self._popen.kill
+
+    @property
+    def exitcode(self) -> int | None:
+        return self._popen.poll()
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end, so long at most."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+
+
 @dataclass
 class Worker:
     """One child."""
 
     orders: Orders
-    process: BaseProcess
+    process: BaseProcess | Program
     stopped: bool = False
 
     @property
@@ -155,9 +181,12 @@ class Crew:
             log=str(self.folder / f"{number:03d}.log"),
             **orders,
         )
-        process = _CONTEXT.Process(target=run_orders, args=(given,), name=f"{role}-{number}")
-        process.start()
-        worker = Worker(given, process)
+        if given.redeclared:
+            worker = Worker(given, Program(given))
+        else:
+            process = _CONTEXT.Process(target=run_orders, args=(given,), name=f"{role}-{number}")
+            process.start()
+            worker = Worker(given, process)
         self.workers.append(worker)
         return worker
 

@@ -182,3 +182,26 @@ def test_starts_are_counted_per_unit_and_offset_and_begin_again_at_another(view:
     assert view.note_start(UNIT, 9) == 1
     assert view.note_start(UNIT, 7) == 1
     assert view.position(UNIT) is None
+
+
+def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(stack: Settings) -> None:
+    """Two views of one group, as of two declarations: of both together, one follows the log in each unit."""
+    own = settings_for(stack, "views")
+    client = connect(own.redis)
+    old, new = (
+        StateView(client, cluster=own.cluster, group=own.processor.group, topic_ids={"t": topic_id})
+        for topic_id in ("x", "y")
+    )
+    other = Unit("t", 4)
+
+    def moved_on(view: StateView) -> list[bool]:
+        loaded = view.load_many([(UNIT, ["card:a"]), (other, [])])
+        return [loaded[UNIT].moved_on, loaded[other].moved_on]
+
+    assert moved_on(old) == [False, False]  # nobody has said anything yet
+    old.follow(UNIT)
+    assert (moved_on(old), moved_on(new)) == ([False, False], [True, False])
+    new.follow(UNIT)
+    assert (moved_on(old), moved_on(new)) == ([True, False], [False, False])
+    old.follow(UNIT)
+    assert (moved_on(old), moved_on(new)) == ([False, False], [True, False])

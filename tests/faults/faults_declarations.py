@@ -1,0 +1,104 @@
+"""Processors of two declarations in one group: an upgrade while the old release still runs, and the way back."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from inference.lookup import look_up
+from infra.feature_reader import FeatureReader
+from infra.redis_view import Unit
+from schemas.features import DECLARATIONS_HASH
+from tests.faults.catalogue import fault
+from tests.faults.contracts import Row, decode
+from tests.faults.faults_kafka import raise_partitions
+from tests.faults.lab import Lab, Plan
+from tests.faults.logs import read_topic
+from tests.faults.redeclared import GONE, NEW
+from tests.faults.workers import Worker, await_true
+
+START_SECONDS = 240.0
+"""Another release's kernel is compiled at its first start."""
+BATCHES = 6
+PARTITIONS = 4
+UNITS = range(PARTITIONS)
+TOGETHER_SECONDS = 6.0
+SETTLED_MS = 2_000
+"""A row that another release's take-over overtook was computed at most so long before."""
+
+
+@fault(
+    "declarations-changed",
+    "a processor of other feature declarations joins, goes on alone, and is rolled back",
+    Plan(rate=60),
+)
+def declarations_changed(lab: Lab) -> None:
+    # with twice as many partitions of payments as of labels neither of two members can have all of the one kind
+    raise_partitions(lab, PARTITIONS, lab.settings.topics.dlq, lab.settings.topics.transactions)
+    scorer, old = lab.scorer(), lab.processor(0)
+    lab.run_until(old)
+    new = lab.processor(1, redeclared=True)
+    await_true(lambda: _caught_up(new) > 0, "a partition of payments being handed over", START_SECONDS)
+    _go_on(new)
+    Event().wait(TOGETHER_SECONDS)
+    _go_on(old)
+    until_ms = lab.now_ms()
+    old.stop()
+    lab.times += 1
+    await_true(lambda: _caught_up(new) == PARTITIONS, "every partition of payments being handed over")
+    _go_on(new)
+    _expect_left_alone(lab, new)
+    new.stop()
+    lab.times += 1
+    back = lab.processor(0)
+    lab.watch_recovery()
+    lab.finish([back, scorer])
+    _expect_told(lab, until_ms)
+
+
+def _caught_up(worker: Worker) -> int:
+    """How many units of payments it has, or had."""
+    return sum(f'"caught_up", "logger": "streaming.catch_up", "unit": "t{n:02d}"' in worker.log() for n in UNITS)
+
+
+def _go_on(worker: Worker) -> None:
+    worker.await_step("committed", worker.count("committed") + BATCHES, START_SECONDS)
+
+
+def _view(lab: Lab) -> dict[bytes, bytes]:
+    keys = sorted(key for unit in lab.units() for key in lab.redis.scan_iter(lab.view.prefix(unit) + "*", count=2_000))
+    return dict(zip(keys, lab.redis.mget(keys), strict=True))
+
+
+def _expect_left_alone(lab: Lab, new: Worker) -> None:
+    """The old view stays as it is while another one follows the log, and whoever reads it is told."""
+    held = _view(lab)
+    _go_on(new)
+    lab.expect(held == _view(lab), "the view of the old declarations changed while only others ran")
+    reader = FeatureReader(lab.redis, lab.view, partitions=PARTITIONS, label_partitions=lab.plan.partitions)
+    found = look_up(reader, "card", "card-0", now_ms=lab.now_ms())
+    tags = {Unit("t", number).tag for number in UNITS}
+    lab.expect(tags <= set(found["incomplete_units"]), f"a view that is left behind is called whole: {found}")
+
+
+def _expect_told(lab: Lab, until_ms: int) -> None:
+    """Rows and decisions that were made without a part of their inputs must say so."""
+    names, url, bootstrap = lab.settings.topics, lab.settings.registry.url, lab.settings.kafka.bootstrap_servers
+    entries = [(entry, decode(url, entry.value)) for entry in read_topic(bootstrap, names.features)]
+    others = [(entry, row) for entry, row in entries if row["declarations_hash"] != DECLARATIONS_HASH]
+    lab.expect(bool(others), "no row of the other declarations was made")
+    lab.expect(all(NEW in row and GONE not in row for _, row in others), "rows of the other declarations lack theirs")
+    since_ms = min(entry.append_ms for entry, _ in others) + SETTLED_MS
+    shared = [row for entry, row in entries if since_ms < entry.append_ms < until_ms]
+    ours = [row for row in shared if row["declarations_hash"] == DECLARATIONS_HASH]
+    lab.expect(bool(ours), "the two never worked beside each other")
+    silent = [row["source_offset"] for row in shared if not _names_a_unit(row)]
+    lab.expect(not silent, f"{len(silent)} of {len(shared)} rows made beside another view do not say so: {silent[:3]}")
+    sources = {(row["source_partition"], row["source_offset"]) for _, row in others}
+    decisions = [decode(url, entry.value) for entry in read_topic(bootstrap, names.decisions)]
+    theirs = [row for row in decisions if (row["source_partition"], row["source_offset"]) in sources]
+    unflagged = [row["source_offset"] for row in theirs if "declarations" not in row["degraded_by"]]
+    lab.expect(bool(theirs) and not unflagged, f"decisions on other declarations do not say so: {unflagged[:3]}")
+
+
+def _names_a_unit(row: Row) -> bool:
+    return any(cause.startswith("partial.t") for cause in row["degraded"])
