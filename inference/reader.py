@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
-from infra.feature_reader import FeatureReader
+import threading
+import time
+from collections.abc import Callable
+
+from inference.ports import PartialsReader
+from infra.feature_reader import FeatureReader, Partials
 from infra.kafka_admin import describe_topics
 from infra.redis_client import Client
 from infra.redis_view import StateView
 from infra.settings import Settings
+from monitoring.logs import get_logger
+from schemas.errors import Refused, Transient
+
+REFRESH_SECONDS = 10.0
+"""A topic created anew or given more partitions is seen this soon after a read."""
+log = get_logger(__name__)
+
+
+class CurrentReader:
+    """Reads over the units that the topics have now, which may be others than when it was built.
+
+    The topics are asked for again beside the reads, never before one: a read waits for Redis alone.
+    """
+
+    def __init__(self, build: Callable[[], PartialsReader], clock: Callable[[], float] = time.monotonic) -> None:
+        """Build the first reader.
+
+        Args:
+            build: asks for the topics; what it raises here is raised, and later keeps the reader that there is.
+            clock: seconds.
+        """
+        self._build = build
+        self._clock = clock
+        self._reader = build()
+        self._refresh_at = clock() + REFRESH_SECONDS
+
+    def read_many(self, wanted: list[tuple[str, str]], *, from_ms: int = 0) -> list[Partials]:
+        """Return the partials of ``(entity, id)`` pairs; see ``inference.ports.PartialsReader``."""
+        if self._clock() >= self._refresh_at:
+            self._refresh_at = self._clock() + REFRESH_SECONDS
+            threading.Thread(target=self._refresh, name="topics", daemon=True).start()
+        return self._reader.read_many(wanted, from_ms=from_ms)
+
+    def _refresh(self) -> None:
+        try:
+            self._reader = self._build()
+        except (Refused, Transient) as error:
+            log.warning("topics_not_read", error=str(error))
 
 
 def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:

@@ -19,7 +19,7 @@ from inference.champion import Champion
 from inference.guard import Guard
 from inference.index import DecisionReader
 from inference.publisher import KafkaPublisher
-from inference.reader import build_feature_reader
+from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
 from inference.waiting import wait_for
 from inference.what_if import WhatIf
@@ -110,7 +110,7 @@ def build_parts(settings: Settings) -> ApiParts:
         schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
     )
     return ApiParts(
-        reader=wait_for(lambda: build_feature_reader(settings, client)),
+        reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client))),
         decisions=DecisionReader(client, cluster=settings.cluster),
         champion=champion,
         publisher=publisher,
