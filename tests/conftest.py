@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ _NAME_LENGTH_MAX = 60
 _TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]
 
 
-@pytest.fixture(scope="session")
-def embedded_stack() -> Iterator[Stack]:
-    """Real servers in a temporary home, for tests that kill, pause or restart them."""
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """Servers of one's own, in a home that goes when they end."""
     home = Path(tempfile.mkdtemp(prefix="weir-test-"))
     stack = Stack(home)
     try:
@@ -33,6 +34,13 @@ def embedded_stack() -> Iterator[Stack]:
     finally:
         stack.stop()
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def embedded_stack() -> Iterator[Stack]:
+    """Real servers in a temporary home, for tests that kill, pause or restart them."""
+    with running_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

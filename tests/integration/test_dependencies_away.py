@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +17,7 @@ from infra.children import Child
 from infra.embedded.stack import Stack
 from infra.kafka import CLIENT_LOG
 from infra.settings import Settings, load_settings
-from tests.conftest import create_deployment, settings_for
+from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
 from tests.integration.services import Services, log_of
@@ -36,14 +34,8 @@ VERSION_UNSEEN = 1  # of the contract: no record had it before the registry went
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Stack]:
     """Servers of this file's own: the session's would be missed by others."""
-    home = Path(tempfile.mkdtemp(prefix="weir-away-"))
-    stack = Stack(home)
-    try:
-        stack.start()
+    with running_stack() as stack:
         yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(home)
 
 
 @pytest.fixture
