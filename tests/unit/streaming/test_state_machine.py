@@ -142,21 +142,24 @@ class Split(RuleBasedStateMachine):
         pause_ms=st.sampled_from([0, 1, SECOND_MS, MINUTE_MS, HOUR_MS]),
         back_ms=st.sampled_from([0, 0, MINUTE_MS, HOUR_MS]),
         amount=st.sampled_from([0, 100, 1_000, 3_000_000]),
-        declined=st.booleans(),
+        copies=st.integers(1, 20),
     )
-    def pay(self, partition: int, pause_ms: int, back_ms: int, amount: int, declined: bool) -> None:
-        newest_ms = max((e["append_ms"] for e in self.events), default=START_MS)
-        one = event(
-            newest_ms + pause_ms - back_ms,
-            transaction_id=f"t-{len(self.events)}",
-            card_id=f"c-{len(self.events)}",
-            append_ms=newest_ms + pause_ms,
-            amount_minor=amount,
-            outcome="DECLINED" if declined else "ACCEPTED",
-        )
-        self.events.append(one)
-        self.one.step([one])
-        self.three.step([one | {"partition": partition}])
+    def pay(self, partition: int, pause_ms: int, back_ms: int, amount: int, copies: int) -> None:
+        batch: list[Event] = []
+        for number in range(copies):
+            newest_ms = max((e["append_ms"] for e in (*self.events, *batch)), default=START_MS)
+            one = event(
+                newest_ms + pause_ms - back_ms,
+                transaction_id=f"t-{len(self.events) + number}",
+                card_id=f"c-{len(self.events) + number}",
+                append_ms=newest_ms + pause_ms,
+                amount_minor=amount + number,
+                outcome="DECLINED" if number % 2 else "ACCEPTED",
+            )
+            batch.append(one)
+        self.events += batch
+        self.one.step(batch)
+        self.three.step([one | {"partition": partition} for one in batch])
 
     @precondition(lambda self: self.events)
     @rule(after_ms=st.sampled_from([0, 1, MINUTE_MS, HOUR_MS, DAY_MS]))
@@ -186,4 +189,4 @@ class Split(RuleBasedStateMachine):
 
 
 def test_partitions_add_up_to_what_one_partition_would_hold() -> None:
-    run_state_machine_as_test(Split, settings=settings(ANY, stateful_step_count=50))
+    run_state_machine_as_test(Split, settings=settings(ANY, stateful_step_count=24))
