@@ -21,10 +21,13 @@ KILLS ?= 40
 SEED ?= 1
 JOBS ?= 2
 JSON ?=
+# of `make soak`: minutes, and events a second (RATE too where it is given)
+MINUTES ?= 45
+SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants bench clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -107,6 +110,9 @@ faults-mutants: $(READY)  ## switch off each guard of the protocol: every run mu
 
 bench: $(READY)  ## measure throughput and latency on the embedded servers
 	$(WEIR) bench $(ARGS)
+
+soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)
 
 clean:  ## stop the servers; delete their data, models and logs (the environment and downloads stay)
 	if test -x $(WEIR) && test -d "$(HOME_DIR)"; then $(WEIR) down; fi

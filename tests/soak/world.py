@@ -1,0 +1,142 @@
+"""A deployment of its own under a steady stream: servers, processes, a generator, and somebody who looks things up."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from inference.lag import read_lag
+from infra.children import Child, Children
+from infra.embedded.stack import Stack
+from infra.redis_client import connect
+from infra.settings import Settings, load_settings
+from infra.topics import ensure_topics
+from schemas.errors import WeirError
+from tests.soak.probe import Sample, read_redis, read_usage
+
+_STEP_SECONDS_MAX = 600.0
+_LOOK_UPS_AT_ONCE = 5
+VERBS = {"processor": "process", "scorer": "score", "index": "index", "api": "serve"}
+
+
+class World:
+    """Started by ``start``, ended by ``close``; the history is in the windows before the stream begins."""
+
+    def __init__(self, home: Path, *, cards: int, days: int) -> None:
+        """Choose ports; nothing runs yet."""
+        self._stack = Stack(home)
+        self._api_port = _free_port()
+        self._environment = {"WEIR_HOME": str(home), **self._stack.environment(), "WEIR_API__PORT": str(self._api_port)}
+        self._children = Children(home / "logs", self._environment)
+        self._services: dict[str, Child] = {}
+        self._world = ("--cards", str(cards))
+        self._cards, self._days, self._history = cards, days, home / "history"
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._api_port}", timeout=10)
+        self._rng = random.Random(1)
+        self.settings: Settings = load_settings(self._environment)
+        self.looked_up = self.look_up_errors = 0
+
+    def start(self) -> None:
+        """Start servers and processes, and work a small history through them.
+
+        Raises:
+            WeirError: something died or did not get ready in time.
+        """
+        self._stack.start()
+        self._redis = connect(self.settings.redis)
+        ensure_topics(self.settings)
+        self._verb("schemas", "register")
+        self._verb("generate", "--to", "parquet", "--out", str(self._history), "--days", str(self._days), *self._world)
+        self._verb("train", "--history", str(self._history), "--quick", "--promote", "--no-track")
+        for name, verb in VERBS.items():
+            self._services[name] = self._children.start(name, _weir(verb))
+        self._verb("generate", "--from-parquet", str(self._history), "--history-speed", "max")
+        self._await(lambda: sum(self._read_lag().values()) < 100, "the history to be worked off")
+        self._await(self._is_ready, "the API")
+
+    def begin(self, *, rate: int, seconds: int) -> Child:
+        """Start the stream."""
+        flags = ("--rate", str(rate), "--seconds", str(seconds), "--json", *self._world)
+        return self._children.start("generator", _weir("generate", *flags))
+
+    def end(self, generator: Child) -> int:
+        """Wait for the stream's end; return how many records it sent."""
+        if generator.process.wait(_STEP_SECONDS_MAX) != 0:
+            raise WeirError(f"the generator failed:\n{generator.log_file.read_text()[-2_000:]}")
+        self._children.running.remove(generator)
+        line = next(line for line in generator.log_file.read_text().splitlines() if line.startswith("{"))
+        return int(json.loads(line)["records"])
+
+    def sample(self, seconds: float) -> Sample:
+        """Look at everything.
+
+        Raises:
+            WeirError: a process died.
+        """
+        self._children.check()
+        pids = {name: child.process.pid for name, child in self._services.items()}
+        for name in ("kafka", "redis"):
+            running = self._stack.processes[name].find_running()
+            if running is None:
+                raise WeirError(f"{name} died")
+            pids[name] = running.pid
+        usage = {name: read_usage(pid) for name, pid in pids.items()}
+        redis_mb, keys = read_redis(self._redis)
+        return Sample(seconds, usage, redis_mb, keys, self._read_lag())
+
+    def look_up(self) -> None:
+        """Ask the API for a few cards, as somebody at a desk would."""
+        for _ in range(_LOOK_UPS_AT_ONCE):
+            answer = self._http.get(f"/v1/features/card/card-{self._rng.randrange(self._cards):06}")
+            self.looked_up += 1
+            self.look_up_errors += answer.status_code != 200
+
+    def close(self) -> None:
+        """End every process and server."""
+        self._http.close()
+        self._children.stop()
+        self._stack.stop()
+
+    def _read_lag(self) -> dict[str, int]:
+        lag = dict.fromkeys(("process", "score", "index"), 0)
+        for row in read_lag(self.settings):
+            lag[row.stage] += row.lag_records
+        return lag
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _STEP_SECONDS_MAX
+        while not condition():
+            self._children.check()
+            if time.monotonic() > deadline:
+                raise WeirError(f"expected {what} within {_STEP_SECONDS_MAX:.0f} s")
+            time.sleep(1)
+
+    def _verb(self, verb: str, *flags: str) -> None:
+        child = self._children.start(verb, _weir(verb, *flags))
+        code = child.process.wait(_STEP_SECONDS_MAX)
+        self._children.running.remove(child)
+        if code != 0:
+            raise WeirError(f"`weir {verb}` failed with exit code {code}:\n{child.log_file.read_text()[-2_000:]}")
+
+
+def _weir(verb: str, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "weir", verb, *flags]
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
