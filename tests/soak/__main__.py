@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.soak.latency import Latency
+from tests.soak.latency import SLICE_SECONDS, Latency
 from tests.soak.probe import Sample
 from tests.soak.report import Run, render_page, render_picture
 from tests.soak.verdict import judge
@@ -74,10 +74,9 @@ def _soak(world: World, options: argparse.Namespace) -> Run:
             time.sleep(0.2)
     finally:
         latency.close()
-    found = latency.percentiles()
-    # of a minute that was cut short, a p99 says little
-    whole = {minute: found[minute] for minute in found if minute < int(options.minutes)}
-    findings = judge(samples, {minute: p99 for minute, (_, p99) in whole.items()}, rate=options.rate)
+    seconds = options.minutes * 60
+    slices = latency.percentiles(every_seconds=SLICE_SECONDS, seconds=seconds)
+    p99_ms = {number * float(SLICE_SECONDS): p99 for number, (_, p99) in slices.items()}
     return Run(
         command=f"make soak MINUTES={options.minutes:g} RATE={options.rate}",
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
@@ -89,8 +88,8 @@ def _soak(world: World, options: argparse.Namespace) -> Run:
         looked_up=world.looked_up,
         look_up_errors=world.look_up_errors,
         samples=samples,
-        latency=whole,
-        findings=findings,
+        latency=latency.percentiles(every_seconds=60, seconds=seconds),
+        findings=judge(samples, p99_ms, rate=options.rate),
     )
 
 

@@ -1,4 +1,4 @@
-"""Follows the committed decisions and keeps the time from sending to commit of one in twenty, by minute.
+"""Follows the committed decisions and keeps the time from sending to commit of one in twenty, by slices of time.
 
 Reading a message costs a microsecond or two, decoding it ten: a sample is enough for a p99 of thousands a minute.
 """
@@ -21,6 +21,7 @@ from schemas.contracts import subject
 from schemas.errors import Transient, WeirError
 
 ONE_IN = 20
+SLICE_SECONDS = 15
 _POLL_SECONDS = 0.2
 _AT_ONCE = 5_000
 
@@ -41,10 +42,10 @@ class Latency:
         self._began = 0.0
         self._error: Exception | None = None
         self.outputs = 0
-        self._by_minute: dict[int, list[int]] = defaultdict(list)
+        self._slices: dict[int, list[int]] = defaultdict(list)
 
     def begin(self) -> None:
-        """Start to count; minutes are from now."""
+        """Start to count; slices are from now."""
         self._began = time.time()
         self._thread.start()
 
@@ -60,10 +61,13 @@ class Latency:
         if self._error is not None:
             raise self._error
 
-    def percentiles(self) -> dict[int, tuple[float, float]]:
-        """Return p50 and p99 in ms by minute of sending."""
-        found = {minute: list(values) for minute, values in list(self._by_minute.items())}
-        return {minute: tuple(np.percentile(values, [50, 99]).tolist()) for minute, values in sorted(found.items())}
+    def percentiles(self, *, every_seconds: int, seconds: float) -> dict[int, tuple[float, float]]:
+        """Return p50 and p99 in ms of what was sent in each whole period, by its number; call it after ``close``."""
+        periods: dict[int, list[int]] = defaultdict(list)
+        for number, values in sorted(self._slices.items()):
+            periods[number * SLICE_SECONDS // every_seconds] += values
+        whole = {number: values for number, values in periods.items() if (number + 1) * every_seconds <= seconds}
+        return {number: _p50_p99(values) for number, values in whole.items()}
 
     def _run(self) -> None:
         try:
@@ -89,6 +93,11 @@ class Latency:
         )
         sent = decoded.batch.column("event_time_ms").to_pylist()
         for row, sent_ms in zip(decoded.rows.tolist(), sent, strict=True):
-            minute = int((sent_ms / 1_000 - self._began) // 60)
-            if minute >= 0:
-                self._by_minute[minute].append(sampled[row].timestamp()[1] - sent_ms)
+            number = int((sent_ms / 1_000 - self._began) // SLICE_SECONDS)
+            if number >= 0:
+                self._slices[number].append(sampled[row].timestamp()[1] - sent_ms)
+
+
+def _p50_p99(values: list[int]) -> tuple[float, float]:
+    p50, p99 = np.percentile(values, [50, 99]).tolist()
+    return p50, p99

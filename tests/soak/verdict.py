@@ -46,12 +46,12 @@ def find_rise(at: Sequence[float], values: Sequence[float]) -> float:
     return slope * (at[-1] - at[0])
 
 
-def judge(samples: Sequence[Sample], p99_by_minute: Mapping[int, float], *, rate: int) -> list[Finding]:
+def judge(samples: Sequence[Sample], p99_ms: Mapping[float, float], *, rate: int) -> list[Finding]:
     """Judge the second half of a run.
 
     Args:
         samples: in order of time.
-        p99_by_minute: ms, of whole minutes.
+        p99_ms: by the second of the run at which its period begins.
         rate: records sent a second.
 
     Raises:
@@ -72,11 +72,10 @@ def judge(samples: Sequence[Sample], p99_by_minute: Mapping[int, float], *, rate
     for stage in later[0].lag_records:
         lag = [sample.lag_records[stage] for sample in later]
         findings.append(_finding(f"lag of {stage}", "records", at, lag, LAG_SECONDS_MAX * rate))
-    minutes = [minute for minute in p99_by_minute if minute * 60 >= half]
-    p99 = [p99_by_minute[minute] for minute in minutes]
+    begins = [begin for begin in p99_ms if begin >= half]
+    p99 = [p99_ms[begin] for begin in begins]
     allowed = max(P99_MS_MAX, P99_SHARE_MAX * float(np.mean(p99))) if p99 else 0.0
-    findings.append(_finding("p99 from sent to committed", "ms", minutes, p99, allowed))
-    return findings
+    return [*findings, _finding("p99 from sent to committed", "ms", begins, p99, allowed)]
 
 
 def _finding(what: str, unit: str, at: Sequence[float], values: Sequence[float], allowed: float) -> Finding:

@@ -22,7 +22,7 @@ def sample(seconds: float, *, memory_mb: float = 100.0, handles: int = 40, lag: 
 
 def findings(at: Callable[[float], Sample], p99: Callable[[int], float] = lambda _: 80.0) -> list[Finding]:
     samples = [at(15.0 * number) for number in range(MINUTES * 4)]
-    return judge(samples, {minute: p99(minute) for minute in range(MINUTES)}, rate=RATE)
+    return judge(samples, {minute * 60.0: p99(minute) for minute in range(MINUTES)}, rate=RATE)
 
 
 def climbing(found: list[Finding]) -> set[str]:
