@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WEIR := $(BIN)/weir
 READY := $(VENV)/.ready
+PYFLINK := build/pyflink
 HOME_DIR := $(or $(WEIR_HOME),.weir)
 
 # of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
@@ -27,7 +28,7 @@ SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak bench clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak bench bench-pyflink clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -44,6 +45,7 @@ $(READY): requirements/dev.lock pyproject.toml
 lock:  ## resolve the packages of pyproject.toml anew (needs uv on the PATH or in the environment)
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
+	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
 
 demo: $(READY)  ## run everything for a minute and show it live
 	$(WEIR) demo --seconds $(DURATION) --rate $(RATE) $(ARGS)
@@ -113,6 +115,15 @@ bench: $(READY)  ## measure throughput and latency on the embedded servers
 
 soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)
+
+bench-pyflink: $(READY) $(PYFLINK)/.ready  ## measure PyFlink on generated payments (its environment takes 900 MB; Python 3.11)
+	$(BIN)/python -m tests.bench.pyflink_run $(ARGS)
+
+$(PYFLINK)/.ready: requirements/pyflink-build.lock requirements/pyflink.lock
+	$(PYTHON) -m venv $(PYFLINK)
+	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pyflink-build.lock
+	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/pyflink.lock
+	touch $@
 
 clean:  ## stop the servers; delete their data, models and logs (the environment and downloads stay)
 	if test -x $(WEIR) && test -d "$(HOME_DIR)"; then $(WEIR) down; fi
