@@ -34,7 +34,6 @@ EXAMINE_SECONDS_MAX = 120.0
 """For all suspects of a batch together: meanwhile nothing is polled, and the group waits 300 s for that."""
 _READY, _ALIVE = b"ready", b"."
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
 
 
 @dataclass
@@ -69,6 +68,8 @@ def examine(
         Transient: the registry is away.
         WeirError: no child can be started, so nothing is known of any record.
     """
+    # here and not on import: a process has one fork server, and others (a test's) may have theirs
+    _CONTEXT.set_forkserver_preload([__name__])
     schemas = _find_schemas(values, schema_of)
     found = Examined()
     while found.end < len(values) and (found.end == 0 or time.monotonic() < deadline):

@@ -18,6 +18,7 @@ from tests.faults.lab import Lab, Plan, open_lab
 from tests.faults.redis_cluster import RedisClusterServers
 from tests.faults.redis_servers import RedisPair, RedisServers
 from tests.faults.table import Result, summarize
+from tests.faults.workers import await_forkserver
 
 GROUPS = (
     "faults_process",
@@ -54,6 +55,7 @@ def load_catalogue() -> None:
 def run_task(stack: Stack, task: Task) -> tuple[Task, Result]:
     """Run a task, in whichever process it was sent to."""
     load_catalogue()
+    await_forkserver()
     entry = CATALOGUE[task.fault]
     plan = replace(entry.plan, mutant=task.mutant) if task.mutant else entry.plan
     return task, run_fault(stack, replace(entry, plan=plan), seed=task.seed, kills=task.kills)

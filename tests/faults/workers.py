@@ -163,6 +163,17 @@ class Worker:
         return "\n".join(self.log().splitlines()[-lines:])
 
 
+def await_forkserver() -> None:
+    """Wait until workers start in no time: the kernel may have to be compiled first, which is no fault's matter."""
+    first = _CONTEXT.Process(target=_do_nothing)
+    first.start()
+    first.join()
+
+
+def _do_nothing() -> None:
+    return None
+
+
 @dataclass
 class Crew:
     """Every worker of one run; all are gone when it ends."""
