@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from schemas.errors import Refused
 
@@ -54,11 +54,18 @@ class RedisSettings(_Section):
     """Redis or Valkey, one server or a cluster."""
 
     url: str = "redis://127.0.0.1:6379/0"
+    """Of a cluster, several nodes: ``redis://one:6379,two:6379/0``; the first that answers names the others."""
     username: str = ""
     password: SecretStr = SecretStr("")
     ssl_ca_location: str = ""
     cluster: bool = False
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _check_hosts(self) -> RedisSettings:
+        if not self.cluster and "," in self.url.partition("://")[2].rpartition("@")[2]:
+            raise ValueError("several hosts in url are nodes of a cluster, and cluster is false")
+        return self
 
 
 class TopicSettings(_Section):

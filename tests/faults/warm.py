@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from streaming.core.warm_up import warm_up
 from tests.faults import worker
 from tests.unit.streaming.streams import Driver, event
 
+# here, or a worker compiles the rest, is killed at the run's end, and the next one begins again
+warm_up()
 driver = Driver()
 driver.step([event()])
 driver.fold([event(transaction_id="t-warm")])

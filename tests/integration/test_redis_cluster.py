@@ -13,7 +13,7 @@ import redis
 
 from infra.embedded.stack import Stack
 from infra.redis_client import Client, ask_servers, check_eviction_policy, connect, primaries
-from infra.redis_view import Applied, Position, StateView, Unit
+from infra.redis_view import Applied, Loaded, Position, StateView, Unit
 from infra.settings import RedisSettings
 from schemas.errors import Refused, Transient
 from tests.faults.redis_cluster import MASTERS, RedisClusterServers
@@ -111,27 +111,36 @@ def test_the_cluster_is_found_by_whichever_of_the_named_servers_answers(cluster:
     assert len(primaries(client)) == MASTERS
 
 
-def test_a_write_finds_the_server_that_a_slot_was_moved_to(cluster: RedisClusterServers) -> None:
-    client = client_of(cluster)
-    view = view_of(client)
+def test_a_write_waits_while_a_slot_is_moved_and_then_finds_its_server(cluster: RedisClusterServers) -> None:
+    view = view_of(client_of(cluster))
     key = position_key(view)
-    source, target = cluster.master_of(key), next(n for n in cluster.nodes[:MASTERS] if n is not cluster.master_of(key))
-    _move_slot(cluster, key, source, target)
+    source = cluster.master_of(key)
+    target = next(node for node in cluster.nodes[:MASTERS] if node is not source)
+    view.claim(UNIT, Position(0))
+    assert view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"3"]).done
+    begin_move(key, source, target)
     try:
         with pytest.raises(Transient):
-            view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
-        assert view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]).found == "absent"
+            view.apply(UNIT, start=3, end=5, keys=["card:a"], partials=[b"5"])
     finally:
-        _move_slot(cluster, key, target, source)
+        end_move(cluster, key, source, target)
+    assert apply_until_answered(view, start=3, end=5).done
+    assert view.load_many([(UNIT, ["card:a"])])[UNIT] == Loaded(Position(5), [b"5"])
+    begin_move(key, target, source)
+    end_move(cluster, key, target, source)
 
 
-def _move_slot(cluster: RedisClusterServers, key: str, source: Node, target: Node) -> None:
-    """Move a slot with what is in it, as an operator does."""
-    slot, there = source.client.cluster("KEYSLOT", key), target.client.cluster("MYID").decode()
+def begin_move(key: str, source: Node, target: Node) -> None:
+    """Move what is in a slot, as an operator does, and leave the slot where it is."""
+    slot = source.client.cluster("KEYSLOT", key)
     target.client.cluster("SETSLOT", slot, "IMPORTING", source.client.cluster("MYID").decode())
-    source.client.cluster("SETSLOT", slot, "MIGRATING", there)
-    if keys := source.client.cluster("GETKEYSINSLOT", slot, 1_000):
-        source.client.migrate("127.0.0.1", target.port, keys, 0, 5_000)
+    source.client.cluster("SETSLOT", slot, "MIGRATING", target.client.cluster("MYID").decode())
+    source.client.migrate("127.0.0.1", target.port, source.client.cluster("GETKEYSINSLOT", slot, 1_000), 0, 5_000)
+
+
+def end_move(cluster: RedisClusterServers, key: str, source: Node, target: Node) -> None:
+    """Give the slot to the node that has what is in it."""
+    slot, there = source.client.cluster("KEYSLOT", key), target.client.cluster("MYID").decode()
     for node in (target, source):
         node.client.cluster("SETSLOT", slot, "NODE", there)
     await_true(lambda: cluster.master_of(key) is target, "the slot's move being known")
