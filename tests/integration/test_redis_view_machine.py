@@ -33,12 +33,13 @@ class View(StateView):
 
     broken = ""
 
-    def _pipeline(self, key: str) -> Client:
-        pipeline = super()._pipeline(key)
-        if self.broken:
-            execute = pipeline.execute
-            pipeline.execute = lambda: self._execute(pipeline, execute)
-        return pipeline
+    @contextmanager
+    def _pipeline(self, key: str) -> Iterator[Any]:
+        with super()._pipeline(key) as pipeline:
+            if self.broken:
+                execute = pipeline.execute
+                pipeline.execute = lambda: self._execute(pipeline, execute)
+            yield pipeline
 
     def _execute(self, pipeline: Any, execute: Any) -> Any:
         if self.broken == "before":
