@@ -25,10 +25,13 @@ JSON ?=
 # of `make soak`: minutes, and events a second (RATE too where it is given)
 MINUTES ?= 45
 SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
+# of `make bench`: how often each contender runs, and which (all when empty; `make bench ONLY="processor quix-eos"`)
+ROUNDS ?= 5
+ONLY ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak bench bench-pyflink clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick weir-bench bench-pyflink clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -46,6 +49,7 @@ lock:  ## resolve the packages of pyproject.toml anew (needs uv on the PATH or i
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
 	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/peers.lock
 
 demo: $(READY)  ## run everything for a minute and show it live
 	$(WEIR) demo --seconds $(DURATION) --rate $(RATE) $(ARGS)
@@ -110,7 +114,20 @@ faults-short: $(READY)  ## every fault once
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
 	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
 
-bench: $(READY)  ## measure throughput and latency on the embedded servers
+peers: build/peers/.ready  ## make the environment of the systems that `make bench` compares with (175 MB, in build/)
+
+build/peers/.ready: requirements/peers.lock
+	test -x build/peers/bin/python || $(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
+	touch $@
+
+bench: $(READY) build/peers/.ready  ## measure everything beside its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
+	@$(BIN)/python -m tests.bench --rounds $(ROUNDS) --only '$(ONLY)' $(if $(JSON),--json) $(if $(ONLY),,--write docs/results --command 'make bench ROUNDS=$(ROUNDS)') $(ARGS)
+
+bench-quick: $(READY) build/peers/.ready  ## measure once what takes three minutes; fails when a ratio to the peers is lost
+	@$(BIN)/python -m tests.bench --quick --only '$(ONLY)' $(if $(JSON),--json) $(ARGS)
+
+weir-bench: $(READY)  ## the user's quick look: `weir bench`, throughput and latency without peers
 	$(WEIR) bench $(ARGS)
 
 soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb

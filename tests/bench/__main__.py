@@ -1,0 +1,70 @@
+"""``python -m tests.bench``: measure, judge, and write what was found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.bench import report
+from tests.bench.figures import judge
+from tests.bench.lab import open_lab
+from tests.bench.plan import CONTENDERS, QUICK_NAMES
+from tests.bench.rounds import Contender, Outcome, run_rounds, say
+from tests.bench.sizes import FULL, QUICK, Sizes
+from tests.bench.targets import QUICK_TARGETS, TARGETS
+
+ROUNDS = 5
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark. Exit codes: 0 measured, 1 failed in part or a ratio of the quick run missed, 2 misused."""
+    given = _parse(argv)
+    chosen = _choose(given.only, quick=given.quick)
+    sizes = QUICK if given.quick else FULL
+    outcome = Outcome()
+    try:
+        _measure(sizes, chosen, 1 if given.quick else given.rounds, outcome)
+    except KeyboardInterrupt:
+        outcome.failed.append("interrupted")
+    machine = report.describe_machine()
+    verdicts = judge(QUICK_TARGETS if given.quick else TARGETS, outcome.values)
+    say(report.as_text(verdicts, outcome))
+    if given.write:
+        report.write(Path(given.write), verdicts, outcome, machine=machine, command=given.command)
+    if given.json:
+        sys.stdout.write(json.dumps(report.flat(outcome)) + "\n")
+    missed = given.quick and not given.only and not all(verdict.met for verdict in verdicts)
+    return 1 if outcome.failed or missed or not any(outcome.values) else 0
+
+
+def _measure(sizes: Sizes, chosen: list[Contender], rounds: int, outcome: Outcome) -> None:
+    with open_lab(sizes) as lab:
+        say("servers are up; drawing payments, compiling the kernel")
+        lab.prepare()
+        run_rounds(lab, chosen, rounds, outcome)
+
+
+def _choose(only: str, *, quick: bool) -> list[Contender]:
+    names = only.replace(",", " ").split() or (QUICK_NAMES if quick else list(CONTENDERS))
+    return [CONTENDERS[name] for name in names]
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of what fits in three minutes, ratios judged")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    parser.add_argument("--only", default="", metavar="NAMES", help=f"of {', '.join(CONTENDERS)}")
+    parser.add_argument("--json", action="store_true", help="write the medians to stdout, one flat object")
+    parser.add_argument("--write", default="", metavar="DIR", help="write the page and both JSON files there")
+    parser.add_argument("--command", default="", help="what the page says was run")
+    given = parser.parse_args(argv)
+    unknown = set(given.only.replace(",", " ").split()) - set(CONTENDERS)
+    if unknown or given.rounds < 1:
+        parser.error(f"expected rounds >= 1 and names of {', '.join(CONTENDERS)}; found {sorted(unknown)}")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""Filling a topic, waiting until one has stopped to grow, and reading when its records were appended.
+
+Rates are taken from the broker's append times afterwards: nothing of the measuring runs beside what is measured but
+a question for the topic's end ten times a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from generators.outgoing import Outgoing
+from generators.sender import Sender
+from infra.kafka import admin_config, build_consumer, build_producer, check_message
+from infra.kafka_offsets import end_offsets
+from infra.settings import Settings
+from tests.bench.figures import NothingMeasured
+
+POLL_SECONDS = 0.1
+QUIET_SECONDS = 1.5
+"""A topic that did not grow for so long is taken to be done."""
+START_SECONDS_MAX = 60.0
+_READ_AT_ONCE = 10_000
+_ANSWER_SECONDS_MAX = 30.0
+
+
+def create_topic(settings: Settings, name: str, partitions: int) -> None:
+    """Create a topic whose record times are the broker's, for a program that is not ours."""
+    wanted = NewTopic(name, partitions, 1, config={"message.timestamp.type": "LogAppendTime"})
+    admin = AdminClient(admin_config(settings.kafka))  # a future of a client that is gone is never answered
+    for future in admin.create_topics([wanted]).values():
+        future.result(_ANSWER_SECONDS_MAX)
+
+
+def delete_topics(settings: Settings, names: Sequence[str]) -> None:
+    """Delete topics, so that a long run does not fill the disk."""
+    admin = AdminClient(admin_config(settings.kafka))
+    for future in admin.delete_topics(list(names)).values():
+        future.result(_ANSWER_SECONDS_MAX)
+
+
+def fill(settings: Settings, block: Outgoing) -> None:
+    """Send a block as fast as the broker takes it.
+
+    Raises:
+        NothingMeasured: a record was not acknowledged.
+    """
+    sent = Sender(build_producer(settings.kafka, linger_ms=20, delivery_report_only_error=True)).send_all([block])
+    if sent.failed or sent.records != len(block):
+        raise NothingMeasured(f"expected {len(block)} records acknowledged, found {sent.records - sent.failed}")
+
+
+class Growth:
+    """Asks one topic for its end, over one connection; offsets of open transactions and of markers are counted."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._consumer = build_consumer(settings.kafka, group="bench-growth", isolation_level="read_uncommitted")
+        self._topic = topic
+
+    def count(self) -> int:
+        """Return how many offsets are used, over all partitions.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        deadline = time.monotonic() + _ANSWER_SECONDS_MAX
+        while True:
+            try:
+                return self._ask()
+            except KafkaException:  # a topic that was just made has no leader yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+
+    def _ask(self) -> int:
+        partitions = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS_MAX).topics[self._topic].partitions
+        places = [TopicPartition(self._topic, number) for number in partitions]
+        return sum(self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS_MAX)[1] for place in places)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def count(settings: Settings, topic: str) -> int:
+    """Return how many offsets a topic has used, over all partitions."""
+    with closing(Growth(settings, topic)) as growth:
+        return growth.count()
+
+
+def await_work(
+    settings: Settings, topic: str, *, records_min: int, seconds_max: float, check: Callable[[], None]
+) -> None:
+    """Wait until a topic has its records and gets no more, or for so long after its first one.
+
+    Args:
+        settings: where the broker is.
+        topic: watched for growth.
+        records_min: fewer are not the end, unless time is up.
+        seconds_max: of work, counted from the first record.
+        check: raises when the worker has died.
+
+    Raises:
+        NothingMeasured: not even a first record came.
+    """
+    with closing(Growth(settings, topic)) as growth:
+        _await_growth(growth, records_min, seconds_max, check, f"records in {topic}")
+
+
+def _await_growth(growth: Growth, records_min: int, seconds_max: float, check: Callable[[], None], what: str) -> None:
+    begun = time.monotonic()
+    seen, grown_at, first_at = growth.count(), begun, 0.0
+    base = seen
+    while True:
+        check()
+        now, found = time.monotonic(), growth.count()
+        if found > seen:
+            first_at = first_at or now
+            seen, grown_at = found, now
+        if first_at == 0.0 and now - begun > START_SECONDS_MAX:
+            raise NothingMeasured(f"expected {what}, found none after {START_SECONDS_MAX:.0f} s")
+        is_done = seen - base >= records_min and now - grown_at > QUIET_SECONDS
+        if first_at and (is_done or now - first_at > seconds_max):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def read(settings: Settings, topic: str, starts: dict[int, int] | None = None) -> list[Message]:
+    """Return every committed record of a topic, from these offsets on."""
+    unread = set(end_offsets(settings.kafka, topic))
+    consumer = build_consumer(settings.kafka, group="bench-read", enable_partition_eof=True)
+    try:
+        consumer.assign([TopicPartition(topic, number, (starts or {}).get(number, 0)) for number in unread])
+        return _read_to_ends(consumer, unread)
+    finally:
+        consumer.close()
+
+
+def append_times_ms(settings: Settings, topic: str, starts: dict[int, int] | None = None) -> list[float]:
+    """Return the broker's append time of every committed record of a topic."""
+    return [float(message.timestamp()[1]) for message in read(settings, topic, starts)]
+
+
+def _read_to_ends(consumer: Consumer, unread: set[int]) -> list[Message]:
+    found = []
+    while unread:
+        for message in consumer.consume(_READ_AT_ONCE, POLL_SECONDS):
+            if _is_end(message):
+                unread.discard(message.partition())
+            else:
+                found.append(check_message(message))
+    return found
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+
+class Lag:
+    """How far the processor's group is behind its input, which no transaction's markers are in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topics.transactions
+        # a consumer that never subscribes is no member: it only asks what its group has committed
+        self._consumer = build_consumer(settings.kafka, group=settings.processor.group)
+
+    def count(self) -> int:
+        """Return how many records are not committed yet."""
+        partitions = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS_MAX).topics[self._topic].partitions
+        wanted = [TopicPartition(self._topic, number) for number in partitions]
+        return sum(self._behind(place) for place in self._consumer.committed(wanted, _ANSWER_SECONDS_MAX))
+
+    def _behind(self, place: TopicPartition) -> int:
+        low, high = self._consumer.get_watermark_offsets(place, _ANSWER_SECONDS_MAX)
+        behind: int = high - max(low, place.offset)
+        return behind
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def await_quiet(settings: Settings, topic: str, check: Callable[[], None]) -> None:
+    """Wait until a topic has not grown for a while."""
+    with closing(Growth(settings, topic)) as growth:
+        seen, grown_at = growth.count(), time.monotonic()
+        while time.monotonic() - grown_at < QUIET_SECONDS:
+            check()
+            time.sleep(POLL_SECONDS)
+            if (found := growth.count()) > seen:
+                seen, grown_at = found, time.monotonic()

@@ -1,0 +1,135 @@
+"""Asks the API on a fixed schedule over a few connections, whatever comes back. A process of its own.
+
+A request that finds no free connection waits, and its wait counts: latency is from the moment it was due. Bare sockets
+and the least of HTTP, because on two cores the client's time is taken from the server's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+
+from tests.bench.figures import percentile
+
+_CONNECTIONS = 32
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"content-length: "
+_SPIN_SECONDS = 0.0005
+_BEHIND_SECONDS_MAX = 20.0
+"""A server that cannot keep the rate would be asked for ever."""
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[bytes] | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def ask(self, request: bytes) -> asyncio.Future[bytes]:
+        """Send a request; the future is its status line."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._buffer = b""
+        assert isinstance(self._transport, asyncio.WriteTransport)
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, body = self._buffer.partition(_HEAD_END)
+        if not end or self._answer is None:
+            return
+        length = int(head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0])
+        if len(body) >= length:
+            answer, self._answer = self._answer, None
+            answer.set_result(head.partition(b"\r\n")[0])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error or ConnectionResetError("closed by the server"))
+
+
+def build_requests(kind: str, cards: int, count: int, address: str) -> list[bytes]:
+    """Return the bytes of every request, drawn with a fixed seed."""
+    dice = random.Random(5)
+    begun = int(time.time())
+    return [_build(kind, f"card_{dice.randrange(cards):06d}", f"fixed-{begun}-{n}", address) for n in range(count)]
+
+
+def _build(kind: str, card: str, transaction: str, address: str) -> bytes:
+    if kind == "features":
+        return f"GET /v1/features/card/{card} HTTP/1.1\r\nhost: {address}\r\n\r\n".encode()
+    body = json.dumps(
+        {
+            "transaction_id": transaction, "card_id": card, "customer_id": "cust_000001",
+            "merchant_id": "mer_busy_1", "mcc": 5411, "channel": "ECOM", "amount_minor": 2_599, "currency": "EUR",
+            "country": "DE", "event_time_ms": int(time.time() * 1_000),
+        }
+    )  # fmt: skip
+    head = f"POST /v1/score HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def load(address: str, requests: list[bytes], rate: float) -> tuple[list[float], list[float], list[str]]:
+    """Ask every request when it is due; return latencies and the client's own lags in ms, and answers but 200."""
+    host, _, port = address.partition(":")
+    loop = asyncio.get_running_loop()
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    for _ in range(_CONNECTIONS):
+        free.put_nowait((await loop.create_connection(Connection, host, int(port)))[1])
+    latency_ms: list[float] = []
+    lag_ms: list[float] = []
+    failures: list[str] = []
+    begun = time.perf_counter() + 0.2
+
+    async def ask(request: bytes, due: float) -> None:
+        connection = await free.get()
+        status = await connection.ask(request)
+        latency_ms.append((time.perf_counter() - due) * 1_000)
+        if b" 200 " not in status:
+            failures.append(status.decode("latin-1"))
+        free.put_nowait(connection)
+
+    async with asyncio.TaskGroup() as group:
+        for number, request in enumerate(requests):
+            due = begun + number / rate
+            while (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait if wait > _SPIN_SECONDS else 0)
+            lag_ms.append((time.perf_counter() - due) * 1_000)
+            group.create_task(ask(request, due))
+    return latency_ms, lag_ms, failures
+
+
+def main() -> None:
+    """Load the API, then write what was found as one line of JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kind", choices=["score", "features"], required=True)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--cards", type=int, required=True)
+    parser.add_argument("--rate", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    given = parser.parse_args()
+    requests = build_requests(given.kind, given.cards, int(given.rate * given.seconds), given.address)
+    bounded = asyncio.wait_for(load(given.address, requests, given.rate), given.seconds + _BEHIND_SECONDS_MAX)
+    try:
+        latency_ms, lag_ms, failures = asyncio.run(bounded)
+    except TimeoutError:
+        raise SystemExit(f"the API is more than {_BEHIND_SECONDS_MAX:.0f} s behind {given.rate} requests/s") from None
+    found = {
+        "latency_ms": [round(value, 3) for value in latency_ms],
+        "lag_ms_p99": round(percentile(lag_ms, 99), 2),
+        "failed": len(failures),
+        "first_failure": failures[0] if failures else "",
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

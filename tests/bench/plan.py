@@ -1,0 +1,30 @@
+"""Every contender by name, in the order of the first round."""
+
+from __future__ import annotations
+
+from tests.bench import api, backlog, live, peer_runs, scoring, state
+from tests.bench.rounds import Contender
+from tests.bench.targets import RATES, short
+
+_ALL = (
+    Contender("plain-loop", backlog.plain_loop),
+    Contender("processor", backlog.processor_eos),
+    Contender("at-least-once", backlog.processor_alo),
+    Contender("quix-eos", peer_runs.quix_eos),
+    Contender("quix-alo", peer_runs.quix_alo),
+    Contender("faust", peer_runs.faust),
+    Contender("per-event-redis", peer_runs.per_event_redis),
+    Contender("pipeline", backlog.pipeline),
+    Contender("scorer", scoring.scorer),
+    *(Contender(f"live-{short(rate)}", live.end_to_end(rate)) for rate in RATES),
+    Contender("freshness", live.freshness),
+    Contender("kernel", state.kernel),
+    Contender("rebuild", state.rebuild),
+    Contender("bytes", state.bytes_per_entity, once=True),
+    Contender("replay", state.replay),
+    Contender("score-api", api.score),
+    Contender("features-api", api.features),
+)
+CONTENDERS: dict[str, Contender] = {contender.name: contender for contender in _ALL}
+QUICK_NAMES = ["plain-loop", "processor", "at-least-once", "quix-eos", "kernel", "rebuild", "bytes", "replay"]
+"""What fits in three minutes; the rest needs a trained model or time to settle."""

@@ -1,0 +1,55 @@
+"""How much of everything a run takes: enough to measure, small enough to end in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of one run; times in seconds, rates per second.
+
+    Attributes:
+        cards: of the world; customers, merchants, devices and addresses follow from it.
+        records: of the shared input topic.
+        partitions: of every topic.
+        backlog_seconds_max: a contender that needs longer for ``records`` is measured on what it did until then.
+        live_seconds: of each open-loop load, after ``settle_seconds`` that are not counted.
+        dead_letters: to be replayed.
+        kernel_records: of the Parquet file that the kernel runs over.
+        api_seconds: of each load on the API.
+    """
+
+    cards: int
+    records: int
+    partitions: int
+    backlog_seconds_max: float
+    live_seconds: float
+    settle_seconds: float
+    dead_letters: int
+    kernel_records: int
+    api_seconds: float
+
+
+FULL = Sizes(
+    cards=200_000,
+    records=600_000,
+    partitions=4,
+    backlog_seconds_max=20.0,
+    live_seconds=15.0,
+    settle_seconds=3.0,
+    dead_letters=60_000,
+    kernel_records=600_000,
+    api_seconds=8.0,
+)
+QUICK = Sizes(
+    cards=50_000,
+    records=160_000,
+    partitions=4,
+    backlog_seconds_max=8.0,
+    live_seconds=6.0,
+    settle_seconds=2.0,
+    dead_letters=10_000,
+    kernel_records=160_000,
+    api_seconds=4.0,
+)
