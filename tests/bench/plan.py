@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import api, backlog, live, peer_runs, scoring, state
+from tests.bench import api, backlog, flood, live, peer_runs, scoring, state
 from tests.bench.rounds import Contender
 from tests.bench.targets import RATES, short
 
@@ -14,6 +14,7 @@ _ALL = (
     Contender("quix-alo", peer_runs.quix_alo),
     Contender("faust", peer_runs.faust),
     Contender("per-event-redis", peer_runs.per_event_redis),
+    Contender("poison-flood", flood.poison_flood),
     Contender("pipeline", backlog.pipeline),
     Contender("scorer", scoring.scorer),
     *(Contender(f"live-{short(rate)}", live.end_to_end(rate)) for rate in RATES),

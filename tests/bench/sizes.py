@@ -15,6 +15,7 @@ class Sizes:
         partitions: of every topic.
         backlog_seconds_max: a contender that needs longer for ``records`` is measured on what it did until then.
         live_seconds: of each open-loop load, after ``settle_seconds`` that are not counted.
+        flood_records: of the flood of malformed ones, with the good ones between them.
         dead_letters: to be replayed.
         kernel_records: of the Parquet file that the kernel runs over.
         api_seconds: of each load on the API.
@@ -26,6 +27,7 @@ class Sizes:
     backlog_seconds_max: float
     live_seconds: float
     settle_seconds: float
+    flood_records: int
     dead_letters: int
     kernel_records: int
     api_seconds: float
@@ -38,6 +40,7 @@ FULL = Sizes(
     backlog_seconds_max=20.0,
     live_seconds=15.0,
     settle_seconds=3.0,
+    flood_records=200_000,
     dead_letters=60_000,
     kernel_records=600_000,
     api_seconds=8.0,
@@ -49,6 +52,7 @@ QUICK = Sizes(
     backlog_seconds_max=8.0,
     live_seconds=6.0,
     settle_seconds=2.0,
+    flood_records=50_000,
     dead_letters=10_000,
     kernel_records=160_000,
     api_seconds=4.0,

@@ -37,6 +37,8 @@ TARGETS: tuple[Target, ...] = (
     Target("the same over the plain loop", "processor_eos_eps", 0.3, over="plain_loop_eps"),
     Target("the same code at least once, events/s", "processor_alo_eps", None),
     Target("exactly once over at least once", "processor_eos_eps", 0.9, over="processor_alo_eps"),
+    Target("the same when 30 % of 200,000 records are malformed, records/s", "poison_flood_eps", None),
+    Target("that over the processor without them", "poison_flood_eps", 0.5, over="processor_eos_eps"),
     Target("transactions to decisions, both stages at once, exactly once, events/s", "pipeline_eps", 25_000),
     Target("scorer alone, a model of 200 trees, decisions/s", "scorer_eps", 60_000),
     *_end_to_end(),
