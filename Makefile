@@ -31,7 +31,7 @@ ONLY ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick weir-bench bench-pyflink clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -126,6 +126,12 @@ bench: $(READY) build/peers/.ready  ## measure everything beside its peers (up t
 
 bench-quick: $(READY) build/peers/.ready  ## measure once what takes three minutes; fails when a ratio to the peers is lost
 	@$(BIN)/python -m tests.bench --quick --only '$(ONLY)' $(if $(JSON),--json) $(ARGS)
+
+bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)
+	@$(BIN)/python -m tests.bench.growth --only '$(ONLY)' $(if $(ONLY),,--write docs/results/growth.md --command 'make bench-growth') $(ARGS)
+
+flamegraphs: $(READY) build/peers/.ready  ## draw where the processor and the scorer spend their time, into docs/results
+	@$(BIN)/python -m tests.bench.flamegraphs $(ARGS)
 
 weir-bench: $(READY)  ## the user's quick look: `weir bench`, throughput and latency without peers
 	$(WEIR) bench $(ARGS)

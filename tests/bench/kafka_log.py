@@ -60,6 +60,7 @@ class Growth:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._consumer = build_consumer(settings.kafka, group="bench-growth", isolation_level="read_uncommitted")
         self._topic = topic
+        self._places: list[TopicPartition] = []
 
     def count(self) -> int:
         """Return how many offsets are used, over all partitions.
@@ -77,9 +78,11 @@ class Growth:
                 time.sleep(POLL_SECONDS)
 
     def _ask(self) -> int:
-        partitions = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS_MAX).topics[self._topic].partitions
-        places = [TopicPartition(self._topic, number) for number in partitions]
-        return sum(self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS_MAX)[1] for place in places)
+        if not self._places:
+            found = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS_MAX).topics[self._topic].partitions
+            self._places = [TopicPartition(self._topic, number) for number in found]
+        ends = [self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS_MAX)[1] for place in self._places]
+        return sum(ends)
 
     def close(self) -> None:
         self._consumer.close()

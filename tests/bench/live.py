@@ -48,11 +48,11 @@ def end_to_end(rate: int) -> Scenario:
         deployment = keep_live(lab)
         with lab.processes(deployment) as processes:
             _start_stages(lab, deployment, processes)
-            watcher = _start_watching(processes)
+            watcher = start_watching(processes, deployment.settings.topics.decisions)
             begin_ms, sent = _send(lab, deployment, rate, seconds=_seconds(lab))
             _await_decisions(deployment, processes)
             watcher.process.terminate()
-            pairs = _read_pairs(processes, watcher)
+            pairs = read_pairs(processes, watcher)
         counted = [pair for pair in pairs if pair[0] >= begin_ms]
         if len(counted) != sent.records:
             raise NothingMeasured(f"expected {sent.records} decisions at {rate}/s, found {len(counted)}")
@@ -74,7 +74,7 @@ def freshness(lab: Lab, name: str) -> list[Sample]:
             began.append(processes.module("prober", "--begin-ms", str(begin_ms), "--seconds", str(seconds)))
 
         begin_ms, sent = _send(lab, deployment, PROBED_RATE, seconds=seconds, at_plan=probe)
-        pairs = _read_pairs(processes, began[0])
+        pairs = read_pairs(processes, began[0])
     return _samples(f"freshness_ms_{{}}_{short(PROBED_RATE)}", _settled(lab, pairs, begin_ms), sent, (50, 99))
 
 
@@ -107,8 +107,9 @@ def _await_decisions(deployment: Deployment, processes: Processes) -> None:
     await_quiet(settings, settings.topics.decisions, processes.check)
 
 
-def _start_watching(processes: Processes) -> Child:
-    child = processes.module("watcher")
+def start_watching(processes: Processes, topic: str) -> Child:
+    """Start a process that notes when each record of a topic is in hand, and wait until it does."""
+    child = processes.module("watcher", "--topic", topic)
     deadline = time.monotonic() + _READY_SECONDS_MAX
     while "ready" not in child.log_file.read_text(errors="replace"):
         processes.check()
@@ -135,10 +136,11 @@ def _send(
     blocks = list(live_blocks(population, plan, lab.encoder(settings), settings.topics.transactions))
     if time.time() * 1_000 > begin_ms:
         raise NothingMeasured(f"the load was not drawn within {lead:.0f} s: the machine is too busy to measure latency")
-    return begin_ms, _send_blocks(deployment, blocks)
+    return begin_ms, send_blocks(deployment, blocks)
 
 
-def _send_blocks(deployment: Deployment, blocks: list[Outgoing]) -> Sent:
+def send_blocks(deployment: Deployment, blocks: list[Outgoing]) -> Sent:
+    """Send blocks when they are due; every record must be acknowledged."""
     producer = build_producer(deployment.settings.kafka, linger_ms=_LINGER_MS, delivery_report_only_error=True)
     sent = Sender(producer).send_all(blocks)
     if sent.failed or sent.records != sum(len(block) for block in blocks):
@@ -151,7 +153,7 @@ def _population(cards: int) -> Population:
     return build_population(SEED, cards)
 
 
-def _read_pairs(processes: Processes, child: Child) -> Pairs:
+def read_pairs(processes: Processes, child: Child) -> Pairs:
     """Return what a measuring process wrote as its last line, a JSON list."""
     text = processes.run(child, _READY_SECONDS_MAX)
     return [(float(due), float(latency)) for due, latency in json.loads(text.splitlines()[-1])]

@@ -67,9 +67,7 @@ def write(
 ) -> None:
     """Write all three files."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / PAGE
-    before = page.read_text() if page.exists() else _EMPTY_PAGE
-    page.write_text(replace_measured(before, _about(machine, command) + "\n" + as_text(verdicts, outcome)))
+    write_page(folder / PAGE, as_text(verdicts, outcome), machine=machine, command=command)
     (folder / FLAT).write_text(json.dumps(flat(outcome), indent=1) + "\n")
     raw = {
         "command": command,
@@ -79,6 +77,12 @@ def write(
         "missing": outcome.missing,
     }
     (folder / RAW).write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def write_page(page: Path, table: str, *, machine: dict[str, object], command: str) -> None:
+    """Write a table into a page's measured part, with the command, the machine and the versions."""
+    before = page.read_text() if page.exists() else _EMPTY_PAGE
+    page.write_text(replace_measured(before, f"{_about(machine, command)}\n{table}"))
 
 
 def _about(machine: Mapping[str, object], command: str) -> str:

@@ -21,7 +21,7 @@ from tests.bench.lab import Lab
 
 Scenario = Callable[[Lab, str], list[Sample]]
 """Takes the lab and a name that nothing else on it bears; returns what it measured."""
-_FAILURES = (WeirError, NothingMeasured, KafkaException, RedisError, OSError, ValueError, subprocess.SubprocessError)
+FAILURES = (WeirError, NothingMeasured, KafkaException, RedisError, OSError, ValueError, subprocess.SubprocessError)
 
 
 class NotMeasured(Exception):
@@ -86,7 +86,7 @@ def _run_one(lab: Lab, contender: Contender, number: int, samples: list[Sample],
         outcome.missing[contender.name] = str(error)
         say(f"round {number + 1}  {contender.name}: not measured: {error}")
         return
-    except _FAILURES as error:
+    except FAILURES as error:
         said = str(error).partition("\n")[0]
         outcome.failed.append(f"{contender.name}, round {number + 1}: {said}")
         say(f"round {number + 1}  {contender.name} FAILED\n{''.join(traceback.format_exception(error))}")

@@ -1,10 +1,11 @@
-"""Sees decisions as any consumer would, and notes when each was in hand. A process of its own.
+"""Sees decisions, or feature rows, as any consumer would, and notes when each was in hand. A process of its own.
 
 Decoding waits until the load is over: nothing but the receiving runs beside what is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import sys
@@ -25,18 +26,20 @@ _AT_ONCE = 10_000
 
 
 def main() -> None:
-    """Watch until told to stop, then write ``[due ms, latency ms]`` of every decision as one line of JSON."""
+    """Watch until told to stop, then write ``[due ms, latency ms]`` of every record as one line of JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--topic", required=True, help="of decisions or of feature rows")
+    topic = parser.parse_args().topic
     settings = load_settings()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    topic = settings.topics.decisions
     consumer = build_consumer(settings.kafka, group="bench-watcher")
     consumer.assign(ends(consumer, settings, [topic]))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     messages, seen_ms = watch(consumer, stop)
     consumer.close()
-    due = due_times_ms(settings, messages)
+    due = due_times_ms(settings, topic, messages)
     sys.stdout.write(json.dumps([[at, seen - at] for at, seen in zip(due, seen_ms, strict=True)]) + "\n")
 
 
@@ -56,10 +59,11 @@ def watch(consumer: Consumer, stop: threading.Event) -> tuple[list[Message], lis
     return messages, seen_ms
 
 
-def due_times_ms(settings: Settings, messages: list[Message]) -> list[float]:
-    """Return when each decided payment was due: its event time."""
-    registry, name = Registry(settings.registry), subject(settings.topics.decisions)
-    decoded = BatchCodec("decisions").decode(
+def due_times_ms(settings: Settings, topic: str, messages: list[Message]) -> list[float]:
+    """Return when each payment was due: its event time."""
+    registry, name = Registry(settings.registry), subject(topic)
+    kind = "features" if topic == settings.topics.features else "decisions"
+    decoded = BatchCodec(kind).decode(
         [message.value() for message in messages], lambda schema_id: registry.writer_schema(schema_id, name)
     )
     registry.close()
