@@ -29,6 +29,7 @@ SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS = 6_000, 4_000
 BATCH_RECORDS = 150
 DRAIN_SECONDS = 120.0
 BURST_SHARE = 0.3
+RECORDS_PER_KILL = 2_500
 
 
 @dataclass(frozen=True)
@@ -226,13 +227,7 @@ def open_lab(stack: Stack, servers: RedisServers, name: str, plan: Plan, *, seed
     facts = describe_topics(settings.kafka, [names.transactions, names.labels])
     topic_ids = {"t": facts[names.transactions].topic_id, "l": facts[names.labels].topic_id}
     client = servers.connect()
-    shape = Shape(
-        poison_share=plan.poison_share,
-        misplaced_share=plan.misplaced_share,
-        partitions=plan.partitions,
-        cards=plan.cards,
-        **plan.shape,
-    )
+    shape = _shape(plan, kills)
     lab = Lab(
         stack=stack,
         settings=settings,
@@ -249,6 +244,18 @@ def open_lab(stack: Stack, servers: RedisServers, name: str, plan: Plan, *, seed
     )
     lab.feeder.start(burst=int(plan.records * BURST_SHARE))
     return lab
+
+
+def _shape(plan: Plan, kills: int) -> Shape:
+    """Return the stream's shape, with load enough for the last kill: a view that has nothing to do does not move."""
+    chosen: dict[str, Any] = {"records_max": max(Shape.records_max, kills * RECORDS_PER_KILL)} | plan.shape
+    return Shape(
+        poison_share=plan.poison_share,
+        misplaced_share=plan.misplaced_share,
+        partitions=plan.partitions,
+        cards=plan.cards,
+        **chosen,
+    )
 
 
 def _settings(stack: Stack, servers: RedisServers, name: str, plan: Plan, folder: Path) -> Settings:
