@@ -16,6 +16,7 @@ from infra.registry import Registry
 from infra.settings import Settings
 from schemas.codec import BatchCodec
 from schemas.contracts import schema_json, subject
+from schemas.errors import Transient
 from schemas.features import DECLARATIONS_HASH
 
 DEADLINE_SECONDS = 60.0
@@ -106,7 +107,15 @@ def read_decisions(settings: Settings) -> list[dict[str, Any]]:
 
 
 def await_true(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-    """Ask again until it holds, with a deadline."""
+    """Ask again until it holds, with a deadline; who cannot answer yet, as a topic without a leader, is asked again."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not holds(condition):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+
+
+def holds(condition: Callable[[], bool]) -> bool:
+    """Whether a condition holds, as far as the servers can say just now."""
+    try:
+        return condition()
+    except Transient:
+        return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.children import Child, Children, child_environment, tail
 from infra.settings import Settings
 from tests.conftest import environment_of
+from tests.integration.decided import holds
 
 DEADLINE_SECONDS = 90.0
 _ASK_EVERY_SECONDS = 0.02
@@ -74,7 +75,7 @@ class Services:
     def await_true(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Ask again until it holds; fails at once when a child has died."""
         deadline = time.monotonic() + seconds
-        while not condition():
+        while not holds(condition):
             self._children.check()
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not happen within {seconds} s\n{self._tails()}")
