@@ -40,11 +40,11 @@ def _own(view: Partials, entity: Entity, index: EntityIndex) -> list[bytes]:
 
 def _all(view: Partials, entity: Entity, index: EntityIndex, *, but_own: bool) -> list[list[bytes]]:
     """Every partition's partial of each entity, in partition order, with or without our own."""
-    found = []
-    for own, key in zip(index.partitions, index.ids, strict=True):
-        units = (unit for number, unit in enumerate(view[entity]) if not (but_own and number == own))
-        found.append([unit[key] for unit in units if key in unit])
-    return found
+    units = [(number, unit) for number, unit in enumerate(view[entity]) if unit]  # labels: mostly none for a week
+    return [
+        [unit[key] for number, unit in units if key in unit and not (but_own and number == own)]
+        for own, key in zip(index.partitions, index.ids, strict=True)
+    ]
 
 
 def _store(view: Partials, entity: Entity, index: EntityIndex, values: list[bytes]) -> None:
