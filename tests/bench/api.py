@@ -67,6 +67,7 @@ def _ask_on_schedule(lab: Lab, processes: Processes, kind: str, address: str, ra
         raise NothingMeasured(f"{found['failed']} of the answers to {kind} were not 200: {found['first_failure']}")
     latency = found["latency_ms"]
     notes = {"rate": rate, "p50": round(percentile(latency, 50), 2), "client_lag_ms_p99": found["lag_ms_p99"]}
+    notes["unanswered"] = found["unanswered"]
     return Sample(f"{kind}_ms_p99", round(percentile(latency, 99), 2), len(latency), notes)
 
 

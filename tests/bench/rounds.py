@@ -87,7 +87,8 @@ def _run_one(lab: Lab, contender: Contender, number: int, samples: list[Sample],
         say(f"round {number + 1}  {contender.name}: not measured: {error}")
         return
     except FAILURES as error:
-        said = str(error).partition("\n")[0]
+        lines = str(error).split("\n")  # of a child's log, the last line says why
+        said = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
         outcome.failed.append(f"{contender.name}, round {number + 1}: {said}")
         say(f"round {number + 1}  {contender.name} FAILED\n{''.join(traceback.format_exception(error))}")
         return

@@ -42,13 +42,13 @@ def test_what_no_round_changes_is_measured_in_the_first_alone() -> None:
 
 def test_a_failure_is_kept_and_does_not_stop_the_others() -> None:
     def fail(_: Any, name: str) -> list[Sample]:
-        raise NothingMeasured(f"nothing in {name}\nand more of it")
+        raise NothingMeasured(f"nothing in {name}\nand more of it\nand why")
 
     contenders = [Contender("broken", fail), Contender("sound", lambda _, __: [Sample("rate", 5.0, 9)])]
     outcome = Outcome()
     run_rounds(_lab(), contenders, 2, outcome)
     assert outcome.values == [{"rate": 5.0}, {"rate": 5.0}]
-    assert outcome.failed == [f"broken, round {n}: nothing in r{n - 1}-broken" for n in (1, 2)]
+    assert outcome.failed == [f"broken, round {n}: nothing in r{n - 1}-broken … and why" for n in (1, 2)]
 
 
 def test_a_tool_that_is_not_there_is_no_failure() -> None:
