@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from infra.children import Child
-from tests.bench.figures import Sample, rate
+from tests.bench.figures import NothingMeasured, Sample, rate, visible_rate
 from tests.bench.kafka_log import append_times_ms, await_work
 from tests.bench.lab import INPUT, Deployment, Lab, Processes
 from tests.bench.warm import ensure_model
@@ -14,21 +14,25 @@ from tests.bench.warm import ensure_model
 Start = Callable[[Processes], Child]
 
 
-def measure(lab: Lab, key: str, output: str, start: Start, deployment: Deployment | None = None) -> Sample:
+def measure(
+    lab: Lab, key: str, output: str, start: Start, deployment: Deployment | None = None, *, outputs_per_record: int = 1
+) -> Sample:
     """Start a process on the shared input and return its rate over what it wrote.
 
     A contender of ours has to write one output per record. A peer may be stopped when its time is up, and is judged by
     what it did until then.
     """
-    expected = lab.sizes.records
+    expected = lab.sizes.records * outputs_per_record
     seconds_max = 10 * lab.sizes.backlog_seconds_max if deployment else lab.sizes.backlog_seconds_max
     begun = time.time() * 1_000
     with lab.processes(deployment) as processes:
         start(processes)
-        await_work(lab.settings, output, records_min=expected, seconds_max=seconds_max, check=processes.check)
+        seen = await_work(lab.settings, output, records_min=expected, seconds_max=seconds_max, check=processes.check)
     times = append_times_ms(lab.settings, output)
-    value = rate(times, expected=expected if deployment else None)
-    return Sample(key, value, len(times), {"first_output_s": round((min(times) - begun) / 1_000, 2)})
+    if deployment and len(times) != expected:
+        raise NothingMeasured(f"{key}: expected {expected} outputs, found {len(times)}")
+    notes = {"first_output_s": round((min(times) - begun) / 1_000, 2), "by_append_times": round(rate(times))}
+    return Sample(key, visible_rate(seen) / outputs_per_record, len(times), notes)
 
 
 def plain_loop(lab: Lab, name: str) -> list[Sample]:

@@ -90,6 +90,25 @@ def rate(times_ms: Sequence[float], *, expected: int | None = None) -> float:
     return sum(time > first for time in times_ms) / (last - first) * 1_000
 
 
+def visible_rate(seen: Sequence[tuple[float, int]]) -> float:
+    """Return records per second that became visible to a read_committed consumer, from the first ones to the last.
+
+    Whoever commits every 5 s is measured over whole cycles of 5 s that way: by append times, the work of its last
+    checkpoint would not count, and a short run would flatter it.
+
+    Args:
+        seen: at ascending times in seconds, how many records were visible.
+
+    Raises:
+        NothingMeasured: they became visible all at once, or never.
+    """
+    steps = [step for before, step in zip([(0.0, 0), *seen], seen, strict=False) if step[1] > before[1]]
+    if len(steps) < 2:
+        raise NothingMeasured(f"expected records to become visible in several steps, found {len(steps)}")
+    (first_at, first), (last_at, last) = steps[0], steps[-1]
+    return (last - first) / (last_at - first_at)
+
+
 Rounds = Sequence[Mapping[str, float]]
 """Per round, the value of each key that was measured in it."""
 

@@ -1,7 +1,7 @@
-"""Filling a topic, waiting until one has stopped to grow, and reading when its records were appended.
+"""Filling a topic, watching it grow until it has stopped to, and reading what is in it.
 
-Rates are taken from the broker's append times afterwards: nothing of the measuring runs beside what is measured but
-a question for the topic's end ten times a second.
+Nothing of the measuring runs beside what is measured but a question for the topic's end twenty times a second; what a
+contender wrote is read and counted when it has ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from infra.kafka_offsets import end_offsets
 from infra.settings import Settings
 from tests.bench.figures import NothingMeasured
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 QUIET_SECONDS = 1.5
 """A topic that did not grow for so long is taken to be done."""
 START_SECONDS_MAX = 60.0
@@ -55,10 +55,10 @@ def fill(settings: Settings, block: Outgoing) -> None:
 
 
 class Growth:
-    """Asks one topic for its end, over one connection; offsets of open transactions and of markers are counted."""
+    """Asks one topic for the end of what is committed, over one connection; transactions' markers are counted too."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        self._consumer = build_consumer(settings.kafka, group="bench-growth", isolation_level="read_uncommitted")
+        self._consumer = build_consumer(settings.kafka, group="bench-growth")
         self._topic = topic
         self._places: list[TopicPartition] = []
 
@@ -96,8 +96,8 @@ def count(settings: Settings, topic: str) -> int:
 
 def await_work(
     settings: Settings, topic: str, *, records_min: int, seconds_max: float, check: Callable[[], None]
-) -> None:
-    """Wait until a topic has its records and gets no more, or for so long after its first one.
+) -> list[tuple[float, int]]:
+    """Watch a topic until it has its records and gets no more, or for so long after its first one.
 
     Args:
         settings: where the broker is.
@@ -106,29 +106,31 @@ def await_work(
         seconds_max: of work, counted from the first record.
         check: raises when the worker has died.
 
+    Returns:
+        When it was asked, in seconds, and how many records were visible then that were not at the start.
+
     Raises:
         NothingMeasured: not even a first record came.
     """
     with closing(Growth(settings, topic)) as growth:
-        _await_growth(growth, records_min, seconds_max, check, f"records in {topic}")
+        base = growth.count()
+        seen = [(time.monotonic(), 0)]
+        while not _is_over(seen, records_min, seconds_max):
+            check()
+            if seen[-1][1] == 0 and seen[-1][0] - seen[0][0] > START_SECONDS_MAX:
+                raise NothingMeasured(f"expected records in {topic}, found none after {START_SECONDS_MAX:.0f} s")
+            time.sleep(POLL_SECONDS)
+            count = growth.count() - base
+            seen.append((time.monotonic(), count))
+    return seen
 
 
-def _await_growth(growth: Growth, records_min: int, seconds_max: float, check: Callable[[], None], what: str) -> None:
-    begun = time.monotonic()
-    seen, grown_at, first_at = growth.count(), begun, 0.0
-    base = seen
-    while True:
-        check()
-        now, found = time.monotonic(), growth.count()
-        if found > seen:
-            first_at = first_at or now
-            seen, grown_at = found, now
-        if first_at == 0.0 and now - begun > START_SECONDS_MAX:
-            raise NothingMeasured(f"expected {what}, found none after {START_SECONDS_MAX:.0f} s")
-        is_done = seen - base >= records_min and now - grown_at > QUIET_SECONDS
-        if first_at and (is_done or now - first_at > seconds_max):
-            return
-        time.sleep(POLL_SECONDS)
+def _is_over(seen: list[tuple[float, int]], records_min: int, seconds_max: float) -> bool:
+    now, count = seen[-1]
+    first_at = next((at for at, records in seen if records), now)
+    grown_at = next(at for at, records in seen if records == count)
+    is_done = count >= records_min and now - grown_at > QUIET_SECONDS
+    return bool(count) and (is_done or now - first_at > seconds_max)
 
 
 def read(settings: Settings, topic: str, starts: dict[int, int] | None = None) -> list[Message]:

@@ -8,7 +8,7 @@ from tests.bench.lab import INPUT, PEERS, Lab
 from tests.bench.rounds import NotMeasured, Scenario
 
 
-def _peer(key: str, module: str, *flags: str) -> Scenario:
+def _peer(key: str, module: str, *flags: str, outputs_per_record: int = 1) -> Scenario:
     def scenario(lab: Lab, name: str) -> list[Sample]:
         if not PEERS.exists():
             raise NotMeasured("the peers' environment is not there; `make peers` builds it")
@@ -24,7 +24,13 @@ def _peer(key: str, module: str, *flags: str) -> Scenario:
             "--folder": str(folder),
         }
         command = [str(PEERS), "-m", f"tests.bench.peers.{module}", *(part for pair in where.items() for part in pair)]
-        sample = measure(lab, key, output, lambda p: p.children.start(name, [*command, *flags]))
+        sample = measure(
+            lab,
+            key,
+            output,
+            lambda p: p.children.start(name, [*command, *flags]),
+            outputs_per_record=outputs_per_record,
+        )
         lab.delete_topics_of(name)
         lab.delete_keys(f"{name}:*")
         return [sample]
@@ -34,5 +40,8 @@ def _peer(key: str, module: str, *flags: str) -> Scenario:
 
 quix_eos = _peer("quix_eos_eps", "quix_peer", "--guarantee", "exactly-once")
 quix_alo = _peer("quix_alo_eps", "quix_peer", "--guarantee", "at-least-once")
+quix_windows = _peer(
+    "quix_windows_eos_eps", "quix_peer", "--guarantee", "exactly-once", "--form", "operators", outputs_per_record=3
+)
 faust = _peer("faust_eps", "faust_peer")
 per_event_redis = _peer("per_event_redis_eps", "redis_peer")

@@ -12,6 +12,7 @@ _ALL = (
     Contender("at-least-once", backlog.processor_alo),
     Contender("quix-eos", peer_runs.quix_eos),
     Contender("quix-alo", peer_runs.quix_alo),
+    Contender("quix-windows", peer_runs.quix_windows),
     Contender("faust", peer_runs.faust),
     Contender("per-event-redis", peer_runs.per_event_redis),
     Contender("poison-flood", flood.poison_flood),

@@ -13,7 +13,8 @@ class Sizes:
         cards: of the world; customers, merchants, devices and addresses follow from it.
         records: of the shared input topic.
         partitions: of every topic.
-        backlog_seconds_max: a contender that needs longer for ``records`` is measured on what it did until then.
+        backlog_seconds_max: a peer that needs longer for ``records`` is measured on what it did until then; enough for
+            three commits of one that commits every 5 s.
         live_seconds: of each open-loop load, after ``settle_seconds`` that are not counted.
         flood_records: of the flood of malformed ones, with the good ones between them.
         dead_letters: to be replayed.
@@ -37,7 +38,7 @@ FULL = Sizes(
     cards=200_000,
     records=600_000,
     partitions=4,
-    backlog_seconds_max=20.0,
+    backlog_seconds_max=22.0,
     live_seconds=15.0,
     settle_seconds=3.0,
     flood_records=200_000,
@@ -47,13 +48,13 @@ FULL = Sizes(
 )
 QUICK = Sizes(
     cards=50_000,
-    records=160_000,
+    records=320_000,
     partitions=4,
-    backlog_seconds_max=8.0,
+    backlog_seconds_max=17.0,
     live_seconds=6.0,
     settle_seconds=2.0,
     flood_records=50_000,
     dead_letters=10_000,
-    kernel_records=160_000,
+    kernel_records=200_000,
     api_seconds=4.0,
 )

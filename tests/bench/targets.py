@@ -56,10 +56,17 @@ TARGETS: tuple[Target, ...] = (
     Target("GET /v1/features at 3,000/s, p99 ms", "features_ms_p99", 5.0, at_most=True),
     Target("Quix Streams, exactly once, one entity, events/s", "quix_eos_eps", None),
     Target("Quix Streams, at least once, one entity, events/s", "quix_alo_eps", None),
+    Target("Quix Streams, exactly once, by its window operators, events/s", "quix_windows_eos_eps", None),
     Target("Faust, at least once, one entity, events/s", "faust_eps", None),
     Target("Redis per event, at least once, one entity, events/s", "per_event_redis_eps", None),
     Target("processor over Quix exactly once", "processor_eos_eps", 3.0, over="quix_eos_eps"),
     Target("processor over Quix at least once", "processor_eos_eps", None, over="quix_alo_eps"),
+    Target(
+        "processor over Quix exactly once, by its window operators",
+        "processor_eos_eps",
+        None,
+        over="quix_windows_eos_eps",
+    ),
     Target("processor over Faust", "processor_eos_eps", 10.0, over="faust_eps"),
     Target("processor over Redis per event", "processor_eos_eps", 10.0, over="per_event_redis_eps"),
 )

@@ -16,14 +16,14 @@ from typing import Any
 
 import faust
 
-from tests.bench.peers.payments import count, decode, parse_flags
+from tests.bench.peers.payments import build_flags, count, decode
 
 _PARTITIONS = 4
 
 
 def main() -> None:
     """Run until told to stop."""
-    given = parse_flags()
+    given = build_flags().parse_args()
     app = faust.App(
         given.group,
         broker=f"kafka://{given.broker}",

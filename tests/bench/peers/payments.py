@@ -15,13 +15,13 @@ _HEADER_BYTES = 5
 _SCHEMA = parse_schema(json.loads((Path(__file__).parents[3] / "schemas" / "transactions.v2.avsc").read_text()))
 
 
-def parse_flags() -> argparse.Namespace:
-    """Return what the benchmark says: where to read, where to write, and under which names."""
+def build_flags() -> argparse.ArgumentParser:
+    """Return the flags by which the benchmark says where to read, where to write, and under which names."""
     parser = argparse.ArgumentParser()
     for name in ("broker", "redis", "group", "input", "output", "folder"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--guarantee", choices=["exactly-once", "at-least-once"], default="at-least-once")
-    return parser.parse_args()
+    return parser
 
 
 def decode(value: bytes) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import threading
 import redis
 from confluent_kafka import Consumer, Producer
 
-from tests.bench.peers.payments import WINDOWS_MS, decode, parse_flags
+from tests.bench.peers.payments import WINDOWS_MS, build_flags, decode
 
 
 def count(client: redis.Redis, group: str, value: bytes) -> tuple[str, dict[str, int]]:
@@ -39,7 +39,7 @@ def count(client: redis.Redis, group: str, value: bytes) -> tuple[str, dict[str,
 
 def main() -> None:
     """Run until told to stop."""
-    given = parse_flags()
+    given = build_flags().parse_args()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = redis.Redis.from_url(given.redis)

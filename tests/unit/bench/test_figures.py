@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.figures import NothingMeasured, Sample, Target, judge, medians, percentile, rate, values_of
+from tests.bench.figures import (
+    NothingMeasured,
+    Sample,
+    Target,
+    judge,
+    medians,
+    percentile,
+    rate,
+    values_of,
+    visible_rate,
+)
 
 ROUNDS = [
     {"ours": 100.0, "theirs": 50.0},
@@ -32,6 +42,19 @@ def test_a_rate_does_not_depend_on_the_order_in_which_partitions_were_read() -> 
 def test_no_rate_comes_of_nothing_or_of_one_batch(times: list[float]) -> None:
     with pytest.raises(NothingMeasured):
         rate(times)
+
+
+def test_what_becomes_visible_at_a_commit_is_measured_over_whole_commits() -> None:
+    #    seconds   0    1    2 ..   5      6        10      11  12
+    #    visible   0    0    0     500    500      1,000  1,000 ...
+    seen = [(0.0, 0), (1.0, 0), (2.0, 0), (5.0, 500), (6.0, 500), (10.0, 1_000), (11.0, 1_000), (12.0, 1_000)]
+    assert visible_rate(seen) == 100.0
+
+
+@pytest.mark.parametrize("seen", [[], [(0.0, 0)], [(0.0, 0), (1.0, 5)], [(0.0, 0), (1.0, 5), (2.0, 5)]])
+def test_no_rate_comes_of_one_commit(seen: list[tuple[float, int]]) -> None:
+    with pytest.raises(NothingMeasured):
+        visible_rate(seen)
 
 
 def test_a_contender_that_lost_or_doubled_a_record_has_no_rate() -> None:
