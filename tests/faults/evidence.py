@@ -56,7 +56,8 @@ class Evidence:
 def collect(lab: Lab) -> Evidence:
     """Read all of it."""
     names, kafka, groups = lab.settings.topics, lab.settings.kafka.bootstrap_servers, lab.settings
-    found = {name: read_topic(kafka, name) for name in (names.features, names.dlq, names.decisions)}
+    outputs = (names.features, names.dlq, names.decisions, names.labels_dlq, names.features_dlq)
+    found = {name: read_topic(kafka, name) for name in outputs}
     uncommitted = sum(len(read_topic(kafka, name, committed=False)) for name in found)
     prefix = lab.settings.processor.dlq_header_prefix
     return Evidence(
@@ -64,8 +65,8 @@ def collect(lab: Lab) -> Evidence:
         labels=read_topic(kafka, names.labels),
         rows=_by_source(lab, found[names.features]),
         letters=_letters(found[names.dlq], prefix),
-        label_letters=_letters(read_topic(kafka, names.labels_dlq), prefix),
-        row_letters=Counter(_coordinate(entry, prefix) for entry in read_topic(kafka, names.features_dlq)),
+        label_letters=_letters(found[names.labels_dlq], prefix),
+        row_letters=Counter(_coordinate(entry, prefix) for entry in found[names.features_dlq]),
         decisions=_decisions(lab, found[names.decisions]),
         aborted=uncommitted - sum(len(entries) for entries in found.values()),
         commits={group: read_commits(kafka, group) for group in (groups.processor.group, groups.scorer.group)},
