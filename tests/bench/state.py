@@ -91,7 +91,9 @@ def bytes_per_entity(lab: Lab, name: str) -> list[Sample]:
 
 def _sizes(client: Client, pattern: str) -> list[tuple[tuple[str, str], int]]:
     """Return ``((entity kind, id), bytes)`` of every partial."""
-    keys = [key for key in client.scan_iter(match=pattern, count=_KEYS_AT_ONCE) if not key.endswith(b":position")]
+    # a unit's position and what the group keeps outside of units are no partials
+    found = client.scan_iter(match=pattern, count=_KEYS_AT_ONCE)
+    keys = [key for key in found if b"}:" in key and not key.endswith(b":position")]
     lengths: list[int] = []
     for first in range(0, len(keys), _KEYS_AT_ONCE):
         pipeline = client.pipeline(transaction=False)
