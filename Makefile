@@ -49,7 +49,7 @@ lock:  ## resolve the packages of pyproject.toml anew (needs uv on the PATH or i
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
 	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/peers.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header -o requirements/peers.lock
 
 demo: $(READY)  ## run everything for a minute and show it live
 	$(WEIR) demo --seconds $(DURATION) --rate $(RATE) $(ARGS)

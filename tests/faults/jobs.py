@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from infra.embedded.stack import Stack
+from tests.conftest import running_stack
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _END_SECONDS = 60.0
@@ -23,19 +20,6 @@ Run = Callable[[Stack, Any], Any]
 
 class JobDied(RuntimeError):
     """A job's process ended with work to do; what it was to find is not known."""
-
-
-@contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Servers for one job, in a home that goes when it ends."""
-    home = Path(tempfile.mkdtemp(prefix="weir-faults-"))
-    stack = Stack(home)
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(home)
 
 
 def run_all(tasks: Sequence[Any], run: Run, *, jobs: int) -> Iterator[Any]:
