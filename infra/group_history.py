@@ -31,12 +31,15 @@ def outputs_without_offsets(kafka: KafkaSettings, *, group: str, source: str, ou
     history = History(kafka)
     try:
         # a record, not an end above the start: a first transaction that was aborted leaves its markers behind
-        return any(
+        has_outputs = any(
             history.first_offset((output, number), OFFSET_BEGINNING) is not None
             for number in range(topics[output].partitions)
         )
     finally:
         history.close()
+    # asked again: the group's very first transaction may have been committed between the two questions, and what it
+    # made visible are outputs and offsets at once
+    return has_outputs and not _has_committed(kafka, group, inputs)
 
 
 def _has_committed(kafka: KafkaSettings, group: str, inputs: list[TopicPartition]) -> bool:
