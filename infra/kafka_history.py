@@ -95,17 +95,19 @@ class History:
         raise Transient(f"kafka: {partition[0]}[{partition[1]}]@{start} could not be read in time")
 
     def offset_at_time(self, partition: Partition, timestamp_ms: int) -> int:
-        """Return the first offset appended at or after a time, or the end of the log.
+        """Return the first offset appended at or after a time, or the end of the log as it was when asked.
 
         Raises:
             Transient: no answer in time.
         """
+        # asked first: a record that is committed between the two answers is above this end, and so not passed over
+        end = self.end(partition)
         asked = TopicPartition(*partition, max(0, timestamp_ms))
         try:
             found = self._consumer.offsets_for_times([asked], timeout=READ_TIMEOUT_SECONDS)[0]
             if found.error is not None:
                 raise Transient(f"kafka: offsets for times: {found.error}")
-            return int(found.offset) if found.offset >= 0 else self.end(partition)
+            return int(found.offset) if found.offset >= 0 else end
         except KafkaException as error:
             raise Transient(f"kafka: offsets for times: {error}") from error
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from infra import kafka_history
+from infra.kafka_history import History
+from infra.settings import load_settings
+
+PARTITION = ("decisions", 0)
+
+
+class Log:
+    """A partition that gets its first records, committed in one transaction, right after one of its answers."""
+
+    def __init__(self, *, grows_after: int) -> None:
+        self.end = 0
+        self.answers = 0
+        self.grows_after = grows_after
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        del timeout
+        found = 0 if self.end else -1
+        self._answered()
+        return [TopicPartition(asked[0].topic, asked[0].partition, found)]
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+        del partition, timeout
+        found = (0, self.end)
+        self._answered()
+        return found
+
+    def _answered(self) -> None:
+        self.answers += 1
+        if self.answers == self.grows_after:
+            self.end = 100
+
+
+@pytest.mark.parametrize("grows_after", [1, 2])
+def test_records_that_come_while_an_offset_by_time_is_asked_for_are_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, grows_after: int
+) -> None:
+    """Who starts to follow a topic at an offset by time would never see them."""
+    log = Log(grows_after=grows_after)
+    monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: log)
+    assert History(load_settings({}).kafka).offset_at_time(PARTITION, 1_000) == 0
+
+
+def test_an_empty_partition_ends_where_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: Log(grows_after=99))
+    assert History(load_settings({}).kafka).offset_at_time(PARTITION, 1_000) == 0
