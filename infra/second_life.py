@@ -1,10 +1,11 @@
 """Runs a loop again when its Kafka client was lost, so that brokers that went away and came back need no supervisor.
 
 A broker that comes back may take a static member for its own ghost and fence it, and a commit that never had an answer
-can only be settled by a new producer of the same id. Both are mended by a new start through the one recovery path.
+can only be settled by a new producer of the same id. Both are mended by a new start through the one recovery path; a
+broker that comes and goes asks for several.
 
-A second process of the same number looks the same from inside. ``infra/place.py`` tells, so that they do not fence each
-other for ever; a client that is lost again soon after its new start ends the process all the same.
+A second process of the same number looks the same from inside. ``infra/place.py`` tells them apart at each new start,
+so that they do not fence each other for ever.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Callable
 from infra.kafka import ClientLost
 from schemas.errors import Transient
 
-AGAIN_SECONDS_MIN = 60.0
-"""Lost again within this time of a new start: a third one will not mend it."""
-AWAY_SECONDS_MAX = 900.0
-"""Brokers that stay away this long after a loss end the process: its supervisor should see it."""
+CALM_SECONDS = 60.0
+"""A loss after a run of this length is not the same trouble as the one before it."""
+TROUBLE_SECONDS_MAX = 900.0
+"""Trouble that lasts this long ends the process: its supervisor should see it."""
+PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0)
+"""Before the first new start, the second and so on; short, since nobody can stop the process meanwhile."""
 
 
 def run_again(
@@ -26,30 +29,36 @@ def run_again(
     *,
     on_lost: Callable[[ClientLost | Transient], None],
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Run until it returns, with new clients each time they were lost.
 
     Args:
-        run: connects, works until told to stop, disconnects. Its own waits for a dependency are bounded and not idle.
+        run: connects, works until told to stop, disconnects. Its own waits for a dependency are bounded.
         on_lost: told why, before each new start.
         clock: seconds.
+        sleep: waits that many seconds.
 
     Raises:
-        ClientLost: lost again at once.
-        Transient: at the first start, or after brokers were away too long.
+        ClientLost: lost again and again for too long.
+        Transient: at the first start, or when brokers were away for too long after a loss.
     """
-    lost_at: float | None = None
-    started = clock()
+    trouble_since: float | None = None
+    losses = 0
     while True:
+        started = clock()
         try:
             return run()
         except ClientLost as error:
-            if lost_at is not None and clock() - started < AGAIN_SECONDS_MIN:
-                raise
-            lost_at = clock()
-            on_lost(error)
+            if trouble_since is None or clock() - started > CALM_SECONDS:
+                trouble_since, losses = clock(), 0
+            lost: ClientLost | Transient = error
         except Transient as error:
-            if lost_at is None or clock() - lost_at > AWAY_SECONDS_MAX:
+            if trouble_since is None:
                 raise
-            on_lost(error)
-        started = clock()
+            lost = error
+        if clock() - trouble_since > TROUBLE_SECONDS_MAX:
+            raise lost
+        on_lost(lost)
+        sleep(PAUSE_SECONDS[min(losses, len(PAUSE_SECONDS) - 1)])
+        losses += 1

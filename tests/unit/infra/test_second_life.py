@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from infra.kafka import ClientLost
-from infra.second_life import AGAIN_SECONDS_MIN, AWAY_SECONDS_MAX, run_again
+from infra.second_life import CALM_SECONDS, PAUSE_SECONDS, TROUBLE_SECONDS_MAX, run_again
 from schemas.errors import Transient
 
 LOST, AWAY = ClientLost("lost"), Transient("away")
@@ -16,6 +16,7 @@ class Script:
         self.runs = list(runs)
         self.now = 0.0
         self.told: list[Exception] = []
+        self.pauses: list[float] = []
 
     def run(self) -> None:
         seconds, error = self.runs.pop(0)
@@ -23,8 +24,12 @@ class Script:
         if error is not None:
             raise error
 
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
     def play(self) -> None:
-        run_again(self.run, on_lost=self.told.append, clock=lambda: self.now)
+        run_again(self.run, on_lost=self.told.append, clock=lambda: self.now, sleep=self.sleep)
 
 
 def test_a_loop_that_ends_well_is_not_run_again() -> None:
@@ -39,16 +44,23 @@ def test_a_lost_client_is_replaced_and_the_loss_is_told() -> None:
     assert script.told == [LOST]
 
 
-def test_a_client_lost_again_at_once_ends_the_process_because_another_has_its_number() -> None:
-    script = Script((1_000.0, LOST), (AGAIN_SECONDS_MIN - 1, LOST), (0.0, None))
-    with pytest.raises(ClientLost):
-        script.play()
-
-
-def test_a_client_lost_again_after_a_while_is_replaced_again() -> None:
-    script = Script((1.0, LOST), (AGAIN_SECONDS_MIN + 1, LOST), (1.0, None))
+def test_a_client_lost_again_and_again_is_replaced_each_time_with_longer_pauses() -> None:
+    script = Script(*[(1.0, LOST)] * 6, (1.0, None))
     script.play()
-    assert script.told == [LOST, LOST]
+    assert script.told == [LOST] * 6
+    assert script.pauses == [*PAUSE_SECONDS, PAUSE_SECONDS[-1], PAUSE_SECONDS[-1]]
+
+
+def test_a_loss_after_a_calm_run_is_new_trouble() -> None:
+    script = Script((1.0, LOST), (1.0, LOST), (TROUBLE_SECONDS_MAX, LOST), (CALM_SECONDS + 1, LOST), (1.0, None))
+    script.play()
+    assert script.pauses == [PAUSE_SECONDS[0], PAUSE_SECONDS[1], PAUSE_SECONDS[0], PAUSE_SECONDS[0]]
+
+
+def test_a_client_lost_again_and_again_for_too_long_ends_the_process() -> None:
+    times = int(TROUBLE_SECONDS_MAX / (CALM_SECONDS - 1)) + 2
+    with pytest.raises(ClientLost):
+        Script(*[(CALM_SECONDS - 1, LOST)] * times, (1.0, None)).play()
 
 
 def test_brokers_that_are_away_at_the_first_start_end_the_process() -> None:
@@ -61,4 +73,4 @@ def test_brokers_that_stay_away_after_a_loss_are_waited_for_and_not_for_ever() -
     patient.play()
     assert patient.told == [LOST, AWAY, AWAY]
     with pytest.raises(Transient):
-        Script((1.0, LOST), (AWAY_SECONDS_MAX + 1, AWAY)).play()
+        Script((1.0, LOST), (TROUBLE_SECONDS_MAX + 1, AWAY)).play()
