@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from inference.index import DecisionIndex
 from inference.scorer import STAGE as SCORE_STAGE
 from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
-from inference.waiting import wait_for
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
@@ -28,13 +26,12 @@ from infra.place import Place, enter_all
 from infra.redis_client import connect
 from infra.redis_index import DecisionStore
 from infra.registry import Registry
-from infra.second_life import run_again
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure, get_logger
-from monitoring.server import serve_metrics
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
+from streaming.service import open_metrics_page, run_service, wait_for
 
 INDEX_BATCH_RECORDS_MAX = 2_000
 _SECONDS_PER_DAY = 86_400
@@ -56,25 +53,21 @@ def main(argv: list[str]) -> int:
         from inference.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
 
         return run_api(settings, host=arguments.host, port=arguments.port)
-    port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
-    _serve_metrics(settings.monitoring.metrics_host, port)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    open_metrics_page(settings.monitoring, arguments.metrics_port)
     index, scorer = _build_places(settings, arguments.instance)
-    run = partial(run_index, settings, instance=arguments.instance, should_stop=stop.is_set, enter_place=index.enter)
-    if verb == "score":
+    if verb == "index":
+        run = partial(run_index, settings, instance=arguments.instance, enter_place=index.enter)
+    else:
         places = [scorer, index] if arguments.with_index else [scorer]
         run = partial(
             run_scorer,
             settings,
             instance=arguments.instance,
-            should_stop=stop.is_set,
             with_index=arguments.with_index,
             decide_again=arguments.decide_again,
             enter_place=lambda: enter_all(places),
         )
-    run_again(run, on_lost=lambda error: log.warning("connecting_anew", error=str(error)))
+    run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
 
 
@@ -82,18 +75,6 @@ def _build_places(settings: Settings, instance: int) -> tuple[Place, Place]:
     names, groups = settings.topics, settings.scorer
     index = Place(settings.kafka, group=groups.index_group, instance=instance, topic=names.decisions)
     return index, Place(settings.kafka, group=groups.group, instance=instance, topic=names.features)
-
-
-def _serve_metrics(host: str, port: int) -> None:
-    if not port:
-        return
-    try:
-        serve_metrics(host, port)
-    except OSError as error:
-        raise Refused(
-            f"metrics port {port} on {host}: {error.strerror}; choose another with --metrics-port or "
-            "WEIR_MONITORING__METRICS_PORT"
-        ) from None
 
 
 def run_scorer(
@@ -119,6 +100,7 @@ def run_scorer(
 
     Raises:
         Refused: the bundle is not right, or the group's offsets were lost.
+        Stopped: before it was connected.
         WeirError: something that only a new start can mend.
     """
     champion = Champion(settings)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from inference.waiting import wait_for
 from infra.kafka import build_consumer
 from infra.kafka_offsets import end_offsets
 from infra.settings import Settings
 from schemas.errors import Transient
+from streaming.service import wait_for
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 

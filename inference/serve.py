@@ -21,7 +21,6 @@ from inference.index import DecisionReader
 from inference.publisher import KafkaPublisher
 from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
-from inference.waiting import wait_for
 from inference.what_if import WhatIf
 from infra.kafka import CLIENT_LOG, admin_config, build_producer
 from infra.redis_client import connect, ping
@@ -29,6 +28,7 @@ from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
 from schemas.errors import Refused, Transient
+from streaming.service import wait_for
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0

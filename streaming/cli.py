@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
@@ -21,25 +17,22 @@ from infra.place import Place
 from infra.redis_client import check_eviction_policy, connect
 from infra.redis_view import StateView
 from infra.registry import Registry
-from infra.second_life import run_again
 from infra.settings import Settings, load_settings
 from infra.topics import check_topics
 from monitoring.logs import configure, get_logger
-from monitoring.server import serve_metrics
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Refused, Transient
+from schemas.errors import PoisonRecord, Refused
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
 from streaming.core.warm_up import warm_up
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
 from streaming.processor import Processor, ProcessorConfig, no_step
+from streaming.service import open_metrics_page, run_service, wait_for
 from streaming.transactions import TransactionsConfig, TransactionsFolder
 
-START_SECONDS_MAX = 60.0
 log = get_logger(__name__)
-T = TypeVar("T")
 
 
 def main(argv: list[str]) -> int:
@@ -50,30 +43,12 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv[1:])
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
-    port = settings.monitoring.metrics_port if arguments.metrics_port is None else arguments.metrics_port
-    _serve_metrics(settings.monitoring.metrics_host, port)
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    open_metrics_page(settings.monitoring, arguments.metrics_port)
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
-    run_again(
-        partial(run_processor, settings, instance=arguments.instance, should_stop=stop.is_set, enter_place=place.enter),
-        on_lost=lambda error: log.warning("connecting_anew", error=str(error)),
-    )
+    run = partial(run_processor, settings, instance=arguments.instance, enter_place=place.enter)
+    run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
-
-
-def _serve_metrics(host: str, port: int) -> None:
-    if not port:
-        return
-    try:
-        serve_metrics(host, port)
-    except OSError as error:
-        raise Refused(
-            f"metrics port {port} on {host}: {error.strerror}; choose another with --metrics-port or "
-            "WEIR_MONITORING__METRICS_PORT"
-        ) from None
 
 
 def run_processor(
@@ -95,17 +70,13 @@ def run_processor(
 
     Raises:
         Refused: topics, Redis or offsets are not as the promises need them.
+        Stopped: before it was connected.
         WeirError: something that only a new start can mend.
     """
     warm_up()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
-    if topics is None:
-        return
     wait_for(enter_place, should_stop)
-    built = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)
-    if built is None:
-        return
-    processor, close = built
+    processor, close = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)
     settle_heap()
     log.info("started", group=settings.processor.group, instance=instance)
     try:
@@ -113,24 +84,6 @@ def run_processor(
     finally:
         close()
         log.info("stopped", instance=instance)
-
-
-def wait_for(ask: Callable[[], T], should_stop: Callable[[], bool]) -> T | None:
-    """Ask until a dependency answers, bounded; ``None`` when told to stop meanwhile.
-
-    Raises:
-        Transient: it stayed away.
-    """
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while not should_stop():
-        try:
-            return ask()
-        except Transient as error:
-            if time.monotonic() > deadline:
-                raise
-            log.warning("waiting", error=str(error))
-            time.sleep(0.5)
-    return None
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:

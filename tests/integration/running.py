@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from infra.settings import Settings
+from streaming.service import Stopped
 
 
 @contextmanager
@@ -18,6 +19,8 @@ def running(run: Callable[..., None], settings: Settings, **options: object) -> 
     def body() -> None:
         try:
             run(settings, should_stop=stop.is_set, **options)
+        except Stopped:
+            pass  # told to stop while it waited: as a process it would end in order
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             failed.append(error)
 
