@@ -11,7 +11,7 @@ Delivery: reads are read only. ``publish=true`` is at least once, made once by t
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -27,12 +27,13 @@ from inference import api_examples as examples
 from inference import api_schema as schema
 from inference.champion import Champion
 from inference.guard import Guard
-from inference.lookup import KNOWN_ENTITIES, look_up
+from inference.lookup import KNOWN_ENTITIES, LookUp, look_up_all
 from inference.middleware import BodyLimit, Metered
 from inference.models import describe_models
 from inference.ports import DecisionSource, PartialsReader, ReadinessCheck, TransactionPublisher
 from inference.request import BadRequest, FieldError, parse_transaction
-from inference.what_if import AlreadyDecided, WhatIf
+from inference.together import Together
+from inference.what_if import AlreadyDecided, Answer, Asked, WhatIf
 from monitoring import metrics
 from schemas.errors import Refused, Transient
 from schemas.masking import is_card_number
@@ -83,6 +84,11 @@ def build_api(parts: ApiParts) -> FastAPI:
 
 
 def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
+    def answer_all(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+        return parts.redis.call(lambda: look_up_all(parts.reader, asked))
+
+    together = Together(answer_all)
+
     @app.get(
         "/v1/features/{entity}/{entity_id:path}",
         responses={
@@ -95,8 +101,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
         if entity not in KNOWN_ENTITIES:
             return _error(404, "unknown_entity", f"expected one of {', '.join(KNOWN_ENTITIES)}")
         _check_id(entity_id, may_be_card=entity == "card")
-        now_ms = parts.now_ms()
-        return _json(parts.redis.call(lambda: look_up(parts.reader, entity, entity_id, now_ms=now_ms)))
+        return _json(await together.ask(LookUp(entity, entity_id, parts.now_ms())))
 
     @app.get(
         "/v1/decisions/{transaction_id:path}",
@@ -117,6 +122,11 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
 def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
     what_if = WhatIf(parts.reader, parts.champion)
 
+    def answer_all(asked: Sequence[Asked]) -> list[Answer]:
+        return parts.redis.call(lambda: what_if.score_all(asked))
+
+    together = Together(answer_all)
+
     @app.post(
         "/v1/score",
         responses={
@@ -132,7 +142,7 @@ def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
             return _error(415, "unsupported_media_type", "expected content-type application/json")
         now_ms = parts.now_ms()
         transaction = parse_transaction(await request.body(), now_ms=now_ms)
-        scored = parts.redis.call(lambda: what_if.score(transaction, now_ms=now_ms))
+        scored = await together.ask(Asked(transaction, now_ms))
         scored["published"] = None
         if publish:
             at = await run_in_threadpool(parts.publisher.publish, transaction)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from inference.ports import PartialsReader
+from infra.feature_reader import Partials
 from schemas.features import ENTITIES, HORIZON_MS, LABEL_HOLD_MS, Entity
 from streaming.core import kernel
 
@@ -16,25 +18,50 @@ def complete_from_ms(now_ms: int) -> int:
     return now_ms - HORIZON_MS - LABEL_HOLD_MS
 
 
-def look_up(reader: PartialsReader, entity: str, entity_id: str, *, now_ms: int) -> dict[str, Any]:
-    """Return an entity's features as a JSON-ready document.
+class LookUp(NamedTuple):
+    """What is asked for.
 
-    Args:
-        reader: of partials.
+    Attributes:
         entity: one of ``KNOWN_ENTITIES``.
         entity_id: its id; one that was never seen has empty windows and ``known`` false.
         now_ms: where the windows end, UTC epoch ms.
+    """
+
+    entity: str
+    entity_id: str
+    now_ms: int
+
+
+def look_up(reader: PartialsReader, entity: str, entity_id: str, *, now_ms: int) -> dict[str, Any]:
+    """Return one entity's features; see ``LookUp`` and ``look_up_all``."""
+    return look_up_all(reader, [LookUp(entity, entity_id, now_ms)])[0]
+
+
+def look_up_all(reader: PartialsReader, asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+    """Return entities' features as JSON-ready documents, in order; Redis is asked once.
 
     Raises:
         Transient: Redis is away.
     """
-    found = reader.read_many([(entity, entity_id)], from_ms=complete_from_ms(now_ms))[0]
+    # of times that differ by a turn of the event loop the earliest is the strictest
+    from_ms = complete_from_ms(min(each.now_ms for each in asked))
+    found = reader.read_many([(each.entity, each.entity_id) for each in asked], from_ms=from_ms)
+    windows = kernel.read_all(
+        [
+            kernel.Reading(Entity(each.entity), one.partials, one.labels, each.now_ms)
+            for each, one in zip(asked, found, strict=True)
+        ]
+    )
+    return [_build_answer(*parts) for parts in zip(asked, found, windows, strict=True)]
+
+
+def _build_answer(asked: LookUp, found: Partials, windows: dict[str, float | None]) -> dict[str, Any]:
     return {
-        "entity": entity,
-        "id": entity_id,
+        "entity": asked.entity,
+        "id": asked.entity_id,
         "known": bool(found.partials or found.labels),
-        "at_ms": now_ms,
-        "features": kernel.read(Entity(entity), found.partials, found.labels, now_ms),
+        "at_ms": asked.now_ms,
+        "features": windows,
         "freshness": {
             "newest_event_ms": max((read_newest_ms(partial) for partial in found.partials), default=None),
             "positions": found.positions,

@@ -1,12 +1,14 @@
-"""Scores a transaction that has not happened: live partials, the kernel on one row, the model; nothing is written.
+"""Scores transactions that have not happened: live partials, the kernel, the model; nothing is written.
 
-It is the stream's own path with the batch cut to one row. Partials of a shared entity are all given as other
-partitions': merged, they give the same windows, and no partition need be guessed.
+It is the stream's own path over a batch of what was asked at one time, each row in a partition of its own. Partials
+of a shared entity are all given as other partitions': merged, they give the same windows, and no partition need be
+guessed.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +25,31 @@ from schemas.codec import BatchCodec
 from schemas.errors import PoisonRecord
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, Entity
 from schemas.validation import QUOTE_NOTHING, validate_transactions
-from streaming.core.events import build_event_batch
+from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.kernel import States, Step, read, step
-
-WHOLE_BODY_DIGEST = np.zeros(1, dtype=np.uint32)  # what-if has no record, and a digest tells only two repeats apart
 
 
 class AlreadyDecided(Exception):
     """The card used this transaction id within the last day: the stream would not decide it again."""
 
 
+class Asked(NamedTuple):
+    """A transaction to be scored.
+
+    Attributes:
+        transaction: a value per field of the contract, from ``parse_transaction``.
+        now_ms: stands for the broker's append time, UTC epoch ms.
+    """
+
+    transaction: dict[str, Any]
+    now_ms: int
+
+
+Answer = dict[str, Any] | BadRequest | AlreadyDecided
+
+
 class WhatIf:
-    """Scores single transactions; one thread at a time."""
+    """Scores transactions that know nothing of one another; one thread at a time."""
 
     def __init__(self, reader: PartialsReader, champion: Champion) -> None:
         """Bind to live state and to what decides."""
@@ -44,67 +59,89 @@ class WhatIf:
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
         """Compile or load both sides of the kernel before the first request needs them."""
+        asked = [Asked(transaction, now_ms)] * 2  # two: a batch of one needs less
         nothing = Partials([], [], complete=True)
-        named = {kind: nothing for kind, name in ID_FIELDS.items() if transaction[name] is not None}
-        step(self._build_events(transaction, now_ms), _build_states(named))
+        found = dict.fromkeys([pair for each in asked for pair in _name_entities(each)], nothing)
+        step(self._build_events(asked)[0], _build_states(asked, found))
         read(Entity.CARD, [], [], now_ms)
 
-    def score(self, transaction: dict[str, Any], *, now_ms: int) -> dict[str, Any]:
-        """Return the decision that the stream would make now, as a JSON-ready document.
+    def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Score each as if it were the only one; Redis is asked once.
 
-        Args:
-            transaction: a value per field of the contract, from ``parse_transaction``.
-            now_ms: stands for the broker's append time, UTC epoch ms.
+        Returns:
+            In order: the decision that the stream would make now, as a JSON-ready document; or why there is none,
+            ``BadRequest`` for a value out of range (the field is named), ``AlreadyDecided`` for a repeated id.
 
         Raises:
-            BadRequest: a value is out of range; the field is named.
-            AlreadyDecided: the id is a repeat.
             Transient: Redis is away.
         """
-        events = self._build_events(transaction, now_ms)
-        ids = {kind: transaction[name] for kind, name in ID_FIELDS.items() if transaction[name] is not None}
-        found = self._reader.read_many(list(ids.items()), from_ms=complete_from_ms(now_ms))
-        computed = step(events, _build_states(dict(zip(ids, found, strict=True))))
-        if computed.verdicts[0]:
-            raise AlreadyDecided
+        events, refused = self._build_events(asked)
+        valid = [each for place, each in enumerate(asked) if place not in refused]
+        scored = iter(self._score(valid, events) if valid else [])
+        return [refused[place] if place in refused else next(scored) for place in range(len(asked))]
+
+    def _score(self, asked: Sequence[Asked], events: EventBatch) -> list[Answer]:
+        pairs = list(dict.fromkeys(pair for each in asked for pair in _name_entities(each)))
+        # of times that differ by a turn of the event loop the earliest is the strictest
+        from_ms = complete_from_ms(min(each.now_ms for each in asked))
+        found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
+        computed = step(events, _build_states(asked, found))
         self._champion.poll()
         bundle = self._champion.bundle
         features = select_columns(computed.features, FEATURE_NAMES, bundle.names)
-        listed = {kind: [transaction[name]] for kind, name in ID_FIELDS.items()}
+        listed = {kind: [each.transaction[name] for each in asked] for kind, name in ID_FIELDS.items()}
         judgement = judge(features, listed, bundle, self._champion.lists)
-        degraded = [f"partial.{unit}" for unit in found[0].incomplete_units] if found else []
-        return self._build_answer(transaction, computed, judgement, degraded, now_ms)
+        degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
+        return [
+            AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
+            for row, each in enumerate(asked)
+        ]
 
-    def _build_events(self, transaction: dict[str, Any], now_ms: int) -> Any:
-        columns = [pa.array([transaction[field.name]], field.type) for field in self._schema]
+    def _build_events(self, asked: Sequence[Asked]) -> tuple[EventBatch, dict[int, BadRequest]]:
+        """Return the valid rows as a batch, and by place why the others are not."""
+        columns = [pa.array([each.transaction[field.name] for each in asked], field.type) for field in self._schema]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        append = np.array([now_ms], dtype=np.int64)
-        for _, error in validate_transactions(batch, keys=[transaction["card_id"].encode()], append_time_ms=append):
-            raise BadRequest([FieldError(error.field or "$", _describe(error))])
-        return build_event_batch(batch, append_time_ms=append, partition=0, body_digest=WHOLE_BODY_DIGEST)
+        keys = [each.transaction["card_id"].encode() for each in asked]
+        append = np.array([each.now_ms for each in asked], dtype=np.int64)
+        refused = {
+            place: BadRequest([FieldError(error.field or "$", _describe(error))])
+            for place, error in validate_transactions(batch, keys=keys, append_time_ms=append)
+        }
+        if refused:
+            valid = np.array([place not in refused for place in range(len(asked))])
+            batch, append = batch.filter(pa.array(valid)), append[valid]
+        # a partition for each, so that the kernel keeps their entities apart: none has happened for another
+        partition = np.arange(len(append), dtype=np.int32)
+        digest = np.zeros(len(append), dtype=np.uint32)  # no record: a digest tells only two repeats of an id apart
+        return build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest), refused
 
     def _build_answer(
-        self, transaction: dict[str, Any], computed: Step, judgement: Judgement, degraded: list[str], now_ms: int
+        self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
     ) -> dict[str, Any]:
         manifest = self._champion.bundle.manifest
-        score = float(judgement.scores[0])
+        score = float(judgement.scores[row])
         return {
-            "transaction_id": transaction["transaction_id"],
-            "decision": OUTCOMES[int(judgement.outcomes[0])],
+            "transaction_id": asked.transaction["transaction_id"],
+            "decision": OUTCOMES[int(judgement.outcomes[row])],
             "score": None if np.isnan(score) else score,
-            "decided_by": judgement.decided_by[0],
-            "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[0]],
+            "decided_by": judgement.decided_by[row],
+            "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[row]],
             "model": {"name": manifest.name, "version": manifest.version},
             "rules_version": judgement.rules_version,
             "declarations_hash": DECLARATIONS_HASH,
             "degraded": bool(degraded),
             "degraded_by": degraded,
-            "late": bool(computed.late[0]),
-            "event_time_ms": transaction["event_time_ms"],
-            "decision_time_ms": now_ms,
+            "late": bool(computed.late[row]),
+            "event_time_ms": asked.transaction["event_time_ms"],
+            "decision_time_ms": asked.now_ms,
             # NaN becomes null: missing stays missing
-            "features": dict(zip(FEATURE_NAMES, computed.features[0].tolist(), strict=True)),
+            "features": dict(zip(FEATURE_NAMES, computed.features[row].tolist(), strict=True)),
         }
+
+
+def _name_entities(asked: Asked) -> list[tuple[str, str]]:
+    """Return kind and id of every entity that a transaction names."""
+    return [(kind, asked.transaction[name]) for kind, name in ID_FIELDS.items() if asked.transaction[name] is not None]
 
 
 def _describe(error: PoisonRecord) -> str:
@@ -112,16 +149,16 @@ def _describe(error: PoisonRecord) -> str:
     return str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
 
 
-def _build_states(found: dict[str, Partials]) -> States:
-    """Arrange partials for a one-row batch; an entity that the row does not name has no place in it."""
+def _build_states(asked: Sequence[Asked], found: Mapping[tuple[str, str], Partials]) -> States:
+    """Arrange partials by row; an entity that a row does not name has no place in it."""
     own: dict[Entity, list[bytes]] = {entity: [] for entity in Entity}
-    others: dict[Entity, list[list[bytes]]] = {}
-    labels: dict[Entity, list[list[bytes]]] = {}
-    for kind, partials in found.items():
-        entity = Entity(kind)
+    others: dict[Entity, list[list[bytes]]] = {entity: [] for entity in Entity}
+    labels: dict[Entity, list[list[bytes]]] = {entity: [] for entity in Entity}
+    for pair in (pair for each in asked for pair in _name_entities(each)):
+        entity, partials = Entity(pair[0]), found[pair]
         # a card lives in one partition, which alone remembers its transaction ids
         mine = partials.partials[:1] if entity is Entity.CARD else []
-        own[entity] = mine or [b""]
-        others[entity] = [partials.partials[len(mine) :]]
-        labels[entity] = [partials.labels]
+        own[entity] += mine or [b""]
+        others[entity].append(partials.partials[len(mine) :])
+        labels[entity].append(partials.labels)
     return States(own=own, others=others, labels=labels)

@@ -7,8 +7,10 @@ partials as they are given, which stay as they are for the length of a batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,25 +145,57 @@ def fold(events: EventBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, lis
     return _run(events, States(own), _build_results(len(events), 0), live=False)
 
 
-def read(entity: Entity, partials: list[bytes], labels: list[bytes], at_ms: int) -> dict[str, float | None]:
-    """Compute an entity's windows as of a time, with no event at hand.
+class Reading(NamedTuple):
+    """An entity to be read as of a time.
 
-    Args:
-        entity: whose features.
+    Attributes:
         partials: every partition's partial, in partition order.
         labels: every label unit's partial.
         at_ms: UTC epoch ms; windows end here.
+    """
+
+    entity: Entity
+    partials: list[bytes]
+    labels: list[bytes]
+    at_ms: int
+
+
+def read_all(readings: Sequence[Reading]) -> list[dict[str, float | None]]:
+    """Compute entities' windows with no event at hand, each as of its own time.
 
     Returns:
-        A value per feature of the entity; None is missing, or says nothing without an event.
+        Per entity a value for each of its features; None is missing, or says nothing without an event.
+    """
+    machine = _build_machine()
+    return [_read(machine, reading) for reading in readings]
+
+
+def read(entity: Entity, partials: list[bytes], labels: list[bytes], at_ms: int) -> dict[str, float | None]:
+    """Compute one entity's windows; see ``Reading`` and ``read_all``.
 
     >>> read(Entity.CARD, [], [], 0)["card_event_count_1h"]
     0.0
     """
+    return read_all([Reading(entity, partials, labels, at_ms)])[0]
+
+
+def _read(machine: Machine, reading: Reading) -> dict[str, float | None]:
+    entity, partials, labels, at_ms = reading
     features = np.full(len(FEATURES), np.nan, dtype=np.float32)
-    evaluate_at(PLANS[entity], _build_machine(), pack_lists([partials], 1), pack_lists([labels], 1), at_ms, features)
+    evaluate_at(PLANS[entity], machine, pack_lists([partials], 1), pack_lists([labels], 1), at_ms, features)
+    values = features.tolist()
     return {
-        feature.name: None if feature.aggregate in NEEDS_EVENT or np.isnan(value) else float(value)
-        for feature, value in zip(FEATURES, features, strict=True)
-        if feature.entity is entity
+        name: None if needs_event or math.isnan(value := values[column]) else value
+        for column, name, needs_event in _READ[entity]
     }
+
+
+_READ: dict[Entity, list[tuple[int, str, bool]]] = {
+    spec.entity: [
+        (column, feature.name, feature.aggregate in NEEDS_EVENT)
+        for column, feature in enumerate(FEATURES)
+        if feature.entity is spec.entity
+    ]
+    for spec in ENTITIES
+}
+"""What a look-up returns of an entity: the feature's column, its name, and whether it says nothing without an event."""
