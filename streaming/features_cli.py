@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES, Feature
 from streaming.core.backfill import SLICE_ROWS, backfill
-from streaming.core.kernel import Step
+from streaming.core.kernel import Computed
 from streaming.core.layout import COUNTED
 
 OUTPUT_SCHEMA = pa.schema(
@@ -123,7 +123,7 @@ def run_backfill(transactions: Path, labels: Path | None, out: Path, partitions:
     return counts
 
 
-def _output(batch: pa.RecordBatch, step: Step) -> pa.Table:
+def _output(batch: pa.RecordBatch, step: Computed) -> pa.Table:
     keep = step.verdicts == COUNTED
     features = step.features[keep]
     rows = batch.filter(pa.array(keep))
@@ -136,7 +136,7 @@ def _nullable(features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> It
         yield pa.array(column, mask=np.isnan(column))
 
 
-def _count(counts: dict[str, int], step: Step) -> None:
+def _count(counts: dict[str, int], step: Computed) -> None:
     written = int((step.verdicts == COUNTED).sum())
     counts["rows"] += len(step.verdicts)
     counts["written"] += written

@@ -1,9 +1,9 @@
 """History through the same kernel: what the stream would have computed, for training and for comparison.
 
-State is held in dictionaries instead of Redis; everything else is the stream's own code. Labels are folded before a
-slice when they were known at its first event, so a slice never sees a label from its future.
+State is held on shelves (``shelf.py``) instead of Redis; everything else is the stream's own code. Labels are folded
+before a slice when they were known at its first event, so a slice never sees a label from its future.
 
-**Cost:** the kernel's, plus memory for every entity's partial.
+**Cost:** the kernel's, plus memory for every entity's partial and id (``shelf.py``).
 """
 
 from __future__ import annotations
@@ -17,47 +17,29 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.features import ENTITIES, Entity
-from streaming.core.events import EntityIndex, build_event_batch, read_integers, read_strings
+from streaming.core.events import EventBatch, build_event_batch, read_integers, read_strings
 from streaming.core.hashing import compute_partitions, hash_strings, mix
-from streaming.core.kernel import States, Step, step
+from streaming.core.kernel import Computed, PackedStates, step_packed
 from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
+from streaming.core.machine import Partials
+from streaming.core.packing import pack, unpack
+from streaming.core.shelf import ALL, OTHERS, OWN, Shelf
 
 SLICE_ROWS: Final = 20_000
 """Labels become visible at slice boundaries: small enough that the delay is minutes, large enough to be fast."""
 
-Partials = dict[Entity, list[dict[str, bytes]]]
-"""Per entity and partition, the partial of each id."""
+Shelves = dict[Entity, Shelf]
 
 
-def _empty(entities: Iterable[Entity], partitions: int) -> Partials:
-    return {entity: [{} for _ in range(partitions)] for entity in entities}
-
-
-def _own(view: Partials, entity: Entity, index: EntityIndex) -> list[bytes]:
-    units = view[entity]
-    return [units[unit].get(key, b"") for unit, key in zip(index.partitions, index.ids, strict=True)]
-
-
-def _all(view: Partials, entity: Entity, index: EntityIndex, *, but_own: bool) -> list[list[bytes]]:
-    """Every partition's partial of each entity, in partition order, with or without our own."""
-    units = [(number, unit) for number, unit in enumerate(view[entity]) if unit]  # labels: mostly none for a week
-    return [
-        [unit[key] for number, unit in units if key in unit and not (but_own and number == own)]
-        for own, key in zip(index.partitions, index.ids, strict=True)
-    ]
-
-
-def _store(view: Partials, entity: Entity, index: EntityIndex, values: list[bytes]) -> None:
-    for unit, key, value in zip(index.partitions, index.ids, values, strict=True):
-        if value:
-            view[entity][unit][key] = value
+def _build_shelves(entities: Iterable[Entity], partitions: int) -> Shelves:
+    return {entity: Shelf(partitions) for entity in entities}
 
 
 class LabelHistory:
     """Labels in the order in which they became known, folded as the stream's time passes them."""
 
     def __init__(self, labels: pa.Table | None, *, partitions: int) -> None:
-        self.view = _empty(LABEL_ENTITIES, partitions)
+        self.shelves = _build_shelves(LABEL_ENTITIES, partitions)
         self._partitions = partitions
         self._labels = labels.sort_by("label_time_ms").combine_chunks() if labels is not None else None
         times = self._labels["label_time_ms"].to_numpy() if self._labels is not None else np.empty(0, np.int64)
@@ -76,9 +58,13 @@ class LabelHistory:
     def _fold(self, batch: pa.RecordBatch) -> None:
         partition = compute_partitions(read_strings(batch, "card_id"), self._partitions)
         labels = build_label_batch(batch, partition=partition)
-        own = {entity: _own(self.view, entity, labels.entities[entity]) for entity in LABEL_ENTITIES}
+        numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in LABEL_ENTITIES}
+        own = {}
+        for entity, shelf in self.shelves.items():
+            packed = shelf.take(numbers[entity], labels.entities[entity].units, OWN)
+            own[entity] = unpack(packed.data, packed.offsets)
         for entity, values in fold_labels(labels, own).items():
-            _store(self.view, entity, labels.entities[entity], values)
+            self.shelves[entity].put(numbers[entity], labels.entities[entity].units, pack(values))
 
 
 def compute_row_digest(batch: pa.RecordBatch) -> NDArray[np.uint32]:
@@ -96,7 +82,7 @@ def _slices(transactions: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def backfill(
     transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, *, partitions: int = 1
-) -> Iterator[tuple[pa.RecordBatch, Step]]:
+) -> Iterator[tuple[pa.RecordBatch, Computed]]:
     """Take transactions in log order through the kernel.
 
     Args:
@@ -108,30 +94,43 @@ def backfill(
     Yields:
         Slices of at most ``SLICE_ROWS`` rows with what the kernel made of them, in order.
     """
-    view = _empty((spec.entity for spec in ENTITIES), partitions)
+    shelves = _build_shelves((spec.entity for spec in ENTITIES), partitions)
     known = LabelHistory(labels, partitions=partitions)
     for batch in _slices(transactions):
         known.advance(int(pc.min(batch.column("event_time_ms")).as_py()))
-        yield batch, _step(batch, view, known, partitions)
+        yield batch, _step(batch, shelves, known, partitions)
 
 
-def _step(batch: pa.RecordBatch, view: Partials, known: LabelHistory, partitions: int) -> Step:
+def _build_events(batch: pa.RecordBatch, partitions: int) -> EventBatch:
     has_append_time = "append_time_ms" in batch.schema.names
-    events = build_event_batch(
+    return build_event_batch(
         batch,
         append_time_ms=read_integers(batch, "append_time_ms" if has_append_time else "event_time_ms"),
-        partition=compute_partitions(read_strings(batch, "card_id"), partitions),
+        partition=compute_partitions(read_strings(batch, "card_id"), partitions) if partitions > 1 else 0,
         body_digest=compute_row_digest(batch),
     )
-    places = {spec.entity: events.entities[spec.entity] for spec in ENTITIES}
+
+
+def _take_labels(known: LabelHistory, events: EventBatch) -> dict[Entity, Partials]:
+    taken = {}
+    for spec in ENTITIES:
+        index, shelf = events.entities[spec.entity], known.shelves.get(spec.entity)
+        if spec.has_labels and shelf:  # mostly none for a week
+            taken[spec.entity] = shelf.take(shelf.find(index), index.units, ALL)
+    return taken
+
+
+def _step(batch: pa.RecordBatch, shelves: Shelves, known: LabelHistory, partitions: int) -> Computed:
+    events = _build_events(batch, partitions)
+    units = {entity: index.units for entity, index in events.entities.items()}
+    numbers = {entity: shelves[entity].number(index) for entity, index in events.entities.items()}
     shared = [spec.entity for spec in ENTITIES if spec.shared and partitions > 1]
-    labelled = [spec.entity for spec in ENTITIES if spec.has_labels]
-    states = States(
-        own={entity: _own(view, entity, index) for entity, index in places.items()},
-        others={entity: _all(view, entity, places[entity], but_own=True) for entity in shared},
-        labels={entity: _all(known.view, entity, places[entity], but_own=False) for entity in labelled},
+    states = PackedStates(
+        own={entity: shelf.take(numbers[entity], units[entity], OWN) for entity, shelf in shelves.items()},
+        others={entity: shelves[entity].take(numbers[entity], units[entity], OTHERS) for entity in shared},
+        labels=_take_labels(known, events),
     )
-    done = step(events, states)
-    for entity, values in done.states.items():
-        _store(view, entity, events.entities[entity], values)
+    done, out = step_packed(events, states)
+    for entity, packed in out.items():
+        shelves[entity].put(numbers[entity], units[entity], packed)
     return done

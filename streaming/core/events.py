@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +24,28 @@ class EntityIndex:
     """Which entity each row is about: one position per distinct (partition, id), in order of first appearance.
 
     Attributes:
-        partitions: the input partition of each position.
-        ids: the entity id of each position.
+        units: int32, the input partition of each position.
+        values: the entity id of each position.
         codes: int32, shape (rows,); a row's position, or -1 where the row names no such entity.
     """
 
-    partitions: list[int]
-    ids: list[str]
+    units: NDArray[np.int32]
+    values: pa.Array
     codes: NDArray[np.int32]
+
+    @cached_property
+    def partitions(self) -> list[int]:
+        """``units`` as a list."""
+        return self.units.tolist()
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """``values`` as a list; history never asks for it."""
+        ids: list[str] = self.values.to_pylist()
+        return ids
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -107,14 +122,14 @@ def _join_partitions(
 
 def build_index(coded: Coded, partition: NDArray[np.int32]) -> EntityIndex:
     """Number the distinct (partition, id) of a column."""
-    ids = coded.values.to_pylist()
+    size = len(coded.values)
     if len(partition) == 0 or (partition == partition[0]).all():
-        return EntityIndex([int(partition[0])] * len(ids) if len(partition) else [], ids, coded.codes)
+        return EntityIndex(np.full(size, partition[0] if len(partition) else 0, np.int32), coded.values, coded.codes)
     codes = coded.codes.copy()
-    table = np.full((int(partition.max()) + 1, len(ids)), -1, dtype=np.int32)
+    table = np.full((int(partition.max()) + 1, size), -1, dtype=np.int32)
     first = np.empty(len(codes), dtype=np.int64)
     first = first[: _join_partitions(codes, partition, table, first)]
-    return EntityIndex(partition[first].tolist(), [ids[code] for code in coded.codes[first].tolist()], codes)
+    return EntityIndex(partition[first], coded.values.take(pa.array(coded.codes[first])), codes)
 
 
 def _hash_coded(coded: Coded) -> NDArray[np.uint32]:

@@ -73,7 +73,8 @@ def _hash_slices(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray
     return out
 
 
-def _slices(strings: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def string_slices(strings: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return an Arrow string or binary array as bytes and offsets; string i is ``data[offsets[i]:offsets[i + 1]]``."""
     large = pa.types.is_large_string(strings.type) or pa.types.is_large_binary(strings.type)
     _, offsets_buffer, data_buffer = strings.buffers()
     if offsets_buffer is None or len(strings) == 0:
@@ -89,7 +90,7 @@ def hash_strings(strings: pa.Array) -> NDArray[np.uint64]:
     >>> [hex(value) for value in hash_strings(pa.array(["", "weir"]))]
     ['0xefd01f60ba992926', '0x928ebc5f622cac17']
     """
-    return _hash_slices(*_slices(strings))
+    return _hash_slices(*string_slices(strings))
 
 
 def compute_partitions(keys: pa.Array, partitions: int) -> NDArray[np.int32]:
@@ -98,7 +99,7 @@ def compute_partitions(keys: pa.Array, partitions: int) -> NDArray[np.int32]:
     >>> compute_partitions(pa.array(["21", "foobar"]), 1_000).tolist()
     [340, 166]
     """
-    return _partition_slices(*_slices(keys), partitions)
+    return _partition_slices(*string_slices(keys), partitions)
 
 
 def mix(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, Ent
 from streaming.core.aggregates import NEEDS_EVENT, PLANS
 from streaming.core.events import EventBatch
 from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE
-from streaming.core.machine import Columns, Groups, Machine, Results, evaluate_at, group_rows, run_pass
+from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.scratch import build_scratch
 
@@ -40,20 +40,38 @@ class States:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a batch came to.
+class PackedStates:
+    """``States`` as compiled code takes them: per entity kind all partials end to end; a missing key is none."""
+
+    own: Mapping[Entity, Partials]
+    others: Mapping[Entity, Partials]
+    labels: Mapping[Entity, Partials]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a batch came to, but for the state.
 
     Attributes:
         verdicts: uint8, shape (rows,): 0 counted, 1 duplicate, 2 id reused with another body.
         late: bool, shape (rows,): at or before the card's newest event less the horizon; decided, not in windows.
         features: float32, shape (rows, features), columns in the order of ``FEATURES``; NaN is missing. Rows that do
             not count are unspecified.
-        states: new own partials, aligned as they were given.
     """
 
     verdicts: NDArray[np.uint8]
     late: NDArray[np.bool_]
     features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Step(Computed):
+    """What a batch came to.
+
+    Attributes:
+        states: new own partials, aligned as they were given.
+    """
+
     states: dict[Entity, list[bytes]]
 
 
@@ -79,20 +97,33 @@ def _build_machine() -> Machine:
     return Machine(scratch.own, scratch.other, scratch.merged, scratch.view, scratch.risk, scratch.row)
 
 
-def _run(events: EventBatch, states: States, results: Results, *, live: bool) -> dict[Entity, list[bytes]]:
+Packed = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""New partials end to end, one per entity, and their offsets."""
+
+
+def _pack(events: EventBatch, states: States) -> PackedStates:
+    sizes = {entity: len(index) for entity, index in events.entities.items()}
+    for entity, size in sizes.items():
+        if len(states.own[entity]) != size:
+            raise ValueError(f"expected {size} partials of {entity}, found {len(states.own[entity])}")
+    return PackedStates(
+        own={entity: pack_one_each(states.own[entity]) for entity in sizes},
+        others={entity: pack_lists(lists, sizes[entity]) for entity, lists in states.others.items()},
+        labels={entity: pack_lists(lists, sizes[entity]) for entity, lists in states.labels.items()},
+    )
+
+
+def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bool) -> dict[Entity, Packed]:
     """Take every entity kind through the batch, cards first: their verdicts say which rows count for the others."""
     machine, out = _build_machine(), {}
     for spec in ENTITIES:
         index = events.entities[spec.entity]
-        size, own = len(index.ids), states.own[spec.entity]
-        if len(own) != size:
-            raise ValueError(f"expected {size} partials of {spec.entity}, found {len(own)}")
-        shared = pack_lists(states.others.get(spec.entity), size), pack_lists(states.labels.get(spec.entity), size)
+        size = len(index)
+        none = pack_lists(None, size)
+        shared = states.others.get(spec.entity, none), states.labels.get(spec.entity, none)
         groups = Groups(*group_rows(as_canonical(index.codes), size))
-        columns = _columns(events, spec)
-        out[spec.entity] = unpack(
-            *run_pass(PLANS[spec.entity], machine, columns, groups, pack_one_each(own), shared, results, live)
-        )
+        columns, own = _columns(events, spec), states.own[spec.entity]
+        out[spec.entity] = run_pass(PLANS[spec.entity], machine, columns, groups, own, shared, results, live)
     return out
 
 
@@ -116,6 +147,14 @@ def _build_results(rows: int, columns: int) -> Results:
     return Results(np.zeros(rows, dtype=np.uint8), np.zeros(rows, dtype=np.bool_), features)
 
 
+def step_packed(events: EventBatch, states: PackedStates) -> tuple[Computed, dict[Entity, Packed]]:
+    """Judge a batch, compute its features and fold it, for whoever keeps partials in flat arrays; as ``step``."""
+    results = _build_results(len(events), len(FEATURES))
+    out = _run(events, states, results, live=True)
+    _write_values(events, results.features)
+    return Computed(results.verdicts, results.late, results.features), out
+
+
 def step(events: EventBatch, states: States) -> Step:
     """Judge a batch, compute its features and fold it.
 
@@ -126,10 +165,8 @@ def step(events: EventBatch, states: States) -> Step:
     Raises:
         ValueError: when partials do not match the batch, or are not of this version.
     """
-    results = _build_results(len(events), len(FEATURES))
-    out = _run(events, states, results, live=True)
-    _write_values(events, results.features)
-    return Step(results.verdicts, results.late, results.features, out)
+    done, out = step_packed(events, _pack(events, states))
+    return Step(done.verdicts, done.late, done.features, {entity: unpack(*packed) for entity, packed in out.items()})
 
 
 def fold(events: EventBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, list[bytes]]:
@@ -142,7 +179,8 @@ def fold(events: EventBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, lis
     Raises:
         ValueError: as ``step``.
     """
-    return _run(events, States(own), _build_results(len(events), 0), live=False)
+    out = _run(events, _pack(events, States(own)), _build_results(len(events), 0), live=False)
+    return {entity: unpack(*packed) for entity, packed in out.items()}
 
 
 class Reading(NamedTuple):

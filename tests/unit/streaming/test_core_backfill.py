@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 
@@ -26,6 +28,20 @@ def test_partitioned_history_gives_a_cards_own_windows_bit_for_bit() -> None:
     one = [step for _, step in backfill([record_batch(events)], None)]
     four = [step for _, step in backfill([record_batch(events)], None, partitions=4)]
     np.testing.assert_array_equal(one[0].features[:, own], four[0].features[:, own])
+
+
+def test_partitioned_history_gives_the_numbers_that_as_many_partitions_gave_the_stream() -> None:
+    events = [e | {"append_ms": e["event_time_ms"]} for e in random_stream(6, 400, cards=12)]
+    events = [e for e in events if "t-" in e["transaction_id"]]
+    partitions = compute_partitions(pa.array([e["card_id"] for e in events]), 3).tolist()
+    unique = {e["transaction_id"]: e | {"partition": p} for e, p in zip(events, partitions, strict=True)}.values()
+    placed, cuts = list(unique), [0, 90, 200, len(unique)]
+    streamed = Driver(partitions=3).run(placed, cuts)
+    batches = [record_batch(placed[begin:end]) for begin, end in pairwise(cuts)]
+    replayed = [step for _, step in backfill(batches, None, partitions=3)]
+    assert len(set(partitions)) == 3
+    np.testing.assert_array_equal(np.concatenate([s.features for s in replayed]), streamed.features)
+    np.testing.assert_array_equal(np.concatenate([s.late for s in replayed]), streamed.late)
 
 
 def test_a_label_is_not_seen_before_it_was_known() -> None:
