@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from redis.exceptions import WatchError
@@ -42,6 +43,8 @@ _STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
 _MSET_ARGUMENTS = 4_000
 """Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
+_MGET_KEYS = 1_000
+"""Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
 
 
 class Unit(NamedTuple):
@@ -203,17 +206,21 @@ class StateView:
         """Read partials of several units, one atomic command each, in one round trip per server."""
         found: dict[Unit, Loaded] = {}
 
-        def read(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
-            pipeline = server.pipeline(transaction=False)
-            for unit, keys in units:
-                prefix = self.prefix(unit)
-                pipeline.mget(prefix + "position", self._following(unit), *[prefix + key for key in keys])
-            for (unit, _), raw in zip(units, pipeline.execute(), strict=True):
+        def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            named = [self._keys(unit, keys) for unit, keys in units]
+            # the only server takes keys of all units in one command, where a cluster's wants one per hash slot
+            at_once = server is self._client and sum(map(len, named)) <= _MGET_KEYS
+            read = _read_at_once if at_once else _read_one_by_one
+            for (unit, _), raw in zip(units, read(server, named), strict=True):
                 found[unit] = self._loaded(unit, raw)
 
         with transient_errors("reading partials"):
-            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=read)
+            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
         return found
+
+    def _keys(self, unit: Unit, keys: Sequence[str]) -> list[str]:
+        prefix = self.prefix(unit)
+        return [prefix + "position", self._following(unit), *[prefix + key for key in keys]]
 
     def _loaded(self, unit: Unit, raw: list[bytes | None]) -> Loaded:
         """Make something of a position, the view that follows the log, and partials."""
@@ -296,6 +303,19 @@ class StateView:
                 yield len(keys)
                 if cursor == 0:
                     break
+
+
+def _read_one_by_one(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
+    pipeline = server.pipeline(transaction=False)
+    for keys in wanted:
+        pipeline.mget(keys)
+    values: list[list[bytes | None]] = pipeline.execute()
+    return values
+
+
+def _read_at_once(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
+    values = iter(server.mget(list(chain.from_iterable(wanted))))
+    return [list(islice(values, len(keys))) for keys in wanted]
 
 
 def _judge(found: Position | None, end: int) -> Applied:
