@@ -23,7 +23,7 @@ from inference.request import BadRequest, FieldError
 from infra.feature_reader import Partials
 from schemas.codec import BatchCodec
 from schemas.errors import PoisonRecord
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, Entity
+from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, Entity
 from schemas.validation import QUOTE_NOTHING, validate_transactions
 from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.kernel import States, Step, read, step
@@ -151,9 +151,9 @@ def _describe(error: PoisonRecord) -> str:
 
 def _build_states(asked: Sequence[Asked], found: Mapping[tuple[str, str], Partials]) -> States:
     """Arrange partials by row; an entity that a row does not name has no place in it."""
-    own: dict[Entity, list[bytes]] = {entity: [] for entity in Entity}
-    others: dict[Entity, list[list[bytes]]] = {entity: [] for entity in Entity}
-    labels: dict[Entity, list[list[bytes]]] = {entity: [] for entity in Entity}
+    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
+    others: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
+    labels: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
     for pair in (pair for each in asked for pair in _name_entities(each)):
         entity, partials = Entity(pair[0]), found[pair]
         # a card lives in one partition, which alone remembers its transaction ids

@@ -140,6 +140,8 @@ def _explain(
     model: Model,
     reasons: list[Sequence[Reason]],
 ) -> None:
+    if not len(rows):
+        return
     # the weightiest first: the bound of an explanation then leaves out what is nearest to approval
     ordered = rows[np.argsort(-scores[rows], kind="stable")]
     found = explain(features[ordered], scores[ordered], model.reference, model.groups, model.score)

@@ -222,6 +222,6 @@ def build_event_batch(
         partition=partitions,
         id_hash=hash_strings(read_strings(batch, "transaction_id")),
         body_digest=np.asarray(body_digest, dtype=np.uint32),
-        attributes={name: _hash_coded(coded[name]) for spec in ENTITIES for name in spec.attributes},
+        attributes={name: _hash_coded(coded[name]) for name in {name for spec in ENTITIES for name in spec.attributes}},
         entities={spec.entity: build_index(coded[spec.id_field], partitions) for spec in ENTITIES},
     )

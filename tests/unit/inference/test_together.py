@@ -17,7 +17,7 @@ from schemas.codec import BatchCodec
 from schemas.errors import Transient
 from schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from streaming.core.events import build_event_batch
-from streaming.core.kernel import States, step
+from streaming.core.kernel import States, read, step
 from tests.unit.inference.test_api import NOW_MS, World
 
 
@@ -162,3 +162,12 @@ def test_entities_looked_up_together_are_read_at_once_and_answered_as_each_alone
     world.partials.asked = 0
     assert [answer.json() for answer in asyncio.run(ask())] == alone
     assert world.partials.asked == 1
+
+
+def test_a_partial_that_cannot_be_read_leaves_nothing_behind_for_the_next_look_up(world: World) -> None:
+    partial = partial_of(world, Entity.CARD, TRANSACTION["card_id"])
+    before = read(Entity.CARD, [partial], [], NOW_MS)
+    with pytest.raises(ValueError, match="expected a whole partial"):
+        read(Entity.CARD, [partial, partial + b"\0"], [], NOW_MS)
+    assert read(Entity.CARD, [partial], [], NOW_MS) == before
+    assert read(Entity.CARD, [], [], NOW_MS)["card_event_count_1h"] == 0.0
