@@ -196,18 +196,6 @@ class Lab:
         self.kept.append(worker)
         return worker
 
-    def await_kept(self, place: int, step: str, more: int) -> None:
-        """Wait until a kept worker has taken a step so often from now on, through whatever new starts."""
-        taken = partial(self._kept_count, place, step)
-        enough = taken() + more
-        await_true(lambda: taken() >= enough, f"{step} {more} times more")
-
-    def _kept_count(self, place: int, step: str) -> int:
-        self.revive()
-        same = self.kept[place].orders
-        lives = [w for w in self.crew.workers if (w.orders.role, w.orders.instance) == (same.role, same.instance)]
-        return sum(worker.count(step) for worker in lives)
-
     def revive(self) -> None:
         """Be the supervisor: start again what ended of those that are kept."""
         for place, worker in enumerate(self.kept):

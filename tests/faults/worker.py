@@ -17,9 +17,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import inference.cli
+import streaming.cli
 import weir
 from inference.cli import run_index, run_scorer
 from infra.kafka_output import TransactionalOutput
@@ -75,6 +78,8 @@ def run(orders: Orders) -> None:
 def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> int:
     if orders.role == "weir":
         os.environ.update(orders.environment)
+        replace(streaming.cli, run_processor=partial(run_processor, on_step=steps))
+        replace(inference.cli, run_scorer=partial(run_scorer, on_step=steps))
         return weir.main(list(orders.arguments))
     configure("info", "json", f"{orders.role}-{orders.instance}")
     settings = load_settings(orders.environment)
