@@ -100,6 +100,7 @@ class PartialStore:
         self._view = view
         self._entities_max = entities_max
         self._slots: dict[Entity, dict[str, int]] = {}
+        self._asked: dict[tuple[Unit, Entity], tuple[list[str], list[int]]] = {}
         self._units: dict[Unit, _OwnUnit] = {}
 
     def own(self, unit: Unit, applied: int, *, born_empty: bool) -> None:
@@ -115,7 +116,7 @@ class PartialStore:
         own = self._units[unit]
         own.expected.add(end)
         for part in changed:
-            slots = self._number(part.entity, part.ids)
+            slots = self._number_again(unit, part)
             column = own.column(part.entity, len(self._slots[part.entity]))
             for slot, value in zip(slots, part.partials, strict=True):
                 column[slot] = value
@@ -131,6 +132,7 @@ class PartialStore:
         if self.entities <= self._entities_max:
             return
         self._slots.clear()
+        self._asked.clear()
         for own in self._units.values():
             own.values.clear()
             own.born_empty = False
@@ -152,9 +154,11 @@ class PartialStore:
         missing: list[_Missing] = []
         for at, ask in enumerate(asks):
             slots = self._number(ask.entity, ask.ids)
+            self._asked[ask.units[0], ask.entity] = (ask.ids, slots)
             found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
             for number, part in enumerate(found):
-                if part is None or None in part:
+                # a unit born empty has no gaps, so they are not looked for
+                if part is None or (not self._units[ask.units[number]].born_empty and None in part):
                     missing.append(_find_missing(at, number, ask, slots, part))
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
         return Answer(values, self._load(missing, values) if missing else {})
@@ -176,6 +180,11 @@ class PartialStore:
         if None in slots:
             slots = [table.setdefault(entity_id, len(table)) for entity_id in ids]
         return slots  # type: ignore[return-value] # no None is left
+
+    def _number_again(self, unit: Unit, part: Changed) -> list[int]:
+        """Return the slots of changed ids; as a rule they are those just read, and to compare is less than to hash."""
+        asked = self._asked.get((unit, part.entity))
+        return asked[1] if asked and asked[0] == part.ids else self._number(part.entity, part.ids)
 
     def _look_up(self, unit: Unit, entity: Entity, slots: list[int]) -> Sequence[bytes | None] | None:
         """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""

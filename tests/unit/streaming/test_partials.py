@@ -8,7 +8,7 @@ import pytest
 
 from infra.redis_view import Loaded, Position, Unit
 from schemas.features import Entity
-from streaming.partials import Ask, Moved, PartialStore
+from streaming.partials import Ask, Changed, Moved, PartialStore
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
 
@@ -63,3 +63,32 @@ def test_a_look_takes_either_position_while_a_write_is_in_flight() -> None:
     view.positions[OWN] = 5
     with pytest.raises(Moved):
         store.check([OWN])
+
+
+class _NoReads:
+    """A view that is right not to be asked."""
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        raise AssertionError(f"asked for {list(wanted)}")
+
+
+@pytest.mark.parametrize("changed", [["d1", "d2", "d3"], ["d1", "d3"], ["d3", "d2", "d1"], ["d4", "d1"]])
+def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(changed: list[str]) -> None:
+    store = PartialStore(_NoReads(), entities_max=100)
+    store.own(OWN, 0, born_empty=True)
+    store.read([Ask(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
+    store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
+    everyone = ["d4", "d3", "d2", "d1"]
+    found = store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]
+    assert list(found) == [name.encode() if name in changed else b"" for name in everyone]
+
+
+def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_pinning() -> None:
+    view = _View({OWN: 0})
+    store = PartialStore(view, entities_max=1)
+    store.own(OWN, 0, born_empty=False)
+    store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])])
+    store.trim()
+    nothing, some = Changed(Entity.IP, [], []), Changed(Entity.DEVICE, ["d1", "d2"], [b"one", b"two"])
+    store.pin(OWN, 9, [nothing, some])
+    assert list(store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])]).values[0][0]) == [b"one", b"two"]
