@@ -94,6 +94,8 @@ class DoneLog:
             for messages in _read(self._history, (self._topic, partition), start, end):
                 for message in messages:
                     self._learn(message)
+                # with each chunk: a read that breaks off later goes on here, and counts no replay twice
+                self._next[partition] = messages[-1].offset() + 1
             self._next[partition] = end
 
     def _learn(self, message: Message) -> None:
