@@ -105,13 +105,12 @@ class ServerProcess:
         """End the process: SIGTERM, wait, then SIGKILL. Returns whether there was one to end."""
         identity = self.find_running()
         if identity is None:
-            self._forget(None)
             return False
         self.signal(signal.SIGCONT)  # a paused process cannot hear SIGTERM
         self.signal(signal.SIGTERM)
         if not _wait_gone(identity, patience_seconds):
             self.kill()
-        self._forget(identity)
+        _reap(identity)
         return True
 
     def kill(self) -> bool:
@@ -121,7 +120,7 @@ class ServerProcess:
             return False
         if not _wait_gone(identity, 10.0):
             raise WeirError(f"{self.name}: process {identity.pid} survived SIGKILL for 10 s; end it by hand")
-        self._forget(identity)
+        _reap(identity)
         return True
 
     def log_tail(self, lines: int) -> str:
@@ -139,15 +138,17 @@ class ServerProcess:
         temporary.write_text(json.dumps({"pid": identity.pid, "born": identity.born}))
         temporary.replace(self.record_path)
 
-    def _forget(self, identity: Identity | None) -> None:
-        self.record_path.unlink(missing_ok=True)
-        child = _children.pop(identity.pid, None) if identity else None
-        if child is not None:
-            child.wait()  # reap, or it stays a zombie for as long as we live
-
     def _rotate_log(self) -> None:
         if self.log_path.is_file() and self.log_path.stat().st_size > _LOG_BYTES_MAX:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+
+def _reap(identity: Identity) -> None:
+    # the record stays: that of a process which ended names nobody, and between looking whose it is and deleting it
+    # another command may have recorded the next one
+    child = _children.pop(identity.pid, None)
+    if child is not None:
+        child.wait()  # or it stays a zombie for as long as we live
 
 
 def _wait_gone(identity: Identity, patience_seconds: float) -> bool:

@@ -91,6 +91,24 @@ def test_another_command_finds_and_ends_what_was_launched(tmp_path: Path) -> Non
     assert _process(tmp_path).end(patience_seconds=DEADLINE_SECONDS)
 
 
+def test_a_server_that_another_command_starts_while_the_old_one_is_killed_keeps_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it nothing could end the new one, and the next start would find its port taken by "another program"."""
+    wait_gone = process._wait_gone
+
+    def wait_then_start_another(identity: Identity, patience_seconds: float) -> bool:
+        gone = wait_gone(identity, patience_seconds)
+        _sleeper(tmp_path)
+        return gone
+
+    launched = _sleeper(tmp_path)
+    monkeypatch.setattr(process, "_wait_gone", wait_then_start_another)
+    launched.kill()
+    monkeypatch.undo()
+    assert _process(tmp_path).end(patience_seconds=DEADLINE_SECONDS)
+
+
 def test_a_pid_born_at_another_time_is_not_ours() -> None:
     assert Identity(os.getpid(), read_birth(os.getpid()) or "").is_running()
     assert not Identity(os.getpid(), "0").is_running()
