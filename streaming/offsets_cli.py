@@ -132,12 +132,20 @@ class OffsetsTool:
             at = TopicPartition(self._kinds[unit.kind], unit.partition)
             try:
                 low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_SECONDS)
-                committed = self._consumer.committed([at], timeout=_TIMEOUT_SECONDS)[0].offset
             except KafkaException as error:
                 raise WeirError(f"kafka: {error}") from error
             applied = self._read_applied(unit, on_unreadable)
-            rows.append(Row(at.topic, at.partition, low, high, committed if committed >= 0 else None, applied))
+            rows.append(Row(at.topic, at.partition, low, high, self._read_committed(at), applied))
         return rows
+
+    def _read_committed(self, at: TopicPartition) -> int | None:
+        try:
+            found = self._consumer.committed([at], timeout=_TIMEOUT_SECONDS)[0]
+            if found.error is not None:  # not an answer: least of all "none"
+                raise KafkaException(found.error)
+        except KafkaException as error:
+            raise WeirError(f"kafka: committed offsets: {error}") from error
+        return int(found.offset) if found.offset >= 0 else None
 
     def _read_applied(self, unit: Unit, on_unreadable: Callable[[Refused], None] | None) -> int | None:
         try:
@@ -171,8 +179,11 @@ class OffsetsTool:
         """Commit the proposed offsets for the group.
 
         Raises:
+            Refused: the group has committed since the rows were read, so there is more output than they know of.
             WeirError: the broker refused, for example because a processor is running.
         """
+        # the broker refuses offsets of a live group only: not after a processor that worked meanwhile has stopped
+        self._check_unmoved(rows)
         offsets = [
             TopicPartition(row.topic, row.partition, row.proposed, metadata=self._topics[row.topic].topic_id)
             for row in rows
@@ -182,6 +193,16 @@ class OffsetsTool:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             raise WeirError(f"kafka refused the offsets: {error}; stop every processor of the group first") from error
+
+    def _check_unmoved(self, rows: list[Row]) -> None:
+        for row in rows:
+            found = self._read_committed(TopicPartition(row.topic, row.partition))
+            if found != row.committed:
+                before = "none" if row.committed is None else row.committed
+                raise Refused(
+                    f"expected {row.topic}[{row.partition}] to be committed at {before}, found {found}: a processor of "
+                    "the group worked meanwhile; stop every one of them, then run it again"
+                )
 
     def drop(self, unit: Unit) -> None:
         """Delete a unit from Redis: one without a position is rebuilt."""
