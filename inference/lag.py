@@ -70,6 +70,9 @@ def _read_group(settings: Settings, stage: str, group: str, topic: str) -> list[
 def _read_committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
     try:
         found: list[TopicPartition] = consumer.committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
+        for at in found:
+            if at.error is not None:  # not an answer: least of all "none", which would be a lag of the whole log
+                raise KafkaException(at.error)
     except KafkaException as error:
         raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
     return found

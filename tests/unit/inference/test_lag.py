@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from inference import lag
+from infra.settings import load_settings
+
+
+class Group:
+    """A group whose coordinator is still loading at the first question, which a partition's answer says."""
+
+    def __init__(self) -> None:
+        self.errors = [KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
+
+    def committed(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+        del timeout
+        error = self.errors.pop() if self.errors else None
+        offset = -1001 if error else 7
+        return [SimpleNamespace(partition=at.partition, offset=offset, error=error) for at in asked]
+
+    def close(self) -> None:
+        return
+
+
+def test_a_partition_that_has_no_answer_yet_is_asked_for_again_and_not_shown_as_never_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lag, "end_offsets", lambda *_: {0: 10})
+    monkeypatch.setattr(lag, "build_consumer", lambda *_, **__: cast("Consumer", Group()))
+    rows = lag.read_lag(load_settings({}))
+    assert {(row.committed, row.lag_records) for row in rows} == {(7, 3)}
