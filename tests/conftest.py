@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -21,6 +22,24 @@ from infra.topics import ensure_topics
 
 _NAME_LENGTH_MAX = 60
 _TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Take back what a command did to the process by ``configure``: its stream is the test's and closed after it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _logging_ends_with_the_test() -> Iterator[None]:
+    with logging_restored():
+        yield
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring import logs
+from tests.conftest import logging_restored
 
 CARD = "4111111111111111"
-
-
-@pytest.fixture(autouse=True)
-def _restore_root() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def _stream(fmt: str = "json") -> io.StringIO:
@@ -39,6 +30,13 @@ def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 def _with_check_digit(body: str) -> str:
     return next(body + digit for digit in "0123456789" if logs.is_card_number(body + digit))
+
+
+def test_a_stream_that_a_test_configured_is_not_written_to_after_it() -> None:
+    with logging_restored():
+        stream = _stream()
+    logging.getLogger("weir.test").error("later")
+    assert stream.getvalue() == ""
 
 
 def test_a_line_has_time_level_service_event_and_its_fields() -> None:
