@@ -73,6 +73,7 @@ class Demo:
         self._children = Children(settings.home / "logs")
         self._watch: Watch | None = None
         self._settings = settings
+        self._servers_are_ours = False
         self._started = time.monotonic()
 
     def run(self) -> None:
@@ -104,7 +105,8 @@ class Demo:
                 self._watch.close()
         finally:
             self._children.stop()
-            self._stack.stop()
+            if self._servers_are_ours:  # a refused demo must not take down what it refused to touch
+                self._stack.stop()
 
     # --- set-up ------------------------------------------------------------------------------------------------------
 
@@ -116,6 +118,7 @@ class Demo:
                 f"expected {self._home} to be empty or left by a demo, found servers that were started by hand; "
                 "set WEIR_HOME to another folder, or delete their data with `make clean`"
             )
+        self._servers_are_ours = True
         self._stack.stop()
         for name in NAMES:
             self._stack.wipe(name)
