@@ -106,7 +106,7 @@ test-api: $(READY)  ## run the tests of the HTTP API
 	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
 
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
-	@$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)"')
+	@$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)" JOBS=$(JOBS)')
 
 faults-short: $(READY)  ## every fault once
 	@$(BIN)/python -m tests.faults $(FAULT) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json)

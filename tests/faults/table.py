@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "faults.md"
+BY_HAND = "## The guards\n"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,13 @@ def _line(result: Result) -> str:
 
 
 def write_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: float) -> None:
-    """Write the page, a table per seed, with the command, the machine and the date that the figures come from."""
+    """Write the page, a table per seed, with the command, the machine and the date that the figures come from.
+
+    What is written by hand, from the guards on, stays.
+    """
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(as_page(found, command=command, seconds=seconds))
+    _, heading, by_hand = PAGE.read_text().partition(BY_HAND) if PAGE.exists() else ("", "", "")
+    PAGE.write_text("\n".join(filter(None, [as_page(found, command=command, seconds=seconds), heading + by_hand])))
 
 
 def as_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: float) -> str:
