@@ -31,7 +31,7 @@ def main() -> int:
     """Run, show the page, and write it where it is asked for."""
     options = _parse()
     home = Path(tempfile.mkdtemp(prefix="weir-soak-"))
-    world = World(home, cards=options.cards, days=options.days)
+    world = World(home, cards=options.cards, history_cards=options.history_cards, days=options.days)
     try:
         _say("servers, model and history")
         world.start()
@@ -51,7 +51,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=45.0)
     parser.add_argument("--rate", type=int, default=3_000, help="payments a second (default: %(default)s)")
-    parser.add_argument("--cards", type=int, default=5_000, help="(default: %(default)s)")
+    parser.add_argument("--cards", type=int, default=400_000, help="that pay in the stream (default: %(default)s)")
+    parser.add_argument("--history-cards", type=int, default=5_000, help="that paid before (default: %(default)s)")
     parser.add_argument("--days", type=int, default=60, help="of history in the windows at the start, at least 46")
     parser.add_argument("--out", type=Path, help="folder for soak.md and soak.svg")
     options = parser.parse_args()

@@ -29,15 +29,22 @@ VERBS = {"processor": "process", "scorer": "score", "index": "index", "api": "se
 class World:
     """Started by ``start``, ended by ``close``; the history is in the windows before the stream begins."""
 
-    def __init__(self, home: Path, *, cards: int, days: int) -> None:
-        """Choose ports; nothing runs yet."""
+    def __init__(self, home: Path, *, cards: int, history_cards: int, days: int) -> None:
+        """Choose ports; nothing runs yet.
+
+        Args:
+            home: of everything.
+            cards: that pay in the stream. A card's partial holds a day's transaction ids: with few cards at a high rate
+                it grows all day to a size that no card in the world has.
+            history_cards: that paid in the days before; the model is trained on them.
+            days: of history.
+        """
         self._stack = Stack(home)
         self._api_port = _free_port()
         self._environment = {"WEIR_HOME": str(home), **self._stack.environment(), "WEIR_API__PORT": str(self._api_port)}
         self._children = Children(home / "logs", self._environment)
         self._services: dict[str, Child] = {}
-        self._world = ("--cards", str(cards))
-        self._cards, self._days, self._history = cards, days, home / "history"
+        self._cards, self._history_cards, self._days, self._history = cards, history_cards, days, home / "history"
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._api_port}", timeout=10)
         self._rng = random.Random(1)
         self.settings: Settings = load_settings(self._environment)
@@ -53,7 +60,8 @@ class World:
         self._redis = connect(self.settings.redis)
         ensure_topics(self.settings)
         self._verb("schemas", "register")
-        self._verb("generate", "--to", "parquet", "--out", str(self._history), "--days", str(self._days), *self._world)
+        days, cards = ("--days", str(self._days)), ("--cards", str(self._history_cards))
+        self._verb("generate", "--to", "parquet", "--out", str(self._history), *days, *cards)
         self._verb("train", "--history", str(self._history), "--quick", "--promote", "--no-track")
         for name, verb in VERBS.items():
             self._services[name] = self._children.start(name, _weir(verb))
@@ -63,7 +71,7 @@ class World:
 
     def begin(self, *, rate: int, seconds: int) -> Child:
         """Start the stream."""
-        flags = ("--rate", str(rate), "--seconds", str(seconds), "--json", *self._world)
+        flags = ("--rate", str(rate), "--seconds", str(seconds), "--json", "--cards", str(self._cards))
         return self._children.start("generator", _weir("generate", *flags))
 
     def end(self, generator: Child) -> int:
@@ -94,7 +102,7 @@ class World:
     def look_up(self) -> None:
         """Ask the API for a few cards, as somebody at a desk would."""
         for _ in range(_LOOK_UPS_AT_ONCE):
-            answer = self._http.get(f"/v1/features/card/card-{self._rng.randrange(self._cards):06}")
+            answer = self._http.get(f"/v1/features/card/card_{self._rng.randrange(self._cards):06}")
             self.looked_up += 1
             self.look_up_errors += answer.status_code != 200
 
