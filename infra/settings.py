@@ -95,7 +95,9 @@ class ProcessorSettings(_Section):
     linger_ms: int = Field(default=20, ge=0, le=1_000)
     """How long a batch that is not full waits for more records."""
     cache_entities_max: int = Field(default=500_000, ge=10)
-    """Partials kept in memory per process, over all entities and partitions."""
+    """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
+    cache_mb_max: int = Field(default=512, ge=1)
+    """Megabytes of partials kept in memory per process; some 40 bytes for each partial come on top."""
     dlq_header_prefix: str = "__dlq.errors."
     """Of dead letters' header names as they are written; they are read back whatever it was then."""
 

@@ -132,7 +132,9 @@ HTTP_REQUEST_SECONDS = _histogram(
 )
 
 # --- state -----------------------------------------------------------------------------------------------------------
-CACHED_ENTITIES = _gauge("weir_cached_entities", "Partials in memory.", "entity")
+CACHED_ENTITIES = _gauge("weir_cached_entities", "Ids with partials in memory.", "entity")
+CACHED_BYTES = _gauge("weir_cached_bytes", "Bytes of partials in memory.")
+CACHE_GENERATIONS = _counter("weir_cache_generations_total", "Times that partials not used lately left memory.")
 CACHE_LOOKUPS = _counter("weir_cache_lookups_total", "Partials a batch asked for, found in memory or not.", "entity")
 CACHE_MISSES = _counter("weir_cache_misses_total", "Partials read from Redis, own or other.", "entity")
 STATE_BYTES = _histogram("weir_state_bytes", "Size of a written partial, sampled.", "entity", buckets=STATE_BUCKETS)

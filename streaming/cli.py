@@ -113,7 +113,11 @@ def _build(
     # first what may be away: it is asked again, and nothing else has to be closed before that
     folders = _build_folders(settings, topics)
     view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
-    store = PartialStore(view, entities_max=settings.processor.cache_entities_max)
+    store = PartialStore(
+        view,
+        entities_max=settings.processor.cache_entities_max,
+        bytes_max=settings.processor.cache_mb_max * 1_000_000,
+    )
     output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
     # A static member that starts again gets its old partitions back without a rebalance, and added ones would belong to
     # nobody. With the partition counts in its name it is another member then, and the old one times out.

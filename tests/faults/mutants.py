@@ -29,9 +29,9 @@ def _unpin() -> None:
 
     def pin_and_evict(store: PartialStore, unit: Unit, end: int, changed: list[Changed]) -> None:
         pin(store, unit, end, changed)
-        for own in store._units.values():
-            own.values.clear()
-            own.born_empty = False
+        for generation in (store._memory._young, store._memory._old):
+            generation.columns.clear()
+        store._memory._born_empty = dict.fromkeys(store._memory._born_empty, False)
 
     replace(PartialStore, pin=pin_and_evict)
 
@@ -60,10 +60,11 @@ def _remember() -> None:
     own = PartialStore.own
 
     def own_with_old_values(store: PartialStore, unit: Unit, applied: int, *, born_empty: bool) -> None:
-        old = store._units.get(unit)
+        generations = (store._memory._young, store._memory._old)
+        old = [generation.columns.get(unit, {}) for generation in generations]
         own(store, unit, applied, born_empty=born_empty)
-        if old is not None:
-            store._units[unit].values = old.values
+        for generation, columns in zip(generations, old, strict=True):
+            generation.columns[unit] = columns
 
     replace(PartialStore, forget=lambda *_: None)
     replace(PartialStore, own=own_with_old_values)

@@ -27,7 +27,7 @@ class _View:
 
 
 def _own_all(view: _View) -> PartialStore:
-    store = PartialStore(view, entities_max=100)
+    store = PartialStore(view, entities_max=100, bytes_max=1_000)
     for unit, applied in view.positions.items():
         store.own(unit, applied, born_empty=False)
     return store
@@ -74,7 +74,7 @@ class _NoReads:
 
 @pytest.mark.parametrize("changed", [["d1", "d2", "d3"], ["d1", "d3"], ["d3", "d2", "d1"], ["d4", "d1"]])
 def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(changed: list[str]) -> None:
-    store = PartialStore(_NoReads(), entities_max=100)
+    store = PartialStore(_NoReads(), entities_max=100, bytes_max=1_000)
     store.own(OWN, 0, born_empty=True)
     store.read([Ask(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
     store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
@@ -85,7 +85,7 @@ def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(cha
 
 def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_pinning() -> None:
     view = _View({OWN: 0})
-    store = PartialStore(view, entities_max=1)
+    store = PartialStore(view, entities_max=1, bytes_max=1_000)
     store.own(OWN, 0, born_empty=False)
     store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])])
     store.trim()

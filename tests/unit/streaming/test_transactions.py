@@ -64,7 +64,7 @@ def _no_schema(schema_id: int) -> WriterSchema | PoisonRecord:
 
 
 def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
-    store = PartialStore(_Empty(), entities_max=10)
+    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
     outcome = TransactionsFolder(CONFIG, _no_schema).process({0: [_Garbage()]}, store, {})
     assert [list(rows.values) for rows in outcome.rows] == [[]]
     assert [(letter.topic, letter.partition, letter.value) for letter in outcome.dead] == [
