@@ -5,7 +5,7 @@ With the partition paused:
 a. read what the group committed, through the group's own read_committed consumer;
 b. read where Redis stands; where it stands nowhere, claim the log's first record;
 c. read from the dead letter queue which of the records in between did not count (verdicts are never judged again);
-d. fold the others and apply them by compare-and-set, chunk by chunk;
+d. fold the others and apply them by compare-and-set, chunk by chunk: Redis takes one while the next is folded;
 e. resume at the committed offset.
 
 The same records give the same bytes, so a zombie's late write is either what this would have written or refused.
@@ -27,10 +27,10 @@ from infra.standing import read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient
-from streaming.applier import Write, apply_with_retry
+from streaming.applier import Applier, Write
 from streaming.dlq import Coordinate, parse_dead_letter
 from streaming.folder import Folder
-from streaming.partials import PartialStore
+from streaming.partials import Changed, PartialStore
 
 CHUNK_RECORDS = 20_000
 _CLOCK_STEP_MS = 3_600_000
@@ -89,11 +89,18 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     context.store.own(unit, position.applied, born_empty=born_empty)
     if position.applied < committed:
         dead = yield from _read_verdicts(context, folder, unit, position.applied)  # c
-        # closed here and not when they are collected: they hold the one history reader
-        with closing(_chunks(context, partition, position.applied, committed)) as chunks:  # d
-            for chunk in chunks:
-                _fold_chunk(context, folder, unit, chunk, dead)
-                yield None
+        # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
+        with (
+            closing(_chunks(context, partition, position.applied, committed)) as chunks,
+            closing(Applier(context.view)) as applier,
+        ):
+            for chunk in chunks:  # d
+                changed = _fold_chunk(context, folder, unit, chunk, dead)
+                _settle(context, folder, applier)
+                yield None  # no write is in flight at any of these, so whoever steps may trim the store
+                context.store.pin(unit, chunk.end, changed)
+                applier.submit([Write(unit, chunk.start, chunk.end, changed)])
+            _settle(context, folder, applier)
     metrics.CATCH_UP_SECONDS.labels(topic=folder.topic).inc(time.monotonic() - started)
     log.info(
         "caught_up", unit=unit.tag, committed=committed, folded=committed - position.applied, since_ms=position.since_ms
@@ -203,15 +210,21 @@ def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int)
         yield _Chunk(pending.start, end, pending.records)
 
 
-def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> None:
+def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> list[Changed]:
     counted = [record for record in chunk.records if record.offset() not in dead]
     changed = folder.fold_again(unit.partition, counted, context.store) if counted else []
     context.on_step("catch_up_folded")
-    applied = apply_with_retry(context.view, Write(unit, chunk.start, chunk.end, changed))
-    if not applied.done:
-        metrics.VIEW_REFUSALS.labels(topic=folder.topic).inc()
-        raise Transient(f"redis: unit {unit.tag} moved to {applied.found} while catching up; starting over")
-    context.store.pin(unit, chunk.end, changed)
-    context.store.confirm(unit, chunk.end)
     metrics.CATCH_UP_RECORDS.labels(topic=folder.topic).inc(len(chunk.records))
-    context.on_step("catch_up_applied")
+    return changed
+
+
+def _settle(context: CatchUpContext, folder: Folder, applier: Applier) -> None:
+    """Wait for the write in flight, if there is one; refused or unanswered, nothing after it is applied."""
+    for write, outcome in applier.collect():
+        if isinstance(outcome, Transient):
+            raise outcome
+        if not outcome.done:
+            metrics.VIEW_REFUSALS.labels(topic=folder.topic).inc()
+            raise Transient(f"redis: unit {write.unit.tag} moved to {outcome.found} while catching up; starting over")
+        context.store.confirm(write.unit, write.end)
+        context.on_step("catch_up_applied")

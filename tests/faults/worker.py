@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import inference.cli
+import streaming.catch_up
 import streaming.cli
 import weir
 from inference.cli import run_index, run_scorer
@@ -36,6 +37,8 @@ from tests.faults.orders import Orders
 from tests.faults.patch import replace
 
 EXIT_REFUSED = 2
+CATCH_UP_CHUNK_RECORDS = 200
+"""So few that a rebuild of what a fault's load leaves has several chunks, and a kill finds one's write in flight."""
 
 
 class Steps:
@@ -68,6 +71,7 @@ def run(orders: Orders) -> None:
     # asked for when a run gets stuck: where every thread is goes to the log
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     _report_inner_steps(steps)
+    replace(streaming.catch_up, CHUNK_RECORDS=CATCH_UP_CHUNK_RECORDS)
     for name in orders.quirks:
         quirks.QUIRKS[name](steps)
     if orders.mutant:

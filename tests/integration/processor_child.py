@@ -12,10 +12,14 @@ import threading
 import time
 from typing import Any
 
+import streaming.catch_up
 from infra.redis_view import Applied, StateView
 from infra.settings import load_settings
 from monitoring.logs import configure
 from streaming.cli import run_processor
+
+CHUNK_RECORDS = 5
+"""Of a catch-up: the few records that a test leaves to it are several chunks, as those of a rebuild are."""
 
 
 def main(step: str, occurrence: int, slow_seconds: float) -> None:
@@ -29,6 +33,7 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
         if name == step and seen == occurrence:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    streaming.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()

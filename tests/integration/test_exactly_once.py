@@ -57,12 +57,16 @@ def test_a_processor_killed_at_a_step_counts_and_publishes_each_record_once(serv
     assert_exactly_once(settings, log, services.await_true, partitions=2)
 
 
+@pytest.mark.parametrize("occurrence", ["1", "2"])
 @pytest.mark.parametrize("step", ["catch_up_folded", "catch_up_applied"])
-def test_a_processor_killed_again_while_it_catches_up_counts_each_record_once(services: Services, step: str) -> None:
+def test_a_processor_killed_again_while_it_catches_up_counts_each_record_once(
+    services: Services, step: str, occurrence: str
+) -> None:
+    """At the second fold the first chunk's write is in flight."""
     settings = services.settings
     log = publish(Publisher(settings), build_stream(seed=12, count=RECORDS))
     services.await_killed(services.start_module(CHILD, "committed", "3", "0", ready=""))
-    services.await_killed(services.start_module(CHILD, step, "1", "0", ready=""))
+    services.await_killed(services.start_module(CHILD, step, occurrence, "0", ready=""))
     services.start("process")
     assert_exactly_once(settings, log, services.await_true, partitions=2)
 

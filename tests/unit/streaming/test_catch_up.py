@@ -1,0 +1,170 @@
+"""Catch-up chunk by chunk: Redis takes one chunk while the next is folded, and no write outlives a step.
+
+::
+
+    fold 0 | yield | fold 1  | yield | fold 2  | yield |         | caught up
+                   | write 0 |       | write 1 |       | write 2 |
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infra.redis_view import Applied, Loaded, Position, Unit
+from schemas.errors import Transient
+from schemas.features import Entity
+from streaming.catch_up import CatchUpContext, catch_up
+from streaming.partials import Ask, Changed, PartialStore
+
+UNIT = Unit("t", 0)
+RECORDS, CHUNK = 10, 4
+CARDS = 3
+WAIT_SECONDS = 10.0
+
+
+class _View:
+    """One unit in memory. ``before_apply`` is called with each write's start, on the thread that writes."""
+
+    def __init__(self, before_apply: Callable[[int], object] = lambda _: None) -> None:
+        self.before_apply = before_apply
+        self.applied: int | None = None
+        self.partials: dict[str, bytes] = {}
+        self.starts: list[int] = []
+        self.in_flight = 0
+
+    def position(self, unit: Unit) -> Position | None:
+        del unit
+        return None if self.applied is None else Position(self.applied)
+
+    def claim(self, unit: Unit, position: Position) -> bool:
+        del unit
+        self.applied = position.applied
+        return True
+
+    def follow(self, unit: Unit) -> None:
+        del unit
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        return {
+            unit: Loaded(self.position(unit), [self.partials.get(key, b"") for key in keys]) for unit, keys in wanted
+        }
+
+    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
+        del unit
+        self.in_flight += 1
+        try:
+            self.starts.append(start)
+            self.before_apply(start)
+            if self.applied != start:
+                return Applied(False, str(self.applied))
+            self.partials |= dict(zip(keys, partials, strict=True))
+            self.applied = end
+            return Applied(True, "ok")
+        finally:
+            self.in_flight -= 1
+
+
+class _Folder:
+    """A card's partial is the offsets of its records, so each is in it once and in order, or the bytes tell."""
+
+    kind, topic, dlq_topic = "t", "transactions", "transactions.dlq"
+
+    def __init__(self) -> None:
+        self.on_fold: Callable[[int], object] = lambda _: None
+
+    def fold_again(self, partition: int, records: list[Any], store: PartialStore) -> list[Changed]:
+        offsets = [record.offset() for record in records]
+        ids = sorted({f"c{offset % CARDS}" for offset in offsets})
+        (own,) = store.read([Ask(Entity.CARD, ids, [Unit("t", partition)])]).values[0]
+        self.on_fold(offsets[0])
+        new = [old + bytes(o for o in offsets if f"c{o % CARDS}" == card) for card, old in zip(ids, own, strict=True)]
+        return [Changed(Entity.CARD, ids, new)]
+
+
+def _read(partition: tuple[str, int], start: int, end: int, *, chunk: int) -> Iterator[list[Any]]:
+    del chunk
+    records = [SimpleNamespace(offset=lambda at=at: at) for at in range(start, end)]
+    yield from (
+        records[at : at + CHUNK] for at in range(0, len(records) if partition[0] == "transactions" else 0, CHUNK)
+    )
+
+
+def _build_context(view: Any, *, entities_max: int = 1_000) -> CatchUpContext:
+    first = SimpleNamespace(timestamp=lambda: (2, 1_700_000_000_000))
+    source: Any = SimpleNamespace(committed=lambda _: (RECORDS, ""), watermarks=lambda _: (0, RECORDS))
+    history: Any = SimpleNamespace(
+        read=_read, first_message=lambda *_: first, offset_at_time=lambda *_: 0, high_watermark=lambda _: 0
+    )
+    store = PartialStore(view, entities_max=entities_max, bytes_max=1_000_000)
+    return CatchUpContext(source, history, view, store, {"t": "id"}, "g", on_step=lambda _: None)
+
+
+def _is_right(view: _View) -> bool:
+    return view.applied == RECORDS and view.partials == {
+        f"card:c{card}": bytes(range(card, RECORDS, CARDS)) for card in range(CARDS)
+    }
+
+
+def test_redis_takes_a_chunk_while_the_next_is_folded() -> None:
+    folded = {start: threading.Event() for start in range(0, RECORDS, CHUNK)}
+    waited: list[bool] = []
+    last = max(folded)
+    view = _View(lambda start: waited.append(start == last or folded[start + CHUNK].wait(WAIT_SECONDS)))
+    folder: Any = _Folder()
+    folder.on_fold = lambda first_offset: folded[first_offset].set()
+    assert [found is not None for found in catch_up(_build_context(view), folder, UNIT)] == [False, False, False, True]
+    assert waited == [True, True, True]
+    assert _is_right(view)
+
+
+@pytest.mark.parametrize("entities_max", [1, 1_000])
+def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entities_max: int) -> None:
+    view, folder = _View(), _Folder()
+    context = _build_context(view, entities_max=entities_max)
+    for _ in catch_up(context, folder, UNIT):  # type: ignore[arg-type] # as much of a folder as is called
+        assert view.in_flight == 0
+        context.store.trim()
+    assert _is_right(view)
+
+
+def test_after_a_refusal_nothing_more_is_applied() -> None:
+    view = _View()
+    view.before_apply = lambda start: setattr(view, "applied", 9) if start == CHUNK else None
+    folder: Any = _Folder()
+    with pytest.raises(Transient, match="moved to 9"):
+        list(catch_up(_build_context(view), folder, UNIT))
+    assert view.starts == [0, CHUNK]
+
+
+def test_a_fold_that_fails_leaves_no_write_in_flight() -> None:
+    folding = threading.Event()
+    view = _View(lambda _: folding.wait(WAIT_SECONDS))
+    folder: Any = _Folder()
+
+    def fail(first_offset: int) -> None:
+        if first_offset == CHUNK:
+            folding.set()
+            raise Transient("redis: away")
+
+    folder.on_fold = fail
+    with pytest.raises(Transient, match="away"):
+        list(catch_up(_build_context(view), folder, UNIT))
+    assert (view.in_flight, view.applied) == (0, CHUNK)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_catch_up_that_is_let_go_of_is_taken_up_by_the_next(steps: int) -> None:
+    view = _View()
+    folder: Any = _Folder()
+    first: Any = catch_up(_build_context(view), folder, UNIT)
+    for _ in range(steps):
+        next(first)
+    first.close()
+    assert view.applied == (steps - 1) * CHUNK
+    assert list(catch_up(_build_context(view), folder, UNIT))
+    assert _is_right(view)
