@@ -28,6 +28,8 @@ SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # of `make bench`: how often each contender runs, and which (all when empty; `make bench ONLY="processor quix-eos"`)
 ROUNDS ?= 5
 ONLY ?=
+# of `make test`: processes, each with servers of its own (most of a test is waiting)
+WORKERS ?= 2
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
@@ -61,7 +63,7 @@ down: $(READY)  ## stop them
 	$(WEIR) down
 
 test: $(READY)  ## run every test, on real servers where a test needs them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
