@@ -1,4 +1,6 @@
-"""Step 5: the write to Redis, on a thread of its own so that it overlaps the next batch's steps 1 to 4.
+"""Step 5: the writes to Redis, on threads of their own so that they overlap the next batch's steps 1 to 4.
+
+Units know nothing of each other, so two are written at a time: one is packed while the server executes the other.
 
 Delivery: exactly once. A write whose reply was lost is asked again, and the script answers ``same``.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +26,8 @@ RETRY_SECONDS_MAX = 20.0
 After this their units are forgotten and caught up once Redis is back: the log has everything.
 """
 SWEEP_EVERY_SECONDS = 0.5
+_WRITES_AT_ONCE = 2
+"""More would only take the interpreter from the loop's own thread."""
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = get_logger(__name__)
@@ -83,28 +87,29 @@ class Applier:
     """Applies one committed batch at a time in the background."""
 
     def __init__(self, view: View) -> None:
-        """Bind to a view; the thread starts with the first batch."""
+        """Bind to a view; the threads start with the first batch."""
         self._view = view
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="apply")
-        self._future: Future[list[tuple[Write, Applied | Transient]]] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=_WRITES_AT_ONCE, thread_name_prefix="apply")
+        self._in_flight: list[tuple[Write, Future[Applied | Transient]]] = []
         self._stopping = False
         self._sweep: Iterator[int] | None = None
         self._sweep_at = time.monotonic() + SWEEP_EVERY_SECONDS
 
     def submit(self, writes: list[Write]) -> None:
         """Start to apply a batch; the one before must have been collected."""
-        assert self._future is None, "one batch in flight at a time"
-        self._future = self._pool.submit(self._apply_all, writes)
+        assert self.idle, "one batch in flight at a time"
+        deadline = time.monotonic() + RETRY_SECONDS_MAX
+        self._in_flight = [(write, self._pool.submit(self._apply_one, write, deadline)) for write in writes]
 
     @property
     def finished(self) -> bool:
         """True when ``collect`` would not wait and has something to return."""
-        return self._future is not None and self._future.done()
+        return not self.idle and all(future.done() for _, future in self._in_flight)
 
     @property
     def idle(self) -> bool:
         """True when no batch is in flight or waits to be collected."""
-        return self._future is None
+        return not self._in_flight
 
     def collect(self, timeout_seconds: float | None = None) -> list[tuple[Write, Applied | Transient]]:
         """Wait for the batch in flight and return what became of each write; empty when there is none.
@@ -112,16 +117,16 @@ class Applier:
         Raises:
             TimeoutError: it is still under way.
         """
-        if self._future is None:
-            return []
-        outcome = self._future.result(timeout_seconds)
-        self._future = None
+        if wait([future for _, future in self._in_flight], timeout_seconds).not_done:
+            raise TimeoutError
+        outcome = [(write, future.result()) for write, future in self._in_flight]
+        self._in_flight = []
         return outcome
 
     def sweep(self) -> None:
         """Do one step of the round that sets TTLs, if it is due and no write is in flight."""
         now = time.monotonic()
-        if self._future is not None or now < self._sweep_at:
+        if not self.idle or now < self._sweep_at:
             return
         self._sweep_at = now + SWEEP_EVERY_SECONDS
         try:
@@ -133,13 +138,9 @@ class Applier:
             self._sweep = None  # only garbage collection: the next round does it
 
     def close(self) -> None:
-        """Stop retrying and end the thread."""
+        """Stop retrying and end the threads."""
         self._stopping = True
         self._pool.shutdown(wait=True)
-
-    def _apply_all(self, writes: list[Write]) -> list[tuple[Write, Applied | Transient]]:
-        deadline = time.monotonic() + RETRY_SECONDS_MAX
-        return [(write, self._apply_one(write, deadline)) for write in writes]
 
     def _apply_one(self, write: Write, deadline: float) -> Applied | Transient:
         left = deadline - time.monotonic()
