@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import MovedError, ReadOnlyError, RedisClusterException, WatchError
 from redis.retry import Retry
 
@@ -29,10 +31,26 @@ Node = ClusterNode | None
 """One server: a cluster's node, or ``None`` for the only one."""
 
 _PORT = 6379
+_PLAIN_COMMANDS = frozenset({"MGET", "MSET"})
 _ERRORS = (redis.RedisError, RedisClusterException, OSError)
 """What a client raises when a server is away, busy, full or failing over; the latter two are no ``RedisError``."""
 
 T = TypeVar("T")
+
+
+class Packer(HiredisRespSerializer):
+    r"""Packs commands; long ones, of strings and bytes alone, without the client's look at the type of each argument.
+
+    That look is two fifths of what packing costs, and the view's writes are thousands of arguments a command.
+
+    >>> Packer().pack("MSET", "a", b"1")
+    [b'*3\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n']
+    """
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """Return a command as it is sent."""
+        packed: list[bytes] = [hiredis.pack_command(args)] if args[0] in _PLAIN_COMMANDS else super().pack(*args)
+        return packed
 
 
 def connect(settings: RedisSettings) -> Client:
@@ -56,8 +74,8 @@ def connect(settings: RedisSettings) -> Client:
     if settings.cluster:
         url, others = _split_hosts(settings.url)
         with transient_errors("finding the cluster's nodes"):
-            return RedisCluster.from_url(url, startup_nodes=others, **options)
-    return redis.Redis.from_url(settings.url, **options)
+            return RedisCluster.from_url(url, startup_nodes=others, **options)  # it takes no packer
+    return redis.Redis.from_url(settings.url, command_packer=Packer(), **options)
 
 
 def _split_hosts(url: str) -> tuple[str, list[ClusterNode]]:

@@ -235,7 +235,8 @@ class StateView:
         """
         prefix = self.prefix(unit)
         position = prefix + "position"
-        pairs = [part for key, partial in zip(keys, partials, strict=True) for part in (prefix + key, partial)]
+        pairs: list[str | bytes] = [b""] * (2 * len(keys))  # filled by slices: less than half the cost of a loop
+        pairs[::2], pairs[1::2] = [prefix + key for key in keys], partials
         with transient_errors("applying a batch"), self._pipeline(position) as pipeline:
             pipeline.watch(position)
             raw = pipeline.get(position)
