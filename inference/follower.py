@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.kafka_input import Gathered, Partition, PartitionedInput
+from infra.kafka_input import IDLE_SECONDS, Gathered, Partition, PartitionedInput
 from infra.standing import Standing, read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
@@ -126,7 +126,9 @@ class Follower:
     def _turn(self) -> bool:
         self._between()
         self._resume_waiting()
-        gathered = self._source.gather(self._config.batch_records_max, self._config.linger_seconds)
+        gathered = self._source.gather(
+            self._config.batch_records_max, timeout_seconds=IDLE_SECONDS, linger_seconds=self._config.linger_seconds
+        )
         if gathered.dropped:
             metrics.MISPLACED_RECORDS.labels(stage=self._config.stage).inc(gathered.dropped)
         if not gathered.records:

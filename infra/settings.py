@@ -92,8 +92,8 @@ class ProcessorSettings(_Section):
 
     group: str = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
-    linger_ms: int = Field(default=20, ge=0, le=1_000)
-    """How long a batch that is not full waits for more records."""
+    linger_ms: int = Field(default=5, ge=0, le=1_000)
+    """How long a batch that is not full waits for more records, from when its first one is in hand."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)
@@ -108,7 +108,8 @@ class ScorerSettings(_Section):
     group: str = "weir-scorer"
     index_group: str = "weir-decision-index"
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
-    linger_ms: int = Field(default=20, ge=0, le=1_000)
+    linger_ms: int = Field(default=2, ge=0, le=1_000)
+    """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
     bundle_dir: Path | None = None
     """A model bundle; by default ``<home>/models/champion``."""
     lists_file: Path | None = None

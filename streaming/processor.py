@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from infra.kafka_input import Gathered, Partition
+from infra.kafka_input import IDLE_SECONDS, Gathered, Partition
 from infra.kafka_output import Aborted, Offsets, TransactionalOutput
 from infra.redis_view import Unit
 from monitoring import metrics
@@ -126,8 +126,11 @@ class Processor:
 
         The batch comes first: a unit that cannot be caught up keeps neither the others' records nor the group waiting.
         """
-        linger = 0.0 if self._waiting else self._config.linger_seconds
-        gathered = self._context.source.gather(self._config.batch_records_max, linger)
+        gathered = self._context.source.gather(
+            self._config.batch_records_max,
+            timeout_seconds=0.0 if self._waiting else IDLE_SECONDS,
+            linger_seconds=0.0 if self._waiting else self._config.linger_seconds,
+        )
         if gathered.dropped:
             metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
         if gathered.records:

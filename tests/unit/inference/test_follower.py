@@ -37,8 +37,8 @@ class _Source:
         self.revoke = on_revoked
         on_assigned(list(self.logs))
 
-    def gather(self, max_records: int, timeout_seconds: float) -> Gathered:
-        del timeout_seconds
+    def gather(self, max_records: int, *, timeout_seconds: float, linger_seconds: float) -> Gathered:
+        del timeout_seconds, linger_seconds
         gathered = Gathered()
         for partition, at in self.at.items():
             found = [_Record(offset) for offset in self.logs[partition] if offset >= at][:max_records]

@@ -41,6 +41,7 @@ class _Client:
     logs: dict[Partition, list[int]]
     at: dict[Partition, int] = field(default_factory=dict)
     paused: set[Partition] = field(default_factory=set)
+    waits: list[float] = field(default_factory=list)
 
     def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
         del topics
@@ -59,7 +60,7 @@ class _Client:
         self.at[place.topic, place.partition] = place.offset
 
     def consume(self, count: int, timeout_seconds: float) -> list[_Record]:
-        del timeout_seconds
+        self.waits.append(timeout_seconds)
         found = [
             _Record(key, offset)
             for key, log in self.logs.items()
@@ -96,6 +97,10 @@ def _build(logs: dict[Partition, list[int]]) -> tuple[PartitionedInput, _Client,
     return source, client, look_up
 
 
+def _gather(source: PartitionedInput, max_records: int = 100) -> Gathered:
+    return source.gather(max_records, timeout_seconds=0.0, linger_seconds=0.0)
+
+
 def _offsets(gathered: Gathered) -> dict[Partition, list[int]]:
     return {key: [record.offset() for record in records] for key, records in gathered.records.items()}
 
@@ -107,33 +112,33 @@ def test_records_in_hand_when_a_hole_could_not_be_verified_are_handed_out_again(
     source.resume(P1, 0)
     look_up.away = True
     with pytest.raises(Transient):
-        source.gather(100, 0.0)
+        _gather(source)
     look_up.away = False
-    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3], P1: [1, 2]}
+    assert _offsets(_gather(source)) == {P0: [0, 1, 2, 3], P1: [1, 2]}
 
 
 def test_only_what_was_not_yet_advanced_over_is_handed_out_again() -> None:
     source, client, look_up = _build({P0: [0, 1], P1: []})
     source.resume(P0, 0)
-    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1]}
+    assert _offsets(_gather(source)) == {P0: [0, 1]}
     source.advance(P0, 2)
     client.logs[P0] += [2, 3]
     client.logs[P1] += [7]
     source.resume(P1, 5)
     look_up.away = True
     with pytest.raises(Transient):
-        source.gather(100, 0.0)
+        _gather(source)
     look_up.away = False
-    assert _offsets(source.gather(100, 0.0)) == {P0: [2, 3], P1: [7]}
+    assert _offsets(_gather(source)) == {P0: [2, 3], P1: [7]}
 
 
 def test_a_stale_record_from_further_ahead_is_dropped_and_the_partition_is_read_from_its_place() -> None:
     source, client, _ = _build({P0: [0, 1, 2, 3]})
     source.resume(P0, 0)
     client.at[P0] = 2  # as if the seek had been overtaken
-    first = source.gather(100, 0.0)
+    first = _gather(source)
     assert (_offsets(first), first.dropped) == ({}, 2)
-    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3]}
+    assert _offsets(_gather(source)) == {P0: [0, 1, 2, 3]}
 
 
 def test_a_partition_forgotten_after_a_failed_look_up_stays_silent_until_it_is_resumed() -> None:
@@ -141,21 +146,40 @@ def test_a_partition_forgotten_after_a_failed_look_up_stays_silent_until_it_is_r
     source.resume(P0, 0)
     look_up.away = True
     with pytest.raises(Transient):
-        source.gather(100, 0.0)
+        _gather(source)
     source.forget(P0)
     look_up.away = False
-    assert _offsets(source.gather(100, 0.0)) == {}
+    assert _offsets(_gather(source)) == {}
     source.resume(P0, 2)
-    assert _offsets(source.gather(100, 0.0)) == {P0: [2]}
+    assert _offsets(_gather(source)) == {P0: [2]}
 
 
 def test_what_a_batch_was_cut_off_from_is_handed_out_again_with_the_next() -> None:
     source, client, _ = _build({P0: [0, 1, 2, 3], P1: [0]})
     source.resume(P0, 0)
     source.resume(P1, 0)
-    assert _offsets(source.gather(100, 0.0)) == {P0: [0, 1, 2, 3], P1: [0]}
+    assert _offsets(_gather(source)) == {P0: [0, 1, 2, 3], P1: [0]}
     source.read_again(P0)
     source.advance(P0, 2)
     source.advance(P1, 1)
     client.logs[P0].append(4)
-    assert _offsets(source.gather(100, 0.0)) == {P0: [2, 3, 4]}
+    assert _offsets(_gather(source)) == {P0: [2, 3, 4]}
+
+
+def test_a_batch_lingers_only_once_its_first_record_is_in_hand() -> None:
+    source, client, _ = _build({P0: [0, 1, 2]})
+    source.resume(P0, 0)
+    gathered = source.gather(100, timeout_seconds=0.5, linger_seconds=0.1)
+    assert (_offsets(gathered), client.waits) == ({P0: [0, 1, 2]}, [0.5, 0.1])
+    client.waits.clear()
+    assert _offsets(source.gather(100, timeout_seconds=0.5, linger_seconds=0.1)) == {}
+    assert client.waits == [0.5]
+
+
+def test_a_batch_of_one_record_is_full_with_its_first() -> None:
+    source, client, _ = _build({P0: [0, 1]})
+    source.resume(P0, 0)
+    assert _offsets(_gather(source, 1)) == {P0: [0]}
+    source.advance(P0, 1)
+    assert _offsets(_gather(source, 1)) == {P0: [1]}
+    assert len(client.waits) == 2
