@@ -105,6 +105,7 @@ class ServerProcess:
         """End the process: SIGTERM, wait, then SIGKILL. Returns whether there was one to end."""
         identity = self.find_running()
         if identity is None:
+            _reap_ended()
             return False
         self.signal(signal.SIGCONT)  # a paused process cannot hear SIGTERM
         self.signal(signal.SIGTERM)
@@ -149,6 +150,13 @@ def _reap(identity: Identity) -> None:
     child = _children.pop(identity.pid, None)
     if child is not None:
         child.wait()  # or it stays a zombie for as long as we live
+
+
+def _reap_ended() -> None:
+    """Take leave of children that ended by themselves: which of them was the one asked for, its record may not say."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
 
 
 def _wait_gone(identity: Identity, patience_seconds: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from confluent_kafka import Message
 
 from generators.encoding import Encoder
 from generators.faults import MALFORMED, make_malformed
@@ -50,9 +51,9 @@ def poison_flood(lab: Lab, name: str) -> list[Sample]:
     return [Sample("poison_flood_eps", rate(times, expected=records), records, {"dead_letters": len(letters)})]
 
 
-def _source(settings: Settings, message: object) -> tuple[str | None, str | None]:
+def _source(settings: Settings, message: Message) -> tuple[str | None, str | None]:
     prefix = settings.processor.dlq_header_prefix
-    return header_text(message, f"{prefix}partition"), header_text(message, f"{prefix}offset")  # type: ignore[arg-type]
+    return header_text(message, f"{prefix}partition"), header_text(message, f"{prefix}offset")
 
 
 def _build_flood(lab: Lab, encoder: Encoder, topic: str, records: int, refused: int) -> Outgoing:

@@ -32,6 +32,7 @@ from infra.settings import load_settings
 from monitoring.logs import configure
 from schemas.errors import Refused
 from streaming.cli import run_processor
+from streaming.service import Stopped
 from tests.faults import mutants, quirks
 from tests.faults.orders import Orders
 from tests.faults.patch import replace
@@ -97,6 +98,8 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
     except Refused as error:
         sys.stderr.write(f"refused: {error}\n")
         return EXIT_REFUSED
+    except Stopped:
+        pass  # told to end while it waited for a server
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -120,6 +121,15 @@ def test_a_process_that_ended_and_is_not_reaped_does_not_run() -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not identity.is_running()
     child.wait()
+
+
+def test_a_server_that_ended_by_itself_is_reaped_by_whoever_asks_for_its_end(tmp_path: Path) -> None:
+    launched = _sleeper(tmp_path, "")
+    pid = json.loads(launched.record_path.read_text())["pid"]
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not launched.end(patience_seconds=DEADLINE_SECONDS)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "born": "1"}'])
