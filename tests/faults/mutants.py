@@ -96,8 +96,8 @@ def _late_metadata() -> None:
     gather, commit = PartitionedInput.gather, Processor._commit
     gathered_at = [0.0]
 
-    def gather_and_note(source: PartitionedInput, max_records: int, timeout_seconds: float) -> Gathered:
-        gathered = gather(source, max_records, timeout_seconds)
+    def gather_and_note(source: PartitionedInput, max_records: int, **seconds: float) -> Gathered:
+        gathered = gather(source, max_records, **seconds)
         gathered_at[0] = time.monotonic()
         return gathered
 
