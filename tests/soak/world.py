@@ -23,6 +23,8 @@ from tests.soak.probe import Sample, read_redis, read_usage
 
 _STEP_SECONDS_MAX = 600.0
 _LOOK_UPS_AT_ONCE = 5
+_CACHE_MB = 64
+"""So little that the processor's cache is full within minutes: partials grow for a day, and with them what is not full."""
 VERBS = {"processor": "process", "scorer": "score", "index": "index", "api": "serve"}
 
 
@@ -41,7 +43,12 @@ class World:
         """
         self._stack = Stack(home)
         self._api_port = _free_port()
-        self._environment = {"WEIR_HOME": str(home), **self._stack.environment(), "WEIR_API__PORT": str(self._api_port)}
+        self._environment = {
+            "WEIR_HOME": str(home),
+            **self._stack.environment(),
+            "WEIR_API__PORT": str(self._api_port),
+            "WEIR_PROCESSOR__CACHE_MB_MAX": str(_CACHE_MB),
+        }
         self._children = Children(home / "logs", self._environment)
         self._services: dict[str, Child] = {}
         self._cards, self._history_cards, self._days, self._history = cards, history_cards, days, home / "history"
