@@ -24,7 +24,7 @@ from tests.soak.probe import Sample, read_redis, read_usage
 _STEP_SECONDS_MAX = 600.0
 _LOOK_UPS_AT_ONCE = 5
 _CACHE_MB = 64
-"""So little that the processor's cache is full within minutes: partials grow for a day, and with them what is not full."""
+"""So little that the processor's cache is full within minutes: partials grow for a day, and so does what has room."""
 VERBS = {"processor": "process", "scorer": "score", "index": "index", "api": "serve"}
 
 
