@@ -9,7 +9,7 @@ used, and a hit costs nothing for it: no list is kept in order.
 A unit that was *born empty*, and of which nothing was dropped since, is known whole: what is not in memory was never
 seen. Of any other unit it is not known.
 
-Cost: about 20 ns per entity, unit and batch for a hit, some 0.2 µs more per unit for an id that is taken over; memory
+Cost: about 20 ns per entity, unit and batch for a hit; an id that is taken over takes a step in Python per unit. Memory
 is the partials' bytes, some 40 for each of them, and 8 per slot and unit.
 """
 
