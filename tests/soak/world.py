@@ -19,10 +19,11 @@ from infra.redis_client import connect
 from infra.settings import Settings, load_settings
 from infra.topics import ensure_topics
 from schemas.errors import WeirError
-from tests.soak.probe import Sample, read_redis, read_usage
+from tests.soak.probe import Sample, read_machine, read_redis, read_usage
 
 _STEP_SECONDS_MAX = 600.0
 _LOOK_UPS_AT_ONCE = 5
+_SHOWN_MAX = 200
 _CACHE_MB = 64
 """So little that the processor's cache is full within minutes: partials grow for a day, and so does what has room."""
 VERBS = {"processor": "process", "scorer": "score", "index": "index", "api": "serve"}
@@ -55,7 +56,8 @@ class World:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._api_port}", timeout=10)
         self._rng = random.Random(1)
         self.settings: Settings = load_settings(self._environment)
-        self.looked_up = self.look_up_errors = 0
+        self.looked_up = 0
+        self.look_up_errors: list[str] = []
 
     def start(self) -> None:
         """Start servers and processes, and work a small history through them.
@@ -103,15 +105,15 @@ class World:
                 raise WeirError(f"{name} died")
             pids[name] = running.pid
         usage = {name: read_usage(pid) for name, pid in pids.items()}
-        redis_mb, keys = read_redis(self._redis)
-        return Sample(seconds, usage, redis_mb, keys, self._read_lag())
+        return Sample(seconds, usage, read_redis(self._redis), self._read_lag(), read_machine())
 
     def look_up(self) -> None:
         """Ask the API for a few cards, as somebody at a desk would."""
         for _ in range(_LOOK_UPS_AT_ONCE):
             answer = self._http.get(f"/v1/features/card/card_{self._rng.randrange(self._cards):06}")
             self.looked_up += 1
-            self.look_up_errors += answer.status_code != 200
+            if answer.status_code != 200:
+                self.look_up_errors.append(f"{answer.status_code} {answer.text[:_SHOWN_MAX]}")
 
     def close(self) -> None:
         """End every process and server."""

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.soak.probe import Sample, Usage, read_usage
+from tests.soak.probe import Machine, RedisState, Sample, Usage, read_machine, read_usage
 from tests.soak.report import Run, render_page, render_picture
 from tests.soak.verdict import JUDGED, Finding, judge
 
@@ -17,7 +17,9 @@ MINUTES = 10
 
 def sample(seconds: float, *, memory_mb: float = 100.0, handles: int = 40, lag: int = 50) -> Sample:
     usage = dict.fromkeys((*JUDGED, "kafka", "redis"), Usage(memory_mb, handles, 9, seconds))
-    return Sample(seconds, usage, 10.0, 1_000, {"process": lag, "score": 0})
+    machine = Machine(busy_seconds=1.5 * seconds, stolen_seconds=0.25 * seconds, written_mb=10 * seconds)
+    redis = RedisState(10.0, 1_000, rewriting=seconds >= 60)
+    return Sample(seconds, usage, redis, {"process": lag, "score": 0}, machine)
 
 
 def findings(at: Callable[[float], Sample], p99: Callable[[int], float] = lambda _: 80.0) -> list[Finding]:
@@ -61,7 +63,7 @@ def make_run() -> Run:
     samples = [sample(15.0 * number) for number in range(8)]
     latency = {0: (40.0, 80.0), 1: (41.0, 81.0)}
     found = [Finding("api memory", "MB", 100.0, 0.1, 16.0)]
-    return Run("make soak", "2 cores", "2026-01-01", RATE, 9, 9, 5, 0, samples, latency, found)
+    return Run("make soak", "2 cores", "2026-01-01", RATE, 9, 9, 5, [], samples, latency, found)
 
 
 def test_a_run_is_right_only_when_everything_sent_came_out_and_something_was_sent() -> None:
@@ -69,7 +71,7 @@ def test_a_run_is_right_only_when_everything_sent_came_out_and_something_was_sen
     assert run.right
     assert not replace(run, outputs=8).right
     assert not replace(run, sent=0, outputs=0).right
-    assert not replace(run, look_up_errors=1).right
+    assert not replace(run, look_up_errors=["503 away"]).right
     assert not replace(run, findings=[Finding("api memory", "MB", 100.0, 17.0, 16.0)]).right
 
 
@@ -77,6 +79,9 @@ def test_the_page_says_what_was_found_and_the_picture_is_well_formed() -> None:
     page = render_page(make_run(), "soak.svg")
     assert "| api memory | 100.0 MB | +0.1 | 16.0 | right |" in page
     assert "Nothing climbed." in page
+    assert "| 0 | 40 | 80 | 50 | 1.50 | 0.25 | 10 | 20% |" in page
+    assert "| 1 | 41 | 81 | 50 | 1.50 | 0.25 | 10 | 100% |" in page
+    assert "The first error: `503 away`." in render_page(replace(make_run(), look_up_errors=["503 away"]), "soak.svg")
     picture = ElementTree.fromstring(render_picture(make_run()))
     assert len(picture.findall(".//{http://www.w3.org/2000/svg}polyline")) == 16
 
@@ -87,3 +92,10 @@ def test_a_process_is_read_from_proc() -> None:
     assert usage.handles >= 3
     assert usage.threads >= 1
     assert usage.cpu_seconds > 0
+
+
+def test_the_machines_counters_rise() -> None:
+    before = read_machine()
+    assert before.busy_seconds > 0
+    assert before.stolen_seconds >= 0
+    assert read_machine().busy_seconds >= before.busy_seconds
