@@ -22,14 +22,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from redis.exceptions import WatchError
-
 from infra.redis_client import Client, ask_servers, on_server, primaries, server_of, transient_errors
+from infra.redis_session import Session, open_session, pack, pack_mset
 from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
 
@@ -41,8 +40,6 @@ _DROPPING = b"dropping"
 _POSITION = re.compile(rb"([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
 _STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
-_MSET_ARGUMENTS = 4_000
-"""Keys and values per MSET: bounds how long one command keeps the server from others' reads."""
 _MGET_KEYS = 1_000
 """Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
 
@@ -235,26 +232,16 @@ class StateView:
         """
         prefix = self.prefix(unit)
         position = prefix + "position"
-        pairs: list[str | bytes] = [b""] * (2 * len(keys))  # filled by slices: less than half the cost of a loop
-        pairs[::2], pairs[1::2] = [prefix + key for key in keys], partials
-        with transient_errors("applying a batch"), self._pipeline(position) as pipeline:
-            pipeline.watch(position)
-            raw = pipeline.get(position)
-            found = parse_position(raw, unit)
+        with transient_errors("applying a batch"), self._session(position) as session:
+            found = parse_position(session.ask(pack("WATCH", position), pack("GET", position))[1], unit)
             if found is None or found.applied != start:
+                session.ask(pack("UNWATCH"))
                 return _judge(found, end)
-            pipeline.multi()
-            for first in range(0, len(pairs), _MSET_ARGUMENTS):
-                # by name, so that a long argument list is not first made into a dict
-                pipeline.execute_command("MSET", *pairs[first : first + _MSET_ARGUMENTS])
-            pipeline.set(position, f"{end} {found.since_ms} {found.target}")
-            try:
-                pipeline.execute()
-            except WatchError as error:
-                now = self.position(unit)
+            moved = pack("SET", position, f"{end} {found.since_ms} {found.target}")
+            if not session.transact(*pack_mset(prefix, keys, partials), moved):
+                now = parse_position(session.ask(pack("GET", position))[0], unit)
                 if now is not None and now.applied == start:
-                    # not overtaken: the client says the same of a connection that died, and the write is to be repeated
-                    raise Transient(f"redis: applying a batch: {error}") from error
+                    raise Transient("redis: applying a batch: the position was written, and is where it was")
                 return _judge(now, end)
         return Applied(True, "ok")
 
@@ -275,11 +262,8 @@ class StateView:
                     self._client.delete(key)
             self._client.delete(position)
 
-    @contextmanager
-    def _pipeline(self, key: str) -> Iterator[Any]:
-        """Lend a transaction on the server that holds a key."""
-        with on_server(self._client, server_of(self._client, key)) as server, server.pipeline() as pipeline:
-            yield pipeline
+    def _session(self, key: str) -> AbstractContextManager[Session]:
+        return open_session(self._client, key)
 
     def sweep(self) -> Iterator[int]:
         """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.

@@ -20,6 +20,7 @@ from generators.population import Population, build_population
 from generators.sender import Sender, Sent
 from infra.children import Child
 from infra.kafka import build_producer
+from tests.bench import steps
 from tests.bench.figures import NothingMeasured, Sample, percentile
 from tests.bench.kafka_log import Lag, await_quiet
 from tests.bench.lab import Deployment, Lab, Processes
@@ -47,16 +48,21 @@ def end_to_end(rate: int) -> Scenario:
         del name  # one warm deployment serves every round
         deployment = keep_live(lab)
         with lab.processes(deployment) as processes:
-            _start_stages(lab, deployment, processes)
+            stages = _start_stages(lab, deployment, processes)
             watcher = start_watching(processes, deployment.settings.topics.decisions)
-            begin_ms, sent = _send(lab, deployment, rate, seconds=_seconds(lab))
+            before = list[steps.Reading]()
+            begin_ms, sent = _send(
+                lab, deployment, rate, seconds=_seconds(lab), at_plan=lambda _: before.append(steps.read(lab, stages))
+            )
+            done = steps.samples(before[0], steps.read(lab, stages), seconds=_seconds(lab), suffix=short(rate))
             _await_decisions(deployment, processes)
             watcher.process.terminate()
             pairs = read_pairs(processes, watcher)
         counted = [pair for pair in pairs if pair[0] >= begin_ms]
         if len(counted) != sent.records:
             raise NothingMeasured(f"expected {sent.records} decisions at {rate}/s, found {len(counted)}")
-        return _samples(f"e2e_ms_{{}}_{short(rate)}", _settled(lab, counted, begin_ms), sent, (50, 99, 99.9))
+        latencies = _settled(lab, counted, begin_ms)
+        return [*_samples(f"e2e_ms_{{}}_{short(rate)}", latencies, sent, (50, 99, 99.9)), *done]
 
     return scenario
 
@@ -82,12 +88,15 @@ def _seconds(lab: Lab) -> float:
     return lab.sizes.settle_seconds + lab.sizes.live_seconds
 
 
-def _start_stages(lab: Lab, deployment: Deployment, processes: Processes) -> None:
+def _start_stages(lab: Lab, deployment: Deployment, processes: Processes) -> list[steps.Stage]:
     """Start both stages and have them decide a few payments, so that what follows finds them at work."""
-    processes.weir("process")
-    processes.weir("score")
+    ports = {verb: steps.free_port() for verb in ("process", "score")}
+    stages = [
+        steps.Stage(verb, processes.weir(verb, "--metrics-port", str(port)), port) for verb, port in ports.items()
+    ]
     _send(lab, deployment, _WARM_UP_RATE, seconds=_WARM_UP_SECONDS)
     _await_decisions(deployment, processes)
+    return stages
 
 
 def _await_decisions(deployment: Deployment, processes: Processes) -> None:

@@ -31,6 +31,29 @@ def _end_to_end() -> list[Target]:
     ]
 
 
+def _work_at(rate: int) -> list[Target]:
+    """Where the time of a decision goes: batches wait for their turn, and each has its fixed costs."""
+    stages = {"process": "the processor", "score": "the scorer"}
+    figures = {
+        "batches_per_s": "batches/s",
+        "records_per_batch": "records a batch",
+        "batch_ms": "ms from gathered to committed",
+        "commit_ms": "ms of that for the commit",
+    }
+    suffix = short(rate)
+    return [
+        *(
+            Target(f"at {rate:,}/s {stage}: {what}", f"live_{verb}_{key}_{suffix}", None)
+            for verb, stage in stages.items()
+            for key, what in figures.items()
+        ),
+        *(
+            Target(f"at {rate:,}/s {name}: cores", f"live_{key}_cores_{suffix}", None)
+            for key, name in {**stages, "kafka": "the broker", "redis": "Redis"}.items()
+        ),
+    ]
+
+
 TARGETS: tuple[Target, ...] = (
     Target("plain Kafka loop (the ceiling), records/s", "plain_loop_eps", None),
     Target("processor, exactly once, five entities, 96 features, one process, events/s", "processor_eos_eps", 40_000),
@@ -42,6 +65,7 @@ TARGETS: tuple[Target, ...] = (
     Target("transactions to decisions, both stages at once, exactly once, events/s", "pipeline_eps", 25_000),
     Target("scorer alone, a model of 200 trees, decisions/s", "scorer_eps", 60_000),
     *_end_to_end(),
+    *_work_at(5_000),
     Target("publish to visible in the lookup, at 5,000/s, p50 ms", "freshness_ms_p50_5k", None, at_most=True),
     Target("publish to visible in the lookup, at 5,000/s, p99 ms", "freshness_ms_p99_5k", 150.0, at_most=True),
     Target("kernel over Parquet, one core, events/s", "kernel_eps", 300_000),

@@ -6,13 +6,13 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.redis_client import connect
+from infra.redis_session import Command, Session
 from infra.redis_view import Position, StateView, Unit
 from infra.settings import Settings
 from schemas.errors import Refused, Transient
@@ -75,22 +75,22 @@ def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
     view: StateView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view.claim(UNIT, Position(0))
-    pipeline_of = StateView._pipeline
+    session_of = StateView._session
 
     @contextmanager
-    def overtaken(self: StateView, key: str) -> Iterator[Any]:
-        with pipeline_of(self, key) as pipeline:
-            multi = pipeline.multi
+    def overtaken(self: StateView, key: str) -> Iterator[Session]:
+        with session_of(self, key) as session:
+            transact = session.transact
 
-            def multi_after_another() -> None:
-                monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
+            def transact_after_another(*commands: Command) -> bool:
+                monkeypatch.setattr(StateView, "_session", session_of)
                 assert self.apply(UNIT, start=0, end=2, keys=["card:a"], partials=[b"other"]).done
-                multi()
+                return transact(*commands)
 
-            pipeline.multi = multi_after_another
-            yield pipeline
+            session.transact = transact_after_another  # type: ignore[method-assign]
+            yield session
 
-    monkeypatch.setattr(StateView, "_pipeline", overtaken)
+    monkeypatch.setattr(StateView, "_session", overtaken)
     refused = view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"late"])
     assert (refused.done, refused.found) == (False, "2")
     assert partials_of(view, ["card:a"]) == [b"other"]
@@ -99,27 +99,67 @@ def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
 def test_a_connection_that_dies_at_the_write_is_not_taken_for_somebody_else(
     view: StateView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client calls both a watch error; refused, the unit would be folded again from the log for nothing."""
+    """Refused, the unit would be folded again from the log for nothing."""
     view.claim(UNIT, Position(0))
-    pipeline_of = StateView._pipeline
+    session_of = StateView._session
 
     @contextmanager
-    def cut_off(self: StateView, key: str) -> Iterator[Any]:
-        with pipeline_of(self, key) as pipeline:
-            multi = pipeline.multi
+    def cut_off(self: StateView, key: str) -> Iterator[Session]:
+        with session_of(self, key) as session:
+            transact = session.transact
 
-            def multi_after_a_cut() -> None:
-                multi()
-                pipeline.connection._sock.shutdown(socket.SHUT_RDWR)
+            def transact_after_a_cut(*commands: Command) -> bool:
+                session._connection._sock.shutdown(socket.SHUT_RDWR)
+                return transact(*commands)
 
-            pipeline.multi = multi_after_a_cut
-            yield pipeline
+            session.transact = transact_after_a_cut  # type: ignore[method-assign]
+            yield session
 
-    monkeypatch.setattr(StateView, "_pipeline", cut_off)
+    monkeypatch.setattr(StateView, "_session", cut_off)
     with pytest.raises(Transient):
         view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
-    monkeypatch.setattr(StateView, "_pipeline", pipeline_of)
+    monkeypatch.setattr(StateView, "_session", session_of)
     assert view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]).found == "ok"
+
+
+def test_a_position_that_was_written_and_is_where_it_was_is_asked_again(
+    view: StateView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view.claim(UNIT, Position(0))
+    session_of = StateView._session
+
+    @contextmanager
+    def touched(self: StateView, key: str) -> Iterator[Session]:
+        with session_of(self, key) as session:
+            transact = session.transact
+
+            def transact_after_a_touch(*commands: Command) -> bool:
+                self._client.set(key, "0 0 0")
+                return transact(*commands)
+
+            session.transact = transact_after_a_touch  # type: ignore[method-assign]
+            yield session
+
+    monkeypatch.setattr(StateView, "_session", touched)
+    with pytest.raises(Transient, match="is where it was"):
+        view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
+    assert partials_of(view, ["card:a"]) == [b""]
+
+
+def test_a_write_that_the_server_refuses_changes_nothing_and_leaves_no_watch_behind(view: StateView) -> None:
+    view.claim(UNIT, Position(0))
+    keys = [f"card:{n}" for n in range(2_500)]
+    used = view._client.info("memory")["used_memory"]
+    view._client.config_set("maxmemory", used)
+    try:
+        with pytest.raises(Transient, match="maxmemory"):
+            view.apply(UNIT, start=0, end=3, keys=keys, partials=[b"1"] * len(keys))
+    finally:
+        view._client.config_set("maxmemory", 0)
+    assert view.position(UNIT) == Position(0)
+    assert set(partials_of(view, keys)) == {b""}
+    assert view.apply(UNIT, start=0, end=3, keys=keys, partials=[b"2"] * len(keys)).found == "ok"
+    assert set(partials_of(view, keys)) == {b"2"}
 
 
 def test_nobody_can_claim_a_unit_before_all_of_it_is_dropped(view: StateView, monkeypatch: pytest.MonkeyPatch) -> None:

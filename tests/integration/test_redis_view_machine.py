@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from infra.redis_client import Client, connect
+from infra.redis_session import Command, Session
 from infra.redis_view import Applied, Position, StateView, Unit
 from infra.settings import Settings
 from schemas.errors import Transient
@@ -34,18 +34,18 @@ class View(StateView):
     broken = ""
 
     @contextmanager
-    def _pipeline(self, key: str) -> Iterator[Any]:
-        with super()._pipeline(key) as pipeline:
+    def _session(self, key: str) -> Iterator[Session]:
+        with super()._session(key) as session:
             if self.broken:
-                execute = pipeline.execute
-                pipeline.execute = lambda: self._execute(pipeline, execute)
-            yield pipeline
+                transact = session.transact
+                session.transact = lambda *commands: self._transact(session, transact, commands)  # type: ignore[method-assign]
+            yield session
 
-    def _execute(self, pipeline: Any, execute: Any) -> Any:
+    def _transact(self, session: Session, transact: Callable[..., bool], commands: tuple[Command, ...]) -> bool:
         if self.broken == "before":
-            pipeline.connection._sock.shutdown(socket.SHUT_RDWR)
-            return execute()
-        execute()
+            session._connection._sock.shutdown(socket.SHUT_RDWR)
+            return transact(*commands)
+        transact(*commands)
         raise ConnectionError("the reply was lost")
 
 
