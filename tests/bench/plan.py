@@ -30,3 +30,5 @@ _ALL = (
 CONTENDERS: dict[str, Contender] = {contender.name: contender for contender in _ALL}
 QUICK_NAMES = ["plain-loop", "processor", "at-least-once", "quix-eos", "kernel", "rebuild", "bytes", "replay"]
 """What fits in three minutes; the rest needs a trained model or time to settle."""
+RATIO_NAMES = ["plain-loop", "processor", "quix-eos"]
+"""What the ratios of the quick run are made of."""

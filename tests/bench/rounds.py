@@ -68,8 +68,8 @@ def order_of(contenders: Sequence[Contender], number: int) -> list[Contender]:
 
 
 def run_rounds(lab: Lab, contenders: Sequence[Contender], rounds: int, outcome: Outcome) -> None:
-    """Run every round, adding to an outcome as it goes: an interrupted run keeps what it has."""
-    for number in range(rounds):
+    """Run rounds after those that an outcome has, adding to it as it goes: an interrupted run keeps what it has."""
+    for number in range(len(outcome.rounds), len(outcome.rounds) + rounds):
         samples: list[Sample] = []
         outcome.rounds.append(samples)
         for contender in order_of(contenders, number):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from tests.bench.__main__ import _ratios_met
 from tests.bench.figures import NothingMeasured, Sample
 from tests.bench.lab import Lab
 from tests.bench.rounds import Contender, NotMeasured, Outcome, order_of, run_rounds
@@ -69,3 +72,35 @@ def test_every_run_of_a_scenario_has_a_name_of_its_own() -> None:
 
     run_rounds(_lab(), [Contender("a", note), Contender("b", note)], 3, Outcome())
     assert len(set(names)) == len(names) == 6
+
+
+def test_rounds_that_are_added_have_numbers_of_their_own() -> None:
+    names: list[str] = []
+
+    def note(_: Any, name: str) -> list[Sample]:
+        names.append(name)
+        return [Sample("rate", 5.0, 9)]
+
+    outcome = Outcome()
+    run_rounds(_lab(), [Contender("a", note), Contender("b", note, once=True)], 1, outcome)
+    run_rounds(_lab(), [Contender("a", note)], 1, outcome)
+    assert names == ["r0-a", "r0-b", "r1-a"]
+    assert len(outcome.rounds) == 2
+
+
+@pytest.mark.parametrize(
+    ("rounds", "met"),
+    [
+        ([], False),
+        ([(40.0, 25.0, 100.0)], False),
+        ([(40.0, 25.0, 100.0), (40.0, 20.0, 100.0)], True),
+        ([(40.0, 25.0, 100.0), (15.0, 5.0, 100.0)], True),  # each ratio in a round of its own
+        ([(15.0, 5.0, 100.0), (15.0, 5.0, 100.0)], False),
+    ],
+)
+def test_a_ratio_of_the_quick_run_counts_when_some_round_met_it(
+    rounds: list[tuple[float, float, float]], met: bool
+) -> None:
+    keys = ("processor_eos_eps", "quix_eos_eps", "plain_loop_eps")
+    outcome = Outcome([[Sample(key, value, 1) for key, value in zip(keys, each, strict=True)] for each in rounds])
+    assert _ratios_met(outcome) is met
