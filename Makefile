@@ -126,7 +126,7 @@ build/peers/.ready: requirements/peers.lock
 bench: $(READY) build/peers/.ready  ## measure everything beside its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
 	@$(BIN)/python -m tests.bench --rounds $(ROUNDS) --only '$(ONLY)' $(if $(JSON),--json) $(if $(ONLY),,--write docs/results --command 'make bench ROUNDS=$(ROUNDS)') $(ARGS)
 
-bench-quick: $(READY) build/peers/.ready  ## measure once what takes three minutes; fails when a ratio to the peers is lost
+bench-quick: $(READY) build/peers/.ready  ## measure what takes three minutes; fails when a ratio to the peers is lost in three rounds
 	@$(BIN)/python -m tests.bench --quick --only '$(ONLY)' $(if $(JSON),--json) $(ARGS)
 
 bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)

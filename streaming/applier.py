@@ -2,7 +2,7 @@
 
 Units know nothing of each other, so two are written at a time: one is packed while the server executes the other.
 
-Delivery: exactly once. A write whose reply was lost is asked again, and the script answers ``same``.
+Delivery: exactly once. A write whose reply was lost is asked again, and the view answers ``same``.
 """
 
 from __future__ import annotations

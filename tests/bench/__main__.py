@@ -17,7 +17,11 @@ from tests.bench.targets import QUICK_TARGETS, TARGETS
 
 ROUNDS = 5
 QUICK_ROUNDS_MAX = 3
-"""Of a quick run, the first included: a busy minute may miss a ratio in one, a slower program misses it in each."""
+"""Of a quick run, the first included: one in which a ratio is missed is followed by another of what it is made of.
+
+A busy minute costs the processor, which keeps everything busy at once, more than a peer. So a ratio counts when some
+round met it: that shows a program that became much slower, and not one that became a little slower.
+"""
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +35,7 @@ def main(argv: list[str]) -> int:
             say("servers are up; drawing payments, compiling the kernel")
             lab.prepare()
             run_rounds(lab, chosen, 1 if given.quick else given.rounds, outcome)
-            while judged and len(outcome.rounds) < QUICK_ROUNDS_MAX and not _ratios_met(outcome):
+            while judged and len(outcome.rounds) < QUICK_ROUNDS_MAX and _may_be_met(outcome):
                 say("a ratio was missed: measuring it again")
                 run_rounds(lab, [CONTENDERS[name] for name in RATIO_NAMES], 1, outcome)
     except KeyboardInterrupt:
@@ -44,7 +48,14 @@ def main(argv: list[str]) -> int:
     if given.json:
         sys.stdout.write(json.dumps(report.flat(outcome)) + "\n")
     missed = judged and not _ratios_met(outcome)
+    if judged:
+        say("a ratio was met in no round" if missed else "each ratio was met in some round")
     return 1 if outcome.failed or missed or not any(outcome.values) else 0
+
+
+def _may_be_met(outcome: Outcome) -> bool:
+    """True when a ratio was missed that another round could meet."""
+    return not (_ratios_met(outcome) or outcome.failed or outcome.missing)
 
 
 def _ratios_met(outcome: Outcome) -> bool:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
+from typing import TypeVar
 
 from generators.live import LivePlan, live_blocks
 from generators.outgoing import Outgoing
@@ -37,6 +39,7 @@ _READY_SECONDS_MAX = 60.0
 _WARM_UP_RATE, _WARM_UP_SECONDS = 500, 2.0
 _POLL_SECONDS = 0.05
 
+T = TypeVar("T")
 Pairs = list[tuple[float, float]]
 """When something was due, UTC epoch ms, and how long after that it was there, ms."""
 
@@ -50,11 +53,16 @@ def end_to_end(rate: int) -> Scenario:
         with lab.processes(deployment) as processes:
             stages = _start_stages(lab, deployment, processes)
             watcher = start_watching(processes, deployment.settings.topics.decisions)
-            before = list[steps.Reading]()
-            begin_ms, sent = _send(
-                lab, deployment, rate, seconds=_seconds(lab), at_plan=lambda _: before.append(steps.read(lab, stages))
-            )
-            done = steps.samples(before[0], steps.read(lab, stages), seconds=_seconds(lab), suffix=short(rate))
+            begun = list[Future[steps.Reading]]()
+
+            def read_when_settled(begin_ms: int) -> None:
+                begun.append(
+                    _in_background(begin_ms + lab.sizes.settle_seconds * 1_000, lambda: steps.read(lab, stages))
+                )
+
+            begin_ms, sent = _send(lab, deployment, rate, seconds=_seconds(lab), at_plan=read_when_settled)
+            processes.check()
+            done = steps.samples(begun[0].result(_READY_SECONDS_MAX), steps.read(lab, stages), suffix=short(rate))
             _await_decisions(deployment, processes)
             watcher.process.terminate()
             pairs = read_pairs(processes, watcher)
@@ -86,6 +94,19 @@ def freshness(lab: Lab, name: str) -> list[Sample]:
 
 def _seconds(lab: Lab) -> float:
     return lab.sizes.settle_seconds + lab.sizes.live_seconds
+
+
+def _in_background(at_ms: float, do: Callable[[], T]) -> Future[T]:
+    """Do something at a time, UTC epoch ms, while this thread goes on."""
+    thread = ThreadPoolExecutor(1)
+
+    def wait_and_do() -> T:
+        time.sleep(max(0.0, at_ms / 1_000 - time.time()))
+        return do()
+
+    future = thread.submit(wait_and_do)
+    thread.shutdown(wait=False)
+    return future
 
 
 def _start_stages(lab: Lab, deployment: Deployment, processes: Processes) -> list[steps.Stage]:

@@ -1,15 +1,19 @@
-"""What the stages and the servers do under a load: batches, how long their steps take, and cores."""
+"""What the stages and the servers do under a load: batches, how long their steps take, and cores.
+
+Redis's cores are without those of the process that writes its append-only file anew.
+"""
 
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.children import Child
-from tests.bench.figures import Sample
+from tests.bench.figures import NothingMeasured, Sample
 from tests.bench.lab import Lab
 from tests.soak.probe import read_usage
 
@@ -34,35 +38,51 @@ class Stage:
 
 @dataclass(frozen=True)
 class Reading:
-    """Counters at one moment: metrics by stage and name, seconds of CPU by stage or server."""
+    """Counters at one moment, in seconds: metrics by stage and name, CPU by stage or server."""
 
+    at: float
     counted: dict[tuple[str, str], float]
     cpu_seconds: dict[str, float]
 
 
 def read(lab: Lab, stages: list[Stage]) -> Reading:
-    """Read every stage's metrics page, and everybody's CPU."""
+    """Read every stage's metrics page, and everybody's CPU.
+
+    Raises:
+        NothingMeasured: a process does not answer, or is gone.
+    """
+    try:
+        return _read(lab, stages)
+    except (httpx.HTTPError, FileNotFoundError) as error:
+        raise NothingMeasured(f"a process under load could not be read: {error}") from error
+
+
+def _read(lab: Lab, stages: list[Stage]) -> Reading:
     counted = {}
     for stage in stages:
         counted |= {(stage.name, name): value for name, value in _read_page(stage).items()}
     pids = {stage.name: stage.child.process.pid for stage in stages}
     for name in SERVERS:
         running = lab.stack.processes[name].find_running()
-        assert running is not None, f"{name} runs"
+        if running is None:
+            raise NothingMeasured(f"{name} is gone")
         pids[name] = running.pid
-    return Reading(counted, {name: read_usage(pid).cpu_seconds for name, pid in pids.items()})
+    return Reading(time.monotonic(), counted, {name: read_usage(pid).cpu_seconds for name, pid in pids.items()})
 
 
-def samples(before: Reading, after: Reading, *, seconds: float, suffix: str) -> list[Sample]:
-    """Return what was done in between, as figures of a load of some seconds.
+def samples(before: Reading, after: Reading, *, suffix: str) -> list[Sample]:
+    """Return what was done between two readings.
 
     Raises:
-        ZeroDivisionError: a stage had no batch.
+        NothingMeasured: a stage had no batch.
     """
+    seconds = after.at - before.at
     grown = {key: value - before.counted.get(key, 0.0) for key, value in after.counted.items()}
     found = []
     for name in dict.fromkeys(stage for stage, _ in grown):
         batches = grown[name, "batches"]
+        if not batches:
+            raise NothingMeasured(f"{name} had no batch")
         figures = {
             "batches_per_s": batches / seconds,
             "records_per_batch": grown[name, "records"] / batches,

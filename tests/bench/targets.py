@@ -37,18 +37,18 @@ def _work_at(rate: int) -> list[Target]:
     figures = {
         "batches_per_s": "batches/s",
         "records_per_batch": "records a batch",
-        "batch_ms": "ms from gathered to committed",
-        "commit_ms": "ms of that for the commit",
+        "batch_ms": "ms a batch takes once it is gathered",
+        "commit_ms": "ms of that in the commit",
     }
     suffix = short(rate)
     return [
         *(
-            Target(f"at {rate:,}/s {stage}: {what}", f"live_{verb}_{key}_{suffix}", None)
+            Target(f"at {rate:,}/s, {stage}: {what}", f"live_{verb}_{key}_{suffix}", None)
             for verb, stage in stages.items()
             for key, what in figures.items()
         ),
         *(
-            Target(f"at {rate:,}/s {name}: cores", f"live_{key}_cores_{suffix}", None)
+            Target(f"at {rate:,}/s, cores of {name}", f"live_{key}_cores_{suffix}", None)
             for key, name in {**stages, "kafka": "the broker", "redis": "Redis"}.items()
         ),
     ]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.redis_client import connect
-from infra.redis_session import Command, Session
+from infra.redis_session import Session
 from infra.redis_view import Position, StateView, Unit
 from infra.settings import Settings
 from schemas.errors import Refused, Transient
@@ -82,7 +82,7 @@ def test_an_apply_that_was_overtaken_between_the_look_and_the_write_is_refused(
         with session_of(self, key) as session:
             transact = session.transact
 
-            def transact_after_another(*commands: Command) -> bool:
+            def transact_after_another(*commands: bytes) -> bool:
                 monkeypatch.setattr(StateView, "_session", session_of)
                 assert self.apply(UNIT, start=0, end=2, keys=["card:a"], partials=[b"other"]).done
                 return transact(*commands)
@@ -108,7 +108,7 @@ def test_a_connection_that_dies_at_the_write_is_not_taken_for_somebody_else(
         with session_of(self, key) as session:
             transact = session.transact
 
-            def transact_after_a_cut(*commands: Command) -> bool:
+            def transact_after_a_cut(*commands: bytes) -> bool:
                 session._connection._sock.shutdown(socket.SHUT_RDWR)
                 return transact(*commands)
 
@@ -133,7 +133,7 @@ def test_a_position_that_was_written_and_is_where_it_was_is_asked_again(
         with session_of(self, key) as session:
             transact = session.transact
 
-            def transact_after_a_touch(*commands: Command) -> bool:
+            def transact_after_a_touch(*commands: bytes) -> bool:
                 self._client.set(key, "0 0 0")
                 return transact(*commands)
 
@@ -146,7 +146,7 @@ def test_a_position_that_was_written_and_is_where_it_was_is_asked_again(
     assert partials_of(view, ["card:a"]) == [b""]
 
 
-def test_a_write_that_the_server_refuses_changes_nothing_and_leaves_no_watch_behind(view: StateView) -> None:
+def test_a_write_that_the_server_refuses_changes_nothing(view: StateView) -> None:
     view.claim(UNIT, Position(0))
     keys = [f"card:{n}" for n in range(2_500)]
     used = view._client.info("memory")["used_memory"]

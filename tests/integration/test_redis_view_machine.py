@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from infra.redis_client import Client, connect
-from infra.redis_session import Command, Session
+from infra.redis_session import Session
 from infra.redis_view import Applied, Position, StateView, Unit
 from infra.settings import Settings
 from schemas.errors import Transient
@@ -41,7 +41,7 @@ class View(StateView):
                 session.transact = lambda *commands: self._transact(session, transact, commands)  # type: ignore[method-assign]
             yield session
 
-    def _transact(self, session: Session, transact: Callable[..., bool], commands: tuple[Command, ...]) -> bool:
+    def _transact(self, session: Session, transact: Callable[..., bool], commands: tuple[bytes, ...]) -> bool:
         if self.broken == "before":
             session._connection._sock.shutdown(socket.SHUT_RDWR)
             return transact(*commands)
