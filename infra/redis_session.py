@@ -18,6 +18,12 @@ from infra.redis_client import Client, on_server, server_of
 _MSET_KEYS = 2_000
 """Keys per MSET: bounds how long packing one keeps the interpreter from other threads, a millisecond."""
 
+_JOINED_BYTES_MAX = 1_000_000
+"""Up to here commands are one write to the socket, as after each the interpreter has to be waited for.
+
+The socket's timeout is for a whole write, so what takes a slow server longer is written command by command.
+"""
+
 
 class Session:
     """A borrowed connection; see ``open_session``."""
@@ -32,8 +38,8 @@ class Session:
         Raises:
             redis.RedisError: no answer, or the first reply that is an error; the session is of no use any more.
         """
-        # one write to the socket: after each, the interpreter has to be waited for
-        self._connection.send_packed_command([b"".join(commands)])
+        few = sum(map(len, commands)) <= _JOINED_BYTES_MAX
+        self._connection.send_packed_command([b"".join(commands)] if few else commands)
         return [self._connection.read_response() for _ in commands]
 
     def transact(self, *commands: bytes) -> bool:

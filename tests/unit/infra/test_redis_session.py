@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -26,10 +27,12 @@ class Connection:
     def __init__(self, *replies: Any) -> None:
         self.replies = list(replies)
         self.sent = b""
+        self.writes = 0
         self.is_connected = True
 
-    def send_packed_command(self, pieces: list[bytes]) -> None:
+    def send_packed_command(self, pieces: Sequence[bytes]) -> None:
         self.sent += b"".join(pieces)
+        self.writes += len(pieces)
 
     def read_response(self) -> Any:
         reply = self.replies.pop(0)
@@ -71,6 +74,14 @@ def test_a_transaction_goes_out_whole_and_its_reply_says_whether_it_took_place()
     assert connection.sent == pack("MULTI") + pack("SET", "a", b"1") + pack("EXEC")
     assert not session.transact(pack("SET", "a", b"1"))
     assert connection.replies == []
+
+
+@pytest.mark.parametrize(("size", "writes"), [(10, 1), (600_000, 2)])
+def test_what_is_long_is_written_command_by_command_each_within_the_timeout(size: int, writes: int) -> None:
+    connection = Connection(b"OK", b"OK")
+    commands = [pack("SET", key, b"v" * size) for key in "ab"]
+    assert Session(connection).ask(*commands) == [b"OK", b"OK"]
+    assert (connection.sent, connection.writes) == (b"".join(commands), writes)
 
 
 @pytest.mark.parametrize(
