@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from infra.heap import settle_heap
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring import logs
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
     command: Callable[[argparse.Namespace, Settings, DeadLetterLog], int] = arguments.command
     try:
         with DeadLetterLog(settings, arguments.topic or settings.topics.dlq) as log:
+            settle_heap()
             return command(arguments, settings, log)
     except KafkaException as error:
         raise Transient(f"kafka: {error.args[0].str()}") from error

@@ -24,6 +24,7 @@ from infra.settings import Settings
 from streaming.dlq import Coordinate, DeadLetter, parse_dead_letter
 
 READ_CHUNK_RECORDS = 500
+_encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps would build an encoder for each record
 
 Action = Literal["replayed", "parked", "discarded"]
 
@@ -64,7 +65,7 @@ class Settlement:
 
     def encode(self) -> bytes:
         """Return the value of its record."""
-        return json.dumps(vars(self), sort_keys=True).encode()
+        return _encode(vars(self)).encode()
 
 
 def settlement_key(letter: DeadLetter) -> bytes:

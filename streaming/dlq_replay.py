@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from infra.kafka import build_producer
-from infra.kafka_output import Record, TransactionalOutput
+from infra.kafka_output import Record, Rows, TransactionalOutput
 from infra.settings import Settings
 from monitoring import metrics
-from streaming.dlq import DeadLetter
+from streaming.dlq import DeadLetter, Header
 from streaming.dlq_log import DeadLetterLog, Selection, Settlement, settlement_key
-from streaming.dlq_plan import Options, Step, plan_letter
+from streaming.dlq_plan import Options, Repaired, Step, plan_letter
 
-BATCH_LETTERS_MAX = 500
+BATCH_LETTERS_MAX = 2_000  # a commit is waited for, so many share one
 BATCH_BYTES_MAX = 16 * 1024 * 1024  # a batch must be sent well within the transaction timeout
 
 
@@ -123,26 +123,35 @@ class Replay:
     def _commit(self, steps: list[Step]) -> None:
         if not steps:
             return
-        records = [record for step in steps for record in self._records(step)]
-        self._output.commit([], records, None)  # 4
-        for step in steps:
-            metrics.DEAD_LETTERS_SETTLED.labels(topic=self._log.topic, action=step.action).inc()
-
-    def _records(self, step: Step) -> Iterator[Record]:
-        letter = step.letter
-        if step.record is not None and letter.source is not None:
-            partition = None if step.record.rekeyed else letter.source.partition
-            yield Record(letter.source.topic, step.record.key, step.record.value, step.headers, partition)
-        assert step.action is not None, "a step without an action is not committed"
-        settlement = Settlement(
-            action=step.action,
-            attempt=step.attempt,
-            source=str(letter.source or ""),
-            origin=str(letter.origin or letter.source or letter.at),
-            reason=letter.reason,
-            at_ms=self._clock_ms(),
+        at_ms = self._clock_ms()
+        settled = Rows(
+            self._settings.topics.dlq_done,
+            keys=[settlement_key(step.letter) for step in steps],
+            values=[_settle(step, at_ms).encode() for step in steps],
         )
-        yield Record(self._settings.topics.dlq_done, settlement_key(letter), settlement.encode())
+        records = [_record(step.letter, step.record, step.headers) for step in steps if step.record is not None]
+        self._output.commit([settled], records, None)  # 4
+        for action, letters in Counter(step.action for step in steps).items():
+            metrics.DEAD_LETTERS_SETTLED.labels(topic=self._log.topic, action=action).inc(letters)
+
+
+def _record(letter: DeadLetter, record: Repaired, headers: list[Header]) -> Record:
+    assert letter.source is not None, "a letter without a source is not replayed"
+    partition = None if record.rekeyed else letter.source.partition
+    return Record(letter.source.topic, record.key, record.value, headers, partition)
+
+
+def _settle(step: Step, at_ms: int) -> Settlement:
+    assert step.action is not None, "a step without an action is not committed"
+    letter = step.letter
+    return Settlement(
+        action=step.action,
+        attempt=step.attempt,
+        source=str(letter.source or ""),
+        origin=str(letter.origin or letter.source or letter.at),
+        reason=letter.reason,
+        at_ms=at_ms,
+    )
 
 
 def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
@@ -159,4 +168,5 @@ def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
 
 def _bytes(letter: DeadLetter) -> int:
-    return len(letter.key or b"") + len(letter.value or b"")
+    headers = sum(len(name) + len(raw or b"") for name, raw in letter.original_headers)
+    return len(letter.key or b"") + len(letter.value or b"") + headers
