@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import streaming.cli
 import weir
 from inference.cli import run_index, run_scorer
 from infra.kafka_output import TransactionalOutput
-from infra.redis_view import StateView
+from infra.redis_view import Loaded, StateView, Unit
 from infra.settings import load_settings
 from monitoring.logs import configure
 from schemas.errors import Refused
@@ -104,8 +104,13 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
-    """Add ``produced`` (outputs are with the broker, the transaction is open), ``applying`` and ``apply_answered``."""
-    commit, end, apply = TransactionalOutput.commit, TransactionalOutput._commit, StateView.apply
+    """Add to the processor's steps those within one.
+
+    ``reading`` (payments' partials, from Redis), ``produced`` (outputs are with the broker, the transaction is open),
+    ``applying`` and ``apply_answered``.
+    """
+    commit, end = TransactionalOutput.commit, TransactionalOutput._commit
+    load, apply = StateView.load_many, StateView.apply
     outputs = [0]
 
     def count_and_commit(output: TransactionalOutput, rows: Any, records: Any, offsets: Any) -> None:
@@ -118,6 +123,12 @@ def _report_inner_steps(steps: Callable[[str], None]) -> None:
             steps("produced")
         end(output)
 
+    def load_after_step(view: StateView, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        asked = list(wanted)
+        if any(keys and unit.kind == "t" for unit, keys in asked):
+            steps("reading")
+        return load(view, asked)
+
     def apply_between_steps(view: StateView, *arguments: Any, **named: Any) -> Any:
         steps("applying")
         answer = apply(view, *arguments, **named)
@@ -125,7 +136,7 @@ def _report_inner_steps(steps: Callable[[str], None]) -> None:
         return answer
 
     replace(TransactionalOutput, commit=count_and_commit, _commit=end_after_step)
-    replace(StateView, apply=apply_between_steps)
+    replace(StateView, load_many=load_after_step, apply=apply_between_steps)
 
 
 def _parse(where: str) -> tuple[str, int] | None:
