@@ -97,7 +97,7 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
             for chunk in chunks:  # d
                 changed = _fold_chunk(context, folder, unit, chunk, dead)
                 _settle(context, folder, applier)
-                yield None  # no write is in flight at any of these, so whoever steps may trim the store
+                yield None
                 context.store.pin(unit, chunk.end, changed)
                 applier.submit([Write(unit, chunk.start, chunk.end, changed)])
             _settle(context, folder, applier)
@@ -127,10 +127,10 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
 def _find_position(
     context: CatchUpContext, partition: Partition, unit: Unit, *, low: int, committed: int
 ) -> tuple[Position, bool]:
-    """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
+    """Return where Redis stands, and whether nothing was ever in the unit; it claims one that stands nowhere."""
     position = context.view.position(unit)
     if position is not None:
-        return position, False
+        return position, position.applied == 0  # claimed and never written, as of labels that nobody sends
     since_ms = 0
     if low > 0 and (first := context.history.first_message(partition, low)) is not None:
         since_ms = first.timestamp()[1]

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+from infra.kafka_input import Gathered, Partition
 from infra.kafka_output import Record
 from monitoring import metrics
 from streaming.dlq import is_truncated
 from streaming.folder import DeadRecord, Outcome
 
 _REPEATS = frozenset({"duplicate", "id_reused"})
+_STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch
+
+
+def meter_decided(
+    stage: str, gathered: Gathered, outcomes: Sequence[Outcome], end_of: Callable[[Partition], int | None]
+) -> None:
+    """Count a batch of the processor that was just committed; ``end_of`` gives the end of an input's log, if known."""
+    records = sum(len(part) for part in gathered.records.values())
+    metrics.RECORDS_CONSUMED.labels(stage=stage).inc(records)
+    metrics.RECORDS_DECIDED.labels(stage=stage).inc(records)
+    metrics.BATCH_RECORDS.labels(stage=stage).observe(records)
+    for outcome in outcomes:
+        for rows in outcome.rows:
+            metrics.RECORDS_PRODUCED.labels(stage=stage, topic=rows.topic).inc(len(rows.values))
+    for (topic, number), part in gathered.records.items():
+        age_ms = time.time() * 1_000 - part[0].timestamp()[1]
+        metrics.END_TO_END_SECONDS.labels(stage=stage).observe(max(0.0, age_ms) / 1_000)
+        if (end := end_of((topic, number))) is not None:
+            behind = max(0, end - part[-1].offset() - 1)
+            metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(behind)
 
 
 def meter_outcome(outcome: Outcome) -> None:
@@ -17,6 +39,13 @@ def meter_outcome(outcome: Outcome) -> None:
     meter_dead_letters(outcome.refused, outcome.dead)
     metrics.LATE_RECORDS.inc(outcome.late)
     metrics.ELSEWHERE_RECORDS.inc(outcome.elsewhere)
+
+
+def meter_state(outcome: Outcome) -> None:
+    """Observe the size of some of the partials that a batch leaves."""
+    for changed in (part for parts in outcome.changed.values() for part in parts):
+        for partial in changed.partials[:_STATE_SAMPLES]:
+            metrics.STATE_BYTES.labels(entity=changed.entity).observe(len(partial))
 
 
 def meter_dead_letters(refused: Sequence[DeadRecord], letters: Sequence[Record]) -> None:

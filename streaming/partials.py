@@ -7,7 +7,8 @@ built on it.
 Two rules keep memory right:
 
 - *Pin*: what a batch changed stays in memory until Redis has confirmed it. Evicted and read again it would be the older
-  value. ``trim`` is therefore called only while no write is in flight.
+  value. What is dropped was put there before the last time that something was, so ``trim`` waits until Redis has
+  confirmed all that was pinned by then.
 - *Born empty*: a unit that this process claimed at the log's start, and of which nothing was dropped since, is known
   whole: a missing key is an entity never seen, and Redis need not be asked.
 """
@@ -82,19 +83,22 @@ class PartialStore:
         self._memory = Memory(entities_max=entities_max, bytes_max=bytes_max)
         self._asked: dict[tuple[Unit, Entity], tuple[list[str], list[int]]] = {}
         self._expected: dict[Unit, set[int]] = {}
+        self._pinned_at_trim: dict[Unit, int] = {}
 
     def own(self, unit: Unit, applied: int, *, born_empty: bool) -> None:
         """Start to own a unit whose position in Redis is ``applied``; ``born_empty`` when nothing was ever in it."""
         self._expected[unit] = {applied}
+        self._pinned_at_trim.pop(unit, None)
         self._memory.own(unit, born_empty=born_empty)
 
     def forget(self, unit: Unit) -> None:
         """Drop everything known about a unit."""
         self._expected.pop(unit, None)
+        self._pinned_at_trim.pop(unit, None)
         self._memory.forget(unit)
 
     def pin(self, unit: Unit, end: int, changed: list[Changed]) -> None:
-        """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
+        """Take over what a batch changed in an owned unit; its write, once it is committed, will move it to ``end``."""
         self._expected[unit].add(end)
         for part in changed:
             self._memory.put(unit, part.entity, self._number_again(unit, part), part.partials)
@@ -105,9 +109,12 @@ class PartialStore:
             self._expected[unit] = {position for position in self._expected[unit] if position >= end}
 
     def trim(self) -> None:
-        """Drop what was not used lately when there is too much; only while no write is in flight (see *Pin*)."""
+        """Drop what was not used lately when there is too much, unless some of it may be pinned (see *Pin*)."""
+        if any(min(self._expected[unit]) < end for unit, end in self._pinned_at_trim.items()):
+            return
         if self._memory.drop_unused():
             self._asked.clear()
+            self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
             metrics.CACHE_GENERATIONS.inc()
 
     def read(self, asks: Sequence[Ask]) -> Answer:

@@ -8,10 +8,12 @@ A batch, in the order that makes it right:
    letters, read partials together with their unit's position.
 3. *Kernel*: feature rows, and new partials in memory.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
-5. *Apply* to Redis by compare-and-set on the position, overlapping the next batch's 1 to 4, not its 5.
+5. *Apply* to Redis by compare-and-set on the position, behind the loop: it goes on from what is in memory, and waits
+   only when Redis is too far behind (``streaming/applier.py``).
 
 Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/catch_up.py``) builds
-it again from the log. Start, assignment, abort, refusal by Redis and a dependency that was away take both.
+it again from the log, when nothing of it is on its way any more. Start, assignment, abort, refusal by Redis and a
+dependency that was away take both.
 
 Delivery: exactly once. Each input position has one output, a feature row or a dead letter, and changes the view once.
 """
@@ -31,10 +33,10 @@ from infra.redis_view import Unit
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient, WeirError
-from streaming.applier import Applier, Write
+from streaming.applier import BEHIND_RECORDS_MAX, Applier, Write
 from streaming.catch_up import CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
-from streaming.metering import meter_outcome
+from streaming.metering import meter_decided, meter_outcome, meter_state
 from streaming.partials import Moved
 from streaming.quarantine import Quarantine
 
@@ -44,7 +46,6 @@ AWAY_SECONDS_MAX = 900.0
 REVOKE_WAIT_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 5.0
 STAGE = "process"
-_STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch
 
 log = get_logger(__name__)
 
@@ -105,7 +106,7 @@ class Processor:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Process until told to stop, then finish the write in flight.
+        """Process until told to stop, then finish what is on its way.
 
         Raises:
             WeirError: what catch-up cannot mend; the process must end and start again.
@@ -126,6 +127,8 @@ class Processor:
 
         The batch comes first: a unit that cannot be caught up keeps neither the others' records nor the group waiting.
         """
+        self._collect(None, behind_max=BEHIND_RECORDS_MAX)
+        self._store.trim()
         gathered = self._context.source.gather(
             self._config.batch_records_max,
             timeout_seconds=0.0 if self._waiting else IDLE_SECONDS,
@@ -135,8 +138,6 @@ class Processor:
             metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
         if gathered.records:
             self._batch(gathered)
-        elif self._applier.finished:
-            self._collect(None)
         self._applier.sweep()
         self._meter_units()
         self._look_at_view()
@@ -149,17 +150,15 @@ class Processor:
         try:
             outcomes = self._compute(*self._set_apart(gathered))  # 2, 3
             self._step("computed")
-            ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
-            self._commit(gathered, outcomes, ends)  # 4
+            writes = self._build_writes(gathered, outcomes)
+            self._commit(gathered, outcomes, writes)  # 4
             self._step("committed")
         except Transient as error:
             # nothing of this batch is visible; its records and what was read for them are void, and so is a unit that
             # only lent it partials: without records of its own nobody else would find out that it was moved
-            for unit in [*involved, *(error.units if isinstance(error, Moved) else [])]:
-                if unit in self._live:
-                    self._forget(unit)
+            self._forget_live([*involved, *(error.units if isinstance(error, Moved) else [])])
             raise
-        self._apply(gathered, outcomes, ends)  # 5
+        self._apply(writes)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
 
     def _set_apart(self, gathered: Gathered) -> tuple[dict[Partition, list[Message]], list[Outcome]]:
@@ -185,8 +184,18 @@ class Processor:
         live = {unit: state.since_ms for unit, state in self._live.items()}
         return [*apart, *(self._folder[topic].process(parts, self._store, live) for topic, parts in by_topic.items())]
 
-    def _commit(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
-        notes = {partition: self._context.topic_ids[self._unit(partition).kind] for partition in ends}
+    def _build_writes(self, gathered: Gathered, outcomes: list[Outcome]) -> dict[Partition, Write]:
+        changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
+        writes = {}
+        for partition, records in gathered.records.items():
+            unit = self._unit(partition)
+            start, end = self._live[unit].next_offset, records[-1].offset() + 1
+            writes[partition] = Write(unit, start, end, changed.get(unit, []))
+        return writes
+
+    def _commit(self, gathered: Gathered, outcomes: list[Outcome], writes: dict[Partition, Write]) -> None:
+        ends = {partition: write.end for partition, write in writes.items()}
+        notes = {partition: self._context.topic_ids[write.unit.kind] for partition, write in writes.items()}
         self._step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
@@ -202,29 +211,21 @@ class Processor:
         for outcome in outcomes:
             meter_outcome(outcome)
 
-    def _apply(self, gathered: Gathered, outcomes: list[Outcome], ends: dict[Partition, int]) -> None:
-        changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
-        # the batch before may be refused: then its units go, and so do their parts of this batch
-        self._collect(None)
-        # nothing is in flight just here
-        self._store.trim()
-        self._applier.sweep()
-        writes = []
-        for partition in gathered.records:
-            unit = self._unit(partition)
-            if unit not in self._live:
-                continue
-            state, end = self._live[unit], ends[partition]
-            parts = changed.get(unit, [])
-            writes.append(Write(unit, state.next_offset, end, parts))
-            self._store.pin(unit, end, parts)
-            self._context.source.advance(partition, end)
-            state.next_offset = end
-        self._applier.submit(writes)
+    def _apply(self, writes: dict[Partition, Write]) -> None:
+        self._applier.submit(list(writes.values()))
+        for partition, write in writes.items():
+            self._store.pin(write.unit, write.end, write.changed)
+            self._context.source.advance(partition, write.end)
+            self._live[write.unit].next_offset = write.end
 
-    def _collect(self, timeout_seconds: float | None) -> None:
-        """Take the outcome of the write in flight; a unit that was not written is forgotten and caught up."""
-        for write, outcome in self._applier.collect(timeout_seconds):
+    def _collect(self, timeout_seconds: float | None, *, behind_max: int = 0) -> None:
+        """Take what became of writes; a unit of which one was not made is forgotten and caught up.
+
+        Raises:
+            TimeoutError: more records than ``behind_max`` are still on their way.
+        """
+        for write, outcome in self._applier.collect(timeout_seconds, behind_max=behind_max):
+            self._step("applied")
             if not isinstance(outcome, Transient) and outcome.done:
                 self._store.confirm(write.unit, write.end)
                 if write.unit in self._live:
@@ -237,7 +238,6 @@ class Processor:
                 log.error("apply_refused", unit=write.unit.tag, start=write.start, end=write.end, found=outcome.found)
                 metrics.VIEW_REFUSALS.labels(topic=self._partition(write.unit)[0]).inc()
             self._forget(write.unit)
-        self._step("applied")
 
     # --- the two verbs -----------------------------------------------------------------------------------------------
 
@@ -249,18 +249,22 @@ class Processor:
             self._waiting.append(unit)
         self._store.forget(unit)
 
+    def _forget_live(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            if unit in self._live:
+                self._forget(unit)
+
     def _advance_catch_up(self) -> bool:
         """Take one chunk of the catch-up under way, or begin the next; True when there was one."""
         if self._catching is None:
             if not self._waiting:
                 return False
-            # an older write of this unit may still be under way: let it land or fail before asking where Redis is
+            # older writes of this unit may still be on their way: let them land or fail before asking where Redis is
             self._collect(None)
             unit = self._waiting[0]
             self._catching = (unit, catch_up(self._context, self._folder_of(unit), unit))
         unit, steps = self._catching
-        if self._applier.idle:
-            self._store.trim()  # a rebuild sees every entity there is
+        self._store.trim()  # a rebuild sees every entity there is
         try:
             result = next(steps)
         except BaseException:
@@ -285,8 +289,7 @@ class Processor:
         try:
             self._store.check(list(self._live))
         except Moved as error:
-            for unit in error.units:
-                self._forget(unit)
+            self._forget_live(error.units)
             raise
 
     # --- the group ---------------------------------------------------------------------------------------------------
@@ -298,14 +301,14 @@ class Processor:
         self._waiting.extend(self._unit(partition) for partition in partitions)
 
     def _revoked(self, partitions: list[Partition], lost: bool) -> None:
-        """Let partitions go; unless they are lost already, wait for the write in flight first, bounded."""
+        """Let partitions go; unless they are lost already, wait for the writes on their way first, bounded."""
         metrics.REBALANCES.labels(stage=STAGE, kind="lost" if lost else "revoked").inc()
         log.info("revoked", partitions=[f"{topic}-{number}" for topic, number in partitions], lost=lost)
         if not lost:
             try:
                 self._collect(REVOKE_WAIT_SECONDS)
             except TimeoutError:
-                log.warning("revoked_with_write_in_flight")
+                log.warning("revoked_with_writes_on_their_way")
         for unit in [self._unit(partition) for partition in partitions]:
             self._live.pop(unit, None)
             self._store.forget(unit)
@@ -343,29 +346,13 @@ class Processor:
         time.sleep(pause)
 
     def _observe(self, gathered: Gathered, outcomes: list[Outcome], seconds: float) -> None:
-        records = sum(len(part) for part in gathered.records.values())
-        metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
-        metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
-        metrics.BATCH_RECORDS.labels(stage=STAGE).observe(records)
         metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
+        meter_decided(STAGE, gathered, outcomes, self._context.source.end_offset_cached)
         for outcome in outcomes:
-            for rows in outcome.rows:
-                metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=rows.topic).inc(len(rows.values))
-            for changed in (part for parts in outcome.changed.values() for part in parts):
-                for partial in changed.partials[:_STATE_SAMPLES]:
-                    metrics.STATE_BYTES.labels(entity=changed.entity).observe(len(partial))
-        for (topic, number), part in gathered.records.items():
-            self._observe_partition(topic, number, part)
+            meter_state(outcome)
+        for partition in gathered.records:
+            self._meter_behind(self._unit(partition))
         self._store.observe()
-
-    def _observe_partition(self, topic: str, number: int, records: list[Message]) -> None:
-        age_ms = time.time() * 1_000 - records[0].timestamp()[1]
-        metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe(max(0.0, age_ms) / 1_000)
-        end = self._context.source.end_offset_cached((topic, number))
-        if end is not None:
-            behind = max(0, end - records[-1].offset() - 1)
-            metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(behind)
-        self._meter_behind(self._unit((topic, number)))
 
     def _meter_behind(self, unit: Unit) -> None:
         if (state := self._live.get(unit)) is not None:

@@ -101,14 +101,14 @@ def _late_metadata() -> None:
         gathered_at[0] = time.monotonic()
         return gathered
 
-    def commit_with_fresh_metadata(processor: Processor, gathered: Gathered, outcomes: Any, ends: Any) -> None:
+    def commit_with_fresh_metadata(processor: Processor, gathered: Gathered, outcomes: Any, writes: Any) -> None:
         # only after a stall: a poll at any other time would lose the records that it hands out
         if time.monotonic() - gathered_at[0] > STALL_SECONDS:
             consumer = processor._context.source._consumer
             _poll_until(lambda: not consumer.assignment(), consumer)
             _poll_until(lambda: bool(consumer.assignment()), consumer)
             gathered.metadata = consumer.consumer_group_metadata()
-        commit(processor, gathered, outcomes, ends)
+        commit(processor, gathered, outcomes, writes)
 
     replace(PartitionedInput, gather=gather_and_note)
     replace(Processor, _commit=commit_with_fresh_metadata)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -130,6 +130,16 @@ def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entitie
         assert view.in_flight == 0
         context.store.trim()
     assert _is_right(view)
+
+
+@pytest.mark.parametrize(("applied", "asked"), [(None, False), (0, False), (CHUNK, True)])
+def test_only_a_unit_that_was_written_is_asked_for_partials(applied: int | None, asked: bool) -> None:
+    view = _View()
+    view.applied = applied
+    load_many, reads = view.load_many, []
+    view.load_many = lambda wanted: reads.append(1) or load_many(wanted)  # type: ignore[method-assign, func-returns-value]
+    list(catch_up(_build_context(view), cast(Any, _Folder()), UNIT))
+    assert bool(reads) == asked
 
 
 def test_after_a_refusal_nothing_more_is_applied() -> None:

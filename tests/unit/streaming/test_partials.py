@@ -92,3 +92,23 @@ def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_
     nothing, some = Changed(Entity.IP, [], []), Changed(Entity.DEVICE, ["d1", "d2"], [b"one", b"two"])
     store.pin(OWN, 9, [nothing, some])
     assert list(store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])]).values[0][0]) == [b"one", b"two"]
+
+
+def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> None:
+    """Read again it would be the older value, here nothing."""
+    view = _View({OWN: 0})
+    store = PartialStore(view, entities_max=1, bytes_max=1_000)
+    store.own(OWN, 0, born_empty=False)
+    for end in range(1, 6):
+        name = f"d{end}"
+        store.read([Ask(Entity.DEVICE, [name], [OWN])])
+        store.pin(OWN, end, [Changed(Entity.DEVICE, [name], [name.encode()])])
+        store.trim()
+    everyone = [f"d{end}" for end in range(1, 6)]
+    assert list(store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [name.encode() for name in everyone]
+    store.confirm(OWN, 5)
+    view.positions[OWN] = 5
+    for _ in range(2):  # the older generation goes, and then what was the younger one
+        store.read([Ask(Entity.DEVICE, ["other"], [OWN])])
+        store.trim()
+    assert list(store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [b""] * 5
