@@ -109,6 +109,8 @@ def _late_metadata() -> None:
             _poll_until(lambda: bool(consumer.assignment()), consumer)
             gathered.metadata = consumer.consumer_group_metadata()
         commit(processor, gathered, outcomes, writes)
+        for partition in [partition for partition, write in writes.items() if write.unit not in processor._live]:
+            del writes[partition]  # let go of by these polls, which the processor itself does not know of
 
     replace(PartitionedInput, gather=gather_and_note)
     replace(Processor, _commit=commit_with_fresh_metadata)
