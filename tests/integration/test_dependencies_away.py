@@ -16,18 +16,20 @@ from confluent_kafka.admin import AdminClient
 from infra.children import Child
 from infra.embedded.stack import Stack
 from infra.kafka import CLIENT_LOG
+from infra.redis_client import connect
 from infra.settings import Settings, load_settings
 from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
 from tests.integration.services import Services, log_of
-from tests.integration.streams import assert_exactly_once, build_stream, publish
+from tests.integration.streams import assert_exactly_once, await_applied, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
 
 pytestmark = pytest.mark.server
 
 RECORDS = 150
 SILENT_SECONDS = 4.0
+PAUSE_MS = 60_000
 VERSION_UNSEEN = 1  # of the contract: no record had it before the registry went
 
 
@@ -81,6 +83,26 @@ def test_a_server_that_goes_away_is_waited_for_and_nothing_is_lost(
     _assert_decided_once(settings, services)
     assert [child.process.poll() for child in children] == [None, None]
     assert "Traceback" not in "".join(log_of(child) for child in children)
+
+
+def test_a_redis_that_takes_no_writes_makes_no_row_late(services: Services) -> None:
+    """``[records] PAUSE [records] [records] [records] UNPAUSE``: all rows are out while Redis stands where it stood."""
+    settings, publisher = services.settings, Publisher(services.settings)
+    services.start("process")
+    log = publish(publisher, build_stream(seed=34, count=RECORDS))
+    ends = {f"t{partition:02d}": offset + 1 for partition, offset, _ in sorted(log, key=lambda each: each[:2])}
+    with closing(Outputs(settings)) as outputs, closing(connect(settings.redis)) as client:
+        outputs.await_settled(RECORDS, services.await_true)
+        reader = await_applied(settings, ends, services.await_true)
+        client.execute_command("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
+        try:
+            for wave in (1, 2, 3):
+                log += publish(publisher, build_stream(seed=34 + wave, count=RECORDS, first=wave * RECORDS))
+                outputs.await_settled((1 + wave) * RECORDS, services.await_true)
+            assert ends.items() <= reader.read_partials("card", "x").positions.items()
+        finally:
+            client.execute_command("CLIENT", "UNPAUSE")
+    assert_exactly_once(settings, log, services.await_true, partitions=2)
 
 
 def _warnings(child: Child) -> str:
