@@ -127,10 +127,10 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
 def _find_position(
     context: CatchUpContext, partition: Partition, unit: Unit, *, low: int, committed: int
 ) -> tuple[Position, bool]:
-    """Return where Redis stands, and whether nothing was ever in the unit; it claims one that stands nowhere."""
+    """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
     position = context.view.position(unit)
     if position is not None:
-        return position, position.applied == 0  # claimed and never written, as of labels that nobody sends
+        return position, False
     since_ms = 0
     if low > 0 and (first := context.history.first_message(partition, low)) is not None:
         since_ms = first.timestamp()[1]

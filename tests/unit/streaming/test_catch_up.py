@@ -132,8 +132,8 @@ def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entitie
     assert _is_right(view)
 
 
-@pytest.mark.parametrize(("applied", "asked"), [(None, False), (0, False), (CHUNK, True)])
-def test_only_a_unit_that_was_written_is_asked_for_partials(applied: int | None, asked: bool) -> None:
+@pytest.mark.parametrize(("applied", "asked"), [(None, False), (0, True), (CHUNK, True)])
+def test_only_a_unit_that_this_start_claimed_is_not_asked_for_partials(applied: int | None, asked: bool) -> None:
     view = _View()
     view.applied = applied
     load_many, reads = view.load_many, []
