@@ -98,7 +98,7 @@ class PartialStore:
         self._memory.forget(unit)
 
     def pin(self, unit: Unit, end: int, changed: list[Changed]) -> None:
-        """Take over what a batch changed in an owned unit; its write, once it is committed, will move it to ``end``."""
+        """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
         self._expected[unit].add(end)
         for part in changed:
             self._memory.put(unit, part.entity, self._number_again(unit, part), part.partials)
