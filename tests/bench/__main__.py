@@ -11,7 +11,7 @@ from tests.bench import report
 from tests.bench.figures import judge
 from tests.bench.lab import open_lab
 from tests.bench.plan import CONTENDERS, QUICK_NAMES, RATIO_NAMES
-from tests.bench.rounds import Contender, Outcome, run_rounds, say
+from tests.bench.rounds import Contender, Outcome, end_cleanly_on_sigterm, run_rounds, say
 from tests.bench.sizes import FULL, QUICK
 from tests.bench.targets import QUICK_TARGETS, TARGETS
 
@@ -85,4 +85,5 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    end_cleanly_on_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from infra.children import Child
 from tests.bench.figures import NothingMeasured
 from tests.bench.kafka_log import Growth
 from tests.bench.lab import PEERS, Deployment, Lab, Processes, open_lab
-from tests.bench.rounds import say
+from tests.bench.rounds import end_cleanly_on_sigterm, say
 from tests.bench.sizes import FULL
 from tests.bench.warm import ensure_model, keep_processed
 
@@ -96,4 +96,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_cleanly_on_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,7 @@ from tests.bench.kafka_log import Lag, append_times_ms, await_quiet, await_work,
 from tests.bench.lab import Deployment, Lab, Processes, open_lab
 from tests.bench.live import read_pairs, send_blocks, start_watching
 from tests.bench.records import encode
-from tests.bench.rounds import FAILURES, say
+from tests.bench.rounds import FAILURES, end_cleanly_on_sigterm, say
 from tests.bench.sizes import FULL
 from tests.bench.wide import WideWorld, build_world, encode_due
 
@@ -226,4 +226,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_cleanly_on_sigterm()
     sys.exit(main(sys.argv[1:]))

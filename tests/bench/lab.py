@@ -61,7 +61,9 @@ class Lab:
         sizes: of the run.
         home: its folder; the models that scorers load are in it.
         payments: the shared input as it was sent; None before ``prepare``.
-        kept: deployments that several scenarios share, by name.
+        kept: deployments that several scenarios share in all rounds, by name.
+        kept_for_round: the same for the scenarios of one round.
+        rounds_done: how many have ended.
         missing: figures that need a tool that is not on this machine, and which.
     """
 
@@ -70,6 +72,8 @@ class Lab:
     stack: Stack
     payments: Outgoing | None = None
     kept: dict[str, Deployment] = field(default_factory=dict)
+    kept_for_round: dict[str, Deployment] = field(default_factory=dict)
+    rounds_done: int = 0
     missing: dict[str, str] = field(default_factory=dict)
 
     def deployment(self, name: str, *, transactions: str = INPUT, partitions: int = 0, **more: str) -> Deployment:
@@ -134,6 +138,12 @@ class Lab:
         """Delete what a deployment wrote, in Kafka and in Redis."""
         self.delete_topics_of(deployment.name)
         self.delete_keys_of(deployment)
+
+    def end_round(self) -> None:
+        """Discard what the scenarios of a round shared."""
+        self.rounds_done += 1
+        while self.kept_for_round:
+            self.discard(self.kept_for_round.popitem()[1])
 
     def delete_topics_of(self, name: str) -> None:
         """Delete every topic whose name belongs to a contender, those that it made itself included."""

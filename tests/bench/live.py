@@ -32,7 +32,6 @@ from tests.bench.targets import short
 from tests.bench.warm import keep_live
 
 PROBED_RATE = 5_000
-_LINGER_MS = 2
 _LEAD_SECONDS, _LEAD_SECONDS_PER_RECORD = 6.0, 40e-6
 """Between now and the first record: time to draw and encode all of them, and for another process to be there."""
 _READY_SECONDS_MAX = 60.0
@@ -48,7 +47,7 @@ def end_to_end(rate: int) -> Scenario:
     """Return the scenario of one rate: scheduled send to committed decision."""
 
     def scenario(lab: Lab, name: str) -> list[Sample]:
-        del name  # one warm deployment serves every round
+        del name  # one warm deployment serves all loads of a round
         deployment = keep_live(lab)
         with lab.processes(deployment) as processes:
             stages = _start_stages(lab, deployment, processes)
@@ -171,7 +170,7 @@ def _send(
 
 def send_blocks(deployment: Deployment, blocks: list[Outgoing]) -> Sent:
     """Send blocks when they are due; every record must be acknowledged."""
-    producer = build_producer(deployment.settings.kafka, linger_ms=_LINGER_MS, delivery_report_only_error=True)
+    producer = build_producer(deployment.settings.kafka, delivery_report_only_error=True)
     sent = Sender(producer).send_all(blocks)
     if sent.failed or sent.records != sum(len(block) for block in blocks):
         raise NothingMeasured(f"expected every record acknowledged, found {sent.failed} refused: {sent.first_error}")

@@ -5,6 +5,7 @@ A scenario that fails is told and left out of its round; the others go on, and t
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -75,6 +76,10 @@ def run_rounds(lab: Lab, contenders: Sequence[Contender], rounds: int, outcome: 
         for contender in order_of(contenders, number):
             _run_one(lab, contender, number, samples, outcome)
         outcome.missing |= lab.missing
+        try:
+            lab.end_round()
+        except FAILURES as error:
+            outcome.failed.append(f"what round {number + 1} left could not be deleted: {error}")
 
 
 def _run_one(lab: Lab, contender: Contender, number: int, samples: list[Sample], outcome: Outcome) -> None:
@@ -95,6 +100,11 @@ def _run_one(lab: Lab, contender: Contender, number: int, samples: list[Sample],
     samples.extend(found)
     figures = ", ".join(f"{sample.key} {sample.value:,.1f}" for sample in found)
     say(f"round {number + 1}  {contender.name}: {figures}  ({time.monotonic() - begun:.0f} s)")
+
+
+def end_cleanly_on_sigterm() -> None:
+    """Have SIGTERM do what Ctrl-C does, so that servers and processes end with the run that started them."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def say(text: str) -> None:

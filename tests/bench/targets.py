@@ -96,7 +96,11 @@ TARGETS: tuple[Target, ...] = (
 )
 
 QUICK_TARGETS: tuple[Target, ...] = (
-    Target("processor over Quix exactly once", "processor_eos_eps", 2.0, over="quix_eos_eps"),
-    Target("processor over the plain Kafka loop", "processor_eos_eps", 0.2, over="plain_loop_eps"),
+    Target("processor over Quix exactly once", "processor_eos_eps", 1.2, over="quix_eos_eps"),
+    Target("processor over the plain Kafka loop", "processor_eos_eps", 0.06, over="plain_loop_eps"),
 )
-"""Ratios alone: what a machine can do in absolute terms is no reason to turn a change away."""
+"""Ratios alone: what a machine can do in absolute terms is no reason to turn a change away.
+
+Floors, not aims: somewhat below the lowest of what was measured (``docs/results/bench.md``), so that what crosses them
+is a slowdown and not a busy minute.
+"""

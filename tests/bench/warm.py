@@ -30,14 +30,20 @@ def keep_processed(lab: Lab) -> Deployment:
 
 
 def keep_live(lab: Lab) -> Deployment:
-    """Return a deployment with an input of its own that is decided up to its end; made at the first call."""
-    if "live" not in lab.kept:
+    """Return a deployment with an input of its own that is decided up to its end; made at a round's first call.
+
+    The loads are paid with the same cards within the hour, which costs more with each of them: more panes to read and
+    write, more decisions to explain. So every round begins with cards that have only their history.
+    """
+    if "live" not in lab.kept_for_round:
         assert lab.payments is not None, "the lab is prepared"
         ensure_model(lab)
-        deployment = lab.deployment("live", transactions="live.transactions")
-        fill(deployment.settings, replace(lab.payments, topic="live.transactions"))
-        lab.kept["live"] = _process(lab, deployment, stages=("process", "score"))
-    return lab.kept["live"]
+        name = f"live-{lab.rounds_done}"
+        topic = f"{name}.transactions"
+        deployment = lab.deployment(name, transactions=topic)
+        fill(deployment.settings, replace(lab.payments, topic=topic))
+        lab.kept_for_round["live"] = _process(lab, deployment, stages=("process", "score"))
+    return lab.kept_for_round["live"]
 
 
 def _process(lab: Lab, deployment: Deployment, *, stages: tuple[str, ...]) -> Deployment:

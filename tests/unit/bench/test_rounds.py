@@ -20,6 +20,10 @@ class BareLab:
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
+        self.rounds_ended = 0
+
+    def end_round(self) -> None:
+        self.rounds_ended += 1
 
 
 def _lab() -> Lab:
@@ -81,9 +85,10 @@ def test_rounds_that_are_added_have_numbers_of_their_own() -> None:
         names.append(name)
         return [Sample("rate", 5.0, 9)]
 
-    outcome = Outcome()
-    run_rounds(_lab(), [Contender("a", note), Contender("b", note, once=True)], 1, outcome)
-    run_rounds(_lab(), [Contender("a", note)], 1, outcome)
+    outcome, lab = Outcome(), BareLab()
+    run_rounds(cast(Lab, lab), [Contender("a", note), Contender("b", note, once=True)], 1, outcome)
+    run_rounds(cast(Lab, lab), [Contender("a", note)], 1, outcome)
+    assert lab.rounds_ended == 2
     assert names == ["r0-a", "r0-b", "r1-a"]
     assert len(outcome.rounds) == 2
 
@@ -92,10 +97,10 @@ def test_rounds_that_are_added_have_numbers_of_their_own() -> None:
     ("rounds", "met"),
     [
         ([], False),
-        ([(40.0, 25.0, 100.0)], False),
-        ([(40.0, 25.0, 100.0), (40.0, 20.0, 100.0)], True),
-        ([(40.0, 25.0, 100.0), (15.0, 5.0, 100.0)], True),  # each ratio in a round of its own
-        ([(15.0, 5.0, 100.0), (15.0, 5.0, 100.0)], False),
+        ([(40.0, 35.0, 400.0)], False),
+        ([(40.0, 35.0, 400.0), (40.0, 20.0, 400.0)], True),
+        ([(40.0, 35.0, 400.0), (15.0, 5.0, 400.0)], True),  # each ratio in a round of its own
+        ([(15.0, 5.0, 400.0), (15.0, 5.0, 400.0)], False),
     ],
 )
 def test_a_ratio_of_the_quick_run_counts_when_some_round_met_it(
