@@ -21,7 +21,7 @@ from infra.redis_view import Applied, Unit
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient
-from streaming.partials import Changed
+from streaming.partials import Changed, name_keys
 
 RETRY_SECONDS_MAX = 20.0
 """For all writes together: who waits for them must poll Kafka again within ``max.poll.interval.ms`` (300 s).
@@ -170,7 +170,7 @@ class Applier:
 
     def _apply(self, write: Write) -> Applied | Transient:
         """Apply one write, asking again while no answer comes; ``Transient`` when none came within the bound."""
-        keys = [f"{part.entity}:{entity_id}" for part in write.changed for entity_id in part.ids]
+        keys = [key for part in write.changed for key in name_keys(part.entity, part.ids)]
         partials = [partial for part in write.changed for partial in part.partials]
         attempt, begun = 0, time.monotonic()
         if self._is_too_long_since(begun):

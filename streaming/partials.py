@@ -62,6 +62,16 @@ class Changed(NamedTuple):
     partials: Sequence[bytes]
 
 
+def name_keys(entity: Entity, ids: Iterable[str]) -> list[str]:
+    """Return the keys of ids within a unit; the kind is formatted once, as an enum's formatting is most of the cost.
+
+    >>> name_keys(Entity.CARD, ["c1", "c2"])
+    ['card:c1', 'card:c2']
+    """
+    kind = f"{entity}:"
+    return [kind + entity_id for entity_id in ids]
+
+
 @dataclass
 class Answer:
     """``values[i][j]`` are the partials of ask ``i`` in its unit ``j``, aligned with its ids; ``b""`` is never seen.
@@ -163,7 +173,7 @@ class PartialStore:
         for lack in missing:
             keys = wanted.setdefault(lack.unit, [])
             lack.start = len(keys)
-            keys.extend(f"{lack.entity}:{entity_id}" for entity_id in lack.ids)
+            keys += name_keys(lack.entity, lack.ids)
         metrics.CACHE_MISSES.labels(entity="all").inc(sum(len(keys) for keys in wanted.values()))
         loaded = self._view.load_many(wanted.items())
         self._check({unit: loaded[unit].position for unit in wanted if unit in self._memory})
