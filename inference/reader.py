@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from inference.ports import PartialsReader
-from infra.feature_reader import FeatureReader, Partials
+from infra.feature_reader import FeatureReader, Partials, Stored
 from infra.kafka_admin import describe_topics
 from infra.redis_client import Client
 from infra.redis_view import StateView
 from infra.settings import Settings
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient
+from streaming.core.seal import compute_base, find_broken
 
 REFRESH_SECONDS = 10.0
 """A topic created anew or given more partitions is seen this soon after a read."""
@@ -68,4 +69,17 @@ def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:
         group=settings.processor.group,
         topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
     )
-    return FeatureReader(client, view, partitions=transactions.partitions, label_partitions=labels.partitions)
+    return FeatureReader(
+        client,
+        view,
+        partitions=transactions.partitions,
+        label_partitions=labels.partitions,
+        find_broken=find_broken_values,
+    )
+
+
+def find_broken_values(stored: Sequence[Stored]) -> list[Stored]:
+    """Return the values that do not carry the seal of their key."""
+    bases = [compute_base(one.unit.kind, one.entity, one.unit.partition) for one in stored]
+    broken = find_broken(bases, [one.entity_id for one in stored], [one.value for one in stored])
+    return [stored[place] for place in broken.tolist()]

@@ -8,7 +8,7 @@ by the Kafka transaction that carries the outputs (``infra/kafka_output.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,13 +155,26 @@ class PartitionedInput:
         Raises:
             Transient: no answer in time.
         """
+        return self.committed_many([partition])[partition]
+
+    def committed_many(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int | None, str]]:
+        """Return the same of several partitions, assigned to this process or not.
+
+        Raises:
+            Transient: no answer in time.
+        """
+        wanted = [TopicPartition(*partition) for partition in partitions]
         try:
-            found = self._consumer.committed([TopicPartition(*partition)], timeout=REQUEST_TIMEOUT_SECONDS)[0]
+            found = self._consumer.committed(wanted, timeout=REQUEST_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise Transient(f"kafka: committed offsets: {error}") from error
-        if found.error is not None:
-            raise Transient(f"kafka: committed offsets: {found.error}")
-        return (found.offset if found.offset >= 0 else None), (found.metadata or "")
+        for each in found:
+            if each.error is not None:
+                raise Transient(f"kafka: committed offsets: {each.error}")
+        return {
+            (each.topic, each.partition): (each.offset if each.offset >= 0 else None, each.metadata or "")
+            for each in found
+        }
 
     def watermarks(self, partition: Partition) -> tuple[int, int]:
         """Return the log's first offset and its end.

@@ -4,15 +4,22 @@ Keys of a unit share a hash tag, so that one transaction (WATCH the position, MU
 partials and moves the position atomically, on one server as in a cluster. A server-side script does the same at
 three times the server's time per key (``docs/adr/0003``)::
 
-    weir:<cluster>:<group>:<view>:{t03}:position        "applied since target"
+    weir:<cluster>:<group>:<view>:{t03}:position        "applied since target partitions known check"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
+    weir:<cluster>:<group>:<view>:{t03}:known:<n>       which partials were ever written, in order: see ``KNOWN_BYTES``
     weir:<cluster>:<group>:view:{t03}                   the view that follows the log, see ``follow``
+    weir:<cluster>:<group>:suspect:{t03}                why the unit has to be built again, see ``suspect``
     weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
 
 ``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
 view beside this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
 the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
-complete again.
+complete again. ``partitions`` is the number of the input's partitions under which every key counted here belongs here,
+0 when some key does not: then whoever needs all of a card asks this unit too. ``check`` is a checksum of the others.
+
+Nothing that is read is trusted because it is there: a position that does not carry its check is none, a value of
+another type or an empty one is handed on as bytes that no partial can be, and whoever finds either says so
+(``suspect``).
 
 Delivery: exactly once per input offset range; a repeated apply changes nothing.
 """
@@ -21,88 +28,34 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from infra.redis_client import Client, ask_servers, on_server, primaries, server_of, transient_errors
 from infra.redis_session import Session, open_session, pack, pack_mset
-from schemas.errors import Refused, Transient
+from infra.redis_unit import DROPPING, UnreadablePosition, format_position, parse_position
+from infra.redis_unit import Position as Position  # noqa: PLC0414
+from infra.redis_unit import Unit as Unit  # noqa: PLC0414
+from schemas.errors import Transient
 from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
 
 PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 """Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
 
 _SWEEP_KEYS = 500
-_DROPPING = b"dropping"
-_POSITION = re.compile(rb"([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19})")
+KNOWN_BYTES = 512_000
+"""A segment of the list of known ids: one may be read at a time, and the last one is what grew lately."""
+UNREADABLE = b"\0"
+"""What stands for a value that is no partial for sure: an empty one, or one of another Redis type."""
 _STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
+_LASTING = re.compile(rb"\{[tl][0-9]+\}:(?:position|known:[0-9]+)$")
 _MGET_KEYS = 1_000
 """Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
-
-
-class Unit(NamedTuple):
-    """One input partition as a unit of atomicity.
-
-    Attributes:
-        kind: ``t`` for transactions, ``l`` for labels.
-        partition: of the input topic.
-    """
-
-    kind: str
-    partition: int
-
-    @property
-    def tag(self) -> str:
-        """Return the hash tag's content.
-
-        >>> Unit("t", 3).tag
-        't03'
-        """
-        return f"{self.kind}{self.partition:02d}"
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a unit has been folded, and from when it is complete."""
-
-    applied: int
-    since_ms: int = 0
-    target: int = 0
-
-    @property
-    def rebuilding(self) -> bool:
-        """True while a rebuild has not yet reached what was there before."""
-        return self.applied < self.target
-
-    def is_complete(self, from_ms: int) -> bool:
-        """True when everything after ``from_ms`` (append time) is in the unit."""
-        return not self.rebuilding and self.since_ms <= from_ms
-
-
-def parse_position(raw: bytes | None, unit: Unit) -> Position | None:
-    """Read a unit's position value; ``None`` where there is none, or none any more.
-
-    Raises:
-        Refused: it is no position. Somebody else wrote it, so what stands beside it is not to be trusted either, and
-            to take it for absent would be a guess.
-
-    >>> parse_position(b"12 0 0", Unit("t", 3))
-    Position(applied=12, since_ms=0, target=0)
-    """
-    if raw is None or raw == _DROPPING:
-        return None
-    if (found := _POSITION.fullmatch(raw)) is None:
-        raise Refused(
-            f"redis: expected the position of unit {unit.tag} as three numbers, found {raw[:40]!r}: not written by us; "
-            f"`weir offsets drop-view --partition {unit.partition} --apply` deletes the unit, and the next start "
-            "rebuilds it from the log"
-        )
-    applied, since_ms, target = map(int, found.groups())
-    return Position(applied, since_ms, target)
 
 
 @dataclass(frozen=True)
@@ -111,11 +64,15 @@ class Loaded:
 
     Attributes:
         moved_on: another view of the group is the one that follows the log now, so this one lacks what came since.
+        suspect: why the unit has to be built again from the log, so that nothing of it counts; empty where it need not.
+        dropping: the unit is being deleted, or whoever deleted it died meanwhile.
     """
 
     position: Position | None
     partials: list[bytes]
     moved_on: bool = False
+    suspect: str = ""
+    dropping: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,15 +108,38 @@ class StateView:
         """Return the unit's position, or ``None`` when Redis knows none.
 
         Raises:
-            Refused: what stands there is no position.
+            UnreadablePosition: what stands there is no position.
             Transient: Redis is away.
         """
         with transient_errors("reading a position"):
             return parse_position(self._client.get(self.prefix(unit) + "position"), unit)
 
+    def look(self, unit: Unit) -> Loaded:
+        """Return where the unit stands and whether it can be believed, without partials.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        return self.load_many([(unit, [])])[unit]
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        """Mark a unit as one to be built again from the log: nobody believes it until its processor has done so.
+
+        Any process may say so, a reader as well; the mark is deleted with the unit.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = self._suspect(unit)
+        with transient_errors("marking a unit"), on_server(self._client, server_of(self._client, key)) as server:
+            server.set(key, f"{self._prefix[unit.kind]} {reason}")
+
+    def _suspect(self, unit: Unit) -> str:
+        return f"{self._group}:suspect:{{{unit.tag}}}"
+
     def claim(self, unit: Unit, position: Position) -> bool:
         """Create the unit's position; False when there is one already, which then stands."""
-        value = f"{position.applied} {position.since_ms} {position.target}"
+        value = format_position(position, unit)
         key = self.prefix(unit) + "position"
         with transient_errors("claiming a position"), on_server(self._client, server_of(self._client, key)) as server:
             return bool(server.set(key, value, nx=True))
@@ -194,13 +174,20 @@ class StateView:
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
-            known = _STARTS.fullmatch(server.get(key) or b"")
+            # by MGET: a value of another type counts as none
+            known = _STARTS.fullmatch(server.mget([key])[0] or b"")
             starts = int(known[2]) + 1 if known and int(known[1]) == offset else 1
             server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
-        """Read partials of several units, one atomic command each, in one round trip per server."""
+        """Read partials of several units, one atomic command each, in one round trip per server.
+
+        A value of another Redis type reads as absent; ``find_other_types`` tells the two apart.
+
+        Raises:
+            Transient: Redis is away.
+        """
         found: dict[Unit, Loaded] = {}
 
         def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
@@ -215,17 +202,69 @@ class StateView:
             ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
         return found
 
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        """Return which of the keys that read as absent hold a value of another Redis type.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        found: dict[Unit, list[str]] = {}
+
+        def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            pipeline = server.pipeline(transaction=False)
+            for unit, keys in units:
+                prefix = self.prefix(unit)
+                pipeline.exists(*[prefix + key for key in keys])
+            for (unit, keys), there in zip(units, pipeline.execute(), strict=True):
+                if there:  # hardly ever: one by one says which; a string was written since
+                    prefix = self.prefix(unit)
+                    wrong = [key for key in keys if server.type(prefix + key) not in {b"none", b"string"}]
+                    found.update({unit: wrong} if wrong else {})
+
+        with transient_errors("looking for values of other types"):
+            wanted = [(unit, keys) for unit, keys in absent if keys]
+            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
+        return found
+
     def _keys(self, unit: Unit, keys: Sequence[str]) -> list[str]:
         prefix = self.prefix(unit)
-        return [prefix + "position", self._following(unit), *[prefix + key for key in keys]]
+        return [prefix + "position", self._following(unit), self._suspect(unit), *[prefix + key for key in keys]]
 
     def _loaded(self, unit: Unit, raw: list[bytes | None]) -> Loaded:
-        """Make something of a position, the view that follows the log, and partials."""
-        moved_on = raw[1] not in {None, self._prefix[unit.kind].encode()}
-        return Loaded(parse_position(raw[0], unit), [value or b"" for value in raw[2:]], moved_on)
+        """Make something of a position, the view that follows the log, the mark, and partials."""
+        ours = self._prefix[unit.kind].encode()
+        moved_on = raw[1] not in {None, ours}
+        view, _, reason = (raw[2] or b"").partition(b" ")
+        suspect = reason.decode(errors="replace") if view == ours else ""
+        position = None
+        try:
+            position = parse_position(raw[0], unit)
+        except UnreadablePosition as error:
+            suspect = suspect or str(error)
+        partials = [b"" if value is None else value or UNREADABLE for value in raw[3:]]
+        return Loaded(None if suspect else position, partials, moved_on, suspect, (raw[0] or b"").startswith(DROPPING))
 
-    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
+    def apply(
+        self,
+        unit: Unit,
+        *,
+        start: int,
+        end: int,
+        keys: Sequence[str],
+        partials: Sequence[bytes],
+        known: bytes = b"",
+        is_mixed: bool = False,
+    ) -> Applied:
         """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
+
+        Args:
+            unit: whose.
+            start: input offset from which the partials were folded.
+            end: the offset after the last one.
+            keys: ``entity:id`` of each partial.
+            partials: their bytes.
+            known: what the list of known ids grows by.
+            is_mixed: a key was counted that does not belong in this partition.
 
         Raises:
             Transient: no answer; the write may or may not have happened, and asking again tells.
@@ -233,34 +272,55 @@ class StateView:
         prefix = self.prefix(unit)
         position = prefix + "position"
         with transient_errors("applying a batch"), self._session(position) as session:
-            found = parse_position(session.ask(pack("WATCH", position), pack("GET", position))[1], unit)
+            found = _parse_leniently(session.ask(pack("WATCH", position), pack("GET", position))[1], unit)
             if found is None or found.applied != start:
                 session.ask(pack("UNWATCH"))
                 return _judge(found, end)
-            moved = pack("SET", position, f"{end} {found.since_ms} {found.target}")
-            if not session.transact(*pack_mset(prefix, keys, partials), moved):
-                now = parse_position(session.ask(pack("GET", position))[0], unit)
+            moved = replace(found, applied=end, known_bytes=found.known_bytes + len(known))
+            if is_mixed:
+                moved = replace(moved, partitions=0)
+            grown = [pack("APPEND", f"{prefix}known:{found.known_bytes // KNOWN_BYTES}", known)] if known else []
+            written = [*pack_mset(prefix, keys, partials), *grown, pack("SET", position, format_position(moved, unit))]
+            if not session.transact(*written):
+                now = _parse_leniently(session.ask(pack("GET", position))[0], unit)
                 if now is not None and now.applied == start:
                     raise Transient("redis: applying a batch: the position was written, and is where it was")
                 return _judge(now, end)
         return Applied(True, "ok")
 
-    def drop(self, unit: Unit) -> None:
-        """Delete a unit. Its position goes last and is no position meanwhile, so that nobody can claim and rebuild it.
+    def drop(self, unit: Unit) -> Iterator[int]:
+        """Delete a unit in short steps, and with it the mark that it is suspect; yields how many keys a step deleted.
 
-        A rebuild beside the deletion would lose what it has written already. A drop that was broken off is done again.
+        Its position goes last and is no position meanwhile, so that nobody can claim and rebuild it: a rebuild next to
+        the deletion would lose what it has written. Only the one who began last goes on: each step is guarded by the
+        position, like a write. A drop that was broken off is begun again.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is away, or another process drops the unit too.
         """
         prefix = self.prefix(unit)
-        position = prefix + "position"
-        with transient_errors("dropping a unit"):
-            self._client.set(position, _DROPPING)
-            for key in self._client.scan_iter(match=prefix.replace("[", "\\[") + "*", count=_SWEEP_KEYS):
-                if key != position.encode():
-                    self._client.delete(key)
-            self._client.delete(position)
+        position, mine = prefix + "position", b"%s %s" % (DROPPING, secrets.token_hex(8).encode())
+        pattern, cursor = prefix.replace("[", "\\[") + "*", 0
+        with transient_errors("dropping a unit"), on_server(self._client, server_of(self._client, position)) as server:
+            server.set(position, mine)
+        while True:
+            with transient_errors("dropping a unit"):
+                with on_server(self._client, server_of(self._client, position)) as server:
+                    cursor, keys = server.scan(cursor, match=pattern, count=_SWEEP_KEYS)
+                keys = [key for key in keys if key != position.encode()]
+                last = [position.encode(), self._suspect(unit).encode()] if cursor == 0 else []
+                if keys or last:
+                    self._delete(unit, [*keys, *last], mine)
+            yield len(keys)
+            if cursor == 0:
+                return
+
+    def _delete(self, unit: Unit, keys: Sequence[bytes], mine: bytes) -> None:
+        position = self.prefix(unit) + "position"
+        with self._session(position) as session:
+            found = session.ask(pack("WATCH", position), pack("GET", position))[1]
+            if found != mine or not session.transact(pack("UNLINK", *keys)):
+                raise Transient(f"redis: unit {unit.tag} is dropped by another process too; starting over")
 
     def _session(self, key: str) -> AbstractContextManager[Session]:
         return open_session(self._client, key)
@@ -274,7 +334,7 @@ class StateView:
         Raises:
             Transient: Redis is away.
         """
-        lasting = f"{self._group}:view:".encode()
+        lasting = (f"{self._group}:view:".encode(), f"{self._group}:suspect:".encode())
         for node in primaries(self._client):
             cursor = 0
             while True:
@@ -282,7 +342,7 @@ class StateView:
                     cursor, keys = server.scan(cursor, match=self._everything, count=_SWEEP_KEYS)
                     pipeline = server.pipeline(transaction=False)
                     for key in keys:
-                        if not key.endswith(b":position") and not key.startswith(lasting):  # these never expire
+                        if not _LASTING.search(key) and not key.startswith(lasting):  # these never expire
                             pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
                     pipeline.execute()
                 yield len(keys)
@@ -301,6 +361,14 @@ def _read_one_by_one(server: Any, wanted: list[list[str]]) -> list[list[bytes | 
 def _read_at_once(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
     values = iter(server.mget(list(chain.from_iterable(wanted))))
     return [list(islice(values, len(keys))) for keys in wanted]
+
+
+def _parse_leniently(raw: bytes | None, unit: Unit) -> Position | None:
+    """Read a position for a write, which a position that is none refuses like an absent one."""
+    try:
+        return parse_position(raw, unit)
+    except UnreadablePosition:
+        return None
 
 
 def _judge(found: Position | None, end: int) -> Applied:

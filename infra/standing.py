@@ -14,6 +14,27 @@ from infra.kafka_input import Partition
 from schemas.errors import Refused
 
 
+def format_note(topic_id: str, home_partitions: int) -> str:
+    """Write what is committed next to an offset.
+
+    Args:
+        topic_id: of the topic that the offset is about.
+        home_partitions: the number of partitions under which every key counted so far belongs in its partition; 0 when
+            some key does not.
+    """
+    return f"{topic_id} {home_partitions}"
+
+
+def parse_note(note: str) -> tuple[str, int]:
+    """Read a note; one without a number of partitions says 0, which promises nothing.
+
+    >>> parse_note(format_note("id", 4)), parse_note("id")
+    (('id', 4), ('id', 0))
+    """
+    topic_id, _, home = note.partition(" ")
+    return topic_id, int(home) if home.isdecimal() else 0
+
+
 @dataclass(frozen=True)
 class Standing:
     """What is committed of a partition, and what its log holds.
@@ -63,7 +84,8 @@ def read_standing(source: Asked, partition: Partition, *, group: str, topic_id: 
     committed, note = source.committed(partition)
     low, high = source.watermarks(partition)
     name = f"{partition[0]}[{partition[1]}]"
-    if committed is not None and note and note != topic_id:
+    noted = parse_note(note)[0]
+    if committed is not None and noted and noted != topic_id:
         raise Refused(
             f"{name} is not the topic that group {group} committed offsets for: it was created anew; {start_over}"
         )

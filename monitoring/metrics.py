@@ -142,6 +142,7 @@ REDIS_SECONDS = _histogram("weir_redis_seconds", "Time of one Redis call.", "ope
 VIEW_BEHIND_RECORDS = _gauge(
     "weir_view_behind_records", "Committed records that Redis has not applied.", "topic", "partition"
 )
+VIEW_BROKEN = _counter("weir_view_broken_total", "Values in Redis that are not what was written there.", "unit")
 VIEW_REFUSALS = _counter("weir_view_refusals_total", "Writes that Redis refused for their position.", "topic")
 CATCH_UP_RECORDS = _counter("weir_catch_up_records_total", "Records folded again to rebuild the view.", "topic")
 CATCH_UP_SECONDS = _counter("weir_catch_up_seconds_total", "Time spent to rebuild the view.", "topic")

@@ -42,7 +42,7 @@ DUPLICATE_HORIZON_MS = DAY_MS
 """The same transaction id again within this much append time is a duplicate."""
 SMALL_AMOUNT_MINOR = 200
 """At or below this many base minor units an amount is `small`: the size used to test stolen cards."""
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raised whenever the bytes of a partial, or what is folded into it, change."""
 
 

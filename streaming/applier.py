@@ -21,7 +21,7 @@ from infra.redis_view import Applied, Unit
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient
-from streaming.partials import Changed, name_keys
+from streaming.partials import Changed, encode_known, name_keys
 
 RETRY_SECONDS_MAX = 20.0
 """For all writes together: who waits for them must poll Kafka again within ``max.poll.interval.ms`` (300 s).
@@ -43,7 +43,17 @@ log = get_logger(__name__)
 class View(Protocol):
     """The part of ``infra.redis_view.StateView`` that writes."""
 
-    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
+    def apply(
+        self,
+        unit: Unit,
+        *,
+        start: int,
+        end: int,
+        keys: Sequence[str],
+        partials: Sequence[bytes],
+        known: bytes,
+        is_mixed: bool,
+    ) -> Applied:
         """Write partials and move the position, if it is at ``start``."""
         ...
 
@@ -54,12 +64,17 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Write:
-    """One unit's part of a committed batch: input offsets ``[start, end)`` and what they changed."""
+    """One unit's part of a committed batch: input offsets ``[start, end)`` and what they changed.
+
+    Attributes:
+        is_mixed: a key was counted that belongs in another partition.
+    """
 
     unit: Unit
     start: int
     end: int
     changed: list[Changed]
+    is_mixed: bool = False
 
     @property
     def records(self) -> int:
@@ -172,6 +187,7 @@ class Applier:
         """Apply one write, asking again while no answer comes; ``Transient`` when none came within the bound."""
         keys = [key for part in write.changed for key in name_keys(part.entity, part.ids)]
         partials = [partial for part in write.changed for partial in part.partials]
+        known = b"".join(encode_known(part.entity, part.new) for part in write.changed)
         attempt, begun = 0, time.monotonic()
         if self._is_too_long_since(begun):
             return Transient("redis: not tried, no write before it was answered for too long")
@@ -179,7 +195,13 @@ class Applier:
             try:
                 with metrics.REDIS_SECONDS.labels(operation="apply").time():
                     applied = self._view.apply(
-                        write.unit, start=write.start, end=write.end, keys=keys, partials=partials
+                        write.unit,
+                        start=write.start,
+                        end=write.end,
+                        keys=keys,
+                        partials=partials,
+                        known=known,
+                        is_mixed=write.is_mixed,
                     )
             except Transient as error:
                 metrics.DEPENDENCY_RETRIES.labels(dependency="redis").inc()
@@ -212,4 +234,5 @@ class Applier:
 def _merge(writes: list[Write]) -> Write:
     """Put consecutive writes of a unit together; of a key that is in several the last value counts, being set last."""
     first, last = writes[0], writes[-1]
-    return Write(first.unit, first.start, last.end, [part for write in writes for part in write.changed])
+    changed = [part for write in writes for part in write.changed]
+    return Write(first.unit, first.start, last.end, changed, any(write.is_mixed for write in writes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from infra.redis_view import Unit
@@ -21,22 +21,27 @@ def runs(index: EntityIndex) -> Iterator[tuple[int, list[str]]]:
 
 
 def sort_by_unit(
-    kind: str, entities: Mapping[Entity, EntityIndex], states: Mapping[Entity, list[bytes]]
+    kind: str,
+    entities: Mapping[Entity, EntityIndex],
+    before: Mapping[Entity, Sequence[bytes]],
+    states: Mapping[Entity, Sequence[bytes]],
 ) -> dict[Unit, list[Changed]]:
     """Sort new partials by unit; an entity that no counted record touched has none.
 
     Args:
         kind: of the units.
         entities: whom the batch was about, rows sorted by partition.
-        states: new partials, aligned with the entities' ids.
+        before: the partials that there were, aligned with the entities' ids.
+        states: new partials, likewise.
     """
     changed: dict[Unit, list[Changed]] = {}
     for entity, partials in states.items():
         start = 0
         for partition, ids in runs(entities[entity]):
-            part = partials[start : start + len(ids)]
+            part, was = partials[start : start + len(ids)], before[entity][start : start + len(ids)]
             start += len(ids)
-            changed.setdefault(Unit(kind, partition), []).append(_without_empty(Changed(entity, ids, part)))
+            new = [ids[place] for place, partial in enumerate(was) if not partial and part[place]] if b"" in was else ()
+            changed.setdefault(Unit(kind, partition), []).append(_without_empty(Changed(entity, ids, part, new)))
     return changed
 
 
@@ -44,4 +49,5 @@ def _without_empty(part: Changed) -> Changed:
     if b"" not in part.partials:
         return part
     known = [place for place, partial in enumerate(part.partials) if partial]
-    return Changed(part.entity, [part.ids[place] for place in known], [part.partials[place] for place in known])
+    ids, partials = [part.ids[place] for place in known], [part.partials[place] for place in known]
+    return Changed(part.entity, ids, partials, part.new)

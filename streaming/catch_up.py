@@ -3,10 +3,12 @@
 With the partition paused:
 
 a. read what the group committed, through the group's own read_committed consumer;
-b. read where Redis stands; where it stands nowhere, claim the log's first record;
+b. read where Redis stands; where it stands nowhere, claim the log's first record; where what it has cannot be believed,
+   delete that first;
 c. read from the dead letter queue which of the records in between did not count (verdicts are never judged again);
 d. fold the others and apply them by compare-and-set, chunk by chunk: Redis takes one while the next is folded;
-e. resume at the committed offset.
+e. resume at the committed offset, once every unit in which our keys may have been counted before is caught up too
+   (``streaming/moved_keys.py``).
 
 The same records give the same bytes, so a zombie's late write is either what this would have written or refused.
 """
@@ -29,8 +31,9 @@ from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient
 from streaming.applier import Applier, Write
 from streaming.dlq import Coordinate, parse_dead_letter
-from streaming.folder import Folder
-from streaming.partials import Changed, PartialStore
+from streaming.folder import Folder, Refolded
+from streaming.moved_keys import find_units_behind
+from streaming.partials import PartialStore
 
 CHUNK_RECORDS = 20_000
 _CLOCK_STEP_MS = 3_600_000
@@ -42,6 +45,13 @@ _START_OVER = (
 )
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A unit is folded, and waits for others that keys of it were counted in: catch it up again later."""
+
+    units: list[Unit]
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ class CatchUpContext:
     on_step: Callable[[str], None]
 
 
-def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | None]:
-    """Bring a unit's view up to what is committed; yields ``None`` between chunks and the result at the end.
+def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | Behind | None]:
+    """Bring a unit's view up to what is committed; yields ``None`` between steps and the result at the end.
 
     Raises:
         Transient: a dependency is away, or somebody else moved the view; start over.
@@ -81,12 +91,13 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     started = time.monotonic()
     partition = (folder.topic, unit.partition)
     committed, low = _read_committed(context, partition, unit)  # a
-    position, born_empty = _find_position(context, partition, unit, low=low, committed=committed)  # b
+    yield from _drop_what_is_not_believed(context, unit)  # b
+    position, born_empty = _find_position(context, partition, folder, low=low, committed=committed)
     if committed < position.applied <= (context.source.committed(partition)[0] or 0):
         raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
     _check_order(partition, context.group, position, low=low, committed=committed)
     context.view.follow(unit)
-    context.store.own(unit, position.applied, born_empty=born_empty)
+    context.store.own(unit, position, born_empty=born_empty)
     if position.applied < committed:
         dead = yield from _read_verdicts(context, folder, unit, position.applied)  # c
         # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
@@ -95,13 +106,16 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
             closing(Applier(context.view)) as applier,
         ):
             for chunk in chunks:  # d
-                changed = _fold_chunk(context, folder, unit, chunk, dead)
+                changed, is_mixed = _fold_chunk(context, folder, unit, chunk, dead)
                 _settle(context, folder, applier)
                 yield None
-                context.store.pin(unit, chunk.end, changed)
-                applier.submit([Write(unit, chunk.start, chunk.end, changed)])
+                context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
+                applier.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
             _settle(context, folder, applier)
     metrics.CATCH_UP_SECONDS.labels(topic=folder.topic).inc(time.monotonic() - started)
+    if behind := find_units_behind(context.source, context.view, folder, unit):  # e
+        yield Behind(behind)
+        return
     log.info(
         "caught_up", unit=unit.tag, committed=committed, folded=committed - position.applied, since_ms=position.since_ms
     )
@@ -124,20 +138,33 @@ def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -
     return found.next_offset, found.low
 
 
+def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:
+    """Delete a unit that was found broken, and finish a deletion that was broken off; yields between steps."""
+    found = context.view.look(unit)
+    if not (found.suspect or found.dropping):
+        return
+    log.error("view_dropped", unit=unit.tag, reason=found.suspect or "a deletion was broken off")
+    for _ in context.view.drop(unit):
+        yield None
+
+
 def _find_position(
-    context: CatchUpContext, partition: Partition, unit: Unit, *, low: int, committed: int
+    context: CatchUpContext, partition: Partition, folder: Folder, *, low: int, committed: int
 ) -> tuple[Position, bool]:
     """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
-    position = context.view.position(unit)
-    if position is not None:
-        return position, False
+    unit = Unit(folder.kind, partition[1])
+    found = context.view.look(unit)
+    if found.position is not None:
+        return found.position, False
     since_ms = 0
     if low > 0 and (first := context.history.first_message(partition, low)) is not None:
         since_ms = first.timestamp()[1]
     if committed > low:
         log.warning("view_missing", unit=unit.tag, rebuild_from=low, rebuild_to=committed)
-    position = Position(low, since_ms, target=committed)
+    position = Position(low, since_ms, target=committed, partitions=folder.partitions)
     if not context.view.claim(unit, position):
+        if context.view.find_other_types([(unit, ["position"])]):
+            context.view.suspect(unit, "its position is of another Redis type")
         raise Transient(f"redis: unit {unit.tag} is claimed or being dropped by another process; starting over")
     return position, True
 
@@ -210,9 +237,9 @@ def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int)
         yield _Chunk(pending.start, end, pending.records)
 
 
-def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> list[Changed]:
+def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> Refolded:
     counted = [record for record in chunk.records if record.offset() not in dead]
-    changed = folder.fold_again(unit.partition, counted, context.store) if counted else []
+    changed = folder.fold_again(unit.partition, counted, context.store) if counted else Refolded([], False)
     context.on_step("catch_up_folded")
     metrics.CATCH_UP_RECORDS.labels(topic=folder.topic).inc(len(chunk.records))
     return changed

@@ -34,8 +34,11 @@ EXCEPTION_CLASS, EXCEPTION_MESSAGE = "exception.class.name", "exception.message"
 TIMESTAMP, REASON, SCHEMA_ID, ORIGIN = "timestamp", "reason", "schema.id", "origin"
 TRUNCATED, REPLAY_COUNT, APP_VERSION = "truncated", "replay.count", "app.version"
 
-COORDINATES_ONLY = frozenset({"duplicate"})
-"""Reasons whose dead letter holds no bytes: the first copy was counted, so there is nothing to keep or replay."""
+FORWARDED = "forwarded"
+"""Reason of a label that was copied to the partition that counted the first label of its transaction."""
+COORDINATES_ONLY = frozenset({"duplicate", FORWARDED})
+"""Reasons whose dead letter holds no bytes: the first copy was counted, or one is elsewhere: nothing to keep or replay.
+"""
 DECODER_DIED = "decoder_died"
 """Reason of a record that ended the process that decoded it; nothing that has a promise to keep decodes it again."""
 HEALABLE = frozenset({"unknown_schema_id"})

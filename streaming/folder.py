@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import Message
 
@@ -37,6 +37,8 @@ class Outcome:
         late: how many were decided but not counted, being older than the look-back.
         elsewhere: how many are in another partition than their key's own: senders with different partitioners split a
             card's state between partitions.
+        mixed: units in which such a record counted.
+        forwarded: records that go to another partition of their own topic, where what they are about is known.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -46,6 +48,15 @@ class Outcome:
     refused: list[DeadRecord] = field(default_factory=list)
     late: int = 0
     elsewhere: int = 0
+    mixed: set[Unit] = field(default_factory=set)
+    forwarded: list[Record] = field(default_factory=list)
+
+
+class Refolded(NamedTuple):
+    """What records that counted change in their unit, and whether the key of one belongs in another partition."""
+
+    changed: list[Changed]
+    is_mixed: bool
 
 
 class Folder(Protocol):
@@ -79,8 +90,8 @@ class Folder(Protocol):
         """Return what is published for a dead record."""
         ...
 
-    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
-        """Fold records that are known to count and return the partials they change.
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
+        """Fold records that are known to count.
 
         Raises:
             WeirError: a record that counted can no longer be decoded.

@@ -2,12 +2,19 @@
 
 A counted label has no output; its effect is the risk features of later transactions. Folding is idempotent and does not
 depend on order (the newest ``label_time_ms`` of a transaction wins), and never looks at a transaction unit.
+
+When partitions were added, a repeated or corrected label may reach another partition than the first. Only the unit that
+counted the first can correct its counts, so the record is forwarded to that unit's partition in the batch's
+transaction, and its own position gets a dead letter of coordinates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +27,12 @@ from schemas.errors import PoisonRecord
 from schemas.features import Entity
 from schemas.validation import validate_labels
 from streaming.arrangement import runs, sort_by_unit
-from streaming.core.labels import LabelBatch, build_label_batch, fold_labels
+from streaming.core.labels import LabelBatch, build_label_batch, find_known_elsewhere, fold_labels
 from streaming.dead_letters import build_dead_letter, not_decodable
-from streaming.folder import DeadRecord, Outcome
+from streaming.dlq import FORWARDED
+from streaming.folder import DeadRecord, Outcome, Refolded
 from streaming.partials import Ask, Changed, PartialStore
+from streaming.transactions import find_elsewhere
 
 
 @dataclass(frozen=True)
@@ -54,29 +63,69 @@ class LabelsFolder:
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
         """Steps 2 and 3; see ``streaming.folder.Folder``."""
-        del live  # labels read their own units alone
+        del live  # labels are folded from their own units alone
         messages = [message for partition in sorted(records) for message in records[partition]]
-        labels, dead = self._decode(messages)
-        changed = _fold(labels, store)
-        letters = [self.dead_letter(d) for d in dead]
-        return Outcome(dead=letters, changed=changed, counted=len(labels), refused=dead)
+        decoded = self._decode(messages)
+        states = self._read(decoded.labels, store)
+        where = find_known_elsewhere(decoded.labels, states.own[Entity.CARD], states.others)
+        dead, forwarded = list(decoded.dead), []
+        if (where >= 0).any():
+            for row in np.flatnonzero(where >= 0).tolist():
+                unit = states.units[int(decoded.labels.entities[Entity.CARD].codes[row])][int(where[row])]
+                dead.append(_forwarded(decoded.messages[row], unit))
+                forwarded.append(_copy_to(decoded.messages[row], unit))
+            decoded = decoded.without(where >= 0)
+            states = self._read(decoded.labels, store)
+        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        return Outcome(
+            dead=[self.dead_letter(d) for d in dead],
+            changed=_fold(decoded.labels, states.own),
+            counted=len(decoded.labels),
+            refused=dead,
+            mixed={Unit("l", number) for number in np.unique(decoded.partition[elsewhere]).tolist()},
+            forwarded=forwarded,
+        )
 
-    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
         """Fold records that counted; see ``streaming.folder.Folder``."""
-        labels, dead = self._decode(records)
-        if dead:
-            raise not_decodable(self.topic, dead[0])
-        return _fold(labels, store).get(Unit("l", partition), [])
+        decoded = self._decode(records)
+        if decoded.dead:
+            raise not_decodable(self.topic, decoded.dead[0])
+        changed = _fold(decoded.labels, self._read(decoded.labels, store, alone=True).own)
+        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        return Refolded(changed.get(Unit("l", partition), []), bool(elsewhere.any()))
 
-    def _decode(self, messages: list[Message]) -> tuple[LabelBatch, list[DeadRecord]]:
+    def _read(self, labels: LabelBatch, store: PartialStore, *, alone: bool = False) -> _States:
+        """Read the partials of a batch, and unless ``alone`` the ledgers that other units may have of its cards.
+
+        A card's labels were counted in another unit when partitions were added since.
+        """
+        everyone = [Unit("l", partition) for partition in range(self.partitions)]
+        mixed = [] if alone else [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
+        asks = []
+        for entity, index in labels.entities.items():
+            for partition, ids in runs(index):
+                own = Unit("l", partition)
+                others = [unit for unit in mixed if unit != own] if entity is Entity.CARD else []
+                asks.append(Ask(entity, ids, [own, *others]))
+        states = _States({entity: [] for entity in labels.entities}, [], [])
+        for ask, values in zip(asks, store.read(asks).values, strict=True):
+            states.own[ask.entity].extend(values[0])
+            if ask.entity is Entity.CARD:
+                states.others.extend(zip(*values[1:], strict=True) if values[1:] else [()] * len(ask.ids))
+                states.units.extend([ask.units[1:]] * len(ask.ids))
+        return states
+
+    def _decode(self, messages: list[Message]) -> _Decoded:
         decoded = self._codec.decode([message.value() for message in messages], self.schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
         kept = [messages[index] for index in decoded.rows]
         invalid = dict(validate_labels(decoded.batch, keys=[message.key() for message in kept]))
         dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid.items()]
-        good = np.array([index not in invalid for index in range(len(kept))], dtype=bool)
-        partition = np.array([message.partition() for message in kept], dtype=np.int32)[good]
-        return build_label_batch(decoded.batch.filter(pa.array(good)), partition=partition), dead
+        partition = np.array([message.partition() for message in kept], dtype=np.int32)
+        wrong = np.zeros(len(kept), dtype=bool)
+        wrong[list(invalid)] = True
+        return _Decoded(decoded.batch, kept, partition, dead).without(wrong)
 
     def dead_letter(self, dead: DeadRecord) -> Record:
         """Return what is published for a dead record."""
@@ -85,13 +134,48 @@ class LabelsFolder:
         )
 
 
-def _fold(labels: LabelBatch, store: PartialStore) -> dict[Unit, list[Changed]]:
-    asks = [
-        Ask(entity, ids, [Unit("l", partition)])
-        for entity, index in labels.entities.items()
-        for partition, ids in runs(index)
-    ]
-    own: dict[Entity, list[bytes]] = {entity: [] for entity in labels.entities}
-    for ask, values in zip(asks, store.read(asks).values, strict=True):
-        own[ask.entity].extend(values[0])
-    return sort_by_unit("l", labels.entities, fold_labels(labels, own))
+@dataclass(frozen=True)
+class _Decoded:
+    """Good labels of a batch: columns, the messages they came from, and their partitions."""
+
+    batch: pa.RecordBatch
+    messages: list[Message]
+    partition: np.ndarray
+    dead: list[DeadRecord]
+
+    @cached_property
+    def labels(self) -> LabelBatch:
+        """Return what the kernel takes."""
+        return build_label_batch(self.batch, partition=self.partition)
+
+    def without(self, rows: np.ndarray) -> _Decoded:
+        """Return the others; ``rows`` is bool, shape (rows,)."""
+        kept = ~rows
+        messages = list(compress(self.messages, kept))
+        return _Decoded(self.batch.filter(pa.array(kept)), messages, self.partition[kept], self.dead)
+
+
+class _States(NamedTuple):
+    """Our partials of a batch, other units' ledgers of its cards, and which units those are, per card."""
+
+    own: dict[Entity, list[bytes]]
+    others: list[tuple[bytes, ...]]
+    units: list[list[Unit]]
+
+
+def _forwarded(message: Message, unit: Unit) -> DeadRecord:
+    where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
+    error = PoisonRecord(
+        FORWARDED,
+        f"expected labels of one transaction in one partition, found an earlier one in {message.topic()}"
+        f"[{unit.partition}]: partitions were added since ({where}); sent there, coordinates sent to DLQ",
+    )
+    return DeadRecord(message, error, "deduplicate", coordinates_only=True)
+
+
+def _copy_to(message: Message, unit: Unit) -> Record:
+    return Record(message.topic(), message.key(), message.value(), message.headers() or [], unit.partition)
+
+
+def _fold(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Unit, list[Changed]]:
+    return sort_by_unit("l", labels.entities, own, fold_labels(labels, own))

@@ -206,7 +206,8 @@ class OffsetsTool:
 
     def drop(self, unit: Unit) -> None:
         """Delete a unit from Redis: one without a position is rebuilt."""
-        self._view.drop(unit)
+        for _ in self._view.drop(unit):
+            pass
 
     def _decided(self) -> dict[int, int]:
         """Return, per input partition, the offset after the last one with an output."""

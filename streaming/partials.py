@@ -11,6 +11,9 @@ Two rules keep memory right:
   confirmed all that was pinned by then.
 - *Born empty*: a unit that this process claimed at the log's start, and of which nothing was dropped since, is known
   whole: a missing key is an entity never seen, and Redis need not be asked.
+
+What Redis answers is checked (``streaming/core/seal.py``): a value that is not what belongs under its key makes its
+unit suspect. An owned one is built again from the log; another process's is read as unknown until its owner has.
 """
 
 from __future__ import annotations
@@ -21,9 +24,13 @@ from typing import NamedTuple, Protocol
 
 from infra.redis_view import Loaded, Position, Unit
 from monitoring import metrics
+from monitoring.logs import get_logger
 from schemas.errors import Transient
-from schemas.features import Entity
+from schemas.features import ENTITIES, Entity
+from streaming.core.seal import compute_base, find_broken
 from streaming.memory import Memory
+
+log = get_logger(__name__)
 
 
 class Moved(Transient):
@@ -45,6 +52,14 @@ class View(Protocol):
         """Read partials of several units, each together with its position."""
         ...
 
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        """Return which keys that read as absent hold a value of another Redis type."""
+        ...
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        """Mark a unit as one to be built again from the log."""
+        ...
+
 
 class Ask(NamedTuple):
     """Some ids of one entity kind, wanted from several units."""
@@ -55,11 +70,16 @@ class Ask(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """New partials of one entity kind in one unit; ``ids`` and ``partials`` are aligned, none is empty."""
+    """New partials of one entity kind in one unit; ``ids`` and ``partials`` are aligned, none is empty.
+
+    Attributes:
+        new: those of the ids that had no partial before.
+    """
 
     entity: Entity
     ids: Sequence[str]
     partials: Sequence[bytes]
+    new: Sequence[str] = ()
 
 
 def name_keys(entity: Entity, ids: Iterable[str]) -> list[str]:
@@ -70,6 +90,23 @@ def name_keys(entity: Entity, ids: Iterable[str]) -> list[str]:
     """
     kind = f"{entity}:"
     return [kind + entity_id for entity_id in ids]
+
+
+def encode_known(entity: Entity, ids: Iterable[str]) -> bytes:
+    r"""Return the entries of ids in their unit's list of known ones: kind, two bytes of length, id.
+
+    The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
+    back is in it twice.
+
+    >>> encode_known(Entity.CARD, ["c1"])
+    b'\x00\x02\x00c1'
+    """
+    kind = _KINDS[entity]
+    named = [entity_id.encode() for entity_id in ids]
+    return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
+
+
+_KINDS = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
 
 
 @dataclass
@@ -94,10 +131,12 @@ class PartialStore:
         self._asked: dict[tuple[Unit, Entity], tuple[list[str], list[int]]] = {}
         self._expected: dict[Unit, set[int]] = {}
         self._pinned_at_trim: dict[Unit, int] = {}
+        self._home_partitions: dict[Unit, int] = {}
 
-    def own(self, unit: Unit, applied: int, *, born_empty: bool) -> None:
-        """Start to own a unit whose position in Redis is ``applied``; ``born_empty`` when nothing was ever in it."""
-        self._expected[unit] = {applied}
+    def own(self, unit: Unit, position: Position, *, born_empty: bool) -> None:
+        """Start to own a unit that is in Redis at a position; ``born_empty`` when nothing was ever in it."""
+        self._expected[unit] = {position.applied}
+        self._home_partitions[unit] = position.partitions
         self._pinned_at_trim.pop(unit, None)
         self._memory.own(unit, born_empty=born_empty)
 
@@ -107,9 +146,18 @@ class PartialStore:
         self._pinned_at_trim.pop(unit, None)
         self._memory.forget(unit)
 
-    def pin(self, unit: Unit, end: int, changed: list[Changed]) -> None:
+    def home_partitions(self, unit: Unit) -> int:
+        """Return the number of partitions under which every key counted in a unit belongs in it.
+
+        0 when some key does not, or when nothing is known of the unit yet.
+        """
+        return self._home_partitions.get(unit, 0)
+
+    def pin(self, unit: Unit, end: int, changed: list[Changed], *, is_mixed: bool = False) -> None:
         """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
         self._expected[unit].add(end)
+        if is_mixed:
+            self._home_partitions[unit] = 0
         for part in changed:
             self._memory.put(unit, part.entity, self._number_again(unit, part), part.partials)
 
@@ -156,8 +204,7 @@ class PartialStore:
             Transient: Redis is away.
         """
         if units:
-            loaded = self._view.load_many([(unit, []) for unit in units])
-            self._check({unit: part.position for unit, part in loaded.items()})
+            self._check(self._view.load_many([(unit, []) for unit in units]))
 
     def _number_again(self, unit: Unit, part: Changed) -> list[int]:
         """Return the slots of changed ids; as a rule they are those just read, and to compare is less than to hash."""
@@ -176,29 +223,63 @@ class PartialStore:
             keys += name_keys(lack.entity, lack.ids)
         metrics.CACHE_MISSES.labels(entity="all").inc(sum(len(keys) for keys in wanted.values()))
         loaded = self._view.load_many(wanted.items())
-        self._check({unit: loaded[unit].position for unit in wanted if unit in self._memory})
+        self._check({unit: part for unit, part in loaded.items() if unit in self._memory})
+        broken = self._find_broken(missing, loaded, wanted)
         for lack in missing:
             fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
-            values[lack.ask][lack.number] = lack.fill(fresh)
+            values[lack.ask][lack.number] = lack.fill(fresh if lack.unit not in broken else [b""] * len(fresh))
             if lack.unit in self._memory:
                 self._memory.put(lack.unit, lack.entity, lack.slots, fresh)
         # where another view follows the log this one only has what was before, which is as good as a unit half there
-        return {
-            unit: None if part.moved_on else part.position
+        positions = {
+            unit: None if part.moved_on or unit in broken else part.position
             for unit, part in loaded.items()
             if unit not in self._expected
         }
+        self._home_partitions |= {unit: at.partitions if at else 0 for unit, at in positions.items()}
+        return positions
+
+    def _find_broken(
+        self, missing: Sequence[_Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
+    ) -> set[Unit]:
+        """Return units of other processes that hold what is no partial of ours; say so of each.
+
+        Raises:
+            Moved: owned units do.
+        """
+        broken: dict[Unit, str] = {}
+        for lack in missing:
+            fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
+            wrong = find_broken(compute_base(lack.unit.kind, lack.entity, lack.unit.partition), lack.ids, fresh)
+            if len(wrong):
+                broken[lack.unit] = wanted[lack.unit][lack.start + int(wrong[0])]
+        # of a unit that is not ours most keys are absent, and its owner looks at them
+        absent = [
+            (unit, [key for key, value in zip(keys, loaded[unit].partials, strict=True) if not value])
+            for unit, keys in wanted.items()
+            if unit in self._memory
+        ]
+        if any(keys for _, keys in absent):
+            broken |= {unit: keys[0] for unit, keys in self._view.find_other_types(absent).items()}
+        for unit, key in broken.items():
+            log.error("view_broken", unit=unit.tag, key=key)
+            metrics.VIEW_BROKEN.labels(unit=unit.tag).inc()
+            self._view.suspect(unit, f"the value of {key} is not what was written there")
+        own = [unit for unit in broken if unit in self._memory]
+        if own:
+            raise Moved(own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again")
+        return set(broken)
 
     def observe(self) -> None:
         """Publish how much is held in memory."""
         metrics.CACHED_ENTITIES.labels(entity="all").set(len(self._memory))
         metrics.CACHED_BYTES.set(self._memory.bytes_held)
 
-    def _check(self, positions: Mapping[Unit, Position | None]) -> None:
+    def _check(self, loaded: Mapping[Unit, Loaded]) -> None:
         moved = {
-            unit: "none" if position is None else str(position.applied)
-            for unit, position in positions.items()
-            if position is None or position.applied not in self._expected[unit]
+            unit: found.suspect or "none" if found.position is None else str(found.position.applied)
+            for unit, found in loaded.items()
+            if found.position is None or found.position.applied not in self._expected[unit]
         }
         if not moved:
             return

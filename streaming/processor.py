@@ -30,11 +30,12 @@ from confluent_kafka import Message
 from infra.kafka_input import IDLE_SECONDS, Gathered, Partition
 from infra.kafka_output import Aborted, Offsets, TransactionalOutput
 from infra.redis_view import Unit
+from infra.standing import format_note
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient, WeirError
 from streaming.applier import BEHIND_RECORDS_MAX, Applier, Write
-from streaming.catch_up import CatchUpContext, Recovered, catch_up
+from streaming.catch_up import Behind, CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
 from streaming.metering import meter_decided, meter_outcome, meter_state
 from streaming.partials import Moved
@@ -45,6 +46,8 @@ AWAY_SECONDS_MAX = 900.0
 """A dependency that stays away this long ends the process: its supervisor should see it."""
 REVOKE_WAIT_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 5.0
+BEHIND_SECONDS = 0.25
+"""How long a unit waits before it looks again whether the units that may hold keys of it are caught up."""
 STAGE = "process"
 
 log = get_logger(__name__)
@@ -98,7 +101,8 @@ class Processor:
         self._folder = {folder.topic: folder for folder in config.folders}
         self._live: dict[Unit, _Live] = {}
         self._waiting: list[Unit] = []
-        self._catching: tuple[Unit, Iterator[Recovered | None]] | None = None
+        self._wait_until: dict[Unit, float] = {}
+        self._catching: tuple[Unit, Iterator[Recovered | Behind | None]] | None = None
         self._failures = 0
         self._away_since: float | None = None
         self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
@@ -129,10 +133,11 @@ class Processor:
         """
         self._collect(None, behind_max=BEHIND_RECORDS_MAX)
         self._store.trim()
+        is_catching_up = self._catching is not None or self._next_waiting() is not None
         gathered = self._context.source.gather(
             self._config.batch_records_max,
-            timeout_seconds=0.0 if self._waiting else IDLE_SECONDS,
-            linger_seconds=0.0 if self._waiting else self._config.linger_seconds,
+            timeout_seconds=0.0 if is_catching_up else IDLE_SECONDS,
+            linger_seconds=0.0 if is_catching_up else self._config.linger_seconds,
         )
         if gathered.dropped:
             metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
@@ -186,22 +191,23 @@ class Processor:
 
     def _build_writes(self, gathered: Gathered, outcomes: list[Outcome]) -> dict[Partition, Write]:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
+        mixed = {unit for outcome in outcomes for unit in outcome.mixed}
         writes = {}
         for partition, records in gathered.records.items():
             unit = self._unit(partition)
             start, end = self._live[unit].next_offset, records[-1].offset() + 1
-            writes[partition] = Write(unit, start, end, changed.get(unit, []))
+            writes[partition] = Write(unit, start, end, changed.get(unit, []), unit in mixed)
         return writes
 
     def _commit(self, gathered: Gathered, outcomes: list[Outcome], writes: dict[Partition, Write]) -> None:
         ends = {partition: write.end for partition, write in writes.items()}
-        notes = {partition: self._context.topic_ids[write.unit.kind] for partition, write in writes.items()}
+        notes = {partition: self._note(write) for partition, write in writes.items()}
         self._step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
                 self._output.commit(
                     [rows for outcome in outcomes for rows in outcome.rows],
-                    [record for outcome in outcomes for record in outcome.dead],
+                    [record for outcome in outcomes for record in (*outcome.dead, *outcome.forwarded)],
                     Offsets(ends, notes, gathered.metadata),
                 )
             except Aborted:
@@ -211,10 +217,15 @@ class Processor:
         for outcome in outcomes:
             meter_outcome(outcome)
 
+    def _note(self, write: Write) -> str:
+        """Return what is committed next to an offset: the topic's id, and under how many partitions all keys belong."""
+        home = 0 if write.is_mixed else self._store.home_partitions(write.unit)
+        return format_note(self._context.topic_ids[write.unit.kind], home)
+
     def _apply(self, writes: dict[Partition, Write]) -> None:
         self._applier.submit(list(writes.values()))
         for partition, write in writes.items():
-            self._store.pin(write.unit, write.end, write.changed)
+            self._store.pin(write.unit, write.end, write.changed, is_mixed=write.is_mixed)
             self._context.source.advance(partition, write.end)
             self._live[write.unit].next_offset = write.end
 
@@ -257,11 +268,11 @@ class Processor:
     def _advance_catch_up(self) -> bool:
         """Take one chunk of the catch-up under way, or begin the next; True when there was one."""
         if self._catching is None:
-            if not self._waiting:
+            unit = self._next_waiting()
+            if unit is None:
                 return False
             # older writes of this unit may still be on their way: let them land or fail before asking where Redis is
             self._collect(None)
-            unit = self._waiting[0]
             self._catching = (unit, catch_up(self._context, self._folder_of(unit), unit))
         unit, steps = self._catching
         self._store.trim()  # a rebuild sees every entity there is
@@ -273,12 +284,29 @@ class Processor:
             self._waiting.remove(unit)
             self._waiting.append(unit)  # its turn is over: another unit's trouble may be another
             raise
-        if result is not None:
+        if isinstance(result, Behind):
+            self._let_wait(unit, result)
+        elif result is not None:
             self._catching = None
+            self._wait_until.pop(unit, None)
             self._context.source.resume(self._partition(unit), result.next_offset)
             self._waiting.remove(unit)
             self._live[unit] = _Live(result.next_offset, result.next_offset, result.since_ms)
         return True
+
+    def _next_waiting(self) -> Unit | None:
+        """Return the unit to be caught up next, none while all of them wait for others."""
+        now = time.monotonic()
+        return next((unit for unit in self._waiting if self._wait_until.get(unit, now) <= now), None)
+
+    def _let_wait(self, unit: Unit, behind: Behind) -> None:
+        """Give another unit its turn: this one waits for units that may be ours as well."""
+        if unit not in self._wait_until:
+            log.info("waiting_for_units", unit=unit.tag, behind=[other.tag for other in behind.units])
+        self._catching = None
+        self._wait_until[unit] = time.monotonic() + BEHIND_SECONDS
+        self._waiting.remove(unit)
+        self._waiting.append(unit)
 
     def _look_at_view(self) -> None:
         """Find units that were moved while they had no records: a wiped view is rebuilt without waiting for any."""
@@ -311,6 +339,7 @@ class Processor:
                 log.warning("revoked_with_writes_on_their_way")
         for unit in [self._unit(partition) for partition in partitions]:
             self._live.pop(unit, None)
+            self._wait_until.pop(unit, None)
             self._store.forget(unit)
             self._quarantine.let_go(unit)
             self._unmeter(unit)

@@ -28,8 +28,8 @@ from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.hashing import compute_partitions
 from streaming.core.kernel import States, Step, fold, step
 from streaming.dead_letters import build_dead_letter, duplicate_error, not_decodable
-from streaming.folder import DeadRecord, Outcome
-from streaming.partials import Answer, Ask, Changed, PartialStore
+from streaming.folder import DeadRecord, Outcome, Refolded
+from streaming.partials import Answer, Ask, PartialStore
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
@@ -88,24 +88,27 @@ class TransactionsFolder:
         messages = [message for partition in sorted(records) for message in records[partition]]
         with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
             decoded = self._decode(messages)
-            asks = self._asks(decoded.events)
+            asks = self._asks(decoded.events, store)
             answer = store.read(asks)
         with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
-            computed = step(decoded.events, _arrange(asks, answer))
+            states = _arrange(asks, answer)
+            computed = step(decoded.events, states)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
             degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
             rows = self._rows(decoded, computed, degraded)
+        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Outcome(
             rows=[rows],
             dead=[self.dead_letter(d) for d in dead],
-            changed=sort_by_unit("t", decoded.events.entities, computed.states),
+            changed=sort_by_unit("t", decoded.events.entities, states.own, computed.states),
             counted=len(rows.values),
             refused=dead,
             late=int(np.count_nonzero(computed.late)),
-            elsewhere=_count_elsewhere(decoded, self.partitions),
+            elsewhere=int(np.count_nonzero(elsewhere)),
+            mixed={Unit("t", number) for number in np.unique(decoded.partition[elsewhere]).tolist()},
         )
 
-    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> list[Changed]:
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
         """Fold records that counted; see ``streaming.folder.Folder``."""
         decoded = self._decode(records)
         if decoded.dead:
@@ -114,17 +117,24 @@ class TransactionsFolder:
         asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         answer = store.read(asks)
         own = dict(_arrange(asks, answer).own)
-        return sort_by_unit("t", decoded.events.entities, fold(decoded.events, own)).get(unit, [])
+        changed = sort_by_unit("t", decoded.events.entities, own, fold(decoded.events, own)).get(unit, [])
+        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        return Refolded(changed, bool(elsewhere.any()))
 
-    def _asks(self, events: EventBatch) -> list[Ask]:
-        """Name every partial a batch needs: per entity kind and input partition, our own unit's first."""
+    def _asks(self, events: EventBatch, store: PartialStore) -> list[Ask]:
+        """Name every partial a batch needs: per entity kind and input partition, our own unit's first.
+
+        A card's history is in its own unit, and where keys were counted that belong elsewhere now: partitions were
+        added since, or a sender partitions in another way.
+        """
         everyone = [Unit("t", partition) for partition in range(self.partitions)]
+        mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
         labels = [Unit("l", partition) for partition in range(self._config.label_partitions)]
         asks = []
         for entity, index in events.entities.items():
             for partition, ids in runs(index):
                 own = Unit("t", partition)
-                others = [unit for unit in everyone if unit != own] if entity in _SHARED else []
+                others = [unit for unit in (everyone if entity in _SHARED else mixed) if unit != own]
                 asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
         return asks
 
@@ -189,18 +199,20 @@ def _build_feature_columns(features: np.ndarray) -> dict[str, pa.Array]:
 def _arrange(asks: list[Ask], answer: Answer) -> States:
     """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
     own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
+    having: set[Entity] = set()
     others: dict[Entity, list[Sequence[bytes]]] = {}
     labels: dict[Entity, list[Sequence[bytes]]] = {}
     for ask, values in zip(asks, answer.values, strict=True):
         own.setdefault(ask.entity, []).extend(values[0])
         of_transactions = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "t"][1:]
         of_labels = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "l"]
-        # every ask of a kind names as many other units, so these lists stay aligned with the ids
-        if of_transactions:
-            others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True))
-        if of_labels:
-            labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True))
-    return States(own=own, others=others, labels=labels)
+        having |= {ask.entity} if of_transactions else set()
+        # an ask without other units has none for each of its ids: the lists stay aligned with them
+        nothing: list[tuple[bytes, ...]] = [()] * len(ask.ids)
+        others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True) if of_transactions else nothing)
+        labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True) if of_labels else nothing)
+    others = {entity: lists for entity, lists in others.items() if entity in having}
+    return States(own=own, others=others, labels={entity: labels[entity] for entity in _LABELLED if entity in labels})
 
 
 def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
@@ -212,10 +224,10 @@ def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
     return found
 
 
-def _count_elsewhere(decoded: Decoded, partitions: int) -> int:
-    """Count records whose partition is not the one that the recommended partitioner gives their card."""
-    own = compute_partitions(decoded.batch.column("card_id"), partitions)
-    return int(np.count_nonzero(own != decoded.partition))
+def find_elsewhere(batch: pa.RecordBatch, partition: np.ndarray, partitions: int) -> np.ndarray:
+    """Return, bool, shape (rows,), whose partition is not the one that the recommended partitioner gives their card."""
+    elsewhere: np.ndarray = compute_partitions(batch.column("card_id"), partitions) != partition
+    return elsewhere
 
 
 def _find_degraded(asks: list[Ask], answer: Answer, live: Mapping[Unit, int], append_time_ms: np.ndarray) -> list[str]:

@@ -24,6 +24,7 @@ from streaming.core.layout import (
     VERSION,
 )
 from streaming.core.scratch import Record
+from streaming.core.seal import SEAL_BYTES
 from streaming.core.tiles import Bits, Panes, add_to_pane, claim
 from streaming.core.varint import Bytes, byte_at, get_u32, get_u64, get_uv, get_zv
 
@@ -124,6 +125,7 @@ def decode(plan: Record, data: Bytes, at: int, end: int, state: Record) -> None:
     reset_state(state)
     if at == end:
         return
+    end -= SEAL_BYTES  # checked where it was read from Redis
     if data[at] != VERSION:
         raise ValueError("expected a partial of this version, found other bytes; rebuild the view from the log")
     state.newest, at = get_zv(data, at + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BYTES,
@@ -30,6 +32,7 @@ from streaming.core.layout import (
     VERSION,
 )
 from streaming.core.scratch import Record
+from streaming.core.seal import put_seal
 from streaming.core.tiles import Bits, Panes, first_kept
 from streaming.core.varint import Bytes, byte_at, put_u32, put_u64, put_uv, put_zv
 
@@ -174,8 +177,9 @@ def _put_ids(data: Bytes, at: int, state: Record) -> int:
 
 
 @leaf
-def encode(plan: Record, state: Record, data: Bytes, at: int) -> int:
-    """Write the partial at ``data[at:]``, which has room for ``compute_size_bound``; return where it ends."""
+def encode(plan: Record, state: Record, data: Bytes, at: int, seed: np.uint64) -> int:
+    """Write and seal the partial at ``data[at:]``, which has room for ``compute_size_bound``; return where it ends."""
+    begin = at
     data[at] = VERSION
     at = put_zv(data, at + 1, state.newest)
     data[at] = state.ring_count
@@ -197,4 +201,4 @@ def encode(plan: Record, state: Record, data: Bytes, at: int) -> int:
         sections |= SECTION_IDS
         at = _put_ids(data, at, state)
     data[sections_at] = sections
-    return at
+    return put_seal(data, begin, at, seed)

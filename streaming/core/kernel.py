@@ -24,6 +24,7 @@ from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE
 from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.scratch import build_scratch
+from streaming.core.seal import compute_seeds
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bo
         size = len(index)
         none = pack_lists(None, size)
         shared = states.others.get(spec.entity, none), states.labels.get(spec.entity, none)
-        groups = Groups(*group_rows(as_canonical(index.codes), size))
+        seeds = compute_seeds("t", spec.entity, index.values, index.units)
+        groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
         columns, own = _columns(events, spec), states.own[spec.entity]
         out[spec.entity] = run_pass(PLANS[spec.entity], machine, columns, groups, own, shared, results, live)
     return out

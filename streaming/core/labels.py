@@ -6,6 +6,7 @@ Any order of the same labels gives the same bytes, as long as none of them is be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.features import ENTITIES, Entity
+from streaming.core import ledger
 from streaming.core.aggregates import PLANS
 from streaming.core.events import EntityIndex, build_index, encode_column, read_integers, read_strings
 from streaming.core.hashing import hash_strings, mix
 from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
 from streaming.core.machine import Groups, group_rows
-from streaming.core.packing import as_canonical, pack_one_each, unpack
+from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.scratch import RISK, build_record
+from streaming.core.seal import compute_seeds
 
 LABEL_ENTITIES: tuple[Entity, ...] = (Entity.CARD, *(spec.entity for spec in ENTITIES if spec.has_labels))
 """Whose partials a label unit holds: the cards' ledgers, and the risk counts."""
@@ -72,6 +75,37 @@ def build_label_batch(batch: pa.RecordBatch, *, partition: NDArray[np.int32] | i
     )
 
 
+def _build_columns(labels: LabelBatch) -> LabelColumns:
+    rows = len(labels)
+    changes = (np.zeros(rows, np.bool_), np.zeros(rows, np.int8), np.zeros(rows, np.int8))
+    given = [as_canonical(array) for array in (labels.event_time_ms, labels.label_time_ms, labels.key, labels.code)]
+    return LabelColumns(given[0], given[1], given[2], given[3], *changes)
+
+
+def _group(entity: Entity, index: EntityIndex) -> Groups:
+    seeds = compute_seeds("l", entity, index.values, index.units)
+    return Groups(*group_rows(as_canonical(index.codes), len(index)), seeds)
+
+
+def find_known_elsewhere(
+    labels: LabelBatch, own: Sequence[bytes], others: Sequence[Sequence[bytes]]
+) -> NDArray[np.int64]:
+    """Find labels of facts that another unit counted and ours did not.
+
+    Args:
+        labels: rows in log order.
+        own: our ledgers of the batch's cards, aligned with its card index.
+        others: other units' ledgers of each card, in the same order of units for all cards of one partition.
+
+    Returns:
+        int64, shape (rows,): the position among its card's ``others``, or -1.
+    """
+    index = labels.entities[Entity.CARD]
+    ledgers = pack_one_each(own), pack_lists(others, len(index))
+    groups = _group(Entity.CARD, index)
+    return ledger.find_known_elsewhere(build_record(LEDGER), _build_columns(labels), groups, *ledgers)
+
+
 def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, list[bytes]]:
     """Fold a batch of labels.
 
@@ -85,16 +119,13 @@ def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Enti
     Raises:
         ValueError: when partials do not match the batch, or are not of this version.
     """
-    rows = len(labels)
-    changes = (np.zeros(rows, np.bool_), np.zeros(rows, np.int8), np.zeros(rows, np.int8))
-    given = [as_canonical(array) for array in (labels.event_time_ms, labels.label_time_ms, labels.key, labels.code)]
-    columns = LabelColumns(given[0], given[1], given[2], given[3], *changes)
+    columns = _build_columns(labels)
     out = {}
     for entity in LABEL_ENTITIES:  # cards first: they say what the labels change
         index = labels.entities[entity]
-        if len(own[entity]) != len(index.ids):
-            raise ValueError(f"expected {len(index.ids)} label partials of {entity}, found {len(own[entity])}")
-        groups = Groups(*group_rows(as_canonical(index.codes), len(index.ids)))
+        if len(own[entity]) != len(index):
+            raise ValueError(f"expected {len(index)} label partials of {entity}, found {len(own[entity])}")
+        groups = _group(entity, index)
         partials = pack_one_each(own[entity])
         if entity is Entity.CARD:
             packed = run_ledgers(build_record(LEDGER), columns, groups, partials)

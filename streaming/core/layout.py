@@ -23,6 +23,7 @@ little-endian. An entity that was never seen is the empty string. A partial is w
     DECAYED   uv count in units of 2**-20, as of the newest event's cell
     IDS       uv number, zv newest append time - newest event time; per id, newest in the log first
               zv ms of append time before the previous one, u64 id hash, u32 digest of the body
+    u32 seal: a checksum bound to whose partial this is (``seal.py``)
 
 Invariants:
     The ring holds the newest ``RECENT_EVENTS`` events by (event time, then log order). An event that falls off it is
@@ -53,7 +54,7 @@ from schemas.features import (
     WINDOWS_MS,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 LEVELS: Final[tuple[str, ...]] = tuple(sorted(WINDOWS_MS, key=WINDOWS_MS.__getitem__))
 N_LEVELS: Final = len(LEVELS)

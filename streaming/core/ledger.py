@@ -5,6 +5,7 @@ A ledger is the card's partial in a label unit::
     u8 version, zv newest event time in ms, uv number of entries; per entry, newest first (ties: larger key first)
         uv ms before the previous one (before the newest event time for the first)
         u64 key, u8 code (0 legitimate, 1 fraud, 2 withdrawn), zv label time - event time in ms
+    u32 seal
 
 The key is a hash of transaction id, merchant, device and event time: a label that names another merchant for the same
 transaction is about another fact, since only the counts of the label's own merchant and device can be corrected.
@@ -27,6 +28,7 @@ from streaming.core.machine import Groups, Partials, make_room
 from streaming.core.risk import PANES as RISK_PANES
 from streaming.core.risk import RISK_SIZE_BOUND, add_labels, decode_risk, encode_risk, first_kept_label, reset_risk
 from streaming.core.scratch import Record
+from streaming.core.seal import put_seal
 from streaming.core.varint import Bytes, byte_at, get_u64, get_uv, get_zv, put_u64, put_uv, put_zv
 
 LEDGER_SLOTS: Final = 8_192
@@ -86,8 +88,8 @@ def _decode_ledger(data: Bytes, at: int, end: int, ledger: Record) -> None:
 
 
 @leaf
-def _encode_ledger(ledger: Record, data: Bytes, at: int) -> int:
-    first = 0
+def _encode_ledger(ledger: Record, data: Bytes, at: int, seed: np.uint64) -> int:
+    begin, first = at, 0
     while first < ledger.count and ledger.time[first] <= ledger.newest - KEEP:
         first += 1
     data[at] = VERSION
@@ -100,7 +102,7 @@ def _encode_ledger(ledger: Record, data: Bytes, at: int) -> int:
         at = put_u64(data, at, ledger.key[i])
         data[at] = ledger.code[i]
         at = put_zv(data, at + 1, ledger.label_time[i] - time)
-    return at
+    return put_seal(data, begin, at, seed)
 
 
 @leaf
@@ -180,9 +182,38 @@ def run_ledgers(
         for i in groups.order[groups.starts[entity] : groups.starts[entity + 1]]:
             _fold_label(ledger, columns, i)
         out = make_room(out, at, 32 + _ENTRY_BYTES * ledger.count)
-        at = _encode_ledger(ledger, out, at)
+        at = _encode_ledger(ledger, out, at, groups.seeds[entity])
         offsets[entity + 1] = at
     return out[:at], offsets
+
+
+@leaf
+def _is_known(ledger: Record, columns: LabelColumns, i: int) -> bool:
+    time, key = columns.time[i], columns.key[i]
+    at = _find_place(ledger, time, key)
+    return at > 0 and ledger.time[at - 1] == time and ledger.key[at - 1] == key
+
+
+@entry
+def find_known_elsewhere(
+    ledger: Record, columns: LabelColumns, groups: Groups, own: Partials, others: Partials
+) -> NDArray[np.int64]:
+    """Return per label which of its card's other ledgers knows the fact that our own does not; -1 for none."""
+    where = np.full(len(columns.time), -1, dtype=np.int64)
+    for entity in range(len(groups.starts) - 1):
+        first, last = others.first[entity], others.first[entity + 1]
+        rows = groups.order[groups.starts[entity] : groups.starts[entity + 1]]
+        for k in range(first, last):
+            _decode_ledger(others.data, others.offsets[k], others.offsets[k + 1], ledger)
+            for i in rows:
+                if _is_known(ledger, columns, i):
+                    where[i] = k - first
+        if last > first:
+            _decode_ledger(own.data, own.offsets[entity], own.offsets[entity + 1], ledger)
+            for i in rows:
+                if _is_known(ledger, columns, i):
+                    where[i] = -1
+    return where
 
 
 @leaf
@@ -212,6 +243,6 @@ def run_risks(
                 _count_label(plan, risk, columns, i)
         if risk.newest != NEVER:
             out = make_room(out, at, RISK_SIZE_BOUND)
-            at = encode_risk(plan, risk, out, at)
+            at = encode_risk(plan, risk, out, at, groups.seeds[entity])
         offsets[entity + 1] = at
     return out[:at], offsets

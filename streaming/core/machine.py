@@ -43,10 +43,11 @@ class Columns(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Rows of entity e are ``order[starts[e]:starts[e + 1]]``, in log order."""
+    """Rows of entity e are ``order[starts[e]:starts[e + 1]]``, in log order; ``seeds[e]`` is its seal's."""
 
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
+    seeds: NDArray[np.uint64]
 
 
 class Partials(NamedTuple):
@@ -138,10 +139,29 @@ def _time_span(columns: Columns, groups: Groups, entity: int) -> tuple[int, int]
 
 
 @leaf
+def _judge_by_others(
+    plan: Record,
+    machine: Machine,
+    columns: Columns,
+    rows: NDArray[np.int64],
+    others: Partials,
+    entity: int,
+    results: Results,
+) -> None:
+    """Judge a card's rows by the ids that other units remember of it."""
+    for k in range(others.first[entity], others.first[entity + 1]):
+        decode(plan, others.data, others.offsets[k], others.offsets[k + 1], machine.other)
+        for i in rows:
+            if results.verdicts[i] == COUNTED:
+                _load_row(columns, i, machine.row)
+                results.verdicts[i] = find_verdict(machine.other, machine.row)
+
+
+@leaf
 def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bool) -> bool:
     """Whether the row counts; for cards, decide it."""
     if plan.has_ids == 1:
-        if judging:
+        if judging and results.verdicts[i] == COUNTED:
             results.verdicts[i] = find_verdict(machine.own, machine.row)
         if results.verdicts[i] == COUNTED:
             remember_id(machine.own, machine.row)
@@ -214,10 +234,12 @@ def run_pass(
         decode(plan, own.data, begin, end, machine.own)
         if live and len(rows) > 0:
             _gather(plan, machine, shared[0], shared[1], entity, _time_span(columns, groups, entity))
+            if plan.has_ids == 1:
+                _judge_by_others(plan, machine, columns, rows, shared[0], entity, results)
         counted = _run_entity(plan, machine, columns, rows, results, live)
         if counted and machine.own.newest != NEVER:
             out = make_room(out, at, compute_size_bound(machine.own))
-            at = encode(plan, machine.own, out, at)
+            at = encode(plan, machine.own, out, at, groups.seeds[entity])
         else:
             out = make_room(out, at, end - begin)
             out[at : at + end - begin] = own.data[begin:end]

@@ -22,6 +22,7 @@ from streaming.core.layout import (
     SECTION_POSITION,
     VERSION,
 )
+from streaming.core.seal import SEAL_BYTES
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,6 @@ def decode_partial(entity: Entity, data: bytes) -> Partial | None:
         decayed=reader.uv() if sections & SECTION_DECAYED else None,
         ids=_read_ids(reader, newest_ms) if sections & SECTION_IDS else (),
     )
-    if reader.at != len(data):
-        raise ValueError(f"expected {len(data)} bytes, read {reader.at}")
+    if reader.at + SEAL_BYTES != len(data):
+        raise ValueError(f"expected {len(data) - SEAL_BYTES} bytes before the seal, read {reader.at}")
     return partial

@@ -5,6 +5,7 @@ A risk partial is folded from the ``labels`` topic alone (``labels.py``)::
     u8 version, zv newest event time in ms
     per risk level, shortest first: uv number of panes; per pane, newest to oldest:
         uv panes before the previous one (before the newest event's pane for the first), uv labelled, uv fraud
+    u32 seal
 
 A pane is kept while its end is after newest - window - hold. Empty panes are not written.
 """
@@ -14,14 +15,17 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from schemas.features import PANES_PER_WINDOW
 from streaming.core.jit import leaf
 from streaming.core.layout import HOLD, NEVER, VERSION
 from streaming.core.scratch import LABEL_LEVELS, LABEL_SLOTS, Record
+from streaming.core.seal import SEAL_BYTES, put_seal
 from streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
 
 PANES: Final = PANES_PER_WINDOW
-RISK_SIZE_BOUND: Final = 16 + LABEL_LEVELS * (2 + LABEL_SLOTS * 30)
+RISK_SIZE_BOUND: Final = 16 + SEAL_BYTES + LABEL_LEVELS * (2 + LABEL_SLOTS * 30)
 """Bytes that a risk partial cannot exceed."""
 
 
@@ -85,8 +89,9 @@ def _is_live(risk: Record, level: int, index: int) -> bool:
 
 
 @leaf
-def encode_risk(plan: Record, risk: Record, data: Bytes, at: int) -> int:
-    """Write a risk partial; ``data`` has room for ``RISK_SIZE_BOUND`` bytes."""
+def encode_risk(plan: Record, risk: Record, data: Bytes, at: int, seed: np.uint64) -> int:
+    """Write and seal a risk partial; ``data`` has room for ``RISK_SIZE_BOUND`` bytes."""
+    begin = at
     data[at] = VERSION
     at = put_zv(data, at + 1, risk.newest)
     for level in range(plan.n_label_levels):
@@ -103,7 +108,7 @@ def encode_risk(plan: Record, risk: Record, data: Bytes, at: int) -> int:
                 at = put_uv(data, at, risk.count[level, slot])
                 at = put_uv(data, at, risk.fraud[level, slot])
                 before = index
-    return at
+    return put_seal(data, begin, at, seed)
 
 
 @leaf

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from inference.lookup import look_up
+from inference.reader import find_broken_values
 from infra.feature_reader import FeatureReader
 from infra.redis_view import Unit
 from schemas.features import DECLARATIONS_HASH
@@ -74,7 +75,9 @@ def _expect_left_alone(lab: Lab, new: Worker) -> None:
     held = _view(lab)
     _go_on(new)
     lab.expect(held == _view(lab), "the view of the old declarations changed while only others ran")
-    reader = FeatureReader(lab.redis, lab.view, partitions=PARTITIONS, label_partitions=lab.plan.partitions)
+    reader = FeatureReader(
+        lab.redis, lab.view, partitions=PARTITIONS, label_partitions=lab.plan.partitions, find_broken=find_broken_values
+    )
     found = look_up(reader, "card", "card-0", now_ms=lab.now_ms())
     tags = {Unit("t", number).tag for number in UNITS}
     lab.expect(tags <= set(found["incomplete_units"]), f"a view that is left behind is called whole: {found}")

@@ -13,6 +13,7 @@ from itertools import islice
 from confluent_kafka import TopicPartition
 
 from inference.lookup import look_up
+from inference.reader import find_broken_values
 from infra.feature_reader import FeatureReader
 from infra.redis_view import Unit
 from tests.faults.catalogue import fault
@@ -153,6 +154,12 @@ def _expect_rebuilt(lab: Lab, what: str) -> None:
         lab.expect(complete, f"{what}: {unit.tag} is not complete from the first record left on, but {position}")
         lacking = [entry.at for entry in left if len(evidence.rows.get(entry.at, [])) != 1 and entry in counted]
         lab.expect(not lacking, f"{what}: positions without one row: {lacking[:3]}")
-    reader = FeatureReader(lab.redis, lab.view, partitions=lab.plan.partitions, label_partitions=lab.plan.partitions)
+    reader = FeatureReader(
+        lab.redis,
+        lab.view,
+        partitions=lab.plan.partitions,
+        label_partitions=lab.plan.partitions,
+        find_broken=find_broken_values,
+    )
     found = look_up(reader, "card", rows[-1][0]["card_id"], now_ms=lab.now_ms())
     lab.expect(not found["complete"], f"{what}: the API calls a view complete that lacks records")

@@ -71,7 +71,7 @@ def test_a_position_that_is_none_is_shown_and_dropped_and_never_counted_with(
     unit = Unit("t", 1)
     key = tool._view.prefix(unit) + "position"
     tool._view._client.set(key, b"not a position")
-    with pytest.raises(Refused, match="drop-view --partition 1 --apply"):
+    with pytest.raises(Refused, match="position of unit t01 with its check"):
         main(["offsets", "recover"])
     assert main(["offsets", "show", "--json"]) == 0
     shown = capsys.readouterr()

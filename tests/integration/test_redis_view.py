@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from infra.redis_client import connect
 from infra.redis_session import Session
-from infra.redis_view import Position, StateView, Unit
+from infra.redis_unit import UnreadablePosition, format_position
+from infra.redis_view import KNOWN_BYTES, UNREADABLE, Loaded, Position, StateView, Unit
 from infra.settings import Settings
-from schemas.errors import Refused, Transient
+from schemas.errors import Transient
 from tests.conftest import settings_for
 
 pytestmark = pytest.mark.server
@@ -41,20 +42,115 @@ def test_an_apply_at_the_position_writes_every_partial_and_moves_it(view: StateV
     assert view.position(UNIT) == Position(12, since_ms=7, target=9)
 
 
-@pytest.mark.parametrize("found", [b"", b"12", b"12 0", b"12 0 0 0", b"x 0 0", b"-1 0 0", b"1.5 0 0", b"\xff\x00"])
-def test_a_position_that_is_none_is_refused_with_the_mend_and_nothing_is_written(view: StateView, found: bytes) -> None:
+def _sound(text: bytes) -> bytes:
+    return format_position(Position(*map(int, text.split())), UNIT)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        b"", b"12", b"12 0 0", b"12 0 0 0 0", b"12 0 0 0 0 00000000", b"x 0 0", b"1.5 0 0", b"\xff\x00",
+        _sound(b"12")[:-1], _sound(b"12") + b" ", b"9" + _sound(b"12"), _sound(b"12").replace(b"12", b"13"),
+        format_position(Position(12), Unit("t", 4)),
+    ],
+)  # fmt: skip
+def test_a_position_that_is_none_makes_the_unit_suspect_and_nothing_is_written(view: StateView, found: bytes) -> None:
     view._client.set(view.prefix(UNIT) + "position", found)
-    asks = [
-        lambda: view.position(UNIT),
-        lambda: view.load_many([(UNIT, ["card:a"])]),
-        lambda: view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]),
-    ]
-    for ask in asks:
-        with pytest.raises(Refused, match=r"t03 as three numbers.*drop-view --partition 3 --apply"):
-            ask()
-    view.drop(UNIT)
-    assert view.position(UNIT) is None
+    with pytest.raises(UnreadablePosition, match="position of unit t03 with its check"):
+        view.position(UNIT)
+    loaded = view.load_many([(UNIT, ["card:a"])])[UNIT]
+    assert (loaded.position, "not written by us" in loaded.suspect) == (None, True)
+    assert not view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]).done
+    list(view.drop(UNIT))
+    assert view.look(UNIT) == Loaded(None, [])
     assert partials_of(view, ["card:a"]) == [b""]
+
+
+@pytest.mark.parametrize("make", ["rpush", "sadd", "xadd", "hset", "zadd"])
+def test_a_value_of_another_type_is_told_from_an_absent_one(view: StateView, make: str) -> None:
+    view.claim(UNIT, Position(0))
+    view.apply(UNIT, start=0, end=1, keys=["card:a"], partials=[b"1"])
+    _make_other_type(view, make, "card:b")
+    assert partials_of(view, ["card:a", "card:b", "card:c"]) == [b"1", b"", b""]
+    asked = [(UNIT, ["card:b", "card:c"]), (Unit("t", 4), ["card:b"]), (Unit("t", 5), [])]
+    assert view.find_other_types(asked) == {UNIT: ["card:b"]}
+    _make_other_type(view, make, "position")
+    assert view.look(UNIT).position is None
+    assert not view.claim(UNIT, Position(0))
+    assert view.find_other_types([(UNIT, ["position"])]) == {UNIT: ["position"]}
+    _make_other_type(view, make, "card:a")
+    list(view.drop(UNIT))
+    assert view.claim(UNIT, Position(0))
+
+
+def _make_other_type(view: StateView, make: str, key: str) -> None:
+    arguments: dict[str, list[object]] = {
+        "rpush": ["x"], "sadd": ["x"], "xadd": [{"x": "y"}], "hset": ["x", "y"], "zadd": [{"x": 1}]
+    }  # fmt: skip
+    view._client.delete(view.prefix(UNIT) + key)
+    getattr(view._client, make)(view.prefix(UNIT) + key, *arguments[make])
+
+
+def test_an_empty_value_is_not_an_absent_one(view: StateView) -> None:
+    view._client.set(view.prefix(UNIT) + "card:a", b"")
+    assert partials_of(view, ["card:a", "card:b"]) == [UNREADABLE, b""]
+
+
+def test_a_suspect_unit_says_so_to_everybody_until_it_is_dropped(view: StateView) -> None:
+    view.claim(UNIT, Position(4))
+    view.suspect(UNIT, "the value of card:a is wrong")
+    assert view.look(UNIT) == Loaded(None, [], suspect="the value of card:a is wrong")
+    assert view.look(Unit("t", 4)) == Loaded(None, [])
+    list(view.drop(UNIT))
+    assert view.look(UNIT) == Loaded(None, [])
+
+
+def test_of_two_that_drop_a_unit_the_one_that_began_last_goes_on(view: StateView) -> None:
+    """The first one's late deletions must not hit what is written after the second is done."""
+    view.claim(UNIT, Position(0))
+    keys = [f"card:{n}" for n in range(3_000)]
+    view.apply(UNIT, start=0, end=3, keys=keys, partials=[b"1"] * len(keys))
+    first = view.drop(UNIT)
+    next(first)
+    list(view.drop(UNIT))
+    assert view.claim(UNIT, Position(0))
+    view.apply(UNIT, start=0, end=3, keys=keys, partials=[b"2"] * len(keys))
+    with pytest.raises(Transient, match="dropped by another process too"):
+        list(first)
+    assert partials_of(view, keys) == [b"2"] * len(keys)
+    assert view.position(UNIT) == Position(3)
+
+
+def test_a_drop_that_was_broken_off_is_seen_and_begun_again(view: StateView) -> None:
+    view.claim(UNIT, Position(0))
+    keys = [f"card:{n}" for n in range(3_000)]
+    view.apply(UNIT, start=0, end=3, keys=keys, partials=[b"1"] * len(keys))
+    broken_off = view.drop(UNIT)
+    next(broken_off)
+    assert view.look(UNIT) == Loaded(None, [], dropping=True)
+    assert not view.claim(UNIT, Position(0))
+    list(view.drop(UNIT))
+    assert set(partials_of(view, keys)) == {b""}
+    assert view.claim(UNIT, Position(0))
+
+
+def test_known_ids_grow_in_segments_with_the_position_and_a_mixed_unit_stays_mixed(view: StateView) -> None:
+    view.claim(UNIT, Position(0, partitions=4))
+    entries = [bytes([n]) * (KNOWN_BYTES // 2 + 1) for n in range(3)]
+    for n, entry in enumerate(entries):
+        view.apply(UNIT, start=n, end=n + 1, keys=[], partials=[], known=entry)
+        again = view.apply(UNIT, start=n, end=n + 1, keys=[], partials=[], known=entry)
+        assert again.found == "same"
+    stored = [view._client.get(f"{view.prefix(UNIT)}known:{n}") for n in range(2)]
+    assert b"".join(stored) == b"".join(entries)
+    assert view.position(UNIT) == Position(3, partitions=4, known_bytes=3 * (KNOWN_BYTES // 2 + 1))
+    view.apply(UNIT, start=3, end=4, keys=[], partials=[], is_mixed=True)
+    view.apply(UNIT, start=4, end=5, keys=[], partials=[])
+    found = view.position(UNIT)
+    assert found is not None
+    assert (found.applied, found.partitions) == (5, 0)
+    list(view.sweep())
+    assert view._client.pttl(f"{view.prefix(UNIT)}known:0") == -1
 
 
 def test_a_repeated_apply_is_success_and_changes_nothing(view: StateView) -> None:
@@ -134,7 +230,7 @@ def test_a_position_that_was_written_and_is_where_it_was_is_asked_again(
             transact = session.transact
 
             def transact_after_a_touch(*commands: bytes) -> bool:
-                self._client.set(key, "0 0 0")
+                self._client.set(key, format_position(Position(0), UNIT))
                 return transact(*commands)
 
             session.transact = transact_after_a_touch  # type: ignore[method-assign]
@@ -166,18 +262,19 @@ def test_nobody_can_claim_a_unit_before_all_of_it_is_dropped(view: StateView, mo
     """A rebuild that began beside the deletion would lose what it has written already."""
     view.claim(UNIT, Position(0))
     view.apply(UNIT, start=0, end=3, keys=["card:a", "card:b"], partials=[b"1", b"2"])
-    delete = view._client.delete
+    delete = view._delete
     claims: list[bool] = []
 
-    def delete_beside_a_claim(key: bytes) -> object:
+    def delete_next_to_a_claim(unit: Unit, keys: Sequence[bytes], mine: bytes) -> None:
         claims.append(view.claim(UNIT, Position(0)))
         assert view.position(UNIT) is None
         assert view.apply(UNIT, start=3, end=4, keys=["card:a"], partials=[b"9"]).found == "absent"
-        return delete(key)
+        delete(unit, keys, mine)
 
-    monkeypatch.setattr(view._client, "delete", delete_beside_a_claim)
-    view.drop(UNIT)
-    assert claims == [False, False, False]
+    monkeypatch.setattr(view, "_delete", delete_next_to_a_claim)
+    list(view.drop(UNIT))
+    assert claims
+    assert not any(claims)
     assert partials_of(view, ["card:a", "card:b"]) == [b"", b""]
     assert view.claim(UNIT, Position(0))
 

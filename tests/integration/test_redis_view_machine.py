@@ -122,7 +122,7 @@ class Writers(RuleBasedStateMachine):
 
     @rule()
     def drop(self) -> None:
-        self.view.drop(UNIT)
+        list(self.view.drop(UNIT))
         self.position, self.partials = None, {}
 
     @rule()

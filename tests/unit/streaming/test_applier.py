@@ -24,8 +24,10 @@ class _Away:
         self.clock = clock
         self.asked: list[Unit] = []
 
-    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
-        del start, end, keys, partials
+    def apply(
+        self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes], **marks: object
+    ) -> Applied:
+        del start, end, keys, partials, marks
         self.asked.append(unit)
         self.clock[0] += 2.0
         raise Transient("redis: away")
@@ -58,7 +60,10 @@ class _Gated:
         self.gate = threading.Semaphore(0)
         self.positions: dict[Unit, int] = {}
 
-    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
+    def apply(
+        self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes], **marks: object
+    ) -> Applied:
+        del marks
         self.asked.release()
         assert self.gate.acquire(timeout=10.0)
         if self.positions.get(unit, 0) != start:

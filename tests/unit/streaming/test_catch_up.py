@@ -19,7 +19,10 @@ from infra.redis_view import Applied, Loaded, Position, Unit
 from schemas.errors import Transient
 from schemas.features import Entity
 from streaming.catch_up import CatchUpContext, catch_up
+from streaming.core.seal import SEAL_BYTES
+from streaming.folder import Refolded
 from streaming.partials import Ask, Changed, PartialStore
+from tests.unit.streaming.sealed import sealed
 
 UNIT = Unit("t", 0)
 RECORDS, CHUNK = 10, 4
@@ -37,9 +40,16 @@ class _View:
         self.starts: list[int] = []
         self.in_flight = 0
 
-    def position(self, unit: Unit) -> Position | None:
+    def look(self, unit: Unit) -> Loaded:
         del unit
-        return None if self.applied is None else Position(self.applied)
+        return Loaded(None if self.applied is None else Position(self.applied), [])
+
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        del absent
+        return {}
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        raise AssertionError(f"{unit} is suspect: {reason}")
 
     def claim(self, unit: Unit, position: Position) -> bool:
         del unit
@@ -51,11 +61,14 @@ class _View:
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         return {
-            unit: Loaded(self.position(unit), [self.partials.get(key, b"") for key in keys]) for unit, keys in wanted
+            unit: Loaded(self.look(unit).position, [self.partials.get(key, b"") for key in keys])
+            for unit, keys in wanted
         }
 
-    def apply(self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes]) -> Applied:
-        del unit
+    def apply(
+        self, unit: Unit, *, start: int, end: int, keys: Sequence[str], partials: Sequence[bytes], **marks: object
+    ) -> Applied:
+        del unit, marks
         self.in_flight += 1
         try:
             self.starts.append(start)
@@ -72,18 +85,21 @@ class _View:
 class _Folder:
     """A card's partial is the offsets of its records, so each is in it once and in order, or the bytes tell."""
 
-    kind, topic, dlq_topic = "t", "transactions", "transactions.dlq"
+    kind, topic, dlq_topic, partitions = "t", "transactions", "transactions.dlq", 1
 
     def __init__(self) -> None:
         self.on_fold: Callable[[int], object] = lambda _: None
 
-    def fold_again(self, partition: int, records: list[Any], store: PartialStore) -> list[Changed]:
+    def fold_again(self, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         offsets = [record.offset() for record in records]
         ids = sorted({f"c{offset % CARDS}" for offset in offsets})
         (own,) = store.read([Ask(Entity.CARD, ids, [Unit("t", partition)])]).values[0]
         self.on_fold(offsets[0])
-        new = [old + bytes(o for o in offsets if f"c{o % CARDS}" == card) for card, old in zip(ids, own, strict=True)]
-        return [Changed(Entity.CARD, ids, new)]
+        new = [
+            sealed(UNIT, Entity.CARD, card, old[:-SEAL_BYTES] + bytes(o for o in offsets if f"c{o % CARDS}" == card))
+            for card, old in zip(ids, own, strict=True)
+        ]
+        return Refolded([Changed(Entity.CARD, ids, new)], False)
 
 
 def _read(partition: tuple[str, int], start: int, end: int, *, chunk: int) -> Iterator[list[Any]]:
@@ -106,7 +122,8 @@ def _build_context(view: Any, *, entities_max: int = 1_000) -> CatchUpContext:
 
 def _is_right(view: _View) -> bool:
     return view.applied == RECORDS and view.partials == {
-        f"card:c{card}": bytes(range(card, RECORDS, CARDS)) for card in range(CARDS)
+        f"card:c{card}": sealed(UNIT, Entity.CARD, f"c{card}", bytes(range(card, RECORDS, CARDS)))
+        for card in range(CARDS)
     }
 
 

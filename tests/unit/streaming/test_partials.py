@@ -25,11 +25,18 @@ class _View:
             for unit, keys in wanted
         }
 
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        del absent
+        return {}
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        raise AssertionError(f"{unit} is suspect: {reason}")
+
 
 def _own_all(view: _View) -> PartialStore:
     store = PartialStore(view, entities_max=100, bytes_max=1_000)
     for unit, applied in view.positions.items():
-        store.own(unit, applied, born_empty=False)
+        store.own(unit, Position(applied), born_empty=False)
     return store
 
 
@@ -65,8 +72,11 @@ def test_a_look_takes_either_position_while_a_write_is_in_flight() -> None:
         store.check([OWN])
 
 
-class _NoReads:
+class _NoReads(_View):
     """A view that is right not to be asked."""
+
+    def __init__(self) -> None:
+        super().__init__({})
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         raise AssertionError(f"asked for {list(wanted)}")
@@ -75,7 +85,7 @@ class _NoReads:
 @pytest.mark.parametrize("changed", [["d1", "d2", "d3"], ["d1", "d3"], ["d3", "d2", "d1"], ["d4", "d1"]])
 def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(changed: list[str]) -> None:
     store = PartialStore(_NoReads(), entities_max=100, bytes_max=1_000)
-    store.own(OWN, 0, born_empty=True)
+    store.own(OWN, Position(0), born_empty=True)
     store.read([Ask(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
     store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
     everyone = ["d4", "d3", "d2", "d1"]
@@ -86,7 +96,7 @@ def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(cha
 def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_pinning() -> None:
     view = _View({OWN: 0})
     store = PartialStore(view, entities_max=1, bytes_max=1_000)
-    store.own(OWN, 0, born_empty=False)
+    store.own(OWN, Position(0), born_empty=False)
     store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])])
     store.trim()
     nothing, some = Changed(Entity.IP, [], []), Changed(Entity.DEVICE, ["d1", "d2"], [b"one", b"two"])
@@ -98,7 +108,7 @@ def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> N
     """Read again it would be the older value, here nothing."""
     view = _View({OWN: 0})
     store = PartialStore(view, entities_max=1, bytes_max=1_000)
-    store.own(OWN, 0, born_empty=False)
+    store.own(OWN, Position(0), born_empty=False)
     for end in range(1, 6):
         name = f"d{end}"
         store.read([Ask(Entity.DEVICE, [name], [OWN])])

@@ -13,7 +13,7 @@ from infra.redis_view import Loaded, Position, Unit
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord
 from streaming.partials import PartialStore
-from streaming.transactions import TransactionsConfig, TransactionsFolder, _count_elsewhere
+from streaming.transactions import TransactionsConfig, TransactionsFolder, find_elsewhere
 
 CONFIG = TransactionsConfig(
     topic="transactions",
@@ -79,4 +79,4 @@ def test_records_that_another_partitioner_put_elsewhere_are_counted() -> None:
     decoded: Any = SimpleNamespace(
         batch=pa.RecordBatch.from_pydict({"card_id": ["21", "foobar", "21"]}), partition=np.array([340, 7, 166])
     )
-    assert _count_elsewhere(decoded, 1_000) == 2
+    assert find_elsewhere(decoded.batch, decoded.partition, 1_000).tolist() == [False, True, True]
