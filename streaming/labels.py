@@ -66,16 +66,14 @@ class LabelsFolder:
         del live  # labels are folded from their own units alone
         messages = [message for partition in sorted(records) for message in records[partition]]
         decoded = self._decode(messages)
-        states = self._read(decoded.labels, store)
-        where = find_known_elsewhere(decoded.labels, states.own[Entity.CARD], states.others)
+        states = self._read(decoded, store)
         dead, forwarded = list(decoded.dead), []
-        if (where >= 0).any():
-            for row in np.flatnonzero(where >= 0).tolist():
-                unit = states.units[int(decoded.labels.entities[Entity.CARD].codes[row])][int(where[row])]
+        if known := _find_homes(decoded.labels, states):
+            for row, unit in known.items():
                 dead.append(_forwarded(decoded.messages[row], unit))
                 forwarded.append(_copy_to(decoded.messages[row], unit))
-            decoded = decoded.without(where >= 0)
-            states = self._read(decoded.labels, store)
+            decoded = decoded.without(np.isin(np.arange(len(decoded.messages)), list(known)))
+            states = self._read(decoded, store)
         elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Outcome(
             dead=[self.dead_letter(d) for d in dead],
@@ -91,24 +89,25 @@ class LabelsFolder:
         decoded = self._decode(records)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
-        changed = _fold(decoded.labels, self._read(decoded.labels, store, alone=True).own)
+        changed = _fold(decoded.labels, self._read(decoded, store, alone=True).own)
         elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Refolded(changed.get(Unit("l", partition), []), bool(elsewhere.any()))
 
-    def _read(self, labels: LabelBatch, store: PartialStore, *, alone: bool = False) -> _States:
+    def _read(self, decoded: _Decoded, store: PartialStore, *, alone: bool = False) -> _States:
         """Read the partials of a batch, and unless ``alone`` the ledgers that other units may have of its cards.
 
-        A card's labels were counted in another unit when partitions were added since.
+        Which those are is as for transactions (``TransactionsFolder``).
         """
         everyone = [Unit("l", partition) for partition in range(self.partitions)]
-        mixed = [] if alone else [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
+        mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
+        strayed = decoded.partition[find_elsewhere(decoded.batch, decoded.partition, self.partitions)].tolist()
         asks = []
-        for entity, index in labels.entities.items():
+        for entity, index in decoded.labels.entities.items():
             for partition, ids in runs(index):
                 own = Unit("l", partition)
-                others = [unit for unit in mixed if unit != own] if entity is Entity.CARD else []
-                asks.append(Ask(entity, ids, [own, *others]))
-        states = _States({entity: [] for entity in labels.entities}, [], [])
+                others = (everyone if partition in strayed else mixed) if entity is Entity.CARD and not alone else []
+                asks.append(Ask(entity, ids, [own, *[unit for unit in others if unit != own]]))
+        states = _States({entity: [] for entity in decoded.labels.entities}, [], [])
         for ask, values in zip(asks, store.read(asks).values, strict=True):
             states.own[ask.entity].extend(values[0])
             if ask.entity is Entity.CARD:
@@ -161,6 +160,20 @@ class _States(NamedTuple):
     own: dict[Entity, list[bytes]]
     others: list[tuple[bytes, ...]]
     units: list[list[Unit]]
+
+
+def _find_homes(labels: LabelBatch, states: _States) -> dict[int, Unit]:
+    """Return, per row whose transaction was labelled in another unit, or before in this batch, that unit."""
+    where = find_known_elsewhere(labels, states.own[Entity.CARD], states.others)
+    cards = labels.entities[Entity.CARD]
+    homes = {row: states.units[int(cards.codes[row])][int(where[row])] for row in np.flatnonzero(where >= 0).tolist()}
+    if any(states.units):  # in one batch, too, a transaction's labels may be in several partitions
+        first: dict[int, int] = {}
+        for row, (key, code) in enumerate(zip(labels.key.tolist(), cards.codes.tolist(), strict=True)):
+            partition = int(cards.units[code])
+            if row not in homes and first.setdefault(key, partition) != partition:
+                homes[row] = Unit("l", first[key])
+    return homes
 
 
 def _forwarded(message: Message, unit: Unit) -> DeadRecord:

@@ -26,7 +26,7 @@ from schemas.validation import validate_transactions
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.hashing import compute_partitions
-from streaming.core.kernel import States, Step, fold, step
+from streaming.core.kernel import States, Step, find_repeats, fold, step
 from streaming.dead_letters import build_dead_letter, duplicate_error, not_decodable
 from streaming.folder import DeadRecord, Outcome, Refolded
 from streaming.partials import Answer, Ask, PartialStore
@@ -88,15 +88,16 @@ class TransactionsFolder:
         messages = [message for partition in sorted(records) for message in records[partition]]
         with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
             decoded = self._decode(messages)
-            asks = self._asks(decoded.events, store)
+            elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+            strayed = set(np.unique(decoded.partition[elsewhere]).tolist())
+            asks = self._asks(decoded.events, store, strayed)
             answer = store.read(asks)
         with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
             states = _arrange(asks, answer)
-            computed = step(decoded.events, states)
+            computed = step(decoded.events, states, find_repeats(decoded.events) if strayed else None)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
             degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
             rows = self._rows(decoded, computed, degraded)
-        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Outcome(
             rows=[rows],
             dead=[self.dead_letter(d) for d in dead],
@@ -105,7 +106,7 @@ class TransactionsFolder:
             refused=dead,
             late=int(np.count_nonzero(computed.late)),
             elsewhere=int(np.count_nonzero(elsewhere)),
-            mixed={Unit("t", number) for number in np.unique(decoded.partition[elsewhere]).tolist()},
+            mixed={Unit("t", number) for number in strayed},
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
@@ -121,11 +122,12 @@ class TransactionsFolder:
         elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Refolded(changed, bool(elsewhere.any()))
 
-    def _asks(self, events: EventBatch, store: PartialStore) -> list[Ask]:
+    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[Ask]:
         """Name every partial a batch needs: per entity kind and input partition, our own unit's first.
 
         A card's history is in its own unit, and where keys were counted that belong elsewhere now: partitions were
-        added since, or a sender partitions in another way.
+        added since, or a sender partitions in another way. Of a record in such a partition (``strayed``), it may be in
+        any.
         """
         everyone = [Unit("t", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
@@ -134,7 +136,7 @@ class TransactionsFolder:
         for entity, index in events.entities.items():
             for partition, ids in runs(index):
                 own = Unit("t", partition)
-                others = [unit for unit in (everyone if entity in _SHARED else mixed) if unit != own]
+                others = [u for u in (everyone if entity in _SHARED or partition in strayed else mixed) if u != own]
                 asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
         return asks
 

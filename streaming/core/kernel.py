@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, EntitySpec
 from streaming.core.aggregates import NEEDS_EVENT, PLANS
 from streaming.core.events import EventBatch
-from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE
+from streaming.core.layout import DUPLICATE, FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, ID_HORIZON, ID_REUSED
 from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.scratch import build_scratch
@@ -160,30 +160,59 @@ def _write_values(events: EventBatch, features: NDArray[np.float32]) -> None:
             features[:, column] = columns[feature.measure]
 
 
-def _build_results(rows: int, columns: int) -> Results:
+def _build_results(rows: int, columns: int, refused: NDArray[np.uint8] | None = None) -> Results:
     features = np.full((rows, columns), np.nan, dtype=np.float32)
-    return Results(np.zeros(rows, dtype=np.uint8), np.zeros(rows, dtype=np.bool_), features)
+    verdicts = np.zeros(rows, dtype=np.uint8) if refused is None else refused.copy()
+    return Results(verdicts, np.zeros(rows, dtype=np.bool_), features)
 
 
-def step_packed(events: EventBatch, states: PackedStates) -> tuple[Computed, dict[Entity, Packed]]:
+def step_packed(
+    events: EventBatch, states: PackedStates, refused: NDArray[np.uint8] | None = None
+) -> tuple[Computed, dict[Entity, Packed]]:
     """Judge a batch, compute its features and fold it, for whoever keeps partials in flat arrays; as ``step``."""
-    results = _build_results(len(events), len(FEATURES))
+    results = _build_results(len(events), len(FEATURES), refused)
     out = _run(events, states, results, live=True)
     _write_values(events, results.features)
     return Computed(results.verdicts, results.late, results.features), out
 
 
-def step(events: EventBatch, states: States) -> Step:
+def find_repeats(events: EventBatch) -> NDArray[np.uint8]:
+    """Find ids that a batch has in several input partitions: each partition's state sees its own rows alone.
+
+    Returns:
+        uint8, shape (rows,): verdicts as in ``Computed``; of the copies the first row counts.
+
+    **Cost:** a step in Python per row: for batches in which a card's records are in several partitions.
+    """
+    verdicts = np.zeros(len(events), dtype=np.uint8)
+    columns = (
+        events.attributes["card_id"],
+        events.id_hash,
+        events.partition,
+        events.append_time_ms,
+        events.body_digest,
+    )
+    first: dict[tuple[int, int], tuple[int, int, int]] = {}
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for row, (card, transaction, partition, append_ms, digest) in enumerate(rows):
+        known = first.setdefault((card, transaction), (partition, append_ms, digest))
+        if known[0] != partition and abs(append_ms - known[1]) < ID_HORIZON:
+            verdicts[row] = DUPLICATE if known[2] == digest else ID_REUSED
+    return verdicts
+
+
+def step(events: EventBatch, states: States, refused: NDArray[np.uint8] | None = None) -> Step:
     """Judge a batch, compute its features and fold it.
 
     Args:
         events: rows in log order, of one or several input partitions.
         states: partials as of just before the batch.
+        refused: uint8, shape (rows,): verdicts that are known already, from ``find_repeats``; 0 is none.
 
     Raises:
         ValueError: when partials do not match the batch, or are not of this version.
     """
-    done, out = step_packed(events, _pack(events, states))
+    done, out = step_packed(events, _pack(events, states), refused)
     return Step(done.verdicts, done.late, done.features, {entity: unpack(*packed) for entity, packed in out.items()})
 
 
