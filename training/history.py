@@ -13,12 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import Refused
-from streaming.core.backfill import backfill
+from streaming.core.backfill import SLICE_ROWS, backfill
 from training.dataset import Examples, concatenate
 from training.labels import build_keys
 
-_BATCH_ROWS = 2_000
-"""Labels become visible between batches: of a small history 20,000 rows are days, in the stream they are moments."""
 _COUNTED = 0
 
 
@@ -36,7 +34,7 @@ def load_history(folder: Path) -> tuple[Examples, pa.Table]:
     """
     labels = pq.read_table(_existing(folder / "labels.parquet"))
     transactions = pq.ParquetFile(_existing(folder / "transactions.parquet"))
-    return replay(transactions.iter_batches(_BATCH_ROWS), labels), labels
+    return replay(transactions.iter_batches(SLICE_ROWS), labels), labels
 
 
 def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -> Examples:

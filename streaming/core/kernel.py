@@ -23,6 +23,7 @@ from streaming.core.events import EventBatch
 from streaming.core.layout import DUPLICATE, FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, ID_HORIZON, ID_REUSED
 from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from streaming.core.risk import Changes, build_no_changes
 from streaming.core.scratch import build_scratch
 from streaming.core.seal import compute_seeds
 
@@ -44,11 +45,15 @@ class States:
 
 @dataclass(frozen=True)
 class PackedStates:
-    """``States`` as compiled code takes them: per entity kind all partials end to end; a missing key is none."""
+    """``States`` as compiled code takes them: per entity kind all partials end to end; a missing key is none.
+
+    ``changes`` are labels that became known while the batch's rows passed: history knows when, the stream reads them.
+    """
 
     own: Mapping[Entity, Partials]
     others: Mapping[Entity, Partials]
     labels: Mapping[Entity, Partials]
+    changes: Mapping[Entity, Changes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,8 @@ def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bo
         index = events.entities[spec.entity]
         size = len(index)
         none = pack_lists(None, size)
-        shared = states.others.get(spec.entity, none), states.labels.get(spec.entity, none)
+        changes = states.changes.get(spec.entity) or build_no_changes(size)
+        shared = states.others.get(spec.entity, none), states.labels.get(spec.entity, none), changes
         seeds = compute_seeds("t", spec.entity, index.values, index.units)
         groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
         columns, own = _columns(events, spec), states.own[spec.entity]

@@ -22,6 +22,7 @@ from streaming.core.hashing import hash_strings, mix
 from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
 from streaming.core.machine import Groups, group_rows
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from streaming.core.risk import NO_CLOCK, Changes
 from streaming.core.scratch import RISK, build_record
 from streaming.core.seal import compute_seeds
 
@@ -106,7 +107,24 @@ def find_known_elsewhere(
     return ledger.find_known_elsewhere(build_record(LEDGER), _build_columns(labels), groups, *ledgers)
 
 
+def build_changes(columns: LabelColumns, codes: NDArray[np.int32], size: int) -> Changes:
+    """Group what a batch of labels changed by the merchants or devices that they are about, in log order."""
+    kept = np.where(columns.kept, codes, np.int32(-1))
+    order, starts = group_rows(as_canonical(kept), size)
+    known, time = columns.label_time[order], columns.time[order]
+    return Changes(
+        NO_CLOCK, starts[:-1], starts[1:], known, time, columns.count_change[order], columns.fraud_change[order]
+    )
+
+
 def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Entity, list[bytes]]:
+    """Fold a batch of labels; see ``fold_and_tell``."""
+    return fold_and_tell(labels, own)[0]
+
+
+def fold_and_tell(
+    labels: LabelBatch, own: dict[Entity, list[bytes]]
+) -> tuple[dict[Entity, list[bytes]], dict[Entity, Changes]]:
     """Fold a batch of labels.
 
     Args:
@@ -114,13 +132,14 @@ def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Enti
         own: partials of the batch's cards, merchants and devices as of just before it, aligned with its entities.
 
     Returns:
-        New partials, aligned alike.
+        New partials, aligned alike, and what changed for each merchant and device of the batch.
 
     Raises:
         ValueError: when partials do not match the batch, or are not of this version.
     """
     columns = _build_columns(labels)
-    out = {}
+    out: dict[Entity, list[bytes]] = {}
+    told: dict[Entity, Changes] = {}
     for entity in LABEL_ENTITIES:  # cards first: they say what the labels change
         index = labels.entities[entity]
         if len(own[entity]) != len(index):
@@ -130,6 +149,7 @@ def fold_labels(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Enti
         if entity is Entity.CARD:
             packed = run_ledgers(build_record(LEDGER), columns, groups, partials)
         else:
-            packed = run_risks(PLANS[entity], build_record(RISK), columns, groups, partials)
+            told[entity] = build_changes(columns, index.codes, len(index))
+            packed = run_risks(PLANS[entity], build_record(RISK), told[entity], partials, groups.seeds)
         out[entity] = unpack(*packed)
-    return out
+    return out, told

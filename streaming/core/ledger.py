@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from streaming.core.jit import SOURCE_STAMP, entry, leaf
 from streaming.core.layout import HOLD, HORIZON, NEVER, VERSION
 from streaming.core.machine import Groups, Partials, make_room
-from streaming.core.risk import PANES as RISK_PANES
-from streaming.core.risk import RISK_SIZE_BOUND, add_labels, decode_risk, encode_risk, first_kept_label, reset_risk
+from streaming.core.risk import RISK_SIZE_BOUND, Changes, decode_risk, encode_risk, fold_change, reset_risk
 from streaming.core.scratch import Record
 from streaming.core.seal import put_seal
 from streaming.core.varint import Bytes, byte_at, get_u64, get_uv, get_zv, put_u64, put_uv, put_zv
@@ -216,33 +215,22 @@ def find_known_elsewhere(
     return where
 
 
-@leaf
-def _count_label(plan: Record, risk: Record, columns: LabelColumns, i: int) -> None:
-    risk.newest = max(risk.newest, columns.time[i])
-    for level in range(plan.n_label_levels):
-        index = columns.time[i] // (plan.label_level_ms[level] // RISK_PANES)
-        changed = columns.count_change[i] != 0 or columns.fraud_change[i] != 0
-        if changed and index >= first_kept_label(plan, level, risk.newest):
-            add_labels(risk, level, index, columns.count_change[i], columns.fraud_change[i])
-
-
 @entry
 def run_risks(
-    plan: Record, risk: Record, columns: LabelColumns, groups: Groups, own: Partials
+    plan: Record, risk: Record, changes: Changes, own: Partials, seeds: NDArray[np.uint64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Count what a batch of labels changed in its merchants or devices; results as ``run_ledgers``."""
-    size = len(groups.starts) - 1
-    out = np.empty(2 * len(own.data) + 64 * (len(groups.order) + 1), dtype=np.uint8)
+    """Count what labels changed in their merchants or devices; results as ``run_ledgers``."""
+    size = len(changes.first)
+    out = np.empty(2 * len(own.data) + 64 * (len(changes.time) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)
     at = 0
     for entity in range(size):
         reset_risk(risk)
         decode_risk(plan, own.data, own.offsets[entity], own.offsets[entity + 1], risk)
-        for i in groups.order[groups.starts[entity] : groups.starts[entity + 1]]:
-            if columns.kept[i]:
-                _count_label(plan, risk, columns, i)
+        for i in range(changes.first[entity], changes.end[entity]):
+            fold_change(plan, risk, changes, i)
         if risk.newest != NEVER:
             out = make_room(out, at, RISK_SIZE_BOUND)
-            at = encode_risk(plan, risk, out, at, groups.seeds[entity])
+            at = encode_risk(plan, risk, out, at, seeds[entity])
         offsets[entity + 1] = at
     return out[:at], offsets

@@ -21,7 +21,7 @@ from streaming.core.fold import find_verdict, fold_row, remember_id
 from streaming.core.jit import entry, leaf
 from streaming.core.layout import COUNTED, NEVER
 from streaming.core.merge import merge_partial, reset_merged
-from streaming.core.risk import decode_risk, reset_risk
+from streaming.core.risk import Changes, decode_risk, fold_change, reset_risk
 from streaming.core.scratch import Record
 from streaming.core.view import look
 
@@ -169,12 +169,32 @@ def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bo
 
 
 @leaf
+def _apply_known(plan: Record, risk: Record, changes: Changes, span: tuple[int, int], clock: int) -> int:
+    """Count the label changes of ``span`` that were known at a time; return where the next one is."""
+    at, end = span
+    while at < end and changes.known[at] <= clock:
+        fold_change(plan, risk, changes, at)
+        at += 1
+    return at
+
+
+@leaf
 def _run_entity(
-    plan: Record, machine: Machine, columns: Columns, rows: NDArray[np.int64], results: Results, live: bool
+    plan: Record,
+    machine: Machine,
+    columns: Columns,
+    rows: NDArray[np.int64],
+    changes: Changes,
+    span: tuple[int, int],
+    results: Results,
+    live: bool,
 ) -> bool:
     """Take an entity's rows in log order; return whether any counted."""
     counted = False
+    change = span[0]
     for i in rows:
+        if change < span[1]:
+            change = _apply_known(plan, machine.risk, changes, (change, span[1]), changes.clock[i])
         _load_row(columns, i, machine.row)
         if not _judge(plan, machine, i, results, live):
             continue
@@ -205,7 +225,7 @@ def run_pass(
     columns: Columns,
     groups: Groups,
     own: Partials,
-    shared: tuple[Partials, Partials],
+    shared: tuple[Partials, Partials, Changes],
     results: Results,
     live: bool,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -217,7 +237,7 @@ def run_pass(
         columns: the batch.
         groups: its rows by entity.
         own: one partial per entity.
-        shared: the other partitions' partials and the label partials.
+        shared: the other partitions' partials, the label partials, and what labels changed while the rows passed.
         results: written in place.
         live: judge and compute features; without it every row counts and only bytes come out.
 
@@ -236,7 +256,8 @@ def run_pass(
             _gather(plan, machine, shared[0], shared[1], entity, _time_span(columns, groups, entity))
             if plan.has_ids == 1:
                 _judge_by_others(plan, machine, columns, rows, shared[0], entity, results)
-        counted = _run_entity(plan, machine, columns, rows, results, live)
+        span = shared[2].first[entity], shared[2].end[entity]
+        counted = _run_entity(plan, machine, columns, rows, shared[2], span, results, live)
         if counted and machine.own.newest != NEVER:
             out = make_room(out, at, compute_size_bound(machine.own))
             at = encode(plan, machine.own, out, at, groups.seeds[entity])

@@ -7,13 +7,17 @@ A risk partial is folded from the ``labels`` topic alone (``labels.py``)::
         uv panes before the previous one (before the newest event's pane for the first), uv labelled, uv fraud
     u32 seal
 
-A pane is kept while its end is after newest - window - hold. Empty panes are not written.
+A pane is kept while its end is after newest - window - hold. Empty panes are not written. Panes that are not kept are
+not looked at either, so it does not matter when they were forgotten.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 import numpy as np
 
@@ -27,6 +31,32 @@ from streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
 PANES: Final = PANES_PER_WINDOW
 RISK_SIZE_BOUND: Final = 16 + SEAL_BYTES + LABEL_LEVELS * (2 + LABEL_SLOTS * 30)
 """Bytes that a risk partial cannot exceed."""
+
+
+class Changes(NamedTuple):
+    """What labels changed, for each position of an entity kind in the order in which they became known.
+
+    Position e has the changes ``first[e]`` to ``end[e] - 1``; ``clock`` is the stream's time at each row of the batch.
+    """
+
+    clock: NDArray[np.int64]
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+    known: NDArray[np.int64]
+    time: NDArray[np.int64]
+    count_change: NDArray[np.int8]
+    fraud_change: NDArray[np.int8]
+
+
+NO_CLOCK: Final = np.zeros(0, dtype=np.int64)
+"""Where no row is at hand."""
+_NO_CHANGE: Final = np.zeros(0, dtype=np.int8)
+
+
+def build_no_changes(size: int) -> Changes:
+    """Return no change for any of a number of positions."""
+    none = np.zeros(size, dtype=np.int64)
+    return Changes(NO_CLOCK, none, none, NO_CLOCK, NO_CLOCK, _NO_CHANGE, _NO_CHANGE)
 
 
 @leaf
@@ -55,6 +85,18 @@ def add_labels(risk: Record, level: int, index: int, count: int, fraud: int) -> 
     if risk.index[level, slot] == index:
         risk.count[level, slot] += count
         risk.fraud[level, slot] += fraud
+
+
+@leaf
+def fold_change(plan: Record, risk: Record, changes: Changes, i: int) -> None:
+    """Count what one label changed."""
+    risk.newest = max(risk.newest, changes.time[i])
+    if changes.count_change[i] == 0 and changes.fraud_change[i] == 0:
+        return
+    for level in range(plan.n_label_levels):
+        index = changes.time[i] // (plan.label_level_ms[level] // PANES)
+        if index >= first_kept_label(plan, level, risk.newest):
+            add_labels(risk, level, index, changes.count_change[i], changes.fraud_change[i])
 
 
 @leaf
@@ -119,7 +161,7 @@ def compute_risk(plan: Record, risk: Record, level: int, at_ms: int) -> float:
     end = (at_ms - HOLD) // (plan.label_level_ms[level] // PANES)
     count = 0
     fraud = 0
-    for index in range(end - PANES, end):
+    for index in range(max(end - PANES, first_kept_label(plan, level, risk.newest)), end):
         slot = index & (LABEL_SLOTS - 1)
         if risk.stamp[level, slot] == risk.generation and risk.index[level, slot] == index:
             count += risk.count[level, slot]

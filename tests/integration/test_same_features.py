@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from numpy.typing import NDArray
 
 from infra.settings import Settings
 from schemas.features import FEATURE_NAMES
 from streaming.core.backfill import backfill
+from tests.integration.oracle import Event
 from tests.integration.outputs import Outputs, decode
 from tests.integration.payments import Publisher, build_label, publish_labels
 from tests.integration.services import Services
@@ -25,20 +27,28 @@ pytestmark = pytest.mark.server
 RECORDS = 300
 LABELS = 60
 DAY_MS = 86_400_000
+BEGAN_MS = int(time.time() * 1_000) - SPAN_MS
+"""About when the stream's first payment was; read once, since a correction names its transaction's time again."""
 
 
 def run_stream(settings: Settings, log_dir: Path, *, then_records_max: int) -> None:
-    """Publish labels and two halves of a stream; a processor of another batch size takes over after the first."""
+    """Publish labels, half of a stream, labels that correct those, and the other half.
+
+    A processor of another batch size takes over after the first half. The second begins with a payment that is as new
+    as the corrections, so by the stream's clock they are known from there on.
+    """
     services, publisher = Services(settings, log_dir), Publisher(settings)
     try:
         first = services.start("process")
-        ends = publish_labels(settings, [_label(number) for number in range(LABELS)])
-        await_applied(settings, {f"l{partition:02d}": end for partition, end in ends.items()}, services.await_true)
+        _await_labels(settings, [_label(number) for number in range(LABELS)], services)
         with closing(Outputs(settings)) as outputs:
-            publish(publisher, build_stream(seed=21, count=RECORDS))
+            half = build_stream(seed=21, count=RECORDS)
+            publish(publisher, half)
             outputs.await_settled(RECORDS, services.await_true)
+            known_ms = 1 + max(event["event_time_ms"] for _, event in half if event is not None)
+            _await_labels(settings, [_correction(number, known_ms) for number in range(LABELS)], services)
             services.end(first)
-            publish(publisher, build_stream(seed=22, count=RECORDS, first=RECORDS))
+            publish(publisher, _beginning_at(known_ms, build_stream(seed=22, count=RECORDS, first=RECORDS)))
             processor = settings.processor.model_copy(update={"batch_records_max": then_records_max})
             services.change(settings.model_copy(update={"processor": processor}))
             services.start("process")
@@ -47,16 +57,34 @@ def run_stream(settings: Settings, log_dir: Path, *, then_records_max: int) -> N
         services.stop()
 
 
+def _await_labels(settings: Settings, labels: list[dict[str, object]], services: Services) -> None:
+    ends = publish_labels(settings, labels)
+    await_applied(settings, {f"l{partition:02d}": end for partition, end in ends.items()}, services.await_true)
+
+
+def _beginning_at(time_ms: int, stream: list[tuple[str, Event | None]]) -> list[tuple[str, Event | None]]:
+    """Give the first payment of the stream this time and put it first."""
+    at = next(at for at, (_, event) in enumerate(stream) if event is not None)
+    key, first = stream.pop(at)
+    assert first is not None
+    return [(key, first | {"event_time_ms": time_ms}), *stream]
+
+
+def _correction(number: int, known_ms: int) -> dict[str, object]:
+    """Return a label of the same transaction that was known later and says the contrary."""
+    before = _label(number)
+    return before | {"label_time_ms": known_ms, "is_fraud": not before["is_fraud"]}
+
+
 def _label(number: int) -> dict[str, object]:
     """Return a label that was known before the stream began, on a transaction old enough for the hold."""
-    began_ms = int(time.time() * 1_000) - SPAN_MS
     return build_label(
         f"old-{number}",
         card_id=f"card-{number % 40}",
         merchant_id=f"merchant-{number % 50}",
         device_id=f"device-{number % 30}",
-        event_time_ms=began_ms - 4 * DAY_MS - number * DAY_MS // 8,
-        label_time_ms=began_ms - DAY_MS,
+        event_time_ms=BEGAN_MS - 4 * DAY_MS - number * DAY_MS // 8,
+        label_time_ms=BEGAN_MS - DAY_MS,
         is_fraud=number % 3 == 0,
     )
 
@@ -71,8 +99,8 @@ def _vector(row: dict[str, float | None]) -> NDArray[np.float32]:
     return np.array([np.nan if row[name] is None else row[name] for name in FEATURE_NAMES], dtype=np.float32)
 
 
-def trained(settings: Settings) -> dict[tuple[int, int], NDArray[np.float32]]:
-    """Read the log back and take it through the training path."""
+def trained(settings: Settings, *, known_until_ms: int = 1 << 62) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """Read the log back and take it through the training path, without the labels known after a time."""
     with closing(Outputs(settings)) as outputs:
         messages = outputs.await_inputs(2 * RECORDS)
         bad = {(x.source.partition, x.source.offset) for x in outputs.letters() if x.source and x.stage == "decode"}
@@ -81,6 +109,7 @@ def trained(settings: Settings) -> dict[tuple[int, int], NDArray[np.float32]]:
     batch = decode(settings, "transactions", settings.topics.transactions, good)
     batch = batch.append_column("append_time_ms", pa.array([m.timestamp()[1] for m in good], pa.int64()))
     partitions = settings.topics.partitions
+    labels = labels.filter(pc.less_equal(labels["label_time_ms"], known_until_ms))
     found: dict[tuple[int, int], NDArray[np.float32]] = {}
     at = 0
     for piece, step in backfill([batch], pa.Table.from_batches([labels]), partitions=partitions):
@@ -106,12 +135,25 @@ def assert_same_bits(settings: Settings, names: list[str]) -> None:
     assert silent == [], "features that say nothing here are not compared"
 
 
+def assert_corrections_are_seen(settings: Settings) -> None:
+    """Without the labels that came in the middle, every risk after them would be another, and none before them."""
+    stream, without = published(settings), trained(settings, known_until_ms=BEGAN_MS)
+    column = FEATURE_NAMES.index("merchant_label_risk_30d")
+    both = [(float(stream[key][column]), float(without[key][column])) for key in sorted(stream)]
+    differs = [one != other and not np.isnan([one, other]).all() for one, other in both]
+    first = differs.index(True)
+    assert first > RECORDS // 2
+    assert len(differs) - first > RECORDS // 2
+    assert sum(differs[first:]) > RECORDS // 4
+
+
 def test_on_one_partition_every_feature_is_the_training_paths_across_a_restart_and_other_batches(
     stack: Settings, tmp_path: Path
 ) -> None:
     settings = deploy(stack, "same-one", partitions=1, batch_records_max=7)
     run_stream(settings, tmp_path / "logs", then_records_max=1_000)
     assert_same_bits(settings, list(FEATURE_NAMES))
+    assert_corrections_are_seen(settings)
 
 
 def test_on_two_partitions_every_card_feature_is_the_training_paths_across_a_restart_and_other_batches(

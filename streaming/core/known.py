@@ -1,0 +1,100 @@
+"""Labels of history, folded as the stream's time passes the moments at which they became known.
+
+The ledgers do not depend on transactions, so all labels that become known within a slice of rows are folded at once,
+in the order of being known. What each of them changed is kept for the slice: the kernel counts it from the row on at
+whose time it was known.
+
+**Cost:** one sort of the labels; per slice, one more look-up of its merchants' and devices' ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.features import Entity
+from streaming.core.events import read_strings
+from streaming.core.hashing import compute_partitions
+from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_and_tell
+from streaming.core.packing import pack, unpack
+from streaming.core.risk import Changes
+from streaming.core.shelf import OWN, Shelf
+
+_BATCH_LABELS: Final = 20_000
+"""Labels folded at once: those known before a history begins may be all there are."""
+
+Shelves = dict[Entity, Shelf]
+
+
+def build_shelves(entities: Iterable[Entity], partitions: int) -> Shelves:
+    """Return an empty shelf for each kind."""
+    return {entity: Shelf(partitions) for entity in entities}
+
+
+class _Told(NamedTuple):
+    """Changes of one entity kind, and to which shelf number each belongs."""
+
+    number: NDArray[np.int64]
+    known: NDArray[np.int64]
+    time: NDArray[np.int64]
+    count_change: NDArray[np.int8]
+    fraud_change: NDArray[np.int8]
+
+
+class LabelHistory:
+    """Labels in the order in which they became known."""
+
+    def __init__(self, labels: pa.Table | None, *, partitions: int) -> None:
+        """Sort the labels; nothing is folded yet."""
+        self.shelves = build_shelves(LABEL_ENTITIES, partitions)
+        self._partitions = partitions
+        self._labels = labels.sort_by("label_time_ms").combine_chunks() if labels is not None else None
+        times = self._labels["label_time_ms"].to_numpy() if self._labels is not None else np.empty(0, np.int64)
+        self._times: NDArray[np.int64] = times
+        self._done = 0
+        self._told: dict[Entity, list[_Told]] = {}
+
+    def advance(self, until_ms: int) -> None:
+        """Fold every label known at a time, and keep what changed until the next call."""
+        self._told = {}
+        end = int(np.searchsorted(self._times, until_ms, side="right"))
+        while self._labels is not None and self._done < end:
+            rows = min(_BATCH_LABELS, end - self._done)
+            for batch in self._labels.slice(self._done, rows).to_batches():
+                self._fold(batch)
+            self._done += rows
+
+    def changes(self, entity: Entity, numbers: NDArray[np.int64], clock: NDArray[np.int64]) -> Changes | None:
+        """Return what the last ``advance`` changed, by position.
+
+        Args:
+            entity: a kind that has labels.
+            numbers: where each position is on the shelf, -1 for nowhere.
+            clock: the stream's time at each row of the batch.
+        """
+        if entity not in self._told:
+            return None
+        number, known, time, count, fraud = (np.concatenate(c) for c in zip(*self._told[entity], strict=True))
+        order = np.lexsort((known, number))
+        number = number[order]
+        first, end = np.searchsorted(number, numbers, side="left"), np.searchsorted(number, numbers, side="right")
+        return Changes(clock, first, end, known[order], time[order], count[order], fraud[order])
+
+    def _fold(self, batch: pa.RecordBatch) -> None:
+        partition = compute_partitions(read_strings(batch, "card_id"), self._partitions)
+        labels = build_label_batch(batch, partition=partition)
+        numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in LABEL_ENTITIES}
+        own = {}
+        for entity, shelf in self.shelves.items():
+            packed = shelf.take(numbers[entity], labels.entities[entity].units, OWN)
+            own[entity] = unpack(packed.data, packed.offsets)
+        folded, told = fold_and_tell(labels, own)
+        for entity, values in folded.items():
+            self.shelves[entity].put(numbers[entity], labels.entities[entity].units, pack(values))
+        for entity, changes in told.items():
+            each = np.repeat(numbers[entity], changes.end - changes.first)
+            self._told.setdefault(entity, []).append(_Told(each, *changes[3:]))
