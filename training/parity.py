@@ -21,6 +21,8 @@ DIFFERENCE_MAX = 1e-4
 SPREAD_MIN = 1e-6
 _KNOCKED_OUT_SHARE = 0.3
 _ROWS_MAX = 10_000
+_ZERO = np.float32(1e-35)
+"""LightGBM reads anything this small as 0, and splits of negative from other values at exactly its negative."""
 
 
 def check_parity(model: Any, trees: Trees, features: Matrix, *, output_name: str, input_name: str) -> float:
@@ -75,6 +77,7 @@ def _threshold_rows(real: Matrix, booster: Any) -> Matrix:
     bounds = np.finfo(np.float32)
     thresholds = np.clip(nodes["threshold"].to_numpy(np.float64), bounds.min, bounds.max).astype(np.float32)
     values = _with_neighbours(thresholds)
+    values[np.abs(values) <= _ZERO] = 0.0
     rows = real[np.arange(len(values)) % len(real)].copy()
     rows[np.arange(len(values)), np.tile(columns, 3)] = values
     return rows

@@ -73,6 +73,16 @@ def test_a_value_missing_only_after_training_scores_as_the_source_does() -> None
     assert np.abs(_score(build_onnx(trees.booster, metadata={}), features) - trees.score(features)).max() < 1e-6
 
 
+def test_a_split_of_negative_values_from_zero_is_no_difference() -> None:
+    #   LightGBM splits at -1e-35, and takes a value that small for 0: no row may lie on that threshold
+    features = np.array([[-5.0], [0.0], [7.0]] * 200, np.float32)
+    is_fraud = np.array([1, 0, 0] * 200, np.int8)
+    parameters = {"objective": "binary", "verbose": -1, "num_threads": 1}
+    trees = Trees(lightgbm.train(parameters, lightgbm.Dataset(features, is_fraud), 5))
+    assert trees.booster.trees_to_dataframe()["threshold"].min() == pytest.approx(-1e-35)
+    assert _check(build_onnx(trees.booster, metadata={}), trees, features) < 1e-6
+
+
 def test_a_threshold_between_two_neighbouring_float32_values_keeps_them_apart() -> None:
     low = np.nextafter(np.float32(1), np.float32(2))  # its neighbour has the even mantissa: halfway rounds up to it
     high = np.nextafter(low, np.float32(2))
