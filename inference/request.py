@@ -23,7 +23,6 @@ _COUNTRY: dict[str, Any] = {"pattern": "^[A-Z]{2}$"}
 _BOUNDS: dict[str, dict[str, Any]] = {
     **{name: {"minLength": 1, "maxLength": ID_BYTES_MAX} for name in TRANSACTION_IDS},
     "mcc": {"minimum": 0, "maximum": MCC_MAX},
-    "amount_minor": {"minimum": 0},
     "currency": {"enum": sorted(CURRENCIES)},
     "country": _COUNTRY,
     "issuer_country": _COUNTRY,

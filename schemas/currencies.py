@@ -60,9 +60,10 @@ def exponent(currency: str) -> int:
 
 
 def compute_base_minor(amount_minor: int, currency: str) -> int:
-    """Convert to base minor units, rounding half up.
+    """Convert to base minor units, rounding half away from zero: a refund is its payment with the other sign.
 
-    >>> compute_base_minor(1_000, "EUR")
-    1100
+    >>> compute_base_minor(1_000, "EUR"), compute_base_minor(-1_000, "EUR")
+    (1100, -1100)
     """
-    return (amount_minor * micro_rate(currency) + 500_000) // 1_000_000
+    size = (abs(amount_minor) * micro_rate(currency) + 500_000) // 1_000_000
+    return -size if amount_minor < 0 else size

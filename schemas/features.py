@@ -5,6 +5,9 @@ training matrix, the ``features`` Avro schema, the ONNX input order, the API, Fe
 from ``FEATURES``. What a declaration *means* is in ``streaming/core``; nothing here computes.
 
 Windows are event time, ``(t - window, t]``, evaluated at each event and including it.
+
+A refund is a transaction with a negative amount: money back to the card. It is counted in the windows of measure
+``refund`` and in no other, and the windows of payments at a refund are those of the payments before it.
 """
 
 from __future__ import annotations
@@ -111,8 +114,9 @@ class Feature:
     """One declared feature.
 
     Attributes:
-        measure: ``event``, ``amount``, ``position``, ``label``, a flag (``declined``, ``online``, ``foreign``,
-            ``small``), an attribute of the entity without ``_id`` (``merchant``), or a stateless input.
+        measure: ``event`` and ``amount`` of payments, ``refund``, ``position``, ``label``, a flag (``declined``,
+            ``online``, ``foreign``, ``small``), an attribute of the entity without ``_id`` (``merchant``), or a
+            stateless input.
         window: a key of ``WINDOWS_MS``, or ``""`` for stateless values.
         why: the fraud it is there to show, in one line.
     """
@@ -157,6 +161,7 @@ FEATURES: tuple[Feature, ...] = (
     _value("is_online", "card-not-present payments carry most fraud"),
     _value("is_declined", "the terminal's own refusal: testing runs collect them"),
     _value("is_foreign", "outside the issuer's country"),
+    _value("is_refund", "money back to the card, a negative amount: judged by other habits than a payment"),
     _value("mcc", "what is bought: resellable goods and cash attract fraud"),
     # card
     *_each(_E.CARD, "event", _A.COUNT, "1m 5m 1h 1d 7d 30d", "a burst beside the card's own baseline"),
@@ -181,6 +186,8 @@ FEATURES: tuple[Feature, ...] = (
     *_each(_E.CARD, "event", _A.AGE, "30d", "a card first seen moments ago has no habits to trust"),
     *_each(_E.CARD, "event", _A.DECAYED, "1h", "a burst that fades instead of dropping off a window's edge"),
     *_each(_E.CARD, "position", _A.SPEED, "30d", "impossible travel between two terminals"),
+    *_each(_E.CARD, "refund", _A.COUNT, "1d 30d", "goods bought to be returned, and disputes that become a habit"),
+    *_each(_E.CARD, "refund", _A.SUM, "30d", "more money back than was ever spent: refunds to a mule's card"),
     # customer
     *_each(_E.CUSTOMER, "event", _A.COUNT, "1h 1d 7d", "a burst across all of a customer's cards"),
     *_each(_E.CUSTOMER, "amount", _A.SUM, "1d 7d", "a take-over drains every card at once"),
@@ -212,6 +219,8 @@ FEATURES: tuple[Feature, ...] = (
     *_each(_E.MERCHANT, "small", _A.RATIO, "1h", "testing amounts at one merchant"),
     *_each(_E.MERCHANT, "foreign", _A.RATIO, "1d", "foreign cards in a local shop"),
     *_each(_E.MERCHANT, "event", _A.DECAYED, "1h", "an attack's intensity, without a window's edge"),
+    *_each(_E.MERCHANT, "refund", _A.COUNT, "1d 30d", "a till or a stolen login that hands out refunds"),
+    *_each(_E.MERCHANT, "refund", _A.SUM, "1d 30d", "money laundered as payments in and refunds out"),
     *_each(_E.MERCHANT, "label", _A.RISK, "1d 7d 30d", "a compromised merchant shows only when labels arrive"),
 )
 

@@ -143,13 +143,15 @@ def _find_bad_amounts(batch: pa.RecordBatch) -> _Finding:
     limit_of = limits[_numpy(codes.indices)]
 
     def explain(row: int) -> PoisonRecord:
-        return _poison("amount_out_of_range", f"0 to {limit_of[row]}", amounts[row], "amount_minor")
+        limit = limit_of[row]
+        expected = f"{-limit} to {limit}, below 0 for a refund"
+        return _poison("amount_out_of_range", expected, amounts[row], "amount_minor")
 
-    return (amounts < 0) | (amounts > limit_of), explain
+    return (amounts < -limit_of) | (amounts > limit_of), explain
 
 
 def _amount_minor_max(currency: str) -> int:
-    """The largest amount whose base value, rounded half up, is within bounds; unknown currencies are named before."""
+    """The largest amount whose base value, rounded, is within bounds; unknown currencies are named before."""
     if currency not in CURRENCIES:
         return int(np.iinfo(np.int64).max)
     return (MAX_AMOUNT_BASE_MINOR * 1_000_000 + 499_999) // micro_rate(currency)

@@ -1,8 +1,9 @@
 """Reason codes: what a group of features means to the person who reads the decision.
 
 Features that tell one story share a code; an explanation replaces a whole group at once, because one window of a
-burst hardly matters while its five siblings still shout. The table is by entity, measure and aggregate, so that a
-new window of a known feature needs no entry; a test holds it complete over ``FEATURES``.
+burst hardly matters while its five siblings still shout. The table is by measure and aggregate, so that a new window of
+a known feature joins its group; a feature of a new kind needs no entry either and is a group of its own, named by its
+measure and aggregate.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _VALUE_CODES: dict[str, str] = {
     "is_online": "ONLINE_PAYMENT",
     "is_declined": "TERMINAL_DECLINED",
     "is_foreign": "FOREIGN_PAYMENT",
+    "is_refund": "REFUND",
     "mcc": "MERCHANT_CATEGORY",
 }
 # (measure, aggregate) -> what follows the entity's name
@@ -51,21 +53,21 @@ _SUFFIXES: dict[tuple[str, Aggregate], str] = {
     ("customer", _A.DISTINCT): "MANY_CUSTOMERS",
     ("label", _A.RISK): "FRAUD_RISK",
     ("position", _A.SPEED): "TRAVEL_SPEED",
+    ("refund", _A.COUNT): "REFUNDS",
+    ("refund", _A.SUM): "REFUNDS",
 }
 
 
 def build_code(feature: Feature) -> str:
     """Return the reason code of a feature's group.
 
-    Raises:
-        KeyError: the table has no entry for its measure and aggregate.
-
     >>> [build_code(f) for f in FEATURES if f.name == "card_event_count_5m"]
     ['CARD_BURST']
     """
     if feature.entity is Entity.TRANSACTION:
-        return _VALUE_CODES[feature.measure]
-    return f"{feature.entity.upper()}_{_SUFFIXES[feature.measure, feature.aggregate]}"
+        return _VALUE_CODES.get(feature.measure, f"TRANSACTION_{feature.measure}".upper())
+    kind = feature.measure, feature.aggregate
+    return f"{feature.entity}_{_SUFFIXES.get(kind, '_'.join(kind))}".upper()
 
 
 def build_missing_code(name: str) -> str:

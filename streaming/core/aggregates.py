@@ -5,6 +5,9 @@ aggregate: name it in ``schemas/features.py``, give it a code here and a branch 
 
 A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
 SPEED). NaN is missing. Amounts are base minor units.
+
+Windows are of payments. At a refund they are those of the payments before it, and what weighs the amount or the place
+at hand (ZSCORE, OVER_MIN, SPEED) is missing; the windows of refunds include it.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ MEAN: Final = 2
 STD: Final = 3
 MIN: Final = 4
 MAX: Final = 5
+REFUND_COUNT: Final = 6
+REFUND_SUM: Final = 7
 RATIO: Final = 10
 DISTINCT: Final = 11
 NEW: Final = 12
@@ -55,6 +60,7 @@ RISK: Final = 24
 CODES: Final[dict[Aggregate, int]] = {
     aggregate: globals()[aggregate.name] for aggregate in Aggregate if aggregate is not Aggregate.VALUE
 }
+REFUND_CODES: Final[dict[Aggregate, int]] = {Aggregate.COUNT: REFUND_COUNT, Aggregate.SUM: REFUND_SUM}
 NEEDS_EVENT: Final = frozenset({Aggregate.NEW, Aggregate.ZSCORE, Aggregate.OVER_MIN, Aggregate.SPEED})
 """Aggregates that say nothing without an event at hand: a live look-up leaves them out."""
 _WRAPS_BACK_MAX: Final = 2.0**62  # half of what an int64 holds: the float that is compared with it is not exact
@@ -119,7 +125,8 @@ def _operation(spec: EntitySpec, feature: Feature, label_levels: list[int]) -> t
         measure = attribute_position(spec, feature.measure)
     elif feature.aggregate is Aggregate.RISK:
         level = label_levels.index(WINDOWS_MS[feature.window])
-    return CODES[feature.aggregate], level, measure
+    codes = REFUND_CODES if feature.measure == "refund" else CODES
+    return codes[feature.aggregate], level, measure
 
 
 def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
@@ -179,6 +186,10 @@ def _compute_amount(code: int, level: int, view: Record, row: Record) -> float:
         return float(count)
     if code == SUM:
         return float(total)
+    if code == REFUND_COUNT:
+        return float(view.refunds[level] + row.refund)
+    if code == REFUND_SUM:
+        return float(view.refund_sum[level] - row.refund * row.amount)
     if count == 0:
         return math.nan
     return _compute_moment(code, count, total, level, view, row)
@@ -239,7 +250,7 @@ def _compute_presence(code: int, level: int, measure: int, view: Record, row: Re
 @leaf
 def _compute_zscore(level: int, view: Record, row: Record) -> float:
     count = view.count[level]
-    if count < 2:
+    if count < 2 or row.present == 0:
         return math.nan
     deviation = _compute_deviation(count, view.sum[level], view.squares[level], view.min[level], view.max[level])
     if deviation == 0.0:
@@ -288,7 +299,7 @@ def _compute_decayed_count(plan: Record, own: Record, merged: Record, row: Recor
 def _compute_habit(code: int, level: int, view: Record, row: Record) -> float:
     if code == ZSCORE:
         return _compute_zscore(level, view, row)
-    return row.amount / max(1, min(view.min[level], row.amount))
+    return row.amount / max(1, min(view.min[level], row.amount)) if row.present == 1 else math.nan
 
 
 @leaf

@@ -15,8 +15,11 @@ from streaming.core.layout import (
     PANE_MAX,
     PANE_MIN,
     PANE_MS,
+    PANE_REFUND_SUM,
+    PANE_REFUNDS,
     PANE_SQUARES,
     PANE_SUM,
+    RING_FLAGS,
     SECTION_DECAYED,
     SECTION_IDS,
     SECTION_PANES,
@@ -37,7 +40,7 @@ def _get_ring(data: Bytes, at: int, state: Record) -> int:
         time -= delta
         marks = byte_at(data, at)
         state.ring_time[i] = time
-        state.ring_flags[i] = marks & 15
+        state.ring_flags[i] = marks & RING_FLAGS
         state.ring_amount[i], at = get_zv(data, at + 1)
         for attribute in range(N_ATTRIBUTES):
             if (marks >> (4 + attribute)) & 1 == 0:
@@ -64,8 +67,9 @@ def _get_bitmap(data: Bytes, at: int, bits: Bits) -> int:
 
 
 @leaf
-def _get_fields(data: Bytes, at: int, pane: Panes) -> int:
-    count, at = get_uv(data, at)
+def _get_fields(data: Bytes, at: int, pane: Panes, count: int) -> int:
+    if count == 0:
+        return at
     if count == 1:
         amount, at = get_zv(data, at)
         add_to_pane(pane, amount, byte_at(data, at))
@@ -92,7 +96,12 @@ def _get_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
             delta, at = get_uv(data, at)
             index -= delta
             slot = claim(state.pane, state.pane_bits, state.pane_count, level, index)
-            at = _get_fields(data, at, state.pane[level, slot])
+            pane = state.pane[level, slot]
+            marked, at = get_uv(data, at)
+            at = _get_fields(data, at, pane, marked >> 1)
+            if marked & 1:
+                pane[PANE_REFUNDS], at = get_uv(data, at)
+                pane[PANE_REFUND_SUM], at = get_uv(data, at)
             for attribute in range(N_ATTRIBUTES):
                 if plan.bitmaps[level, attribute] == 1:
                     at = _get_bitmap(data, at, state.pane_bits[level, slot, attribute])

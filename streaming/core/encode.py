@@ -20,6 +20,8 @@ from streaming.core.layout import (
     PANE_MAX,
     PANE_MIN,
     PANE_MS,
+    PANE_REFUND_SUM,
+    PANE_REFUNDS,
     PANE_SLOTS,
     PANE_SQUARES,
     PANE_SUM,
@@ -43,7 +45,7 @@ def compute_size_bound(state: Record) -> int:
     panes = 0
     for level in range(N_LEVELS):
         panes += state.pane_count[level]
-    return 96 + 36 * state.ring_count + 200 * panes + 22 * state.ids_count
+    return 96 + 36 * state.ring_count + 220 * panes + 22 * state.ids_count
 
 
 @leaf
@@ -100,7 +102,8 @@ def _put_bitmap(data: Bytes, at: int, bits: Bits) -> int:
 
 @leaf
 def _put_fields(data: Bytes, at: int, pane: Panes) -> int:
-    at = put_uv(data, at, pane[PANE_COUNT])
+    if pane[PANE_COUNT] == 0:
+        return at
     at = put_zv(data, at, pane[PANE_SUM])
     if pane[PANE_COUNT] == 1:
         flags = 0
@@ -135,7 +138,11 @@ def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) ->
         if state.pane[level, slot, PANE_INDEX] != index:
             continue
         at = put_uv(data, at, before - index)
-        at = _put_fields(data, at, state.pane[level, slot])
+        pane = state.pane[level, slot]
+        has_refunds = pane[PANE_REFUNDS] > 0
+        at = _put_fields(data, put_uv(data, at, 2 * pane[PANE_COUNT] + has_refunds), pane)
+        if has_refunds:
+            at = put_uv(data, put_uv(data, at, pane[PANE_REFUNDS]), pane[PANE_REFUND_SUM])
         for attribute in range(N_ATTRIBUTES):
             if plan.bitmaps[level, attribute] == 1:
                 at = _put_bitmap(data, at, state.pane_bits[level, slot, attribute])

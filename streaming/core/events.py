@@ -14,7 +14,7 @@ from schemas.currencies import MAX_AMOUNT_BASE_MINOR, micro_rate
 from schemas.features import ENTITIES, SMALL_AMOUNT_MINOR, Entity
 from streaming.core.hashing import fold_to_32_bits, hash_strings
 from streaming.core.jit import entry
-from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_SMALL, NO_COORDINATE
+from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL, NO_COORDINATE
 
 ONLINE_CHANNELS = pa.array(["ECOM", "MOTO"])
 
@@ -55,7 +55,7 @@ class EventBatch:
     Attributes:
         event_time_ms: int64, UTC epoch ms.
         append_time_ms: int64, the broker's append time.
-        amount_minor: int64, base minor units.
+        amount_minor: int64, base minor units; not above 0 for a refund.
         flags: uint8, bits as in ``layout``.
         lat_e5: int32, 1e-5 degrees, ``NO_COORDINATE`` where the position is not known.
         lon_e5: int32, likewise.
@@ -142,10 +142,10 @@ def _compute_base_amounts(amount_minor: NDArray[np.int64], currency: pa.Array) -
     rates = np.array([micro_rate(value) for value in coded.values.to_pylist()], dtype=np.int64)
     if len(amount_minor) == 0:
         return amount_minor
-    amounts: NDArray[np.int64] = (amount_minor * rates[coded.codes] + 500_000) // 1_000_000
-    if amounts.min() < 0 or amounts.max() > MAX_AMOUNT_BASE_MINOR:
+    sizes = (np.abs(amount_minor) * rates[coded.codes] + 500_000) // 1_000_000
+    if sizes.min() < 0 or sizes.max() > MAX_AMOUNT_BASE_MINOR:
         raise ValueError("expected validated amounts, found one out of range; such records belong in the DLQ")
-    return amounts
+    return np.where(amount_minor < 0, -sizes, sizes)
 
 
 def read_strings(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -167,6 +167,7 @@ def _compute_flags(batch: pa.RecordBatch, amount_minor: NDArray[np.int64]) -> ND
     abroad = pc.not_equal(read_strings(batch, "issuer_country"), read_strings(batch, "country"))
     flags |= _mask(abroad) * np.uint8(FLAG_FOREIGN)
     flags |= (amount_minor <= SMALL_AMOUNT_MINOR) * np.uint8(FLAG_SMALL)
+    flags |= (read_integers(batch, "amount_minor") < 0) * np.uint8(FLAG_REFUND)
     return flags
 
 

@@ -110,13 +110,13 @@ def _insert(plan: Record, state: Record, row: Record) -> None:
 @leaf
 def _fold_decayed(plan: Record, state: Record, row: Record, newest_before: int) -> None:
     cell = row.time // plan.cell_ms
-    weight = DECAY_ONE
+    weight = DECAY_ONE * row.present
     if newest_before != NEVER:
         ahead = cell - newest_before // plan.cell_ms
         if ahead >= 0:
             state.decayed = compute_decayed(state.decayed, ahead)
         else:
-            weight = compute_decayed(DECAY_ONE, -ahead)
+            weight = compute_decayed(weight, -ahead)
     state.decayed = min(DECAY_MAX, state.decayed + weight)
 
 

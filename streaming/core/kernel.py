@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, EntitySpec
 from streaming.core.aggregates import NEEDS_EVENT, PLANS
 from streaming.core.events import EventBatch
-from streaming.core.layout import DUPLICATE, FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, ID_HORIZON, ID_REUSED
+from streaming.core.layout import (
+    DUPLICATE,
+    FLAG_DECLINED,
+    FLAG_FOREIGN,
+    FLAG_ONLINE,
+    FLAG_REFUND,
+    ID_HORIZON,
+    ID_REUSED,
+)
 from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from streaming.core.risk import Changes, build_no_changes
@@ -159,6 +167,7 @@ def _write_values(events: EventBatch, features: NDArray[np.float32]) -> None:
         "is_online": events.flags & FLAG_ONLINE > 0,
         "is_declined": events.flags & FLAG_DECLINED > 0,
         "is_foreign": events.flags & FLAG_FOREIGN > 0,
+        "is_refund": events.flags & FLAG_REFUND > 0,
         "mcc": events.mcc,
     }
     for column, feature in enumerate(FEATURES):

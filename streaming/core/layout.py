@@ -9,14 +9,16 @@ little-endian. An entity that was never seen is the empty string. A partial is w
     u8  sections that follow the ring: 1 panes, 2 position, 4 decayed count, 8 ids
     RING      newest to oldest; per event
               uv  ms before the previous (newer) one
-              u8  bits 0-3 flags; bits 4-6 "attribute a, b, c is the previous event's", then it takes no bytes
-              zv  amount in base minor units
+              u8  bits 0-3 flags; bits 4-6 "attribute a, b, c is the previous event's", then it takes no bytes;
+                  bit 7 a refund
+              zv  amount in base minor units, not above 0 for a refund
               u32 hash of attribute a, b, c where not the same; 0 is null
     PANES     per level that a declared feature of this entity needs, shortest window first
               uv  number of panes; per pane, newest to oldest
               uv  panes before the previous one (before the newest event's pane for the first)
-              uv  events n; n = 1: zv amount, u8 flags; else zv sum, uv sum of squares (saturating), zv min,
-                  uv max - min, uv events with each of the four flags
+              uv  2 n + (1 if refunds follow), n payments; n = 1: zv amount, u8 flags; n > 1: zv sum, uv sum of
+                  squares (saturating), zv min, uv max - min, uv payments with each of the four flags
+              uv  refunds, uv their sum with its sign turned; where there are any
               bitmap per attribute that a declared distinct count or novelty needs at this level:
                   u8 number of set bits if below 32, then their positions, u8 each; else 255 and 32 bytes
     POSITION  uv ms before newest, zv latitude, zv longitude in 1e-5 degrees
@@ -83,6 +85,10 @@ FLAG_DECLINED: Final = 1
 FLAG_ONLINE: Final = 2
 FLAG_FOREIGN: Final = 4
 FLAG_SMALL: Final = 8
+FLAG_REFUND: Final = 128
+"""Not counted like the flags: it says whose windows an event belongs to. An amount may round to 0, so it is kept."""
+RING_FLAGS: Final = FLAG_REFUND | (1 << N_FLAGS) - 1
+"""Bits of an event's mark that are its flags; the others say which attributes repeat."""
 FLAGS: Final[tuple[str, ...]] = ("declined", "online", "foreign", "small")
 
 BITMAP_BITS: Final = 256
@@ -98,7 +104,9 @@ PANE_SUM: Final = 2
 PANE_SQUARES: Final = 3
 PANE_MIN: Final = 4
 PANE_MAX: Final = 5
-PANE_FLAGS: Final = 6
+PANE_REFUNDS: Final = 6
+PANE_REFUND_SUM: Final = 7
+PANE_FLAGS: Final = 8
 PANE_FIELDS: Final = PANE_FLAGS + N_FLAGS
 
 SECTION_PANES: Final = 1

@@ -19,7 +19,7 @@ from streaming.core.decode import decode
 from streaming.core.encode import compute_size_bound, encode
 from streaming.core.fold import find_verdict, fold_row, remember_id
 from streaming.core.jit import entry, leaf
-from streaming.core.layout import COUNTED, NEVER
+from streaming.core.layout import COUNTED, FLAG_REFUND, NEVER, NO_COORDINATE
 from streaming.core.merge import merge_partial, reset_merged
 from streaming.core.risk import Changes, decode_risk, fold_change, reset_risk
 from streaming.core.scratch import Record
@@ -104,14 +104,15 @@ def _load_row(columns: Columns, i: int, row: Record) -> None:
     row.append_time = columns.append_time[i]
     row.amount = columns.amount[i]
     row.flags = columns.flags[i]
-    row.lat = columns.lat[i]
-    row.lon = columns.lon[i]
+    row.refund = 1 if columns.flags[i] & FLAG_REFUND else 0
+    row.lat = NO_COORDINATE if row.refund == 1 else columns.lat[i]  # where money is given back, nobody need be
+    row.lon = NO_COORDINATE if row.refund == 1 else columns.lon[i]
     row.id_hash = columns.id_hash[i]
     row.digest = columns.digest[i]
     row.hashes[0] = columns.a[i]
     row.hashes[1] = columns.b[i]
     row.hashes[2] = columns.c[i]
-    row.present = 1
+    row.present = 1 - row.refund
 
 
 @leaf
@@ -283,6 +284,7 @@ def evaluate_at(
     _gather(plan, machine, others, labels, 0, (at_ms, at_ms))
     machine.row.time = at_ms
     machine.row.present = 0
+    machine.row.refund = 0
     machine.row.hashes[:] = 0
     look(plan, machine.window, machine.own, machine.merged, machine.row)
     evaluate(plan, machine.window, machine.own, machine.merged, machine.risk, machine.row, out)

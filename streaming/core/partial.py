@@ -27,17 +27,18 @@ from streaming.core.seal import SEAL_BYTES
 
 @dataclass(frozen=True)
 class RecentEvent:
-    """One event of the ring; hashes are 0 where the attribute was null."""
+    """One event of the ring; hashes are 0 where the attribute was null; a refund's amount is not above 0."""
 
     time_ms: int
     amount_minor: int
     flags: int
     hashes: tuple[int, int, int]
+    is_refund: bool = False
 
 
 @dataclass(frozen=True)
 class Pane:
-    """What is kept of the events of one pane that are no longer in the ring."""
+    """What is kept of the events of one pane that are no longer in the ring; ``count`` is of payments."""
 
     index: int
     count: int
@@ -47,6 +48,8 @@ class Pane:
     most: int
     flag_counts: tuple[int, ...]
     bitmaps: dict[int, frozenset[int]]
+    refunds: int = 0
+    refund_total: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _read_ring(reader: _Reader, newest_ms: int, size: int) -> tuple[RecentEvent,
         amount = reader.zv()
         hashes = tuple(before[i] if marks >> (4 + i) & 1 else reader.take(4) for i in range(N_ATTRIBUTES))
         before = (hashes[0], hashes[1], hashes[2])
-        ring.append(RecentEvent(time_ms, amount, marks & 15, before))
+        ring.append(RecentEvent(time_ms, amount, marks & 15, before, is_refund=marks >= 128))
     return tuple(ring)
 
 
@@ -104,17 +107,24 @@ def _read_bitmap(reader: _Reader) -> frozenset[int]:
 
 
 def _read_pane(reader: _Reader, index: int, attributes: list[int]) -> Pane:
-    count, total = reader.uv(), reader.zv()
+    count, has_refunds = divmod(reader.uv(), 2)
+    total, squares, least, most, flag_counts = _read_payments(reader, count)
+    refunds, refund_total = (reader.uv(), reader.uv()) if has_refunds else (0, 0)
+    bitmaps = {attribute: _read_bitmap(reader) for attribute in attributes}
+    return Pane(index, count, total, squares, least, most, flag_counts, bitmaps, refunds, refund_total)
+
+
+def _read_payments(reader: _Reader, count: int) -> tuple[int, int, int, int, tuple[int, ...]]:
+    """Sum, sum of squares, smallest, largest, and payments with each flag."""
+    if count == 0:
+        return 0, 0, 0, 0, (0,) * len(FLAGS)
+    total = reader.zv()
     if count == 1:
         flags = reader.take(1)
-        squares, least, most = total * total, total, total
-        flag_counts = tuple(flags >> i & 1 for i in range(len(FLAGS)))
-    else:
-        squares, least = reader.uv(), reader.zv()
-        most = least + reader.uv()
-        flag_counts = tuple(reader.uv() for _ in FLAGS)
-    bitmaps = {attribute: _read_bitmap(reader) for attribute in attributes}
-    return Pane(index, count, total, squares, least, most, flag_counts, bitmaps)
+        return total, total * total, total, total, tuple(flags >> i & 1 for i in range(len(FLAGS)))
+    squares, least = reader.uv(), reader.zv()
+    most = least + reader.uv()
+    return total, squares, least, most, tuple(reader.uv() for _ in FLAGS)
 
 
 def _read_panes(reader: _Reader, entity: Entity, newest_ms: int) -> dict[str, tuple[Pane, ...]]:

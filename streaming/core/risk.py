@@ -19,8 +19,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import numpy as np
-
 from schemas.features import PANES_PER_WINDOW
 from streaming.core.jit import leaf
 from streaming.core.layout import HOLD, NEVER, VERSION

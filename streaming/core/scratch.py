@@ -72,10 +72,11 @@ ROW = np.dtype(
         ("id_hash", "i8"),
         ("digest", "i8"),
         ("present", "i8"),
+        ("refund", "i8"),
     ],
     align=True,
 )
-"""The event at hand. ``present`` is 0 when a live look-up evaluates windows without an event."""
+"""The event at hand. ``present`` is 1 for a payment, ``refund`` for a refund; a live look-up has neither."""
 
 STATE = np.dtype(
     [
@@ -137,6 +138,8 @@ VIEW = np.dtype(
         ("newest", "i8"),
         ("seen_level", "i8", (N_ATTRIBUTES,)),
         ("seen_in_panes", "i8", (N_LEVELS, N_ATTRIBUTES)),
+        ("refunds", "i8", (N_LEVELS,)),
+        ("refund_sum", "i8", (N_LEVELS,)),
         ("coarse", "i8", (N_LEVELS,)),
         ("pane_newest", "i8", (N_LEVELS,)),
         ("bits", "u1", (N_LEVELS, N_ATTRIBUTES, BITMAP_BYTES)),

@@ -15,6 +15,7 @@ from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BITS,
     BITMAP_BYTES,
+    FLAG_REFUND,
     INT64_MAX,
     LEVEL_MS,
     N_ATTRIBUTES,
@@ -28,6 +29,8 @@ from streaming.core.layout import (
     PANE_MAX,
     PANE_MIN,
     PANE_MS,
+    PANE_REFUND_SUM,
+    PANE_REFUNDS,
     PANE_SQUARES,
     PANE_SUM,
 )
@@ -101,6 +104,10 @@ def clear_panes(pane: Panes, count: Counts) -> None:
 @leaf
 def add_to_pane(into: NDArray[np.int64], amount: int, flags: int) -> None:
     """Count one event in a pane's fields."""
+    if flags & FLAG_REFUND:
+        into[PANE_REFUNDS] += 1
+        into[PANE_REFUND_SUM] -= amount
+        return
     into[PANE_COUNT] += 1
     into[PANE_SUM] += amount  # 9e18 / 1e8 per event: cannot overflow
     into[PANE_SQUARES] = add_saturating(into[PANE_SQUARES], amount * amount)
@@ -118,6 +125,8 @@ def add_pane(into: NDArray[np.int64], other: NDArray[np.int64]) -> None:
     into[PANE_SQUARES] = add_saturating(into[PANE_SQUARES], other[PANE_SQUARES])
     into[PANE_MIN] = min(into[PANE_MIN], other[PANE_MIN])
     into[PANE_MAX] = max(into[PANE_MAX], other[PANE_MAX])
+    into[PANE_REFUNDS] += other[PANE_REFUNDS]
+    into[PANE_REFUND_SUM] += other[PANE_REFUND_SUM]
     for flag in range(N_FLAGS):
         into[PANE_FLAGS + flag] += other[PANE_FLAGS + flag]
 
@@ -142,6 +151,8 @@ def add_event(plan: Record, target: Record, oldest: int, time: int, event: tuple
         if slot < 0:
             continue
         add_to_pane(target.pane[level, slot], amount, flags)
+        if flags & FLAG_REFUND:
+            continue
         hashes = (a, b, c)
         for attribute in range(N_ATTRIBUTES):
             if plan.bitmaps[level, attribute] == 1:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BYTES,
+    FLAG_REFUND,
     INT64_MAX,
     LEVEL_MS,
     LONGEST_MS,
@@ -29,6 +30,8 @@ from streaming.core.layout import (
     PANE_MAX,
     PANE_MIN,
     PANE_MS,
+    PANE_REFUND_SUM,
+    PANE_REFUNDS,
     PANE_SQUARES,
     PANE_SUM,
     RING_MASK,
@@ -60,6 +63,8 @@ def _reset(view: Record, ring_events: int) -> None:
         view.min[level] = INT64_MAX
         view.max[level] = -INT64_MAX
         view.oldest[level] = INT64_MAX
+        view.refunds[level] = 0
+        view.refund_sum[level] = 0
         view.coarse[level] = 0
         view.pane_newest[level] = NEVER
         for flag in range(N_FLAGS):
@@ -107,6 +112,10 @@ def _add_ring_event(
     if age_ms < 0 or age_ms >= LONGEST_MS:
         return
     level = _level_of(age_ms)
+    if flags & FLAG_REFUND:
+        view.refunds[level] += 1
+        view.refund_sum[level] -= amount
+        return
     view.count[level] += 1
     view.sum[level] += amount
     view.squares[level] = add_saturating(view.squares[level], amount * amount)
@@ -151,7 +160,7 @@ def _mark_own_ring(plan: Record, view: Record, own: Record, at_ms: int) -> None:
             at = (own.ring_start + i) & RING_MASK
             age_ms = at_ms - own.ring_time[at]
             value_hash = own.ring_hashes[at, attribute]
-            if age_ms < 0 or value_hash == before:
+            if age_ms < 0 or value_hash == before or own.ring_flags[at] & FLAG_REFUND:
                 continue
             while level < N_LEVELS and age_ms >= LEVEL_MS[level]:
                 level += 1
@@ -168,8 +177,6 @@ def _add_own_ring(view: Record, own: Record, at_ms: int) -> None:
     i = own.ring_count - 1
     while i >= 0 and own.ring_time[(own.ring_start + i) & RING_MASK] > at_ms:
         i -= 1
-    if i >= 0:
-        view.newest = max(view.newest, own.ring_time[(own.ring_start + i) & RING_MASK])
     for level in range(N_LEVELS):
         count, total, squares, least, most, flags, oldest = 0, 0, 0, INT64_MAX, -INT64_MAX, 0, INT64_MAX
         while i >= 0:
@@ -177,13 +184,18 @@ def _add_own_ring(view: Record, own: Record, at_ms: int) -> None:
             if at_ms - own.ring_time[at] >= LEVEL_MS[level]:
                 break
             amount = own.ring_amount[at]
+            i -= 1
+            if own.ring_flags[at] & FLAG_REFUND:
+                view.refunds[level] += 1
+                view.refund_sum[level] -= amount
+                continue
             count += 1
             total += amount
             squares += amount * amount  # 32 amounts of at most 1e8: far from overflow
             least, most = min(least, amount), max(most, amount)
             flags += FLAG_LANES[own.ring_flags[at]]
+            view.newest = max(view.newest, own.ring_time[at])
             oldest = own.ring_time[at]
-            i -= 1
         if count > 0:
             _add_bucket(view, level, (count, total, squares, least, most), flags, oldest)
 
@@ -200,6 +212,8 @@ def _accumulate_levels(view: Record) -> None:
         view.oldest[level] = min(view.oldest[level], view.oldest[level - 1])
         for flag in range(N_FLAGS):
             view.flags[level, flag] += view.flags[level - 1, flag]
+        view.refunds[level] += view.refunds[level - 1]
+        view.refund_sum[level] += view.refund_sum[level - 1]
         for attribute in range(N_ATTRIBUTES):
             view.distinct[level, attribute] += view.distinct[level - 1, attribute]
 
@@ -210,7 +224,7 @@ def _mark_own(plan: Record, view: Record, row: Record) -> None:
     for attribute in range(N_ATTRIBUTES):
         view.seen_level[attribute] = N_LEVELS
         value_hash = row.hashes[attribute]
-        if row.present == 1 and value_hash != 0 and plan.attribute_level[attribute] >= 0:
+        if value_hash != 0 and plan.attribute_level[attribute] >= 0:
             slot = _find(view, attribute, value_hash)
             if view.table_stamp[attribute, slot] == view.generation:
                 view.seen_level[attribute] = view.table_level[attribute, slot]
@@ -247,6 +261,10 @@ def _add_level(plan: Record, view: Record, level: int, oldest: int, at_ms: int, 
         slot = index & mask
         if panes[level, slot, PANE_INDEX] != index:
             continue
+        view.refunds[level] += panes[level, slot, PANE_REFUNDS]
+        view.refund_sum[level] += panes[level, slot, PANE_REFUND_SUM]
+        if panes[level, slot, PANE_COUNT] == 0:
+            continue
         _begin_coarse(view, level)
         _add_pane_fields(view, level, panes[level, slot], at_ms)
         for attribute in range(N_ATTRIBUTES):
@@ -270,10 +288,10 @@ def _add_ring_bits(view: Record, level: int, attribute: int, own: Record, merged
     bits = view.bits[level, attribute]
     for i in range(own.ring_count):
         at = (own.ring_start + i) & RING_MASK
-        if 0 <= at_ms - own.ring_time[at] < LEVEL_MS[level]:
+        if 0 <= at_ms - own.ring_time[at] < LEVEL_MS[level] and not own.ring_flags[at] & FLAG_REFUND:
             set_bit(bits, own.ring_hashes[at, attribute])
     for at in range(merged.ring_count):
-        if 0 <= at_ms - merged.ring_time[at] < LEVEL_MS[level]:
+        if 0 <= at_ms - merged.ring_time[at] < LEVEL_MS[level] and not merged.ring_flags[at] & FLAG_REFUND:
             set_bit(bits, merged.ring_hashes[at, attribute])
 
 

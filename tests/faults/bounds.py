@@ -75,12 +75,15 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     if not others:
         return own, own
     pane_ms = window_ms // PANES
+    others = [e for e in others if e.is_refund == (measure == "refund")]
     near = [e for e in others if event.time_ms - window_ms - pane_ms < e.time_ms < event.time_ms + pane_ms]
+    if near and math.isnan(own) and aggregate in {"mean", "ratio", "age"}:
+        return None  # a refund sees no payment of its own partition: no bound but that of the others' payments
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
     if aggregate == "distinct":
         return _bound_distinct(own, look.is_exact(name), measure, near, others)
-    amounts = [own, *[e.amount for e in near]]
+    amounts = [own, *[abs(e.amount) for e in near]]
     ages = [min(window_ms, event.time_ms - e.time_ms + pane_ms) / 1_000 for e in near]
     # zscore and decayed go both ways
     return {

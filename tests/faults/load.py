@@ -123,7 +123,9 @@ class Traffic:
             "merchant_id": f"shop-{int(pick.paretovariate(1.0)) % 40}",
             "mcc": pick.choice((5411, 5812, 4829)),
             "channel": pick.choice(("POS", "ATM", "ECOM", "MOTO", "OTHER")),
-            "amount_minor": pick.choice((50, 100, 199, 200, 1_000, 2_599, 25_000, pick.randrange(1, 300_000))),
+            "amount_minor": pick.choice(
+                (50, 100, 199, 200, 1_000, 2_599, 25_000, -900, -1, pick.randrange(1, 300_000))
+            ),
             "currency": pick.choice(CURRENCIES),
             "country": pick.choice(COUNTRIES),
             "event_time_ms": time_ms,
@@ -195,8 +197,8 @@ class Traffic:
         good = encode(self._url, self._ids["transactions"], row)
         raw = [None, b"", b"\x01" + good[1:], b"\x00garbage", good[:-3], good + b"\x00", _unknown(good)]
         changed: list[Row] = [
-            {"amount_minor": -1}, {"amount_minor": 2**62}, {"currency": "ZZZ"}, {"country": "usa"}, {"mcc": 12_345},
-            {"event_time_ms": self._now_ms + DAY_MS}, {"event_time_ms": 0}, {"transaction_id": ""},
+            {"amount_minor": -(2**40)}, {"amount_minor": 2**62}, {"currency": "ZZZ"}, {"country": "usa"},
+            {"mcc": 12_345}, {"event_time_ms": self._now_ms + DAY_MS}, {"event_time_ms": 0}, {"transaction_id": ""},
             {"device_id": "d" * 200}, {"card_id": "another"}, {"lat": math.nan, "lon": 1.0}, {"lat": 95.0, "lon": 0.0},
         ]  # fmt: skip
         place = self._random.randrange(len(raw) + len(changed))

@@ -32,8 +32,9 @@ MISSING = math.nan
 
 
 def base_amount(row: Row) -> int:
-    """Base minor units, rounded half up."""
-    return int((row["amount_minor"] * MICRO_RATE[row["currency"]] + 500_000) // 1_000_000)
+    """Base minor units, rounded half away from zero; a refund has the other sign."""
+    size = int((abs(row["amount_minor"]) * MICRO_RATE[row["currency"]] + 500_000) // 1_000_000)
+    return size if row["amount_minor"] >= 0 else -size
 
 
 def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
@@ -44,7 +45,6 @@ def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
         "id": any(one is not None and not 0 < len(one.encode()) <= 128 for one in ids),
         "key": key != row["card_id"].encode(),
         "currency": row["currency"] not in MICRO_RATE,
-        "amount": row["amount_minor"] < 0,
         "country": any(not _is_country(row[name]) for name in ("country", "issuer_country")),
         "mcc": not 0 <= row["mcc"] <= 9_999,
         "place": (lat is None) != (lon is None) or not _is_place(lat, lon),
@@ -52,7 +52,7 @@ def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
         "future": row["event_time_ms"] > append_ms + FUTURE_MAX,
     }
     wrong = [name for name, is_wrong in checks.items() if is_wrong]
-    if not wrong and base_amount(row) > AMOUNT_MAX:
+    if not wrong and abs(base_amount(row)) > AMOUNT_MAX:
         return "amount"
     return wrong[0] if wrong else ""
 
@@ -67,7 +67,7 @@ def _is_place(lat: float | None, lon: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Event:
-    """A payment that counts."""
+    """A payment or a refund that counts."""
 
     partition: int
     offset: int
@@ -76,6 +76,11 @@ class Event:
     amount: int
     row: Row
     flags: dict[str, bool]
+
+    @property
+    def is_refund(self) -> bool:
+        """Money back to the card."""
+        return bool(self.row["amount_minor"] < 0)
 
 
 def build_event(row: Row, *, partition: int, offset: int, append_ms: int) -> Event:
@@ -112,7 +117,11 @@ class History:
         if len(self.exact) > EXACT_EVENTS:
             self.tiled.append(self.exact.pop(0))
         self.ever.append(event)
-        if event.row["lat"] is not None and (self.place is None or event.time_ms >= self.place.time_ms):
+        if (
+            event.row["lat"] is not None
+            and not event.is_refund
+            and (self.place is None or event.time_ms >= self.place.time_ms)
+        ):
             self.place = event
 
     def in_panes(self, window_ms: int, at_ms: int) -> list[tuple[int, Event]]:
@@ -134,6 +143,11 @@ class Look:
         self._windows: dict[int, tuple[list[Event], list[tuple[int, Event]]]] = {}
         fields = ENTITY_FIELDS[entity][1]
         self._fields = {name.removesuffix("_id"): name for name in fields}
+
+    @property
+    def payment(self) -> Event | None:
+        """The event at hand if it is a payment; a refund is in no window of payments."""
+        return None if self.event is None or self.event.is_refund else self.event
 
     def _window(self, window_ms: int) -> tuple[list[Event], list[tuple[int, Event]]]:
         if window_ms not in self._windows:
@@ -157,8 +171,14 @@ class Look:
         if aggregate == "decayed":
             return self._decayed(window_ms)
         exact, paned = self._window(window_ms)
+        if measure == "refund":
+            events = [*exact, *(one for _, one in paned), *([self.event] if self.event else [])]
+            amounts = [-one.amount for one in events if one.is_refund]
+            return float({"count": len, "sum": sum}[aggregate](amounts))
+        exact = [one for one in exact if not one.is_refund]
+        paned = [(start, one) for start, one in paned if not one.is_refund]
         others = exact + [one for _, one in paned]
-        every = others if self.event is None else [*others, self.event]
+        every = others if self.payment is None else [*others, self.payment]
         if aggregate in _AMOUNTS:
             return _AMOUNTS[aggregate]([one.amount for one in every])
         simple: dict[str, Callable[[], float]] = {
@@ -189,32 +209,33 @@ class Look:
     def _age(self, exact: list[Event], paned: list[tuple[int, Event]], window_ms: int) -> float:
         times = [one.time_ms for one in exact] + [max(start, self.at_ms - window_ms) for start, _ in paned]
         if not times:
-            return MISSING if self.event is None else 0.0
+            return MISSING if self.payment is None else 0.0
         return (self.at_ms - min(times)) / 1000
 
     def _zscore(self, amounts: list[int]) -> float:
         assert self.event is not None
-        if len(set(amounts)) < 2:
+        if self.event.is_refund or len(set(amounts)) < 2:
             return MISSING
         return (self.event.amount - sum(amounts) / len(amounts)) / _deviation(amounts)
 
     def _over_min(self, amounts: list[int]) -> float:
         assert self.event is not None
-        return self.event.amount / max(1, min(amounts))
+        return MISSING if self.event.is_refund else self.event.amount / max(1, min(amounts))
 
     def _decayed(self, half_life_ms: int) -> float:
         """On a grid of 64 cells to the half-life, as of the newest event known."""
-        cells = [one.time_ms * 64 // half_life_ms for h in self.histories for one in h.ever]
+        ever = [one for h in self.histories for one in h.ever]
         now = self.at_ms * 64 // half_life_ms
-        cells += [now] if self.event is not None else []
-        newest = max([*cells, now])
+        newest = max([*(one.time_ms * 64 // half_life_ms for one in ever), now])
+        cells = [one.time_ms * 64 // half_life_ms for one in ever if not one.is_refund]
+        cells += [now] if self.payment is not None else []
         return float(sum(0.5 ** ((newest - cell) / 64) for cell in cells))
 
     def _speed(self, window_ms: int) -> float:
         assert self.event is not None
         known = [h.place for h in self.histories if h.place and h.place.time_ms > (h.newest_ms or 0) - HORIZON]
         row = self.event.row
-        if not known or row["lat"] is None:
+        if not known or row["lat"] is None or self.event.is_refund:
             return MISSING
         last = max(known, key=lambda one: one.time_ms)
         apart_ms = abs(self.event.time_ms - last.time_ms)

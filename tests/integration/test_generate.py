@@ -147,7 +147,7 @@ def test_a_users_file_is_published_but_for_its_bad_lines(
         "event_time_ms": "2026-01-05T10:00:00Z",
     }
     path = tmp_path / "mine.jsonl"
-    path.write_text(json.dumps(good) + "\n" + json.dumps(good | {"amount_minor": -1}) + "\nnonsense\n")
+    path.write_text(json.dumps(good) + "\n" + json.dumps(good | {"amount_minor": -(10**12)}) + "\nnonsense\n")
     for name, value in environment_of(deployment).items():
         monkeypatch.setenv(name, value)
 

@@ -62,7 +62,7 @@ def test_a_sound_file_of_each_format_is_all_good(tmp_path: Path, write: Any, nam
 
 def test_each_bad_csv_line_is_reported_with_its_number_and_field(tmp_path: Path) -> None:
     rows = payments(6)
-    rows[1]["amount_minor"] = -5
+    rows[1]["amount_minor"] = -(10**12)
     rows[2]["currency"] = "ZZZ"
     rows[4]["card_id"] = "4111111111111111"
     tail = b"too,few\r\n" + b"a," * 11 + b"12\r\n" + b"\xff,c,u,m,1,POS,1,EUR,DE,1785000000000,ACCEPTED\r\n"

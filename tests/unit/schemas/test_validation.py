@@ -42,7 +42,8 @@ def label(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "reason", "field"),
     [
-        ({"amount_minor": -1}, "amount_out_of_range", "amount_minor"),
+        ({"amount_minor": -MAX_AMOUNT_BASE_MINOR - 1, "currency": "USD"}, "amount_out_of_range", "amount_minor"),
+        ({"amount_minor": -(1 << 63)}, "amount_out_of_range", "amount_minor"),
         ({"amount_minor": MAX_AMOUNT_BASE_MINOR + 1, "currency": "USD"}, "amount_out_of_range", "amount_minor"),
         ({"amount_minor": (1 << 63) - 1}, "amount_out_of_range", "amount_minor"),
         ({"currency": "eur"}, "unknown_currency", "currency"),

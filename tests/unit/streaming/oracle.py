@@ -43,7 +43,12 @@ def flags_of(event: Event) -> dict[str, bool]:
 
 
 def amount_of(event: Event) -> int:
-    return compute_base_minor(event["amount_minor"], event["currency"])
+    size = compute_base_minor(abs(event["amount_minor"]), event["currency"])
+    return size if event["amount_minor"] >= 0 else -size
+
+
+def is_refund(event: Event) -> bool:
+    return bool(event["amount_minor"] < 0)
 
 
 def bit_of(value: str) -> int:
@@ -77,7 +82,7 @@ class History:
         if len(self.exact) > RECENT_EVENTS:
             self.tiled.append(self.exact.pop(0))
         self.ever.append(event)
-        located = event["lat"] is not None
+        located = event["lat"] is not None and not is_refund(event)
         if located and (self.position is None or time_ms >= self.position["event_time_ms"]):
             self.position = event
 
@@ -109,7 +114,8 @@ class Window:
 
     @property
     def all(self) -> list[Event]:
-        return [*self.others, self.event]
+        """The event at hand is a payment or it is not in a window of payments."""
+        return self.others if is_refund(self.event) else [*self.others, self.event]
 
 
 def distinct(window: Window, name: str) -> float:
@@ -138,7 +144,9 @@ def gap(window: Window) -> float:
 def age(window: Window) -> float:
     times = [e["event_time_ms"] for e in window.exact]
     times += [max(start, window.at_ms - window.window_ms) for start, _ in window.paned]
-    return (window.at_ms - min(times)) / 1000 if times else 0.0
+    if not times:
+        return MISSING if is_refund(window.event) else 0.0
+    return (window.at_ms - min(times)) / 1000
 
 
 def deviation(amounts: list[int]) -> float:
@@ -149,7 +157,7 @@ def deviation(amounts: list[int]) -> float:
 
 def zscore(window: Window) -> float:
     amounts = [amount_of(e) for e in window.others]
-    if len(amounts) < 2 or len(set(amounts)) == 1:
+    if is_refund(window.event) or len(amounts) < 2 or len(set(amounts)) == 1:
         return MISSING
     return (amount_of(window.event) - sum(amounts) / len(amounts)) / deviation(amounts)
 
@@ -160,7 +168,7 @@ def speed(histories: list[History], event: Event, window_ms: int) -> float:
         for h in histories
         if h.position is not None and h.position["event_time_ms"] > (h.newest_ms or 0) - HORIZON_MS
     ]
-    if not known or event["lat"] is None:
+    if not known or event["lat"] is None or is_refund(event):
         return MISSING
     last = max(known, key=lambda e: e["event_time_ms"])
     apart_ms = abs(event["event_time_ms"] - last["event_time_ms"])
@@ -173,21 +181,24 @@ def speed(histories: list[History], event: Event, window_ms: int) -> float:
 
 def decayed(histories: list[History], event: Event, half_life_ms: int) -> float:
     """On a grid of 64 cells to the half-life, as of the newest event known."""
-    own = event["event_time_ms"] * 64 // half_life_ms
-    every = [own, *(e["event_time_ms"] * 64 // half_life_ms for h in histories for e in h.ever)]
-    return sum(0.5 ** ((max(every) - cell) / 64) for cell in every)
+    every = [event, *(e for h in histories for e in h.ever)]
+    now = max(e["event_time_ms"] * 64 // half_life_ms for e in every)
+    cells = [e["event_time_ms"] * 64 // half_life_ms for e in every if not is_refund(e)]
+    return sum(0.5 ** ((now - cell) / 64) for cell in cells)
 
 
 def over_min(window: Window) -> float:
+    if is_refund(window.event):
+        return MISSING
     return amount_of(window.event) / max(1, min(amount_of(e) for e in window.all))
 
 
 AMOUNTS: dict[Aggregate, Callable[[list[int]], float]] = {
     Aggregate.SUM: sum,
-    Aggregate.MEAN: lambda amounts: sum(amounts) / len(amounts),
-    Aggregate.STD: deviation,
-    Aggregate.MIN: min,
-    Aggregate.MAX: max,
+    Aggregate.MEAN: lambda amounts: sum(amounts) / len(amounts) if amounts else MISSING,
+    Aggregate.STD: lambda amounts: deviation(amounts) if amounts else MISSING,
+    Aggregate.MIN: lambda amounts: min(amounts, default=MISSING),
+    Aggregate.MAX: lambda amounts: max(amounts, default=MISSING),
 }
 ATTRIBUTES: dict[Aggregate, Callable[[Window, str], float]] = {Aggregate.DISTINCT: distinct, Aggregate.NEW: is_new}
 EVENTS: dict[Aggregate, Callable[[Window], float]] = {
@@ -208,14 +219,23 @@ def compute(feature: Feature, spec: EntitySpec, histories: list[History], event:
     if feature.aggregate is Aggregate.DECAYED:
         return decayed(histories, event, window_ms)
     exact = [e for h in histories for e in h.exact if 0 <= at_ms - e["event_time_ms"] < window_ms]
-    window = Window(at_ms, window_ms, exact, [p for h in histories for p in h.in_panes(window_ms, at_ms)], event)
+    paned = [p for h in histories for p in h.in_panes(window_ms, at_ms)]
+    if feature.measure == "refund":
+        refunds = [-amount_of(e) for e in [*exact, *(e for _, e in paned), event] if is_refund(e)]
+        return float({Aggregate.COUNT: len(refunds), Aggregate.SUM: sum(refunds)}[feature.aggregate])
+    exact = [e for e in exact if not is_refund(e)]
+    paned = [(start, e) for start, e in paned if not is_refund(e)]
+    return over_payments(feature, spec, Window(at_ms, window_ms, exact, paned, event))
+
+
+def over_payments(feature: Feature, spec: EntitySpec, window: Window) -> float:
     if feature.aggregate in AMOUNTS:
         return float(AMOUNTS[feature.aggregate]([amount_of(e) for e in window.all]))
     if feature.aggregate in ATTRIBUTES:
         names = {name.removesuffix("_id"): name for name in spec.attributes}
         return ATTRIBUTES[feature.aggregate](window, names[feature.measure])
     if feature.aggregate is Aggregate.RATIO:
-        return sum(flags_of(e)[feature.measure] for e in window.all) / len(window.all)
+        return sum(flags_of(e)[feature.measure] for e in window.all) / len(window.all) if window.all else MISSING
     return EVENTS[feature.aggregate](window)
 
 
@@ -227,6 +247,7 @@ def stateless(feature: Feature, event: Event) -> float:
         "is_online": flags["online"],
         "is_declined": flags["declined"],
         "is_foreign": flags["foreign"],
+        "is_refund": is_refund(event),
         "mcc": event["mcc"],
     }
     return float(values[feature.measure])

@@ -151,7 +151,7 @@ def _random_event(rng: np.random.Generator, number: int, now_ms: int, cards: int
         device_id=None if rng.random() < 0.3 else f"d-{int(rng.pareto(1.5)) % 9}",
         ip=None if rng.random() < 0.5 else f"10.0.0.{int(rng.integers(3))}",
         channel=str(rng.choice(["POS", "ATM", "ECOM", "MOTO", "OTHER"])),
-        amount_minor=int(rng.choice([0, 50, 100, 199, 200, 1_000, 25_000, 3_000_000])),
+        amount_minor=int(rng.choice([0, 50, 100, 199, 200, 1_000, 25_000, 3_000_000, -1, -1_000, -40_000])),
         currency=str(rng.choice(["USD", "EUR", "JPY"])),
         country=str(rng.choice(["US", "DE", "BR"])),
         issuer_country=[None, "US", "DE"][int(rng.integers(3))],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, RECENT_EVENTS, WINDOWS_MS, Entity, entity_spec
 from streaming.core.kernel import read, step
 from streaming.core.partial import Partial, decode_partial
-from tests.unit.streaming.oracle import Oracle, amount_of, bit_of
+from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
 from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, random_stream
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -63,8 +63,8 @@ def test_a_second_reader_finds_in_the_bytes_what_the_oracle_keeps(seed: int) -> 
         assert partial is not None
         history = oracle.histories[key]
         assert partial.newest_ms == history.newest_ms
-        newest_first = [(e["event_time_ms"], amount_of(e)) for e in reversed(history.exact)]
-        assert [(e.time_ms, e.amount_minor) for e in partial.ring] == newest_first
+        newest_first = [(e["event_time_ms"], amount_of(e), is_refund(e)) for e in reversed(history.exact)]
+        assert [(e.time_ms, e.amount_minor, e.is_refund) for e in partial.ring] == newest_first
         assert_panes(key[0], partial, history.tiled)
 
 
@@ -74,9 +74,12 @@ def assert_panes(entity: Entity, partial: Partial, tiled: list[Event]) -> None:
         pane_ms = WINDOWS_MS[window] // PANES_PER_WINDOW
         for pane in panes:
             inside = [e for e in tiled if e["event_time_ms"] // pane_ms == pane.index]
+            refunds = [-amount_of(e) for e in inside if is_refund(e)]
+            assert (pane.refunds, pane.refund_total) == (len(refunds), sum(refunds)), window
+            inside = [e for e in inside if not is_refund(e)]
             amounts = [amount_of(e) for e in inside]
             assert (pane.count, pane.total) == (len(inside), sum(amounts)), window
-            assert (pane.least, pane.most) == (min(amounts), max(amounts)), window
+            assert (pane.least, pane.most) == (min(amounts, default=0), max(amounts, default=0)), window
             assert pane.squares == sum(a * a for a in amounts), window
             for attribute, bits in pane.bitmaps.items():
                 values = {e[names[attribute]] for e in inside} - {None}

@@ -141,6 +141,60 @@ def test_equal_amounts_have_no_deviation_and_so_no_zscore() -> None:
     assert np.isnan(value(done, 59, "card_amount_zscore_30d"))
 
 
+def test_a_refund_is_counted_among_refunds_and_in_no_window_of_payments() -> None:
+    #   payment 10.00 .. refund -4.00 .. payment 30.00 an hour later
+    rows = [
+        event(START_MS, amount_minor=1_000, lat=0.0, lon=0.0),
+        event(START_MS + MINUTE_MS, amount_minor=-400, transaction_id="back", merchant_id="m-2", lat=50.0, lon=50.0),
+        event(START_MS + HOUR_MS, amount_minor=3_000, transaction_id="last", lat=0.0, lon=1.0),
+    ]
+    done = Driver().run(rows)
+    assert [value(done, row, "transaction_is_refund") for row in range(3)] == [0.0, 1.0, 0.0]
+    assert [value(done, row, "transaction_amount") for row in range(3)] == [1_000.0, -400.0, 3_000.0]
+    for name, of_each in {
+        "card_event_count_1d": [1.0, 1.0, 2.0],
+        "card_amount_sum_1d": [1_000.0, 1_000.0, 4_000.0],
+        "card_amount_min_1h": [1_000.0, 1_000.0, 3_000.0],
+        "card_small_ratio_1d": [0.0, 0.0, 0.0],
+        "card_merchant_distinct_1d": [1.0, 1.0, 1.0],
+        "card_event_age_30d": [0.0, 60.0, 3_600.0],
+        "card_refund_count_30d": [0.0, 1.0, 1.0],
+        "card_refund_sum_30d": [0.0, 400.0, 400.0],
+    }.items():
+        assert [value(done, row, name) for row in range(3)] == of_each, name
+    assert value(done, 2, "card_event_gap_30d") == 3_600.0
+    assert value(done, 2, "card_position_speed_30d") == pytest.approx(111.195, abs=0.01)
+
+
+def test_a_refund_asks_whether_anything_was_bought_there_and_weighs_no_amount_against_payments() -> None:
+    rows = [event(START_MS + i * MINUTE_MS, amount_minor=1_000 + i, lat=0.0, lon=0.0) for i in range(5)]
+    bought = event(START_MS + HOUR_MS // 2, transaction_id="r1", amount_minor=-400, lat=0.0, lon=0.0)
+    done = Driver().run([*rows, bought, bought | {"transaction_id": "r2", "merchant_id": "m-2"}])
+    assert [value(done, row, "card_merchant_new_30d") for row in (5, 6)] == [0.0, 1.0]
+    for name in ("card_amount_zscore_30d", "card_amount_over_min_1h", "card_position_speed_30d"):
+        assert not np.isnan(value(done, 4, name))
+        assert np.isnan(value(done, 5, name)), name
+
+
+def test_refunds_alone_are_no_payments_and_a_refund_that_rounds_to_nothing_is_still_one() -> None:
+    rows = [event(START_MS + i * SECOND_MS, transaction_id=f"r{i}", amount_minor=-1, currency="KRW") for i in range(70)]
+    done = Driver().run([*rows, event(START_MS + MINUTE_MS + 10 * SECOND_MS, amount_minor=0)])
+    assert value(done, 69, "card_refund_count_1d") == 70.0
+    assert value(done, 69, "card_refund_sum_30d") == 0.0
+    assert value(done, 69, "card_event_count_1d") == 0.0
+    assert np.isnan(value(done, 69, "card_amount_mean_1d"))
+    assert np.isnan(value(done, 69, "card_event_age_30d"))
+    assert value(done, 70, "card_event_count_1d") == 1.0, "nothing is a payment of nothing"
+    assert value(done, 70, "card_refund_count_1d") == 70.0
+
+
+def test_a_refund_sent_twice_is_decided_and_counted_once() -> None:
+    back = event(START_MS, transaction_id="back", amount_minor=-400)
+    done = Driver().run([back, back, event(START_MS + 1, amount_minor=100)])
+    assert done.verdicts.tolist() == [0, 1, 0]
+    assert value(done, 2, "card_refund_count_1d") == 1.0
+
+
 def test_a_null_entity_has_missing_features_and_no_state() -> None:
     driver = Driver()
     done = driver.run([event(device_id=None, ip=None)])

@@ -30,7 +30,7 @@ def test_docs_have_one_row_per_feature(capsys: pytest.CaptureFixture[str]) -> No
 def test_backfill_writes_counted_rows_with_missing_features_as_null(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    events = random_stream(8, 40, disorder=False)
+    events = [e | {"amount_minor": abs(e["amount_minor"])} for e in random_stream(8, 40, disorder=False)]
     repeated = [*events, events[-1]]
     pq.write_table(pa.Table.from_batches([record_batch(repeated)]), tmp_path / "transactions.parquet")
     out = tmp_path / "features.parquet"
@@ -51,7 +51,9 @@ def test_backfill_refuses_a_missing_file_and_leaves_nothing_behind(tmp_path: Pat
 
 
 def test_backfill_that_fails_half_way_leaves_no_output(tmp_path: Path) -> None:
-    pq.write_table(pa.Table.from_batches([record_batch([event(amount_minor=-5)])]), tmp_path / "transactions.parquet")
+    pq.write_table(
+        pa.Table.from_batches([record_batch([event(amount_minor=-(10**9))])]), tmp_path / "transactions.parquet"
+    )
     out = tmp_path / "features.parquet"
     with pytest.raises(ValueError, match="out of range"):
         features_cli.run_backfill(tmp_path / "transactions.parquet", None, out, 1)
