@@ -35,12 +35,9 @@ WINDOWS_MS: dict[str, int] = {
 }
 PANES_PER_WINDOW = 30
 """A busy entity falls back to panes of ``window / 30``; only the trailing edge is coarse, by one pane."""
-HORIZON_MS = 30 * DAY_MS
-"""H, the look-back of everything folded from transactions: older than an entity's newest event less H is late."""
-LABEL_HOLD_MS = 7 * DAY_MS
+LABEL_HOLD_DAYS = 7
 """Label risk looks only at transactions at least this old: most labels of younger ones are not known yet."""
-RECENT_EVENTS = 32
-"""K: an entity's newest K events are kept exactly; older ones are kept by pane."""
+LABEL_HOLD_MS = LABEL_HOLD_DAYS * DAY_MS
 DUPLICATE_HORIZON_MS = DAY_MS
 """The same transaction id again within this much append time is a duplicate."""
 SMALL_AMOUNT_MINOR = 200
@@ -69,6 +66,7 @@ class EntitySpec:
         attributes: up to three transaction fields whose values are told apart (distinct counts, novelty), in order.
         shared: touched from several input partitions, so read as the merge of every partition's partial.
         has_labels: label risk is kept for it, from the ``labels`` topic.
+        recent: K, how many of its newest events are kept exactly, at most 255; older ones are kept by pane.
     """
 
     entity: Entity
@@ -76,6 +74,7 @@ class EntitySpec:
     attributes: tuple[str, ...]
     shared: bool
     has_labels: bool = False
+    recent: int = 32
 
 
 ENTITIES: tuple[EntitySpec, ...] = (
@@ -119,6 +118,7 @@ class Feature:
             stateless input.
         window: a key of ``WINDOWS_MS``, or ``""`` for stateless values.
         why: the fraud it is there to show, in one line.
+        hold: days by which the window is held back: ``(t - hold - window, t - hold]``, without the event itself.
     """
 
     entity: Entity
@@ -126,30 +126,41 @@ class Feature:
     aggregate: Aggregate
     window: str
     why: str
+    hold: int = 0
 
     @cached_property
     def name(self) -> str:
         """Derived: ``{entity}_{measure}_{aggregate}_{window}``; ``{entity}_{measure}`` for stateless values.
 
+        A hold follows, but not that of label risk, which is always the same.
+
         >>> Feature(Entity.CARD, "amount", Aggregate.SUM, "1h", "").name
         'card_amount_sum_1h'
+        >>> Feature(Entity.MERCHANT, "event", Aggregate.COUNT, "30d", "", hold=7).name
+        'merchant_event_count_30d_held_7d'
         """
         if self.aggregate is Aggregate.VALUE:
             return f"{self.entity}_{self.measure}"
-        return f"{self.entity}_{self.measure}_{self.aggregate}_{self.window}"
+        held = f"_held_{self.hold}d" if self.hold and self.aggregate is not Aggregate.RISK else ""
+        return f"{self.entity}_{self.measure}_{self.aggregate}_{self.window}{held}"
 
     @property
     def hold_ms(self) -> int:
         """How far the window is held back from the event's own time, in milliseconds."""
-        return LABEL_HOLD_MS if self.aggregate is Aggregate.RISK else 0
+        return self.hold * DAY_MS
 
 
 def _value(measure: str, why: str) -> Feature:
     return Feature(Entity.TRANSACTION, measure, Aggregate.VALUE, "", why)
 
 
-def _each(entity: Entity, measure: str, aggregate: Aggregate, windows: str, why: str) -> tuple[Feature, ...]:
-    return tuple(Feature(entity, measure, aggregate, window, why) for window in windows.split())
+def _each(
+    entity: Entity, measure: str, aggregate: Aggregate, windows: str, why: str, *, hold: int = 0
+) -> tuple[Feature, ...]:
+    return tuple(Feature(entity, measure, aggregate, window, why, hold) for window in windows.split())
+
+
+_HELD = LABEL_HOLD_DAYS
 
 
 _A = Aggregate
@@ -203,7 +214,7 @@ FEATURES: tuple[Feature, ...] = (
     *_each(_E.DEVICE, "customer", _A.DISTINCT, "7d", "many people on one device; a family is few"),
     *_each(_E.DEVICE, "declined", _A.RATIO, "1d", "a device that collects refusals"),
     *_each(_E.DEVICE, "event", _A.AGE, "30d", "a device first seen moments ago"),
-    *_each(_E.DEVICE, "label", _A.RISK, "1d 7d 30d", "confirmed fraud on this device"),
+    *_each(_E.DEVICE, "label", _A.RISK, "1d 7d 30d", "confirmed fraud on this device", hold=_HELD),
     # ip
     *_each(_E.IP, "event", _A.COUNT, "5m 1h 1d", "a script behind one address"),
     *_each(_E.IP, "card", _A.DISTINCT, "1h 1d", "many cards from one address"),
@@ -221,8 +232,16 @@ FEATURES: tuple[Feature, ...] = (
     *_each(_E.MERCHANT, "event", _A.DECAYED, "1h", "an attack's intensity, without a window's edge"),
     *_each(_E.MERCHANT, "refund", _A.COUNT, "1d 30d", "a till or a stolen login that hands out refunds"),
     *_each(_E.MERCHANT, "refund", _A.SUM, "1d 30d", "money laundered as payments in and refunds out"),
-    *_each(_E.MERCHANT, "label", _A.RISK, "1d 7d 30d", "a compromised merchant shows only when labels arrive"),
+    *_each(
+        _E.MERCHANT, "label", _A.RISK, "1d 7d 30d", "a compromised merchant shows only when labels arrive", hold=_HELD
+    ),
 )
+
+HORIZON_MS = max(
+    30 * DAY_MS,
+    *(WINDOWS_MS[f.window] + f.hold_ms for f in FEATURES if f.window in WINDOWS_MS and f.aggregate != "risk"),
+)
+"""H, the look-back of everything folded from transactions: older than an entity's newest event less H is late."""
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
@@ -235,11 +254,10 @@ def _compute_declarations_hash() -> str:
         "panes_per_window": PANES_PER_WINDOW,
         "horizon_ms": HORIZON_MS,
         "label_hold_ms": LABEL_HOLD_MS,
-        "recent_events": RECENT_EVENTS,
         "duplicate_horizon_ms": DUPLICATE_HORIZON_MS,
         "small_amount_minor": SMALL_AMOUNT_MINOR,
-        "entities": [[s.entity, s.id_field, s.attributes, s.shared, s.has_labels] for s in ENTITIES],
-        "features": [[f.entity, f.measure, f.aggregate, f.window] for f in FEATURES],
+        "entities": [[s.entity, s.id_field, s.attributes, s.shared, s.has_labels, s.recent] for s in ENTITIES],
+        "features": [[f.entity, f.measure, f.aggregate, f.window, f.hold] for f in FEATURES],
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES, Feature
+from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, FEATURES, Feature
 from streaming.core.backfill import SLICE_ROWS, backfill
 from streaming.core.kernel import Computed
 from streaming.core.layout import COUNTED
@@ -25,6 +25,39 @@ OUTPUT_SCHEMA = pa.schema(
     metadata={"declarations_hash": DECLARATIONS_HASH},
 )
 """One row per counted transaction; a missing feature is null."""
+
+
+_DOCS_HEAD = """\
+# Features
+
+Generated from `schemas/features.py` by `weir features docs > docs/features.md`; a test holds the two equal.
+Amounts are in base minor units.
+
+A window is event time, `(t - window, t]`, evaluated at each event and including it.
+A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
+Windows are of payments, except those of measure `refund`; at a refund, they are of the payments before it.
+
+What a window counts is exact up to K events, and beyond that at most one pane (a thirtieth of the window) too much:
+
+- Each entity keeps its newest K events as they are (K: {recent}), per input partition; older ones are kept by pane.
+- A window is exact if at most K events of the entity are younger than its start less one pane.
+  So a 30-day window wants at most K events in 31 days.
+- Beyond, the pane that holds the window's start counts whole: events of up to `window / 30` before the start are
+  counted too, never one too few. Smallest, largest, mean, ratio and age are over the same events.
+  Distinct values are then estimated from 256 bits: a few percent up to some 200 values, at most 1,597.
+- A payment that arrives out of order sees the pane of its own time whole, with events up to `window / 30` after it.
+  So does the end of a held window, which lies inside a pane.
+- An hour-long window forgets by its own panes of two minutes, a 30-day window by panes of a day.
+
+Label risk is the fraud share of labelled transactions, by the transactions' own time, held back seven days.
+It is kept by pane alone: it looks at the 30 whole panes that end at or before `t - 7d`.
+So it spans a whole window that ends up to one pane before `t - 7d`: up to 48 minutes for 1d, 5.6 hours for 7d, a day
+for 30d.
+A payment that is older than the merchant's or device's newest labelled transaction may miss panes at the start.
+
+How large the errors are on a realistic stream is in `docs/results/windows.md`.
+
+"""
 
 
 def main(argv: list[str]) -> int:
@@ -45,7 +78,7 @@ def _build_parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="name every feature and why it is there")
     listing.add_argument("--json", action="store_true", help="for machines")
-    actions.add_parser("docs", help="write the table of features as Markdown")
+    actions.add_parser("docs", help="write docs/features.md on standard output")
     history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
     history.add_argument("--transactions", type=Path, required=True, help="Parquet, in log order")
     history.add_argument("--labels", type=Path, help="Parquet, in any order")
@@ -55,7 +88,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def describe(feature: Feature) -> dict[str, str]:
+def describe(feature: Feature) -> dict[str, str | int]:
     """Return one feature's declaration as text."""
     return {
         "name": feature.name,
@@ -63,6 +96,7 @@ def describe(feature: Feature) -> dict[str, str]:
         "measure": feature.measure,
         "aggregate": str(feature.aggregate),
         "window": feature.window,
+        "hold_days": feature.hold,
         "why": feature.why,
     }
 
@@ -77,16 +111,24 @@ def format_list(*, as_json: bool) -> str:
 
 
 def format_docs() -> str:
-    """Return the features as a Markdown table.
+    """Return ``docs/features.md``: what a window is, and the features as a Markdown table.
 
     >>> format_docs().splitlines()[0]
-    '| feature | entity | aggregate | window | why |'
+    '# Features'
     """
     rows = ["| feature | entity | aggregate | window | why |", "|---|---|---|---|---|"]
     for feature in FEATURES:
-        cells = (f"`{feature.name}`", feature.entity, feature.aggregate, feature.window or "none", feature.why)
+        held = f", held {feature.hold}d" if feature.hold else ""
+        cells = (
+            f"`{feature.name}`",
+            feature.entity,
+            feature.aggregate,
+            f"{feature.window or 'none'}{held}",
+            feature.why,
+        )
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
+    recent = ", ".join(f"{spec.entity} {spec.recent}" for spec in ENTITIES)
+    return _DOCS_HEAD.format(recent=recent) + "\n".join(rows) + "\n"
 
 
 def run_backfill(transactions: Path, labels: Path | None, out: Path, partitions: int) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """What each declared aggregate means, given the view of an entity's other events and the event at hand.
 
-``build_plan`` turns the declarations of one entity kind into a table of operations; ``evaluate`` runs it. To add an
-aggregate: name it in ``schemas/features.py``, give it a code here and a branch in one of the families.
+``plans.py`` turns the declarations of one entity kind into a table of operations; ``evaluate`` runs it. To add an
+aggregate: name it in ``schemas/features.py``, give it a code here, a line in ``KINDS`` and a branch in one of the
+families. What it may be declared of is checked before anything runs, in ``plans.py``.
 
 A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
 SPEED). NaN is missing. Amounts are base minor units.
@@ -13,28 +14,28 @@ at hand (ZSCORE, OVER_MIN, SPEED) is missing; the windows of refunds include it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import ENTITIES, FEATURES, WINDOWS_MS, Aggregate, Entity, EntitySpec, Feature
+from schemas.features import Aggregate
 from streaming.core.fold import compute_decayed
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BITS,
     BITS_IN_BYTE,
-    CELLS_PER_HALF_LIFE,
     DECAY_ONE,
     FLAGS,
     INT64_MAX,
     LEVEL_MS,
-    LEVELS,
     NEVER,
     NO_COORDINATE,
 )
 from streaming.core.risk import compute_risk
-from streaming.core.scratch import LABEL_LEVELS, MAX_OPS, PLAN, Record, build_record
+from streaming.core.scratch import Record
 from streaming.core.tiles import add_saturating
 from streaming.core.varint import byte_at
 
@@ -57,14 +58,44 @@ DECAYED: Final = 22
 SPEED: Final = 23
 RISK: Final = 24
 
-CODES: Final[dict[Aggregate, int]] = {
-    aggregate: globals()[aggregate.name] for aggregate in Aggregate if aggregate is not Aggregate.VALUE
+ATTRIBUTE: Final = "an attribute of the entity"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an aggregate can be declared of.
+
+    Attributes:
+        measures: the code of each measure it knows; ``ATTRIBUTE`` stands for the entity's own attributes.
+        can_hold: its window can end before the event.
+        needs_event: it says nothing without an event at hand, so a live look-up leaves it out.
+    """
+
+    measures: Mapping[str, int]
+    can_hold: bool = True
+    needs_event: bool = False
+
+
+KINDS: Final[Mapping[Aggregate, Kind]] = {
+    Aggregate.COUNT: Kind({"event": COUNT, "refund": REFUND_COUNT}),
+    Aggregate.SUM: Kind({"amount": SUM, "refund": REFUND_SUM}),
+    Aggregate.MEAN: Kind({"amount": MEAN}),
+    Aggregate.STD: Kind({"amount": STD}),
+    Aggregate.MIN: Kind({"amount": MIN}),
+    Aggregate.MAX: Kind({"amount": MAX}),
+    Aggregate.RATIO: Kind(dict.fromkeys(FLAGS, RATIO)),
+    Aggregate.DISTINCT: Kind({ATTRIBUTE: DISTINCT}),
+    Aggregate.NEW: Kind({ATTRIBUTE: NEW}, needs_event=True),
+    Aggregate.GAP: Kind({"event": GAP}, can_hold=False),
+    Aggregate.AGE: Kind({"event": AGE}, can_hold=False),
+    Aggregate.ZSCORE: Kind({"amount": ZSCORE}, can_hold=False, needs_event=True),
+    Aggregate.OVER_MIN: Kind({"amount": OVER_MIN}, can_hold=False, needs_event=True),
+    Aggregate.DECAYED: Kind({"event": DECAYED}, can_hold=False),
+    Aggregate.SPEED: Kind({"position": SPEED}, can_hold=False, needs_event=True),
+    Aggregate.RISK: Kind({"label": RISK}, can_hold=False),
 }
-REFUND_CODES: Final[dict[Aggregate, int]] = {Aggregate.COUNT: REFUND_COUNT, Aggregate.SUM: REFUND_SUM}
-NEEDS_EVENT: Final = frozenset({Aggregate.NEW, Aggregate.ZSCORE, Aggregate.OVER_MIN, Aggregate.SPEED})
-"""Aggregates that say nothing without an event at hand: a live look-up leaves them out."""
+"""Every aggregate of ``schemas/features.py`` but the stateless value, which ``values.py`` knows."""
 _WRAPS_BACK_MAX: Final = 2.0**62  # half of what an int64 holds: the float that is compared with it is not exact
-_NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})
 
 EARTH_RADIUS_KM: Final = 6371.0088
 SPEED_FLOOR_MS: Final = 60_000
@@ -78,75 +109,6 @@ LINEAR_COUNTS: Final = np.array(
     dtype=np.int64,
 )
 """Number of set bits -> estimated number of distinct values. A full bitmap reads as if half a bit were free."""
-
-
-def attribute_position(spec: EntitySpec, measure: str) -> int:
-    """Return which of an entity's attributes a measure names.
-
-    >>> attribute_position(ENTITIES[0], "device")
-    1
-    """
-    names = [field.removesuffix("_id") for field in spec.attributes]
-    return names.index(measure)
-
-
-def risk_levels_ms(entity: Entity) -> list[int]:
-    """Return the windows for which label risk is declared, shortest first, in ms."""
-    return sorted({WINDOWS_MS[f.window] for f in FEATURES if f.entity is entity and f.aggregate is Aggregate.RISK})
-
-
-def build_plan(spec: EntitySpec) -> Record:
-    """Turn the declarations of one entity kind into what compiled code reads.
-
-    Raises:
-        ValueError: when the declarations exceed what the kernel has room for.
-    """
-    plan = build_record(PLAN)
-    plan["attribute_level"] = -1
-    plan["has_ids"] = int(spec.entity is Entity.CARD)
-    label_levels = risk_levels_ms(spec.entity)
-    own = [(column, feature) for column, feature in enumerate(FEATURES) if feature.entity is spec.entity]
-    if len(own) > MAX_OPS or len(label_levels) > LABEL_LEVELS:
-        raise ValueError(f"expected at most {MAX_OPS} features and {LABEL_LEVELS} risk windows of {spec.entity}")
-    plan["n_label_levels"] = len(label_levels)
-    plan["label_level_ms"][: len(label_levels)] = label_levels
-    plan["n_ops"] = len(own)
-    for position, (column, feature) in enumerate(own):
-        plan["ops"][position] = (*_operation(spec, feature, label_levels), column)
-        _require(plan, spec, feature)
-    return plan
-
-
-def _operation(spec: EntitySpec, feature: Feature, label_levels: list[int]) -> tuple[int, int, int]:
-    level, measure = LEVELS.index(feature.window), 0
-    if feature.aggregate is Aggregate.RATIO:
-        measure = FLAGS.index(feature.measure)
-    elif feature.aggregate in {Aggregate.DISTINCT, Aggregate.NEW}:
-        measure = attribute_position(spec, feature.measure)
-    elif feature.aggregate is Aggregate.RISK:
-        level = label_levels.index(WINDOWS_MS[feature.window])
-    codes = REFUND_CODES if feature.measure == "refund" else CODES
-    return codes[feature.aggregate], level, measure
-
-
-def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
-    """Note what must be kept for the feature."""
-    level = LEVELS.index(feature.window)
-    if feature.aggregate is Aggregate.DECAYED:
-        cell_ms = WINDOWS_MS[feature.window] // CELLS_PER_HALF_LIFE
-        if plan["cell_ms"] not in (0, cell_ms):
-            raise ValueError(f"expected one half-life per entity, found another in {feature.name}")
-        plan["cell_ms"] = cell_ms
-    if feature.aggregate is Aggregate.SPEED:
-        plan["has_position"] = 1
-    if feature.aggregate not in _NO_PANES:
-        plan["levels"][level] = 1
-    if feature.aggregate in {Aggregate.DISTINCT, Aggregate.NEW}:
-        attribute = attribute_position(spec, feature.measure)
-        plan["bitmaps"][level, attribute] = 1
-        if feature.aggregate is Aggregate.DISTINCT:
-            plan["estimated"][level, attribute] = 1
-        plan["attribute_level"][attribute] = max(level, plan["attribute_level"][attribute])
 
 
 @leaf
@@ -310,9 +272,10 @@ def evaluate(
     merged: Record,
     risk: Record,
     row: Record,
+    span: tuple[int, int],
     out: NDArray[np.float32],
 ) -> None:
-    """Write the entity's features of the row to their columns.
+    """Write the entity's features of one look to their columns.
 
     Args:
         plan: the operations.
@@ -321,9 +284,10 @@ def evaluate(
         merged: the other partitions'.
         risk: label counts.
         row: the event at hand.
+        span: which operations read this look.
         out: float32, one value per declared feature.
     """
-    for position in range(plan.n_ops):
+    for position in range(span[0], span[1]):
         code, level = plan.ops[position, 0], plan.ops[position, 1]
         measure, column = plan.ops[position, 2], plan.ops[position, 3]
         if code < RATIO:
@@ -338,6 +302,3 @@ def evaluate(
             out[column] = _compute_speed(level, own, merged, row)
         else:
             out[column] = compute_risk(plan, risk, level, row.time)
-
-
-PLANS: Final[dict[Entity, Record]] = {spec.entity: build_plan(spec) for spec in ENTITIES}

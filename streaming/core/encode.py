@@ -120,9 +120,9 @@ def _put_fields(data: Bytes, at: int, pane: Panes) -> int:
 
 
 @leaf
-def _count_live(state: Record, level: int) -> int:
+def _count_live(plan: Record, state: Record, level: int) -> int:
     """Panes of the level that the newest event has not pushed out."""
-    oldest = first_kept(level, state.newest)
+    oldest = first_kept(plan, level, state.newest)
     live = 0
     for slot in range(PANE_SLOTS):
         live += state.pane[level, slot, PANE_INDEX] >= oldest
@@ -131,7 +131,7 @@ def _count_live(state: Record, level: int) -> int:
 
 @leaf
 def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) -> int:
-    oldest = first_kept(level, state.newest)
+    oldest = first_kept(plan, level, state.newest)
     before = state.newest // PANE_MS[level]
     for index in range(before, oldest - 1, -1):
         slot = index & (PANE_SLOTS - 1)
@@ -154,7 +154,7 @@ def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) ->
 def _put_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
     for level in range(N_LEVELS):
         if plan.levels[level] == 1:
-            live = _count_live(state, level) if state.pane_count[level] > 0 else 0
+            live = _count_live(plan, state, level) if state.pane_count[level] > 0 else 0
             at = put_uv(data, at, live)
             if live > 0:
                 at = _put_level(plan, data, at, state, level)
@@ -164,7 +164,7 @@ def _put_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
 @leaf
 def _has_panes(plan: Record, state: Record) -> bool:
     for level in range(N_LEVELS):
-        if plan.levels[level] == 1 and state.pane_count[level] > 0 and _count_live(state, level) > 0:
+        if plan.levels[level] == 1 and state.pane_count[level] > 0 and _count_live(plan, state, level) > 0:
             return True
     return False
 

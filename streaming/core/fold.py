@@ -20,7 +20,6 @@ from streaming.core.layout import (
     NEVER,
     NO_COORDINATE,
     RING_MASK,
-    RING_SLOTS,
 )
 from streaming.core.scratch import Record
 from streaming.core.tiles import add_event, clear_panes
@@ -93,7 +92,7 @@ def _evict_oldest(plan: Record, state: Record) -> None:
 @leaf
 def _insert(plan: Record, state: Record, row: Record) -> None:
     """Ring if the row is among the newest, else panes."""
-    if state.ring_count == RING_SLOTS:
+    if state.ring_count == plan.recent:
         if row.time < state.ring_time[state.ring_start]:
             event = (row.amount, row.flags, row.hashes[0], row.hashes[1], row.hashes[2])
             add_event(plan, state, state.newest, row.time, event)

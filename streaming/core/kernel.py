@@ -17,23 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import ENTITIES, FEATURES, HOUR_MS, Aggregate, Entity, EntitySpec
-from streaming.core.aggregates import NEEDS_EVENT, PLANS
+from schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec
+from streaming.core.aggregates import KINDS
 from streaming.core.events import EventBatch
-from streaming.core.layout import (
-    DUPLICATE,
-    FLAG_DECLINED,
-    FLAG_FOREIGN,
-    FLAG_ONLINE,
-    FLAG_REFUND,
-    ID_HORIZON,
-    ID_REUSED,
-)
+from streaming.core.layout import DUPLICATE, ID_HORIZON, ID_REUSED
 from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from streaming.core.plans import PLANS
 from streaming.core.risk import Changes, build_no_changes
 from streaming.core.scratch import build_scratch
 from streaming.core.seal import compute_seeds
+from streaming.core.values import VALUES
 
 
 @dataclass(frozen=True)
@@ -161,18 +155,9 @@ def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bo
 
 def _write_values(events: EventBatch, features: NDArray[np.float32]) -> None:
     """Fill the stateless columns, read from the record alone."""
-    columns = {
-        "amount": events.amount_minor,
-        "hour": events.event_time_ms % (24 * HOUR_MS) / HOUR_MS,
-        "is_online": events.flags & FLAG_ONLINE > 0,
-        "is_declined": events.flags & FLAG_DECLINED > 0,
-        "is_foreign": events.flags & FLAG_FOREIGN > 0,
-        "is_refund": events.flags & FLAG_REFUND > 0,
-        "mcc": events.mcc,
-    }
     for column, feature in enumerate(FEATURES):
         if feature.aggregate is Aggregate.VALUE:
-            features[:, column] = columns[feature.measure]
+            features[:, column] = VALUES[feature.measure](events)
 
 
 def _build_results(rows: int, columns: int, refused: NDArray[np.uint8] | None = None) -> Results:
@@ -292,7 +277,7 @@ def _read(machine: Machine, reading: Reading) -> dict[str, float | None]:
 
 _READ: dict[Entity, list[tuple[int, str, bool]]] = {
     spec.entity: [
-        (column, feature.name, feature.aggregate in NEEDS_EVENT)
+        (column, feature.name, KINDS[feature.aggregate].needs_event)
         for column, feature in enumerate(FEATURES)
         if feature.entity is spec.entity
     ]

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from schemas.features import ENTITIES, Entity
 from streaming.core import ledger
-from streaming.core.aggregates import PLANS
 from streaming.core.events import EntityIndex, build_index, encode_column, read_integers, read_strings
 from streaming.core.hashing import hash_strings, mix
 from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
 from streaming.core.machine import Groups, group_rows
 from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from streaming.core.plans import PLANS
 from streaming.core.risk import NO_CLOCK, Changes
 from streaming.core.scratch import RISK, build_record
 from streaming.core.seal import compute_seeds

@@ -28,15 +28,21 @@ little-endian. An entity that was never seen is the empty string. A partial is w
     u32 seal: a checksum bound to whose partial this is (``seal.py``)
 
 Invariants:
-    The ring holds the newest ``RECENT_EVENTS`` events by (event time, then log order). An event that falls off it is
-    added to its pane at every level that still keeps that pane; each event is in the ring or in panes, never in both.
-    A pane of a level with window W is kept while its end is after newest - W. Ring events at or before newest - H go.
+    The ring holds the newest K events (``EntitySpec.recent``) by (event time, then log order). An event that falls off
+    it is added to its pane at every level that still keeps that pane; each event is in the ring or in panes, never
+    in both.
+    A pane of a level with window W is kept while its end is after newest - W - the longest hold of a feature of this
+    entity and level. Ring events at or before newest - H go.
     Only the newest event time, never a clock, decides what is forgotten: the bytes are a function of the records alone.
     ``decode`` then ``encode`` gives the same bytes, so they do not depend on how the log was cut into batches.
 
-Exactness: a window is exact while the entity has at most ``RECENT_EVENTS`` events per partition within H; beyond,
-its trailing edge is coarse by at most one pane (a thirtieth of the window) and distinct counts come from 256-bit
-linear counting (a few percent up to some 200 values, saturating near 1,600).
+Exactness: an event leaves the ring when K newer ones are in it, whatever its age, and is then known by pane. A window
+ending at t is exact if none of the panes that overlap it holds an event: so while the entity has at most K events per
+partition after t - W - W/30, and always where all of its events in H fit into the ring. Beyond, the pane that holds
+t - W counts whole: what is counted too much is at most the events of one pane (a thirtieth of the window) before the
+window's start, and never too little. An event out of order sees its own pane whole, events after it included; so does
+the end of a held window, since t - hold is inside a pane. Distinct counts then come from 256-bit linear counting (a
+few percent up to some 200 values, saturating near 1,600).
 
 Risk partials (from labels) and ledgers are described in ``labels.py``.
 """
@@ -49,11 +55,14 @@ import numpy as np
 
 from schemas.features import (
     DUPLICATE_HORIZON_MS,
+    ENTITIES,
+    FEATURES,
     HORIZON_MS,
     LABEL_HOLD_MS,
     PANES_PER_WINDOW,
-    RECENT_EVENTS,
     WINDOWS_MS,
+    Aggregate,
+    Entity,
 )
 
 VERSION: Final = 2
@@ -67,11 +76,39 @@ HORIZON: Final = HORIZON_MS
 HOLD: Final = LABEL_HOLD_MS
 ID_HORIZON: Final = DUPLICATE_HORIZON_MS
 
-RING_SLOTS: Final = RECENT_EVENTS
+RING_SLOTS: Final = 1 << (max(spec.recent for spec in ENTITIES) - 1).bit_length()
 RING_MASK: Final = RING_SLOTS - 1
-PANE_SLOTS: Final = 32
-"""31 panes overlap a window of 30; a power of two makes the slot of a pane its number's low bits."""
-MERGED_SLOTS: Final = 64
+
+
+def longest_hold_ms(entity: Entity, level: str) -> int:
+    """Return by how much the features of an entity hold back a window at most; label risk has panes of its own.
+
+    >>> longest_hold_ms(Entity.CARD, "1h")
+    0
+    """
+    of_level = (f for f in FEATURES if f.entity is entity and f.window == level and f.aggregate is not Aggregate.RISK)
+    return max((feature.hold_ms for feature in of_level), default=0)
+
+
+def compute_pane_slots(window_ms: int, hold_ms: int) -> int:
+    """Return slots for the panes that overlap a window and its hold.
+
+    31 panes overlap a window of 30. A power of two makes the slot of a pane its number's low bits.
+
+    >>> compute_pane_slots(WINDOWS_MS["30d"], 0), compute_pane_slots(WINDOWS_MS["30d"], WINDOWS_MS["7d"])
+    (32, 64)
+    """
+    live = (window_ms + hold_ms) // (window_ms // PANES_PER_WINDOW) + 1
+    return 1 << live.bit_length()
+
+
+PANE_SLOTS_MAX: Final = 1_024
+"""A short window held back for long would have more: they take memory and time in every look-up."""
+PANE_SLOTS: Final = min(
+    PANE_SLOTS_MAX,  # beyond, the declarations are refused
+    max(compute_pane_slots(WINDOWS_MS[n], longest_hold_ms(s.entity, n)) for n in LEVELS for s in ENTITIES),
+)
+MERGED_SLOTS: Final = 2 * PANE_SLOTS
 """Other partitions may be ahead of or behind ours by about a window before their panes contend for a slot."""
 MERGED_RING: Final = 2_048
 """Ring events of other partitions kept apart per entity; beyond (64 busy partitions) they are merged by pane."""
@@ -134,6 +171,5 @@ COUNTED: Final = 0
 DUPLICATE: Final = 1
 ID_REUSED: Final = 2
 
-assert RING_SLOTS & RING_MASK == 0, "the ring is addressed by masking"  # our own bug if a declaration breaks it
-assert PANES_PER_WINDOW + 1 < PANE_SLOTS, "a level's live panes must not share a slot"
+assert RING_SLOTS <= 256, "the number of events in the ring is one byte"  # our own bug if a declaration breaks it
 assert all(level % PANES_PER_WINDOW == 0 for level in WINDOWS_MS.values()), "panes are whole milliseconds"

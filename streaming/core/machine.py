@@ -170,6 +170,22 @@ def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bo
 
 
 @leaf
+def _compute_features(plan: Record, machine: Machine, out: NDArray[np.float32]) -> None:
+    """Look at the entity as of the row, then as of each hold before it, and write the features of each look."""
+    row, window = machine.row, machine.window
+    present, refund, begin = row.present, row.refund, 0
+    for view in range(plan.n_views):
+        hold_ms, end = plan.view_hold_ms[view], plan.view_end[view]
+        if hold_ms > 0:  # the event at hand is no part of a window that ended before it
+            row.present, row.refund = 0, 0
+        if end > begin:
+            look(plan, window, machine.own, machine.merged, row, row.time - hold_ms)
+            evaluate(plan, window, machine.own, machine.merged, machine.risk, row, (begin, end), out)
+        begin = end
+    row.present, row.refund = present, refund
+
+
+@leaf
 def _apply_known(plan: Record, risk: Record, changes: Changes, span: tuple[int, int], clock: int) -> int:
     """Count the label changes of ``span`` that were known at a time; return where the next one is."""
     at, end = span
@@ -201,8 +217,7 @@ def _run_entity(
             continue
         counted = True
         if live:
-            look(plan, machine.window, machine.own, machine.merged, machine.row)
-            evaluate(plan, machine.window, machine.own, machine.merged, machine.risk, machine.row, results.features[i])
+            _compute_features(plan, machine, results.features[i])
         is_late = fold_row(plan, machine.own, machine.row)
         if plan.has_ids == 1:
             results.late[i] = is_late
@@ -286,5 +301,4 @@ def evaluate_at(
     machine.row.present = 0
     machine.row.refund = 0
     machine.row.hashes[:] = 0
-    look(plan, machine.window, machine.own, machine.merged, machine.row)
-    evaluate(plan, machine.window, machine.own, machine.merged, machine.risk, machine.row, out)
+    _compute_features(plan, machine, out)

@@ -13,7 +13,6 @@ from streaming.core.fold import compute_decayed
 from streaming.core.jit import leaf
 from streaming.core.layout import (
     BITMAP_BYTES,
-    LEVEL_MS,
     MERGED_RING,
     N_ATTRIBUTES,
     N_LEVELS,
@@ -25,7 +24,7 @@ from streaming.core.layout import (
     RING_MASK,
 )
 from streaming.core.scratch import Record
-from streaming.core.tiles import add_event, add_pane, claim, clear_panes
+from streaming.core.tiles import add_event, add_pane, claim, clear_panes, first_kept
 
 
 @leaf
@@ -71,11 +70,11 @@ def _merge_pane(merged: Record, other: Record, level: int, source: int) -> None:
 
 
 @leaf
-def _merge_panes(merged: Record, other: Record, time_min: int, time_max: int) -> None:
+def _merge_panes(plan: Record, merged: Record, other: Record, time_min: int, time_max: int) -> None:
     for level in range(N_LEVELS):
         if other.pane_count[level] == 0:
             continue
-        oldest = (time_min - LEVEL_MS[level]) // PANE_MS[level]
+        oldest = first_kept(plan, level, time_min)
         newest = time_max // PANE_MS[level]
         for source in range(PANE_SLOTS):
             index = other.pane[level, source, PANE_INDEX]
@@ -110,7 +109,7 @@ def merge_partial(plan: Record, merged: Record, other: Record, time_min: int, ti
     if other.newest == NEVER:
         return
     _merge_ring(plan, merged, other)
-    _merge_panes(merged, other, time_min, time_max)
+    _merge_panes(plan, merged, other, time_min, time_max)
     if other.position_time > merged.position_time:
         merged.position_time = other.position_time
         merged.lat = other.lat

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.features import Entity
-from streaming.core.aggregates import PLANS
 from streaming.core.layout import (
     BITMAP_BYTES,
     DENSE_BITMAP,
@@ -22,6 +21,7 @@ from streaming.core.layout import (
     SECTION_POSITION,
     VERSION,
 )
+from streaming.core.plans import PLANS
 from streaming.core.seal import SEAL_BYTES
 
 

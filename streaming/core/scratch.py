@@ -31,6 +31,8 @@ Record = Any
 
 TABLE_SLOTS = 4 * MERGED_RING
 MAX_OPS = 64
+MAX_VIEWS = 4
+"""Different holds of one entity's features, none included: each is another look at the entity per event."""
 LABEL_LEVELS = 3
 LABEL_SLOTS = 512
 """Panes of one risk level within window and hold: 240 for one day held back seven, doubled for skew."""
@@ -42,22 +44,27 @@ PLAN = np.dtype(
         ("bitmaps", "i8", (N_LEVELS, N_ATTRIBUTES)),
         ("estimated", "i8", (N_LEVELS, N_ATTRIBUTES)),
         ("attribute_level", "i8", (N_ATTRIBUTES,)),
+        ("recent", "i8"),
+        ("kept_ms", "i8", (N_LEVELS,)),
         ("has_position", "i8"),
         ("cell_ms", "i8"),
         ("has_ids", "i8"),
-        ("n_ops", "i8"),
         ("ops", "i8", (MAX_OPS, 4)),
+        ("n_views", "i8"),
+        ("view_hold_ms", "i8", (MAX_VIEWS,)),
+        ("view_end", "i8", (MAX_VIEWS,)),
         ("n_label_levels", "i8"),
         ("label_level_ms", "i8", (LABEL_LEVELS,)),
     ],
     align=True,
 )
-"""What one entity kind keeps and computes; built from the declarations by ``aggregates.build_plan``.
+"""What one entity kind keeps and computes; built from the declarations by ``plans.build_plan``.
 
 ``levels``: 1 where panes are kept. ``bitmaps``: 1 where an attribute's values are told apart in panes.
 ``estimated``: 1 where distinct values of an attribute are counted, so that the ring's bits join the panes'.
-``attribute_level``: longest level at which an attribute is looked at, -1 for none. ``ops``: (aggregate, level,
-measure, column) per feature.
+``attribute_level``: longest level at which an attribute is looked at, -1 for none. ``recent``: events kept exactly.
+``kept_ms``: how far back panes are kept. ``ops``: (aggregate, level, measure, column) per feature, by hold: those up to
+``view_end[0]`` hold nothing back, those up to ``view_end[1]`` hold back ``view_hold_ms[1]``, and so on.
 """
 
 ROW = np.dtype(
@@ -103,7 +110,7 @@ STATE = np.dtype(
     ],
     align=True,
 )
-"""One decoded partial. Ring and ids are circular, oldest at ``_start``; pane number i is in slot i mod 32."""
+"""One decoded partial. Ring and ids are circular, oldest at ``_start``; pane i is in slot i mod ``PANE_SLOTS``."""
 
 MERGED = np.dtype(
     [

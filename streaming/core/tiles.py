@@ -17,7 +17,6 @@ from streaming.core.layout import (
     BITMAP_BYTES,
     FLAG_REFUND,
     INT64_MAX,
-    LEVEL_MS,
     N_ATTRIBUTES,
     N_FLAGS,
     N_LEVELS,
@@ -49,9 +48,9 @@ def add_saturating(left: int, right: int) -> int:
 
 
 @leaf
-def first_kept(level: int, newest: int) -> int:
-    """Number of the oldest pane that still overlaps the level's window ending at ``newest``."""
-    return (newest - LEVEL_MS[level]) // PANE_MS[level]
+def first_kept(plan: Record, level: int, newest: int) -> int:
+    """Number of the oldest pane that still overlaps a window of the level, held back or not, as of ``newest``."""
+    return (newest - plan.kept_ms[level]) // PANE_MS[level]
 
 
 @leaf
@@ -145,7 +144,7 @@ def add_event(plan: Record, target: Record, oldest: int, time: int, event: tuple
     amount, flags, a, b, c = event
     for level in range(N_LEVELS):
         index = time // PANE_MS[level]
-        if plan.levels[level] == 0 or index < first_kept(level, oldest):
+        if plan.levels[level] == 0 or index < first_kept(plan, level, oldest):
             continue
         slot = claim(target.pane, target.pane_bits, target.pane_count, level, index)
         if slot < 0:

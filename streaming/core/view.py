@@ -191,7 +191,7 @@ def _add_own_ring(view: Record, own: Record, at_ms: int) -> None:
                 continue
             count += 1
             total += amount
-            squares += amount * amount  # 32 amounts of at most 1e8: far from overflow
+            squares += amount * amount  # at most 256 amounts of at most 1e8: no overflow
             least, most = min(least, amount), max(most, amount)
             flags += FLAG_LANES[own.ring_flags[at]]
             view.newest = max(view.newest, own.ring_time[at])
@@ -277,7 +277,7 @@ def _add_level(plan: Record, view: Record, level: int, oldest: int, at_ms: int, 
 def _add_panes(plan: Record, view: Record, own: Record, merged: Record, at_ms: int) -> None:
     for level in range(N_LEVELS):
         if own.pane_count[level] > 0:
-            oldest = first_kept(level, own.newest)
+            oldest = first_kept(plan, level, own.newest)
             _add_level(plan, view, level, oldest, at_ms, own.pane, own.pane_bits)
         if merged.pane_count[level] > 0:
             _add_level(plan, view, level, NEVER, at_ms, merged.pane, merged.pane_bits)
@@ -315,9 +315,8 @@ def _mark_own_in_panes(plan: Record, view: Record, row: Record) -> None:
 
 
 @leaf
-def look(plan: Record, view: Record, own: Record, merged: Record, row: Record) -> None:
-    """Fill the view for the row's time: all other events of the entity, per window."""
-    at_ms = row.time
+def look(plan: Record, view: Record, own: Record, merged: Record, row: Record, at_ms: int) -> None:
+    """Fill the view for a time, the row's or one before it: all other events of the entity, per window."""
     _reset(view, own.ring_count + merged.ring_count)
     _add_own_ring(view, own, at_ms)
     _mark_own_ring(plan, view, own, at_ms)

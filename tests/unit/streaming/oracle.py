@@ -1,7 +1,7 @@
 """The slow and obvious twin of the kernel: lists of events, looked through from the start for every feature.
 
 It shares the declarations with the kernel and no code. The one rule of the state it must know is which events a busy
-entity keeps exactly (the newest 32 within the horizon) and which by pane of a thirtieth of the window.
+entity keeps exactly (the newest K within the horizon) and which by pane of a thirtieth of the window.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from schemas.currencies import compute_base_minor
 from schemas.features import (
+    DAY_MS,
     DUPLICATE_HORIZON_MS,
     ENTITIES,
     FEATURES,
     HORIZON_MS,
     HOUR_MS,
     PANES_PER_WINDOW,
-    RECENT_EVENTS,
     SMALL_AMOUNT_MINOR,
     WINDOWS_MS,
     Aggregate,
@@ -65,6 +65,8 @@ def bit_of(value: str) -> int:
 class History:
     """One entity in one partition."""
 
+    recent: int
+    held_ms: dict[int, int]
     newest_ms: int | None = None
     exact: list[Event] = field(default_factory=list)  # oldest first; ties in log order
     tiled: list[Event] = field(default_factory=list)
@@ -79,7 +81,7 @@ class History:
         self.newest_ms = time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
         self.exact = [e for e in self.exact if e["event_time_ms"] > self.newest_ms - HORIZON_MS]
         self.exact = sorted([*self.exact, event], key=lambda e: e["event_time_ms"])  # stable: log order on ties
-        if len(self.exact) > RECENT_EVENTS:
+        if len(self.exact) > self.recent:
             self.tiled.append(self.exact.pop(0))
         self.ever.append(event)
         located = event["lat"] is not None and not is_refund(event)
@@ -92,7 +94,8 @@ class History:
         found = []
         for e in self.tiled:
             start = e["event_time_ms"] // pane_ms * pane_ms
-            kept = self.newest_ms is not None and start + pane_ms > self.newest_ms - window_ms
+            floor_ms = (self.newest_ms or 0) - window_ms - self.held_ms.get(window_ms, 0)
+            kept = self.newest_ms is not None and start + pane_ms > floor_ms
             if kept and start + pane_ms > at_ms - window_ms and start <= at_ms:
                 found.append((start, e))
         return found
@@ -107,6 +110,7 @@ class Window:
     exact: list[Event]
     paned: list[tuple[int, Event]]
     event: Event
+    is_held: bool = False
 
     @property
     def others(self) -> list[Event]:
@@ -114,8 +118,8 @@ class Window:
 
     @property
     def all(self) -> list[Event]:
-        """The event at hand is a payment or it is not in a window of payments."""
-        return self.others if is_refund(self.event) else [*self.others, self.event]
+        """The event at hand is in a window of payments if it is one, and if the window reaches up to it."""
+        return self.others if self.is_held or is_refund(self.event) else [*self.others, self.event]
 
 
 def distinct(window: Window, name: str) -> float:
@@ -213,7 +217,8 @@ EVENTS: dict[Aggregate, Callable[[Window], float]] = {
 
 def compute(feature: Feature, spec: EntitySpec, histories: list[History], event: Event) -> float:
     """One feature of one event, from every other event of the entity in every partition."""
-    window_ms, at_ms = WINDOWS_MS[feature.window], event["event_time_ms"]
+    is_held = feature.hold > 0 and feature.aggregate is not Aggregate.RISK
+    window_ms, at_ms = WINDOWS_MS[feature.window], event["event_time_ms"] - is_held * feature.hold * DAY_MS
     if feature.aggregate is Aggregate.SPEED:
         return speed(histories, event, window_ms)
     if feature.aggregate is Aggregate.DECAYED:
@@ -221,11 +226,12 @@ def compute(feature: Feature, spec: EntitySpec, histories: list[History], event:
     exact = [e for h in histories for e in h.exact if 0 <= at_ms - e["event_time_ms"] < window_ms]
     paned = [p for h in histories for p in h.in_panes(window_ms, at_ms)]
     if feature.measure == "refund":
-        refunds = [-amount_of(e) for e in [*exact, *(e for _, e in paned), event] if is_refund(e)]
+        events = [*exact, *(e for _, e in paned), *([] if is_held else [event])]
+        refunds = [-amount_of(e) for e in events if is_refund(e)]
         return float({Aggregate.COUNT: len(refunds), Aggregate.SUM: sum(refunds)}[feature.aggregate])
     exact = [e for e in exact if not is_refund(e)]
     paned = [(start, e) for start, e in paned if not is_refund(e)]
-    return over_payments(feature, spec, Window(at_ms, window_ms, exact, paned, event))
+    return over_payments(feature, spec, Window(at_ms, window_ms, exact, paned, event, is_held))
 
 
 def over_payments(feature: Feature, spec: EntitySpec, window: Window) -> float:
@@ -251,6 +257,15 @@ def stateless(feature: Feature, event: Event) -> float:
         "mcc": event["mcc"],
     }
     return float(values[feature.measure])
+
+
+def held_ms(entity: Entity) -> dict[int, int]:
+    """For how much longer than its length a window's panes are kept: the longest hold among its features."""
+    held: dict[int, int] = {}
+    for f in FEATURES:
+        if f.entity is entity and f.aggregate not in {Aggregate.VALUE, Aggregate.RISK}:
+            held[WINDOWS_MS[f.window]] = max(f.hold * DAY_MS, held.get(WINDOWS_MS[f.window], 0))
+    return held
 
 
 class Oracle:
@@ -281,7 +296,8 @@ class Oracle:
             key = event[spec.id_field]
             if key is None:
                 continue
-            history = self.histories.setdefault((spec.entity, event["partition"], key), History())
+            place = (spec.entity, event["partition"], key)
+            history = self.histories.setdefault(place, History(spec.recent, held_ms(spec.entity)))
             if history.is_late(event):
                 late = late or spec.entity is Entity.CARD
             else:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, RECENT_EVENTS, WINDOWS_MS, Entity, entity_spec
+from schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, WINDOWS_MS, Entity, entity_spec
 from streaming.core.kernel import read, step
 from streaming.core.partial import Partial, decode_partial
 from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
@@ -91,8 +91,9 @@ def test_the_ring_is_bounded_and_the_horizon_forgets() -> None:
     driver.run([event(START_MS + i) for i in range(100)])
     partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
-    assert len(partial.ring) == RECENT_EVENTS
-    assert sum(pane.count for pane in partial.panes["30d"]) == 100 - RECENT_EVENTS
+    kept = entity_spec(Entity.CARD).recent
+    assert len(partial.ring) == kept
+    assert sum(pane.count for pane in partial.panes["30d"]) == 100 - kept
     driver.run([event(START_MS + 40 * DAY_MS)])
     partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None

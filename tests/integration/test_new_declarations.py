@@ -1,0 +1,136 @@
+"""Follow the table of where to change what, in a copy of the source: one file, and everything else follows from it.
+
+The copy gets a feature, a window, held features, an entity that keeps more events, and the naive oracle of the unit
+tests is asked about all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("feast", "generators", "inference", "infra", "monitoring", "schemas", "streaming", "tests", "training")
+DECLARED = """\
+    *_each(_E.MERCHANT, "event", _A.COUNT, "30d", "volume over the window of its risk", hold=7),
+    *_each(_E.MERCHANT, "amount", _A.MEAN, "7d 30d", "what was usual before the labels", hold=7),
+    *_each(_E.MERCHANT, "amount", _A.STD, "7d", "how much it varied", hold=7),
+    *_each(_E.MERCHANT, "card", _A.DISTINCT, "7d", "how many cards it had", hold=7),
+    *_each(_E.CARD, "event", _A.COUNT, "1d 6h", "yesterday", hold=1),
+    *_each(_E.CARD, "amount", _A.SUM, "1d", "yesterday", hold=1),
+    *_each(_E.CARD, "amount", _A.MAX, "7d", "before", hold=2),
+    *_each(_E.CARD, "declined", _A.RATIO, "1d", "yesterday", hold=1),
+    *_each(_E.CARD, "merchant", _A.NEW, "7d", "not seen in the week before yesterday", hold=1),
+    *_each(_E.CARD, "refund", _A.SUM, "7d", "before", hold=2),
+    *_each(_E.DEVICE, "amount", _A.MAX, "6h", "a window and an aggregate that the device had not"),
+    *_each(_E.IP, "merchant", _A.DISTINCT, "6h", "one address at many merchants"),
+)
+
+HORIZON_MS"""
+NAMES = (
+    "merchant_event_count_30d_held_7d", "merchant_card_distinct_7d_held_7d", "card_event_count_6h_held_1d",
+    "card_merchant_new_7d_held_1d", "device_amount_max_6h", "ip_merchant_distinct_6h",
+)  # fmt: skip
+
+
+def copy_source(folder: Path) -> Path:
+    """Copy the source without what is made of it."""
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for path in [*ROOT.glob("*.py"), ROOT / "pyproject.toml"]:
+        shutil.copy(path, folder)
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "features.md", folder / "docs")
+    return folder
+
+
+def declare(folder: Path, *changes: tuple[str, str]) -> None:
+    """Change ``schemas/features.py``, the one file that the table names."""
+    path = folder / "schemas" / "features.py"
+    text = path.read_text()
+    for before, after in changes:
+        assert len(re.findall(before, text)) == 1, before
+        text = re.sub(before, lambda _, after=after: after, text)  # type: ignore[misc]
+    path.write_text(text)
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the copy, and make sure that it is the copy that runs."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with the declarations above, every one of them written in one file."""
+    folder = copy_source(tmp_path_factory.mktemp("declared"))
+    declare(
+        folder,
+        (r"\)\n\nHORIZON_MS", DECLARED),
+        (r'"1d": DAY_MS,', '"6h": 6 * HOUR_MS,\n    "1d": DAY_MS,'),
+        (r'"country"\), shared=False\)', '"country"), shared=False, recent=48)'),
+    )
+    return folder
+
+
+@pytest.mark.timeout(600)  # the copy compiles its kernel
+def test_features_held_features_and_a_window_in_one_file_are_computed_as_the_oracle_says(changed: Path) -> None:
+    tests = ["tests/unit/streaming/test_core_windows.py", "tests/unit/streaming/test_core_state.py"]
+    chosen = "oracle or sum_of_all or are_cut or step_gave or second_reader"
+    done = run(changed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *tests)
+    assert done.returncode == 0, done.stdout[-4_000:]
+    assert "5 passed" in done.stdout
+
+
+def test_the_avro_schema_the_docs_the_api_and_the_reasons_follow(changed: Path) -> None:
+    listed = json.loads(run(changed, "-m", "weir", "features", "list", "--json").stdout)
+    assert set(NAMES) <= {feature["name"] for feature in listed["features"]}
+    page = run(changed, "-m", "weir", "features", "docs").stdout
+    script = (
+        "import json; from schemas.contracts import schema_json;"
+        "from inference.core.reason_codes import CODE_OF_FEATURE;"
+        "from streaming.core.kernel import read; from schemas.features import Entity, DECLARATIONS_HASH;"
+        "fields = [f['name'] for f in json.loads(schema_json('features'))['fields']];"
+        "print(json.dumps([fields, CODE_OF_FEATURE, list(read(Entity.CARD, [], [], 0)), DECLARATIONS_HASH]))"
+    )
+    done = run(changed, "-c", script)
+    fields, codes, card, found_hash = json.loads(done.stdout)
+    for name in NAMES:
+        assert name in fields
+        assert f"| `{name}` |" in page
+        assert codes[name]
+    assert "card_event_count_6h_held_1d" in card
+    assert found_hash == listed["declarations_hash"]
+    assert found_hash not in run(ROOT, "-m", "weir", "features", "list", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('*_each(_E.CARD, "amount", _A.COUNT, "1h", "")', "card_amount_count_1h: expected count of event, refund"),
+        ('*_each(_E.CARD, "event", _A.COUNT, "2h", "")', "card_event_count_2h: expected a window of"),
+        ('_value("fee", "")', "transaction_fee: expected a value of"),
+        (
+            '*_each(_E.CARD, "amount", _A.OVER_MEAN, "30d", "")',
+            "expected an aggregate of KINDS in streaming/core/aggregates",
+        ),
+    ],
+)
+def test_what_is_missing_is_one_sentence_and_no_traceback(tmp_path: Path, line: str, sentence: str) -> None:
+    folder = copy_source(tmp_path)
+    named = (r'    OVER_MIN = "over_min"', '    OVER_MEAN = "over_mean"\n    OVER_MIN = "over_min"')
+    declare(folder, named, (r"\)\n\nHORIZON_MS", f"    {line},\n)\n\nHORIZON_MS"))
+    done = run(folder, "-m", "weir", "features", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("weir features: declarations: ")
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
