@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from inference.champion import Champion
-from inference.follower import Follower, FollowerConfig
+from inference.follower import Follower, FollowerConfig, begin_at_committed
 from inference.index import STAGE as INDEX_STAGE
 from inference.index import DecisionIndex
 from inference.scorer import STAGE as SCORE_STAGE
@@ -20,17 +20,19 @@ from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
-from infra.kafka_input import PartitionedInput
+from infra.kafka_input import Partition, PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.place import Place, enter_all
 from infra.redis_client import connect
 from infra.redis_index import DecisionStore
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
+from infra.standing import Standing
 from monitoring.logs import configure, get_logger
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
+from streaming.coverage import build_coverage, check_offsets, scorer_stage
 from streaming.service import open_metrics_page, run_service, wait_for
 
 INDEX_BATCH_RECORDS_MAX = 2_000
@@ -109,7 +111,9 @@ def run_scorer(
     if not decide_again:
         wait_for(lambda: _check_first_start(settings), should_stop)
     wait_for(enter_place, should_stop)
-    follower, close = _build_scorer(settings, champion, features, instance, on_step, should_stop)
+    follower, close = _build_scorer(
+        settings, champion, features, instance, on_step, should_stop, decide_again=decide_again
+    )
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
@@ -195,7 +199,8 @@ def _check_first_start(settings: Settings) -> None:
     if outputs_without_offsets(settings.kafka, group=group, source=names.features, output=names.decisions):
         raise Refused(
             f"group {group} has no committed offsets, but {names.decisions} has records: every row would be decided "
-            "again; restore the group's offsets, or give `--decide-again` if that is meant"
+            "again; `weir offsets recover --apply` sets the offsets from the decisions; `--decide-again` is for who "
+            "means it"
         )
 
 
@@ -206,6 +211,8 @@ def _build_scorer(
     instance: int,
     on_step: Callable[[str], None],
     should_stop: Callable[[], bool],
+    *,
+    decide_again: bool,
 ) -> tuple[Follower, Callable[[], None]]:
     names, group = settings.topics, settings.scorer.group
     registry = Registry(settings.registry)
@@ -243,13 +250,20 @@ def _build_scorer(
     )
     scorer = Scorer(scorer_config, output, scoring, champion)
     scorer.warm_up()
+    coverage = build_coverage(scorer_stage(settings), settings, verifier, registry)
+
+    def begin(partition: Partition, found: Standing) -> int:
+        offset = begin_at_committed(partition, found)
+        if not decide_again:
+            check_offsets(coverage, partition, found)
+        return offset
 
     def close() -> None:
         source.close()
         verifier.close()
         registry.close()
 
-    return Follower(follower_config, source, scorer.handle, champion.poll), close
+    return Follower(follower_config, source, scorer.handle, champion.poll, begin), close
 
 
 def _index_beside(settings: Settings, instance: int, done: threading.Event, failed: list[BaseException]) -> None:

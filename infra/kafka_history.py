@@ -119,18 +119,28 @@ class History:
         """
         return end_offsets(self._kafka, partition[0])[partition[1]]
 
+    def low(self, partition: Partition) -> int:
+        """Return the log's first offset.
+
+        Raises:
+            Transient: no answer in time.
+        """
+        return self._watermarks(partition)[0]
+
     def end(self, partition: Partition) -> int:
         """Return the last stable offset: an open transaction hides what was committed after it (``high_watermark``).
 
         Raises:
             Transient: no answer in time.
         """
+        return self._watermarks(partition)[1]
+
+    def _watermarks(self, partition: Partition) -> tuple[int, int]:
         try:
-            return int(
-                self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=READ_TIMEOUT_SECONDS)[1]
-            )
+            low, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=READ_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise Transient(f"kafka: watermarks: {error}") from error
+        return int(low), int(end)
 
     def close(self) -> None:
         """Disconnect."""

@@ -107,6 +107,12 @@ MISPLACED_RECORDS = _counter("weir_misplaced_records_total", "Records dropped be
 
 # --- lag and liveness ------------------------------------------------------------------------------------------------
 LAG_RECORDS = _gauge("weir_lag_records", "Committed records not yet read.", "stage", "topic", "partition")
+RECORDS_WITHOUT_OUTPUT = _gauge(
+    "weir_records_without_output",
+    "Records below a committed offset without output, as a start found them: offsets were moved forward.",
+    "topic",
+    "partition",
+)
 ASSIGNED_PARTITIONS = _gauge("weir_assigned_partitions", "Input partitions this process owns.", "stage")
 PAUSED_PARTITIONS = _gauge("weir_paused_partitions", "Owned partitions that are catching up.", "stage")
 REBALANCES = _counter("weir_rebalances_total", "Changes of the assignment.", "stage", "kind")

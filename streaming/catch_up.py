@@ -25,11 +25,12 @@ from confluent_kafka import Message
 from infra.kafka_history import History
 from infra.kafka_input import Partition, PartitionedInput
 from infra.redis_view import Position, StateView, Unit
-from infra.standing import read_standing
+from infra.standing import Standing, read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient
 from streaming.applier import Applier, Write
+from streaming.coverage import Coverage, check_offsets
 from streaming.dlq import Coordinate, parse_dead_letter
 from streaming.folder import Folder, Refolded
 from streaming.moved_keys import find_units_behind
@@ -39,7 +40,7 @@ CHUNK_RECORDS = 20_000
 _CLOCK_STEP_MS = 3_600_000
 """Dead letters of a record are looked for from an hour before its append time: brokers' clocks differ a little."""
 
-_START_OVER = (
+START_OVER = (
     "to start over, set WEIR_PROCESSOR__GROUP, WEIR_TOPICS__FEATURES and WEIR_TOPICS__DLQ to new names: what the old "
     "outputs say of offsets is about the old topic"
 )
@@ -70,6 +71,7 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
+        coverage: of the transactions; ``None`` to believe every offset.
     """
 
     source: PartitionedInput
@@ -79,6 +81,7 @@ class CatchUpContext:
     topic_ids: dict[str, str]
     group: str
     on_step: Callable[[str], None]
+    coverage: Coverage | None = None
 
 
 def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | Behind | None]:
@@ -86,16 +89,18 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
 
     Raises:
         Transient: a dependency is away, or somebody else moved the view; start over.
-        Refused: the log and the offsets contradict each other; the message names the mend.
+        Refused: the log and the offsets contradict each other; the message names the fix.
     """
     started = time.monotonic()
     partition = (folder.topic, unit.partition)
-    committed, low = _read_committed(context, partition, unit)  # a
+    found = _read_committed(context, partition, unit)  # a
+    committed, low = found.next_offset, found.low
     yield from _drop_what_is_not_believed(context, unit)  # b
     position, born_empty = _find_position(context, partition, folder, low=low, committed=committed)
     if committed < position.applied <= (context.source.committed(partition)[0] or 0):
         raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
     _check_order(partition, context.group, position, low=low, committed=committed)
+    _check_coverage(context, partition, found)
     context.view.follow(unit)
     context.store.own(unit, position, born_empty=born_empty)
     if position.applied < committed:
@@ -129,13 +134,13 @@ class _Chunk:
     records: list[Message]
 
 
-def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> tuple[int, int]:
+def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> Standing:
     topic_id = context.topic_ids[unit.kind]
-    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=_START_OVER)
+    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
     # while it is paused nothing else meters it
     behind = max(0, found.high - found.next_offset)
     metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
-    return found.next_offset, found.low
+    return found
 
 
 def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:
@@ -179,13 +184,28 @@ def _check_order(partition: Partition, group: str, position: Position, *, low: i
     if position.applied > committed:
         raise Refused(
             f"redis has applied {name} up to {position.applied}, above {committed} that group {group} committed: "
-            "offsets were reset; `weir offsets recover --apply` sets them from the outputs"
+            "offsets were moved back or lost; stop every process of the group, then `weir offsets recover --apply` "
+            "sets them from the outputs, and drops units of the view that are still above them"
         )
     if position.applied < low:
         raise Refused(
             f"redis has applied {name} up to {position.applied}, but the log starts at {low}: the view cannot be "
             "completed; `weir offsets drop-view --apply` deletes it, and the next start rebuilds it from the log"
         )
+
+
+def _check_coverage(context: CatchUpContext, partition: Partition, found: Standing) -> None:
+    if context.coverage is None:
+        return
+    try:
+        check_offsets(context.coverage, partition, found)
+    except Refused:
+        if context.source.committed(partition)[0] == found.committed:
+            raise
+        name = f"{partition[0]}[{partition[1]}]"
+        raise Transient(
+            f"kafka: {name} was committed by another process while it was asked for; starting over"
+        ) from None
 
 
 def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: int) -> Generator[None, None, set[int]]:

@@ -26,6 +26,7 @@ from schemas.errors import PoisonRecord, Refused
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
 from streaming.core.warm_up import warm_up
+from streaming.coverage import build_coverage, processor_stage
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
 from streaming.processor import Processor, ProcessorConfig, no_step
@@ -111,7 +112,8 @@ def _build(
     member = f"{group}-{instance}"
     topic_ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
     # first what may be away: it is asked again, and nothing else has to be closed before that
-    folders = _build_folders(settings, topics)
+    registry = Registry(settings.registry)
+    folders = _build_folders(settings, topics, registry)
     view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
     store = PartialStore(
         view,
@@ -133,6 +135,7 @@ def _build(
         topic_ids=topic_ids,
         group=group,
         on_step=on_step,
+        coverage=build_coverage(processor_stage(settings), settings, history, registry),
     )
     config = ProcessorConfig(
         batch_records_max=settings.processor.batch_records_max,
@@ -154,8 +157,10 @@ def _build(
     return processor, close
 
 
-def _build_folders(settings: Settings, topics: dict[str, TopicFacts]) -> tuple[TransactionsFolder, LabelsFolder]:
-    names, registry = settings.topics, Registry(settings.registry)
+def _build_folders(
+    settings: Settings, topics: dict[str, TopicFacts], registry: Registry
+) -> tuple[TransactionsFolder, LabelsFolder]:
+    names = settings.topics
     features_id = registry.register(subject(names.features), schema_json("features"))
     transactions = TransactionsConfig(
         topic=names.transactions,

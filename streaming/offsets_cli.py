@@ -1,8 +1,9 @@
-"""``weir offsets``: shows where group, log and view stand, and mends what only an operator should.
+"""``weir offsets``: shows where groups, logs and view stand, and repairs what only an operator should.
 
-``recover`` sets lost offsets from the outputs: each feature row and dead letter says which input position it came
-from, so the next one to be decided is known. ``drop-view`` deletes units from Redis; the next start rebuilds them.
-Both show their plan and need ``--apply``. Stop the processors first: the broker refuses offsets of a live group.
+``recover`` sets offsets that were lost or moved from the outputs: each feature row and dead letter says which input
+position it came from, so the next one to be decided is known; the scorer's are set from the decisions. It drops units
+of the view that are above. ``drop-view`` deletes units from Redis; the next start rebuilds them. Both show their plan
+and need ``--apply``. Stop the processes of the group first: the broker refuses offsets of a live group.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from infra.kafka import build_consumer
 from infra.kafka_admin import TopicFacts, describe_topics
@@ -27,23 +28,13 @@ from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from schemas.codec import BatchCodec
 from schemas.contracts import subject
-from schemas.errors import Refused, WeirError
+from schemas.errors import Refused
+from schemas.printable import escape
+from streaming.catch_up import START_OVER
+from streaming.coverage import build_coverage, processor_stage
 from streaming.dlq import Coordinate, parse_dead_letter
-
-_TIMEOUT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One unit: where its log begins and ends, what is committed, what Redis has, what is proposed."""
-
-    topic: str
-    partition: int
-    log_start: int
-    log_end: int
-    committed: int | None
-    applied: int | None
-    proposed: int | None = None
+from streaming.group_offsets import GroupOffsets, Row, await_empty
+from streaming.scorer_offsets import ScorerOffsets, find_moved
 
 
 def main(argv: list[str]) -> int:
@@ -51,42 +42,103 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="weir offsets", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("action", choices=["show", "recover", "drop-view"])
     parser.add_argument("--apply", action="store_true", help="do it; without it the plan is shown")
-    parser.add_argument("--skip-expired", action="store_true", help="recover: go on at the log's start if it is later")
+    parser.add_argument(
+        "--skip-expired", action="store_true", help="recover: continue at the log's start if it is later"
+    )
     parser.add_argument("--partition", type=int, help="drop-view: this partition alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv[1:])
-    tool = OffsetsTool(load_settings())
-    # an unreadable position must not keep the one command from working that mends it
-    rows = tool.rows(on_unreadable=_complain if arguments.action != "recover" else None)
-    if arguments.action == "recover":
-        rows = tool.propose(rows, skip_expired=arguments.skip_expired)
-    _write_rows(rows, as_json=arguments.json)
-    if arguments.action == "recover" and arguments.apply:
-        tool.commit(rows)
-    if arguments.action == "drop-view":
-        units = [u for u in tool.units() if arguments.partition in (None, u.partition)]
-        sys.stderr.write(f"{len(units)} units {'dropped' if arguments.apply else 'to drop; --apply does it'}\n")
-        if arguments.apply:
-            for unit in units:
-                tool.drop(unit)
-    elif not arguments.apply and arguments.action == "recover":
-        sys.stderr.write("nothing changed; --apply commits what is proposed\n")
+    settings = load_settings()
+    with closing(OffsetsTool(settings)) as tool, closing(ScorerOffsets(settings)) as scorer:
+        if arguments.action == "drop-view":
+            return _drop_view(tool, settings, arguments)
+        if arguments.action == "recover":
+            return _recover(tool, scorer, settings, arguments)
+        rows = [*tool.rows(on_unreadable=_tell_error), *scorer.rows()]
+        _write_rows(rows, as_json=arguments.json)
+        for line in [*tool.find_moved(rows), *scorer.find_moved(rows)]:
+            _tell(f"{line}\n")
     return 0
 
 
-def _complain(error: Refused) -> None:
-    sys.stderr.write(f"{error}\n")
+def _recover(tool: OffsetsTool, scorer: ScorerOffsets, settings: Settings, arguments: argparse.Namespace) -> int:
+    skip = arguments.skip_expired
+    rows = tool.propose(tool.rows(), skip_expired=skip)
+    scored = scorer.propose(scorer.rows(), skip_expired=skip)
+    _write_rows([*rows, *scored], as_json=arguments.json)
+    _check_ends(rows)
+    if not arguments.apply:
+        _tell("nothing changed; --apply commits what is proposed, and drops the units that are marked\n")
+        return 0
+    for group, part, offsets in (
+        (settings.processor.group, rows, tool.offsets),
+        (settings.scorer.group, scored, scorer.offsets),
+    ):
+        if any(row.changes or row.drop for row in part):
+            await_empty(settings.kafka, group, _tell)
+            offsets.commit(part)
+    # after the commit: broken off in between, the next start refuses, and this command does the rest
+    for row in rows:
+        if row.drop:
+            tool.drop(tool.unit_of(row))
+    return 0
 
 
-def _write_rows(rows: list[Row], *, as_json: bool) -> None:
+def _drop_view(tool: OffsetsTool, settings: Settings, arguments: argparse.Namespace) -> int:
+    # an unreadable position must not keep the one command from working that fixes it
+    _write_rows(tool.rows(on_unreadable=_tell_error), as_json=arguments.json)
+    units = [unit for unit in tool.units() if arguments.partition in (None, unit.partition)]
+    if not arguments.apply:
+        _tell(f"{len(units)} units to drop; --apply does it\n")
+        return 0
+    await_empty(settings.kafka, settings.processor.group, _tell)
+    for unit in units:
+        tool.drop(unit)
+    _tell(f"{len(units)} units dropped; the next start of a processor rebuilds them from the log\n")
+    return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line)
+    sys.stderr.flush()
+
+
+def _tell_error(error: Refused) -> None:
+    _tell(f"{error}\n")
+
+
+def _check_ends(rows: Sequence[Row]) -> None:
+    """Refuse to commit above a log's end: what the outputs say of offsets is about another topic of that name.
+
+    Raises:
+        Refused: a log ends below what is proposed.
+    """
+    for row in rows:
+        if row.proposed is not None and row.proposed > row.log_end:
+            raise Refused(
+                f"{row.topic}[{row.partition}] ends at {row.log_end}, below {row.proposed} where its outputs end: the "
+                f"topic was created anew or lost records; {START_OVER}"
+            )
+
+
+def _write_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows]) + "\n")
         return
-    columns = ("topic", "partition", "log_start", "log_end", "committed", "applied", "proposed")
-    lines = [columns, *[tuple("-" if v is None else str(v) for v in asdict(row).values()) for row in rows]]
+    columns = ("topic", "partition", "log_start", "log_end", "committed", "applied", "proposed", "view")
+    lines = [columns, *[_cells(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = (row.partition, row.log_start, row.log_end, row.committed, row.applied, row.proposed)
+    return (
+        escape(row.topic),
+        *("-" if number is None else str(number) for number in numbers),
+        "drop" if row.drop else "-",
+    )
 
 
 class OffsetsTool:
@@ -107,10 +159,12 @@ class OffsetsTool:
         self._kinds = {"t": names.transactions, "l": names.labels}
         self._registry = Registry(settings.registry)
         topic_ids = {kind: self._topics[topic].topic_id for kind, topic in self._kinds.items()}
+        self._client = connect(settings.redis)
         self._view = StateView(
-            connect(settings.redis), cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids
+            self._client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids
         )
-        self._consumer: Consumer = build_consumer(settings.kafka, group=settings.processor.group)
+        ids = {name: facts.topic_id for name, facts in self._topics.items()}
+        self.offsets = GroupOffsets(build_consumer(settings.kafka, group=settings.processor.group), ids)
 
     def units(self) -> list[Unit]:
         """Return every unit of the deployment."""
@@ -130,22 +184,10 @@ class OffsetsTool:
         rows = []
         for unit in self.units():
             at = TopicPartition(self._kinds[unit.kind], unit.partition)
-            try:
-                low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_SECONDS)
-            except KafkaException as error:
-                raise WeirError(f"kafka: {error}") from error
+            low, high = self.offsets.watermarks(at)
             applied = self._read_applied(unit, on_unreadable)
-            rows.append(Row(at.topic, at.partition, low, high, self._read_committed(at), applied))
+            rows.append(Row(at.topic, at.partition, low, high, self.offsets.committed(at), applied))
         return rows
-
-    def _read_committed(self, at: TopicPartition) -> int | None:
-        try:
-            found = self._consumer.committed([at], timeout=_TIMEOUT_SECONDS)[0]
-            if found.error is not None:  # not an answer: least of all "none"
-                raise KafkaException(found.error)
-        except KafkaException as error:
-            raise WeirError(f"kafka: committed offsets: {error}") from error
-        return int(found.offset) if found.offset >= 0 else None
 
     def _read_applied(self, unit: Unit, on_unreadable: Callable[[Refused], None] | None) -> int | None:
         try:
@@ -172,37 +214,29 @@ class OffsetsTool:
                         "undecided; add --skip-expired to go on without them"
                     )
                 offset = row.log_start
-            proposed.append(Row(**(asdict(row) | {"proposed": offset})))
+            above = row.applied is not None and row.applied > offset
+            proposed.append(replace(row, proposed=offset, drop=above))
         return proposed
 
     def commit(self, rows: list[Row]) -> None:
-        """Commit the proposed offsets for the group.
+        """Commit the proposed offsets for the group; see ``GroupOffsets.commit``."""
+        self.offsets.commit(rows)
 
-        Raises:
-            Refused: the group has committed since the rows were read, so there is more output than they know of.
-            WeirError: the broker refused, for example because a processor is running.
-        """
-        # the broker refuses offsets of a live group only: not after a processor that worked meanwhile has stopped
-        self._check_unmoved(rows)
-        offsets = [
-            TopicPartition(row.topic, row.partition, row.proposed, metadata=self._topics[row.topic].topic_id)
-            for row in rows
-            if row.proposed is not None
-        ]
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            raise WeirError(f"kafka refused the offsets: {error}; stop every processor of the group first") from error
+    def find_moved(self, rows: Sequence[Row]) -> list[str]:
+        """Say of which partitions the committed offset is not where the outputs end."""
+        with closing(History(self._settings.kafka)) as history:
+            coverage = build_coverage(processor_stage(self._settings), self._settings, history, self._registry)
+            return find_moved(coverage, rows)
 
-    def _check_unmoved(self, rows: list[Row]) -> None:
-        for row in rows:
-            found = self._read_committed(TopicPartition(row.topic, row.partition))
-            if found != row.committed:
-                before = "none" if row.committed is None else row.committed
-                raise Refused(
-                    f"expected {row.topic}[{row.partition}] to be committed at {before}, found {found}: a processor of "
-                    "the group worked meanwhile; stop every one of them, then run it again"
-                )
+    def unit_of(self, row: Row) -> Unit:
+        """Return the unit that a row is about."""
+        return next(Unit(kind, row.partition) for kind, topic in self._kinds.items() if topic == row.topic)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.offsets.close()
+        self._client.close()
+        self._registry.close()
 
     def drop(self, unit: Unit) -> None:
         """Delete a unit from Redis: one without a position is rebuilt."""

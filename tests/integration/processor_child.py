@@ -1,6 +1,7 @@
 """A processor as a child process that kills itself at a numbered step or writes slowly to Redis.
 
-``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS``; occurrence 0 never kills.
+``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS``; occurrence 0 never kills. The step
+``believing`` makes it one that believes every committed offset, as releases did that compared none with the outputs.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     streaming.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
+    if step == "believing":
+        streaming.catch_up.check_offsets = lambda *_: None
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()
