@@ -7,6 +7,7 @@ import os
 import sys
 
 from schemas.errors import Refused, WeirError
+from schemas.printable import escape
 
 # verb -> (module with ``main(argv) -> int``, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
@@ -45,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except WeirError as error:
-        sys.stderr.write(f"weir {arguments[0]}: {error}\n")
+        # a server's last words are several lines; set in, none of them passes for one of ours
+        lines = "\n  ".join(map(escape, str(error).split("\n")))
+        sys.stderr.write(f"weir {arguments[0]}: {lines}\n")
         return 2 if isinstance(error, Refused) else 1
 
 

@@ -27,6 +27,7 @@ from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from schemas.codec import BatchCodec
 from schemas.errors import PoisonRecord, Transient
+from schemas.printable import escape
 from schemas.validation import validate_labels, validate_transactions
 
 BLOCK_ROWS = 5_000
@@ -159,7 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _reporter(path: Path) -> Callable[[int, PoisonRecord], None]:
     def report(number: int, error: PoisonRecord) -> None:
-        sys.stderr.write(f"{path.name}:{number}: {error.reason}: {error}\n")
+        sys.stderr.write(escape(f"{path.name}:{number}: {error.reason}: {error}") + "\n")
 
     return report
 

@@ -1,4 +1,4 @@
-"""``weir inspect card | decision | model | lag``: what the system knows now, for a terminal or as JSON. Read only."""
+"""``weir inspect card | decision | stream | model | lag``: what the system knows now. Read only."""
 
 from __future__ import annotations
 
@@ -6,37 +6,68 @@ import argparse
 import json
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from inference.bundle import champion_path, load_bundle, load_lists
 from inference.core.decisions import build_rules_version
 from inference.index import DecisionReader
+from inference.inspect_stream import COLUMNS, DecisionStream, describe_row, follow
 from inference.lag import read_lag
 from inference.models import list_bundles
+from infra.kafka_history import History
 from infra.redis_client import connect
+from infra.registry import Registry
 from infra.settings import Settings, load_settings
+from monitoring.terminal import build_table, print_tables
+from schemas.currencies import BASE_CURRENCY, format_amount
 from schemas.errors import Refused, WeirError
-from schemas.features import FEATURES, Entity
+from schemas.features import FEATURES, Aggregate, Entity, Feature
 from schemas.masking import is_card_number
+from schemas.printable import escape, to_json
 from schemas.validation import ID_BYTES_MAX
+
+_IN_MONEY = {Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
 
 def main(argv: list[str]) -> int:
     """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is away, 2 refused or misused."""
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings()
+    if arguments.what == "stream":
+        return _show_stream(settings, arguments)
     document = _READERS[arguments.what](settings, arguments)
     if arguments.json:
-        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
-        for table in _WRITERS[arguments.what](document):
-            Console().print(table)
+        print_tables(_WRITERS[arguments.what](document))
     return 0
+
+
+def _show_stream(settings: Settings, arguments: argparse.Namespace) -> int:
+    if arguments.count < 0:
+        raise Refused(f"--count: expected 0 or more, found {arguments.count}")
+    with closing(History(settings.kafka)) as history, closing(Registry(settings.registry)) as registry:
+        stream = DecisionStream(settings, history, registry)
+        last = stream.last(arguments.count)
+        if arguments.json:
+            sys.stdout.writelines(to_json(document) + "\n" for document in last)
+        else:
+            print_tables([_write_stream(last)])
+        for document in follow(stream) if arguments.follow else ():
+            line = "  ".join(describe_row(document, _format_time))
+            sys.stdout.write(f"{to_json(document) if arguments.json else escape(line)}\n")
+            sys.stdout.flush()
+    return 0
+
+
+def _write_stream(documents: list[dict[str, Any]]) -> Table:
+    rows = [describe_row(document, _format_time) for document in documents]
+    return build_table(COLUMNS, rows, title=f"last {len(rows)} decisions" if rows else "no decision yet")
 
 
 def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
@@ -74,61 +105,62 @@ def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
 
 
 def _write_card(document: dict[str, Any]) -> list[Table]:
-    why = {feature.name: feature.why for feature in FEATURES}
+    features = {feature.name: feature for feature in FEATURES}
     newest = document["freshness"]["newest_event_ms"]
     caption = "complete" if document["complete"] else f"incomplete: {', '.join(document['incomplete_units'])}"
     seen = f"newest event {_format_time(newest)}" if newest else "never seen"
     title = f"card {document['id']}: {seen}, windows end {_format_time(document['at_ms'])}"
-    table = _table(title, "feature", "value", "why")
-    table.caption = caption
-    for name, value in document["features"].items():
-        table.add_row(name, "-" if value is None else f"{value:,.6g}", why[name])
-    return [table]
+    rows = [
+        (name, _format_feature(features[name], value), features[name].why)
+        for name, value in document["features"].items()
+    ]
+    return [build_table(("feature", "value", "why"), rows, title=title, caption=caption)]
+
+
+def _format_feature(feature: Feature, value: float | None) -> str:
+    """Write a value for people; sums and means of amounts are in the base currency, whatever was paid in."""
+    if value is None:
+        return "-"
+    if feature.measure == "amount" and feature.aggregate in _IN_MONEY:
+        return format_amount(value, BASE_CURRENCY)
+    return f"{value:,.6g}"
 
 
 def _write_decision(document: dict[str, Any]) -> list[Table]:
-    table = _table(f"{document['decision']} by {document['decided_by']}", "field", "value")
-    for name, value in document.items():
-        if name == "reasons":
-            continue
-        shown = _format_time(value) if name.endswith("_ms") else "-" if value is None else str(value)
-        table.add_row(name, shown)
-    reasons = _table("reasons", "code", "detail")
-    for reason in document["reasons"]:
-        reasons.add_row(reason["code"], reason["detail"])
-    return [table, reasons] if document["reasons"] else [table]
+    rows = [(name, _format_field(document, name)) for name in document if name != "reasons"]
+    tables = [build_table(("field", "value"), rows, title=f"{document['decision']} by {document['decided_by']}")]
+    if document["reasons"]:
+        reasons = [(reason["code"], reason["detail"]) for reason in document["reasons"]]
+        tables.append(build_table(("code", "detail"), reasons, title="reasons"))
+    return tables
+
+
+def _format_field(document: dict[str, Any], name: str) -> str:
+    value = document[name]
+    if name == "amount_minor" and isinstance(value, int):
+        return f"{value} ({format_amount(value, str(document['currency']))})"
+    return _format_time(value) if name.endswith("_ms") else "-" if value is None else str(value)
 
 
 def _write_model(document: dict[str, Any]) -> list[Table]:
     champion = document["champion"]
-    table = _table(f"champion {champion['name']} {champion['version']}", "field", "value")
-    table.add_row("directory", document["directory"])
-    table.add_row("rules_version", document["rules_version"])
+    rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
     for name, value in champion.items():
         if name == "reference":
             continue
         shown = f"{len(value)} names" if name == "features" else _format_time(value) if name.endswith("_ms") else value
-        table.add_row(name, shown if isinstance(shown, str) else json.dumps(shown))
-    bundles = _table("bundles", "name", "version", "created")
-    for bundle in document["bundles"]:
-        bundles.add_row(bundle["name"], bundle["version"], _format_time(bundle["created_time_ms"]))
-    return [table, bundles]
+        rows.append((name, shown if isinstance(shown, str) else json.dumps(shown)))
+    bundles = [(b["name"], b["version"], _format_time(b["created_time_ms"])) for b in document["bundles"]]
+    return [
+        build_table(("field", "value"), rows, title=f"champion {champion['name']} {champion['version']}"),
+        build_table(("name", "version", "created"), bundles, title="bundles"),
+    ]
 
 
 def _write_lag(rows: list[dict[str, Any]]) -> list[Table]:
-    table = _table("lag", "stage", "topic", "partition", "committed", "end", "lag")
-    for row in rows:
-        committed = "-" if row["committed"] is None else str(row["committed"])
-        numbers = (str(row["partition"]), committed, str(row["end"]), str(row["lag_records"]))
-        table.add_row(row["stage"], row["topic"], *numbers)
-    return [table]
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    columns = ("stage", "topic", "partition", "committed", "end", "lag")
+    cells = [[row[name] for name in (*columns[:-1], "lag_records")] for row in rows]
+    return [build_table(columns, cells, title="lag")]
 
 
 def _format_time(value: Any) -> str:
@@ -154,6 +186,9 @@ def _build_parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(dest="what", required=True)
     for name, text in (("card", "a card's live windows"), ("decision", "the decision on a transaction")):
         kinds.add_parser(name, parents=[shared], help=text).add_argument("id")
+    stream = kinds.add_parser("stream", parents=[shared], help="the last payments with their decisions")
+    stream.add_argument("--count", type=int, default=20, metavar="N", help="how many (default 20)")
+    stream.add_argument("--follow", action="store_true", help="and those that come, until interrupted")
     kinds.add_parser("model", parents=[shared], help="the model in force, and the bundles beside it")
     kinds.add_parser("lag", parents=[shared], help="how far each stage is behind its input")
     return parser

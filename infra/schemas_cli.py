@@ -19,6 +19,7 @@ from infra.settings import TopicSettings, load_settings
 from schemas.compatibility import check_backward
 from schemas.contracts import TOPIC_KINDS, schema_json, subject, versions
 from schemas.errors import Transient
+from schemas.printable import escape
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def _check(registry: Registry, topics: TopicSettings, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
     else:
-        sys.stdout.writelines(f"{f.subject:<24} {f.compared:<28} {f.problem or 'ok'}\n" for f in findings)
+        lines = (f"{f.subject:<24} {f.compared:<28} {f.problem or 'ok'}" for f in findings)
+        sys.stdout.writelines(f"{escape(line)}\n" for line in lines)
     return 1 if any(finding.problem for finding in findings) else 0
 
 

@@ -9,6 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitoring.terminal import cell
+
 DECISION_STYLES = {"APPROVE": "green", "REVIEW": "yellow", "DECLINE": "bold red"}
 _SPARK = " ▁▂▃▄▅▆▇█"
 
@@ -105,8 +107,8 @@ def _decisions(snapshot: Snapshot) -> Table:
 def _declined_table(snapshot: Snapshot) -> Table:
     table = Table(expand=True, box=None, pad_edge=False)
     for name, width in (("time", 8), ("transaction", 36), ("amount", 14), ("score", 5)):
-        table.add_column(name, min_width=width, no_wrap=True)
+        table.add_column(name, min_width=width, overflow="fold")
     table.add_column("why", no_wrap=True, overflow="ellipsis")
     for row in snapshot.latest_declined:
-        table.add_row(row.clock, row.transaction_id, row.amount, row.score, row.reasons)
+        table.add_row(*map(cell, (row.clock, row.transaction_id, row.amount, row.score, row.reasons)))
     return table

@@ -9,13 +9,14 @@ The mask is a net below a rule, not the rule: code never logs a card number or a
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
+
+from schemas.printable import escape, to_json
 
 _FIELDS = "weir_fields"
 _CHATTY = ("httpx", "httpcore")  # a line at info level for each request
@@ -101,7 +102,7 @@ class JsonFormatter(_Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its newline."""
-        return json.dumps(self._record(record), ensure_ascii=False, allow_nan=False)
+        return to_json(self._record(record))
 
 
 class ConsoleFormatter(_Formatter):
@@ -110,21 +111,18 @@ class ConsoleFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its newline."""
         line = self._record(record)
-        head = f"{line.pop('time')} {line.pop('level'):<7} {line.pop('service')} {_printable(line.pop('event'))}"
+        head = f"{line.pop('time')} {line.pop('level'):<7} {line.pop('service')} {escape(line.pop('event'))}"
         line.pop("logger")
         exception = line.pop("exception", None)
         tail = "".join(f" {name}={_quoted(value)}" for name, value in line.items())
-        return f"{head}{tail}" + (f"\n{exception}" if exception else "")
+        # indented, so that a line of a message that came from outside cannot pass for one of ours
+        trace = "".join(f"\n    {escape(part)}" for part in exception.split("\n")) if exception else ""
+        return f"{head}{tail}{trace}"
 
 
 def _quoted(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _printable(text) if text and " " not in text else json.dumps(text)
-
-
-def _printable(text: str) -> str:
-    # a newline or an escape code from a record must not forge a line or colour a terminal
-    return text if text.isprintable() else json.dumps(text)
+    text = value if isinstance(value, str) else to_json(value)
+    return escape(text) if text and " " not in text and escape(text) == text else to_json(text)
 
 
 class Logger:

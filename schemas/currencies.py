@@ -67,3 +67,16 @@ def compute_base_minor(amount_minor: int, currency: str) -> int:
     """
     size = (abs(amount_minor) * micro_rate(currency) + 500_000) // 1_000_000
     return -size if amount_minor < 0 else size
+
+
+
+def format_amount(amount_minor: float, currency: str) -> str:
+    """Write an amount of minor units for people; of a currency that is not in the table as it is, and says so.
+
+    >>> format_amount(2599, "EUR"), format_amount(1200, "JPY"), format_amount(5, "XXX")
+    ('25.99 EUR', '1,200 JPY', '5 minor units of XXX')
+    """
+    if currency not in _TABLE:
+        return f"{amount_minor:,.0f} minor units of {currency}"
+    places = exponent(currency)
+    return f"{amount_minor / 10**places:,.{places}f} {currency}"

@@ -7,26 +7,28 @@ to stderr. Exit codes: 0 done, 1 failed (also: some letters could not be repaire
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from infra.heap import settle_heap
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring import logs
+from monitoring.terminal import build_table, print_line, print_tables
 from schemas.errors import Refused, Transient
-from streaming.dlq import DeadLetter
+from schemas.printable import to_json
+from streaming.dlq import COORDINATES_ONLY, DeadLetter
 from streaming.dlq_auto import AutoOptions, AutoReplayer
 from streaming.dlq_log import DeadLetterLog, Selection, Settlement
 from streaming.dlq_plan import ATTEMPTS_MAX, Options, Repair, Step
@@ -36,7 +38,6 @@ from streaming.dlq_view import count_letters, iso_time, letter_details, letter_f
 
 _LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
 _STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
-_PIPE_WIDTH = 240  # a pipe has no width of its own, and a table cut to 80 columns is of no use to grep
 
 
 def main(argv: list[str]) -> int:
@@ -81,6 +82,11 @@ def _add_filters(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--offset", type=int, help="offset of the dead letter; needs --partition")
 
 
+def _add_list_flags(verb: argparse.ArgumentParser) -> None:
+    _add_view_flags(verb)
+    verb.add_argument("--all", action="store_true", help="also repeats of what was decided once (duplicate)")
+
+
 def _add_view_flags(verb: argparse.ArgumentParser) -> None:
     _add_filters(verb)
     verb.add_argument("--limit", type=int, default=50, help="at most so many; 0 for all (default 50)")
@@ -107,7 +113,7 @@ def _add_auto_flags(verb: argparse.ArgumentParser) -> None:
 
 
 _ADD_FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "list": _add_view_flags,
+    "list": _add_list_flags,
     "show": _add_view_flags,
     "stats": _add_filters,
     "replay": _add_replay_flags,
@@ -136,18 +142,36 @@ def _selection(arguments: argparse.Namespace) -> Selection:
     )
 
 
-def _selected(arguments: argparse.Namespace, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, Settlement | None]]:
-    selection, limit = _selection(arguments), getattr(arguments, "limit", 0)
+def _selected(
+    arguments: argparse.Namespace, log: DeadLetterLog, keep: Callable[[DeadLetter], bool] = lambda _: True
+) -> Iterator[tuple[DeadLetter, Settlement | None]]:
+    """Yield the letters that are meant, oldest first, as many as the limit says."""
+    selection, limit = _selection(arguments), getattr(arguments, "limit", 0) or None
     log.done.refresh()
-    for count, letter in enumerate(log.scan(selection, log.ends()), start=1):
+    letters: list[DeadLetter] = []
+    for number, end in log.ends().items():
+        if selection.partition in (None, number):
+            # a partition is in order of time, so the first ones of each hold the first ones of all
+            with closing(log.scan(replace(selection, partition=number), {number: end})) as scan:
+                letters += islice(filter(keep, scan), limit)
+    for letter in sorted(letters, key=lambda each: (each.appended_ms, each.at))[:limit]:
         yield letter, log.done.settlement(letter)
-        if count == limit:
-            return
 
 
 def _list(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
-    rows = [letter_fields(letter, settlement) for letter, settlement in _selected(arguments, log)]
+    passed_over: Counter[str] = Counter()
+
+    def keep(letter: DeadLetter) -> bool:
+        is_noise = letter.reason in COORDINATES_ONLY and not (arguments.all or arguments.json or arguments.reason)
+        passed_over[letter.reason] += is_noise
+        return not is_noise
+
+    rows = [letter_fields(letter, settlement) for letter, settlement in _selected(arguments, log, keep)]
     _write(arguments, rows, _LIST_COLUMNS)
+    for reason, count in passed_over.items():
+        if count:
+            hint = "`weir dlq list --all` lists them, `weir dlq stats` counts all of them"
+            print_line(f"not listed: {count} letters of {reason} among these, decided once each; {hint}", sys.stderr)
     return 0
 
 
@@ -160,7 +184,9 @@ def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
 
 
 def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
-    _write(arguments, count_letters(_selected(arguments, log)), _STATS_COLUMNS)
+    log.done.refresh()
+    letters = ((letter, log.done.settlement(letter)) for letter in log.scan(_selection(arguments), log.ends()))
+    _write(arguments, count_letters(letters), _STATS_COLUMNS)
     return 0
 
 
@@ -227,7 +253,8 @@ def _write_report(arguments: argparse.Namespace, report: Report, *, applied: boo
         return
     head = "done" if applied else "plan (nothing was changed; --apply does it)"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "no dead letter"
-    sys.stdout.write("".join(f"{line}\n" for line in [f"{head}: {counts}", *report.notes]))
+    for line in [f"{head}: {counts}", *report.notes]:
+        print_line(line)
 
 
 def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
@@ -235,11 +262,7 @@ def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: t
         for row in rows:
             _write_json(row)
         return
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(_cell(row, column)) for column in columns))
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    console.print(table)
+    print_tables([build_table(columns, [[_cell(row, column) for column in columns] for row in rows], box=False)])
 
 
 def _cell(row: dict[str, Any], column: str) -> str:
@@ -248,4 +271,4 @@ def _cell(row: dict[str, Any], column: str) -> str:
 
 
 def _write_json(value: Any, indent: int | None = None) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.write(to_json(value, indent=indent) + "\n")

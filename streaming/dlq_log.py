@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
@@ -146,7 +146,7 @@ class DeadLetterLog:
 
     def scan(
         self, selection: Selection, ends: dict[int, int], starts: dict[int, int] | None = None
-    ) -> Iterator[DeadLetter]:
+    ) -> Generator[DeadLetter, None, None]:
         """Yield the selected letters below ``ends``, partition by partition.
 
         Args:

@@ -14,6 +14,7 @@ from typing import Any
 
 from monitoring.logs import mask_card_numbers as mask
 from schemas.errors import PoisonRecord, Transient
+from schemas.printable import escape
 from streaming.dlq import DeadLetter, Header
 from streaming.dlq_log import Settlement
 from streaming.dlq_repair import SchemaSource, decode_letter
@@ -69,7 +70,7 @@ def letter_details(letter: DeadLetter, settlement: Settlement | None, schemas: S
 
 def show_bytes(raw: bytes, limit: int = TEXT_CHARACTERS_MAX) -> str:
     """Return bytes as one printable line: digit runs masked, what is not printable ASCII escaped, cut at ``limit``."""
-    escaped = _escape(_mask_raw(raw[: limit + _RUN_MARGIN]).decode("ascii", "backslashreplace"))
+    escaped = escape(_mask_raw(raw[: limit + _RUN_MARGIN]).decode("ascii", "backslashreplace"))
     return escaped if len(raw) <= limit and len(escaped) <= limit else escaped[:limit] + "..."
 
 
@@ -129,13 +130,7 @@ def _header(header: Header) -> list[str | None]:
 
 
 def _safe(text: str) -> str:
-    return _escape(mask(text))
-
-
-def _escape(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escape(mask(text))
 
 
 def _mask_raw(raw: bytes) -> bytes:

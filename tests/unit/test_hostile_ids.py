@@ -1,0 +1,312 @@
+"""Every view against ids that try to act on a terminal: nothing acts, nothing is hidden, nothing is lost.
+
+A view is whatever prints a value that came from outside. Each is written to a pipe and to a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import weir
+from inference import inspect_cli
+from inference.inspect_stream import COLUMNS
+from infra import schemas_cli
+from monitoring import logs
+from monitoring.live_view import Declined, Snapshot, render
+from monitoring.terminal import build_table, print_line, print_tables
+from schemas.errors import PoisonRecord, WeirError
+from schemas.features import FEATURE_NAMES
+from schemas.printable import escape, escape_json, to_json
+from streaming import dlq_cli
+from streaming.dlq_view import count_letters, letter_details, letter_fields
+from streaming.group_offsets import Row
+from streaming.offsets_cli import _write_rows
+from tests.house.source import name_of, product_files
+from tests.unit.streaming.dead_letter_samples import OneSchema, letter
+
+HOSTILE = {
+    "markup": "pay[red]hidden[/red]ment",
+    "markup left open": "pay[bold",
+    "markup closed twice": "pay[/red][/]ment",
+    "markup link": "pay[link=https://x.invalid]here[/link]",
+    "emoji code": "pay:smile:ment",
+    "colour": "pay\x1b[31mred\x1b[0m",
+    "clear the screen": "pay\x1b[2J\x1b[H",
+    "title": "pay\x1b]0;owned\x07",
+    "hyperlink": "pay\x1b]8;;https://x.invalid\x1b\\here\x1b]8;;\x1b\\",
+    "clipboard": "pay\x1b]52;c;aGk=\x07",
+    "C1 CSI": "pay\x9b31mred",
+    "C1 OSC": "pay\x9d0;owned\x9c",
+    "back over it": "payment\b\b\b\b",
+    "carriage return": "payment\rAPPROVE",
+    "newline": "pay\nDECLINE everything",
+    "line separator": "pay\u2028DECLINE",
+    "next line": "pay\x85DECLINE",
+    "tab": "pay\tment",
+    "null": "pay\x00ment",
+    "delete": "pay\x7fment",
+    "bidi override": "pay\u202etnem",
+    "bidi isolate": "pay\u2066tnem\u2069",
+    "bidi mark": "pay\u200fment",
+    "zero width space": "pay\u200bment",
+    "zero width joiner": "pay\u200dment",
+    "byte order mark": "\ufeffpayment",
+    "soft hyphen": "pay\u00adment",
+    "blank letter": "pay\u3164ment",
+    "blank cell": "pay\u2800ment",
+    "variation selector": "pay\ufe0fment",
+    "tags": "pay\U000e0041\U000e0042",
+    "marks": "pay" + "\u0301" * 40,
+    "no break space": "pay\u00a0ment",
+    "half a pair": "pay\ud800ment",
+    "private use": "pay\ue000ment",
+    "backslash": "pay\\x1b[31m",
+    "percent": "pay%s%(x)s{0}",
+    "long": "a1" * 128,
+    "long and hostile": "[red]\x1b" * 40,
+    "empty": "",
+    "plain in any script": "zahlung-für-東京-Ω",
+}
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+BOX = re.compile(r"[\s│┃┏┓┗┛━┳┻┡╇┩└┘┬┴─╭╮╰╯├┤|]")
+
+
+def _card(hostile: str) -> dict[str, Any]:
+    return {
+        "id": hostile,
+        "at_ms": 1_700_000_000_000,
+        "freshness": {"newest_event_ms": None},
+        "complete": False,
+        "incomplete_units": [hostile],
+        "features": {FEATURE_NAMES[0]: 1.0},
+    }
+
+
+def _decision(hostile: str) -> dict[str, Any]:
+    return {
+        "transaction_id": hostile,
+        "card_id": hostile,
+        "merchant_id": hostile,
+        "amount_minor": 2_599,
+        "amount": "25.99 EUR",
+        "currency": "EUR",
+        "decision": "DECLINE",
+        "decided_by": hostile,
+        "score": 0.5,
+        "degraded": False,
+        "decided_ms": 1_700_000_000_100,
+        "latency_ms": 100,
+        "reasons": [{"code": "R1", "detail": hostile}],
+    }
+
+
+def _model(hostile: str) -> dict[str, Any]:
+    champion = {"name": hostile, "version": "1", "reference": [], "features": [], "note": hostile}
+    bundle = {"name": hostile, "version": "1", "created_time_ms": 0}
+    return {"champion": champion, "directory": "/d", "rules_version": "1", "bundles": [bundle]}
+
+
+def _lag(hostile: str) -> list[dict[str, Any]]:
+    return [{"stage": "s", "topic": hostile, "partition": 0, "committed": None, "end": 1, "lag_records": 1}]
+
+
+def _letter(hostile: str) -> Any:
+    return letter(message=hostile, reason=hostile, stage=hostile, original_headers=((hostile, b"1"),))
+
+
+def _dlq(verb: str, hostile: str, *, as_json: bool = False) -> None:
+    arguments = argparse.Namespace(json=as_json)
+    dead = _letter(hostile)
+    if verb == "list":
+        dlq_cli._write(arguments, [letter_fields(dead, None)], dlq_cli._LIST_COLUMNS)
+    elif verb == "stats":
+        dlq_cli._write(arguments, count_letters([(dead, None)]), dlq_cli._STATS_COLUMNS)
+    elif verb == "show":
+        dlq_cli._write_json(letter_details(dead, None, OneSchema()), indent=None if as_json else 2)
+    else:
+        report = dlq_cli.Report()
+        report.notes.append(hostile)
+        dlq_cli._write_report(arguments, report, applied=False)
+
+
+def _log(fmt: Any, hostile: str, *, raised: bool = False) -> None:
+    logs.configure("info", fmt, "test", stream=sys.stdout)
+    logger = logs.get_logger("test")
+    try:
+        if raised:
+            raise ValueError(hostile)
+        logger.info("event", transaction_id=hostile, listed=[hostile])
+    except ValueError:
+        logger.exception("failed")
+
+
+def _weir_error(hostile: str) -> None:
+    class Module:
+        @staticmethod
+        def main(argv: list[str]) -> int:
+            raise WeirError(f"expected an id after {argv[0]}, found {hostile}")
+
+    module = Module()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "hostile_module", module)  # type: ignore[misc, arg-type]
+        patch.setitem(weir.VERBS, "hostile", ("hostile_module", ""))
+        patch.setattr(sys, "stderr", sys.stdout)
+        assert weir.main(["hostile"]) == 1
+
+
+def _publish(hostile: str) -> None:
+    from generators import publish  # noqa: PLC0415 - the others need no generator
+
+    report = publish._reporter(argparse.Namespace(name="f.csv"))  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", sys.stdout)
+        report(1, PoisonRecord("wrong_value", f"expected a currency, found {hostile}"))
+
+
+def _live(hostile: str) -> None:
+    declined = Declined("12:00:00", hostile, "25.99 EUR", "0.9", "R1")
+    Console(file=sys.stdout, width=2_000).print(render(Snapshot(latest_declined=[declined]), width=2_000))
+
+
+def _schemas(hostile: str) -> None:
+    finding = schemas_cli.Finding("transactions-value", "v1 of the registry", hostile)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas_cli, "check_contracts", lambda _topics: [finding])
+        patch.setattr(schemas_cli, "check_registered", lambda _registry, _topics: [])
+        schemas_cli._check(None, None, False)  # type: ignore[arg-type]
+
+
+VIEWS: dict[str, Callable[[str], object]] = {
+    "inspect card": lambda h: print_tables(inspect_cli._write_card(_card(h))),
+    "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h))),
+    "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)])]),
+    "inspect stream --follow": lambda h: print_line("  ".join((*COLUMNS, h))),
+    "inspect model": lambda h: print_tables(inspect_cli._write_model(_model(h))),
+    "inspect lag": lambda h: print_tables(inspect_cli._write_lag(_lag(h))),
+    "inspect --json": lambda h: sys.stdout.write(to_json(_decision(h), indent=2)),
+    "dlq list": lambda h: _dlq("list", h),
+    "dlq list --json": lambda h: _dlq("list", h, as_json=True),
+    "dlq show": lambda h: _dlq("show", h),
+    "dlq show --json": lambda h: _dlq("show", h, as_json=True),
+    "dlq stats": lambda h: _dlq("stats", h),
+    "dlq replay": lambda h: _dlq("replay", h),
+    "offsets show": lambda h: _write_rows([Row(h, 0, 0, 1, None, None)], as_json=False),
+    "logs as JSON": lambda h: _log("json", h),
+    "logs on a console": lambda h: _log("console", h),
+    "a traceback as JSON": lambda h: _log("json", h, raised=True),
+    "a traceback on a console": lambda h: _log("console", h, raised=True),
+    "an error of any verb": _weir_error,
+    "publish": _publish,
+    "schemas check": _schemas,
+    "the demo's view": _live,
+    "a title": lambda h: print_tables([build_table(("a",), [("b",)], title=h, caption=h)]),
+    "a column": lambda h: print_tables([build_table((h,), [("b",)])]),
+}
+
+
+class _Screen(io.StringIO):
+    """A stream that says that it is a terminal, or a pipe."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def _shown(view: str, hostile: str, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> str:
+    screen = _Screen(terminal=terminal)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "5000")  # one column next to another cannot be read back when both wrap
+    with logging_kept():
+        VIEWS[view](hostile)
+    return SGR.sub("", screen.getvalue()) if terminal or view == "the demo's view" else screen.getvalue()
+
+
+def logging_kept() -> Any:
+    from tests.conftest import logging_restored  # noqa: PLC0415 - a fixture's own
+
+    return logging_restored()
+
+
+def _acts(character: str) -> bool:
+    """What a terminal obeys, or shows nothing for; the newline ends our own lines."""
+    return character != "\n" and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _forms(hostile: str, *, lines: bool) -> set[str]:
+    """How an id may stand in an output: escaped for people, or as JSON, or as JSON of what was escaped.
+
+    Errors and tracebacks may have several lines, so there a newline stays one; what follows it is set in.
+    """
+    forms = {escape(hostile, keep="\n" if lines else ""), to_json(hostile)[1:-1], to_json(escape(hostile))[1:-1]}
+    return {BOX.sub("", form) for form in forms}
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_id_acts_on_a_terminal_or_loses_a_part(
+    view: str, name: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = HOSTILE[name]
+    shown = _shown(view, hostile, monkeypatch, terminal=terminal)
+    has_lines = view in {"an error of any verb", "a traceback on a console"}
+    assert [hex(ord(character)) for character in shown if _acts(character)] == []
+    assert any(form in BOX.sub("", shown) for form in _forms(hostile, lines=has_lines)), shown
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_json_reads_back_as_what_it_was(name: str) -> None:
+    assert json.loads(to_json({"id": HOSTILE[name]})) == {"id": HOSTILE[name]}
+    assert json.loads(escape_json(json.dumps(HOSTILE[name]))) == HOSTILE[name]
+
+
+def test_two_ids_that_look_alike_are_told_apart() -> None:
+    shown = {escape(f"pay{chr(code)}ment") for code in (0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x20, 0xA0, 0x2028)}
+    assert len(shown) == 8
+
+
+def test_every_character_there_is_shown_or_written_as_its_code() -> None:
+    for code in [*range(0x3000), *range(0xD7B0, 0x10000), *range(0xE0000, 0xE0200)]:
+        shown = escape(chr(code))
+        assert shown
+        assert not any(_acts(character) for character in shown), hex(code)
+
+
+def test_tables_are_built_in_one_place() -> None:
+    """Else a value would be taken for markup again: a progress bar and the live view are told apart by name."""
+    allowed = {"monitoring/terminal.py", "monitoring/live_view.py", "training/report.py", "demo.py"}
+    users = {name_of(path) for path in product_files() if re.search(r"\bTable\(", path.read_text())}
+    assert users <= allowed
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_wraps_on_a_narrow_terminal_is_all_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = _Screen(terminal=True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "20")
+    print_tables([build_table(("id",), [(HOSTILE[name],)])])
+    assert BOX.sub("", escape(HOSTILE[name])) in BOX.sub("", SGR.sub("", screen.getvalue()))
+
+
+def test_a_dead_letters_view_is_no_wider_than_its_values_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe has no width: a row is a line, however long its message."""
+    screen = _Screen(terminal=False)
+    monkeypatch.setattr(sys, "stdout", screen)
+    long = dataclasses.replace(letter(), message="expected " + "x" * 900)
+    dlq_cli._write(argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS)
+    assert len(screen.getvalue().splitlines()) == 4
