@@ -29,6 +29,8 @@ RETENTION_MS_MIN = HORIZON_MS + max(feature.hold_ms for feature in FEATURES) + _
 DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
 """A dead letter holds a whole record and its headers beside it; at the source's limit it would abort for ever."""
 _PARTITIONS_DONE = 1
+PARTITIONS = "partitions"
+"""Named like an option of a topic's configuration in ``Fault``, and none."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def check_topics(settings: Settings) -> None:
     """Refuse to go on with topics on which the promises cannot be kept.
 
     Raises:
-        Refused: the first fault found, and the command that mends it.
+        Refused: the first fault found, and the command that fixes it.
         Transient: the brokers did not answer in time.
     """
     states = describe_states(settings)
@@ -135,15 +137,34 @@ def describe_states(settings: Settings) -> dict[str, TopicState]:
     return found
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a topic, as a line with its fix, and what it must be.
+
+    Attributes:
+        option: of the topic's configuration; ``PARTITIONS`` for their number, empty where there is no topic.
+    """
+
+    topic: str
+    option: str
+    wanted: str
+    line: str
+
+
 def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Iterator[str]:
-    """Yield what is wrong, one line each with the mend named.
+    """Yield what is wrong, one line each with the fix named."""
+    return (fault.line for fault in list_faults(plans, states))
+
+
+def list_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Iterator[Fault]:
+    """Yield what is wrong.
 
     Pure, so that every refusal has a test without a broker.
     """
     for plan in plans:
         state = states.get(plan.name)
         if state is None:
-            yield f"expected topic {plan.name}, found none; `weir topics create` makes it"
+            yield Fault(plan.name, "", "", f"expected topic {plan.name}, found none; `weir topics create` makes it")
             continue
         if plan.rebuilt_from:
             yield from _find_log_faults(plan.name, state.config)
@@ -153,7 +174,7 @@ def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Ite
             yield _fault(plan.name, "cleanup.policy", "compact", state.config)
 
 
-def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[str]:
+def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[Fault]:
     if config["message.timestamp.type"] != "LogAppendTime":
         yield _fault(name, "message.timestamp.type", "LogAppendTime", config)
     if "compact" in config["cleanup.policy"]:
@@ -164,24 +185,25 @@ def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[str]:
         yield _fault(name, "retention.bytes", "-1", config)
 
 
-def _find_mirror_faults(plan: TopicPlan, state: TopicState, source: TopicState) -> Iterator[str]:
+def _find_mirror_faults(plan: TopicPlan, state: TopicState, source: TopicState) -> Iterator[Fault]:
     if state.partitions < source.partitions:
-        yield (
+        line = (
             f"expected topic {plan.name} to have the {source.partitions} partitions of {plan.source}, "
-            f"found {state.partitions}; `kafka-topics --alter --topic {plan.name} --partitions {source.partitions}` "
-            "mends it"
+            f"found {state.partitions}; `weir topics repair --apply` adds them"
         )
+        yield Fault(plan.name, PARTITIONS, str(source.partitions), line)
     largest = int(source.config["max.message.bytes"])
     if int(state.config["max.message.bytes"]) <= largest:
         yield _fault(plan.name, "max.message.bytes", str(largest * 3 // 2), state.config, or_more=True)
 
 
-def _fault(name: str, option: str, wanted: str, config: Mapping[str, str], *, or_more: bool = False) -> str:
+def _fault(name: str, option: str, wanted: str, config: Mapping[str, str], *, or_more: bool = False) -> Fault:
     bound = " or more" if or_more else ""
-    return (
-        f"expected {option}={wanted}{bound} on topic {name}, found {config[option]}; "
-        f"`kafka-configs --alter --topic {name} --add-config {option}={wanted}` mends it"
+    line = (
+        f"expected {option}={wanted}{bound} on topic {name}, found {config[option]}; `weir topics repair --apply` sets "
+        f"it, as `kafka-configs --alter --topic {name} --add-config {option}={wanted} --bootstrap-server HOST` does"
     )
+    return Fault(name, option, wanted, line)
 
 
 def _list_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
@@ -230,16 +252,21 @@ def _list_led(admin: AdminClient, settings: Settings) -> set[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run ``weir topics create | check``."""
-    parser = argparse.ArgumentParser(prog="weir topics", description="create or check the topics")
-    parser.add_argument("action", choices=("create", "check"))
+    """Run ``weir topics create | check | repair``."""
+    parser = argparse.ArgumentParser(prog="weir topics", description="create, check or repair the topics")
+    parser.add_argument("action", choices=("create", "check", "repair"))
+    parser.add_argument("--apply", action="store_true", help="repair: do it; without it the plan is shown")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv[1:])
     settings = load_settings()
     if options.action == "create":
         return _show_created(ensure_topics(settings), as_json=options.json)
-    faults = list(find_faults(plan_topics(settings.topics), describe_states(settings)))
-    return _show_faults(faults, as_json=options.json)
+    faults = list(list_faults(plan_topics(settings.topics), describe_states(settings)))
+    if options.action == "check":
+        return _show_faults([fault.line for fault in faults], as_json=options.json)
+    from infra.topics_repair import repair_topics  # noqa: PLC0415 - it imports this module's faults
+
+    return repair_topics(settings, faults, apply=options.apply, as_json=options.json)
 
 
 def _show_created(created: list[str], *, as_json: bool) -> int:

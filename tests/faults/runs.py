@@ -27,6 +27,7 @@ GROUPS = (
     "faults_kafka",
     "faults_records",
     "faults_refused",
+    "faults_offsets",
     "faults_scorer",
     "faults_decoder",
     "faults_times",
