@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -66,6 +67,7 @@ class Stage:
         letters: topic of its dead letters.
         named: topic whose coordinates its rows carry.
         harm: what follows from offsets that were moved forward, for messages.
+        meant: what to do where records are to be decided again, for messages.
     """
 
     group: str
@@ -76,6 +78,7 @@ class Stage:
     letters: str
     named: str
     harm: str
+    meant: str = ""
 
 
 def processor_stage(settings: Settings) -> Stage:
@@ -105,6 +108,7 @@ def scorer_stage(settings: Settings) -> Stage:
         letters=names.features_dlq,
         named=names.transactions,
         harm="would never be decided",
+        meant="; give `--decide-again` at each start if that is meant",
     )
 
 
@@ -160,16 +164,12 @@ class Coverage:
         """
         self._ends = self._ask_ends()
         at = low if committed is None else committed
+        tail = self._tail(number)
         message = self._history.first_message((self.stage.source, number), at)
         above = None if message is None else self._name_sources([message])[0]
-        if at == low:  # nothing is below, so only an output of the very first record would be wrong
-            sources = [] if above is None else [above]
-            if self._covered(sources, self._near(number, sources)):
-                raise Refused(self._repeated(number, committed))
-            return None
-        found = self._find(number, low=low, upto=at, above=above, limit=LIMIT_RECORDS)
-        if above is not None and found.end > above.offset:
+        if self._is_repeated(number, at, above, tail):
             raise Refused(self._repeated(number, committed))
+        found = self._find(number, low=low, upto=at, tail=tail, limit=LIMIT_RECORDS)
         return found if found.without else None
 
     def find_end(self, number: int, *, low: int, upto: int) -> Found:
@@ -179,17 +179,24 @@ class Coverage:
             Transient: the brokers did not answer in time.
         """
         self._ends = self._ask_ends()
-        return self._find(number, low=low, upto=upto, above=None, limit=max(1, upto - low))
+        return self._find(number, low=low, upto=upto, tail=self._tail(number), limit=max(1, upto - low))
 
-    def _find(self, number: int, *, low: int, upto: int, above: _Source | None, limit: int) -> Found:
-        """Compare longer and longer blocks below ``upto``; with ``above`` in hand it is looked for in passing."""
+    def _is_repeated(self, number: int, at: int, above: _Source | None, tail: set[Place]) -> bool:
+        """Tell whether something at or above an offset has an output: the last outputs are of the last records."""
+        if any(topic == self.stage.source and part == number and offset >= at for topic, part, offset in tail):
+            return True
+        if above is None:
+            return False
+        nearby = chain.from_iterable(self._forward([number], [above]))
+        return any(place in above.places for place in chain(tail, nearby))
+
+    def _find(self, number: int, *, low: int, upto: int, tail: set[Place], limit: int) -> Found:
+        """Compare longer and longer blocks below ``upto``, until one has an output or there is nothing before it."""
         start, sources = upto, list[_Source]()
         for block in [*(size for size in _BLOCKS if size < limit), limit]:
             start = max(low, upto - block)
             sources = self._sources(number, start, upto)
-            looked_for = [*([above] if above else []), *sources]
-            covered = self._covered(looked_for, self._looks(number, sources)) if sources else set()
-            covered = covered or self._expired(number, sources)
+            covered = self._covered(sources, self._looks(number, sources, tail)) or self._expired(number, sources)
             if covered:
                 last = max(covered)
                 return Found(last + 1, sum(source.offset > last for source in sources))
@@ -213,7 +220,7 @@ class Coverage:
         return (
             f"group {stage.group} committed {where} {stage.source}[{number}]{at}, but the record there has an output "
             "already: offsets were moved back or lost, and it would be decided twice; stop every process of the group, "
-            "then `weir offsets recover --apply` sets the offsets from the outputs"
+            f"then `weir offsets recover --apply` sets the offsets from the outputs{stage.meant}"
         )
 
     # --- the input ---------------------------------------------------------------------------------------------------
@@ -249,17 +256,13 @@ class Coverage:
                 return covered
         return covered
 
-    def _near(self, number: int, sources: list[_Source]) -> Iterator[Iterable[Place]]:
-        """Look at both ends of what partition ``number`` of the outputs may hold of these."""
-        if not sources:
-            return
-        yield from self._tails([number])
-        yield from self._forward([number], sources)
+    def _tail(self, number: int) -> set[Place]:
+        return set(chain.from_iterable(self._tails([number])))
 
-    def _looks(self, number: int, sources: list[_Source]) -> Iterator[Iterable[Place]]:
+    def _looks(self, number: int, sources: list[_Source], tail: set[Place]) -> Iterator[Iterable[Place]]:
         """Look where it costs least first; the numbers are the module's."""
         others = [part for part in self._ends[self.stage.rows] if part != number]
-        yield from self._tails([number])  # 1
+        yield tail  # 1
         yield from self._tails(others)
         yield from self._forward([number, *others], sources)  # 2
         since_ms = min(source.appended_ms for source in sources) - CLOCK_STEP_MS
@@ -318,7 +321,7 @@ class Coverage:
     def _expired(self, number: int, sources: list[_Source]) -> set[int]:
         """Return sources older than the oldest output that is left: theirs may have expired, so nothing can be said."""
         part = number if number in self._ends[self.stage.rows] else 0
-        low = self._history.low((self.stage.rows, part))
+        low = self._history.low((self.stage.rows, part)) if sources else 0
         if low == 0:
             return set()
         first = self._history.first_message((self.stage.rows, part), low)

@@ -21,7 +21,7 @@ def offsets_moved_forward(lab: Lab) -> None:
     scorer = lab.scorer()
     for number in range(max(2, lab.kills // 5)):
         processor = lab.processor()
-        lab.run_until(processor, "committed", 2)
+        lab.run_until(processor, "committed", 8)
         if lab.random.random() < 0.5:
             processor.kill()
         else:
@@ -40,7 +40,7 @@ def _move_forward(lab: Lab, *, note_is_kept: bool) -> None:
     """Commit offsets between what is committed and the log's end, at least in one partition."""
     consumer = group_consumer(lab)
     try:
-        await_true(lambda: len(_movable(consumer, lab)) == lab.plan.partitions, "records behind the committed offsets")
+        await_true(lambda: bool(_movable(consumer, lab)), "records behind the committed offsets")
         moved = [
             TopicPartition(
                 held.topic,

@@ -159,8 +159,8 @@ def test_a_renamed_group_is_told_its_old_name_and_continues_under_it(services: S
     renamed = settings.processor.model_copy(update={"group": f"{settings.cluster}.renamed"})
     services.change(settings.model_copy(update={"processor": renamed}))
     assert "`weir offsets recover --apply`" in _refused(services)
-    code, _, said = weir(services_settings := settings.model_copy(update={"processor": renamed}), "offsets", "recover")
-    assert code == 2, services_settings
+    code, _, said = weir(settings.model_copy(update={"processor": renamed}), "offsets", "recover", "--apply")
+    assert code == 2
     (old,) = re.findall(r"WEIR_PROCESSOR__GROUP=(\S+) again", said)
     services.change(settings.model_copy(update={"processor": renamed.model_copy(update={"group": old})}))
     log += publish(Publisher(settings), build_stream(seed=33, count=20, first=60))

@@ -1,0 +1,157 @@
+"""Every remedy that a message or the runbook names: it is a real command line, and a test follows it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import shlex
+from typing import Any
+
+import pytest
+
+import weir
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.runs import load_catalogue
+from tests.house.remedies import collect, targets
+from tests.house.source import ROOT
+
+REMEDIES = collect()
+
+# command -> the test, or the fault, that runs it from the state in which it is named
+OFFSETS = "tests/integration/test_offsets_moved.py"
+TRAINING = "tests/unit/training/test_cli.py"
+FOLLOWED = "tests/integration/test_remedies.py"
+TESTS: dict[str, str] = {
+    "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
+    "weir offsets recover --apply": f"{OFFSETS}::test_offsets_moved_back_are_refused_though_redis_was_wiped",
+    "weir offsets recover --skip-expired --apply": (
+        f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
+    ),
+    "weir offsets show": (
+        f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"
+    ),
+    "weir offsets drop-view": f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt",
+    "weir offsets drop-view --apply": (
+        f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
+    ),
+    "weir offsets drop-view --partition 1 --apply": f"{FOLLOWED}::test_a_position_that_is_none_is_dropped_and_rebuilt",
+    "weir topics check": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics repair": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics repair --apply": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics create": f"{FOLLOWED}::test_missing_topics_and_missing_partitions_are_made",
+    "weir schemas register": "tests/integration/test_schema_remedies.py::test_an_empty_subject_is_registered",
+    "weir schemas check": "tests/integration/test_schema_remedies.py::test_an_empty_subject_is_registered",
+    "weir dlq auto": "tests/integration/test_dlq_replay.py::test_the_automatic_replayer_waits_heals_and_parks",
+    "weir dlq list": (
+        "tests/integration/test_views.py::test_dead_letters_are_listed_by_time_and_repeats_do_not_hide_the_others"
+    ),
+    "weir dlq list --all": (
+        "tests/integration/test_views.py::test_dead_letters_are_listed_by_time_and_repeats_do_not_hide_the_others"
+    ),
+    "weir dlq replay --reason unknown_schema_id --apply": (
+        "tests/integration/test_exactly_once.py::"
+        "test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once"
+    ),
+    "weir dlq replay --set FIELD=VALUE": (
+        "tests/integration/test_dlq_replay.py::"
+        "test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card"
+    ),
+    "weir dlq discard": "tests/integration/test_dlq_replay.py::test_a_discarded_letter_is_settled_and_still_there",
+    "weir dlq show": "tests/integration/test_dlq_replay.py::test_list_show_and_stats_tell_what_is_there",
+    "weir dlq show --reason REASON --limit 5": (
+        "tests/integration/test_dlq_replay.py::test_list_show_and_stats_tell_what_is_there"
+    ),
+    "weir dlq stats": "tests/integration/test_dlq_replay.py::test_list_show_and_stats_tell_what_is_there",
+    "weir inspect lag": (
+        "tests/integration/test_inspect.py::test_the_lag_of_every_stage_is_shown_before_anything_was_committed"
+    ),
+    "weir inspect card": "tests/integration/test_inspect.py::test_a_card_never_seen_is_shown_as_such",
+    "weir inspect model": "tests/integration/test_inspect.py::test_the_model_in_force_is_shown",
+    "weir inspect stream": (
+        "tests/integration/test_views.py::test_the_last_decisions_are_shown_in_order_with_latency_reasons_and_amount"
+    ),
+    "weir status": "tests/integration/test_embedded.py::test_the_commands_start_show_and_stop",
+    "weir up": "tests/integration/test_embedded.py::test_the_commands_start_show_and_stop",
+    "weir down": "tests/integration/test_embedded.py::test_the_commands_start_show_and_stop",
+    "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
+    "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
+    "weir process": (
+        "tests/integration/test_train_topics.py::test_topics_without_rows_are_refused_and_the_mend_is_named"
+    ),
+    "weir generate --to parquet": (
+        "tests/integration/test_generate.py::test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels"
+    ),
+    "weir generate --to parquet --out DIR": (
+        "tests/integration/test_generate.py::test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels"
+    ),
+}
+# they measure, show or delete on purpose; none of them is the fix of anything
+NO_REMEDY = {
+    "weir --help",
+    "weir bench",
+    "make bench",
+    "make bench-quick",
+    "make clean",
+    "make faults",
+    "make test",
+    'make faults KILLS=40 SEED="1 2 3" JOBS=4',
+    "make demo DURATION=0",
+}
+# tools of Kafka, named next to our own command or for what we leave to an operator
+OUTSIDE = {"kafka-configs", "kafka-topics"}
+
+
+class _Parsed(Exception):
+    """The command line was understood; nothing is run."""
+
+
+@pytest.fixture
+def _parse_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(*given: Any, **named: Any) -> None:
+        parse(*given, **named)
+        raise _Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+
+
+def _is_ours(command: str) -> bool:
+    tool, verb, *_ = command.split()
+    return tool == "weir" and verb in weir.VERBS
+
+
+OURS = sorted(
+    {command for command in REMEDIES if command.startswith("weir ") and command not in {"weir --help", "weir 1 1"}}
+)
+COMPLETE = {"weir inspect card": "weir inspect card CARD", "weir generate --to parquet": "weir generate --to parquet"}
+
+
+@pytest.mark.usefixtures("_parse_alone")
+@pytest.mark.parametrize("command", OURS)
+def test_a_command_that_is_named_is_a_real_command_line(command: str) -> None:
+    assert _is_ours(command), f"{command} is named in {REMEDIES[command]}"
+    with pytest.raises(_Parsed):
+        weir.main(shlex.split(COMPLETE.get(command, command))[1:])
+
+
+@pytest.mark.parametrize("command", [command for command in REMEDIES if command.startswith("make ")])
+def test_a_target_that_is_named_exists(command: str) -> None:
+    assert shlex.split(command)[1] in targets()
+
+
+def test_every_command_that_is_named_is_followed_by_a_test() -> None:
+    named = {command for command in REMEDIES if command.split()[0] not in OUTSIDE and command != "weir 1 1"}
+    assert named - set(TESTS) - NO_REMEDY == set()
+    assert set(TESTS) - named == set()  # what is named nowhere any more needs no row
+
+
+def test_every_test_that_follows_a_command_exists() -> None:
+    load_catalogue()
+    for where in TESTS.values():
+        path, _, name = where.partition("::")
+        if not name:
+            assert path in CATALOGUE
+            continue
+        body = ast.parse((ROOT / path).read_text()).body
+        assert name in {node.name for node in body if isinstance(node, ast.FunctionDef)}, where
