@@ -69,7 +69,6 @@ def compute_base_minor(amount_minor: int, currency: str) -> int:
     return -size if amount_minor < 0 else size
 
 
-
 def format_amount(amount_minor: float, currency: str) -> str:
     """Write an amount of minor units for people; of a currency that is not in the table as it is, and says so.
 

@@ -51,6 +51,8 @@ def _move_forward(lab: Lab, *, note_is_kept: bool) -> None:
             for held, end in _movable(consumer, lab)
         ]
         consumer.commit(offsets=moved, asynchronous=False)
+        for at in moved:
+            lab.moved_to.setdefault((at.topic, at.partition), set()).add(at.offset)
     finally:
         consumer.close()
 

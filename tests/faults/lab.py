@@ -79,6 +79,8 @@ class Lab:
     aborts_expected: bool = False
     kept: list[Worker] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    moved_to: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    """Per input partition the offsets that the run committed in the processor's name."""
     problems: list[str] = field(default_factory=list)
 
     @property
