@@ -1,7 +1,8 @@
 """Avro schema resolution rules: may a reader's schema read what a writer's schema wrote?
 
-One check serves two callers: the codec refuses a writer it cannot resolve, and ``weir schemas`` applies the
-registry's BACKWARD rule (the new version reads what the one before it wrote) before anything is registered.
+One comparison, two questions. ``find_incompatibility`` is the registry's: can *every* value be read?
+``find_unreadable`` is the decoder's: can *any* value be read, so that each record is to be resolved by what it holds?
+They differ where a writer's type is a union or an enum: a writer whose fields may all be null is read record by record.
 
 A schema is first *inlined*: documentation, namespaces and logical types dropped, named types put where they are
 used. Two inlined schemas can be compared as plain values. Our contracts have no logical types, so a writer's
@@ -14,7 +15,8 @@ import json
 from typing import Any
 
 import fastavro
-from fastavro.schema import SchemaParseException, UnknownType
+
+from schemas.extent import SCHEMA_DEPTH_MAX, TYPES_MAX, measure
 
 _PROMOTIONS: dict[str, frozenset[str]] = {
     # reader's type -> writer's types that may be read as it, by the Avro specification
@@ -24,7 +26,8 @@ _PROMOTIONS: dict[str, frozenset[str]] = {
     "string": frozenset({"bytes"}),
     "bytes": frozenset({"string"}),
 }
-_UNPARSABLE = (SchemaParseException, UnknownType, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_QUOTED_MAX = 200
+"""Characters of a parser's message: it may quote a schema of a megabyte."""
 _KEPT = ("type", "items", "values", "symbols", "size", "default", "aliases")
 
 
@@ -38,31 +41,42 @@ def parse_inlined(schema_json: str) -> dict[str, Any]:
     {'type': 'record', 'name': 'R', 'fields': [{'name': 'n', 'type': 'int'}]}
     """
     try:
-        parsed = fastavro.parse_schema(json.loads(schema_json), named_schemas={}, _write_hint=False)
-    except _UNPARSABLE as error:
-        raise ValueError(f"expected an Avro schema, found one that does not parse: {error}") from None
+        # a default is the reader's matter: one that does not fit says nothing of what was written
+        parsed = fastavro.parse_schema(
+            json.loads(schema_json), named_schemas={}, _write_hint=False, _ignore_default_error=True
+        )
+        extent = measure(parsed)
+    except Exception as error:  # noqa: BLE001 - whatever the parser raises on a foreign schema, it does not parse
+        raise ValueError(f"expected an Avro schema, found one that does not parse: {_one_line(error)}") from None
     if not isinstance(parsed, dict) or parsed.get("type") != "record":
         raise ValueError("expected an Avro record schema, found another type")
+    if extent.depth > SCHEMA_DEPTH_MAX or extent.types > TYPES_MAX:
+        raise ValueError(f"expected at most {TYPES_MAX} types in {SCHEMA_DEPTH_MAX} levels, found more")
     inlined: dict[str, Any] = _inline(parsed, {}, ())
     return inlined
 
 
 def find_incompatibility(reader: Any, writer: Any, path: str = "$") -> str:
-    """Return why ``reader`` cannot read what ``writer`` wrote, or ``""``; both are inlined schemas.
+    """Return why ``reader`` cannot read all that ``writer`` may write, or ``""``; both are inlined schemas.
 
     >>> find_incompatibility("long", "int")
     ''
     >>> find_incompatibility("int", "long")
     'expected int, found long at $'
     """
-    if isinstance(writer, list):
-        reasons = (find_incompatibility(reader, branch, path) for branch in writer)
-        return next((reason for reason in reasons if reason), "")
-    if isinstance(reader, list):
-        if any(not find_incompatibility(branch, writer, path) for branch in reader):
-            return ""
-        return f"expected one of {_names(reader)}, found {_name(writer)} at {path}"
-    return _compare(reader, writer, path)
+    return _Comparison(every_value=True).find(reader, writer, path)
+
+
+def find_unreadable(reader: dict[str, Any], writer: dict[str, Any]) -> str:
+    """Return why ``reader`` can read nothing that ``writer`` may write, or ``""``; both are inlined record schemas.
+
+    The two records may differ in name: it is the subject that says what they are.
+
+    >>> find_unreadable({"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]},
+    ...                 {"type": "record", "name": "S", "fields": [{"name": "n", "type": ["null", "int"]}]})
+    ''
+    """
+    return _Comparison(every_value=False).find(reader, writer | {"name": reader["name"]}, "$")
 
 
 def check_backward(new_json: str, old_json: str) -> str:
@@ -127,52 +141,86 @@ def _names(union: list[Any]) -> str:
     return "[" + ", ".join(_name(branch) for branch in union) + "]"
 
 
-def _compare(reader: Any, writer: Any, path: str) -> str:
-    wanted, given = _kind(reader), _kind(writer)
-    if wanted != given and given not in _PROMOTIONS.get(wanted, ()):
-        return f"expected {_name(reader)}, found {_name(writer)} at {path}"
-    if wanted != given or not isinstance(reader, dict):
-        return ""
-    if wanted in {"record", "enum", "fixed"} and not _same_name(reader, writer):
-        return f"expected {_name(reader)}, found {_name(writer)} at {path}"
-    return _compare_inside(reader, writer, path)
+class _Comparison:
+    """Compares two inlined schemas.
 
+    Args:
+        every_value: whether each branch and symbol of the writer's must be readable, or one of them is enough.
+    """
 
-def _compare_inside(reader: dict[str, Any], writer: dict[str, Any], path: str) -> str:
-    match reader["type"]:
-        case "record":
-            return _compare_records(reader, writer, path)
-        case "enum":
-            unknown = sorted(set(writer["symbols"]) - set(reader["symbols"]))
-            if unknown and "default" not in reader:
-                return f"expected symbols {reader['symbols']} or a default, found {unknown} at {path}"
+    def __init__(self, *, every_value: bool) -> None:
+        self._every_value = every_value
+
+    def find(self, reader: Any, writer: Any, path: str) -> str:
+        """Return why the reader cannot read the writer's, or ``""``."""
+        if isinstance(writer, list):
+            return self._find_in_branches(reader, writer, path)
+        if isinstance(reader, list):
+            if any(not self.find(branch, writer, path) for branch in reader):
+                return ""
+            return f"expected one of {_names(reader)}, found {_name(writer)} at {path}"
+        return self._compare(reader, writer, path)
+
+    def _find_in_branches(self, reader: Any, branches: list[Any], path: str) -> str:
+        reasons = [self.find(reader, branch, path) for branch in branches]
+        if not self._every_value and not all(reasons):
             return ""
-        case "fixed":
-            same = reader["size"] == writer["size"]
-            return "" if same else f"expected {reader['size']} bytes, found {writer['size']} at {path}"
-        case "array":
-            return find_incompatibility(reader["items"], writer["items"], f"{path}[]")
-        case _:
-            return find_incompatibility(reader["values"], writer["values"], f"{path}{{}}")
+        return next((reason for reason in reasons if reason), "")
 
+    def _compare(self, reader: Any, writer: Any, path: str) -> str:
+        wanted, given = _kind(reader), _kind(writer)
+        if wanted != given and given not in _PROMOTIONS.get(wanted, ()):
+            return f"expected {_name(reader)}, found {_name(writer)} at {path}"
+        if wanted != given or not isinstance(reader, dict) or not isinstance(writer, dict):
+            return ""
+        if wanted in {"record", "enum", "fixed"} and not _same_name(reader, writer):
+            return f"expected {_name(reader)}, found {_name(writer)} at {path}"
+        return self._compare_inside(reader, writer, path)
 
-def _compare_records(reader: dict[str, Any], writer: dict[str, Any], path: str) -> str:
-    written = {field["name"]: field for field in writer["fields"]}
-    for field in reader["fields"]:
-        where = f"{path}.{field['name']}"
-        names = (field["name"], *field.get("aliases", ()))
-        source = next((written[name] for name in names if name in written), None)
-        if source is None:
-            reason = "" if "default" in field else f"expected a default for the field that was not written at {where}"
-        else:
-            reason = find_incompatibility(field["type"], source["type"], where)
-        if reason:
-            return reason
-    return ""
+    def _compare_inside(self, reader: dict[str, Any], writer: dict[str, Any], path: str) -> str:
+        match reader["type"]:
+            case "record":
+                return self._compare_records(reader, writer, path)
+            case "enum":
+                return self._compare_symbols(reader, writer, path)
+            case "fixed":
+                same = reader["size"] == writer["size"]
+                return "" if same else f"expected {reader['size']} bytes, found {writer['size']} at {path}"
+            case "array":
+                return self.find(reader["items"], writer["items"], f"{path}[]")
+            case _:
+                return self.find(reader["values"], writer["values"], f"{path}{{}}")
+
+    def _compare_symbols(self, reader: dict[str, Any], writer: dict[str, Any], path: str) -> str:
+        unknown = sorted(set(writer["symbols"]) - set(reader["symbols"]))
+        some_are_known = len(unknown) < len(writer["symbols"])
+        if not unknown or "default" in reader or (some_are_known and not self._every_value):
+            return ""
+        return f"expected symbols {reader['symbols']} or a default, found {unknown} at {path}"
+
+    def _compare_records(self, reader: dict[str, Any], writer: dict[str, Any], path: str) -> str:
+        written = {field["name"]: field for field in writer["fields"]}
+        for field in reader["fields"]:
+            where = f"{path}.{field['name']}"
+            names = (field["name"], *field.get("aliases", ()))
+            source = next((written[name] for name in names if name in written), None)
+            if source is None:
+                reason = (
+                    "" if "default" in field else f"expected a default for the field that was not written at {where}"
+                )
+            else:
+                reason = self.find(field["type"], source["type"], where)
+            if reason:
+                return reason
+        return ""
 
 
 def _kind(schema: Any) -> str:
     return str(schema["type"]) if isinstance(schema, dict) else str(schema)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__} {' '.join(str(error).split())[:_QUOTED_MAX]}".rstrip()
 
 
 def _same_name(reader: dict[str, Any], writer: dict[str, Any]) -> bool:

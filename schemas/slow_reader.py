@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import struct
 from collections.abc import Sequence
@@ -16,42 +17,96 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from fastavro import _read_py
+from fastavro.validation import validate
 
 from schemas.errors import PoisonRecord
+from schemas.extent import find_excess, measure
+from schemas.native import NativeFailure, call_native
 
 _LONG_VARINT = re.compile(rb"[\x80-\xff]{9}")
 """What every varint of more than 63 bits has in it, and hardly anything else has."""
-_UNREADABLE = (ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, struct.error, RecursionError)
-"""What fastavro raises on bytes that are no record of the schema, and Arrow on values outside a column's type."""
+_ENDS_EARLY = (EOFError, IndexError, struct.error)
 
 
-def read_whole(body: bytes, writer: Any, reader: Any) -> dict[str, Any] | PoisonRecord:
-    """Read one body to its end.
+class SlowReader:
+    """Reads bodies of one writer's schema.
 
     Args:
-        body: an Avro body, without the frame.
-        writer: the writer's schema, parsed by fastavro.
-        reader: the reader's schema, parsed by fastavro; ``None`` reads the record as it was written.
+        writer_json: the writer's schema.
+        reader_json: the schema whose fields are wanted.
+
+    Attributes:
+        plain: the writer's schema as JSON values, without logical types: what lies beneath them is what is written.
+        writer: the same as fastavro has it.
+        extent: its size.
     """
-    stream = io.BytesIO(body)
-    # the compiled reader drops what a varint holds beyond 64 bits; the interpreted one keeps it for Arrow to refuse
-    read = _read_py.schemaless_reader if _LONG_VARINT.search(body) else fastavro.schemaless_reader
-    try:
-        record: Any = read(stream, writer, reader)
-    except (EOFError, IndexError, struct.error):
-        message = "expected a whole body by its writer's schema, found its end too early at $"
-        return PoisonRecord("truncated", message)
-    except _UNREADABLE as error:
-        # the reader's own words may quote the bytes it found, which may hold a card number: name its class only
-        return undecodable(type(error).__name__)
-    if stream.tell() < len(body):
-        return PoisonRecord("trailing_bytes", f"expected {stream.tell()} bytes of body, found {len(body)} at $")
-    return dict(record)
+
+    def __init__(self, writer_json: str, reader_json: str) -> None:
+        self.plain: Any = _without_logical_types(json.loads(writer_json))
+        self.writer: Any = fastavro.parse_schema(self.plain, named_schemas={}, _ignore_default_error=True)
+        self.extent = measure(self.writer)
+        # fastavro resolves records of one name alone; here the subject says what the record is, not its name
+        names = {key: self.plain[key] for key in ("name", "namespace") if key in self.plain}
+        reader = {key: value for key, value in json.loads(reader_json).items() if key != "namespace"}
+        self._reader: Any = fastavro.parse_schema(reader | names, named_schemas={})
+
+    def read(self, body: bytes) -> dict[str, Any] | PoisonRecord:
+        """Read one body as the reader's schema has it."""
+        found = self._read_whole(body, self._reader)
+        if isinstance(found, PoisonRecord) and found.reason == "undecodable":
+            return self._find_fault(body) or found
+        return found
+
+    def read_as_written(self, body: bytes) -> dict[str, Any] | PoisonRecord:
+        """Read one body as the writer's schema has it."""
+        return self._read_whole(body, None)
+
+    def _read_whole(self, body: bytes, reader: Any) -> dict[str, Any] | PoisonRecord:
+        excess = find_excess(body, self.writer, self.extent.types) if self.extent.is_open_ended else None
+        if excess is not None:
+            return excess
+        stream = io.BytesIO(body)
+        # the compiled reader drops what a varint holds beyond 64 bits; the interpreted one keeps it for Arrow to refuse
+        read = _read_py.schemaless_reader if _LONG_VARINT.search(body) else fastavro.schemaless_reader
+        try:
+            record: Any = read(stream, self.writer, reader)
+        except _ENDS_EARLY:
+            message = "expected a whole body by its writer's schema, found its end too early at $"
+            return PoisonRecord("truncated", message)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever fastavro raises on foreign bytes, it is this one record's
+            # the reader's own words may quote the bytes it found, which may hold a card number: name its class only
+            return undecodable(type(error).__name__)
+        if stream.tell() < len(body):
+            return PoisonRecord("trailing_bytes", f"expected {stream.tell()} bytes of body, found {len(body)} at $")
+        return dict(record)
+
+    def _find_fault(self, body: bytes) -> PoisonRecord | None:
+        """Say whether a body is unsound as it was written, or which field cannot be resolved into the reader's."""
+        record = self.read_as_written(body)
+        if isinstance(record, PoisonRecord):
+            return record
+        for field in self._reader["fields"]:
+            name = field["name"]
+            if name in record and not validate(record[name], field["type"], raise_errors=False):
+                return null_field(name) if record[name] is None else unresolvable(name)
+        return None
 
 
 def undecodable(found: str) -> PoisonRecord:
     """Build the error of a body that is no record of its writer's schema."""
     return PoisonRecord("undecodable", f"expected an Avro body by its writer's schema, found {found} at $")
+
+
+def null_field(name: str) -> PoisonRecord:
+    """Build the error of a record whose writer may leave out what every record must have, and did."""
+    return PoisonRecord("missing_field", f"expected a value, found null at $.{name}", name)
+
+
+def unresolvable(name: str) -> PoisonRecord:
+    """Build the error of a value that its writer may write and we cannot take."""
+    return PoisonRecord("undecodable", f"expected a value of our schema's type, found another at $.{name}", name)
 
 
 def tabulate(records: Sequence[dict[str, Any]], schema: pa.Schema) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
@@ -71,8 +126,20 @@ def tabulate(records: Sequence[dict[str, Any]], schema: pa.Schema) -> tuple[pa.R
 
 def _fit(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch | None:
     try:
-        batch = pa.RecordBatch.from_pylist(records, schema=schema)
-        batch.validate(full=True)
-    except _UNREADABLE:
+        return call_native(_build_batch, records, schema)
+    except NativeFailure:
         return None
+
+
+def _build_batch(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    batch = pa.RecordBatch.from_pylist(records, schema=schema)
+    batch.validate(full=True)
     return batch
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(value) for value in node]
+    return node

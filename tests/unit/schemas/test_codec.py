@@ -150,6 +150,63 @@ def test_a_writer_with_a_schema_of_its_own_is_resolved_or_refused(
     assert decoded.schema_ids.tolist() == [9, OURS, 9]
 
 
+def nullable_schema(*, null_first: bool = True, **changed: Any) -> str:
+    """Our newest schema as stream processors write it: every field may be null, and the record has their name."""
+    schema = json.loads(schema_json("transactions"))
+    for field in schema["fields"]:
+        kind = field["type"][1] if isinstance(field["type"], list) else field["type"]
+        field["type"] = ["null", kind] if null_first else [kind, "null"]
+        field.pop("default", None)
+    return json.dumps(schema | changed)
+
+
+@pytest.mark.parametrize("null_first", [True, False])
+@pytest.mark.parametrize("names", [{}, {"name": "KsqlDataSourceSchema", "namespace": "io.ksql"}, {"name": "a.b.C"}])
+@pytest.mark.parametrize("by_records", [False, True], ids=["by columns", "by records"])
+def test_a_writer_whose_fields_may_all_be_null_is_resolved_record_by_record(
+    null_first: bool, names: dict[str, str], by_records: bool
+) -> None:
+    schema = json.loads(nullable_schema(null_first=null_first, **names))
+    schema["fields"] += [{"name": "more", "type": ["null", "bytes"]}] if by_records else []
+    text = json.dumps(schema)
+    more = {"more": None} if by_records else {}
+    records = [
+        transaction(),
+        transaction(mcc=None),
+        transaction(card_id=None, amount_minor=None, ip="::1"),
+        transaction(channel=None),
+        transaction(card_id="last", device_id="d"),
+    ]
+    decoded = decode(*[frame(write_body(record | more, text), 9) for record in records], id_9=text)
+    assert decoded.batch.to_pylist() == [records[0], records[4]]
+    assert [(row, error.reason, error.field) for row, error in decoded.errors] == [
+        (1, "missing_field", "mcc"),
+        (2, "missing_field", "card_id"),
+        (3, "missing_field", "channel"),
+    ]
+    assert str(decoded.errors[0][1]) == "expected a value, found null at $.mcc"
+
+
+@pytest.mark.parametrize("by_records", [False, True])
+def test_a_null_and_a_broken_body_are_told_apart(by_records: bool) -> None:
+    text = (
+        nullable_schema() if not by_records else nullable_schema().replace('["null", "int"]', '["null", "long", "int"]')
+    )
+    whole = frame(write_body(transaction(mcc=None), text), 9)
+    decoded = decode(whole[:-2], whole, whole + b"\x00", id_9=text)
+    assert [error.reason for _, error in decoded.errors] == ["truncated", "missing_field", "trailing_bytes"]
+
+
+def test_a_value_of_a_branch_that_we_cannot_take_is_an_error_that_names_its_field() -> None:
+    text = edited_schema(mcc=["null", "int", "string"])
+    values = [frame(write_body(transaction(mcc=mcc), text), 9) for mcc in (7, "7", None)]
+    decoded = decode(*values, id_9=text)
+    assert [(row, error.reason, error.field) for row, error in decoded.errors] == [
+        (1, "undecodable", "mcc"),
+        (2, "missing_field", "mcc"),
+    ]
+
+
 @pytest.mark.parametrize(
     "schema", ["", "{}", '"string"', "syntax = 3;", '{"type": "record", "name": "Other", "fields": []}']
 )
