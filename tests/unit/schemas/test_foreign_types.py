@@ -132,7 +132,7 @@ class Panic(BaseException):
     """Stands for the class that a panic in Rust has here."""
 
 
-@pytest.mark.parametrize("error", [Panic, ValueError, NotImplementedError, RuntimeError, pa.ArrowInvalid])
+@pytest.mark.parametrize("error", [Panic, ValueError, LookupError, RuntimeError, pa.ArrowInvalid])
 @pytest.mark.parametrize("function", ["deserialize_array", "serialize_record_batch"])
 def test_a_native_decoder_that_fails_in_any_way_leaves_the_batch_to_the_exact_reader(
     function: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
