@@ -41,6 +41,10 @@ COORDINATES_ONLY = frozenset({"duplicate", FORWARDED})
 """
 DECODER_DIED = "decoder_died"
 """Reason of a record that ended the process that decoded it; nothing that has a promise to keep decodes it again."""
+NOT_EXAMINED = "not_examined"
+"""Reason of a record at which processes ended, when none could be started to find out whether it was the cause."""
+UNDECODED = frozenset({DECODER_DIED, NOT_EXAMINED})
+"""Reasons whose record is decoded by nothing that shows or changes letters."""
 HEALABLE = frozenset({"unknown_schema_id"})
 """Reasons that can go away by themselves, because the registry may learn the id later."""
 

@@ -17,8 +17,12 @@ import fastavro
 from fastavro.validation import validate
 
 from schemas.codec import WriterSchema
+from schemas.compatibility import parse_inlined
 from schemas.errors import PoisonRecord, Refused
-from streaming.dlq import DECODER_DIED, DeadLetter, schema_id_of
+from schemas.framing import HEADER_BYTES
+from schemas.native import NativeFailure, call_native
+from schemas.slow_reader import SlowReader
+from streaming.dlq import UNDECODED, DeadLetter, schema_id_of
 from streaming.dlq_plan import Repair, Repaired
 
 Hook = Callable[[bytes | None, bytes | None, DeadLetter], tuple[bytes | None, bytes | None]]
@@ -41,8 +45,8 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
         PoisonRecord: there is no frame, no such schema, or the body does not fit it.
         Transient: the registry is away.
     """
-    if letter.reason == DECODER_DIED:
-        raise PoisonRecord(DECODER_DIED, "it ended the process that decoded it and is not decoded again")
+    if letter.reason in UNDECODED:
+        raise PoisonRecord(letter.reason, "processes that decoded it ended, and it is not decoded again")
     schema_id = schema_id_of(letter.value)
     if schema_id is None or letter.value is None or letter.source is None:
         raise PoisonRecord("undecodable", "expected a value in the Confluent frame, found none; cannot be decoded")
@@ -50,14 +54,14 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
     if isinstance(found, PoisonRecord):
         raise found
     try:
-        schema = fastavro.parse_schema(json.loads(found.schema))
-        stream = io.BytesIO(letter.value[5:])
-        datum: Any = fastavro.schemaless_reader(stream, schema, None)
-    except (EOFError, ValueError, IndexError, TypeError, OverflowError, MemoryError, KeyError) as error:
-        raise PoisonRecord("undecodable", f"expected a body of schema {schema_id}, found {error!r}") from error
-    if not isinstance(datum, dict):
-        raise PoisonRecord("undecodable", f"expected a record, found schema {schema_id} of another kind")
-    return datum, schema
+        parse_inlined(found.schema)  # which bounds it
+        reader = call_native(SlowReader, found.schema, found.schema)
+    except (ValueError, NativeFailure) as error:
+        raise PoisonRecord("incompatible_schema", f"schema {schema_id}: {error}") from error
+    datum = reader.read_as_written(letter.value[HEADER_BYTES:])
+    if isinstance(datum, PoisonRecord):
+        raise datum
+    return datum, reader.writer
 
 
 def build_field_repair(assignments: dict[str, str], schemas: SchemaSource) -> Repair:
@@ -77,9 +81,9 @@ def build_field_repair(assignments: dict[str, str], schemas: SchemaSource) -> Re
         stream = io.BytesIO()
         try:
             fastavro.schemaless_writer(stream, schema, changed)
-        except (ValueError, TypeError, OverflowError, KeyError) as error:
+        except Exception as error:
             raise PoisonRecord("unrepairable", f"expected a record of its schema, found {error!r}") from error
-        value = (letter.value or b"")[:5] + stream.getvalue()
+        value = (letter.value or b"")[:HEADER_BYTES] + stream.getvalue()
         key = str(changed["card_id"]).encode() if "card_id" in assignments else letter.key
         return Repaired(key, value, rekeyed=key != letter.key)
 

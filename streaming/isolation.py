@@ -8,7 +8,7 @@ be ended by somebody else (an operator, a kernel short of memory), and that must
 The children come from a fork server, a process of its own that has only imported the decoder: forking a processor,
 with its clients' threads, would be unsound. It starts with the first suspicion, so it normally does not exist.
 
-Cost: a second for the fork server, some 20 ms for each child and 0.5 ms for each record.
+Cost: a second for the fork server, some 20 ms for each child, and 0.5 ms for each record and each schema.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from schemas.codec import BatchCodec, WriterSchema
-from schemas.errors import PoisonRecord, WeirError
-from schemas.framing import MAGIC_BYTE, parse_frames
+from schemas.errors import PoisonRecord
+from schemas.framing import parse_frames
 
 ANSWER_SECONDS = 10.0
 """A record that is not decoded after this time hangs; sound ones take less than a millisecond."""
@@ -36,17 +37,23 @@ _READY, _ALIVE = b"ready", b"."
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
+class _CannotStart(Exception):
+    """No child could be started: that says nothing of any record."""
+
+
 @dataclass
 class Examined:
-    """What became of some values.
+    """The outcome of an examination.
 
     Attributes:
-        end: so many were examined, in order; the time was up for the others.
+        end: so many were examined, in order; for the others there was no time or no process.
         killers: position of each that ended its process twice, and how.
+        obstacle: why no process could be started for the others, or ``""``.
     """
 
     end: int = 0
     killers: dict[int, str] = field(default_factory=dict)
+    obstacle: str = ""
 
 
 def examine(
@@ -56,7 +63,7 @@ def examine(
     *,
     deadline: float,
 ) -> Examined:
-    """Decode values in children; at least the first one is examined.
+    """Decode values in children; at least the first one is examined, where a child can be started at all.
 
     Args:
         kind: of the records, as for ``BatchCodec``.
@@ -66,12 +73,21 @@ def examine(
 
     Raises:
         Transient: the registry is away.
-        WeirError: no child can be started, so nothing is known of any record.
     """
     # here and not on import: a process has one fork server, and others (a test's) may have theirs
     _CONTEXT.set_forkserver_preload([__name__])
     schemas = _find_schemas(values, schema_of)
     found = Examined()
+    try:
+        _examine_all(kind, values, schemas, found, deadline)
+    except _CannotStart as error:
+        found.obstacle = str(error)
+    return found
+
+
+def _examine_all(
+    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], found: Examined, deadline: float
+) -> None:
     while found.end < len(values) and (found.end == 0 or time.monotonic() < deadline):
         survived, _ = _decode_in_child(kind, values[found.end :], schemas, deadline=deadline)
         found.end += survived
@@ -80,7 +96,6 @@ def examine(
             if not survived:
                 found.killers[found.end] = how
             found.end += 1
-    return found
 
 
 def _find_schemas(
@@ -95,14 +110,9 @@ def _decode_in_child(
     kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], *, deadline: float | None = None
 ) -> tuple[int, str]:
     """Return how many values a child decoded before it fell silent, the time was up or all were done, and its end."""
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    child, ours = _start(kind, values, schemas)
     with closing(ours):
-        child = _CONTEXT.Process(target=decode_each, args=(kind, list(values), dict(schemas), theirs))
-        child.start()
-        theirs.close()
         try:
-            if _hear(ours, START_SECONDS) != _READY:
-                raise WeirError("a process that decodes suspect records could not be started; its log is above")
             alive, said = 0, None
             while alive < len(values) and (said := _hear(ours, ANSWER_SECONDS)) == _ALIVE:
                 alive += 1
@@ -111,16 +121,44 @@ def _decode_in_child(
             child.join(END_SECONDS)  # a child that ended is gone a moment after its pipe
             how = f"no answer within {ANSWER_SECONDS:.0f} s" if said is None else f"exit code {child.exitcode}"
         finally:
-            child.kill()
-            child.join()
+            _end(child)
     return alive, how
+
+
+def _start(
+    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema]
+) -> tuple[BaseProcess, Connection]:
+    """Start a child and wait until it is ready; it has looked at none of the values yet."""
+    try:
+        ours, theirs = _CONTEXT.Pipe(duplex=False)
+    except OSError as error:
+        raise _CannotStart(f"no pipe: {error.strerror}") from None
+    with closing(theirs):
+        child = _CONTEXT.Process(target=decode_each, args=(kind, list(values), dict(schemas), theirs))
+        try:
+            child.start()
+        except (OSError, EOFError, RuntimeError, ValueError) as error:  # no process, no memory, or no fork server
+            ours.close()
+            raise _CannotStart(f"{type(error).__name__}: {error}") from None
+    if (said := _hear(ours, START_SECONDS)) != _READY:
+        child.join(END_SECONDS)
+        how = f"no answer within {START_SECONDS:.0f} s" if said is None else f"exit code {child.exitcode}"
+        _end(child)
+        ours.close()
+        raise _CannotStart(f"it ended before it was ready: {how}")
+    return child, ours
+
+
+def _end(child: BaseProcess) -> None:
+    child.kill()
+    child.join()
 
 
 def _hear(pipe: Connection, seconds: float) -> bytes | None:
     """Return what a child says, ``b""`` when it is gone, ``None`` when it is silent for so long."""
     try:
         return pipe.recv_bytes() if pipe.poll(seconds) else None
-    except EOFError:
+    except (EOFError, OSError):  # gone, or in the middle of a word
         return b""
 
 
@@ -136,8 +174,7 @@ def decode_each(
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     codec = BatchCodec(kind)
     unknown = PoisonRecord("unknown_schema_id", "expected a registered schema id")
-    # the first record of a schema should not pay for its plan: frames around nothing have it made
-    codec.decode([bytes([MAGIC_BYTE]) + schema_id.to_bytes(4, "big") for schema_id in schemas], schemas.__getitem__)
+    # ready before any schema is looked at: one that ends its reader must be found by its record, as bytes are
     report.send_bytes(_READY)
     for value in values:
         codec.decode([value], lambda schema_id: schemas.get(schema_id, unknown))

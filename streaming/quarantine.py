@@ -9,6 +9,11 @@ The count only decides *where* a record is decoded, never what becomes of it: a 
 children, whatever the count, and a unit suspected wrongly (three restarts in a row for another reason) costs a few
 seconds and changes no output. The verdict is a dead letter, ``decoder_died``, in the batch's own transaction, so that
 catch-up reads it like any other and never decodes the record again.
+
+Where no process can be started to examine them, the record at which the unit is stuck is set aside unexamined, as a
+dead letter ``not_examined`` that can be replayed, and the rest of its batch is decided here one record at a time: if
+another of them is the killer, the next processes are stuck at that one. So every third start gets past one record,
+whatever the machine lacks, and a record that is sound is set aside at most once for each that is not.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from confluent_kafka import Message
 from infra.redis_view import Unit
 from monitoring.logs import get_logger
 from schemas.errors import PoisonRecord
-from streaming.dlq import DECODER_DIED
+from streaming.dlq import DECODER_DIED, NOT_EXAMINED
 from streaming.folder import DeadRecord, Folder
 from streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
 
@@ -63,11 +68,13 @@ class Quarantine:
         self._seconds_max = seconds_max
         self._begun: set[Unit] = set()
         self._suspects: set[Unit] = set()
+        self._one_by_one: dict[Unit, int] = {}  # unit -> offset up to which its records are decided one at a time
 
     def let_go(self, unit: Unit) -> None:
         """Forget a unit that is no longer ours: if it comes back, that is another start."""
         self._begun.discard(unit)
         self._suspects.discard(unit)
+        self._one_by_one.pop(unit, None)
 
     def begin(self) -> float:
         """Return the monotonic time until which the suspects of the next batch may be examined."""
@@ -91,12 +98,20 @@ class Quarantine:
         """
         self._note(unit, offset)
         if unit not in self._suspects:
-            return Sorted(records)
+            return Sorted(records[:1] if offset < self._one_by_one.get(unit, 0) else records)
         found = examine(folder.input_kind, [m.value() for m in records], folder.schema_of, deadline=deadline)
         log.warning("examined", unit=unit.tag, start=offset, records=found.end, killers=len(found.killers))
+        if found.obstacle and not found.end:
+            return self._set_first_aside(unit, records, found.obstacle)
         if not found.killers and found.end == len(records):
             self._suspects.discard(unit)
         return _sort(records, found)
+
+    def _set_first_aside(self, unit: Unit, records: list[Message], obstacle: str) -> Sorted:
+        log.error("not_examined", unit=unit.tag, offset=records[0].offset(), obstacle=obstacle)
+        self._suspects.discard(unit)
+        self._one_by_one[unit] = records[-1].offset() + 1
+        return Sorted([], [_condemn_unexamined(records[0], obstacle)])
 
     def _note(self, unit: Unit, offset: int) -> None:
         if unit in self._begun:
@@ -114,6 +129,17 @@ def _sort(records: Sequence[Message], found: Examined) -> Sorted:
 
 
 def _condemn(message: Message, how: str) -> DeadRecord:
-    where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
-    text = f"expected a record that its decoder survives, found one that ended it twice ({how}) at {where}; sent to DLQ"
-    return DeadRecord(message, PoisonRecord(DECODER_DIED, text), "decode")
+    text = f"expected a record that its decoder survives, found one that ended it twice ({how}) at {_where(message)}"
+    return DeadRecord(message, PoisonRecord(DECODER_DIED, f"{text}; sent to DLQ"), "decode")
+
+
+def _condemn_unexamined(message: Message, obstacle: str) -> DeadRecord:
+    text = (
+        f"expected to get past this record, found that {STARTS_MAX} processes did not and that none can be started to "
+        f"examine it ({obstacle}) at {_where(message)}; sent to DLQ undecoded, `weir dlq replay` tries it again"
+    )
+    return DeadRecord(message, PoisonRecord(NOT_EXAMINED, text), "decode")
+
+
+def _where(message: Message) -> str:
+    return f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord, WeirError
+from schemas.errors import PoisonRecord
 from streaming import isolation
 from streaming.isolation import Examined, examine
 from tests.integration import fragile_decoder
@@ -20,8 +20,9 @@ SOUND = frame(1, encode_body(build_payment("sound")))
 
 
 def _schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
-    if schema_id == 1:
-        return WriterSchema(1, True, schema_json("transactions"))
+    versions = {1: 2, fragile_decoder.ENDS_BY_SCHEMA: 1}
+    if schema_id in versions:
+        return WriterSchema(schema_id, True, schema_json("transactions", versions[schema_id]))
     return PoisonRecord("unknown_schema_id", "expected a registered schema id")
 
 
@@ -55,5 +56,32 @@ def test_with_no_time_left_the_first_record_is_examined_all_the_same() -> None:
 
 def test_a_child_that_cannot_start_says_nothing_of_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "decode_each", fragile_decoder.end_at_once)
-    with pytest.raises(WeirError, match="could not be started"):
-        _examine([SOUND])
+    assert _examine([SOUND]) == Examined(0, {}, "it ended before it was ready: exit code 1")
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(11, "no processes left"), EOFError(), OSError(12, "no memory")])
+def test_a_process_that_the_machine_does_not_give_is_no_end_of_the_service(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(isolation._CONTEXT.Process, "start", refuse)
+    found = _examine([SOUND])
+    assert (found.end, found.killers) == (0, {})
+    assert type(error).__name__ in found.obstacle
+
+
+def test_no_file_descriptor_for_a_pipe_is_no_end_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(isolation._CONTEXT, "Pipe", refuse)
+    assert _examine([SOUND]) == Examined(0, {}, "no pipe: too many open files")
+
+
+def test_a_schema_that_ends_its_reader_is_found_by_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "decode_each", fragile_decoder.decode_each_with_fragile_plans)
+    foreign = frame(fragile_decoder.ENDS_BY_SCHEMA, encode_body(build_payment("foreign")))
+    found = _examine([SOUND, foreign, SOUND, foreign])
+    assert (found.end, list(found.killers), found.obstacle) == (4, [1, 3], "")

@@ -125,3 +125,59 @@ def test_the_dead_letter_names_the_reason_and_the_place_and_no_content(examined:
     assert "labels[0]@3" in str(dead.error)
     assert "exit code -11" in str(dead.error)
     assert len(examined) == 1
+
+
+@pytest.fixture
+def unstartable(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """No process can be started; how many records each examination was to look at."""
+    calls: list[int] = []
+
+    def examine(kind: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
+        del kind, schema_of, deadline
+        calls.append(len(values))
+        return Examined(obstacle="no fork server")
+
+    monkeypatch.setattr(quarantine, "examine", examine)
+    return calls
+
+
+def test_a_record_that_no_process_can_examine_is_set_aside_and_says_why(unstartable: list[int]) -> None:
+    starts = _Starts()
+    starts.counts[UNIT, 3] = 2
+    one = Quarantine(starts)
+    found = one.sort(FOLDER, UNIT, 3, [_Record(3), _Record(4)], one.begin())
+    assert (found.safe, found.size) == ([], 1)
+    assert (found.dead[0].error.reason, found.dead[0].coordinates_only) == ("not_examined", False)
+    assert "no fork server" in str(found.dead[0].error)
+    assert "labels[0]@3" in str(found.dead[0].error)
+    assert unstartable == [2]
+
+
+def test_the_rest_of_its_batch_is_decided_one_record_at_a_time_and_what_follows_as_ever(unstartable: list[int]) -> None:
+    starts = _Starts()
+    starts.counts[UNIT, 1] = 2
+    one = Quarantine(starts)
+    assert _sort(one, [1, 2, 3]) == ([], [1])
+    assert _sort(one, [2, 3, 4, 5]) == ([2], [])
+    assert _sort(one, [3, 4, 5]) == ([3], [])
+    assert _sort(one, [4, 5]) == ([4, 5], [])
+    assert unstartable == [3]
+
+
+def test_without_a_process_to_examine_them_every_killer_is_passed_and_few_of_the_others_are_lost(
+    unstartable: list[int],
+) -> None:
+    starts, killers, decided, dead, offset = _Starts(), {7, 8, 30}, [], [], 0
+    for _ in range(40):
+        one = Quarantine(starts)
+        while offset < 50:
+            safe, aside = _sort(one, range(offset, min(offset + 20, 50)))
+            if killers & set(safe):
+                break  # the process ends; nothing of this batch is committed
+            decided += safe
+            dead += aside
+            offset += len(safe) + len(aside)
+    assert unstartable
+    assert sorted(decided + dead) == list(range(50))
+    assert killers <= set(dead)
+    assert len(dead) <= 2 * len(killers)
