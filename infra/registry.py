@@ -27,9 +27,10 @@ UNKNOWN_MAX = 1024
 """Unknown ids remembered at once. When that many are new in 30 s the bytes are noise, and the rest are not asked."""
 ID_MAX = (1 << 31) - 1
 """Registries count in signed 32 bits; asked for more, some fail instead of answering."""
+COMPATIBLE = "make the schema read, and be read by, the versions that the subject's level names"
 POLL_SECONDS = 0.1
-_ABSENT_CODES = frozenset({"40401", "40402", "40403", "40404", "40405", "40406", "40407"})
-"""No such subject, version or schema, deleted softly or not. A page that is not there says 404 or 0."""
+_ABSENT_CODES = frozenset({"40401", "40402", "40403", "40404", "40405", "40406", "40407", "40408"})
+"""No such subject, version, schema or level, deleted softly or not. A page that is not there says 404 or 0."""
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
@@ -66,8 +67,17 @@ class SchemaRegistry(Protocol):
             Transient: the registry is away.
         """
 
-    def require_backward(self, subject: str) -> None:
-        """Have the registry refuse a new version that cannot read the one before it.
+    def level(self, subject: str) -> str:
+        """Return the compatibility level that a subject's next version is held to, its own or the registry's.
+
+        Raises:
+            Transient: the registry is away.
+        """
+
+    def require_level(self, subject: str, level: str) -> None:
+        """Set a subject's compatibility level, one of ``schemas.compatibility.LEVELS``.
+
+        Some registries keep it only for a subject that has a version.
 
         Raises:
             Transient: the registry is away.
@@ -151,7 +161,7 @@ class Registry:
         body = {"schema": schema_json, "schemaType": "AVRO"}
         response = self._request("POST", f"/subjects/{subject}/versions", json=body)
         if response.status_code in {409, 422}:
-            raise Refused(f"registry: {subject}: {_explain(response)}; make the schema read the version before it")
+            raise Refused(f"registry: {subject}: {_explain(response)}; {COMPATIBLE}")
         return int(_answer(response)["id"])
 
     def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
@@ -190,9 +200,16 @@ class Registry:
             found.append((int(version), int(details["id"]), str(details["schema"])))
         return found
 
-    def require_backward(self, subject: str) -> None:
-        """See ``SchemaRegistry.require_backward``."""
-        _answer(self._request("PUT", f"/config/{subject}", json={"compatibility": "BACKWARD"}))
+    def level(self, subject: str) -> str:
+        """See ``SchemaRegistry.level``."""
+        response = self._request("GET", f"/config/{subject}", params={"defaultToGlobal": "true"})
+        if _is_absent(response):
+            response = self._request("GET", "/config")
+        return str(_answer(response)["compatibilityLevel"])
+
+    def require_level(self, subject: str, level: str) -> None:
+        """See ``SchemaRegistry.require_level``."""
+        _answer(self._request("PUT", f"/config/{subject}", json={"compatibility": level}))
 
     def wait_ready(self, deadline_s: float) -> None:
         """Wait until the registry answers.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from infra.registry import unknown_id
+from infra.registry import COMPATIBLE, unknown_id
 from schemas.codec import WriterSchema
-from schemas.compatibility import check_backward
+from schemas.compatibility import check_level
 from schemas.errors import PoisonRecord, Refused
 
 
@@ -16,7 +16,7 @@ class MemoryRegistry:
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}  # canonical text -> id
         self._subjects: dict[str, list[tuple[int, str]]] = {}  # subject -> (id, text), oldest first
-        self._backward: set[str] = set()
+        self._levels: dict[str, str] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -32,12 +32,11 @@ class MemoryRegistry:
             versions = self._subjects.get(subject, [])
             if any(known == schema_id for known, _ in versions):
                 return schema_id
-            newest = versions[-1][1] if versions and subject in self._backward else schema_json
-            reason = check_backward(schema_json, newest)
+            reason = check_level(self.level(subject), schema_json, [text for _, text in versions])
         except ValueError as error:
             reason = str(error)
         if reason:
-            raise Refused(f"registry: {subject}: {reason}; make the schema read the version before it")
+            raise Refused(f"registry: {subject}: {reason}; {COMPATIBLE}")
         self._ids[canonical] = schema_id
         self._subjects.setdefault(subject, []).append((schema_id, schema_json))
         return schema_id
@@ -61,6 +60,11 @@ class MemoryRegistry:
         versions = self._subjects.get(subject, [])
         return [(number, schema_id, text) for number, (schema_id, text) in enumerate(versions, start=1)]
 
-    def require_backward(self, subject: str) -> None:
-        """See ``SchemaRegistry.require_backward``."""
-        self._backward.add(subject)
+    def level(self, subject: str) -> str:
+        """See ``SchemaRegistry.level``."""
+        return self._levels.get(subject, "NONE")
+
+    def require_level(self, subject: str, level: str) -> None:
+        """See ``SchemaRegistry.require_level``."""
+        if subject in self._subjects:
+            self._levels[subject] = level

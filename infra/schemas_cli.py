@@ -1,8 +1,8 @@
 """``weir schemas check | register``: hold the contracts to their rules and bring them to the registry.
 
-``check`` needs no server: every checked-in version must read the one before it. Where the registry answers, our
-newest version must also read the newest one there. ``register`` sets BACKWARD on each topic's subject and registers
-the versions in order; running it again changes nothing.
+``check`` needs no server: every checked-in version must read the one before it. Where the registry answers, each
+subject must also have the level that protects its readers, and our newest version must read all that is registered.
+``register`` registers the versions in order, sets the levels, and reports the same; running it again changes nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from infra.registry import Registry, SchemaRegistry
-from infra.settings import TopicSettings, load_settings
-from schemas.compatibility import check_backward
-from schemas.contracts import TOPIC_KINDS, schema_json, subject, versions
-from schemas.errors import Transient
+from infra.settings import Settings, TopicSettings, load_settings
+from schemas.compatibility import check_backward, find_unreadable, parse_inlined
+from schemas.contracts import TOPIC_KINDS, compatibility_level, is_input, schema_json, subject, versions
+from schemas.errors import Refused, Transient
 from schemas.printable import escape
 
 
@@ -60,19 +60,37 @@ def register_contracts(registry: SchemaRegistry, topics: TopicSettings) -> list[
     numbers: dict[tuple[str, int], int] = {}
     for kind in TOPIC_KINDS:
         name = subject(topic_of(kind, topics))
-        # looked up first: an old version registered again beside a newer one would be judged anew by some
+        # looked up first: an old version registered again next to a newer one would be judged again by some
         known = {_canonical(text): schema_id for _, schema_id, text in registry.version_texts(name)}
-        registry.require_backward(name)
-        for text in (schema_json(kind, number) for number in versions(kind)):
-            schema_id = known.get(_canonical(text)) or registry.register(name, text)
-            found.append((name, schema_id))
+        _require_level(registry, name, kind)
+        texts = [schema_json(kind, number) for number in versions(kind)]
+        found += [(name, known.get(_canonical(text)) or _register_one(registry, name, text)) for text in texts]
+        _require_level(registry, name, kind)  # some registries kept nothing for a subject without a version
         numbers |= {(name, schema_id): number for number, schema_id, _ in registry.version_texts(name)}
-    return [Registered(name, schema_id, numbers[name, schema_id]) for name, schema_id in found]
+    return [Registered(name, schema_id, numbers[name, schema_id]) for name, schema_id in found if schema_id]
+
+
+def _register_one(registry: SchemaRegistry, name: str, text: str) -> int:
+    """Return the new id, or 0 where what is registered already stands in the way: ``check_registered`` says what."""
+    try:
+        return registry.register(name, text)
+    except Refused:
+        if not any(_find_foreign(text, theirs) for _, _, theirs in registry.version_texts(name)):
+            raise
+        return 0
+
+
+def _require_level(registry: SchemaRegistry, name: str, kind: str) -> None:
+    if registry.level(name) != compatibility_level(kind):
+        registry.require_level(name, compatibility_level(kind))
 
 
 def _canonical(text: str) -> str:
-    """Registries lay a schema out anew; what it says stays."""
-    return json.dumps(json.loads(text), sort_keys=True)
+    """Registries lay a schema out in their own way; what it says stays."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except ValueError:  # a schema of another type than Avro
+        return text
 
 
 def check_contracts(topics: TopicSettings) -> Iterator[Finding]:
@@ -83,8 +101,15 @@ def check_contracts(topics: TopicSettings) -> Iterator[Finding]:
             yield Finding(subject(topic_of(kind, topics)), f"v{new} reads v{old}", problem)
 
 
-def check_registered(registry: SchemaRegistry, topics: TopicSettings) -> Iterator[Finding]:
-    """Compare our newest version of each kind with what the registry has.
+def check_registered(
+    registry: SchemaRegistry, topics: TopicSettings, url: str = "$WEIR_REGISTRY__URL"
+) -> Iterator[Finding]:
+    """Compare each kind with what the registry has: the subject's level, and every version of it with our newest.
+
+    Args:
+        registry: to be asked.
+        topics: whose subjects are looked at.
+        url: of the registry, for the command that removes a version.
 
     Raises:
         Transient: the registry is away.
@@ -95,18 +120,44 @@ def check_registered(registry: SchemaRegistry, topics: TopicSettings) -> Iterato
         if not registered:
             yield Finding(name, "registered", "expected a schema, found none; run `weir schemas register`")
             continue
-        number, _, text = registered[-1]
-        yield Finding(name, f"ours reads registered v{number}", check_backward(schema_json(kind), text))
+        yield check_level_of(registry, name, kind)
+        is_known = _canonical(schema_json(kind)) in {_canonical(text) for _, _, text in registered}
+        yield Finding(
+            name, "ours is registered", "" if is_known else "expected it, found others; run `weir schemas register`"
+        )
+        for number, schema_id, text in registered if is_input(kind) else registered[-1:]:
+            problem = _find_foreign(schema_json(kind), text)
+            fix = f"; `curl -X DELETE {url}/subjects/{name}/versions/{number}` removes it, once nobody writes with it"
+            yield Finding(name, f"ours reads v{number} (id {schema_id})", problem and problem + fix)
+
+
+def check_level_of(registry: SchemaRegistry, name: str, kind: str) -> Finding:
+    """Compare a subject's level with the one that protects whoever reads its topic.
+
+    Raises:
+        Transient: the registry is away.
+    """
+    wanted, found = compatibility_level(kind), registry.level(name)
+    problem = "" if found == wanted else f"expected level {wanted}, found {found}; run `weir schemas register`"
+    return Finding(name, f"level {wanted}", problem)
+
+
+def _find_foreign(ours: str, theirs: str) -> str:
+    """Return why no record of a registered version can be read by our newest, or ``""``."""
+    try:
+        return find_unreadable(parse_inlined(ours), parse_inlined(theirs))
+    except ValueError as error:
+        return str(error)
 
 
 def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
-    run: Callable[[Registry, TopicSettings, bool], int] = arguments.run
+    run: Callable[[Registry, Settings, bool], int] = arguments.run
     settings = load_settings()
     registry = Registry(settings.registry)
     try:
-        return run(registry, settings.topics, arguments.json)
+        return run(registry, settings, arguments.json)
     finally:
         registry.close()
 
@@ -116,7 +167,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="check | register")
     for name, run, text in (
         ("check", _check, "compare versions with each other, and with the registry where it answers"),
-        ("register", _register, "register every version, in order; again changes nothing"),
+        ("register", _register, "register every version, in order, and set the levels; again changes nothing"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("--json", action="store_true", help="for machines")
@@ -124,24 +175,29 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(registry: Registry, topics: TopicSettings, as_json: bool) -> int:
-    findings = list(check_contracts(topics))
+def _check(registry: Registry, settings: Settings, as_json: bool) -> int:
+    findings = list(check_contracts(settings.topics))
     try:
-        findings += check_registered(registry, topics)
+        findings += check_registered(registry, settings.topics, settings.registry.url)
     except Transient as error:
         sys.stderr.write(f"weir schemas: {error}; only the checked-in versions were compared\n")
     if as_json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
     else:
-        lines = (f"{f.subject:<24} {f.compared:<28} {f.problem or 'ok'}" for f in findings)
-        sys.stdout.writelines(f"{escape(line)}\n" for line in lines)
+        sys.stdout.writelines(_line(finding) for finding in findings)
     return 1 if any(finding.problem for finding in findings) else 0
 
 
-def _register(registry: Registry, topics: TopicSettings, as_json: bool) -> int:
-    registered = register_contracts(registry, topics)
+def _register(registry: Registry, settings: Settings, as_json: bool) -> int:
+    registered = register_contracts(registry, settings.topics)
+    problems = [f for f in check_registered(registry, settings.topics, settings.registry.url) if f.problem]
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in registered]) + "\n")
     else:
         sys.stdout.writelines(f"{each.subject:<24} id {each.id:<6} v{each.version}\n" for each in registered)
-    return 0
+    sys.stderr.writelines(f"weir schemas: {_line(finding)}" for finding in problems)
+    return 1 if problems else 0
+
+
+def _line(finding: Finding) -> str:
+    return escape(f"{finding.subject:<24} {finding.compared:<28} {finding.problem or 'ok'}") + "\n"

@@ -12,11 +12,34 @@ used. Two inlined schemas can be compared as plain values. Our contracts have no
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import fastavro
 
 from schemas.extent import SCHEMA_DEPTH_MAX, TYPES_MAX, measure
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a registry asks of a new version: that it reads older ones, is read by them, and by how many."""
+
+    reads_older: bool = False
+    read_by_older: bool = False
+    every_version: bool = False
+
+
+LEVELS = {
+    "NONE": Level(),
+    "BACKWARD": Level(reads_older=True),
+    "BACKWARD_TRANSITIVE": Level(reads_older=True, every_version=True),
+    "FORWARD": Level(read_by_older=True),
+    "FORWARD_TRANSITIVE": Level(read_by_older=True, every_version=True),
+    "FULL": Level(reads_older=True, read_by_older=True),
+    "FULL_TRANSITIVE": Level(reads_older=True, read_by_older=True, every_version=True),
+}
+"""A subject's compatibility levels, by the names that registries give them."""
 
 _PROMOTIONS: dict[str, frozenset[str]] = {
     # reader's type -> writer's types that may be read as it, by the Avro specification
@@ -77,6 +100,28 @@ def find_unreadable(reader: dict[str, Any], writer: dict[str, Any]) -> str:
     ''
     """
     return _Comparison(every_value=False).find(reader, writer | {"name": reader["name"]}, "$")
+
+
+def check_level(level: str, new_json: str, older: Sequence[str]) -> str:
+    """Return why a registry refuses a new version under a compatibility level, or ``""``.
+
+    Args:
+        level: one of ``LEVELS``.
+        new_json: the schema to register.
+        older: the versions before it, oldest first.
+
+    Raises:
+        ValueError: one of them is not an Avro record schema.
+    """
+    new = parse_inlined(new_json)
+    rule = LEVELS[level]
+    for text in older if rule.every_version else older[-1:]:
+        old = parse_inlined(text)
+        reasons = [find_incompatibility(new, old) if rule.reads_older else ""]
+        reasons += [find_incompatibility(old, new) if rule.read_by_older else ""]
+        if any(reasons):
+            return next(reason for reason in reasons if reason)
+    return ""
 
 
 def check_backward(new_json: str, old_json: str) -> str:

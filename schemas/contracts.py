@@ -16,6 +16,9 @@ from schemas.features import FEATURES
 
 TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
 
+_OUTPUT_KINDS = frozenset({"features", "decisions"})
+_INPUT_LEVEL, _OUTPUT_LEVEL = "FULL_TRANSITIVE", "BACKWARD"
+
 # kind -> its .avsc files, oldest version first; the newest one is what this code reads and writes
 _FILES: dict[str, tuple[str, ...]] = {
     "transactions": ("transactions.v1.avsc", "transactions.v2.avsc"),
@@ -87,6 +90,22 @@ def subject(topic: str) -> str:
     'transactions-value'
     """
     return f"{topic}-value"
+
+
+def compatibility_level(kind: str) -> str:
+    """Return the rule that a registry is to hold the versions of a kind to (``docs/adr/0008``).
+
+    What others write and we read must stay readable by what is deployed, and what we write by those who read it.
+
+    >>> compatibility_level("transactions"), compatibility_level("decisions")
+    ('FULL_TRANSITIVE', 'BACKWARD')
+    """
+    return _INPUT_LEVEL if is_input(kind) else _OUTPUT_LEVEL
+
+
+def is_input(kind: str) -> bool:
+    """True for what others write and we read."""
+    return kind not in _OUTPUT_KINDS
 
 
 def _build_features_schema() -> str:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_l
 from infra.embedded.java import find_java
 from infra.embedded.redis_server import find_redis
 from infra.embedded.stack import Stack
+from infra.registry import Registry
+from infra.schemas_cli import check_level_of, topic_of
 from infra.settings import load_settings
+from schemas.contracts import TOPIC_KINDS, subject
 from schemas.errors import WeirError
 
 _DISK_BYTES_MIN = 2 * 1024**3
@@ -52,6 +56,7 @@ def examine(home: Path) -> Iterator[Finding]:
     )
     yield _examine_disk(home)
     yield from _examine_stack(home)
+    yield from _examine_levels()
 
 
 def _line(finding: Finding) -> str:
@@ -91,3 +96,21 @@ def _examine_stack(home: Path) -> Iterator[Finding]:
     for status in Stack(home).status():
         found = f"{status.address}, pid {status.pid}" if status.pid else f"{status.address}, not running"
         yield Finding(status.name, status.ready, found, "weir up" if not status.pid else f"weir logs {status.name}")
+
+
+def _examine_levels() -> Iterator[Finding]:
+    """Look at the level of each subject that there is: a wrong one lets a producer in whom nobody can read."""
+    try:
+        settings = load_settings()
+        with closing(Registry(settings.registry)) as registry:
+            named = {kind: subject(topic_of(kind, settings.topics)) for kind in TOPIC_KINDS}
+            found = [
+                check_level_of(registry, name, kind) for kind, name in named.items() if registry.version_texts(name)
+            ]
+    except WeirError:
+        return  # it is away, which is said above, or no registry at all
+    wrong = [f"{finding.subject}: {finding.problem.partition(';')[0]}" for finding in found if finding.problem]
+    if found:
+        yield Finding(
+            "schema levels", not wrong, "; ".join(wrong) or f"right for {len(found)}", "weir schemas register"
+        )

@@ -57,11 +57,17 @@ class RegistryServer:
             return False
 
     def settle(self) -> None:
-        """Make BACKWARD the global compatibility; a new registry has NONE.
+        """Make NONE the level of a subject that has none of its own.
+
+        A subject's NONE is kept by dropping its rule, so that any other global level would be obeyed in its place
+        though NONE is answered. Our own subjects get their levels from ``weir schemas register``.
 
         Raises:
             WeirError: it refused.
         """
-        answer = httpx.put(f"{self.url}/config", json={"compatibility": "BACKWARD"}, timeout=10)
-        if answer.status_code != httpx.codes.OK:
-            raise WeirError(f"registry: expected BACKWARD compatibility to be set, found HTTP {answer.status_code}")
+        config = f"{self.url}/config"
+        found = httpx.get(config, timeout=10)
+        if found.status_code == httpx.codes.OK and found.json().get("compatibilityLevel") != "NONE":
+            found = httpx.put(config, json={"compatibility": "NONE"}, timeout=10)  # refused where it is NONE already
+        if found.status_code != httpx.codes.OK:
+            raise WeirError(f"registry: expected compatibility NONE to be set, found HTTP {found.status_code}")

@@ -87,8 +87,18 @@ def test_starting_twice_leaves_the_same_processes_running(own_stack: Stack) -> N
     assert own_stack.status() == before
 
 
-def test_the_registry_asks_for_backward_compatibility(settings: Settings) -> None:
-    assert httpx.get(f"{settings.registry.url}/config").json() == {"compatibilityLevel": "BACKWARD"}
+def test_the_registry_holds_a_subject_to_its_own_level_alone(settings: Settings) -> None:
+    url = settings.registry.url
+    assert httpx.get(f"{url}/config").json() == {"compatibilityLevel": "NONE"}
+    schemas = [
+        {"schema": json.dumps({"type": "record", "name": "R", "fields": [{"name": n, "type": "int"}]})} for n in "ab"
+    ]
+    assert httpx.post(f"{url}/subjects/level-value/versions", json=schemas[0]).status_code == 200
+    codes = []
+    for level in ("BACKWARD", "NONE"):
+        assert httpx.put(f"{url}/config/level-value", json={"compatibility": level}).status_code == 200
+        codes.append(httpx.post(f"{url}/subjects/level-value/versions", json=schemas[1]).status_code)
+    assert codes == [409, 200]
 
 
 def test_redis_evicts_nothing(settings: Settings) -> None:

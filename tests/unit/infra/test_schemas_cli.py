@@ -1,0 +1,76 @@
+"""What ``weir schemas`` says and how it exits, on the in-memory twin."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra import schemas_cli
+from infra.registry_memory import MemoryRegistry
+from infra.schemas_cli import main
+from schemas.contracts import TOPIC_KINDS, schema_json
+from tests.unit.infra.registry_contract import foreign
+
+SUBJECT = "transactions-value"
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> MemoryRegistry:
+    twin = MemoryRegistry()
+    monkeypatch.setattr(schemas_cli, "Registry", lambda _: twin)
+    monkeypatch.setenv("WEIR_REGISTRY__URL", "http://registry:8081")
+    return twin
+
+
+def test_register_then_check_is_well_and_says_each_subject(
+    registry: MemoryRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weir schemas", "register"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {
+        f"{kind}-value" for kind in TOPIC_KINDS
+    }
+    assert main(["weir schemas", "check"]) == 0
+    assert registry.level(SUBJECT) == "FULL_TRANSITIVE"
+    assert registry.level("decisions-value") == "BACKWARD"
+
+
+def test_a_foreign_newest_version_is_reported_with_its_number_and_the_fix_and_exit_1(
+    registry: MemoryRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.register(SUBJECT, schema_json("transactions", 1))
+    registry.register(SUBJECT, schema_json("transactions", 2))
+    registry.register(SUBJECT, foreign("transactions", "without a field"))
+    assert main(["weir schemas", "register"]) == 1
+    told = capsys.readouterr()
+    assert "ours reads v3" in told.err
+    assert "merchant_id" in told.err
+    assert f"curl -X DELETE http://registry:8081/subjects/{SUBJECT}/versions/3" in told.err
+    assert f"{SUBJECT:<24} id 2" in told.out
+    assert main(["weir schemas", "check"]) == 1
+
+
+def test_a_writer_that_may_leave_out_anything_is_no_problem_for_it_is_read_record_by_record(
+    registry: MemoryRegistry,
+) -> None:
+    assert main(["weir schemas", "register"]) == 0
+    registry.require_level(SUBJECT, "NONE")
+    ours = json.loads(schema_json("transactions"))
+    fields = [{"name": field["name"], "type": ["null", "string"]} for field in ours["fields"][:4]]
+    registry.register(SUBJECT, json.dumps(ours | {"fields": [*fields, *ours["fields"][4:]]}))
+    assert main(["weir schemas", "register"]) == 0
+    assert registry.level(SUBJECT) == "FULL_TRANSITIVE"
+
+
+def test_check_names_a_level_that_points_the_wrong_way_and_register_corrects_it(
+    registry: MemoryRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["weir schemas", "register"])
+    registry.require_level(SUBJECT, "BACKWARD")
+    capsys.readouterr()
+    assert main(["weir schemas", "check"]) == 1
+    wrong = [line for line in capsys.readouterr().out.splitlines() if not line.endswith(" ok")]
+    assert len(wrong) == 1
+    assert "expected level FULL_TRANSITIVE, found BACKWARD; run `weir schemas register`" in wrong[0]
+    assert main(["weir schemas", "register"]) == 0
+    assert main(["weir schemas", "check"]) == 0
