@@ -2,36 +2,34 @@
 
 The port ``SchemaRegistry`` and the real client; its in-memory twin is in ``infra/registry_memory.py`` and both pass
 one contract suite. A registry that is away raises ``Transient``: retrying is the caller's. An id that the registry
-does not know is an answer, not a failure.
+does not know is an answer, not a failure. How one request is made and bounded is in ``infra/registry_http.py``.
 
 **Delivery:** registering is idempotent; the same text under the same subject gives the same id.
 """
 
 from __future__ import annotations
 
-import ssl
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
 
+from infra.registry_cache import UNKNOWN_MAX, UNKNOWN_SECONDS, KeptSchemas, UnknownIds
+from infra.registry_http import Answer, RegistryHttp
 from infra.settings import RegistrySettings
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord, Refused, Transient
+from schemas.references import merge_references
 
-UNKNOWN_SECONDS = 30.0
-"""How long an id is remembered as unknown: a schema that is registered late is seen after that."""
-UNKNOWN_MAX = 1024
-"""Unknown ids remembered at once. When that many are new in 30 s the bytes are noise, and the rest are not asked."""
 ID_MAX = (1 << 31) - 1
 """Registries count in signed 32 bits; asked for more, some fail instead of answering."""
 COMPATIBLE = "make the schema read, and be read by, the versions that the subject's level names"
 POLL_SECONDS = 0.1
-_ABSENT_CODES = frozenset({"40401", "40402", "40403", "40404", "40405", "40406", "40407", "40408"})
-"""No such subject, version, schema or level, deleted softly or not. A page that is not there says 404 or 0."""
-_CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+REFERENCES_MAX = 64
+"""Schemas that one schema may need, over all levels."""
 
 
 class SchemaRegistry(Protocol):
@@ -47,6 +45,13 @@ class SchemaRegistry(Protocol):
 
     def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
         """Return the schema of an id and whether it belongs to the subject, or why there is none.
+
+        Raises:
+            Transient: the registry is away.
+        """
+
+    def id_of_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
+        """Return the id of the schema that a GUID stands for, or why there is none.
 
         Raises:
             Transient: the registry is away.
@@ -89,41 +94,11 @@ def unknown_id(schema_id: int, found: str = "one the registry does not have") ->
     return PoisonRecord("unknown_schema_id", f"expected a registered schema id, found {schema_id}, {found}, at $[1:5]")
 
 
-class UnknownIds:
-    """Remembers unknown ids for a bounded time, so that a flood of them is not a flood on the registry.
-
-    Args:
-        monotonic: seconds of a clock that never goes back.
-    """
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._expiry: OrderedDict[tuple[int, str], float] = OrderedDict()  # in order of expiry
-
-    def add(self, schema_id: int, subject: str) -> None:
-        """Remember that an id was asked for in vain."""
-        self._expiry[(schema_id, subject)] = self._monotonic() + UNKNOWN_SECONDS
-
-    def remembers(self, schema_id: int, subject: str) -> bool:
-        """True while the id need not be asked again."""
-        self._forget_expired()
-        return (schema_id, subject) in self._expiry
-
-    def is_full(self) -> bool:
-        """True when no further id can be remembered, so that none may be asked."""
-        self._forget_expired()
-        return len(self._expiry) >= UNKNOWN_MAX
-
-    def _forget_expired(self) -> None:
-        now = self._monotonic()
-        while self._expiry and next(iter(self._expiry.values())) <= now:
-            self._expiry.popitem(last=False)
-
-
 class Registry:
     """A client of a registry that speaks Confluent's API. One per process; close it at the end.
 
-    **Cost:** one or two requests for an id that is seen for the first time, then none; memory is a schema per id.
+    **Cost:** one or two requests for an id that is seen for the first time, then none; memory is a schema per id, up
+    to ``KEPT_BYTES_MAX`` together.
 
     Args:
         settings: where it is and how to be let in.
@@ -138,78 +113,85 @@ class Registry:
         monotonic: Callable[[], float] = time.monotonic,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        secret = settings.password.get_secret_value()
-        self._url = settings.url.rstrip("/")
         self._monotonic = monotonic
-        self._client = httpx.Client(
-            auth=(settings.username, secret) if settings.username else None,
-            verify=_build_tls(settings.ssl_ca_location),
-            timeout=settings.timeout_seconds,
-            headers={"Accept": f"{_CONTENT_TYPE}, application/json", "Content-Type": _CONTENT_TYPE},
-            transport=transport,
-        )
-        self._known: dict[tuple[int, str], WriterSchema] = {}
+        self._http = RegistryHttp(settings, monotonic, transport)
+        self._kept = KeptSchemas()
         self._unknown = UnknownIds(monotonic)
-        self._foreign: dict[tuple[int, str], WriterSchema] = {}
+        self._guids: OrderedDict[tuple[uuid.UUID, str], int] = OrderedDict()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
     def register(self, subject: str, schema_json: str) -> int:
         """See ``SchemaRegistry.register``."""
-        body = {"schema": schema_json, "schemaType": "AVRO"}
-        response = self._request("POST", f"/subjects/{subject}/versions", json=body)
-        if response.status_code in {409, 422}:
-            raise Refused(f"registry: {subject}: {_explain(response)}; {COMPATIBLE}")
-        return int(_answer(response)["id"])
+        answer = self._http.ask("POST", f"/subjects/{subject}/versions", {"schema": schema_json, "schemaType": "AVRO"})
+        if answer.status in {409, 422}:
+            raise Refused(f"registry: {subject}: {answer.explain()}; {COMPATIBLE}")
+        return _take_id(answer)
 
     def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
-        """See ``SchemaRegistry.writer_schema``. Known ids are kept for ever, others for ``UNKNOWN_SECONDS``."""
+        """See ``SchemaRegistry.writer_schema``. Ids of the subject are kept, others for ``UNKNOWN_SECONDS``."""
         key = (schema_id, subject)
-        if key in self._known:
-            return self._known[key]
+        kept = self._kept.get(key)
+        if kept is not None and kept.subject_ok:
+            return kept
         if self._unknown.remembers(*key):
-            return self._foreign.get(key) or unknown_id(schema_id)
+            return kept or unknown_id(schema_id)
         if schema_id > ID_MAX:
             return unknown_id(schema_id)
         if self._unknown.is_full():
             return unknown_id(schema_id, f"after {UNKNOWN_MAX} unknown ones within {UNKNOWN_SECONDS:.0f} s")
-        found = self._ask(schema_id, subject)
-        if isinstance(found, WriterSchema) and found.subject_ok:
-            self._known[key] = found
-        else:
-            self._remember(key, found)
+        return self._look_up(schema_id, subject)
+
+    def id_of_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
+        """See ``SchemaRegistry.id_of_guid``. A GUID that is found is kept, another for ``UNKNOWN_SECONDS``."""
+        key = (guid, subject)
+        if key in self._guids:
+            return self._guids[key]
+        if self._unknown.remembers(*key) or self._unknown.is_full():
+            return unknown_guid(guid)
+        began = self._monotonic()
+        found = self._ask_guid(guid, subject)
+        if isinstance(found, PoisonRecord):
+            self._unknown.add(*key, self._monotonic() - began)
+            return found
+        self._guids[key] = found
+        if len(self._guids) > UNKNOWN_MAX:
+            self._guids.popitem(last=False)
         return found
 
     def latest_id(self, subject: str) -> int:
         """See ``SchemaRegistry.latest_id``."""
-        response = self._request("GET", f"/subjects/{subject}/versions/latest")
-        if _is_absent(response):
+        answer = self._http.ask("GET", f"/subjects/{subject}/versions/latest")
+        if answer.is_absent:
             raise Refused(f"registry: expected a schema under {subject}, found none; run `weir schemas register`")
-        return int(_answer(response)["id"])
+        return _take_id(answer)
 
     def version_texts(self, subject: str) -> list[tuple[int, int, str]]:
         """See ``SchemaRegistry.version_texts``."""
-        response = self._request("GET", f"/subjects/{subject}/versions")
-        if _is_absent(response):
+        answer = self._http.ask("GET", f"/subjects/{subject}/versions")
+        if answer.is_absent:
             return []
-        found = []
-        for version in sorted(_answer(response)):
-            details = _answer(self._request("GET", f"/subjects/{subject}/versions/{version}"))
-            found.append((int(version), int(details["id"]), str(details["schema"])))
+        found: list[tuple[int, int, str]] = []
+        for version in sorted(number for number in answer.listed() if isinstance(number, int)):
+            details = self._http.ask("GET", f"/subjects/{subject}/versions/{version}")
+            text = self._merge(details)
+            # one whose references are broken is shown as it is: it does not parse, and is reported so
+            text = details.take("schema", str) if isinstance(text, PoisonRecord) else text
+            found.append((version, _take_id(details), text))
         return found
 
     def level(self, subject: str) -> str:
         """See ``SchemaRegistry.level``."""
-        response = self._request("GET", f"/config/{subject}", params={"defaultToGlobal": "true"})
-        if _is_absent(response):
-            response = self._request("GET", "/config")
-        return str(_answer(response)["compatibilityLevel"])
+        answer = self._http.ask("GET", f"/config/{subject}", defaultToGlobal="true")
+        if answer.is_absent:
+            answer = self._http.ask("GET", "/config")
+        return answer.take("compatibilityLevel", str)
 
     def require_level(self, subject: str, level: str) -> None:
         """See ``SchemaRegistry.require_level``."""
-        _answer(self._request("PUT", f"/config/{subject}", json={"compatibility": level}))
+        self._http.ask("PUT", f"/config/{subject}", {"compatibility": level}).take("compatibility", str)
 
     def wait_ready(self, deadline_s: float) -> None:
         """Wait until the registry answers.
@@ -223,7 +205,7 @@ class Registry:
         give_up = self._monotonic() + deadline_s
         while True:
             try:
-                _answer(self._request("GET", "/subjects"))
+                self._http.ask("GET", "/subjects").listed()
             except Transient:
                 if self._monotonic() >= give_up:
                     raise
@@ -231,68 +213,111 @@ class Registry:
             else:
                 return
 
-    def _ask(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
-        response = self._request("GET", f"/schemas/ids/{schema_id}")
-        if _is_absent(response):
-            return unknown_id(schema_id)
-        schema = str(_answer(response)["schema"])
-        return WriterSchema(schema_id, self._is_of_subject(schema_id, subject, schema), schema)
-
-    def _is_of_subject(self, schema_id: int, subject: str, schema: str) -> bool:
-        # a version that was deleted softly still wrote the records that are in the log
-        response = self._request("GET", f"/schemas/ids/{schema_id}/versions", params={"deleted": "true"})
-        if response.status_code in {404, 405}:  # registries without that endpoint: is this very text under the subject?
-            response = self._request("POST", f"/subjects/{subject}", json={"schema": schema, "schemaType": "AVRO"})
-            return not _is_absent(response) and int(_answer(response)["id"]) == schema_id
-        return any(version["subject"] == subject for version in _answer(response))
-
-    def _remember(self, key: tuple[int, str], found: WriterSchema | PoisonRecord) -> None:
-        self._unknown.add(*key)
-        self._foreign = {old: schema for old, schema in self._foreign.items() if self._unknown.remembers(*old)}
+    def _look_up(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
+        key, began = (schema_id, subject), self._monotonic()
+        found = self._ask(schema_id, subject)
         if isinstance(found, WriterSchema):
-            self._foreign[key] = found
+            self._kept.put(key, found)
+        else:
+            self._kept.drop(key)
+        if isinstance(found, PoisonRecord) or not found.subject_ok:
+            self._unknown.add(*key, self._monotonic() - began)
+        return found
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _ask(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
+        answer = self._http.ask("GET", f"/schemas/ids/{schema_id}")
+        if answer.is_absent:
+            return unknown_id(schema_id)
+        own, schema = answer.take("schema", str), self._merge(answer)
+        if isinstance(schema, PoisonRecord):
+            return schema
+        return WriterSchema(schema_id, self._is_of_subject(schema_id, subject, own, answer), schema)
+
+    def _is_of_subject(self, schema_id: int, subject: str, schema: str, details: Answer) -> bool:
+        # a version that was deleted softly still wrote the records that are in the log
+        answer = self._http.ask("GET", f"/schemas/ids/{schema_id}/versions", deleted="true")
+        if answer.status in {404, 405}:  # registries without that endpoint: is this very text under the subject?
+            return self._find_id(subject, schema, details) == schema_id
+        return any(isinstance(version, dict) and version.get("subject") == subject for version in answer.listed())
+
+    def _find_id(self, subject: str, schema: str, details: Answer) -> int | None:
+        """Return the id that a schema has under a subject, or ``None`` when it is not there."""
+        body = {"schema": schema, "schemaType": "AVRO", "references": _references(details)}
+        answer = self._http.ask("POST", f"/subjects/{subject}", body)
+        return None if answer.is_absent else _take_id(answer)
+
+    def _ask_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
+        answer = self._http.ask("GET", f"/schemas/guids/{guid}")
+        if answer.is_absent:
+            return unknown_guid(guid)
+        if answer.status in {404, 405}:
+            message = (
+                "expected a schema id of 4 bytes in the header, found a GUID, and this registry finds no schema by one"
+            )
+            return PoisonRecord("unsupported_schema_guid", message)
+        schema_id = self._find_id(subject, answer.take("schema", str), answer)
+        if schema_id is None:
+            message = f"expected a schema of this topic's subject, found GUID {guid} of another in the header"
+            return PoisonRecord("foreign_schema_id", message)
+        return schema_id
+
+    def _merge(self, details: Answer) -> str | PoisonRecord:
+        """Return the schema of an answer with the types of its references in it, or why that is no schema of ours."""
+        kind = details.body.get("schemaType") or "AVRO" if isinstance(details.body, dict) else "AVRO"
+        if kind != "AVRO":
+            return PoisonRecord("incompatible_schema", f"expected an Avro schema, found one of type {kind}")
+        schema = details.take("schema", str)
+        referenced: dict[tuple[str, int], str] = {}
         try:
-            response = self._client.request(method, self._url + path, **options)
-        except httpx.TransportError as error:
-            raise Transient(f"registry: expected an answer to {method} {path}, found {type(error).__name__}") from None
-        if response.status_code >= 500 or response.status_code == 429:
-            raise Transient(f"registry: expected an answer to {method} {path}, found {_explain(response)}")
-        if response.status_code in {401, 403}:
-            raise Refused(f"registry: not let in ({response.status_code}); set WEIR_REGISTRY__USERNAME and __PASSWORD")
-        return response
+            self._fetch_references(details, referenced, ())
+            return merge_references(schema, list(referenced.values())) if referenced else schema
+        except ValueError as error:
+            return PoisonRecord("incompatible_schema", f"expected a schema whose references resolve: {error}")
+
+    def _fetch_references(
+        self, details: Answer, found: dict[tuple[str, int], str], inside: tuple[tuple[str, int], ...]
+    ) -> None:
+        """Fetch what a schema refers to, those first that the others need.
+
+        Raises:
+            ValueError: a reference is broken, one of a circle, or one too many.
+        """
+        for reference in _references(details):
+            key = _parse_reference(reference)
+            if key in inside:
+                raise ValueError(f"found {key[0]} v{key[1]} in a circle")
+            if key in found:
+                continue
+            if len(found) + len(inside) >= REFERENCES_MAX:
+                raise ValueError(f"expected at most {REFERENCES_MAX}, found more")
+            answer = self._http.ask("GET", f"/subjects/{key[0]}/versions/{key[1]}", deleted="true")
+            if answer.is_absent:
+                raise ValueError(f"found no {key[0]} v{key[1]}")
+            text = answer.take("schema", str)
+            self._fetch_references(answer, found, (*inside, key))
+            found[key] = text
 
 
-def _build_tls(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        raise Refused(f"registry: expected a CA file, found {error}; check WEIR_REGISTRY__SSL_CA_LOCATION") from None
+def unknown_guid(guid: uuid.UUID) -> PoisonRecord:
+    """Build the error of a GUID that no schema has."""
+    return PoisonRecord("unknown_schema_id", f"expected a registered schema, found GUID {guid} in the header, of none")
 
 
-def _answer(response: httpx.Response) -> Any:
-    if response.status_code >= 400:
-        path = response.request.url.path
-        raise Refused(f"registry: expected 200 from {path}, found {_explain(response)}; check WEIR_REGISTRY__URL")
-    try:
-        return response.json()
-    except ValueError:
-        raise Refused("registry: expected JSON, found another page; check WEIR_REGISTRY__URL") from None
+def _references(details: Answer) -> list[Any]:
+    found = details.body.get("references") if isinstance(details.body, dict) else None
+    return found if isinstance(found, list) else []
 
 
-def _is_absent(response: httpx.Response) -> bool:
-    """True when the registry says that there is no such thing; a 404 of a wrong address is not that."""
-    return response.status_code == 404 and _field(response, "error_code") in _ABSENT_CODES
+def _parse_reference(reference: Any) -> tuple[str, int]:
+    if isinstance(reference, dict):
+        subject, version = reference.get("subject"), reference.get("version")
+        if isinstance(subject, str) and isinstance(version, int) and "/" not in subject:
+            return subject, version
+    raise ValueError("found one without subject and version")
 
 
-def _explain(response: httpx.Response) -> str:
-    """One line: the status, and the registry's own words if it has some."""
-    return f"{response.status_code} {' '.join(_field(response, 'message').split())[:200]}".rstrip()
-
-
-def _field(response: httpx.Response, name: str) -> str:
-    try:
-        return str(response.json().get(name, ""))
-    except (ValueError, AttributeError):
-        return ""
+def _take_id(answer: Answer) -> int:
+    schema_id = answer.take("id", int)
+    if not 0 <= schema_id <= ID_MAX:
+        raise Transient(f"registry: expected an id of 31 bits from {answer.path}, found another number")
+    return schema_id

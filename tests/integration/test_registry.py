@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import httpx
 import pytest
 
 from infra.registry import Registry
 from infra.settings import Settings
-from schemas.compatibility import LEVELS, check_level
-from schemas.errors import Refused
+from schemas.codec import WriterSchema
+from schemas.compatibility import LEVELS, check_level, parse_inlined
+from schemas.contracts import schema_json
+from schemas.errors import PoisonRecord, Refused
 from tests.unit.infra.registry_contract import RegistryContract
 from tests.unit.infra.schema_pairs import draw_schema
 
@@ -42,3 +47,30 @@ class TestRealRegistry(RegistryContract):
             assert bool(ours) == is_refused, (level, old, new, ours)
             verdicts.add(is_refused)
         assert verdicts == {False} if level == "NONE" else {False, True}
+
+    def test_a_schema_with_references_is_put_together_from_the_registry(
+        self, registry: Registry, stack: Settings
+    ) -> None:
+        tag = uuid.uuid4().hex
+        money = {"type": "record", "name": "Money", "namespace": "shop", "fields": [{"name": "units", "type": "bytes"}]}
+        fee = {"name": "fee", "type": ["null", "shop.Money"], "default": None}
+        ours = json.loads(schema_json("transactions"))
+        _post(stack, f"money-{tag}", money)
+        reference = {"name": "shop.Money", "subject": f"money-{tag}", "version": 1}
+        schema_id = _post(stack, f"t-{tag}-value", ours | {"fields": [*ours["fields"], fee]}, [reference])
+        found = registry.writer_schema(schema_id, f"t-{tag}-value")
+        assert isinstance(found, WriterSchema)
+        assert found.subject_ok
+        assert parse_inlined(found.schema)["fields"][-1]["type"][1]["fields"] == [{"name": "units", "type": "bytes"}]
+        assert registry.version_texts(f"t-{tag}-value") == [(1, schema_id, found.schema)]
+
+    def test_a_registry_that_knows_no_guids_says_so(self, registry: Registry) -> None:
+        found = registry.id_of_guid(uuid.uuid4(), "transactions-value")
+        assert isinstance(found, PoisonRecord)
+        assert found.reason == "unsupported_schema_guid"
+
+
+def _post(stack: Settings, subject: str, schema: Any, references: Sequence[Any] = ()) -> int:
+    body = {"schema": json.dumps(schema), "schemaType": "AVRO", "references": list(references)}
+    answer = httpx.post(f"{stack.registry.url}/subjects/{subject}/versions", json=body, timeout=20)
+    return int(answer.json()["id"])

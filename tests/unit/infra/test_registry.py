@@ -7,7 +7,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from infra.registry import UNKNOWN_MAX, UNKNOWN_SECONDS, Registry
+from infra.registry import Registry
+from infra.registry_cache import UNKNOWN_MAX, UNKNOWN_SECONDS
 from infra.registry_memory import MemoryRegistry
 from infra.settings import RegistrySettings
 from schemas.codec import WriterSchema
