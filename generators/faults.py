@@ -124,6 +124,14 @@ def _in_the_future(row: Row) -> Row:
     return row | {"event_time_ms": row["event_time_ms"] + 365 * DAY_MS}
 
 
+def _in_seconds(row: Row) -> Row:
+    return row | {"event_time_ms": row["event_time_ms"] // 1_000}
+
+
+def _in_microseconds(row: Row) -> Row:
+    return row | {"event_time_ms": row["event_time_ms"] * 1_000}
+
+
 def _another_amount(row: Row) -> Row:
     return row | {"amount_minor": row["amount_minor"] + 1}
 
@@ -143,6 +151,8 @@ MALFORMED: dict[str, Malformed] = {
     "oversized_id": _with(merchant_id="m" * 10_000),
     "not_a_position": _with(lat=float("nan"), lon=float("nan")),
     "future_time": Malformed(change_row=_in_the_future),
+    "time_in_seconds": Malformed(change_row=_in_seconds),
+    "time_in_microseconds": Malformed(change_row=_in_microseconds),
     "key_mismatch": Malformed(key_of=lambda _: b"card_of_somebody_else"),
     "card_number": _with(card_id=TEST_CARD_NUMBER),
     "id_reused": Malformed(change_row=_another_amount),

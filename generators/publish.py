@@ -89,11 +89,9 @@ class Checker:
     ) -> Checked:
         batch = to_batch([row for _, row in rows], schema)
         keys = [str(row["card_id"]).encode() for _, row in rows]
-        if self.kind == "labels":
-            errors = validate_labels(batch, keys=keys)
-        else:
-            # the broker will stamp it with about this time
-            errors = validate_transactions(batch, keys=keys, append_time_ms=np.full(len(rows), now_ms()))
+        validate = validate_labels if self.kind == "labels" else validate_transactions
+        # the broker will stamp it with about this time
+        errors = validate(batch, keys=keys, append_time_ms=np.full(len(rows), now_ms()))
         bad += [(rows[position][0], error) for position, error in errors]
         refused = {position for position, _ in errors}
         kept = [position for position in range(len(rows)) if position not in refused]

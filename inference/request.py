@@ -16,6 +16,7 @@ import orjson
 
 from schemas.contracts import schema_json
 from schemas.currencies import CURRENCIES
+from schemas.units import EARLIEST_TIME_MS
 from schemas.validation import ID_BYTES_MAX, MCC_MAX, TRANSACTION_IDS
 
 _LIMITS = {"int": 1 << 31, "long": 1 << 63}
@@ -26,7 +27,7 @@ _BOUNDS: dict[str, dict[str, Any]] = {
     "currency": {"enum": sorted(CURRENCIES)},
     "country": _COUNTRY,
     "issuer_country": _COUNTRY,
-    "event_time_ms": {"minimum": 1},
+    "event_time_ms": {"minimum": EARLIEST_TIME_MS},
     "lat": {"minimum": -90, "maximum": 90},
     "lon": {"minimum": -180, "maximum": 180},
 }

@@ -146,7 +146,8 @@ def _name_entities(asked: Asked) -> list[tuple[str, str]]:
 
 def _describe(error: PoisonRecord) -> str:
     """Say what was expected: a dead letter quotes what was found, an answer never repeats a value."""
-    return str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
+    expected = str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
+    return f"{expected}; {error.hint}" if error.hint else expected
 
 
 def _build_states(asked: Sequence[Asked], found: Mapping[tuple[str, str], Partials]) -> States:

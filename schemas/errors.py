@@ -13,12 +13,14 @@ class PoisonRecord(WeirError):
     Attributes:
         reason: stable machine-readable code, such as ``amount_out_of_range``.
         field: the offending field, or ``""`` when the record as a whole is at fault.
+        hint: what the found value probably is, without a word of it; it ends the message.
     """
 
-    def __init__(self, reason: str, message: str, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, message: str, field: str = "", hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
         self.reason = reason
         self.field = field
+        self.hint = hint
 
 
 class Transient(WeirError):

@@ -19,8 +19,23 @@ KEPT = 4
 QUOTED_CHARS_MAX = 80
 """How much of a found value an error message may carry."""
 
+ISSUED = (
+    "4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"  # Visa: 13, 16 or 19 digits
+    "|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
+    "|3[47][0-9]{13}"  # American Express
+    "|3(?:0[0-5]|6[0-9]|[89][0-9])[0-9]{11,16}"  # Diners Club
+    "|35(?:2[89]|[3-8][0-9])[0-9]{12,15}"  # JCB
+    "|(?:6011|64[4-9][0-9]|6[05][0-9]{2}|62[0-9]{2}|8[12][0-9]{2})[0-9]{12,15}"  # Discover, RuPay, UnionPay
+    "|(?:50|5[6-8]|6[0-9])[0-9]{14,17}"  # Maestro
+    "|220[0-4][0-9]{12,15}"  # Mir
+)
+"""What card schemes issue, by first digits and length (ISO/IEC 7812). Twelve digits are left out: no scheme issues them
+any more, and retrieval reference numbers have as many."""
+
+_ISSUED = re.compile(ISSUED)
 _RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{DIGITS_MIN - 1},}}")
 _SEPARATORS = str.maketrans("", "", " -")
+_ID_SEPARATORS = str.maketrans("", "", " -._/")
 
 
 def is_luhn_valid(digits: str) -> bool:
@@ -43,6 +58,19 @@ def is_card_number(text: str) -> bool:
     return DIGITS_MIN <= len(digits) <= DIGITS_MAX and digits.isascii() and digits.isdigit() and is_luhn_valid(digits)
 
 
+def is_issued_card_number(text: str) -> bool:
+    """True when the whole text is a number that a card scheme issues, spaces and ``- . _ /`` apart.
+
+    For ids of anything but a card: of those that are numbers a tenth is Luhn valid by chance, and refusing them all
+    would cost a payment each.
+
+    >>> is_issued_card_number("4111.1111.1111.1111"), is_issued_card_number("1111111111111117")
+    (True, False)
+    """
+    digits = text if text.isdigit() else text.translate(_ID_SEPARATORS)
+    return _ISSUED.fullmatch(digits) is not None and is_luhn_valid(digits)
+
+
 def mask(text: str | bytes) -> str:
     """Replace the digits of everything that could be a card number by ``*``, the last four apart.
 
@@ -57,13 +85,13 @@ def mask(text: str | bytes) -> str:
 
 
 def quote(found: object) -> str:
-    r"""Return a found value for a message: text masked and escaped, at most ``QUOTED_CHARS_MAX`` characters.
+    r"""Return a found value for a message: masked and escaped, at most ``QUOTED_CHARS_MAX`` characters.
 
     >>> quote("a" + chr(10) + "b")
     'a\\nb'
     """
     # cut generously before masking, so that no number is cut in two and passes
-    text = mask(found[: 4 * QUOTED_CHARS_MAX]) if isinstance(found, str) else str(found)
+    text = mask(str(found)[: 4 * QUOTED_CHARS_MAX])
     shown = text.encode("unicode_escape").decode("ascii")
     return shown if len(shown) <= QUOTED_CHARS_MAX else shown[: QUOTED_CHARS_MAX - 3] + "..."
 

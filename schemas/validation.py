@@ -5,6 +5,8 @@ are looked at one by one. Columns with few distinct values (currency, country) a
 
 Pure: "from the future" compares with the broker's append time, never with a clock. A message quotes what was found,
 escaped and cut, but never an id: ids are what a card number hides in.
+
+What cannot be seen in one record: an amount in major units, a position in radians. Both are in range.
 """
 
 from __future__ import annotations
@@ -18,17 +20,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.card_like import find_card_like
 from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
 from schemas.errors import PoisonRecord
-from schemas.masking import is_card_number, quote
+from schemas.masking import is_card_number, is_issued_card_number, quote
+from schemas.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_scale, name_unit
 
 ID_BYTES_MAX = 128
 """UTF-8 bytes of an id; it is a part of Redis keys."""
 FUTURE_MS_MAX = 5 * 60 * 1_000
 """A terminal's clock may run this far ahead of the broker's."""
+LABEL_SLACK_MS = 24 * 60 * 60 * 1_000
+"""Many labels carry a date without a time of day: so much may one be older than its payment, or ahead of the broker."""
 MCC_MAX = 9_999
 QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismatch"})
 """Reasons whose message says what kind of thing was found and quotes none of it."""
+ASKED_ON_ADMISSION = frozenset({"card_number", "event_time_out_of_range", "from_future", "label_before_event"})
+"""Reasons that keep a record out, and that folding does not depend on. A verdict is never taken back: what an earlier
+version let in and counted is folded again, whatever is asked of new records since."""
 _COUNTRY = re.compile("[A-Z]{2}")
 
 TRANSACTION_IDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
@@ -40,7 +49,11 @@ _Finding = tuple[Rows, Callable[[int], PoisonRecord]]
 
 
 def validate_transactions(
-    batch: pa.RecordBatch, *, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
+    batch: pa.RecordBatch,
+    *,
+    keys: Sequence[bytes | None],
+    append_time_ms: npt.NDArray[np.int64],
+    counted: bool = False,
 ) -> list[tuple[int, PoisonRecord]]:
     """Check decoded transactions.
 
@@ -48,24 +61,31 @@ def validate_transactions(
         batch: columns of the newest ``transactions`` schema.
         keys: the record key of each row.
         append_time_ms: int64, shape (rows,), the broker's append time, UTC epoch ms.
+        counted: the rows were let in and counted, perhaps by an earlier version: only what folding needs is asked.
 
     Returns:
         Row and error, ascending, at most one per row.
 
     **Cost:** under 1 us a row where nothing is wrong.
     """
-    return _collect(batch.num_rows, _transaction_findings(batch, keys, append_time_ms))
+    return _collect(batch.num_rows, _transaction_findings(batch, keys, append_time_ms), counted=counted)
 
 
-def validate_labels(batch: pa.RecordBatch, *, keys: Sequence[bytes | None]) -> list[tuple[int, PoisonRecord]]:
+def validate_labels(
+    batch: pa.RecordBatch,
+    *,
+    keys: Sequence[bytes | None],
+    append_time_ms: npt.NDArray[np.int64],
+    counted: bool = False,
+) -> list[tuple[int, PoisonRecord]]:
     """Check decoded labels; arguments and result as for ``validate_transactions``."""
-    return _collect(batch.num_rows, _label_findings(batch, keys))
+    return _collect(batch.num_rows, _label_findings(batch, keys, append_time_ms), counted=counted)
 
 
 def _transaction_findings(
     batch: pa.RecordBatch, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
 ) -> Iterator[_Finding]:
-    yield _find_card_numbers(batch)
+    yield from _find_card_numbers_in_text(batch)
     for name in TRANSACTION_IDS:
         yield from _find_bad_ids(batch, name)
     yield _find_key_mismatch(batch, keys)
@@ -75,36 +95,45 @@ def _transaction_findings(
         yield _find_bad_country(batch, name)
     yield _find_bad_mcc(batch)
     yield _find_bad_coordinates(batch)
-    yield _find_bad_times(batch, "event_time_ms")
-    yield _find_future(batch, append_time_ms)
+    yield from _find_bad_times(batch, "event_time_ms", append_time_ms + FUTURE_MS_MAX)
 
 
-def _label_findings(batch: pa.RecordBatch, keys: Sequence[bytes | None]) -> Iterator[_Finding]:
-    yield _find_card_numbers(batch)
+def _label_findings(
+    batch: pa.RecordBatch, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
+) -> Iterator[_Finding]:
+    yield from _find_card_numbers_in_text(batch)
     for name in _LABEL_IDS:
         yield from _find_bad_ids(batch, name)
     yield _find_key_mismatch(batch, keys)
-    for name in ("event_time_ms", "label_time_ms"):
-        yield _find_bad_times(batch, name)
+    yield from _find_bad_times(batch, "event_time_ms", append_time_ms + FUTURE_MS_MAX)
+    yield from _find_bad_times(batch, "label_time_ms", append_time_ms + LABEL_SLACK_MS)
+    yield _find_early_labels(batch)
 
 
-def _collect(rows: int, findings: Iterator[_Finding]) -> list[tuple[int, PoisonRecord]]:
+def _collect(rows: int, findings: Iterator[_Finding], *, counted: bool) -> list[tuple[int, PoisonRecord]]:
     errors: dict[int, PoisonRecord] = {}
     if rows:
         for offenders, explain in findings:
             for row in np.flatnonzero(offenders).tolist():
-                if row not in errors:
-                    errors[row] = explain(row)
+                error = explain(row)
+                if not (counted and error.reason in ASKED_ON_ADMISSION):
+                    errors.setdefault(row, error)
     return sorted(errors.items())
 
 
-def _find_card_numbers(batch: pa.RecordBatch) -> _Finding:
-    cards = batch.column("card_id")
-    candidates = _numpy(pc.match_substring_regex(cards, r"^[ -]*(?:[0-9][ -]*){12,19}$"))
+def _find_card_numbers_in_text(batch: pa.RecordBatch) -> Iterator[_Finding]:
+    # ids or not: whatever takes text gets one sooner or later, and a message about anything else would quote it
+    return (_find_card_numbers(batch, field.name) for field in batch.schema if field.type == pa.string())
+
+
+def _find_card_numbers(batch: pa.RecordBatch, name: str) -> _Finding:
+    # where a card number belongs least, whatever may be one is refused, whoever would have issued it
+    anyone = name == "card_id"
     offenders = np.zeros(batch.num_rows, dtype=bool)
-    rows = np.flatnonzero(candidates)
-    offenders[rows] = [is_card_number(card) for card in cards.take(pa.array(rows)).to_pylist()]
-    return offenders, lambda _: _poison("card_number", "a token", "a card number", "card_id")
+    rows = find_card_like(batch.column(name), issued=not anyone)
+    texts = batch.column(name).take(pa.array(rows)).to_pylist()
+    offenders[rows] = [is_issued_card_number(text) or (anyone and is_card_number(text)) for text in texts]
+    return offenders, lambda _: _poison("card_number", "a token", "a card number", name)
 
 
 def _find_bad_ids(batch: pa.RecordBatch, name: str) -> Iterator[_Finding]:
@@ -175,25 +204,46 @@ def _find_bad_coordinates(batch: pa.RecordBatch) -> _Finding:
     inside = [np.abs(_numpy(pc.fill_null(column, 0.0))) <= bound for column, bound in ((lat, 90.0), (lon, 180.0))]
 
     def explain(row: int) -> PoisonRecord:
-        found = f"{lat[row].as_py()}, {lon[row].as_py()}"
-        return _poison("bad_coordinates", "both of -90 to 90 and -180 to 180, or neither", found, "lat")
+        found = lat[row].as_py(), lon[row].as_py()
+        expected = "both of -90 to 90 and -180 to 180, or neither"
+        return _poison("bad_coordinates", expected, f"{found[0]}, {found[1]}", "lat", name_scale(*found))
 
     return one_only | ~(inside[0] & inside[1]), explain
 
 
-def _find_bad_times(batch: pa.RecordBatch, name: str) -> _Finding:
+def _find_bad_times(batch: pa.RecordBatch, name: str, latest_ms: npt.NDArray[np.int64]) -> Iterator[_Finding]:
     times = _numpy(batch.column(name))
-    return times <= 0, lambda row: _poison("event_time_out_of_range", "epoch ms above 0", times[row], name)
+    expected = f"epoch milliseconds from {format_time(EARLIEST_TIME_MS)[:10]} on"
+
+    def explain_early(row: int) -> PoisonRecord:
+        return _wrong_time("event_time_out_of_range", expected, int(times[row]), int(latest_ms[row]), name)
+
+    def explain_late(row: int) -> PoisonRecord:
+        latest = int(latest_ms[row])
+        return _wrong_time(
+            "from_future", f"at most {format_time(latest)} by the broker's time", int(times[row]), latest, name
+        )
+
+    yield times < EARLIEST_TIME_MS, explain_early
+    yield times > latest_ms, explain_late
 
 
-def _find_future(batch: pa.RecordBatch, append_time_ms: npt.NDArray[np.int64]) -> _Finding:
-    times = _numpy(batch.column("event_time_ms"))
-    latest = append_time_ms + FUTURE_MS_MAX
+def _wrong_time(reason: str, expected: str, found: int, latest_ms: int, field: str) -> PoisonRecord:
+    hint = name_unit(found, latest_ms=latest_ms)
+    # digits that are a time in some unit are shown as they are; others may be a card number and are masked
+    shown = found if hint else format_time(found) if EARLIEST_TIME_MS <= found <= LATEST_TIME_MS else quote(found)
+    return PoisonRecord(reason, f"expected {expected}, found {shown} at $.{field}", field, hint)
+
+
+def _find_early_labels(batch: pa.RecordBatch) -> _Finding:
+    events, labels = _numpy(batch.column("event_time_ms")), _numpy(batch.column("label_time_ms"))
 
     def explain(row: int) -> PoisonRecord:
-        return _poison("from_future", f"at most {latest[row]} by the broker's time", times[row], "event_time_ms")
+        expected = f"a label at most a day older than its payment of {format_time(int(events[row]))}"
+        return _poison("label_before_event", expected, format_time(int(labels[row])), "label_time_ms")
 
-    return times > latest, explain
+    # both are in range where this is asked, so the sum does not overflow; where it does, a finding stands already
+    return labels + LABEL_SLACK_MS < events, explain
 
 
 def _find_by_value(column: pa.Array, is_bad: Callable[[str], bool]) -> Rows:
@@ -209,5 +259,5 @@ def _numpy(column: pa.Array) -> npt.NDArray[Any]:
     return values
 
 
-def _poison(reason: str, expected: str, found: object, field: str) -> PoisonRecord:
-    return PoisonRecord(reason, f"expected {expected}, found {quote(found)} at $.{field}", field)
+def _poison(reason: str, expected: str, found: object, field: str, hint: str = "") -> PoisonRecord:
+    return PoisonRecord(reason, f"expected {expected}, found {quote(found)} at $.{field}", field, hint)

@@ -86,7 +86,7 @@ class LabelsFolder:
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
         """Fold records that counted; see ``streaming.folder.Folder``."""
-        decoded = self._decode(records)
+        decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
         changed = _fold(decoded.labels, self._read(decoded, store, alone=True).own)
@@ -115,11 +115,13 @@ class LabelsFolder:
                 states.units.extend([ask.units[1:]] * len(ask.ids))
         return states
 
-    def _decode(self, messages: list[Message]) -> _Decoded:
+    def _decode(self, messages: list[Message], *, counted: bool = False) -> _Decoded:
         decoded = self._codec.decode([message.value() for message in messages], self.schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
         kept = [messages[index] for index in decoded.rows]
-        invalid = dict(validate_labels(decoded.batch, keys=[message.key() for message in kept]))
+        append = np.array([message.timestamp()[1] for message in kept], np.int64)
+        keys = [message.key() for message in kept]
+        invalid = dict(validate_labels(decoded.batch, keys=keys, append_time_ms=append, counted=counted))
         dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid.items()]
         partition = np.array([message.partition() for message in kept], dtype=np.int32)
         wrong = np.zeros(len(kept), dtype=bool)

@@ -111,7 +111,7 @@ class TransactionsFolder:
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
         """Fold records that counted; see ``streaming.folder.Folder``."""
-        decoded = self._decode(records)
+        decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
         unit = Unit("t", partition)
@@ -140,14 +140,15 @@ class TransactionsFolder:
                 asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
         return asks
 
-    def _decode(self, messages: list[Message]) -> Decoded:
+    def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
         values = [message.value() for message in messages]
         decoded = self._codec.decode(values, self.schema_of)
         dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
         batch, rows = decoded.batch, decoded.rows.tolist()
         kept = [messages[row] for row in rows]
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
-        invalid = validate_transactions(batch, keys=[message.key() for message in kept], append_time_ms=append)
+        keys = [message.key() for message in kept]
+        invalid = validate_transactions(batch, keys=keys, append_time_ms=append, counted=counted)
         if invalid:
             dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]
             good = np.ones(len(kept), bool)

@@ -167,7 +167,7 @@ class Traffic:
             "merchant_id": row["merchant_id"],
             "device_id": row["device_id"],
             "event_time_ms": row["event_time_ms"],
-            "label_time_ms": row["event_time_ms"] + pick.randrange(1, 20) * DAY_MS,
+            "label_time_ms": row["event_time_ms"] + pick.randrange(1, 20) * HOUR_MS // 4,
             "is_fraud": pick.choice((True, False, False, None)),
             "source": "chargeback",
         }
@@ -178,7 +178,7 @@ class Traffic:
         """An earlier label repeated as it was, or with another verdict and time, earlier or later."""
         label = self._random.choice(self._labels)
         if self._random.random() < 0.5:
-            shift_ms = self._random.randrange(-5, 6) * DAY_MS
+            shift_ms = self._random.randrange(-5, 6) * HOUR_MS
             label = label | {
                 "is_fraud": self._random.choice((True, False, None)),
                 "label_time_ms": label["label_time_ms"] + shift_ms,
@@ -198,7 +198,8 @@ class Traffic:
         raw = [None, b"", b"\x01" + good[1:], b"\x00garbage", good[:-3], good + b"\x00", _unknown(good)]
         changed: list[Row] = [
             {"amount_minor": -(2**40)}, {"amount_minor": 2**62}, {"currency": "ZZZ"}, {"country": "usa"},
-            {"mcc": 12_345}, {"event_time_ms": self._now_ms + DAY_MS}, {"event_time_ms": 0}, {"transaction_id": ""},
+            {"mcc": 12_345}, {"event_time_ms": self._now_ms + DAY_MS}, {"event_time_ms": self._now_ms // 1_000},
+            {"transaction_id": ""},
             {"device_id": "d" * 200}, {"card_id": "another"}, {"lat": math.nan, "lon": 1.0}, {"lat": 95.0, "lon": 0.0},
         ]  # fmt: skip
         place = self._random.randrange(len(raw) + len(changed))

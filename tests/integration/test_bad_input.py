@@ -219,6 +219,15 @@ def test_an_event_time_over_five_minutes_after_the_append_time_is_a_dead_letter(
     assert "at $.event_time_ms" in letter.message
 
 
+@pytest.mark.parametrize(("per_ms", "unit"), [(1 / 1_000, "seconds"), (1_000, "microseconds")])
+def test_an_event_time_in_another_unit_is_a_dead_letter_that_names_the_unit(
+    pipeline: Pipeline, per_ms: float, unit: str
+) -> None:
+    letter = pipeline.refuse_payment(event_time_ms=int((pipeline.now_ms() - 60_000) * per_ms))
+    assert letter.reason == ("event_time_out_of_range" if unit == "seconds" else "from_future")
+    assert f"as {unit}; expected milliseconds" in letter.message
+
+
 def test_an_event_time_four_minutes_after_the_append_time_is_decided(pipeline: Pipeline) -> None:
     payment = pipeline.payment(event_time_ms=pipeline.now_ms() + 4 * 60_000)
     pipeline.publisher.send_payments([payment])

@@ -126,7 +126,9 @@ def test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels(
     labels = decode(deployment, "labels", topics.labels, messages)
     assert sent.records == payments.batch.num_rows + labels.batch.num_rows
     assert sent.failed == len(payments.errors) == len(labels.errors) == 0
-    assert validate_labels(labels.batch, keys=[message.key() for message in messages]) == []
+    keys = [message.key() for message in messages]
+    appended = np.array([message.timestamp()[1] for message in messages])
+    assert validate_labels(labels.batch, keys=keys, append_time_ms=appended) == []
     assert sorted(payments.batch["event_time_ms"].to_pylist()) == history.transactions["event_time_ms"].to_pylist()
     assert sorted(labels.batch["label_time_ms"].to_pylist()) == history.labels["label_time_ms"].to_pylist()
 

@@ -92,7 +92,9 @@ def test_every_payment_and_label_passes_the_rules_that_the_processor_holds_it_to
     keys = [card.encode() for card in payments["card_id"].to_pylist()]
     times = payments["event_time_ms"].to_numpy()
     assert validate_transactions(payments, keys=keys, append_time_ms=times) == []
-    assert validate_labels(labels, keys=[card.encode() for card in labels["card_id"].to_pylist()]) == []
+    known = labels["label_time_ms"].to_numpy()
+    keys = [card.encode() for card in labels["card_id"].to_pylist()]
+    assert validate_labels(labels, keys=keys, append_time_ms=known) == []
 
 
 def test_no_threshold_on_the_amount_finds_fraud_with_useful_precision() -> None:

@@ -11,9 +11,14 @@ import pyarrow as pa
 
 from infra.redis_view import Loaded, Position, Unit
 from schemas.codec import WriterSchema
+from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
+from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
 from streaming.transactions import TransactionsConfig, TransactionsFolder, find_elsewhere
+from tests.unit.schemas.records import frame, write_body
+from tests.unit.schemas.test_codec import transaction
+from tests.unit.schemas.test_validation import label
 
 CONFIG = TransactionsConfig(
     topic="transactions",
@@ -80,3 +85,31 @@ def test_records_that_another_partitioner_put_elsewhere_are_counted() -> None:
         batch=pa.RecordBatch.from_pydict({"card_id": ["21", "foobar", "21"]}), partition=np.array([340, 7, 166])
     )
     assert find_elsewhere(decoded.batch, decoded.partition, 1_000).tolist() == [False, True, True]
+
+
+class _Counted(_Garbage):
+    """A record that an earlier version let in, with a time that is refused now."""
+
+    def __init__(self, kind: str, row: dict[str, Any]) -> None:
+        self._row, self._kind = row, kind
+
+    def value(self) -> bytes:
+        return frame(write_body(self._row, schema_json(self._kind)), 1)
+
+
+def test_a_record_that_an_earlier_version_counted_is_folded_again_whatever_is_asked_since() -> None:
+    message: Any = _Counted("transactions", transaction(event_time_ms=1_795_644_788, transaction_id="4111111111111111"))
+    folder = TransactionsFolder(CONFIG, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("transactions")))
+    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
+    assert [dead.error.reason for dead in folder.process({0: [message]}, store, {}).refused] == ["card_number"]
+    assert folder.fold_again(0, [message], store)
+
+
+def test_a_label_that_an_earlier_version_counted_is_folded_again() -> None:
+    message: Any = _Counted("labels", label(label_time_ms=1_795_644_788))
+    config = LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.")
+    folder = LabelsFolder(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
+    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
+    refused = folder.process({0: [message]}, store, {}).refused
+    assert [dead.error.reason for dead in refused] == ["event_time_out_of_range"]
+    assert folder.fold_again(0, [message], store)

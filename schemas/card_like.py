@@ -1,0 +1,57 @@
+"""Which rows of a string column could be a card number, found without looking at each.
+
+Ids are long and many, card numbers among them none: a few characters of each tell nearly all of them apart. What is
+left is asked of a pattern, and what that leaves of ``schemas/masking.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.masking import DIGITS_MIN, ISSUED
+
+_SEPARATED = "[ ._/-]"
+_DIGITS = rf"^{_SEPARATED}*(?:[0-9]{_SEPARATED}*){{12,19}}$"
+_ISSUED = f"^(?:{ISSUED})$"
+_ALLOWED = np.zeros(256, dtype=bool)
+_ALLOWED[list(b"0123456789 -._/")] = True
+_PROBES = ((0, 1), (1, 1), (1, 2), (1, 4), (3, 4))
+"""Where a character is looked at, as parts of the way from the first to the last."""
+
+
+def find_card_like(column: pa.Array, *, issued: bool) -> npt.NDArray[np.int64]:
+    """Return the rows without null that may hold a card number: every one that does, and a few that do not.
+
+    Args:
+        column: strings.
+        issued: leave out digits that no card scheme issues.
+
+    **Cost:** 5 to 50 ns a row.
+
+    >>> find_card_like(pa.array(["4111 1111 1111 1111", None, "tok_4111111111111111", "1234"]), issued=True).tolist()
+    [0]
+    """
+    _, offsets, characters = column.buffers()
+    if characters is None:  # nothing but null and empty
+        return np.empty(0, dtype=np.int64)
+    ends = np.frombuffer(offsets, np.int32, count=len(column) + 1, offset=4 * column.offset)
+    bytes_ = np.frombuffer(characters, np.uint8)
+    lengths = np.diff(ends)
+    rows = np.flatnonzero(lengths >= DIGITS_MIN)
+    for part, of in _PROBES:
+        rows = rows[_ALLOWED[bytes_[ends[rows] + (lengths[rows] - 1) * part // of]]]
+    texts = column.take(pa.array(rows))
+    found = _matches(texts, _DIGITS)
+    if issued:
+        found &= _matches(texts, _SEPARATED) | _matches(texts, _ISSUED)
+    return rows[found]
+
+
+def _matches(texts: pa.Array, pattern: str) -> npt.NDArray[np.bool_]:
+    # a null may have characters under it
+    matched = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    found: npt.NDArray[np.bool_] = matched.to_numpy(zero_copy_only=False)
+    return found
