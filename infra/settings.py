@@ -14,9 +14,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from infra.home import check_home
+from infra.setting_names import PREFIX, build_tree, declared_names
+from infra.setting_values import BootstrapServers, File, Host, Name, RedisUrl, RegistryUrl, Topic
 from schemas.errors import Refused
-
-_PREFIX = "WEIR_"
 
 
 class _Section(BaseModel):
@@ -26,14 +27,14 @@ class _Section(BaseModel):
 class KafkaSettings(_Section):
     """Where the brokers are and how to be let in."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: BootstrapServers = "127.0.0.1:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     sasl_username: str = ""
     sasl_password: SecretStr = SecretStr("")
-    ssl_ca_location: str = ""
-    ssl_certificate_location: str = ""
-    ssl_key_location: str = ""
+    ssl_ca_location: File = ""
+    ssl_certificate_location: File = ""
+    ssl_key_location: File = ""
     ssl_key_password: SecretStr = SecretStr("")
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=300_000)
     transaction_timeout_ms: int = Field(default=6_000, ge=1_000, le=120_000)
@@ -43,21 +44,21 @@ class KafkaSettings(_Section):
 class RegistrySettings(_Section):
     """The schema registry, by the Confluent API."""
 
-    url: str = "http://127.0.0.1:8081"
+    url: RegistryUrl = "http://127.0.0.1:8081"
     username: str = ""
     password: SecretStr = SecretStr("")
-    ssl_ca_location: str = ""
+    ssl_ca_location: File = ""
     timeout_seconds: float = Field(default=5.0, gt=0, le=60)
 
 
 class RedisSettings(_Section):
     """Redis or Valkey, one server or a cluster."""
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
     """Of a cluster, several nodes: ``redis://one:6379,two:6379/0``; the first that answers names the others."""
     username: str = ""
     password: SecretStr = SecretStr("")
-    ssl_ca_location: str = ""
+    ssl_ca_location: File = ""
     cluster: bool = False
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)
 
@@ -71,26 +72,33 @@ class RedisSettings(_Section):
 class TopicSettings(_Section):
     """Topic names, and how they are made where they do not exist."""
 
-    transactions: str = "transactions"
-    dlq: str = "transactions.dlq"
-    dlq_done: str = "transactions.dlq.done"
-    features: str = "features"
-    features_dlq: str = "features.dlq"
-    decisions: str = "decisions"
-    labels: str = "labels"
-    labels_dlq: str = "labels.dlq"
-    clicks: str = "clicks"
-    devices: str = "devices"
+    transactions: Topic = "transactions"
+    dlq: Topic = "transactions.dlq"
+    dlq_done: Topic = "transactions.dlq.done"
+    features: Topic = "features"
+    features_dlq: Topic = "features.dlq"
+    decisions: Topic = "decisions"
+    labels: Topic = "labels"
+    labels_dlq: Topic = "labels.dlq"
+    clicks: Topic = "clicks"
+    devices: Topic = "devices"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)
     """Input and dead letters must outlive the look-back (37 d with the label hold) and 7 days of repair."""
 
+    @model_validator(mode="after")
+    def _check_names(self) -> TopicSettings:
+        names = [value for value in vars(self).values() if isinstance(value, str)]
+        if len(set(names)) < len(names):
+            raise ValueError("every topic has a name of its own, and two of these are equal")
+        return self
+
 
 class ProcessorSettings(_Section):
     """The stream processor."""
 
-    group: str = "weir-processor"
+    group: Name = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
     linger_ms: int = Field(default=5, ge=0, le=1_000)
     """How long a batch that is not full waits for more records, from when its first one is in hand."""
@@ -105,8 +113,8 @@ class ProcessorSettings(_Section):
 class ScorerSettings(_Section):
     """The scorer and the decision index."""
 
-    group: str = "weir-scorer"
-    index_group: str = "weir-decision-index"
+    group: Name = "weir-scorer"
+    index_group: Name = "weir-decision-index"
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
@@ -120,14 +128,14 @@ class ScorerSettings(_Section):
 class ApiSettings(_Section):
     """The HTTP API. It has no keys yet, so it serves 127.0.0.1 alone."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
 
 
 class MonitoringSettings(_Section):
     """Metrics and logs."""
 
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Host = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """0 serves no metrics page; ``weir demo`` gives each process its own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -139,7 +147,7 @@ class Settings(_Section):
 
     home: Path = Path(".weir")
     """Data of the embedded servers, models, logs; mode 0700."""
-    cluster: str = "local"
+    cluster: Name = "local"
     """Names the deployment in every Redis key, so that two can share a server."""
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
@@ -182,34 +190,22 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
     """
     given = dict(os.environ if environ is None else environ)
     home = Path(given.get("WEIR_HOME") or Settings.model_fields["home"].default)
-    merged = _read_env_file(stack_env_path(home)) | {k: v for k, v in given.items() if k.startswith(_PREFIX)}
+    check_home(home)
+    merged = _read_env_file(stack_env_path(home)) | given
     try:
-        return Settings.model_validate(_nest(merged))
+        return Settings.model_validate(build_tree(merged, set(declared_names(Settings))))
     except ValidationError as error:
         first = error.errors()[0]
-        name = _PREFIX + "__".join(str(part).upper() for part in first["loc"])
-        raise Refused(f"setting {name}: {first['msg'].lower()}; see .env.example for every name") from None
+        name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise Refused(f"setting {name}: {reason[0].lower()}{reason[1:]}; see .env.example for every name") from None
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
-    if not path.is_file():
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    except FileNotFoundError:
         return {}
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-def _nest(flat: dict[str, str]) -> dict[str, object]:
-    """Turn ``WEIR_KAFKA__BOOTSTRAP_SERVERS`` into ``{"kafka": {"bootstrap_servers": ...}}``; empty means default."""
-    tree: dict[str, object] = {}
-    for name, value in flat.items():
-        if value == "":
-            continue
-        level = tree
-        *parents, leaf = name.removeprefix(_PREFIX).lower().split("__")
-        for parent in parents:
-            child = level.setdefault(parent, {})
-            if not isinstance(child, dict):
-                raise Refused(f"setting {name}: {parent} is not a section; see .env.example for every name")
-            level = child
-        level[leaf] = value
-    return tree
+    except (OSError, ValueError):
+        raise Refused(f"expected lines NAME=value in {path}, found others; `weir up` writes the file again") from None

@@ -1,0 +1,80 @@
+"""Which ``WEIR_`` names of an environment are settings, and which only look like it.
+
+An environment is shared. An orchestrator that runs a service called ``weir`` or ``weir-redis`` puts the addresses of
+that service into every container next to it, as ``WEIR_SERVICE_HOST`` or ``WEIR_REDIS_PORT_6379_TCP``. Such names are
+left alone. Any other name that is not declared is a mistake, and the nearest declared one is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from schemas.errors import Refused
+
+PREFIX = "WEIR_"
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?$"
+)
+_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+"""``*_PORT`` of a service link holds an address, so a misspelt ``WEIR_API_PORT=8000`` is still seen as a mistake."""
+
+
+def declared_names(section: type[BaseModel], prefix: str = PREFIX) -> Iterator[str]:
+    """Yield the environment's name of every setting."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from declared_names(kind, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Return whether an orchestrator set this name to say where a service is.
+
+    >>> is_service_link("WEIR_REDIS_SERVICE_HOST", "10.0.0.1"), is_service_link("WEIR_PORT", "tcp://10.0.0.1:8000")
+    (True, True)
+    >>> is_service_link("WEIR_API_PORT", "8000")
+    False
+    """
+    return bool(_SERVICE_LINK.search(name) or (name.endswith("_PORT") and _LINK_ADDRESS.match(value)))
+
+
+def build_tree(environ: dict[str, str], declared: set[str]) -> dict[str, object]:
+    """Turn ``WEIR_KAFKA__BOOTSTRAP_SERVERS`` into ``{"kafka": {"bootstrap_servers": ...}}``; empty means the default.
+
+    Args:
+        environ: names and values; what has another prefix is not looked at.
+        declared: names of settings, upper case.
+
+    Raises:
+        Refused: a name is neither a setting nor a service link.
+    """
+    tree: dict[str, object] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name.upper() not in declared:
+            if is_service_link(name, value):
+                continue
+            raise Refused(_unknown(name, declared))
+        if value != "":
+            _insert(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+    return tree
+
+
+def _insert(tree: dict[str, object], path: list[str], value: str) -> None:
+    *parents, leaf = path
+    for parent in parents:
+        tree = tree.setdefault(parent, {})  # type: ignore[assignment]  # declared names never put a value here
+    tree[leaf] = value
+
+
+def _unknown(name: str, declared: set[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), sorted(declared), n=1)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"setting {name} is not known; {hint}.env.example lists every name"
