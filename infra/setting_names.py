@@ -44,18 +44,18 @@ def is_service_link(name: str, value: str) -> bool:
     return bool(_SERVICE_LINK.search(name) or (name.endswith("_PORT") and _LINK_ADDRESS.match(value)))
 
 
-def build_tree(environ: dict[str, str], declared: set[str]) -> dict[str, object]:
+def build_tree(given: dict[str, str], declared: set[str]) -> dict[str, object]:
     """Turn ``WEIR_KAFKA__BOOTSTRAP_SERVERS`` into ``{"kafka": {"bootstrap_servers": ...}}``; empty means the default.
 
     Args:
-        environ: names and values; what has another prefix is not looked at.
+        given: names and values; what has another prefix is not looked at.
         declared: names of settings, upper case.
 
     Raises:
         Refused: a name is neither a setting nor a service link.
     """
     tree: dict[str, object] = {}
-    for name, value in environ.items():
+    for name, value in given.items():
         if not name.startswith(PREFIX):
             continue
         if name.upper() not in declared:

@@ -8,7 +8,6 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.setting_names import declared_names
