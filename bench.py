@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from demo_watch import Watch, percentiles
+from infra.arguments import Parser
 from infra.children import Children
 from infra.embedded.stack import Stack
 from infra.kafka import build_consumer, check_message
@@ -58,7 +59,7 @@ class Figures:
 
 def main(argv: list[str]) -> int:
     """Run ``weir bench``. Exit codes: 0 done, 1 failed or something was not decided."""
-    parser = argparse.ArgumentParser(prog="weir bench", description="Measure throughput and latency on this machine.")
+    parser = Parser(prog="weir bench", description="Measure throughput and latency on this machine.")
     parser.add_argument("--cards", type=int, default=2_000, help="cards of the backlog (default: %(default)s)")
     parser.add_argument("--days", type=int, default=60, help="days of the backlog (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=500, help="live payments a second (default: %(default)s)")

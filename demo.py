@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 
 from demo_watch import Watch, count_records, money, percentiles
+from infra.arguments import Parser
 from infra.children import Children
 from infra.embedded.stack import DEMO_MARKER, NAMES, Stack
 from infra.kafka import build_consumer
@@ -42,7 +43,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 def main(argv: list[str]) -> int:
     """Run ``weir demo``. Exit codes: 0 done, 1 failed, 2 refused."""
-    parser = argparse.ArgumentParser(prog="weir demo", description="Run everything for a while and show it live.")
+    parser = Parser(prog="weir demo", description="Run everything for a while and show it live.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
     parser.add_argument("--rate", type=int, default=100, help="live events per second")
     parser.add_argument("--cards", type=int, default=2_000)

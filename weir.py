@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 
 from schemas.errors import Refused, WeirError
 from schemas.printable import escape
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # verb -> (module with ``main(argv) -> int``, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
@@ -40,16 +43,25 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())
         return 0 if arguments else 2
-    if arguments[0] not in VERBS:
-        sys.stderr.write(f"weir: expected a verb, found {arguments[0]!r}; `weir --help` lists them\n")
+    if arguments[0] in {"-V", "--version", "version"}:
+        sys.stdout.write(_version())
+        return 0
+    verb = arguments[0]
+    if verb not in VERBS:
+        sys.stderr.write(f"weir: expected a verb, found {verb!r}{_guess(verb)}; `weir --help` lists them\n")
         return 2
     try:
         return _run(arguments)
     except WeirError as error:
         # a server's last words are several lines; set in, none of them passes for one of ours
         lines = "\n  ".join(map(escape, str(error).split("\n")))
-        sys.stderr.write(f"weir {arguments[0]}: {lines}\n")
+        sys.stderr.write(f"weir {verb}: {lines}\n")
         return 2 if isinstance(error, Refused) else 1
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK_FULL:
+            raise  # not of a file: a fault of ours
+        sys.stderr.write(f"weir {verb}: {_file_error(error)}\n")
+        return 1 if error.errno in _DISK_FULL else 2
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,6 +73,25 @@ def _run(arguments: list[str]) -> int:
         # the reader of our output went away, as `| head` does; what is still buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _file_error(error: OSError) -> str:
+    """Say what the file system refused; where it is full, what shows the reason."""
+    at = f"{error.filename}: " if error.filename is not None else ""
+    hint = "; `weir doctor` says what takes the space" if error.errno in _DISK_FULL else ""
+    return f"{at}{(error.strerror or 'cannot be used').lower()}{hint}"
+
+
+def _guess(verb: str) -> str:
+    from infra.arguments import nearest  # noqa: PLC0415  (only a mistake needs it)
+
+    return nearest(verb, list(VERBS))
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415  (slow to import)
+
+    return f"weir {version('weir')}, Python {sys.version.split()[0]}\n"
 
 
 def _usage() -> str:

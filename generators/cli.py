@@ -16,6 +16,7 @@ from generators.population import build_population
 from generators.schedule import SHAPES
 from generators.sender import Sent
 from generators.stream import first_due_ms, now_ms, run_live, run_replay
+from infra.arguments import Parser
 from infra.settings import load_settings
 from schemas.features import DAY_MS
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir generate``."""
-    parser = argparse.ArgumentParser(prog="weir generate", description="Simulate card payments and fraud.")
+    parser = Parser(prog="weir generate", description="Simulate card payments and fraud.")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--to", choices=["kafka", "parquet"], default="kafka", help="publish, or write a history")
     world = parser.add_argument_group("world")

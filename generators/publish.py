@@ -22,6 +22,7 @@ from generators.coercion import Coercer, Value, to_batch
 from generators.encoding import Encoder
 from generators.stream import build_encoder, now_ms
 from generators.user_rows import NumberedRow, read_rows
+from infra.arguments import Parser
 from infra.kafka import build_producer
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
@@ -142,7 +143,7 @@ def main(argv: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir publish``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="weir publish",
         description="Publish a CSV, JSON lines or Parquet file. Columns are the fields of the Avro schema; "
         "those that may be null may be missing, times may be ISO 8601.",

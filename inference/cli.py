@@ -15,6 +15,7 @@ from inference.index import DecisionIndex
 from inference.scorer import STAGE as SCORE_STAGE
 from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
+from infra.arguments import Parser
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
@@ -283,7 +284,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
         "index": "Follow the decisions into the index that the API reads.",
         "serve": "Serve the HTTP API on 127.0.0.1.",
     }
-    parser = argparse.ArgumentParser(prog=f"weir {verb}", description=what[verb])
+    parser = Parser(prog=f"weir {verb}", description=what[verb])
     if verb == "serve":
         parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")

@@ -19,6 +19,7 @@ from inference.index import DecisionReader
 from inference.inspect_stream import COLUMNS, DecisionStream, describe_row, follow
 from inference.lag import read_lag
 from inference.models import list_bundles
+from infra.arguments import Parser
 from infra.kafka_history import History
 from infra.redis_client import connect
 from infra.registry import Registry
@@ -180,8 +181,8 @@ _WRITERS: dict[str, Any] = {
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="weir inspect", description="Show what the system knows now. Read only.")
-    shared = argparse.ArgumentParser(add_help=False)
+    parser = Parser(prog="weir inspect", description="Show what the system knows now. Read only.")
+    shared = Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="for machines")
     kinds = parser.add_subparsers(dest="what", required=True)
     for name, text in (("card", "a card's live windows"), ("decision", "the decision on a transaction")):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
+from infra.arguments import Parser
 from infra.registry import Registry, SchemaRegistry
 from infra.settings import Settings, TopicSettings, load_settings
 from schemas.compatibility import check_backward, find_unreadable, parse_inlined
@@ -163,7 +164,7 @@ def main(argv: list[str]) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="weir schemas", description="check or register the Avro schemas")
+    parser = Parser(prog="weir schemas", description="check or register the Avro schemas")
     verbs = parser.add_subparsers(required=True, metavar="check | register")
     for name, run, text in (
         ("check", _check, "compare versions with each other, and with the registry where it answers"),

@@ -6,7 +6,6 @@ from a sender's clock, breaks the product's promises in silence. A start on such
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
+from infra.arguments import Parser
 from infra.kafka import CLIENT_LOG, MAX_MESSAGE_BYTES, admin_config
 from infra.settings import Settings, TopicSettings, load_settings
 from schemas.errors import Refused, Transient
@@ -253,7 +253,7 @@ def _list_led(admin: AdminClient, settings: Settings) -> set[str]:
 
 def main(argv: list[str]) -> int:
     """Run ``weir topics create | check | repair``."""
-    parser = argparse.ArgumentParser(prog="weir topics", description="create, check or repair the topics")
+    parser = Parser(prog="weir topics", description="create, check or repair the topics")
     parser.add_argument("action", choices=("create", "check", "repair"))
     parser.add_argument("--apply", action="store_true", help="repair: do it; without it the plan is shown")
     parser.add_argument("--json", action="store_true", help="print JSON")

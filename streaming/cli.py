@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
+from infra.arguments import Parser
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
 from infra.kafka import build_consumer, build_producer
@@ -38,7 +38,7 @@ log = get_logger(__name__)
 
 def main(argv: list[str]) -> int:
     """Run ``weir process``. Exit codes: 0 stopped, 1 failed, 2 refused."""
-    parser = argparse.ArgumentParser(prog="weir process", description="Run one stream processor.")
+    parser = Parser(prog="weir process", description="Run one stream processor.")
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running processor")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
     arguments = parser.parse_args(argv[1:])

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from infra.arguments import Parser
 from infra.heap import settle_heap
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="weir dlq", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="weir dlq", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="list|show|stats|replay|discard|auto")
     for name, command, text in (
         ("list", _list, "one line per dead letter, oldest first"),
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         ("discard", _discard, "settle dead letters without replaying; nothing is deleted"),
         ("auto", _auto, "replay with back-off what heals by itself (unknown schema ids)"),
     ):
-        verb = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(command=command)
         verb.add_argument("--topic", help="dead letter topic; by default that of transactions")
         verb.add_argument("--json", action="store_true", help="JSON lines on stdout")

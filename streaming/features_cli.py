@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.arguments import Parser
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, FEATURES, Feature
 from streaming.core.backfill import SLICE_ROWS, backfill
@@ -74,7 +75,7 @@ def main(argv: list[str]) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="weir features", description=__doc__)
+    parser = Parser(prog="weir features", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="name every feature and why it is there")
     listing.add_argument("--json", action="store_true", help="for machines")

@@ -8,7 +8,6 @@ and need ``--apply``. Stop the processes of the group first: the broker refuses 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
+from infra.arguments import Parser
 from infra.kafka import build_consumer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
@@ -39,7 +39,7 @@ from streaming.scorer_offsets import ScorerOffsets, find_moved
 
 def main(argv: list[str]) -> int:
     """Run ``weir offsets``. Exit codes: 0 done or shown, 1 failed, 2 refused."""
-    parser = argparse.ArgumentParser(prog="weir offsets", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = Parser(prog="weir offsets", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("action", choices=["show", "recover", "drop-view"])
     parser.add_argument("--apply", action="store_true", help="do it; without it the plan is shown")
     parser.add_argument(

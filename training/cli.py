@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
+from infra.arguments import Parser
 from infra.settings import Settings, load_settings
 from schemas.features import DAY_MS
 from training import report
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
-    parser = argparse.ArgumentParser(prog="weir train", description="Train, check parity, export a model bundle.")
+    parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--history", type=Path, metavar="DIR", help="Parquet folder; default <home>/history")
     source.add_argument("--from-topics", action="store_true", help="read the features and labels topics to their end")

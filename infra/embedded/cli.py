@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from infra.arguments import Parser
 from infra.embedded import doctor
 from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
 from infra.settings import home_dir
@@ -21,7 +22,7 @@ from infra.settings import home_dir
 def main(argv: list[str]) -> int:
     """Run the verb in ``argv[0]``."""
     verb, rest = argv[0], argv[1:]
-    parser = argparse.ArgumentParser(prog=f"weir {verb}")
+    parser = Parser(prog=f"weir {verb}")
     _ARGUMENTS[verb](parser)
     return _RUN[verb](parser.parse_args(rest))
 

@@ -1,0 +1,56 @@
+"""The parser of every verb: a mistyped flag or word is refused with the nearest one that there is."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+_UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return ``"; did you mean X?"`` for what is like the word, else nothing.
+
+    >>> nearest("--secnds", ["--seconds", "--rate"])
+    '; did you mean --seconds?'
+    >>> nearest("--colour", ["--rate"])
+    ''
+    """
+    found = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """``argparse.ArgumentParser`` that takes flags in full only, and guesses what a mistyped one was meant to be.
+
+    A flag that is cut short would change its meaning on the day another one with its beginning is added.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2, the usage and the message, and the nearest name where there is one."""
+        super().error(message + self._guess(message))
+
+    def _guess(self, message: str) -> str:
+        unknown, choice = _UNKNOWN.search(message), _CHOICE.search(message)
+        if choice:
+            return nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+        flags = [word.partition("=")[0] for word in unknown[1].split() if word.startswith("-")] if unknown else []
+        guesses = [nearest(flag, sorted(set(_flags(self)))) for flag in flags]
+        return next((guess for guess in guesses if guess), "")
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the flags of a parser and of those below it."""
+    for action in parser._actions:  # argparse has no public list of them
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _flags(below)

@@ -1,0 +1,107 @@
+"""The command line itself: what a mistyped word gets, and what the file system's refusals look like."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import weir
+from infra.arguments import Parser, _flags
+from tests.house.source import PROJECT, ROOT
+
+DISK_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def _mistyped(word: str) -> list[str]:
+    """A letter doubled, two letters exchanged: what fingers do."""
+    return [word[:2] + word[1:], *([word[:-2] + word[-1] + word[-2]] if len(word) > 3 else [])]
+
+
+@pytest.mark.parametrize("verb", weir.VERBS)
+def test_a_mistyped_verb_is_refused_with_the_nearest_one(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for mistyped in {*_mistyped(verb)} - set(weir.VERBS):
+        assert weir.main([mistyped]) == 2
+        assert re.search(r"did you mean \w+\?", (error := capsys.readouterr().err)), error
+        assert error.count("\n") == 1
+
+
+class Seen(Exception):
+    """Raised with the parser of a verb, before it does anything."""
+
+
+def _parser_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> Parser:
+    def see(parser: Parser, *_: object) -> None:
+        raise Seen(parser)
+
+    monkeypatch.setattr(Parser, "parse_args", see)
+    with pytest.raises(Seen) as seen:
+        weir.main([verb])
+    parser = seen.value.args[0]
+    assert isinstance(parser, Parser)
+    return parser
+
+
+@pytest.mark.parametrize("verb", weir.VERBS)
+def test_every_verb_guesses_what_a_mistyped_flag_was_meant_to_be(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = _parser_of(verb, monkeypatch)
+    for flag in (flag for flag in _flags(parser) if flag.startswith("--")):
+        for mistyped in {flag[:3] + flag[2:], flag[:-2] + flag[-1] + flag[-2]} - set(_flags(parser)):
+            with pytest.raises(SystemExit) as ended:
+                parser.error(f"unrecognized arguments: {mistyped}=5 x")
+            assert ended.value.code == 2
+            assert re.search(r"; did you mean --[a-z0-9-]+\?", capsys.readouterr().err), mistyped
+
+
+def test_a_flag_that_is_cut_short_is_not_taken_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        weir.main(["demo", "--sec", "5"])
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("--version", "-V", "version"):
+        assert weir.main([word]) == 0
+        assert capsys.readouterr().out.startswith(f"weir {PROJECT['project']['version']}, Python 3.")
+
+
+@pytest.mark.parametrize("code", [*DISK_ERRORS, errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.get)
+def test_what_the_file_system_refuses_is_one_line(
+    code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Module:
+        @staticmethod
+        def main(_argv: list[str]) -> int:
+            raise OSError(code, os.strerror(code), "some/file")
+
+    monkeypatch.setattr(importlib, "import_module", lambda _name: Module)
+    full = code in {errno.ENOSPC, errno.EDQUOT}
+    assert weir.main(["status"]) == (1 if full else 2)
+    error = capsys.readouterr().err
+    assert error.startswith(f"weir status: some/file: {os.strerror(code).lower()}")
+    assert error.count("\n") == 1
+    assert ("weir doctor" in error) is full
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_name: str) -> Any:
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(ConnectionResetError):
+        weir.main(["status"])
+
+
+def test_help_loads_nothing_and_is_there_at_once() -> None:
+    slow = "{'argparse', 'numpy', 'pydantic', 'rich'}"
+    code = f"import sys, weir; weir.main(['--help']); sys.exit(str(sorted({slow} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
