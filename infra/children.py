@@ -1,18 +1,28 @@
-"""Child processes of a supervising command: started with a log file each, watched, and ended by id."""
+"""Child processes of a supervising command: started with a log file each, watched, and ended by id.
+
+A supervisor that is told to end, or whose terminal goes away, ends them. One that is killed cannot; so each child may
+be recorded, and ``end_recorded`` ends those that are still the same processes.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
+from infra.identity import Identity, identify, parse_identity
 from schemas.errors import WeirError
 
 STOP_SECONDS = 15.0
 _LOG_TAIL_LINES = 12
+_POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -31,11 +41,13 @@ class Children:
     Attributes:
         log_dir: one ``<name>.log`` per child, emptied at its start.
         environment: what is added to this process's environment for every child.
+        record: a file that names those that run; ``None`` records nothing.
     """
 
     log_dir: Path
     environment: dict[str, str] = field(default_factory=dict)
     running: list[Child] = field(default_factory=list)
+    record: Path | None = None
 
     def start(self, name: str, command: list[str]) -> Child:
         """Start a child with its output in its log file."""
@@ -53,6 +65,7 @@ class Children:
             )
         child = Child(name, process, log_file)
         self.running.append(child)
+        self._save()
         return child
 
     def check(self) -> None:
@@ -83,6 +96,72 @@ class Children:
                 child.process.kill()
                 child.process.wait()
         self.running.clear()
+        if self.record is not None:
+            self.record.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        if self.record is None:
+            return
+        alive = [child for child in self.running if child.process.poll() is None]
+        rows = [{"name": child.name, **vars(identify(child.process.pid, with_command=True))} for child in alive]
+        temporary = self.record.with_suffix(".new")
+        temporary.write_text(json.dumps(rows))
+        temporary.replace(self.record)
+
+
+def end_recorded(record: Path) -> list[str]:
+    """End the recorded processes that still run: ask, wait a bounded time, then kill. Returns their names."""
+    try:
+        rows = json.loads(record.read_text())
+        named = [(str(row["name"]), parse_identity(row)) for row in rows]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return []
+    running = {identity: name for name, identity in named if identity is not None and identity.is_running()}
+    _signal(running, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(identity.is_running() for identity in running) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    _signal(running, signal.SIGKILL)
+    record.unlink(missing_ok=True)
+    return list(running.values())
+
+
+def _signal(identities: dict[Identity, str], number: signal.Signals) -> None:
+    for identity in identities:
+        if identity.is_running():
+            with suppress(ProcessLookupError):
+                os.kill(identity.pid, number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and the end of the terminal (SIGHUP) end this process as an exception does, so that it cleans up.
+
+    Whoever runs it with ``nohup`` wants the terminal's end ignored, and it stays so.
+    """
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _raise_end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no signal cut short what ends the children: a terminal that closes sends several, a person presses again."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def child_environment(added: dict[str, str]) -> dict[str, str]:

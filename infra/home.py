@@ -47,14 +47,18 @@ def ensure_home(home: Path) -> Path:
     """Make the home for its owner alone and return it as an absolute path.
 
     Raises:
-        Refused: it cannot be made or written, or its path is not UTF-8, which the servers cannot open.
+        Refused: it cannot be made or written, or the servers cannot open such a path.
     """
     with home_errors(home):
         absolute = home.absolute()
-        try:
-            str(absolute).encode()
-        except UnicodeEncodeError:
-            raise Refused("expected a home folder whose path is UTF-8; set WEIR_HOME to another") from None
+        _check_path(str(absolute))
         absolute.mkdir(mode=_MODE, parents=True, exist_ok=True)
         absolute.chmod(_MODE)
         return absolute
+
+
+def _check_path(text: str) -> None:
+    """Refuse what a JVM cannot open, and a backslash, which the registry's database reads as a slash."""
+    is_utf8 = text == text.encode(errors="ignore").decode()
+    if not is_utf8 or "\\" in text or not text.isprintable():
+        raise Refused("expected a home folder whose path is printable UTF-8 without backslashes; set WEIR_HOME to one")

@@ -145,7 +145,7 @@ def _download(artifact: Artifact, scratch: Path) -> Path:
     try:
         from jgo.maven import MavenContext  # noqa: PLC0415  (an optional dependency, and slow to import)
     except ImportError:
-        raise WeirError("the embedded servers need jgo to download; pip install 'weir[embedded]' mends it") from None
+        raise WeirError("the embedded servers need jgo to download; `make setup` brings it") from None
     context = MavenContext(repo_cache=scratch / "repository", timeout=_DOWNLOAD_TIMEOUT_SECONDS)
     component = context.project(artifact.group, artifact.name).at_version(artifact.version)
     try:

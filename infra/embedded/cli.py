@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,10 @@ from rich.progress import Progress as Bar
 
 from infra.arguments import Parser
 from infra.embedded import doctor
+from infra.embedded.artifacts import Progress
+from infra.embedded.leftover import demo_runs, end_left_over
 from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
+from infra.home import check_home
 from infra.settings import home_dir
 
 
@@ -29,12 +33,10 @@ def main(argv: list[str]) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    columns = (TextColumn("fetching {task.description}, at the first start only"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("the servers", visible=False)
-        stack = Stack(
-            _home(options), progress=lambda done, of: bar.update(task, completed=done, total=of, visible=True)
-        )
+    with _download_bar() as progress:
+        stack = Stack(_home(options), progress=progress, tell=_tell)
+        if options.other_ports:
+            _tell(f"other ports for: {', '.join(stack.move_ports()) or 'none, since none is taken'}")
         stack.start()
     # whoever starts the servers by hand keeps their data: the next demo will not wipe it
     (stack.home / DEMO_MARKER).unlink(missing_ok=True)
@@ -43,11 +45,28 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _download_bar() -> Iterator[Progress]:
+    """Show a bar on a terminal, and some lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: _tell(f"fetched {done} of {of} files") if done in {of, of // 2} else None
+        return
+    columns = (TextColumn("fetching {task.description}, at the first start only"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("the servers", visible=False)
+        yield lambda done, of: bar.update(task, completed=done, total=of, visible=True)
+
+
 def _down(options: argparse.Namespace) -> int:
-    if not _home(options).is_dir():
+    home = _home(options)
+    if not home.is_dir():
         sys.stderr.write("nothing to stop: there is no home folder\n")
         return 0
-    stopped = Stack(_home(options)).stop()
+    if demo_runs(home):
+        sys.stderr.write("a demo runs on these servers and ends without them\n")
+    elif left := end_left_over(home):
+        sys.stderr.write(f"ended what a demo that was killed had left running: {', '.join(left)}\n")
+    stopped = Stack(home, tell=_tell).stop()
     sys.stderr.write(f"stopped: {', '.join(stopped) or 'nothing was running'}\n")
     return 0
 
@@ -62,6 +81,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _logs(options: argparse.Namespace) -> int:
+    if not _home(options).is_dir():
+        sys.stderr.write("there is no stack yet; `weir up` starts one\n")
+        return 1
     process = Stack(_home(options)).processes[options.name]
     sys.stdout.write(process.log_tail(options.lines) + "\n")
     return 0
@@ -82,7 +104,13 @@ def _show(statuses: list[ServerStatus], *, as_json: bool) -> None:
 
 
 def _home(options: argparse.Namespace) -> Path:
-    return Path(options.home) if options.home else home_dir()
+    home = Path(options.home) if options.home else home_dir()
+    check_home(home)
+    return home
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +128,15 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lines", type=int, default=50, help="how many of the last lines (default 50)")
 
 
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    _add_home_and_json(parser)
+    parser.add_argument(
+        "--other-ports", action="store_true", help="choose other ports for servers whose ports are taken"
+    )
+
+
 _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "up": _add_home_and_json,
+    "up": _add_up,
     "down": _add_home,
     "status": _add_home_and_json,
     "logs": _add_logs,

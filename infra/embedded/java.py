@@ -35,13 +35,13 @@ def find_java() -> Java:
     """Return the first Java that is new enough: ``JAVA_HOME``, ``PATH``, the wheel.
 
     Raises:
-        Refused: there is none; the message names the mend.
+        Refused: there is none; the message names the fix.
     """
     for path in _candidates():
         version = _read_version(path)
         if version is not None and version >= VERSION_MIN:
             return Java(path, version)
-    raise Refused(f"expected Java {VERSION_MIN} or newer, found none; pip install 'weir[embedded]' brings one")
+    raise Refused(f"expected Java {VERSION_MIN} or newer, found none; `make setup` brings one")
 
 
 def _candidates() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -13,12 +14,16 @@ from confluent_kafka.admin import AdminClient
 
 from infra.embedded.artifacts import Progress, ensure_kafka_jars
 from infra.embedded.java import find_java
+from infra.embedded.process import server_environment
 from infra.kafka import producer_config
 from infra.settings import KafkaSettings
 from schemas.errors import WeirError
 
 _FORMAT_TIMEOUT_SECONDS = 60
 _SETTLE_SECONDS = 30
+_PROPERTIES_NAME, _LOG4J_NAME = "server.properties", "log4j2.properties"
+_LOADED = re.compile(r"\((\d+)/(\d+) completed in ")
+_SEGMENT = re.compile(r"Recovering unflushed segment (\d+)\..* recovered for (\S+)\.")
 
 # Each line that is not the default has its reason.
 _PROPERTIES = """\
@@ -30,7 +35,8 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
+# relative to the folder that it runs in: the list is split at commas, and a home may have one in its path
+log.dirs=data
 # a mistyped topic name is an error, not a new topic
 auto.create.topics.enable=false
 num.partitions=4
@@ -93,13 +99,12 @@ class KafkaServer:
     def prepare(self) -> list[str]:
         """Fetch the jars, write the configuration, format the storage at first; return the command."""
         jars = ensure_kafka_jars(self.progress)
-        properties = self.folder / "server.properties"
-        data = self.folder / "data"
-        properties.write_text(_PROPERTIES.format(port=self.port, controller_port=self.controller_port, data=data))
-        (self.folder / "log4j2.properties").write_text(_LOG4J)
-        if not (data / "meta.properties").is_file():
-            self._format(jars, properties)
-        return [*self._java(jars), "-Xms256m", "-Xmx512m", "kafka.Kafka", str(properties)]
+        properties = self.folder / _PROPERTIES_NAME
+        properties.write_text(_PROPERTIES.format(port=self.port, controller_port=self.controller_port))
+        (self.folder / _LOG4J_NAME).write_text(_LOG4J)
+        if not (self.folder / "data" / "meta.properties").is_file():
+            self._format(jars)
+        return [*self._java(jars), "-Xms256m", "-Xmx512m", "kafka.Kafka", properties.name]
 
     def is_ready(self) -> bool:
         """Return whether the broker serves metadata and lists itself."""
@@ -127,23 +132,36 @@ class KafkaServer:
         except KafkaException as error:
             raise WeirError(f"kafka: its transaction coordinator is not ready: {error.args[0].str()}") from error
 
-    def _format(self, jars: Path, properties: Path) -> None:
+    def recovery(self, output: str) -> str:
+        """Return how far the reading of its log after an unclean end is, as the broker logs it."""
+        segment, loaded = None, None
+        for line in output.splitlines():
+            segment = _SEGMENT.search(line) or segment
+            loaded = _LOADED.search(line) or loaded
+        if segment is None:
+            return ""
+        done = f"{loaded[1]} of {loaded[2]} partitions done, " if loaded else ""
+        return f"reads its log again after an unclean end: {done}last at offset {int(segment[1])} of {segment[2]}"
+
+    def _format(self, jars: Path) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # a leading dash would be read as a flag
         cluster_id = cluster_id.replace("-", "A", 1) if cluster_id.startswith("-") else cluster_id
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties)]
+        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", _PROPERTIES_NAME]
         done = subprocess.run(  # nosec B603 # our Java and jars, pinned by digest
             [*self._java(jars), "-XX:TieredStopAtLevel=1", *tool],
+            cwd=self.folder,
+            env=server_environment(),
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=_FORMAT_TIMEOUT_SECONDS,
         )
         if done.returncode != 0:
-            raise WeirError(f"kafka: formatting its storage failed:\n{(done.stdout + done.stderr)[-2000:]}")
+            raise WeirError(f"kafka: formatting its storage failed:\n{(done.stdout + done.stderr)[:2_000]}")
 
     def _java(self, jars: Path) -> list[str]:
         java = find_java()
-        log4j = self.folder / "log4j2.properties"
-        options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={log4j}", "-Djava.awt.headless=true"]
+        options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={_LOG4J_NAME}", "-Djava.awt.headless=true"]
         return [java.path, *java.options(), *options, "-cp", f"{jars}/*"]

@@ -1,8 +1,4 @@
-"""One detached server process: launched, recorded on disk, and ended only if it is still the one we launched.
-
-A pid alone is not an identity: it may have been given to another program since. So the record holds the pid and the
-kernel's start time of that pid, and every signal checks both first.
-"""
+"""One detached server process: launched, recorded on disk, and ended only if it is still the one we launched."""
 
 from __future__ import annotations
 
@@ -12,49 +8,24 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from infra.children import child_environment
+from infra.identity import Identity, identify, parse_identity
 from schemas.errors import WeirError
 
 _POLL_SECONDS = 0.02
 _LOG_BYTES_MAX = 10 * 1024 * 1024
 """A log that is longer when its server starts is moved aside, once; two files are kept."""
 
+_OUTPUT_BYTES_MAX = 4 * 1024 * 1024
+"""Of what a server wrote since its launch, looked at while it starts."""
+_HEAD_LINES, _TAIL_LINES = 12, 12
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+"""A JVM reads paths in the encoding of its locale, and under ``C`` opens none with a letter beyond ASCII in it."""
+
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Processes that this one launched and has not reaped: only their parent can, whichever object asks for the end."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which process a record means: its pid and when that pid was born, as the kernel says."""
-
-    pid: int
-    born: str
-
-    def is_running(self) -> bool:
-        """Return whether that very process still runs; a zombie does not."""
-        return read_birth(self.pid) == self.born
-
-
-def read_birth(pid: int) -> str | None:
-    """Return an opaque start time of a running process, or ``None`` when there is none (zombies included)."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not Path("/proc/self/stat").exists():
-        return _read_birth_by_ps(pid)
-    try:
-        # the command name is in brackets and may hold anything, so count fields after the last bracket
-        fields = stat.read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in {"Z", "X"} else fields[19]
-
-
-def _read_birth_by_ps(pid: int) -> str | None:
-    command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # nosec B603 # a fixed command
-    state, _, born = shown.strip().partition(" ")
-    return None if not state or state.startswith("Z") else born.strip()
 
 
 class ServerProcess:
@@ -70,25 +41,33 @@ class ServerProcess:
         self.name = name
         self.record_path = record_path
         self.log_path = log_path
+        self._launched_at: int | None = None
+        """Bytes that the log had at the launch; ``None`` when another command launched it."""
 
     def launch(self, command: Sequence[str], *, cwd: Path) -> None:
         """Start the command in a session of its own, so that it outlives the terminal that started it."""
         self._rotate_log()
         with self.log_path.open("ab") as log:
+            self._launched_at = log.tell()
             child = subprocess.Popen(  # nosec B603 # the embedded servers are subprocesses by design
-                command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=cwd,
+                env=server_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         _children[child.pid] = child
-        self._save(Identity(child.pid, read_birth(child.pid) or "ended"))
+        self._save(identify(child.pid, with_command=False))
 
     def find_running(self) -> Identity | None:
         """Return the launched process if it still runs."""
         try:
-            recorded = json.loads(self.record_path.read_text())
-            identity = Identity(int(recorded["pid"]), str(recorded["born"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            identity = parse_identity(json.loads(self.record_path.read_text()))
+        except (FileNotFoundError, ValueError):
             return None
-        return identity if identity.is_running() else None
+        return identity if identity is not None and identity.is_running() else None
 
     def signal(self, number: signal.Signals) -> bool:
         """Send a signal if the launched process still runs; say whether it did."""
@@ -134,14 +113,37 @@ class ServerProcess:
             text = log.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
 
+    def read_launch_output(self) -> str:
+        """Return what it wrote since its launch, the last megabytes of it; of an earlier launch, nothing."""
+        if self._launched_at is None or not self.log_path.is_file():
+            return ""
+        with self.log_path.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._launched_at, end - _OUTPUT_BYTES_MAX))
+            return log.read().decode("utf-8", "replace")
+
+    def launch_output(self) -> str:
+        """Return the head and the end of what it wrote since its launch: a stack trace has its cause at the head."""
+        lines = self.read_launch_output().splitlines() or self.log_tail(_TAIL_LINES).splitlines()
+        left_out = len(lines) - _HEAD_LINES - _TAIL_LINES
+        if left_out > 0:
+            lines = [*lines[:_HEAD_LINES], f"... {left_out} lines left out ...", *lines[-_TAIL_LINES:]]
+        shown = "\n".join(lines) or "(nothing)"
+        return f"its output, whole in {self.log_path}:\n{shown}"
+
     def _save(self, identity: Identity) -> None:
         temporary = self.record_path.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": identity.pid, "born": identity.born}))
+        temporary.write_text(json.dumps(vars(identity)))
         temporary.replace(self.record_path)
 
     def _rotate_log(self) -> None:
         if self.log_path.is_file() and self.log_path.stat().st_size > _LOG_BYTES_MAX:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment in which a server runs."""
+    return child_environment(_ENVIRONMENT)
 
 
 def _reap(identity: Identity) -> None:

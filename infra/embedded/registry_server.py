@@ -36,7 +36,8 @@ class RegistryServer:
         app = ensure_registry(self.progress)
         java = find_java()
         # WRITE_DELAY=0: else a kill loses the last second of registered schemas, and their ids with them
-        database = f"jdbc:h2:file:{self.folder / 'registry'};WRITE_DELAY=0"
+        # in the folder that it runs in: a path may have a semicolon, which would end it here
+        database = "jdbc:h2:file:./registry;WRITE_DELAY=0"
         properties = {
             "quarkus.http.host": "127.0.0.1",
             "quarkus.http.port": str(self.port),
@@ -55,6 +56,10 @@ class RegistryServer:
             return httpx.get(f"{self.url}/subjects", timeout=2).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+
+    def recovery(self, _output: str) -> str:
+        """Return nothing: its database is small and opens at once."""
+        return ""
 
     def settle(self) -> None:
         """Make NONE the level of a subject that has none of its own.

@@ -7,13 +7,10 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import random
 import signal
-import socket
-import time
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,43 +18,33 @@ from typing import Protocol
 
 from infra.embedded.artifacts import Progress
 from infra.embedded.kafka_server import KafkaServer
+from infra.embedded.ports import choose_ports, describe_listener, is_free, load_ports, save_ports
 from infra.embedded.process import ServerProcess
 from infra.embedded.redis_server import RedisServer
 from infra.embedded.registry_server import RegistryServer
+from infra.embedded.starting import Starting, Tell, await_ready
+from infra.home import ensure_home, home_errors
 from infra.settings import stack_env_path
-from schemas.errors import Refused, WeirError
+from schemas.errors import Refused
 
 NAMES = ("kafka", "redis", "registry")
-_PORT_NAMES = ("kafka", "kafka_controller", "redis", "registry")
-# Below every system's range for outgoing connections: a client that redials a killed server on a port of that range
-# can connect to itself, and then the server cannot come back.
-_PORTS = range(18_000, 30_000)
-_PORT_TRIES_MAX = 1_000
-_READY_SECONDS_MAX = 90.0
+_PORTS_OF = {"kafka": ("kafka", "kafka_controller"), "redis": ("redis",), "registry": ("registry",)}
 _END_SECONDS_MAX = 20.0
-_POLL_SECONDS = 0.05
 
 
 DEMO_MARKER = "demo.json"
 """A file in the home that says: all data here was made by the demo, and the next one may wipe it."""
 
 
-class Server(Protocol):
+class Server(Starting, Protocol):
     """What the stack asks of a server."""
-
-    @property
-    def name(self) -> str:
-        """Its name, one of ``NAMES``."""
 
     @property
     def ports(self) -> tuple[int, ...]:
         """Every port it listens on."""
 
     def prepare(self) -> list[str]:
-        """Make ready whatever the start needs and return the command."""
-
-    def is_ready(self) -> bool:
-        """Return whether it serves."""
+        """Make ready whatever the start needs and return the command, to be run in the server's own folder."""
 
     def settle(self) -> None:
         """Do what must be done once it serves."""
@@ -77,45 +64,70 @@ def _no_progress(_done: int, _of: int) -> None:
     return
 
 
+def _tell_nobody(_line: str) -> None:
+    return
+
+
 class Stack:
     """The embedded servers of one home folder.
 
     Args:
         home: data, ports, logs; made with mode 0700.
         progress: told about downloads.
+        tell: told in words what takes long, and what was done that nobody asked for.
+
+    Raises:
+        Refused: the home cannot be made or written.
     """
 
-    def __init__(self, home: Path, *, progress: Progress = _no_progress) -> None:
-        self.home = home.absolute()
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.home.chmod(0o700)
-        (self.home / "logs").mkdir(exist_ok=True)
-        with self._lock():
-            self.ports = self._load_ports()
-        self.servers = self._build_servers(progress)
-        self.processes = {name: self._build_process(name) for name in NAMES}
+    def __init__(self, home: Path, *, progress: Progress = _no_progress, tell: Tell = _tell_nobody) -> None:
+        self.home = ensure_home(home)
+        self._tell = tell
+        self._progress = progress
+        with home_errors(self.home):
+            (self.home / "logs").mkdir(exist_ok=True)
+            with self._lock():
+                self.ports = load_ports(self._ports_path)
+            self.servers = self._build_servers()
+            self.processes = {name: self._build_process(name) for name in NAMES}
 
     def start(self, names: Sequence[str] = NAMES) -> None:
         """Start what does not run yet, all at once, and wait until each serves.
 
+        What this call launched is ended when one of them does not serve: half a stack is of no use.
+
         Raises:
             Refused: a port is taken by another program.
-            WeirError: a server died or did not get ready; the end of its log is in the message.
+            WeirError: a server died or did not get ready; what it wrote is in the message.
         """
         with self._lock():
             idle = [name for name in names if self.processes[name].find_running() is None]
             for name in idle:
                 self._check_ports(name)
-            with ThreadPoolExecutor(len(NAMES)) as pool:
-                for future in [pool.submit(self._start_one, name) for name in names]:
-                    future.result()
+            # before they serve: whoever comes meanwhile, or after a failure, must not turn to other servers
             self._write_env()
+            try:
+                self._start_all(names)
+            except BaseException:
+                self._end(idle)
+                raise
+
+    def move_ports(self) -> list[str]:
+        """Choose other ports for servers that do not run and whose ports are taken; return their names."""
+        with self._lock():
+            moved = [name for name in NAMES if self.processes[name].find_running() is None and not self._is_free(name)]
+            for name in moved:
+                fresh = choose_ports(len(_PORTS_OF[name]), besides=self.ports.values())
+                self.ports |= dict(zip(_PORTS_OF[name], fresh, strict=True))
+            if moved:
+                save_ports(self._ports_path, self.ports)
+                self.servers = self._build_servers()
+        return moved
 
     def stop(self) -> list[str]:
         """End what ``start`` started, politely, then not; return the names that ran."""
-        with self._lock(), ThreadPoolExecutor(len(NAMES)) as pool:
-            ended = {name: pool.submit(self._process_end, name) for name in NAMES}
-            return [name for name, future in ended.items() if future.result()]
+        with self._lock():
+            return self._end(NAMES)
 
     def kill(self, name: str) -> None:
         """End one server as a power cut would (SIGKILL)."""
@@ -126,7 +138,7 @@ class Stack:
         self.processes[name].signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a paused server go on."""
+        """Let a paused server continue."""
         self.processes[name].signal(signal.SIGCONT)
 
     def restart(self, name: str) -> None:
@@ -152,12 +164,12 @@ class Stack:
             "WEIR_REDIS__URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
         }
 
-    def _build_servers(self, progress: Progress) -> dict[str, Server]:
+    def _build_servers(self) -> dict[str, Server]:
         folder = self.home / "servers"
         servers: list[Server] = [
-            KafkaServer(folder / "kafka", self.ports["kafka"], self.ports["kafka_controller"], progress),
+            KafkaServer(folder / "kafka", self.ports["kafka"], self.ports["kafka_controller"], self._progress),
             RedisServer(folder / "redis", self.ports["redis"]),
-            RegistryServer(folder / "registry", self.ports["registry"], progress),
+            RegistryServer(folder / "registry", self.ports["registry"], self._progress),
         ]
         return {server.name: server for server in servers}
 
@@ -168,18 +180,29 @@ class Stack:
             name, record_path=self.home / "servers" / f"{name}.json", log_path=self.home / "logs" / f"{name}.log"
         )
 
-    def _start_one(self, name: str) -> None:
+    def _start_all(self, names: Sequence[str]) -> None:
+        given_up = threading.Event()
+        with ThreadPoolExecutor(len(NAMES)) as pool:
+            starts = [pool.submit(self._start_one, name, given_up) for name in names]
+            try:
+                for start in as_completed(starts):
+                    start.result()
+            except BaseException:
+                given_up.set()
+                raise
+
+    def _start_one(self, name: str, given_up: threading.Event) -> None:
         process, server = self.processes[name], self.servers[name]
         if process.find_running() is None:
             process.launch(server.prepare(), cwd=self.home / "servers" / name)
-        deadline = time.monotonic() + _READY_SECONDS_MAX
-        while not server.is_ready():
-            if process.find_running() is None:
-                raise WeirError(f"{name} ended while starting; the end of its log:\n{process.log_tail(20)}")
-            if time.monotonic() > deadline:
-                raise WeirError(f"{name} is not ready after {_READY_SECONDS_MAX:.0f} s:\n{process.log_tail(20)}")
-            time.sleep(_POLL_SECONDS)
+        await_ready(server, process, tell=self._tell, given_up=given_up)
         server.settle()
+
+    def _end(self, names: Sequence[str]) -> list[str]:
+        """End these servers at once and return the names of those that ran."""
+        with ThreadPoolExecutor(len(NAMES)) as pool:
+            ended = {name: pool.submit(self._process_end, name) for name in names}
+            return [name for name, future in ended.items() if future.result()]
 
     def _process_end(self, name: str) -> bool:
         return self.processes[name].end(patience_seconds=_END_SECONDS_MAX)
@@ -190,21 +213,20 @@ class Stack:
         address = f"127.0.0.1:{self.servers[name].ports[0]}"
         return ServerStatus(name, address, running.pid if running else None, ready)
 
+    def _is_free(self, name: str) -> bool:
+        return all(is_free(port) for port in self.servers[name].ports)
+
     def _check_ports(self, name: str) -> None:
         for port in self.servers[name].ports:
-            if not _is_free(port):
+            if not is_free(port):
                 raise Refused(
-                    f"port {port} for {name} is taken by another program; "
-                    f"end that program, or remove ports.json in the home folder to choose other ports"
+                    f"port {port} for {name} is taken by {describe_listener(port)}; "
+                    "`weir up --other-ports` chooses another port for it"
                 )
 
-    def _load_ports(self) -> dict[str, int]:
-        path = self.home / "ports.json"
-        if path.is_file():
-            return {name: int(port) for name, port in json.loads(path.read_text()).items()}
-        ports = dict(zip(_PORT_NAMES, choose_ports(len(_PORT_NAMES)), strict=True))
-        path.write_text(json.dumps(ports))
-        return ports
+    @property
+    def _ports_path(self) -> Path:
+        return self.home / "ports.json"
 
     def _write_env(self) -> None:
         path = stack_env_path(self.home)
@@ -216,33 +238,9 @@ class Stack:
     def _lock(self) -> Iterator[None]:
         """Let one command at a time change the stack of this home."""
         with (self.home / "stack.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._tell("another command starts or stops these servers; waiting for its end")
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def choose_ports(count: int) -> list[int]:
-    """Return so many ports that nobody listens on just now, in order.
-
-    Raises:
-        WeirError: there are not enough.
-    """
-    dice = random.SystemRandom()
-    chosen: set[int] = set()
-    for _ in range(_PORT_TRIES_MAX):
-        port = dice.choice(_PORTS)
-        if _is_free(port):
-            chosen.add(port)
-        if len(chosen) == count:
-            return sorted(chosen)
-    raise WeirError(f"found no {count} free ports in {_PORTS.start}-{_PORTS.stop}; close some programs")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # as the servers do: a port whose connections are still fading out is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -15,8 +15,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.embedded import cli, doctor
-from infra.embedded.process import ServerProcess, read_birth
+from infra.embedded.process import ServerProcess
 from infra.embedded.stack import Stack
+from infra.identity import read_birth
 from infra.kafka import admin_config, build_producer, consumer_config
 from infra.redis_client import connect
 from infra.registry import Registry
@@ -147,25 +148,70 @@ def test_wiping_a_server_leaves_it_empty_and_able_to_start(own_stack: Stack, set
     assert connect(settings.redis).get("weir:gone") is None
 
 
-def test_a_port_taken_by_another_program_is_refused_in_one_line(own_stack: Stack) -> None:
+def test_a_port_taken_by_another_program_is_refused_in_one_line_that_names_it(own_stack: Stack) -> None:
     own_stack.kill("redis")
     with socket.create_server(("127.0.0.1", own_stack.ports["redis"])), pytest.raises(Refused) as refused:
         own_stack.start()
     own_stack.start()
-    assert f"port {own_stack.ports['redis']} for redis is taken" in str(refused.value)
+    assert f"port {own_stack.ports['redis']} for redis is taken by " in str(refused.value)
+    assert f"(pid {os.getpid()})" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_server_that_dies_at_its_start_is_reported_with_the_end_of_its_log(own_stack: Stack) -> None:
+def test_the_fix_that_a_taken_port_names_works_while_the_other_servers_run(
+    own_stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_stack.kill("redis")
+    with socket.create_server(("127.0.0.1", own_stack.ports["redis"])):
+        assert cli.main(["up", "--other-ports", "--home", str(own_stack.home)]) == 0
+        assert "other ports for: redis" in capsys.readouterr().err
+    moved = Stack(own_stack.home)
+    assert moved.ports["redis"] != own_stack.ports["redis"]
+    assert {name: moved.ports[name] for name in moved.ports if name != "redis"} == {
+        name: own_stack.ports[name] for name in own_stack.ports if name != "redis"
+    }
+    assert connect(load_settings({"WEIR_HOME": str(own_stack.home)}).redis).ping()
+    own_stack.ports, own_stack.servers = moved.ports, moved.servers
+
+
+def test_a_server_that_dies_at_its_start_is_reported_with_what_it_wrote_from_the_head(own_stack: Stack) -> None:
     own_stack.kill("redis")
     folder = own_stack.home / "servers" / "redis" / "appendonlydir"
     moved = folder.rename(folder.with_name("aside"))
     folder.write_text("a file where the server wants a folder")
-    with pytest.raises(WeirError, match="redis ended while starting; the end of its log:\n"):
+    with pytest.raises(WeirError, match="redis ended while starting; its output, whole in ") as failed:
         own_stack.start()
+    assert "is starting" in str(failed.value)
+    assert [status.ready for status in own_stack.status()] == [True, False, True], "what ran before is left running"
     folder.unlink()
     moved.rename(folder)
     own_stack.start()
+
+
+def test_a_failed_start_ends_what_it_started_and_leads_nobody_to_other_servers(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "home")
+    (tmp_path / "home" / "servers" / "redis" / "appendonlydir").write_text("a file where the server wants a folder")
+    with pytest.raises(WeirError, match="redis ended while starting"):
+        stack.start()
+    assert [(status.pid, status.ready) for status in stack.status()] == [(None, False)] * 3
+    settings = load_settings({"WEIR_HOME": str(tmp_path / "home")})
+    assert settings.kafka.bootstrap_servers == f"127.0.0.1:{stack.ports['kafka']}"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_the_servers_run_in_a_home_of_any_path_under_any_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    stack = Stack(tmp_path / "Zürich, 東京;a" / "b%41#c$d e'\":h")
+    try:
+        stack.start()
+        assert [status.ready for status in stack.status()] == [True, True, True]
+        assert (stack.home / "servers" / "kafka" / "data" / "meta.properties").is_file()
+        assert (stack.home / "servers" / "redis" / "appendonlydir").is_dir()
+        assert (stack.home / "servers" / "registry" / "registry.mv.db").is_file()
+    finally:
+        stack.stop()
 
 
 def test_a_pid_that_was_given_to_another_program_is_left_alone(tmp_path: Path) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from infra.embedded import artifacts, process, stack
+from infra.embedded import artifacts, ports, process, stack
 from infra.embedded.artifacts import Artifact, fetch, load_lock
-from infra.embedded.process import Identity, ServerProcess, read_birth
+from infra.embedded.process import ServerProcess
 from infra.http_health import health_url
+from infra.identity import Identity, identify, read_birth
 from infra.settings import MonitoringSettings, Settings
 from schemas.errors import WeirError
 
@@ -115,6 +117,18 @@ def test_a_pid_born_at_another_time_is_not_ours() -> None:
     assert not Identity(os.getpid(), "0").is_running()
 
 
+def test_a_pid_of_an_earlier_boot_or_of_another_command_is_not_ours() -> None:
+    born = read_birth(os.getpid()) or ""
+    assert not Identity(os.getpid(), born, boot="an earlier one").is_running()
+    assert not Identity(os.getpid(), born, command="sleep 600").is_running()
+    assert identify(os.getpid(), with_command=True).is_running()
+
+
+def test_a_record_of_an_older_version_still_names_its_process(tmp_path: Path) -> None:
+    (tmp_path / "thing.json").write_text(json.dumps({"pid": os.getpid(), "born": read_birth(os.getpid())}))
+    assert _process(tmp_path).find_running() is not None
+
+
 def test_a_process_that_ended_and_is_not_reaped_does_not_run() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     identity = Identity(child.pid, read_birth(child.pid) or "")
@@ -145,6 +159,18 @@ def test_the_end_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert launched.log_tail(3) == "99997\n99998\n99999"
 
 
+def test_of_a_launch_the_head_and_the_end_are_shown_and_nothing_of_the_launch_before(tmp_path: Path) -> None:
+    (tmp_path / "thing.log").write_text("of the launch before\n" * 100)
+    launched = _sleeper(tmp_path, "print('the cause'); [print('frame', n) for n in range(1_000)]; print('the end')")
+    os.waitid(os.P_PID, json.loads(launched.record_path.read_text())["pid"], os.WEXITED | os.WNOWAIT)
+    shown = launched.launch_output()
+    assert shown.startswith(f"its output, whole in {launched.log_path}:\nthe cause\nframe 0\n")
+    assert shown.endswith("\nthe end")
+    assert "lines left out" in shown
+    assert "before" not in shown
+    assert not launched.end(patience_seconds=0)
+
+
 def test_a_log_that_grew_too_long_is_moved_aside_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_LOG_BYTES_MAX", 10)
     (tmp_path / "thing.log").write_text("x" * 11)
@@ -155,8 +181,42 @@ def test_a_log_that_grew_too_long_is_moved_aside_once(tmp_path: Path, monkeypatc
 
 
 def test_ports_are_below_the_range_from_which_clients_dial() -> None:
-    assert stack._PORTS.stop <= 32_768
-    assert len(set(stack.choose_ports(4))) == 4
+    assert ports.PORTS.stop <= 32_768
+    assert len(set(ports.choose_ports(4))) == 4
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kafka": 1}', '{"kafka": "x", "redis": 2}', "null"])
+def test_ports_that_cannot_be_read_are_chosen_again(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ports.json").write_text(text)
+    chosen = stack.Stack(tmp_path).ports
+    assert set(chosen) == set(ports.PORT_NAMES)
+    assert stack.Stack(tmp_path).ports == chosen
+
+
+def test_the_owner_of_a_port_is_named_by_its_pid() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = ports.find_listener(server.getsockname()[1])
+        assert found is not None
+        assert found.pid == os.getpid()
+        assert f"(pid {os.getpid()})" in ports.describe_listener(server.getsockname()[1])
+    assert ports.find_listener(1) is None
+
+
+def test_arguments_of_a_foreign_program_are_not_shown() -> None:
+    assert ports.Listener(5, "/usr/bin/thing --password hunter2", None).describe() == "'thing' (pid 5)"
+    assert ports.Listener(5, "/x/python -m weir serve --port 1", None).describe() == "'python -m weir serve' (pid 5)"
+
+
+def test_a_server_whose_port_is_taken_moves_and_the_others_keep_theirs(tmp_path: Path) -> None:
+    own = stack.Stack(tmp_path)
+    before = dict(own.ports)
+    assert own.move_ports() == []
+    with socket.create_server(("127.0.0.1", before["kafka_controller"])):
+        assert own.move_ports() == ["kafka"]
+    assert own.ports["kafka_controller"] != before["kafka_controller"]
+    assert {name: own.ports[name] for name in ("redis", "registry")} == {k: before[k] for k in ("redis", "registry")}
+    assert stack.Stack(tmp_path).ports == own.ports
+    assert own.servers["kafka"].ports == (own.ports["kafka"], own.ports["kafka_controller"])
 
 
 def test_ports_are_chosen_once_for_a_home(tmp_path: Path) -> None:

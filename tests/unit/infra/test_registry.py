@@ -162,7 +162,7 @@ def test_credentials_are_sent_and_a_closed_door_is_refused_without_showing_them(
 
 def test_a_ca_file_that_is_absent_is_refused_with_the_setting_named() -> None:
     with pytest.raises(Refused, match="WEIR_REGISTRY__SSL_CA_LOCATION"):
-        Registry(RegistrySettings(ssl_ca_location="absent.pem"))
+        Registry(RegistrySettings().model_copy(update={"ssl_ca_location": "absent.pem"}))
 
 
 def test_an_incompatible_schema_is_refused_with_the_registrys_own_words() -> None:
