@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 WEIR := $(BIN)/weir
 READY := $(VENV)/.ready
 PYFLINK := build/pyflink
-HOME_DIR := $(or $(WEIR_HOME),.weir)
 
 # of `make demo`: seconds of live traffic (0 runs until Ctrl-C) and events a second
 DURATION ?= 60
@@ -33,15 +32,17 @@ WORKERS ?= 2
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean
+.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 
-setup: $(READY)  ## make the virtual environment with the locked packages (Python 3.11 or newer)
+setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
+	@rm -f $(READY)
+	@$(MAKE) --no-print-directory $(READY)
 
 $(READY): requirements/dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "expected Python 3.11 or newer, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { echo "expected Python 3.11 to 3.13, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -102,10 +103,10 @@ health: $(READY)  ## show each embedded server, then the topics' fitness
 	$(WEIR) topics check
 
 inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as in `make inspect ARGS="card C1"`
-	$(WEIR) inspect $(ARGS)
+	$(WEIR) inspect $(or $(ARGS),lag)
 
-test-api: $(READY)  ## run the tests of the HTTP API
-	$(BIN)/python -m pytest tests/unit/inference tests/integration -k api $(ARGS)
+test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
+	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py $(wildcard tests/integration/test_api*.py) $(ARGS)
 
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
 	@$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)" JOBS=$(JOBS)')
@@ -150,7 +151,9 @@ $(PYFLINK)/.ready: requirements/pyflink-build.lock requirements/pyflink.lock
 	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/pyflink.lock
 	touch $@
 
-clean:  ## stop the servers; delete their data, models and logs (the environment and downloads stay)
-	if test -x $(WEIR) && test -d "$(HOME_DIR)"; then $(WEIR) down; fi
-	if test -f "$(HOME_DIR)/ports.json"; then rm -rf "$(HOME_DIR)"; fi
-	rm -rf build mlruns .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## free what can be freed without loss: old logs and downloads, caches, the environments of `make bench`
+	@if test -x $(WEIR); then $(WEIR) clean --apply; fi
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+clean-data:  ## show which data, models and history would be deleted; ARGS=--apply stops the servers and does it
+	@if test -x $(WEIR); then $(WEIR) clean --data $(ARGS); fi

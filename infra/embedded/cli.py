@@ -1,4 +1,4 @@
-"""``weir up``, ``down``, ``status``, ``logs`` and ``doctor``."""
+"""``weir up``, ``down``, ``status``, ``logs``, ``doctor`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from infra.arguments import Parser
-from infra.embedded import doctor
+from infra.embedded import clean, doctor
 from infra.embedded.artifacts import Progress
 from infra.embedded.leftover import demo_runs, end_left_over
 from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
@@ -93,6 +93,10 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.run(_home(options), as_json=options.json)
 
 
+def _clean(options: argparse.Namespace) -> int:
+    return clean.run(_home(options).absolute(), options)
+
+
 def _show(statuses: list[ServerStatus], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([vars(status) for status in statuses]) + "\n")
@@ -135,12 +139,18 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    _add_home(parser)
+    clean.add_arguments(parser)
+
+
 _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "up": _add_up,
     "down": _add_home,
     "status": _add_home_and_json,
     "logs": _add_logs,
     "doctor": _add_home_and_json,
+    "clean": _add_clean,
 }
 _RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "up": _up,
@@ -148,4 +158,5 @@ _RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "logs": _logs,
     "doctor": _doctor,
+    "clean": _clean,
 }

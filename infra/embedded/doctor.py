@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_lock, registry_dir
 from infra.embedded.java import find_java
 from infra.embedded.redis_server import find_redis
+from infra.embedded.space import freeable, measure, show_bytes
 from infra.embedded.stack import Stack
 from infra.registry import Registry
 from infra.schemas_cli import check_level_of, topic_of
@@ -22,6 +23,10 @@ from schemas.errors import WeirError
 
 _DISK_BYTES_MIN = 2 * 1024**3
 """The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""
+_OTHER_PYTHON = "install Python 3.11, 3.12 or 3.13, delete .venv, then `make PYTHON=python3.11 setup`"
+_PARTS_SHOWN = 4
+_WORTH_BYTES = 1024**2
+"""What frees less is not named as a fix."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ def examine(home: Path) -> Iterator[Finding]:
     """Look at the machine, then at the stack of ``home``."""
     yield _examine_python()
     yield _attempt("settings", lambda: f"valid, home {load_settings().home}", "see .env.example")
-    yield _attempt("java", lambda: f"{find_java().version} at {find_java().path}", "pip install 'weir[embedded]'")
-    yield _attempt("redis", find_redis, "pip install 'weir[embedded]'")
+    yield _attempt("java", lambda: f"{find_java().version} at {find_java().path}", "make setup")
+    yield _attempt("redis", find_redis, "make setup")
     yield _examine_jars()
     yield Finding(
         "registry app", registry_dir().is_dir(), "unpacked" if registry_dir().is_dir() else "absent", "weir up"
@@ -75,7 +80,7 @@ def _attempt(name: str, find: Callable[[], str], mend: str) -> Finding:
 def _examine_python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     inside = "in a virtual environment" if sys.prefix != sys.base_prefix else "outside a virtual environment"
-    return Finding("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{version}, {inside}", "make setup")
+    return Finding("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{version}, {inside}", _OTHER_PYTHON)
 
 
 def _examine_jars() -> Finding:
@@ -86,7 +91,21 @@ def _examine_jars() -> Finding:
 def _examine_disk(home: Path) -> Finding:
     existing = next(folder for folder in [home.absolute(), *home.absolute().parents] if folder.is_dir())
     free = shutil.disk_usage(existing).free
-    return Finding("disk", free >= _DISK_BYTES_MIN, f"{free / 1024**3:.1f} GiB free", "make clean")
+    if free >= _DISK_BYTES_MIN:
+        return Finding("disk", well=True, found=f"{show_bytes(free)} free")
+    parts = measure(home.absolute())
+    largest = ", ".join(f"{part.name} {show_bytes(part.size)}" for part in parts[:_PARTS_SHOWN])
+    found = f"{show_bytes(free)} free, expected {show_bytes(_DISK_BYTES_MIN)}; {largest or 'nothing of it is ours'}"
+    return Finding("disk", well=False, found=found, mend=_free_space(sum(part.size for part in freeable(parts)), free))
+
+
+def _free_space(gain: int, free: int) -> str:
+    """Return what frees space without loss, and what else there is to do where that is not enough."""
+    elsewhere = "free space elsewhere on this disk, or set WEIR_HOME to a folder of another one"
+    if gain < _WORTH_BYTES:
+        return f"nothing here can be freed without loss: {elsewhere}"
+    gains = f"`weir clean --apply` frees {show_bytes(gain)} without loss (`weir clean` shows what)"
+    return gains if free + gain >= _DISK_BYTES_MIN else f"{gains}; that is not enough: {elsewhere}"
 
 
 def _examine_stack(home: Path) -> Iterator[Finding]:

@@ -68,6 +68,11 @@ def _tell_nobody(_line: str) -> None:
     return
 
 
+def recorded_process(home: Path, name: str) -> ServerProcess:
+    """Return the process of a server of this home; nothing is made."""
+    return ServerProcess(name, record_path=home / "servers" / f"{name}.json", log_path=home / "logs" / f"{name}.log")
+
+
 class Stack:
     """The embedded servers of one home folder.
 
@@ -174,11 +179,8 @@ class Stack:
         return {server.name: server for server in servers}
 
     def _build_process(self, name: str) -> ServerProcess:
-        folder = self.home / "servers" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return ServerProcess(
-            name, record_path=self.home / "servers" / f"{name}.json", log_path=self.home / "logs" / f"{name}.log"
-        )
+        (self.home / "servers" / name).mkdir(parents=True, exist_ok=True)
+        return recorded_process(self.home, name)
 
     def _start_all(self, names: Sequence[str]) -> None:
         given_up = threading.Event()

@@ -1,0 +1,168 @@
+"""A full disk: the fix that is named frees space and destroys nothing, and what destroys data says so and waits."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import weir
+from infra.embedded import doctor, space
+from infra.embedded.leftover import only_demo
+from infra.embedded.process import ServerProcess
+from tests.house.source import ROOT
+
+DATA = ("servers/kafka/data/t-0/0.log", "servers/redis/appendonlydir/a.aof", "servers/registry/registry.mv.db")
+KEPT = (*DATA, "models/champion/model.onnx", "mlruns/runs.db", "history/transactions.parquet", "lists.json")
+FREED = ("logs/kafka.log", "logs/kafka.log.1", "logs/process.log", "demo/truth.parquet")
+MIB = 1024**2
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    for name in (*KEPT, *FREED):
+        _write(folder / name, 2 * MIB)
+    monkeypatch.setenv("WEIR_HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _write(tmp_path / "cache" / "weir" / "kafka-of-an-older-lock" / "a.jar", 2 * MIB)
+    _write(space.kafka_jars_dir() / "a.jar", 2 * MIB)
+    return folder
+
+
+def _write(path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(size))
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _fill_the_disk(monkeypatch: pytest.MonkeyPatch, *, free: int) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(total=10**12, used=0, free=free))
+
+
+def _disk(home: Path) -> doctor.Finding:
+    return doctor._examine_disk(home)
+
+
+def _follow(mend: str) -> None:
+    """Run the first command that a fix names, exactly as it is named."""
+    command = re.findall(r"`weir ([^`]*)`", mend)[0]
+    assert weir.main(shlex.split(command)) == 0
+
+
+def test_a_disk_with_room_is_no_finding(home: Path) -> None:
+    assert _disk(home).well or "expected" in _disk(home).found
+
+
+def test_the_fix_for_a_full_disk_frees_space_and_loses_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fill_the_disk(monkeypatch, free=doctor._DISK_BYTES_MIN - 5 * MIB)
+    finding = _disk(home)
+    assert not finding.well
+    assert "home/servers/kafka 2.0 MiB" in finding.found
+    assert "frees 10.0 MiB without loss" in finding.mend
+    assert "not enough" not in finding.mend
+    _follow(finding.mend)
+    assert _files(home) == set(KEPT)
+    assert space.kafka_jars_dir().is_dir()
+    assert not (space.kafka_jars_dir().parent / "kafka-of-an-older-lock").exists()
+
+
+def test_where_that_is_not_enough_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fill_the_disk(monkeypatch, free=0)
+    assert "that is not enough: free space elsewhere" in _disk(home).mend
+
+
+def test_where_nothing_can_be_freed_no_command_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weir.main(["clean", "--apply"]) == 0
+    _fill_the_disk(monkeypatch, free=0)
+    assert "nothing here can be freed without loss" in _disk(home).mend
+    assert "`" not in _disk(home).mend
+
+
+@pytest.mark.parametrize("flags", [[], ["--data"]])
+def test_without_apply_nothing_is_changed_and_the_loss_is_named(
+    home: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert weir.main(["clean", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert _files(home) == {*KEPT, *FREED}
+    verb = "delete" if flags else "keep"
+    assert re.search(rf"^{verb} +2.0 MiB  home/servers/kafka .*loses payments, decisions", shown, re.MULTILINE)
+    assert re.search(rf"^{verb} +2.0 MiB  home/models .*loses model bundles", shown, re.MULTILINE)
+    assert f"`weir clean {' '.join([*flags, '--apply'])}` deletes" in shown
+    assert "nothing was changed" in shown
+
+
+def test_with_data_and_apply_what_weir_made_goes_and_files_of_others_stay(home: Path) -> None:
+    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert _files(home) == {"lists.json"}
+    (home / "lists.json").unlink()
+    _write(home / "models" / "champion" / "model.onnx", 10)
+    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert not home.exists()
+
+
+def test_a_home_that_holds_other_things_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody whose home of Weir is also their own home folder must not lose it."""
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _write(tmp_path / "letters" / "to-a-friend.txt", 10)
+    (tmp_path / "ports.json").write_text("{}")
+    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert "letters/to-a-friend.txt" in _files(tmp_path)
+
+
+def test_data_under_a_running_demo_is_not_deleted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with only_demo(home):
+        assert weir.main(["clean", "--data", "--apply"]) == 2
+        assert weir.main(["clean", "--apply"]) == 0
+    assert "a demo runs" in capsys.readouterr().err
+    assert {*KEPT, "demo/truth.parquet", "logs/process.log"} <= _files(home)
+
+
+@pytest.fixture
+def running(home: Path) -> Iterator[ServerProcess]:
+    process = ServerProcess("kafka", record_path=home / "servers" / "kafka.json", log_path=home / "logs" / "kafka.log")
+    process.launch([sys.executable, "-c", "import time; time.sleep(600)"], cwd=home)
+    yield process
+    process.kill()
+
+
+@pytest.mark.usefixtures("running")
+def test_the_log_of_a_server_that_runs_is_kept(home: Path) -> None:
+    assert weir.main(["clean", "--apply"]) == 0
+    assert "logs/kafka.log" in _files(home)
+    assert "logs/kafka.log.1" not in _files(home)
+
+
+def _make(target: str, folder: Path, *variables: str) -> str:
+    command = ["make", "-f", str(ROOT / "Makefile"), target, f"VENV={Path(sys.executable).parent.parent}", *variables]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_make_clean_destroys_nothing(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    _write(tmp_path / "mlruns" / "runs.db", 10)
+    _make("clean", tmp_path)
+    assert _files(home) == set(KEPT)
+    assert not (tmp_path / "build").exists()
+    assert (tmp_path / "mlruns" / "runs.db").exists()
+
+
+def test_make_clean_data_shows_what_goes_and_asks_for_apply(home: Path, tmp_path: Path) -> None:
+    assert "loses payments, decisions" in _make("clean-data", tmp_path)
+    assert _files(home) == {*KEPT, *FREED}
+    _make("clean-data", tmp_path, "ARGS=--apply")
+    assert _files(home) == {"lists.json"}
