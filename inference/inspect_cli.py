@@ -75,11 +75,13 @@ def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
     # the kernel is loaded for this one alone: it takes a second
     from inference.lookup import look_up  # noqa: PLC0415
     from inference.reader import build_feature_reader  # noqa: PLC0415
+    from streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
 
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
     if not 0 < len(arguments.id.encode()) <= ID_BYTES_MAX:
         raise Refused(f"expected an id of 1 to {ID_BYTES_MAX} bytes")
+    compile_kernel(tell_on_stderr)
     reader = build_feature_reader(settings, connect(settings.redis))
     return look_up(reader, str(Entity.CARD), arguments.id, now_ms=int(time.time() * 1_000))
 

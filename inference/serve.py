@@ -30,6 +30,7 @@ from infra.registry import Registry
 from infra.settings import Settings
 from schemas.contracts import schema_json, subject
 from schemas.errors import Refused, Transient
+from streaming.compiling import compile_kernel
 from streaming.service import wait_for
 
 HOST = "127.0.0.1"
@@ -50,6 +51,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     with listening:
         parts = build_parts(settings)
+        compile_kernel()
         now_ms = int(time.time() * 1_000)
         example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
         WhatIf(parts.reader, parts.champion).warm_up(

@@ -25,7 +25,7 @@ from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
-from streaming.core.warm_up import warm_up
+from streaming.compiling import compile_kernel
 from streaming.coverage import build_coverage, processor_stage
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
@@ -74,7 +74,7 @@ def run_processor(
         Stopped: before it was connected.
         WeirError: something that only a new start can mend.
     """
-    warm_up()  # before joining the group: nothing should wait for a compiler
+    compile_kernel()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
     wait_for(enter_place, should_stop)
     processor, close = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)

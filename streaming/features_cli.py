@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from infra.arguments import Parser
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, FEATURES, Feature
+from streaming.compiling import compile_kernel, tell_on_stderr
 from streaming.core.backfill import SLICE_ROWS, backfill
 from streaming.core.kernel import Computed
 from streaming.core.layout import COUNTED
@@ -69,6 +70,7 @@ def main(argv: list[str]) -> int:
     elif arguments.action == "docs":
         sys.stdout.write(format_docs())
     else:
+        compile_kernel(tell_on_stderr)
         counts = run_backfill(arguments.transactions, arguments.labels, arguments.out, arguments.partitions)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0

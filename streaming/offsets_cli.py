@@ -8,6 +8,7 @@ and need ``--apply``. Stop the processes of the group first: the broker refuses 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -16,6 +16,7 @@ from rich.console import Console
 from infra.arguments import Parser
 from infra.settings import Settings, load_settings
 from schemas.features import DAY_MS
+from streaming.compiling import compile_kernel, tell_on_stderr
 from training import report
 from training.bundle import promote
 from training.dataset import Examples
@@ -73,6 +74,7 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
     if arguments.from_topics:
         examples, labels = load_topics(settings)
         return examples, labels, "the features and labels topics"
+    compile_kernel(tell_on_stderr)
     examples, labels = load_history(arguments.history or settings.home / "history")
     return examples, labels, "history replayed through the kernel"
 

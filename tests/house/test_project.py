@@ -84,7 +84,9 @@ def test_every_test_of_the_api_is_run_by_its_target() -> None:
     command = ["make", "--no-print-directory", "--dry-run", "test-api"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
     named = [ROOT / word for word in shown.split() if word.startswith("tests/")]
-    about = [path for path in (ROOT / "tests").rglob("test_*.py") if "from inference.api" + " import" in path.read_text()]
+    about = [
+        path for path in (ROOT / "tests").rglob("test_*.py") if "from inference.api" + " import" in path.read_text()
+    ]
     assert [path for path in about if not any(path.is_relative_to(name) for name in named)] == []
     assert len(about) > 1
 

@@ -1,0 +1,103 @@
+"""Has the kernel compiled before it is needed, by one process for all that start at the same time, and says so.
+
+Compiling takes half a minute of one core, many minutes on a loaded machine, and only the first start after a change
+pays. Processes that start together wait for the one that compiles and then read what it wrote.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from monitoring.logs import get_logger
+from streaming.core import jit
+from streaming.core.warm_up import warm_up
+
+Tell = Callable[..., Any]
+"""Called with an event's name and its fields, as a logger is."""
+
+CACHED_SECONDS_MAX = 1.5
+"""Reading compiled code takes less; what takes longer is being compiled, and that is told."""
+_COMPILED = "compiled"
+_FOR_PEOPLE = {
+    "compiling": "compiling the kernel, at the first start after a change only",
+    "compiled": "compiled the kernel in {seconds} s",
+    "waiting_for_the_compiler": "waiting for another process, which compiles the kernel",
+}
+log = get_logger(__name__)
+
+
+def compile_kernel(tell: Tell = log.info, *, run: Callable[[], None] = warm_up, lock: Path | None = None) -> None:
+    """Return when the kernel is compiled.
+
+    Args:
+        tell: told ``compiling`` and ``compiled``, or ``waiting_for_the_compiler``; else nothing.
+        run: compiles what is not compiled yet.
+        lock: the file that one process at a time compiles under; beside the compiled code by default.
+    """
+    with _one_at_a_time(lock or _lock_path(), tell), _told(tell):
+        run()
+
+
+def tell_on_stderr(event: str, **fields: object) -> None:
+    """Tell a person, on commands that keep no log."""
+    sys.stderr.write(_FOR_PEOPLE[event].format(**fields) + "\n")
+
+
+def _lock_path() -> Path:
+    return Path(jit.__file__).parent / "__pycache__" / f"kernel-{jit.SOURCE_STAMP}.lock"
+
+
+@contextmanager
+def _one_at_a_time(path: Path, tell: Tell) -> Iterator[None]:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        file = path.open("a+")
+    except OSError:  # installed read-only: the compiled code then is elsewhere too, and each compiles for itself
+        yield
+        return
+    with file:
+        if not _is_compiled(file):
+            _lock(file, tell)
+        yield
+        if not _is_compiled(file):
+            file.write(_COMPILED)
+
+
+def _is_compiled(file: IO[str]) -> bool:
+    file.seek(0)
+    return file.read() == _COMPILED
+
+
+def _lock(file: IO[str], tell: Tell) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell("waiting_for_the_compiler")
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _told(tell: Tell) -> Iterator[None]:
+    """Tell before and after, where it is more than reading what was compiled before."""
+    began, told = time.monotonic(), threading.Event()
+
+    def say() -> None:
+        told.set()
+        tell("compiling")
+
+    timer = threading.Timer(CACHED_SECONDS_MAX, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if told.is_set():
+        tell("compiled", seconds=round(time.monotonic() - began, 1))

@@ -1,0 +1,112 @@
+"""Compiling is told before and after, done once for all that start together, and never a reason not to start."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from streaming import compiling
+from streaming.compiling import compile_kernel, tell_on_stderr
+
+DEADLINE_SECONDS = 10.0
+
+
+class Told:
+    """Notes what is told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.changed = threading.Condition()
+
+    def __call__(self, event: str, **_: object) -> None:
+        with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
+
+    def wait_for(self, event: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: event in self.events, DEADLINE_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "CACHED_SECONDS_MAX", 0.05)
+
+
+def test_compiling_is_told_before_it_ends_and_after(tmp_path: Path) -> None:
+    told = Told()
+    compile_kernel(told, run=lambda: told.wait_for("compiling"), lock=tmp_path / "lock")
+    assert told.events == ["compiling", "compiled"]
+
+
+def test_reading_what_was_compiled_before_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "CACHED_SECONDS_MAX", DEADLINE_SECONDS)
+    told = Told()
+    compile_kernel(told, run=lambda: None, lock=tmp_path / "lock")
+    assert told.events == []
+
+
+def test_of_processes_that_start_together_one_compiles_at_a_time_and_the_others_say_that_they_wait(
+    tmp_path: Path,
+) -> None:
+    running, most = [0], [0]
+    tolds = [Told() for _ in range(4)]
+
+    def run() -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0)  # let the others run, if they may
+        running[0] -= 1
+
+    def first() -> None:
+        run()
+        for told in tolds[1:]:
+            told.wait_for("waiting_for_the_compiler")
+
+    started = threading.Event()
+    with ThreadPoolExecutor(len(tolds)) as pool:
+        compiler = pool.submit(
+            compile_kernel, tolds[0], run=lambda: (started.set(), first())[0], lock=tmp_path / "lock"
+        )
+        assert started.wait(DEADLINE_SECONDS)
+        others = [pool.submit(compile_kernel, told, run=run, lock=tmp_path / "lock") for told in tolds[1:]]
+        for start in (compiler, *others):
+            start.result(DEADLINE_SECONDS)
+    assert most == [1]
+
+
+def test_once_compiled_nobody_waits_for_another(tmp_path: Path) -> None:
+    compile_kernel(Told(), run=lambda: None, lock=tmp_path / "lock")
+    inner = Told()
+    compile_kernel(
+        Told(), run=lambda: compile_kernel(inner, run=lambda: None, lock=tmp_path / "lock"), lock=tmp_path / "lock"
+    )
+    assert "waiting_for_the_compiler" not in inner.events
+
+
+def test_a_compiler_that_failed_leaves_the_next_one_to_compile(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError):
+        compile_kernel(Told(), run=fail, lock=tmp_path / "lock")
+    assert (tmp_path / "lock").read_text() == ""
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = []
+    compile_kernel(Told(), run=lambda: ran.append(1), lock=tmp_path / "file" / "lock")
+    assert ran == [1]
+
+
+def test_people_read_it_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for event in ("compiling", "waiting_for_the_compiler", "compiled"):
+        tell_on_stderr(event, **({"seconds": 3.5} if event == "compiled" else {}))
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 3
+    assert shown.endswith("compiled the kernel in 3.5 s\n")
