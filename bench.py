@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shutil
@@ -27,7 +28,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from demo_watch import Watch, percentiles
 from infra.arguments import Parser
-from infra.children import Children
+from infra.children import Children, ended_by_signals, undisturbed
 from infra.embedded.stack import Stack
 from infra.kafka import build_consumer, check_message
 from infra.kafka_offsets import end_offsets
@@ -67,12 +68,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(argv[1:])
     home = Path(tempfile.mkdtemp(prefix="weir-bench-"))
-    bench = Bench(home, options)
-    try:
-        figures = bench.run()
-    finally:
-        bench.close()
-        shutil.rmtree(home)
+    with ended_by_signals():
+        bench = Bench(home, options)
+        try:
+            figures = bench.run()
+        finally:
+            with undisturbed():
+                bench.close()
+                shutil.rmtree(home)
     _show(figures, as_json=options.json)
     return 0 if figures.live_decided == figures.live_sent > 0 else 1
 
@@ -169,7 +172,7 @@ class Bench:
     def _measure_live(self, figures: Figures) -> None:
         options = self._options
         _say(f"{options.rate} payments a second for {options.seconds} s")
-        watch = Watch(self._settings)
+        watch = Watch(self._settings, latency_seconds=math.inf)
         watch.begin()
         try:
             flags = ("--rate", str(options.rate), "--seconds", str(options.seconds), "--cards", str(options.cards))
@@ -181,7 +184,7 @@ class Bench:
         finally:
             watch.close()
         figures.live_decided = _decided(watch)
-        figures.latency_ms = percentiles(watch.tally.latency_ms)
+        figures.latency_ms = percentiles(watch.tally.latencies())
 
     def _verb(self, verb: str, *flags: str) -> str:
         """Run one command to its end and return what it wrote."""

@@ -12,31 +12,43 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from demo_watch import Watch, count_records, money, percentiles
+from demo_watch import LATENCY_SECONDS, Watch, count_records, percentiles, print_quality, print_sequence, read_truth
 from infra.arguments import Parser
-from infra.children import Children
+from infra.children import Children, ended_by_signals, undisturbed
+from infra.embedded.leftover import children_record, end_left_over, only_demo
+from infra.embedded.ports import choose_ports, describe_listener, is_free
 from infra.embedded.stack import DEMO_MARKER, NAMES, Stack
+from infra.home import ensure_home
 from infra.kafka import build_consumer
 from infra.settings import Settings, load_settings, stack_env_path
 from infra.topics import ensure_topics
-from monitoring.live_view import Snapshot, render
+from monitoring.live_view import Snapshot, render, summary_line
 from schemas.errors import Refused, WeirError
 from schemas.features import DECLARATIONS_HASH
-from streaming.core.warm_up import warm_up
+from streaming.compiling import compile_kernel, describe
 
 WARM_UP_SECONDS_MAX = 300.0
 DRAIN_SECONDS_MAX = 15.0
 _REFRESH_SECONDS = 0.5
+_LINE_SECONDS = 10.0
+"""Between two lines where the output is no terminal."""
+_RATES_KEPT = 240
+_PAYMENTS_PER_CARD = 3
+"""As in the history's own rushes: 6,000 payments of 2,000 cards."""
+_CARDS_MIN, _CARDS_MAX = 2_000, 10_000
+"""More cards take more history, and minutes more until the first live payment."""
+_DAYS, _DAYS_OF_MANY = 90, 50
+"""Of history; a model needs 46."""
+_ENDLESS_SECONDS = 600.0
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -46,19 +58,37 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="weir demo", description="Run everything for a while and show it live.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
     parser.add_argument("--rate", type=int, default=100, help="live events per second")
-    parser.add_argument("--cards", type=int, default=2_000)
-    parser.add_argument("--days", type=int, default=90, help="of history")
+    parser.add_argument("--cards", type=int, help="default: enough that each pays a few times at most")
+    parser.add_argument("--days", type=int, help="of history (default: 90, fewer for many cards)")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args(argv[1:])
+    arguments.cards = arguments.cards or choose_cards(arguments.rate, arguments.seconds)
+    arguments.days = arguments.days or (_DAYS if arguments.cards <= _CARDS_MIN else _DAYS_OF_MANY)
     settings = load_settings()
-    story = Demo(settings, arguments)
-    try:
-        story.run()
-    except KeyboardInterrupt:
-        console.print("interrupted")
-    finally:
-        story.close()
+    home = ensure_home(settings.home)
+    with only_demo(home), ended_by_signals():
+        story = Demo(settings, arguments)
+        try:
+            story.run()
+        except KeyboardInterrupt:
+            console.print("interrupted")
+            return 130
+        finally:
+            with undisturbed():
+                story.close()
     return 0
+
+
+def choose_cards(rate: float, seconds: float) -> int:
+    """Return how many cards pay, so that a live stream looks like the rushes that the model has met in its history.
+
+    Few cards at a high rate are all in a burst before long, and more and more of them are stopped.
+
+    >>> choose_cards(100, 60), choose_cards(100, 300), choose_cards(100, 0)
+    (2000, 10000, 10000)
+    """
+    payments = rate * (seconds or _ENDLESS_SECONDS)
+    return int(min(max(payments / _PAYMENTS_PER_CARD, _CARDS_MIN), _CARDS_MAX))
 
 
 class Demo:
@@ -67,11 +97,11 @@ class Demo:
     def __init__(self, settings: Settings, arguments: argparse.Namespace) -> None:
         """Prepare; nothing runs yet."""
         self._arguments = arguments
-        self._home = settings.home
+        self._home = settings.home.absolute()
         self._history = settings.home / "history"
         self._truth = settings.home / "demo" / "truth.parquet"
         self._stack = Stack(settings.home, progress=_show_download)
-        self._children = Children(settings.home / "logs")
+        self._children = Children(settings.home / "logs", record=children_record(settings.home))
         self._watch: Watch | None = None
         self._settings = settings
         self._servers_are_ours = False
@@ -87,8 +117,8 @@ class Demo:
             self._verb("schemas", "register")
         with _step(f"history: {self._arguments.cards:,} cards, {self._arguments.days} days, ending now"):
             self._make_history()
-        with _step("compiling the kernel (cached for the next start)"):
-            warm_up()
+        with _step("kernel"):
+            compile_kernel(_say)
         with _step("model"):
             self._train()
         with _step("processor, scorer, index, API"):
@@ -117,15 +147,32 @@ class Demo:
         if stack_env_path(self._home).exists() and not marker.exists():
             raise Refused(
                 f"expected {self._home} to be empty or left by a demo, found servers that were started by hand; "
-                "set WEIR_HOME to another folder, or delete their data with `make clean`"
+                "`WEIR_HOME=.weir-demo make demo` leaves them alone"
             )
+        self._end_predecessor()
+        self._check_api_port()
         self._servers_are_ours = True
         self._stack.stop()
         for name in NAMES:
             self._stack.wipe(name)
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         marker.write_text(json.dumps({"seed": self._arguments.seed}))
+        if moved := self._stack.move_ports():
+            console.print(f"  ports are taken by other programs; other ports for {', '.join(moved)}")
         self._stack.start()
+
+    def _end_predecessor(self) -> None:
+        left = end_left_over(self._home)
+        running = [status.name for status in self._stack.status() if status.pid]
+        if left or running:
+            console.print(f"  found running, left by a demo that was killed, and ended: {', '.join([*left, *running])}")
+
+    def _check_api_port(self) -> None:
+        port = self._settings.api.port
+        if port and not is_free(port):
+            raise Refused(
+                f"port {port} for the API is taken by {describe_listener(port)}; "
+                f"`WEIR_API__PORT={choose_ports(1)[0]} make demo` takes another"
+            )
 
     def _make_history(self) -> None:
         shutil.rmtree(self._history, ignore_errors=True)
@@ -175,9 +222,10 @@ class Demo:
         consumer = build_consumer(self._settings.kafka, group="weir-demo-count")
         before = count_records(consumer, self._settings, self._settings.topics.transactions)
         generator = self._children.start("generate", _weir("generate", *_flat(flags | errors), "--json"))
-        started, rates, seen = time.monotonic(), [], (0.0, 0, 0)
+        started, seen = time.monotonic(), (0.0, 0, 0)
+        rates: deque[float] = deque(maxlen=_RATES_KEPT)
         try:
-            with Live(console=console, refresh_per_second=4, transient=True) as live:
+            with _screen() as show:
                 while generator.process.poll() is None:
                     time.sleep(_REFRESH_SECONDS)
                     self._children.check()
@@ -185,10 +233,9 @@ class Demo:
                     events = count_records(consumer, self._settings, self._settings.topics.transactions) - before
                     snapshot = self._snapshot(now, events, seen)
                     rates.append(snapshot.decisions_rate)
-                    snapshot.rate_history = rates
+                    snapshot.rate_history = list(rates)
                     seen = (now, events, sum(snapshot.decisions.values()))
-                    live.update(render(snapshot))
-                    self._last = snapshot
+                    show(snapshot)
         except KeyboardInterrupt:
             generator.process.terminate()
         self._events = self._drain(consumer, before)
@@ -217,7 +264,7 @@ class Demo:
                 decisions=dict(tally.decisions),
                 events_rate=(events - seen[1]) / passed,
                 decisions_rate=(decided - seen[2]) / passed,
-                latency_ms=percentiles(tally.latency_ms),
+                latency_ms=percentiles(tally.latencies()),
                 dead_letters=tally.dead_letters,
                 lag_records=max(0, events - decided - tally.dead_letters),
                 degraded=tally.degraded,
@@ -232,17 +279,18 @@ class Demo:
         with self._watch.lock:
             tally = self._watch.tally
         decided = sum(tally.decisions.values())
-        latency = percentiles(tally.latency_ms)
-        truth = _read_truth(self._truth)
+        latency = percentiles(tally.latencies())
+        truth = read_truth(self._truth)
         console.rule("summary")
         by_kind = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.decisions.items()))
         console.print(f"events in      {self._events:,}")
         console.print(f"decided        {decided:,} decisions ({by_kind})")
         console.print(f"dead letters   {tally.dead_letters:,}")
         if latency:
-            console.print(f"latency        p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, sent to committed")
-        _print_quality(truth, tally.by_transaction)
-        _print_sequence(truth, tally.by_transaction)
+            over = f"sent to committed, over the last {LATENCY_SECONDS:.0f} s"
+            console.print(f"latency        p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, {over}")
+        print_quality(console, truth, tally.by_transaction)
+        print_sequence(console, truth, tally.by_transaction)
         console.print("\ntry next")
         console.print("  make demo DURATION=0                # runs until Ctrl-C; use a second terminal meanwhile")
         console.print("  .venv/bin/weir up && .venv/bin/weir dlq list   # the servers again, and the dead letters")
@@ -260,6 +308,10 @@ class Demo:
             console.print(text.rstrip(), markup=False)
 
 
+def _say(event: str, **fields: object) -> None:
+    console.print(f"  {describe(event, **fields)}")
+
+
 def _show_download(done: int, of: int) -> None:
     if done == of or done % 20 == 0:
         console.print(f"  fetched {done} of {of} files, at the first start only", style="dim")
@@ -274,58 +326,25 @@ def _flat(flags: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
+def _screen() -> Iterator[Callable[[Snapshot], None]]:
+    """Draw on a terminal; elsewhere write a line now and then."""
+    if console.is_terminal and not console.is_dumb_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            yield lambda snapshot: live.update(render(snapshot, width=console.width, height=console.height))
+        return
+    told = [0.0]
+
+    def tell(snapshot: Snapshot) -> None:
+        if snapshot.elapsed_seconds - told[0] >= _LINE_SECONDS:
+            told[0] = snapshot.elapsed_seconds
+            console.print(f"  {summary_line(snapshot)}", markup=False)
+
+    yield tell
+
+
+@contextmanager
 def _step(title: str) -> Iterator[None]:
     started = time.monotonic()
     console.print(f"[bold]{title}[/bold]")
     yield
     console.print(f"  {time.monotonic() - started:.1f} s", style="dim")
-
-
-def _read_truth(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.exists() else []
-    return rows
-
-
-def _print_quality(truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """Print precision and recall of what was stopped (REVIEW or DECLINE) against the simulator's truth."""
-    known = [(row["is_fraud"], decided[row["transaction_id"]]) for row in truth if row["transaction_id"] in decided]
-    fraud = sum(is_fraud for is_fraud, _ in known)
-    for title, outcomes in (("declined", {"DECLINE"}), ("stopped (declined or reviewed)", {"DECLINE", "REVIEW"})):
-        stopped = [is_fraud for is_fraud, row in known if row["decision"] in outcomes]
-        if stopped and fraud:
-            console.print(
-                f"{title}: precision {sum(stopped) / len(stopped):.2f}, recall {sum(stopped) / fraud:.2f} "
-                f"({sum(stopped)} of {fraud} frauds, {len(stopped) - sum(stopped)} false alarms)"
-            )
-
-
-def _print_sequence(truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """Show one card-testing run whose decisions turn from APPROVE to DECLINE."""
-    actors: dict[str, list[dict[str, Any]]] = {}
-    for row in truth:
-        if "testing" in row["scenario"] and row["transaction_id"] in decided:
-            actors.setdefault(row["actor_id"], []).append(decided[row["transaction_id"]])
-    sequences = [sorted(rows, key=lambda row: int(row["event_time_ms"])) for rows in actors.values()]
-    turned = [rows for rows in sequences if _turns(rows)]
-    if not turned:
-        console.print("no card-testing run turned from APPROVE to DECLINE in this time; a longer DURATION shows one")
-        return
-    rows = max(turned, key=len)
-    table = Table(title="one card-testing run", box=None, title_justify="left")
-    for name in ("seconds", "amount", "score", "decision", "why"):
-        table.add_column(name)
-    for row in rows:
-        table.add_row(
-            f"{(row['event_time_ms'] - rows[0]['event_time_ms']) / 1_000:.1f}",
-            money(row["amount_minor"], row["currency"]),
-            "-" if row["score"] is None else f"{row['score']:.3f}",
-            row["decision"],
-            ", ".join(reason["code"] for reason in row["reasons"]),
-        )
-    console.print(table)
-
-
-def _turns(rows: list[dict[str, Any]]) -> bool:
-    """True when the first payment of a run was approved and a later one declined."""
-    outcomes = [row["decision"] for row in rows]
-    return outcomes[0] == "APPROVE" and "DECLINE" in outcomes

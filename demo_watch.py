@@ -1,4 +1,7 @@
-"""What the demo sees: decisions and dead letters as any consumer would, folded into the numbers on the screen."""
+"""What the demo sees: decisions and dead letters as any consumer would, folded into the numbers that it shows.
+
+Everything kept is bounded, so that a demo may run for days: latencies for some seconds, decisions up to a number.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from rich.console import Console
+from rich.table import Table
 
 from infra.kafka import build_consumer, check_message
 from infra.kafka_admin import describe_topics
@@ -24,28 +31,61 @@ from schemas.errors import Transient, WeirError
 
 _POLL_SECONDS = 0.1
 _LATEST = 8
+LATENCY_SECONDS = 60.0
+"""The window of the percentiles: what happens now, not what happened since the start."""
+DECISIONS_MAX = 100_000
+"""Decisions kept for the summary, the newest: some 50 MB."""
+_LATENCIES_MAX = 200_000
 _INJECTED_AGE_MS = 30_000
 """A record this much older than its append was sent late on purpose; its age is not our latency."""
 
 
+_KEPT_FIELDS = ("decision", "score", "event_time_ms", "amount_minor", "currency", "reasons")
+
+
 @dataclass
 class Tally:
-    """Everything counted since ``begin``; guarded by ``Watch.lock``."""
+    """Everything counted since ``begin``; guarded by ``Watch.lock``.
 
+    Attributes:
+        latency_seconds: how far back latencies are kept.
+    """
+
+    latency_seconds: float = LATENCY_SECONDS
     decisions: Counter[str] = field(default_factory=Counter)
     degraded: int = 0
     dead_letters: int = 0
-    latency_ms: list[float] = field(default_factory=list)
+    latency_ms: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATENCIES_MAX))
+    """When it was seen (seconds of a clock that never goes back), and the latency, of the last ``latency_seconds``."""
     latest: deque[Declined] = field(default_factory=lambda: deque(maxlen=_LATEST))
     by_transaction: dict[str, dict[str, Any]] = field(default_factory=dict)
-    last_at: float = 0.0
+    """The newest ``DECISIONS_MAX`` decisions."""
+
+    def decide(self, row: dict[str, Any]) -> None:
+        """Count a decision and keep it, and let the oldest go."""
+        self.decisions[row["decision"]] += 1
+        self.degraded += row["degraded"]
+        self.by_transaction[row["transaction_id"]] = {name: row[name] for name in _KEPT_FIELDS}
+        if len(self.by_transaction) > DECISIONS_MAX:
+            del self.by_transaction[next(iter(self.by_transaction))]
+
+    def note_latency(self, latency_ms: float, now: float) -> None:
+        """Note a latency, and forget those that left the window."""
+        self.latency_ms.append((now, latency_ms))
+        while self.latency_ms[0][0] < now - self.latency_seconds:
+            self.latency_ms.popleft()
+
+    def latencies(self) -> list[float]:
+        """Return the latencies of the window, milliseconds."""
+        return [latency for _, latency in self.latency_ms]
 
 
 class Watch:
     """Follows the decisions topic and the dead letter queue from their present ends, on a thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, latency_seconds: float = LATENCY_SECONDS) -> None:
         """Find the ends; nothing is counted before ``begin``."""
+        self._latency_seconds = latency_seconds
         self._settings = settings
         self._codec = BatchCodec("decisions")
         self._registry = Registry(settings.registry)
@@ -54,7 +94,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._error: Exception | None = None
         self.lock = threading.Lock()
-        self.tally = Tally()
+        self.tally = Tally(latency_seconds)
 
     def begin(self) -> None:
         """Start to count what comes from now on."""
@@ -65,7 +105,7 @@ class Watch:
     def reset(self) -> None:
         """Count from zero."""
         with self.lock:
-            self.tally = Tally()
+            self.tally = Tally(self._latency_seconds)
 
     def close(self) -> None:
         """Stop."""
@@ -103,17 +143,14 @@ class Watch:
         topic = subject(self._settings.topics.decisions)
         values = [message.value() for message in messages]
         decoded = self._codec.decode(values, lambda schema_id: self._registry.writer_schema(schema_id, topic))
-        tally = self.tally
+        tally, now = self.tally, time.monotonic()
         for row, index in zip(decoded.batch.to_pylist(), decoded.rows, strict=True):
             committed_ms = messages[index].timestamp()[1]
-            tally.decisions[row["decision"]] += 1
-            tally.degraded += row["degraded"]
-            tally.by_transaction[row["transaction_id"]] = row
+            tally.decide(row)
             if row["ingest_time_ms"] - row["event_time_ms"] < _INJECTED_AGE_MS:
-                tally.latency_ms.append(committed_ms - row["event_time_ms"])
+                tally.note_latency(committed_ms - row["event_time_ms"], now)
             if row["decision"] == "DECLINE":
                 tally.latest.appendleft(_declined(row, committed_ms))
-        tally.last_at = time.monotonic()
 
 
 def ends(consumer: Consumer, settings: Settings, topics: list[str]) -> list[TopicPartition]:
@@ -155,5 +192,59 @@ def _declined(row: dict[str, Any], at_ms: int) -> Declined:
         transaction_id=row["transaction_id"],
         amount=money(row["amount_minor"], row["currency"]),
         score="-" if row["score"] is None else f"{row['score']:.3f}",
-        reasons=", ".join(reason["code"] for reason in row["reasons"]) or row["decided_by"],
+        reasons=[reason["code"] for reason in row["reasons"]] or [row["decided_by"]],
     )
+
+
+def read_truth(path: Path) -> list[dict[str, Any]]:
+    """Return the newest rows of the simulator's truth, as many as decisions are kept."""
+    if not path.exists():
+        return []
+    table = pq.read_table(path)
+    rows: list[dict[str, Any]] = table.slice(max(0, table.num_rows - DECISIONS_MAX)).to_pylist()
+    return rows
+
+
+def print_quality(console: Console, truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
+    """Print precision and recall of what was stopped (REVIEW or DECLINE) against the simulator's truth."""
+    known = [(row["is_fraud"], decided[row["transaction_id"]]) for row in truth if row["transaction_id"] in decided]
+    fraud = sum(is_fraud for is_fraud, _ in known)
+    for title, outcomes in (("declined", {"DECLINE"}), ("stopped (declined or reviewed)", {"DECLINE", "REVIEW"})):
+        stopped = [is_fraud for is_fraud, row in known if row["decision"] in outcomes]
+        if stopped and fraud:
+            console.print(
+                f"{title}: precision {sum(stopped) / len(stopped):.2f}, recall {sum(stopped) / fraud:.2f} "
+                f"({sum(stopped)} of {fraud} frauds, {len(stopped) - sum(stopped)} false alarms)"
+            )
+
+
+def print_sequence(console: Console, truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
+    """Show one card-testing run whose decisions turn from APPROVE to DECLINE."""
+    actors: dict[str, list[dict[str, Any]]] = {}
+    for row in truth:
+        if "testing" in row["scenario"] and row["transaction_id"] in decided:
+            actors.setdefault(row["actor_id"], []).append(decided[row["transaction_id"]])
+    sequences = [sorted(rows, key=lambda row: int(row["event_time_ms"])) for rows in actors.values()]
+    turned = [rows for rows in sequences if _turns(rows)]
+    if not turned:
+        console.print("no card-testing run turned from APPROVE to DECLINE in this time; a longer DURATION shows one")
+        return
+    rows = max(turned, key=len)
+    table = Table(title="one card-testing run", box=None, title_justify="left")
+    for name in ("seconds", "amount", "score", "decision", "why"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            f"{(row['event_time_ms'] - rows[0]['event_time_ms']) / 1_000:.1f}",
+            money(row["amount_minor"], row["currency"]),
+            "-" if row["score"] is None else f"{row['score']:.3f}",
+            row["decision"],
+            ", ".join(reason["code"] for reason in row["reasons"]),
+        )
+    console.print(table)
+
+
+def _turns(rows: list[dict[str, Any]]) -> bool:
+    """True when the first payment of a run was approved and a later one declined."""
+    outcomes = [row["decision"] for row in rows]
+    return outcomes[0] == "APPROVE" and "DECLINE" in outcomes

@@ -12,6 +12,10 @@ from rich.text import Text
 from monitoring.terminal import cell
 
 DECISION_STYLES = {"APPROVE": "green", "REVIEW": "yellow", "DECLINE": "bold red"}
+_WIDTH_MAX, _WIDTH_WIDE = 140, 110
+_ROWS_OF_THE_REST = 13
+"""Rows of the view without the list of declines."""
+_ROWS_OF_ONE = 2
 _SPARK = " ▁▂▃▄▅▆▇█"
 
 
@@ -23,7 +27,7 @@ class Declined:
     transaction_id: str
     amount: str
     score: str
-    reasons: str
+    reasons: list[str]
 
 
 @dataclass
@@ -46,16 +50,33 @@ class Snapshot:
     processes: dict[str, str] = field(default_factory=dict)
 
 
-def render(snapshot: Snapshot, *, width: int = 118) -> RenderableType:
-    """Return the whole view."""
+def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> RenderableType:
+    """Return the whole view.
+
+    Args:
+        snapshot: what to show.
+        width: columns of the terminal.
+        height: rows of the terminal; of the latest declines as many are shown as fit.
+    """
+    width = min(width, _WIDTH_MAX)
     top = Table.grid(expand=True, padding=(0, 2))
     for _ in range(3):
         top.add_column(ratio=1)
     top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot))
     return Group(
         Panel(top, title=f"weir  {snapshot.title}", subtitle=_clock(snapshot), width=width),
-        Panel(_declined_table(snapshot), title="latest declined", width=width),
+        Panel(_declined(snapshot, width, height - _ROWS_OF_THE_REST), title="latest declined", width=width),
         Text("  ".join(f"{name} {state}" for name, state in snapshot.processes.items()), style="dim"),
+    )
+
+
+def summary_line(snapshot: Snapshot) -> str:
+    """Return the view in one line, for a log or a terminal that cannot be drawn on."""
+    counts = ", ".join(f"{name} {snapshot.decisions.get(name, 0):,}" for name in DECISION_STYLES)
+    latency = "".join(f", {name} {snapshot.latency_ms[name]:.0f} ms" for name in ("p50", "p99") if snapshot.latency_ms)
+    return (
+        f"{snapshot.elapsed_seconds:.0f} s: {snapshot.events_in:,} events in, {counts}, "
+        f"dead letters {snapshot.dead_letters:,}, lag {snapshot.lag_records:,}{latency}"
     )
 
 
@@ -104,11 +125,23 @@ def _decisions(snapshot: Snapshot) -> Table:
     return table
 
 
-def _declined_table(snapshot: Snapshot) -> Table:
+def _declined(snapshot: Snapshot, width: int, rows: int) -> RenderableType:
+    """Show the newest declines; where a line is too short for the reasons they get one of their own."""
+    if width >= _WIDTH_WIDE:
+        return _declined_table(snapshot.latest_declined[: max(1, rows)])
+    lines = []
+    for row in snapshot.latest_declined[: max(1, rows // _ROWS_OF_ONE)]:
+        lines.append(cell(f"{row.clock}  {row.amount:>14}  {row.score:<5}  {row.transaction_id}"))
+        lines.append(cell(f"          {', '.join(row.reasons)}", style="dim"))
+    return Group(*lines)
+
+
+def _declined_table(declined: list[Declined]) -> Table:
     table = Table(expand=True, box=None, pad_edge=False)
     for name, width in (("time", 8), ("transaction", 36), ("amount", 14), ("score", 5)):
         table.add_column(name, min_width=width, overflow="fold")
-    table.add_column("why", no_wrap=True, overflow="ellipsis")
-    for row in snapshot.latest_declined:
-        table.add_row(*map(cell, (row.clock, row.transaction_id, row.amount, row.score, row.reasons)))
+    table.add_column("why", overflow="fold")
+    for row in declined:
+        cells = (row.clock, row.transaction_id, row.amount, row.score, ", ".join(row.reasons))
+        table.add_row(*map(cell, cells))
     return table

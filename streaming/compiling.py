@@ -47,7 +47,12 @@ def compile_kernel(tell: Tell = log.info, *, run: Callable[[], None] = warm_up, 
 
 def tell_on_stderr(event: str, **fields: object) -> None:
     """Tell a person, on commands that keep no log."""
-    sys.stderr.write(_FOR_PEOPLE[event].format(**fields) + "\n")
+    sys.stderr.write(describe(event, **fields) + "\n")
+
+
+def describe(event: str, **fields: object) -> str:
+    """Return what is told in words."""
+    return _FOR_PEOPLE[event].format(**fields)
 
 
 def _lock_path() -> Path:

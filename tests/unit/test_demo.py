@@ -1,13 +1,23 @@
+"""The demo's own guards and arithmetic: whose servers it ends, what it keeps, what it shows."""
+
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import re
+import shlex
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import demo
+import demo_watch
 from infra.settings import load_settings, stack_env_path
+from monitoring.live_view import Declined, Snapshot, render, summary_line
 from schemas.errors import Refused
 
 
@@ -20,12 +30,15 @@ class Servers:
     def __getattr__(self, name: str) -> Any:
         return lambda *_: self.asked.append(name)
 
+    def status(self) -> list[Any]:
+        return []
+
 
 def test_servers_that_were_started_by_hand_are_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = Servers()
     monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
     stack_env_path(tmp_path).write_text("")
-    story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path)}), argparse.Namespace(seed=7))
+    story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}), argparse.Namespace(seed=7))
     with pytest.raises(Refused, match="started by hand"):
         story.run()
     story.close()
@@ -35,8 +48,107 @@ def test_servers_that_were_started_by_hand_are_left_running(tmp_path: Path, monk
 def test_servers_that_a_demo_started_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = Servers()
     monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
-    story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path)}), argparse.Namespace(seed=7))
+    story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}), argparse.Namespace(seed=7))
     story._fresh_servers()
     servers.asked.clear()
     story.close()
     assert servers.asked == ["stop"]
+
+
+def test_a_refusal_because_of_servers_by_hand_names_a_command_that_destroys_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack_env_path(tmp_path).write_text("")
+    monkeypatch.setattr(demo, "Stack", lambda *_, **__: Servers())
+    with pytest.raises(Refused) as refused:
+        demo.Demo(load_settings({"WEIR_HOME": str(tmp_path)}), argparse.Namespace(seed=7)).run()
+    words = shlex.split(re.findall("`([^`]*)`", str(refused.value))[0])
+    assert words == ["WEIR_HOME=.weir-demo", "make", "demo"]
+
+
+def test_a_taken_port_of_the_api_is_seen_before_anything_is_wiped_and_its_fix_is_a_free_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = Servers()
+    monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environ = {"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": str(taken.getsockname()[1])}
+        story = demo.Demo(load_settings(environ), argparse.Namespace(seed=7))
+        with pytest.raises(Refused, match=rf"taken by .*\(pid {os.getpid()}\)") as refused:
+            story._fresh_servers()
+        name, _, port = shlex.split(re.findall("`([^`]*)`", str(refused.value))[0])[0].partition("=")
+        fixed = demo.Demo(load_settings({**environ, name: port}), argparse.Namespace(seed=7))
+        fixed._check_api_port()
+    story.close()
+    assert servers.asked == []
+
+
+def _decision(number: int) -> dict[str, Any]:
+    row = {"transaction_id": str(number), "decision": "APPROVE", "degraded": False, "score": 0.1, "reasons": []}
+    return row | {"event_time_ms": number, "amount_minor": 2_599, "currency": "EUR", "features": "x" * 1_000}
+
+
+def test_what_a_demo_keeps_is_bounded_and_is_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_watch, "DECISIONS_MAX", 10)
+    tally = demo_watch.Tally()
+    for number in range(1_000):
+        tally.decide(_decision(number))
+        tally.note_latency(float(number), now=number / 10)
+    assert tally.decisions == {"APPROVE": 1_000}
+    assert list(tally.by_transaction) == [str(number) for number in range(990, 1_000)]
+    assert "features" not in tally.by_transaction["999"]
+    assert tally.latencies() == [float(n) for n in range(1_000) if n / 10 >= 99.9 - demo_watch.LATENCY_SECONDS]
+
+
+def test_percentiles_are_of_what_happens_now() -> None:
+    tally = demo_watch.Tally(latency_seconds=10.0)
+    tally.note_latency(9_000.0, now=0.0)
+    for second in range(5, 15):
+        tally.note_latency(10.0, now=float(second))
+    assert demo_watch.percentiles(tally.latencies())["max"] == 10.0
+
+
+@pytest.mark.parametrize("seconds", [0, 15, 60, 300, 3_600])
+@pytest.mark.parametrize("rate", [1, 100, 5_000])
+def test_cards_grow_with_the_payments_of_a_demo_up_to_a_bound(rate: int, seconds: int) -> None:
+    cards = demo.choose_cards(rate, seconds)
+    assert 2_000 <= cards <= 10_000
+    assert cards == 10_000 or rate * (seconds or 600) / cards <= 3.01
+
+
+REASONS = ["IP_BURST", "DEVICE_RECENTLY_SEEN", "CARD_NOT_KNOWN", "AMOUNT_FAR_ABOVE_CARDS_MEAN", "MERCHANT_RISK"]
+
+
+def _shown(width: int, height: int, declined: list[Declined]) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height)
+    snapshot = Snapshot("t", latest_declined=declined, latency_ms={"p50": 1.0, "p99": 2.0}, processes={"process": "up"})
+    console.print(render(snapshot, width=width, height=height))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 118, 140, 200])
+def test_every_reason_of_a_decline_is_shown_whole_at_any_width(width: int) -> None:
+    shown = _shown(width, 40, [Declined("12:00:00", "a" * 36, "1,234,567.89 EUR", "0.999", REASONS)])
+    assert [reason for reason in REASONS if reason not in shown] == []
+    assert "a" * 36 in shown
+    assert "1,234,567.89 EUR" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 24), (80, 50)])
+def test_the_view_fits_the_terminal(width: int, height: int) -> None:
+    declined = [Declined("12:00:00", f"tx-{n}", "1.00 EUR", "0.9", REASONS[:2]) for n in range(8)]
+    assert len(_shown(width, height, declined).splitlines()) < height
+
+
+def test_an_id_with_markup_in_it_is_shown_as_it_is() -> None:
+    for width in (80, 120):
+        assert "[/red][bold]x" in _shown(width, 40, [Declined("12:00:00", "[/red][bold]x", "1.00 EUR", "0.9", ["R"])])
+
+
+def test_one_line_says_what_the_view_says() -> None:
+    line = summary_line(Snapshot(elapsed_seconds=10, events_in=1_000, decisions={"APPROVE": 9}, latency_ms={}))
+    assert line == "10 s: 1,000 events in, APPROVE 9, REVIEW 0, DECLINE 0, dead letters 0, lag 0"
