@@ -122,7 +122,7 @@ def test_the_compose_file_is_valid() -> None:
 
 def test_the_compose_file_sets_only_what_the_settings_know() -> None:
     environments = {name: s["environment"] for name, s in _services().items() if s.get("image") == "weir:local"}
-    assert set(environments) == {"prepare", "processor", "scorer", "index", "api"}
+    assert set(environments) == {"prepare", "processor", "scorer", "index", "dlq-auto", "api"}
     for environment in environments.values():
         assert load_settings(dict(environment)).cluster == "compose"
 
@@ -140,7 +140,12 @@ def test_the_files_that_compose_mounts_are_there() -> None:
 
 
 def test_prometheus_asks_the_ports_that_compose_gives() -> None:
-    targets = set(re.findall(r"127\.0\.0\.1:(\d+)", (ROOT / "monitoring" / "prometheus.yml").read_text()))
+    jobs = YAML(typ="safe").load((ROOT / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    ours = [job for job in jobs if job["job_name"].startswith("weir-")]
+    targets = {
+        target.rpartition(":")[2] for job in ours for each in job["static_configs"] for target in each["targets"]
+    }
+    assert len(targets) == len(ours) == 5
     given = {
         str(service["environment"].get("WEIR_MONITORING__METRICS_PORT") or service["environment"].get("WEIR_API__PORT"))
         for name, service in _services().items()
