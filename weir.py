@@ -20,7 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("infra.embedded.cli", "print the end of a server's log"),
     "doctor": ("infra.embedded.cli", "say what is missing on this machine and the command that fixes it"),
     "clean": ("infra.embedded.cli", "show what takes the space, and free what can be freed without loss"),
-    "topics": ("infra.topics", "create or check the topics"),
+    "topics": ("infra.topics_cli", "create, check or repair the topics"),
     "schemas": ("infra.schemas_cli", "check or register the Avro schemas"),
     "generate": ("generators.cli", "simulate cardholders, merchants and fraud; publish or write Parquet"),
     "publish": ("generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),

@@ -34,6 +34,7 @@ from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
 from streaming.coverage import build_coverage, check_offsets, scorer_stage
+from streaming.looks import start_watch
 from streaming.service import open_metrics_page, run_service, wait_for
 
 INDEX_BATCH_RECORDS_MAX = 2_000
@@ -57,6 +58,9 @@ def main(argv: list[str]) -> int:
 
         return run_api(settings, host=arguments.host, port=arguments.port)
     open_metrics_page(settings.monitoring, arguments.metrics_port)
+    indexes = verb == "index" or arguments.with_index
+    stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
+    start_watch(settings, stages=stages, redis=indexes)
     index, scorer = _build_places(settings, arguments.instance)
     if verb == "index":
         run = partial(run_index, settings, instance=arguments.instance, enter_place=index.enter)

@@ -20,6 +20,7 @@ from infra.standing import Standing, read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Refused, Transient, WeirError
+from streaming.metering import meter_turn
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0
@@ -111,6 +112,7 @@ class Follower:
         """
         self._source.subscribe([self._config.topic], on_assigned=self._assigned, on_revoked=self._revoked)
         while not should_stop():
+            meter_turn(self._config.stage)
             try:
                 if self._turn() or self._is_calm():
                     self._failures, self._away_since = 0, None

@@ -54,10 +54,10 @@ class TransactionPublisher(Protocol):
 
 
 class ReadinessCheck(Protocol):
-    """Asks one dependency; may block for a bounded time."""
+    """Tells from memory how something stands: a request waits for no dependency."""
 
-    def __call__(self) -> None:
-        """Return when it works.
+    def __call__(self) -> str | None:
+        """Return when it works, with a warning where there is one.
 
         Raises:
             Transient: it does not; the message says why.

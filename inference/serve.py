@@ -6,12 +6,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from functools import cache
+from contextlib import closing
+from functools import cache, partial
 
 import uvicorn
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from fastapi import FastAPI
 
 from inference import api_examples
@@ -24,19 +22,23 @@ from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
 from inference.what_if import WhatIf
 from infra.heap import settle_heap
-from infra.kafka import CLIENT_LOG, admin_config, build_producer
+from infra.kafka import build_producer
 from infra.redis_client import connect, ping
 from infra.registry import Registry
 from infra.settings import Settings
+from monitoring.health import HEALTH, Health
 from schemas.contracts import schema_json, subject
 from schemas.errors import Refused, Transient
 from streaming.compiling import compile_kernel
+from streaming.looks import start_watch
 from streaming.service import wait_for
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
-KAFKA_SECONDS_MAX = 1.0
+STAGES = ("process", "score", "index")
+"""Whose positions the API reports: all, so that a stage whose processes are dead is seen to stand still."""
+CHECKS = ("redis", "kafka", "registry", "host")
 _KEEP_ALIVE_SECONDS = 30
 _BACKLOG = 1_024
 
@@ -49,7 +51,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         Transient: Kafka stayed away at the start.
     """
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
-    with listening:
+    with listening, closing(start_watch(settings, stages=STAGES)):
         parts = build_parts(settings)
         compile_kernel()
         now_ms = int(time.time() * 1_000)
@@ -107,8 +109,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def build_parts(settings: Settings) -> ApiParts:
+def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
     """Connect to everything the API stands on.
+
+    Args:
+        settings: of this deployment.
+        health: what ``/readyz`` tells of; somebody notes it, see ``streaming.looks.start_watch``.
 
     Raises:
         Refused: the bundle is not right, or a topic is missing.
@@ -125,24 +131,23 @@ def build_parts(settings: Settings) -> ApiParts:
         # ours, which may not be the subject's newest: the id must say what the bytes are
         schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
     )
+    guard = Guard("redis", lambda: ping(client))
     return ApiParts(
         reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client))),
         decisions=DecisionReader(client, cluster=settings.cluster),
         champion=champion,
         publisher=publisher,
-        redis=Guard("redis", lambda: ping(client)),
-        checks={"redis": lambda: ping(client), "kafka": _build_kafka_check(settings)},
+        redis=guard,
+        checks={name: partial(_check, health, name, guard) for name in CHECKS},
         models_dir=settings.home / "models",
     )
 
 
-def _build_kafka_check(settings: Settings) -> Callable[[], None]:
-    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
-
-    def check() -> None:
-        try:
-            admin.list_topics(timeout=KAFKA_SECONDS_MAX)
-        except KafkaException as error:
-            raise Transient(f"kafka: {error.args[0].str()}") from None
-
-    return check
+def _check(health: Health, name: str, guard: Guard) -> str:
+    """Return how a dependency was at the last look; a request that Redis failed since is the newer news."""
+    if name == "redis" and guard.reason:
+        raise Transient(guard.reason)
+    level, text = health.checks().get(name, ("fail", f"{name} was not looked at yet"))
+    if level == "fail":
+        raise Transient(text)
+    return text

@@ -1,6 +1,7 @@
 """A container's health check: ``python -m infra.http_health`` asks this container's own process whether it is well.
 
-A process that serves metrics answers there; the API answers ``/readyz``, which asks Redis, Kafka and the model.
+A process that serves metrics answers ``/healthz`` there, which says whether its loop turns; the API, whose loop is the
+one that answers, says by ``/readyz`` whether Redis, Kafka and the model are there.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ _TIMEOUT_SECONDS = 4
 
 
 def health_url(settings: Settings) -> str:
-    """Return the page to ask: the metrics where they are served, else the API's readiness.
+    """Return the page to ask: the health of the loop where metrics are served, else the API's readiness.
 
     >>> health_url(Settings())
     'http://127.0.0.1:8000/readyz'
     """
     port = settings.monitoring.metrics_port
-    return f"http://127.0.0.1:{port}/metrics" if port else f"http://127.0.0.1:{settings.api.port}/readyz"
+    return f"http://127.0.0.1:{port}/healthz" if port else f"http://127.0.0.1:{settings.api.port}/readyz"
 
 
 def main() -> int:

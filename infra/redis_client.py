@@ -21,8 +21,9 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import MovedError, ReadOnlyError, RedisClusterException
 from redis.retry import Retry
 
+from infra.redis_errors import explain, find_cause
 from infra.settings import RedisSettings
-from schemas.errors import Refused, Transient
+from schemas.errors import Transient
 
 Client = Any
 """``redis.Redis`` or ``RedisCluster``: the same commands, typed too differently to share a useful type."""
@@ -94,11 +95,11 @@ def _split_hosts(url: str) -> tuple[str, list[ClusterNode]]:
 
 @contextmanager
 def transient_errors(what: str) -> Iterator[None]:
-    """Turn what Redis says when it is away, busy, full or failing over into ``Transient``."""
+    """Turn what Redis says when it is away, busy, full or failing over into ``Transient``, with the cause named."""
     try:
         yield
     except _ERRORS as error:
-        raise Transient(f"redis: {what}: {error}") from error
+        raise Transient(f"redis: {what}: {explain(error)}", cause=find_cause(error)) from error
 
 
 def _is_cluster(client: Client) -> bool:
@@ -108,6 +109,11 @@ def _is_cluster(client: Client) -> bool:
 def primaries(client: Client) -> list[Node]:
     """Return every server that holds keys of its own."""
     return list(client.get_primaries()) if _is_cluster(client) else [None]
+
+
+def replicas(client: Client) -> list[Node]:
+    """Return a cluster's replicas: each brings its own configuration when it is promoted."""
+    return list(client.get_replicas()) if _is_cluster(client) else []
 
 
 @contextmanager
@@ -165,30 +171,3 @@ def ping(client: Client) -> None:
     for node in primaries(client):
         with transient_errors("ping"), on_server(client, node) as server:
             server.ping()
-
-
-def check_eviction_policy(client: Client) -> None:
-    """Refuse a server that may drop keys on its own: positions would stay while the state they stand for is gone.
-
-    Every server of a cluster is asked: each has a policy of its own, and a replica brings its own when it is promoted.
-
-    Raises:
-        Refused: ``maxmemory-policy`` is not ``noeviction``.
-        Transient: a server that holds keys cannot be reached.
-    """
-    for node in primaries(client):
-        _check_eviction_policy(client, node)
-    for replica in client.get_replicas() if _is_cluster(client) else []:
-        with suppress(Transient):  # one that is away is nobody's business until it is promoted
-            _check_eviction_policy(client, replica)
-
-
-def _check_eviction_policy(client: Client, node: Node) -> None:
-    with transient_errors("reading maxmemory-policy"), on_server(client, node) as server:
-        found = server.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
-    if found != "noeviction":
-        where = f" at {node.name}" if node is not None else ""
-        raise Refused(
-            f"expected redis maxmemory-policy noeviction, found {found}{where}: evicted state cannot be told from no "
-            "state; run `redis-cli config set maxmemory-policy noeviction` and set it in the server's file"
-        )

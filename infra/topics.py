@@ -6,8 +6,6 @@ from a sender's clock, breaks the product's promises in silence. A start on such
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from infra.arguments import Parser
+from infra.findings import Finding, refuse
 from infra.kafka import CLIENT_LOG, MAX_MESSAGE_BYTES, admin_config
-from infra.settings import Settings, TopicSettings, load_settings
+from infra.settings import Settings, TopicSettings
 from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, FEATURES, HORIZON_MS
 
@@ -29,8 +27,7 @@ RETENTION_MS_MIN = HORIZON_MS + max(feature.hold_ms for feature in FEATURES) + _
 DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
 """A dead letter holds a whole record and its headers beside it; at the source's limit it would abort for ever."""
 _PARTITIONS_DONE = 1
-PARTITIONS = "partitions"
-"""Named like an option of a topic's configuration in ``Fault``, and none."""
+_REPAIR = "`weir topics repair` shows what it would set, `--apply` sets it"
 
 
 @dataclass(frozen=True)
@@ -101,17 +98,24 @@ def ensure_topics(settings: Settings) -> list[str]:
     return [plan.name for plan in missing]
 
 
+def examine_topics(settings: Settings) -> list[Finding]:
+    """Return every fault of the topics, or the one finding that there is none.
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
+    faults = find_faults(plan_topics(settings.topics), describe_states(settings))
+    return [fault.finding for fault in faults] or [Finding("topics", "ok", "every topic is as it must be")]
+
+
 def check_topics(settings: Settings) -> None:
-    """Refuse to go on with topics on which the promises cannot be kept.
+    """Refuse to continue with topics on which the promises cannot be kept.
 
     Raises:
         Refused: the first fault found, and the command that fixes it.
         Transient: the brokers did not answer in time.
     """
-    states = describe_states(settings)
-    fault = next(find_faults(plan_topics(settings.topics), states), None)
-    if fault is not None:
-        raise Refused(fault)
+    refuse(examine_topics(settings))
 
 
 def describe_states(settings: Settings) -> dict[str, TopicState]:
@@ -138,33 +142,29 @@ def describe_states(settings: Settings) -> dict[str, TopicState]:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong with a topic, as a line with its fix, and what it must be.
+class TopicFault:
+    """One thing wrong with one topic, and what puts it right.
 
     Attributes:
-        option: of the topic's configuration; ``PARTITIONS`` for their number, empty where there is no topic.
+        config: the option to set and its value; ``None`` where that is not the fix.
+        partitions: how many it must have; 0 where that is not the fix.
     """
 
     topic: str
-    option: str
-    wanted: str
-    line: str
+    finding: Finding
+    config: tuple[str, str] | None = None
+    partitions: int = 0
 
 
-def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Iterator[str]:
-    """Yield what is wrong, one line each with the fix named."""
-    return (fault.line for fault in list_faults(plans, states))
-
-
-def list_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Iterator[Fault]:
-    """Yield what is wrong.
+def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Iterator[TopicFault]:
+    """Yield what is wrong, one fault each with the fix named.
 
     Pure, so that every refusal has a test without a broker.
     """
     for plan in plans:
         state = states.get(plan.name)
         if state is None:
-            yield Fault(plan.name, "", "", f"expected topic {plan.name}, found none; `weir topics create` makes it")
+            yield _missing(plan.name)
             continue
         if plan.rebuilt_from:
             yield from _find_log_faults(plan.name, state.config)
@@ -174,7 +174,13 @@ def list_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Ite
             yield _fault(plan.name, "cleanup.policy", "compact", state.config)
 
 
-def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[Fault]:
+def _missing(name: str) -> TopicFault:
+    return TopicFault(
+        name, Finding("topics", "fail", f"expected topic {name}, found none", "`weir topics create` makes it")
+    )
+
+
+def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[TopicFault]:
     if config["message.timestamp.type"] != "LogAppendTime":
         yield _fault(name, "message.timestamp.type", "LogAppendTime", config)
     if "compact" in config["cleanup.policy"]:
@@ -185,25 +191,22 @@ def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[Fault]:
         yield _fault(name, "retention.bytes", "-1", config)
 
 
-def _find_mirror_faults(plan: TopicPlan, state: TopicState, source: TopicState) -> Iterator[Fault]:
+def _find_mirror_faults(plan: TopicPlan, state: TopicState, source: TopicState) -> Iterator[TopicFault]:
     if state.partitions < source.partitions:
-        line = (
+        found = (
             f"expected topic {plan.name} to have the {source.partitions} partitions of {plan.source}, "
-            f"found {state.partitions}; `weir topics repair --apply` adds them"
+            f"found {state.partitions}"
         )
-        yield Fault(plan.name, PARTITIONS, str(source.partitions), line)
+        yield TopicFault(plan.name, Finding("topics", "fail", found, _REPAIR), partitions=source.partitions)
     largest = int(source.config["max.message.bytes"])
     if int(state.config["max.message.bytes"]) <= largest:
         yield _fault(plan.name, "max.message.bytes", str(largest * 3 // 2), state.config, or_more=True)
 
 
-def _fault(name: str, option: str, wanted: str, config: Mapping[str, str], *, or_more: bool = False) -> Fault:
+def _fault(name: str, option: str, wanted: str, config: Mapping[str, str], *, or_more: bool = False) -> TopicFault:
     bound = " or more" if or_more else ""
-    line = (
-        f"expected {option}={wanted}{bound} on topic {name}, found {config[option]}; `weir topics repair --apply` sets "
-        f"it, as `kafka-configs --alter --topic {name} --add-config {option}={wanted} --bootstrap-server HOST` does"
-    )
-    return Fault(name, option, wanted, line)
+    found = f"expected {option}={wanted}{bound} on topic {name}, found {config[option]}"
+    return TopicFault(name, Finding("topics", "fail", found, _REPAIR), config=(option, wanted))
 
 
 def _list_partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
@@ -249,33 +252,3 @@ def _list_led(admin: AdminClient, settings: Settings) -> set[str]:
         for name, topic in topics.items()
         if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
     }
-
-
-def main(argv: list[str]) -> int:
-    """Run ``weir topics create | check | repair``."""
-    parser = Parser(prog="weir topics", description="create, check or repair the topics")
-    parser.add_argument("action", choices=("create", "check", "repair"))
-    parser.add_argument("--apply", action="store_true", help="repair: do it; without it the plan is shown")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv[1:])
-    settings = load_settings()
-    if options.action == "create":
-        return _show_created(ensure_topics(settings), as_json=options.json)
-    faults = list(list_faults(plan_topics(settings.topics), describe_states(settings)))
-    if options.action == "check":
-        return _show_faults([fault.line for fault in faults], as_json=options.json)
-    from infra.topics_repair import repair_topics  # noqa: PLC0415 - it imports this module's faults
-
-    return repair_topics(settings, faults, apply=options.apply, as_json=options.json)
-
-
-def _show_created(created: list[str], *, as_json: bool) -> int:
-    text = json.dumps({"created": created}) if as_json else "\n".join(created) or "every topic exists"
-    sys.stdout.write(text + "\n")
-    return 0
-
-
-def _show_faults(faults: list[str], *, as_json: bool) -> int:
-    text = json.dumps({"faults": faults}) if as_json else "\n".join(faults) or "every topic is as it must be"
-    sys.stdout.write(text + "\n")
-    return 1 if faults else 0

@@ -116,7 +116,16 @@ RECORDS_WITHOUT_OUTPUT = _gauge(
 ASSIGNED_PARTITIONS = _gauge("weir_assigned_partitions", "Input partitions this process owns.", "stage")
 PAUSED_PARTITIONS = _gauge("weir_paused_partitions", "Owned partitions that are catching up.", "stage")
 REBALANCES = _counter("weir_rebalances_total", "Changes of the assignment.", "stage", "kind")
-DEPENDENCY_UP = _gauge("weir_dependency_up", "1 when the last use of a dependency worked, else 0.", "dependency")
+COMMITTED_OFFSET = _gauge(
+    "weir_committed_offset", "Next offset of a group, as the broker has it.", "stage", "topic", "partition"
+)
+END_OFFSET = _gauge("weir_end_offset", "End of a group's input, as the broker has it.", "stage", "topic", "partition")
+LAST_TURN = _gauge("weir_loop_last_turn_timestamp_seconds", "When a loop turned last, epoch seconds.", "stage")
+LAST_LOOK = _gauge("weir_last_look_timestamp_seconds", "When a dependency was looked at last.", "dependency")
+DEPENDENCY_UP = _gauge("weir_dependency_up", "1 when a dependency answers this process, else 0.", "dependency")
+CHECK_LEVEL = _gauge(
+    "weir_check_level", "How something that the promises rely on stands: 0 well, 1 warns, 2 fails.", "check"
+)
 DEPENDENCY_RETRIES = _counter("weir_dependency_retries_total", "Bounded retries of a dependency.", "dependency")
 
 # --- latency ---------------------------------------------------------------------------------------------------------
@@ -152,6 +161,12 @@ VIEW_BROKEN = _counter("weir_view_broken_total", "Values in Redis that are not w
 VIEW_REFUSALS = _counter("weir_view_refusals_total", "Writes that Redis refused for their position.", "topic")
 CATCH_UP_RECORDS = _counter("weir_catch_up_records_total", "Records folded again to rebuild the view.", "topic")
 CATCH_UP_SECONDS = _counter("weir_catch_up_seconds_total", "Time spent to rebuild the view.", "topic")
+REDIS_USED_BYTES = _gauge("weir_redis_used_bytes", "Memory that counts against maxmemory.", "server")
+REDIS_MAX_BYTES = _gauge("weir_redis_max_bytes", "Redis' maxmemory; 0 for none.", "server")
+REDIS_EVICTED_KEYS = _counter("weir_redis_evicted_keys_total", "Keys that Redis dropped by itself.", "server")
+REDIS_LOSSES = _counter("weir_redis_losses_total", "Looks that found keys gone which no position tells of.")
+DISK_FREE_BYTES = _gauge("weir_disk_free_bytes", "Room on the disk of a folder of ours.", "place")
+DISK_SIZE_BYTES = _gauge("weir_disk_size_bytes", "Size of that disk, as far as we may use it.", "place")
 
 # --- exactly once ----------------------------------------------------------------------------------------------------
 KAFKA_TRANSACTIONS_COMMITTED = _counter("weir_kafka_transactions_committed_total", "Commits that succeeded.", "stage")

@@ -24,7 +24,16 @@ class PoisonRecord(WeirError):
 
 
 class Transient(WeirError):
-    """A dependency is away or slow: retried within a bound, then the process stops."""
+    """A dependency is away or slow: retried within a bound, then the process stops.
+
+    Attributes:
+        cause: stable machine-readable word: ``away``, or why a dependency that answers does not serve, such as
+            ``full``.
+    """
+
+    def __init__(self, message: str = "", *, cause: str = "away") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Refused(WeirError):

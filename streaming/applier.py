@@ -209,7 +209,7 @@ class Applier:
                 if self._stopping or self._is_too_long_since(begun):
                     return error
                 pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
-                log.warning("redis_away", unit=write.unit.tag, error=str(error), retry_seconds=pause)
+                log.warning(f"redis_{error.cause}", unit=write.unit.tag, error=str(error), retry_seconds=pause)
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 attempt += 1
             else:

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from functools import partial
 
 from infra.arguments import Parser
+from infra.findings import refuse
 from infra.group_history import outputs_without_offsets
 from infra.heap import settle_heap
+from infra.invariants import examine_start
 from infra.kafka import build_consumer, build_producer
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.place import Place
-from infra.redis_client import check_eviction_policy, connect
+from infra.redis_client import connect
 from infra.redis_view import StateView
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
-from infra.topics import check_topics
 from monitoring.logs import configure, get_logger
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
@@ -28,8 +29,9 @@ from streaming.catch_up import CatchUpContext
 from streaming.compiling import compile_kernel
 from streaming.coverage import build_coverage, processor_stage
 from streaming.labels import LabelsConfig, LabelsFolder
+from streaming.looks import LossHook, start_watch
 from streaming.partials import PartialStore
-from streaming.processor import Processor, ProcessorConfig, no_step
+from streaming.processor import STAGE, Processor, ProcessorConfig, no_step
 from streaming.service import open_metrics_page, run_service, wait_for
 from streaming.transactions import TransactionsConfig, TransactionsFolder
 
@@ -45,6 +47,7 @@ def main(argv: list[str]) -> int:
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
     open_metrics_page(settings.monitoring, arguments.metrics_port)
+    start_watch(settings, stages=[STAGE], on_loss=LossHook())
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
     run = partial(run_processor, settings, instance=arguments.instance, enter_place=place.enter)
@@ -88,8 +91,7 @@ def run_processor(
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:
-    check_topics(settings)
-    check_eviction_policy(connect(settings.redis))
+    refuse(examine_start(settings))
     names = settings.topics
     topics = describe_topics(settings.kafka, [names.transactions, names.labels, names.features])
     _check_first_start(settings)

@@ -22,9 +22,11 @@ from streaming.dlq import HEALABLE, DeadLetter
 from streaming.dlq_log import DeadLetterLog, Selection
 from streaming.dlq_plan import ATTEMPTS_MAX, Options
 from streaming.dlq_replay import Replay, Report, plan_steps
+from streaming.metering import meter_turn
 
 BACKOFF_MAX_MS = 3_600_000  # an hour: later than that a person has looked
 _TRANSIENT_PAUSE_SECONDS = 5.0
+STAGE = "dlq"
 _log = get_logger(__name__)
 
 
@@ -62,6 +64,7 @@ class AutoReplayer:
         """
         total = Report()
         while not stop():
+            meter_turn(STAGE)
             pause = self._options.poll_seconds
             try:
                 report = self.run_round()

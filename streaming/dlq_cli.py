@@ -36,6 +36,8 @@ from streaming.dlq_plan import ATTEMPTS_MAX, Options, Repair, Step
 from streaming.dlq_repair import SchemaSource, build_field_repair, build_hook_repair, parse_assignments
 from streaming.dlq_replay import Replay, Report, plan_steps
 from streaming.dlq_view import count_letters, iso_time, letter_details, letter_fields
+from streaming.looks import start_watch
+from streaming.service import open_metrics_page
 
 _LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
 _STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
@@ -111,6 +113,7 @@ def _add_auto_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seconds", type=float, default=0.0, help="stop after so long; 0 runs until interrupted")
     verb.add_argument("--base-seconds", type=float, default=5.0, help="first wait, doubled each time (default 5)")
     verb.add_argument("--attempts-max", type=int, default=ATTEMPTS_MAX, help="park after so many replays (default 5)")
+    verb.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
 
 
 _ADD_FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -236,6 +239,8 @@ def _apply(settings: Settings, log: DeadLetterLog, selection: Selection, options
 
 
 def _auto(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
+    open_metrics_page(settings.monitoring, arguments.metrics_port)
+    start_watch(settings, stages=[], redis=False, registry=False)
     options = AutoOptions(base_ms=int(arguments.base_seconds * 1_000), attempts_max=arguments.attempts_max)
     deadline = time.monotonic() + arguments.seconds if arguments.seconds > 0 else float("inf")
     replayer = AutoReplayer(settings, log, options, clock_ms=_now_ms)

@@ -8,11 +8,18 @@ from collections.abc import Callable, Sequence
 from infra.kafka_input import Gathered, Partition
 from infra.kafka_output import Record
 from monitoring import metrics
+from monitoring.health import HEALTH
 from streaming.dlq import is_truncated
 from streaming.folder import DeadRecord, Outcome
 
 _REPEATS = frozenset({"duplicate", "id_reused"})
 _STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch
+
+
+def meter_turn(stage: str) -> None:
+    """Say that a loop has turned, whatever came of it: one that hangs says nothing."""
+    metrics.LAST_TURN.labels(stage=stage).set(time.time())
+    HEALTH.turn(stage)
 
 
 def meter_decided(

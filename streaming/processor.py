@@ -37,7 +37,7 @@ from schemas.errors import Transient, WeirError
 from streaming.applier import BEHIND_RECORDS_MAX, Applier, Write
 from streaming.catch_up import Behind, CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
-from streaming.metering import meter_decided, meter_outcome, meter_state
+from streaming.metering import meter_decided, meter_outcome, meter_state, meter_turn
 from streaming.partials import Moved
 from streaming.quarantine import Quarantine
 
@@ -117,6 +117,7 @@ class Processor:
         """
         self._context.source.subscribe(list(self._folder), on_assigned=self._assigned, on_revoked=self._revoked)
         while not should_stop():
+            meter_turn(STAGE)
             try:
                 worked = self._turn()
             except Transient as error:

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -7,11 +8,13 @@ import pytest
 
 from inference.api import build_api
 from inference.api_examples import TRANSACTION
-from inference.serve import REDIS_SECONDS_MAX, build_parts
+from inference.serve import REDIS_SECONDS_MAX, STAGES, build_parts
 from infra.embedded.stack import Stack
 from infra.settings import Settings
+from monitoring.health import Health
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.contracts import schema_json
+from streaming.looks import start_watch
 from tests.integration.decided import await_true, read_topic
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.twins import Client
@@ -22,11 +25,13 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 def api(deployment: Settings, tmp_path: Path) -> Iterator[Client]:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
-    parts = build_parts(deployment.model_copy(update={"home": tmp_path}))
-    client = Client(build_api(parts))
-    assert client.post("/v1/score", json=TRANSACTION).status_code == 200  # the kernel is loaded
-    yield client
-    parts.redis.close()
+    settings, health = deployment.model_copy(update={"home": tmp_path}), Health()
+    with closing(start_watch(settings, stages=STAGES, health=health)):
+        parts = build_parts(settings, health)
+        client = Client(build_api(parts))
+        assert client.post("/v1/score", json=TRANSACTION).status_code == 200  # the kernel is loaded
+        yield client
+        parts.redis.close()
 
 
 def test_a_deployment_without_a_processor_has_incomplete_windows(api: Client) -> None:
@@ -51,7 +56,9 @@ def test_a_published_what_if_is_in_the_log_as_a_transaction(api: Client, deploym
 
 
 def test_the_api_is_ready_when_redis_kafka_and_the_model_are_there(api: Client) -> None:
-    assert api.get("/readyz").json() == {"ready": True, "checks": {"redis": "ok", "kafka": "ok", "model": "ok"}}
+    await_true(lambda: api.get("/readyz").status_code == 200, "a look at everything", seconds=20)
+    checks = api.get("/readyz").json()["checks"]
+    assert checks == dict.fromkeys(["redis", "kafka", "registry", "host", "model"], "ok")
 
 
 def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing(api: Client, embedded_stack: Stack) -> None:
@@ -79,7 +86,7 @@ def test_a_redis_that_dies_is_503_and_back_when_it_is_back(api: Client, embedded
     finally:
         embedded_stack.restart("redis")
     await_true(lambda: _look_up(api).status_code == 200, "recovery", seconds=10)
-    assert api.get("/readyz").status_code == 200
+    await_true(lambda: api.get("/readyz").status_code == 200, "readiness", seconds=20)
 
 
 def _look_up(api: Client) -> httpx.Response:

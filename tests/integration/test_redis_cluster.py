@@ -12,8 +12,10 @@ import pytest
 import redis
 
 from infra.embedded.stack import Stack
-from infra.redis_client import Client, ask_servers, check_eviction_policy, connect, primaries
+from infra.findings import refuse
+from infra.redis_client import Client, ask_servers, connect, primaries
 from infra.redis_view import Applied, Loaded, Position, StateView, Unit
+from infra.redis_watch import examine_redis
 from infra.settings import RedisSettings
 from schemas.errors import Refused, Transient
 from tests.faults.redis_cluster import MASTERS, RedisClusterServers
@@ -96,11 +98,11 @@ def test_a_server_anywhere_in_the_cluster_that_may_drop_keys_is_refused(
     cluster: RedisClusterServers, place: int
 ) -> None:
     client, node = client_of(cluster), cluster.nodes[place]
-    check_eviction_policy(client)
+    refuse(examine_redis(client))
     node.client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(Refused, match=f"found allkeys-lru at 127.0.0.1:{node.port}"):
-            check_eviction_policy(client)
+            refuse(examine_redis(client))
     finally:
         node.client.config_set("maxmemory-policy", "noeviction")
 

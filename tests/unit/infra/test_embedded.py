@@ -230,5 +230,5 @@ def test_a_stack_that_was_never_started_is_down(tmp_path: Path) -> None:
 
 def test_a_container_asks_its_own_metrics_where_there_are_any() -> None:
     settings = Settings(monitoring=MonitoringSettings(metrics_port=9101))
-    assert health_url(settings) == "http://127.0.0.1:9101/metrics"
+    assert health_url(settings) == "http://127.0.0.1:9101/healthz"
     assert health_url(Settings()) == "http://127.0.0.1:8000/readyz"
