@@ -9,144 +9,50 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from confluent_kafka import KafkaError, Message, Producer
-
 from generators.cli import write_summary
-from generators.coercion import Coercer, Value, to_batch
+from generators.delivery import Delivery
 from generators.encoding import Encoder
-from generators.stream import build_encoder, now_ms
-from generators.user_rows import NumberedRow, read_rows
-from infra.arguments import Parser
+from generators.stream import Stopped, build_encoder, stop_on_signals
 from infra.kafka import build_producer
+from infra.kafka_admin import describe_topics
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
-from schemas.codec import BatchCodec
-from schemas.errors import PoisonRecord, Transient
-from schemas.printable import escape
-from schemas.validation import validate_labels, validate_transactions
+from infra.user_files.checker import Checker, Outcome
+from infra.user_files.door import add_flags, manner_of, open_checked
+from infra.user_files.survey import ColumnRefused
 
-BLOCK_ROWS = 5_000
-_FLUSH_SECONDS = 60.0
 KINDS = ("transactions", "labels")
 
 
-@dataclass
-class Outcome:
-    """What became of a file's rows."""
-
-    good: int = 0
-    bad: int = 0
-    failed: int = 0
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A block of rows that may be sent."""
-
-    batch: pa.RecordBatch
-    keys: list[bytes]
-
-
-@dataclass
-class Checker:
-    """Turns numbered raw rows into blocks that may be sent, and reports every other row.
-
-    Attributes:
-        kind: ``transactions`` or ``labels``.
-        report: told line number and error of each bad row, in order within a block.
-    """
-
-    kind: str
-    report: Callable[[int, PoisonRecord], None]
-    outcome: Outcome = field(default_factory=Outcome)
-
-    def check(self, rows: Iterable[NumberedRow]) -> Iterator[Checked]:
-        """Yield what is good, in file order."""
-        coercer, schema = Coercer(self.kind), BatchCodec(self.kind).arrow_schema
-        for block in _blocks(rows):
-            bad: list[tuple[int, PoisonRecord]] = []
-            good: list[tuple[int, dict[str, Value]]] = []
-            for number, row in block:
-                try:
-                    good.append((number, coercer.coerce(_or_raise(row))))
-                except PoisonRecord as error:
-                    bad.append((number, error))
-            checked = self._validate(good, bad, schema)
-            for number, reason in sorted(bad, key=lambda each: each[0]):
-                self.report(number, reason)
-            self.outcome.bad += len(bad)
-            self.outcome.good += checked.batch.num_rows
-            if checked.batch.num_rows:
-                yield checked
-
-    def _validate(
-        self, rows: list[tuple[int, dict[str, Value]]], bad: list[tuple[int, PoisonRecord]], schema: pa.Schema
-    ) -> Checked:
-        batch = to_batch([row for _, row in rows], schema)
-        keys = [str(row["card_id"]).encode() for _, row in rows]
-        validate = validate_labels if self.kind == "labels" else validate_transactions
-        # the broker will stamp it with about this time
-        errors = validate(batch, keys=keys, append_time_ms=np.full(len(rows), now_ms()))
-        bad += [(rows[position][0], error) for position, error in errors]
-        refused = {position for position, _ in errors}
-        kept = [position for position in range(len(rows)) if position not in refused]
-        return Checked(batch.take(pa.array(kept, pa.int64())), [keys[position] for position in kept])
-
-
-def _or_raise(row: dict[str, object] | PoisonRecord) -> dict[str, object]:
-    if isinstance(row, PoisonRecord):
-        raise row
-    return row
-
-
-def _blocks(rows: Iterable[NumberedRow]) -> Iterator[list[NumberedRow]]:
-    block: list[NumberedRow] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == BLOCK_ROWS:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
 def main(argv: list[str]) -> int:
-    """Run ``weir publish``. Exit codes: 0 all published, 1 some bad, refused or none at all, 2 misused."""
+    """Run ``weir publish``. Exit codes: 0 all published, 1 some bad, failed or none at all, 2 misused or refused."""
     arguments = build_parser().parse_args(argv[1:])
-    checker = Checker(arguments.kind, _reporter(arguments.file))
-    blocks = checker.check(read_rows(arguments.file))
     started = time.monotonic()
-    if arguments.dry_run:
-        for _ in blocks:
+    with open_checked(arguments.file, arguments.kind, manner_of(arguments)) as checker, stop_on_signals() as stopped:
+        checker.stopped = stopped.is_set
+        try:
+            checker.judge()
+        except ColumnRefused as refusal:
+            sys.stderr.write(f"{refusal}\n")
+            _summarise(arguments, checker.outcome, None, time.monotonic() - started)
+            return 2
+        delivery = None if arguments.dry_run else _publish(load_settings(), arguments, checker, stopped)
+        for _ in checker.check() if arguments.dry_run else ():
             pass
-    else:
-        checker.outcome.failed = _publish(load_settings(), arguments, blocks)
-    outcome = checker.outcome
-    summary: dict[str, object] = {
-        "file": str(arguments.file),
-        "published": 0 if arguments.dry_run else outcome.good - outcome.failed,
-        "good": outcome.good,
-        "bad": outcome.bad,
-        "failed": outcome.failed,
-        "seconds": round(time.monotonic() - started, 2),
-    }
-    write_summary(summary, as_json=arguments.json)
-    forgiven = arguments.skip_bad or not outcome.bad
-    return 0 if outcome.good and not outcome.failed and forgiven else 1
+    _summarise(arguments, checker.outcome, delivery, time.monotonic() - started)
+    return _conclude(arguments, checker, delivery, stopped)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir publish``."""
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="weir publish",
-        description="Publish a CSV, JSON lines or Parquet file. Columns are the fields of the Avro schema; "
-        "those that may be null may be missing, times may be ISO 8601.",
+        description="Publish a CSV, JSON lines or Parquet file, packed by gzip or not, or `-`, the standard input. "
+        "Columns are the fields of the Avro schema; those that may be null may be missing, times may be ISO 8601. "
+        "docs/publish.md has the columns, and mappings for files of other layouts.",
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--kind", choices=KINDS, default="transactions", help="what the rows are")
@@ -154,43 +60,65 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="check every line and send nothing")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although bad lines were left out")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_flags(parser)
     return parser
 
 
-def _reporter(path: Path) -> Callable[[int, PoisonRecord], None]:
-    def report(number: int, error: PoisonRecord) -> None:
-        sys.stderr.write(escape(f"{path.name}:{number}: {error.reason}: {error}") + "\n")
-
-    return report
-
-
-def _publish(settings: Settings, arguments: argparse.Namespace, blocks: Iterable[Checked]) -> int:
-    """Send blocks and return how many records were not acknowledged."""
+def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker, stopped: Stopped) -> Delivery:
+    """Send what is good, block by block, until the end, a stop, or a broker that takes no more."""
     topic = arguments.topic or getattr(settings.topics, arguments.kind)
+    describe_topics(settings.kafka, [topic])  # before a subject of a misspelt topic is registered
+    encoder = _connect(settings, arguments.kind, topic)
+    producer = build_producer(settings.kafka, delivery_report_only_error=True)
+    delivery = Delivery(producer, stopped=stopped.is_set)
+    for block in checker.check():
+        if not delivery.send(topic, encoder, block):
+            break
+    return delivery
+
+
+def _connect(settings: Settings, kind: str, topic: str) -> Encoder:
     registry = Registry(settings.registry)
     try:
-        encoder = build_encoder(registry, arguments.kind, topic)
+        return build_encoder(registry, kind, topic)
     finally:
         registry.close()
-    return send(build_producer(settings.kafka, delivery_report_only_error=True), encoder, topic, blocks)
 
 
-def send(producer: Producer, encoder: Encoder, topic: str, blocks: Iterable[Checked]) -> int:
-    """Send blocks and return how many records were not acknowledged.
+def _summarise(arguments: argparse.Namespace, outcome: Outcome, delivery: Delivery | None, seconds: float) -> None:
+    summary: dict[str, object] = {
+        "file": str(arguments.file),
+        "published": delivery.published if delivery else 0,
+        "good": outcome.good,
+        "bad": outcome.bad,
+        "refused": outcome.refused,
+        "failed": delivery.failures.total() if delivery else 0,
+        "lines": outcome.lines,
+        "header": outcome.header,
+        "blank": outcome.blank,
+        "continued": outcome.continued,
+        "seconds": round(seconds, 2),
+    }
+    write_summary(summary, as_json=arguments.json)
 
-    Raises:
-        Transient: the broker did not take a block in time.
-    """
-    failures: list[KafkaError] = []
 
-    def on_delivery(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failures.append(error)
+def _conclude(arguments: argparse.Namespace, checker: Checker, delivery: Delivery | None, stopped: Stopped) -> int:
+    """Say why a run was not whole, and return its exit code."""
+    reasons = list(_reasons(checker.outcome, delivery, skip_bad=arguments.skip_bad))
+    if stopped.is_set():
+        reasons.append(f"stopped by signal {stopped.number}; what follows line {checker.outcome.lines} was not read")
+    sys.stderr.write("".join(f"{checker.source.name}: {reason}\n" for reason in reasons))
+    if stopped.is_set():
+        return 128 + stopped.number
+    return 1 if reasons else 0
 
-    for block in blocks:
-        for key, value in zip(block.keys, encoder.encode(block.batch), strict=True):
-            producer.produce(topic, value, key, on_delivery=on_delivery)
-        # a block at a time: the producer's queue never fills, and a broker that is away is noticed early
-        if producer.flush(_FLUSH_SECONDS):
-            raise Transient(f"expected the broker to take a block for {topic} within {_FLUSH_SECONDS:.0f} s; try again")
-    return len(failures)
+
+def _reasons(outcome: Outcome, delivery: Delivery | None, *, skip_bad: bool) -> Iterator[str]:
+    if outcome.broken:
+        yield outcome.broken
+    for reason, count in delivery.failures.most_common() if delivery else ():
+        yield f"{count} not delivered: {reason}"
+    if outcome.bad and not skip_bad:
+        yield f"{outcome.bad} bad of {outcome.good + outcome.bad} rows were left out; --skip-bad accepts that"
+    if not outcome.good:
+        yield "expected rows, found none; there is nothing to publish" if not outcome.bad else "no row is good"

@@ -80,7 +80,7 @@ def _registry(settings: Settings) -> Iterator[Registry]:
 
 def _send(settings: Settings, blocks: Iterable[Outgoing], truth: Path | None) -> Sent:
     producer = build_producer(settings.kafka, linger_ms=_LINGER_MS, delivery_report_only_error=True)
-    with _stop_on_signals() as stopped, open_truth(truth) as write:
+    with stop_on_signals() as stopped, open_truth(truth) as write:
 
         def write_truth(block: Outgoing) -> None:
             if block.truth is not None:
@@ -89,12 +89,19 @@ def _send(settings: Settings, blocks: Iterable[Outgoing], truth: Path | None) ->
         return Sender(producer, stopped=stopped.is_set, before_block=write_truth).send_all(blocks)
 
 
-@contextmanager
-def _stop_on_signals() -> Iterator[Event]:
-    """Turn SIGINT and SIGTERM into a flag while a stream runs, so that its summary and truth are whole."""
-    stopped = Event()
+class Stopped(Event):
+    """A stop that was asked for; ``number`` is the signal's, 0 before."""
 
-    def stop(_: int, __: FrameType | None) -> None:
+    number = 0
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stopped]:
+    """Turn SIGINT and SIGTERM into a flag while a stream runs, so that its summary and truth are whole."""
+    stopped = Stopped()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped.number = number
         stopped.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

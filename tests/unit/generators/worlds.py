@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from generators.encoding import Encoder
 from generators.events import Events
 from generators.history import History, draw_history, name_events
@@ -55,7 +57,7 @@ class RecordingProducer:
         self.records.append((topic, key, value))
         if self._refused:
             self._refused -= 1
-            on_delivery("refused", None)
+            on_delivery(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None)
 
     def poll(self, _timeout: float) -> int:
         return 0

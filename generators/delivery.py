@@ -1,0 +1,79 @@
+"""Sending checked blocks: every record acknowledged by all replicas, or counted by the reason that the broker gave.
+
+Delivery: at least once without reordering. A block at a time: the producer's queue never fills, and a broker that is
+away is noticed early.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from generators.encoding import Encoder
+from infra.user_files.checker import Checked
+
+_FLUSH_SECONDS = 60.0
+_STOPPED_SECONDS = 10.0
+"""How long acknowledgements are waited for once a stop was asked for."""
+_LOOK_SECONDS = 0.5
+_UNACKNOWLEDGED = "not acknowledged in time"
+
+
+class Delivery:
+    """Hands blocks to a producer.
+
+    Args:
+        producer: idempotent; reports errors alone.
+        stopped: whether to wait no longer than needed.
+
+    Attributes:
+        sent: records that were handed over.
+        failures: how many were refused or not acknowledged, by reason.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._producer = producer
+        self._stopped = stopped
+        self._clock = clock
+        self.sent = 0
+        self.failures: Counter[str] = Counter()
+
+    @property
+    def published(self) -> int:
+        """Records that every replica has."""
+        return self.sent - self.failures.total()
+
+    def send(self, topic: str, encoder: Encoder, block: Checked) -> bool:
+        """Send one block and wait for it; return whether the broker took part in it, so that the next may follow."""
+        for key, value in zip(block.keys, encoder.encode(block.batch), strict=True):
+            self.sent += 1
+            try:
+                self._producer.produce(topic, value, key, on_delivery=self._on_delivery)
+            except KafkaException as error:
+                self._on_delivery(error.args[0], None)
+        left = self._flush()
+        if left:
+            self.failures[_UNACKNOWLEDGED] += left
+        return not left
+
+    def _flush(self) -> int:
+        began, left = self._clock(), 1
+        while left:
+            left = self._producer.flush(_LOOK_SECONDS)
+            limit = _STOPPED_SECONDS if self._stopped() else _FLUSH_SECONDS
+            if self._clock() - began > limit:
+                break
+        return left
+
+    def _on_delivery(self, error: KafkaError | None, _: Message | None) -> None:
+        if error is not None:
+            self.failures[f"{error.name()}: {error.str()}"] += 1

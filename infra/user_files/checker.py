@@ -1,0 +1,186 @@
+"""The door: a user's file judged as a whole, then its rows checked by the rules that the stream itself applies.
+
+1. The header: are the columns there (``header.py``).
+2. The columns: are they of the unit that the fields are (``survey.py``). This reads the file once.
+3. The rows: types (``columns.py``), then ``schemas.validation``, the processor's own rules.
+
+What is refused in 1 or 2 is the file's fault and one message; a bad row is told with its line and the others continue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from infra.user_files.blocks import Block
+from infra.user_files.columns import why_unfit
+from infra.user_files.header import check_names
+from infra.user_files.plan import Plan, arrow_schema
+from infra.user_files.sources import Source
+from infra.user_files.survey import ColumnRefused, Survey
+from infra.user_files.tables import Table
+from schemas.errors import PoisonRecord, Refused
+from schemas.validation import validate_labels, validate_transactions
+
+Report = Callable[[int, PoisonRecord], None]
+
+
+@dataclass
+class Outcome:
+    """The outcome of a file's lines: header, good, bad, refused, blank and continued ones are all its ``lines``.
+
+    Attributes:
+        header: lines up to the header's own.
+        good: rows that may be sent.
+        bad: rows that were left out.
+        refused: rows of a file of which none is taken.
+        blank: lines with nothing on them.
+        continued: lines after the first of rows that span several.
+        broken: why the rest of the file could not be read, or ``""``.
+    """
+
+    lines: int = 0
+    header: int = 0
+    good: int = 0
+    bad: int = 0
+    refused: int = 0
+    blank: int = 0
+    continued: int = 0
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Rows that may be sent, in file order, by the newest schema of their kind."""
+
+    batch: pa.RecordBatch
+    keys: list[bytes]
+
+
+@dataclass
+class Checker:
+    """Turns the rows of a file into blocks that may be sent, and reports every other row.
+
+    Attributes:
+        source: the open file.
+        table: its columns and rows.
+        plan: which column fills which field.
+        report: told number and error of each bad row, in order within a block.
+        now_ms: asked for the time that a broker would stamp records with, UTC epoch milliseconds.
+        follow: told of every block that was read, for progress.
+        stopped: asked between blocks; true ends the reading early.
+    """
+
+    source: Source
+    table: Table
+    plan: Plan
+    report: Report
+    now_ms: Callable[[], int]
+    follow: Callable[[Outcome], None] = lambda _: None
+    stopped: Callable[[], bool] = lambda: False
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def judge(self) -> None:
+        """Judge header and columns; this reads the file once.
+
+        Raises:
+            Refused: the file as a whole cannot be taken; nothing of it was.
+        """
+        if self.table.names:
+            self._check_columns()
+        fields = {name: each for name, each in self.plan.surveyed().items() if self._is_untyped(name)}
+        if self.table.names and not fields:
+            return
+        currency = self.plan.recipes["currency"].sources if "currency" in self.plan.recipes else ()
+        survey = Survey(fields, self.plan.zone_given, next(iter(currency), None))
+        names = self.table.names
+        self.outcome.header = self.outcome.lines = self.table.line
+        for block in self.table.blocks([name for name in {*fields, *currency} if name in names]):
+            survey.follow(block)
+            self._count_lines(block)
+            if self.stopped():
+                return
+        if self.table.names:
+            self._check_columns()  # JSON lines name their columns row by row
+        try:
+            survey.check(self.source.name)
+        except ColumnRefused:
+            self.outcome.refused = survey.rows
+            raise
+
+    def _is_untyped(self, name: str) -> bool:
+        kind = self.table.types.get(name)
+        sure = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_timestamp)
+        return kind is None or not any(test(kind) for test in sure)
+
+    def _check_columns(self) -> None:
+        wanted, names = self.plan.wanted, self.table.names
+        check_names(self.source.name, names, wanted, advice=self.table.advise(wanted), line=self.table.line)
+        for recipe in self.plan.recipes.values():
+            for name in recipe.sources if recipe.plain else ():
+                reason = why_unfit(recipe.target, self.table.types[name]) if name in self.table.types else ""
+                if reason:
+                    raise Refused(f"{self.source.name}: {reason}")
+
+    def check(self) -> Iterator[Checked]:
+        """Yield what is good, in file order.
+
+        Raises:
+            Refused: somebody wrote to the file since it was judged.
+        """
+        self.outcome = Outcome(header=self.table.line, lines=self.table.line)
+        sources = [name for name in self.plan.sources if not self.table.names or name in self.table.names]
+        for block in self.table.blocks(sources):
+            if self.stopped():
+                return
+            checked, errors = self._check_block(block)
+            self._count(block, checked, errors)
+            for number, reason in sorted(errors, key=lambda each: each[0]):
+                self.report(number, reason)
+            self.follow(self.outcome)
+            if checked.batch.num_rows:
+                yield checked
+        if self.source.has_changed():
+            self.outcome.broken = "the file was written to while it was read; rows may be missing or doubled"
+
+    def _count(self, block: Block, checked: Checked, errors: list[tuple[int, PoisonRecord]]) -> None:
+        outcome = self.outcome
+        self._count_lines(block)
+        outcome.good += checked.batch.num_rows
+        outcome.bad += len(errors) + block.lost
+        outcome.broken = outcome.broken or block.broken or ("a part cannot be read" if block.lost else "")
+
+    def _count_lines(self, block: Block) -> None:
+        self.outcome.lines += block.lines
+        self.outcome.blank += block.blank
+        self.outcome.continued += block.continued
+
+    def _check_block(self, block: Block) -> tuple[Checked, list[tuple[int, PoisonRecord]]]:
+        filled = self.plan.fill(block)
+        wrong: dict[int, PoisonRecord] = {}
+        for converted in filled.values():
+            for row, error in converted.errors.items():
+                wrong.setdefault(row, error)
+        kept = np.setdiff1d(np.arange(len(block.numbers)), np.fromiter(wrong, np.int64, len(wrong)))
+        schema = arrow_schema(self.plan.kind)
+        columns = [filled[name].values.take(pa.array(kept)) for name in schema.names]
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        errors = [(block.numbers[row], error) for row, error in wrong.items()] + block.bad
+        checked = self._validate(batch, [block.numbers[row] for row in kept], errors)
+        return checked, errors
+
+    def _validate(self, batch: pa.RecordBatch, numbers: list[int], errors: list[tuple[int, PoisonRecord]]) -> Checked:
+        keys = [card.encode() for card in batch["card_id"].to_pylist()]
+        if self.plan.kind == "labels":
+            found = validate_labels(batch, keys=keys)
+        else:
+            appended: Any = np.full(batch.num_rows, self.now_ms())
+            found = validate_transactions(batch, keys=keys, append_time_ms=appended)
+        errors += [(numbers[row], error) for row, error in found]
+        refused = {row for row, _ in found}
+        kept = [row for row in range(batch.num_rows) if row not in refused]
+        return Checked(batch.take(pa.array(kept, pa.int64())), [keys[row] for row in kept])

@@ -1,0 +1,123 @@
+"""The columns of a file, judged once and before any row: a fault of the file is one message, not one for each row.
+
+The message says which columns are missing, which were found, and what is probably wrong with the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from infra.user_files.layouts import recognise
+from schemas.errors import Refused
+
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+FLAGS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
+HEADER_LINES_MAX = 50
+"""How far down a header is looked for, to say where it is; reports begin with some lines of text."""
+_NAMES_SHOWN = 20
+_NAME = re.compile(r"[A-Za-z_][\w .?#/()-]{0,60}")
+_BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def check_encoding_of(name: str, head: bytes, encoding: str) -> None:
+    """Refuse a text file that is plainly of another encoding than the one to be read.
+
+    Raises:
+        Refused: it has the marks of UTF-16, and names the flag that reads it.
+    """
+    if encoding.startswith(("utf-16", "utf-32")):
+        return
+    encoding = encoding.removesuffix("-sig")
+    for mark, found in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            raise Refused(f"{name}:1: expected {encoding}, found {found.upper()}; read it with --encoding {found}")
+    if head.count(0) > len(head) // 4:
+        little = head[1:2] == b"\0"
+        found = "utf-16-le" if little else "utf-16-be"
+        raise Refused(f"{name}:1: expected {encoding}, found every other byte to be 0; try --encoding {found}")
+
+
+def check_names(name: str, names: Sequence[str], wanted: Iterable[str], *, advice: str = "", line: int = 1) -> None:
+    """Refuse columns of which some are missing or stand twice.
+
+    Args:
+        name: the file.
+        names: its columns.
+        wanted: those without which no row can be read.
+        advice: what is probably wrong, where the reader of the format knows it.
+        line: where the columns are named; 0 where the format has no such line.
+
+    Raises:
+        Refused: says what is missing, what was found, and what is probably wrong.
+    """
+    where = f"{name}:{line}" if line else name
+    needed = list(dict.fromkeys(wanted))
+    repeated = [each for each in needed if list(names).count(each) > 1]
+    if repeated:
+        raise Refused(f"{where}: expected each column once, found {_list(repeated)} twice or more")
+    missing = [each for each in needed if each not in names]
+    if not missing:
+        return
+    cause = advice or _guess(names, missing)
+    lacking = "found none of them" if missing == needed else f"missing: {_list(missing)}"
+    raise Refused(
+        f"{where}: expected the columns {_list(needed)}; {lacking}; found: {_found(names)}"
+        f"{'; ' + cause if cause else ''}"
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _found(names: Sequence[str]) -> str:
+    """List columns that look like names; a file without a header has values there, which are not shown."""
+    if any(each.strip() and not _NAME.fullmatch(each.strip()) for each in names):
+        return "one cell that is no name" if len(names) == 1 else f"{len(names)} cells, not all of them names"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return _list([each if _NAME.fullmatch(each.strip()) else "(no name)" for each in names[:_NAMES_SHOWN]]) + more
+
+
+def _guess(names: Sequence[str], missing: Sequence[str]) -> str:
+    layout = recognise(names)
+    if layout is not None:
+        return f"this is the layout of {layout.name}: {layout.advice}"
+    plain = {_plain(each): each for each in names}
+    close = [each for each in missing if _plain(each) in plain]
+    if close:
+        written = _list([repr(plain[_plain(each)]) for each in close])
+        return f"{written} differ from them in case or blanks alone: rename them, or map them with --map"
+    if any(each.strip() and not _NAME.fullmatch(each.strip()) for each in names):
+        return "the first line seems to hold values: write a header line with the columns' names above it"
+    return "rename columns, or say with --map which is which (docs/publish.md)"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def guess_from_lines(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> str:
+    """Return what is wrong with a CSV file by its first lines, or ``""``.
+
+    Args:
+        lines: the first lines, the supposed header included.
+        separator: what the file was split by.
+        wanted: the columns that are needed.
+    """
+    for other, called in SEPARATORS.items():
+        if other != separator and _count(lines[0], other, wanted) > _count(lines[0], separator, wanted):
+            return f"the columns are separated by {called}: read it with --separator {FLAGS[other]}"
+        if separator not in lines[0] and lines[0].count(other) > 1:
+            return f"the columns seem to be separated by {called}: try --separator {FLAGS[other]}"
+    for number, line in enumerate(lines[1:], 2):
+        best = max(SEPARATORS, key=lambda each: _count(line, each, wanted))
+        if _count(line, best, wanted) > max(len(wanted) // 2, _count(lines[0], separator, wanted)):
+            other = "" if best == separator else f" and --separator {FLAGS[best]}"
+            return f"the header seems to be line {number}: read it with --skip-lines {number - 1}{other}"
+    return ""
+
+
+def _count(line: str, separator: str, wanted: Sequence[str]) -> int:
+    cells = {_plain(cell) for cell in line.split(separator)}
+    return sum(_plain(each) in cells for each in wanted)

@@ -1,0 +1,134 @@
+"""Which column of a file fills which field, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from infra.user_files.blocks import Block
+from infra.user_files.columns import Converted, convert
+from infra.user_files.fields import Field, fields_of
+from infra.user_files.values import Value
+from schemas.codec import BatchCodec
+
+Done = dict[str, Converted]
+"""Fields of a block that are filled already; an amount needs its currency."""
+
+
+class Recipe(Protocol):
+    """How one field is filled."""
+
+    @property
+    def target(self) -> Field:
+        """The field."""
+        ...
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        ...
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one column with the field's own meaning, so that the column can be surveyed for it."""
+        ...
+
+    def fill(self, block: Block, done: Done) -> Converted:
+        """Return the field's values for a block."""
+        ...
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it is; ``parse`` stands in for the field's own way to read a value."""
+
+    target: Field
+    name: str
+    arrow_type: Any
+    parse: Callable[[object], Value] | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column's own name."""
+        return (self.name,)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing stands between column and field."""
+        return self.parse is None
+
+    def fill(self, block: Block, done: Done) -> Converted:
+        """Convert the column; one that no row has is null."""
+        del done
+        found = block.columns.get(self.name)
+        values = [None] * len(block.numbers) if found is None else found
+        return convert(self.target, values, self.arrow_type, self.parse)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the fields of one kind are filled, in the schema's order.
+
+    Attributes:
+        kind: ``transactions`` or ``labels``.
+        recipes: one for each field, by the field's name.
+        named: columns that a mapping names, which must be there although a field may be null.
+        zone_given: whether times without an offset have a zone stated.
+    """
+
+    kind: str
+    recipes: dict[str, Recipe]
+    named: frozenset[str] = frozenset()
+    zone_given: bool = False
+
+    @property
+    def sources(self) -> list[str]:
+        """Every column that is read, once."""
+        return list(dict.fromkeys(name for recipe in self.recipes.values() for name in recipe.sources))
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns without which no row can be read."""
+        recipes = self.recipes.values()
+        needed = [name for each in recipes for name in each.sources if each.target.required or name in self.named]
+        return list(dict.fromkeys([*needed, *sorted(self.named)]))
+
+    def surveyed(self) -> dict[str, Field]:
+        """Return the columns that are taken as they are and say something about their unit as a whole."""
+        kinds = {"whole", "time", "flag"}
+        return {
+            each.sources[0]: each.target
+            for each in self.recipes.values()
+            if each.plain and (each.target.kind in kinds or each.target.is_id)
+        }
+
+    def fill(self, block: Block) -> Done:
+        """Return every field of a block."""
+        done: Done = {}
+        # an amount in major units is converted by its currency
+        for name in sorted(self.recipes, key=lambda each: each != "currency"):
+            done[name] = self.recipes[name].fill(block, done)
+        return {name: done[name] for name in self.recipes}
+
+
+def arrow_schema(kind: str) -> pa.Schema:
+    """Return the Arrow schema of a kind's newest version."""
+    return BatchCodec(kind).arrow_schema
+
+
+def plain_plan(kind: str) -> Plan:
+    """Return the plan of a file whose columns are the fields."""
+    return Plan(kind, plain_recipes(kind, (field.name for field in fields_of(kind))))
+
+
+def plain_recipes(kind: str, names: Iterable[str]) -> dict[str, Recipe]:
+    """Return recipes of fields that are columns of the same name."""
+    schema, wanted = arrow_schema(kind), set(names)
+    return {
+        field.name: Column(field, field.name, schema.field(field.name).type)
+        for field in fields_of(kind)
+        if field.name in wanted
+    }
