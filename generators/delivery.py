@@ -7,19 +7,46 @@ away is noticed early.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from generators.encoding import Encoder
-from infra.user_files.checker import Checked
+from infra.user_files.checker import Checked, keyed
 
 _FLUSH_SECONDS = 60.0
 _STOPPED_SECONDS = 10.0
 """How long acknowledgements are waited for once a stop was asked for."""
 _LOOK_SECONDS = 0.5
 _UNACKNOWLEDGED = "not acknowledged in time"
+
+
+class HeldLabels:
+    """Labels that wait until the file's payments have reached the time at which each became known.
+
+    The stream then learns them as it would have: after the payments before them, before the payments after them.
+    Memory: the labels of as many blocks as the delay spans.
+    """
+
+    def __init__(self) -> None:
+        self._held: deque[pa.RecordBatch] = deque()
+        self._reached_ms = 0
+
+    def take(self, block: Checked) -> Iterator[Checked]:
+        """Hold a block's labels and yield those that are known once its payments are sent."""
+        if block.labels is not None and block.labels.num_rows:
+            self._held.append(block.labels)
+        self._reached_ms = max(self._reached_ms, pc.max(block.batch["event_time_ms"]).as_py())
+        while self._held and pc.max(self._held[0]["label_time_ms"]).as_py() <= self._reached_ms:
+            yield keyed(self._held.popleft())
+
+    def rest(self) -> Iterator[Checked]:
+        """Yield what is left, once the file has ended."""
+        while self._held:
+            yield keyed(self._held.popleft())
 
 
 class Delivery:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from generators.cli import write_summary
-from generators.delivery import Delivery
+from generators.delivery import Delivery, HeldLabels
 from generators.encoding import Encoder
 from generators.stream import Stopped, build_encoder, stop_on_signals
 from infra.kafka import build_producer
@@ -23,6 +25,7 @@ from infra.settings import Settings, load_settings
 from infra.user_files.checker import Checker, Outcome
 from infra.user_files.door import add_flags, manner_of, open_checked
 from infra.user_files.survey import ColumnRefused
+from schemas.errors import Refused
 
 KINDS = ("transactions", "labels")
 
@@ -37,13 +40,13 @@ def main(argv: list[str]) -> int:
             checker.judge()
         except ColumnRefused as refusal:
             sys.stderr.write(f"{refusal}\n")
-            _summarise(arguments, checker.outcome, None, time.monotonic() - started)
+            _summarise(arguments, checker, None, time.monotonic() - started)
             return 2
-        delivery = None if arguments.dry_run else _publish(load_settings(), arguments, checker, stopped)
+        sent = None if arguments.dry_run else _publish(load_settings(), arguments, checker, stopped)
         for _ in checker.check() if arguments.dry_run else ():
             pass
-    _summarise(arguments, checker.outcome, delivery, time.monotonic() - started)
-    return _conclude(arguments, checker, delivery, stopped)
+    _summarise(arguments, checker, sent, time.monotonic() - started)
+    return _conclude(arguments, checker, sent, stopped)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,47 +67,83 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker, stopped: Stopped) -> Delivery:
+@dataclass(frozen=True)
+class Sent:
+    """What was handed to the broker; ``labels`` is empty where the file has no column that labels its rows."""
+
+    rows: Delivery
+    labels: Delivery
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How many records were not delivered, by reason."""
+        return self.rows.failures + self.labels.failures
+
+
+def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker, stopped: Stopped) -> Sent:
     """Send what is good, block by block, until the end, a stop, or a broker that takes no more."""
     topic = arguments.topic or getattr(settings.topics, arguments.kind)
-    describe_topics(settings.kafka, [topic])  # before a subject of a misspelt topic is registered
-    encoder = _connect(settings, arguments.kind, topic)
+    kinds = {arguments.kind: topic} | ({"labels": settings.topics.labels} if checker.plan.label else {})
+    _check_topics(settings, kinds)  # before a subject of a misspelt topic is registered
+    encoders = _connect(settings, kinds)
     producer = build_producer(settings.kafka, delivery_report_only_error=True)
-    delivery = Delivery(producer, stopped=stopped.is_set)
+    sent = Sent(Delivery(producer, stopped=stopped.is_set), Delivery(producer, stopped=stopped.is_set))
+    held = HeldLabels()
     for block in checker.check():
-        if not delivery.send(topic, encoder, block):
-            break
-    return delivery
+        taken = sent.rows.send(topic, encoders[arguments.kind], block)
+        for labels in held.take(block) if taken else ():
+            taken = taken and sent.labels.send(kinds["labels"], encoders["labels"], labels)
+        if not taken:
+            return sent
+    for labels in () if stopped.is_set() else held.rest():
+        sent.labels.send(kinds["labels"], encoders["labels"], labels)
+    return sent
 
 
-def _connect(settings: Settings, kind: str, topic: str) -> Encoder:
+def _check_topics(settings: Settings, kinds: dict[str, str]) -> None:
+    """Refuse a topic that is not there.
+
+    Raises:
+        Refused: it would be made by nobody; nothing was registered or sent.
+    """
+    try:
+        describe_topics(settings.kafka, list(kinds.values()))
+    except Refused as refusal:
+        usual = ", ".join(getattr(settings.topics, kind) for kind in kinds)
+        raise Refused(f"{refusal}, or check --topic ({usual} by default); nothing was registered or sent") from None
+
+
+def _connect(settings: Settings, kinds: dict[str, str]) -> dict[str, Encoder]:
     registry = Registry(settings.registry)
     try:
-        return build_encoder(registry, kind, topic)
+        return {kind: build_encoder(registry, kind, topic) for kind, topic in kinds.items()}
     finally:
         registry.close()
 
 
-def _summarise(arguments: argparse.Namespace, outcome: Outcome, delivery: Delivery | None, seconds: float) -> None:
+def _summarise(arguments: argparse.Namespace, checker: Checker, sent: Sent | None, seconds: float) -> None:
+    outcome, labelled = checker.outcome, checker.plan.label is not None
     summary: dict[str, object] = {
         "file": str(arguments.file),
-        "published": delivery.published if delivery else 0,
+        "published": sent.rows.published if sent else 0,
         "good": outcome.good,
         "bad": outcome.bad,
         "refused": outcome.refused,
-        "failed": delivery.failures.total() if delivery else 0,
+        "failed": sent.failures.total() if sent else 0,
         "lines": outcome.lines,
         "header": outcome.header,
         "blank": outcome.blank,
         "continued": outcome.continued,
+        **({"labels": sent.labels.published if sent else outcome.labels} if labelled else {}),
+        **({"labels_not_yet_known": outcome.not_yet_known} if labelled else {}),
         "seconds": round(seconds, 2),
     }
     write_summary(summary, as_json=arguments.json)
 
 
-def _conclude(arguments: argparse.Namespace, checker: Checker, delivery: Delivery | None, stopped: Stopped) -> int:
+def _conclude(arguments: argparse.Namespace, checker: Checker, sent: Sent | None, stopped: Stopped) -> int:
     """Say why a run was not whole, and return its exit code."""
-    reasons = list(_reasons(checker.outcome, delivery, skip_bad=arguments.skip_bad))
+    reasons = list(_reasons(checker.outcome, sent, skip_bad=arguments.skip_bad))
     if stopped.is_set():
         reasons.append(f"stopped by signal {stopped.number}; what follows line {checker.outcome.lines} was not read")
     sys.stderr.write("".join(f"{checker.source.name}: {reason}\n" for reason in reasons))
@@ -113,10 +152,10 @@ def _conclude(arguments: argparse.Namespace, checker: Checker, delivery: Deliver
     return 1 if reasons else 0
 
 
-def _reasons(outcome: Outcome, delivery: Delivery | None, *, skip_bad: bool) -> Iterator[str]:
+def _reasons(outcome: Outcome, sent: Sent | None, *, skip_bad: bool) -> Iterator[str]:
     if outcome.broken:
         yield outcome.broken
-    for reason, count in delivery.failures.most_common() if delivery else ():
+    for reason, count in sent.failures.most_common() if sent else ():
         yield f"{count} not delivered: {reason}"
     if outcome.bad and not skip_bad:
         yield f"{outcome.bad} bad of {outcome.good + outcome.bad} rows were left out; --skip-bad accepts that"

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infra.user_files.blocks import Block
 from infra.user_files.columns import why_unfit
 from infra.user_files.header import check_names
-from infra.user_files.plan import Plan, arrow_schema
+from infra.user_files.plan import LabelPlan, Plan, arrow_schema
 from infra.user_files.sources import Source
 from infra.user_files.survey import ColumnRefused, Survey
 from infra.user_files.tables import Table
@@ -40,6 +41,8 @@ class Outcome:
         refused: rows of a file of which none is taken.
         blank: lines with nothing on them.
         continued: lines after the first of rows that span several.
+        labels: of the good rows, those that have a label which is known by now.
+        not_yet_known: labels whose time is still to come, which are left out.
         broken: why the rest of the file could not be read, or ``""``.
     """
 
@@ -50,15 +53,23 @@ class Outcome:
     refused: int = 0
     blank: int = 0
     continued: int = 0
+    labels: int = 0
+    not_yet_known: int = 0
     broken: str = ""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Rows that may be sent, in file order, by the newest schema of their kind."""
+    """Rows that may be sent, in file order, by the newest schema of their kind.
+
+    Attributes:
+        keys: the record key of each row.
+        labels: of transactions whose file says what they turned out to be, with keys of their own; else None.
+    """
 
     batch: pa.RecordBatch
     keys: list[bytes]
+    labels: pa.RecordBatch | None = None
 
 
 @dataclass
@@ -120,7 +131,7 @@ class Checker:
     def _check_columns(self) -> None:
         wanted, names = self.plan.wanted, self.table.names
         check_names(self.source.name, names, wanted, advice=self.table.advise(wanted), line=self.table.line)
-        for recipe in self.plan.recipes.values():
+        for recipe in self.plan.all_recipes:
             for name in recipe.sources if recipe.plain else ():
                 reason = why_unfit(recipe.target, self.table.types[name]) if name in self.table.types else ""
                 if reason:
@@ -161,26 +172,54 @@ class Checker:
 
     def _check_block(self, block: Block) -> tuple[Checked, list[tuple[int, PoisonRecord]]]:
         filled = self.plan.fill(block)
+        flags = self.plan.label.recipe.fill(block, filled) if self.plan.label else None
         wrong: dict[int, PoisonRecord] = {}
-        for converted in filled.values():
+        for converted in [*filled.values(), *([flags] if flags else [])]:
             for row, error in converted.errors.items():
                 wrong.setdefault(row, error)
         kept = np.setdiff1d(np.arange(len(block.numbers)), np.fromiter(wrong, np.int64, len(wrong)))
         schema = arrow_schema(self.plan.kind)
         columns = [filled[name].values.take(pa.array(kept)) for name in schema.names]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-        errors = [(block.numbers[row], error) for row, error in wrong.items()] + block.bad
-        checked = self._validate(batch, [block.numbers[row] for row in kept], errors)
-        return checked, errors
+        refused = {int(kept[row]): error for row, error in self._validate(batch)}
+        errors = [(block.numbers[row], error) for row, error in (wrong | refused).items()] + block.bad
+        sound = np.flatnonzero(~np.isin(kept, np.fromiter(refused, np.int64, len(refused))))
+        batch = batch.take(pa.array(sound))
+        labels = self._label(batch, flags.values.take(pa.array(kept[sound]))) if flags else None
+        return Checked(batch, _keys(batch), labels), errors
 
-    def _validate(self, batch: pa.RecordBatch, numbers: list[int], errors: list[tuple[int, PoisonRecord]]) -> Checked:
-        keys = [card.encode() for card in batch["card_id"].to_pylist()]
+    def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
+        keys = _keys(batch)
         if self.plan.kind == "labels":
-            found = validate_labels(batch, keys=keys)
-        else:
-            appended: Any = np.full(batch.num_rows, self.now_ms())
-            found = validate_transactions(batch, keys=keys, append_time_ms=appended)
-        errors += [(numbers[row], error) for row, error in found]
-        refused = {row for row, _ in found}
-        kept = [row for row in range(batch.num_rows) if row not in refused]
-        return Checked(batch.take(pa.array(kept, pa.int64())), [keys[row] for row in kept])
+            return validate_labels(batch, keys=keys)
+        appended: Any = np.full(batch.num_rows, self.now_ms())
+        return validate_transactions(batch, keys=keys, append_time_ms=appended)
+
+    def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
+        assert self.plan.label is not None
+        labels = build_labels(batch, flags, self.plan.label)
+        known = labels.filter(pc.less_equal(labels["label_time_ms"], self.now_ms()))
+        self.outcome.labels += known.num_rows
+        self.outcome.not_yet_known += labels.num_rows - known.num_rows
+        return known
+
+
+def build_labels(batch: pa.RecordBatch, flags: Any, plan: LabelPlan) -> pa.RecordBatch:
+    """Return the label of each payment that has one, known some time after its event."""
+    schema = arrow_schema("labels")
+    made = {
+        "label_time_ms": pc.add(batch["event_time_ms"], plan.delay_ms),
+        "is_fraud": flags,
+        "source": pa.array([plan.source] * batch.num_rows, pa.string()),
+    }
+    columns = [made[name] if name in made else batch[name] for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema).filter(pc.is_valid(flags))
+
+
+def keyed(batch: pa.RecordBatch) -> Checked:
+    """Return checked rows with the record key of each."""
+    return Checked(batch, _keys(batch))
+
+
+def _keys(batch: pa.RecordBatch) -> list[bytes]:
+    return [card.encode() for card in batch["card_id"].to_pylist()]

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from infra.user_files.checker import Checker
 from infra.user_files.lines import check_encoding
+from infra.user_files.mapping import Mapping, load_mapping
 from infra.user_files.plan import Plan, plain_plan
 from infra.user_files.sources import open_source
-from infra.user_files.tables import Reading, open_table
+from infra.user_files.tables import Reading, check_separator, open_table
 from infra.user_files.tally import Tally
 from schemas.errors import Refused
 
-_NAMED_SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
+_FORMATS = ("csv", "jsonl", "parquet")
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,27 @@ class Manner:
     Attributes:
         reading: of text files.
         form: the format, by default what the name ends in.
+        mapping: which columns fill which fields, where they have other names.
     """
 
     reading: Reading = field(default_factory=Reading)
     form: str | None = None
+    mapping: Mapping | None = None
 
     def plan(self, kind: str) -> Plan:
-        """Return which column fills which field."""
-        return plain_plan(kind)
+        """Return which column fills which field.
+
+        Raises:
+            Refused: the mapping names what there is not.
+        """
+        return plain_plan(kind) if self.mapping is None else self.mapping.plan(kind)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how a file is to be read."""
     group = parser.add_argument_group("how the file is read")
-    group.add_argument("--format", choices=["csv", "jsonl", "parquet"], help="by default what the name ends in")
+    group.add_argument("--map", type=Path, metavar="FILE", help="which columns fill which fields: docs/publish.md")
+    group.add_argument("--format", choices=_FORMATS, help="by default what the name ends in")
     group.add_argument("--separator", metavar="CHAR", help="between the cells of a CSV file: ';', '|' or tab")
     group.add_argument("--encoding", help="of a text file, such as utf-16 or windows-1252 (default: utf-8)")
     group.add_argument("--skip-lines", type=int, metavar="N", help="lines before the header of a CSV file")
@@ -51,28 +59,26 @@ def manner_of(arguments: argparse.Namespace) -> Manner:
     """Return what those flags say.
 
     Raises:
-        Refused: an encoding or a separator is none.
+        Refused: an encoding or a separator is none, or the mapping is not one.
     """
-    check_encoding(arguments.encoding or "utf-8")
-    reading = Reading(check_separator(arguments.separator), arguments.encoding or "utf-8", arguments.skip_lines or 0)
-    return Manner(reading, arguments.format)
+    mapping = load_mapping(arguments.map) if arguments.map else None
+    said = mapping.file if mapping else {}
+    encoding = str(arguments.encoding or said.get("encoding", "utf-8"))
+    check_encoding(encoding)
+    separator = arguments.separator or said.get("separator")
+    skip_lines = said.get("skip_lines", 0) if arguments.skip_lines is None else arguments.skip_lines
+    if not isinstance(skip_lines, int) or skip_lines < 0:
+        raise Refused(f"expected skip_lines as a number of lines, found {skip_lines!r}")
+    return Manner(
+        Reading(check_separator(separator), encoding, skip_lines), arguments.format or _format_of(said), mapping
+    )
 
 
-def check_separator(given: str | None) -> str | None:
-    r"""Return a separator as one character.
-
-    Raises:
-        Refused: it is another number of characters, a quote or the end of a line.
-
-    >>> check_separator("tab")
-    '\t'
-    """
-    if given is None:
-        return None
-    separator = _NAMED_SEPARATORS.get(given, given)
-    if len(separator) != 1 or separator in '"\n\r':
-        raise Refused(f"expected one character as separator, or tab, found {given!r}")
-    return separator
+def _format_of(said: dict[str, object]) -> str | None:
+    form = said.get("format")
+    if form is None or form in _FORMATS:
+        return form
+    raise Refused(f"expected format as one of {', '.join(_FORMATS)}, found {form!r}")
 
 
 def now_ms() -> int:

@@ -69,6 +69,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class LabelPlan:
+    """A column of transactions that says what each turned out to be.
+
+    Attributes:
+        recipe: fills ``is_fraud``; a row without a value has no label.
+        delay_ms: how long after its event each label is known.
+        source: who says so.
+    """
+
+    recipe: Recipe
+    delay_ms: int
+    source: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """How the fields of one kind are filled, in the schema's order.
 
@@ -77,17 +92,24 @@ class Plan:
         recipes: one for each field, by the field's name.
         named: columns that a mapping names, which must be there although a field may be null.
         zone_given: whether times without an offset have a zone stated.
+        label: where rows of transactions have a column that labels them.
     """
 
     kind: str
     recipes: dict[str, Recipe]
     named: frozenset[str] = frozenset()
     zone_given: bool = False
+    label: LabelPlan | None = None
+
+    @property
+    def all_recipes(self) -> list[Recipe]:
+        """Those of the fields and of the label."""
+        return [*self.recipes.values(), *([self.label.recipe] if self.label else [])]
 
     @property
     def sources(self) -> list[str]:
         """Every column that is read, once."""
-        return list(dict.fromkeys(name for recipe in self.recipes.values() for name in recipe.sources))
+        return list(dict.fromkeys(name for recipe in self.all_recipes for name in recipe.sources))
 
     @property
     def wanted(self) -> list[str]:
@@ -101,7 +123,7 @@ class Plan:
         kinds = {"whole", "time", "flag"}
         return {
             each.sources[0]: each.target
-            for each in self.recipes.values()
+            for each in self.all_recipes
             if each.plain and (each.target.kind in kinds or each.target.is_id)
         }
 

@@ -17,6 +17,7 @@ from infra.user_files.sources import Source
 from schemas.errors import Refused
 
 _HEAD_BYTES = 4_096
+_NAMED_SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,23 @@ class Reading:
     separator: str | None = None
     encoding: str = "utf-8"
     skip_lines: int = 0
+
+
+def check_separator(given: object) -> str | None:
+    r"""Return a separator as one character.
+
+    Raises:
+        Refused: it is another number of characters, a quote or the end of a line.
+
+    >>> check_separator("tab")
+    '\t'
+    """
+    if given is None:
+        return None
+    separator = _NAMED_SEPARATORS.get(str(given), str(given))
+    if len(separator) != 1 or separator in '"\n\r':
+        raise Refused(f"expected one character as separator, or tab, found {given!r}")
+    return separator
 
 
 class Table(Protocol):
