@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.arguments import Parser
+from infra.user_files.door import add_flags, manner_of
+from infra.user_files.history import HistoryFiles, check_output, open_history
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, FEATURES, Feature
 from streaming.compiling import compile_kernel, tell_on_stderr
-from streaming.core.backfill import SLICE_ROWS, backfill
+from streaming.core.backfill import backfill
 from streaming.core.kernel import Computed
 from streaming.core.layout import COUNTED
 
@@ -71,7 +74,8 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(format_docs())
     else:
         compile_kernel(tell_on_stderr)
-        counts = run_backfill(arguments.transactions, arguments.labels, arguments.out, arguments.partitions)
+        files = HistoryFiles(arguments.transactions, arguments.labels, manner_of(arguments), arguments.skip_bad)
+        counts = run_backfill(files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
 
@@ -83,11 +87,14 @@ def _build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="for machines")
     actions.add_parser("docs", help="write docs/features.md on standard output")
     history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
-    history.add_argument("--transactions", type=Path, required=True, help="Parquet, in log order")
-    history.add_argument("--labels", type=Path, help="Parquet, in any order")
-    history.add_argument("--out", type=Path, required=True, help="Parquet to write; replaced when it exists")
+    history.add_argument("--transactions", type=Path, required=True, help="a file as for `weir publish`, in log order")
+    history.add_argument("--labels", type=Path, help="a file as for `weir publish --kind labels`, in any order")
+    history.add_argument("--out", type=Path, required=True, help="Parquet to write")
+    history.add_argument("--replace", action="store_true", help="write over --out when it exists")
+    history.add_argument("--skip-bad", action="store_true", help="leave bad rows out instead of computing nothing")
     history.add_argument("--partitions", type=int, default=1, help="keep state per input partition (default 1)")
     history.add_argument("--json", action="store_true", help="for machines")
+    add_flags(history)
     return parser
 
 
@@ -134,38 +141,44 @@ def format_docs() -> str:
     return _DOCS_HEAD.format(recent=recent) + "\n".join(rows) + "\n"
 
 
-def run_backfill(transactions: Path, labels: Path | None, out: Path, partitions: int) -> dict[str, int]:
-    """Compute the features of a Parquet file of transactions and write them beside their ids.
+def run_backfill(files: HistoryFiles, out: Path, partitions: int, *, replace: bool = False) -> dict[str, int]:
+    """Compute the features of a file of transactions and write them next to their ids.
 
     Args:
-        transactions: in log order.
-        labels: label file, if any.
+        files: what is read, and how.
         out: written whole or not at all.
         partitions: number of input partitions to keep state for, 1 or more.
+        replace: whether a file that is there already may go.
 
     Returns:
-        Rows read, written, left out as duplicates, and late.
+        Rows read, written, left out as duplicates, late, and bad.
 
     Raises:
-        Refused: a file is missing, or the number of partitions is below 1.
+        Refused: a file cannot be taken, the output may not be written, or the number of partitions is below 1.
+        WeirError: rows are bad and may not be left out.
     """
-    for path in (transactions, labels):
-        if path is not None and not path.is_file():
-            raise Refused(f"expected a Parquet file, found nothing at {path}; `weir generate --to parquet` writes one")
     if partitions < 1:
         raise Refused(f"expected --partitions >= 1, found {partitions}")
-    table = pq.read_table(labels) if labels is not None else None
-    counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        partial = Path(folder) / out.name
-        with pq.ParquetFile(transactions) as source, pq.ParquetWriter(partial, OUTPUT_SCHEMA) as writer:
-            batches = source.iter_batches(SLICE_ROWS)
-            for batch, step in backfill(batches, table, partitions=partitions):
+    check_output(out, [path for path in (files.transactions, files.labels) if path is not None], replace=replace)
+    with open_history(files) as history, _written_whole(out) as partial:
+        counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0, "bad": history.bad}
+        with pq.ParquetWriter(partial, OUTPUT_SCHEMA) as writer:
+            for batch, step in backfill(history.transactions(), history.labels, partitions=partitions):
                 writer.write_table(_output(batch, step))
                 _count(counts, step)
-        partial.replace(out)
     return counts
+
+
+@contextmanager
+def _written_whole(out: Path) -> Iterator[Path]:
+    """Give a path to write to; what is there at the end takes the output's place, after an error nothing does."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            yield Path(folder) / out.name
+            (Path(folder) / out.name).replace(out)
+    except OSError as error:
+        raise Refused(f"expected to write {out}, found: {(error.strerror or str(error)).lower()}") from error
 
 
 def _output(batch: pa.RecordBatch, step: Computed) -> pa.Table:
@@ -192,5 +205,5 @@ def _count(counts: dict[str, int], step: Computed) -> None:
 def _format_counts(counts: dict[str, int], out: Path) -> str:
     return (
         f"{counts['rows']} transactions: {counts['written']} rows of {len(FEATURE_NAMES)} features written to {out}, "
-        f"{counts['duplicates']} duplicates left out, {counts['late']} late\n"
+        f"{counts['duplicates']} duplicates and {counts['bad']} bad rows left out, {counts['late']} late\n"
     )

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from infra.arguments import Parser
 from infra.settings import Settings, load_settings
+from infra.user_files.door import add_flags, manner_of
 from schemas.features import DAY_MS
 from streaming.compiling import compile_kernel, tell_on_stderr
 from training import report
@@ -50,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--history", type=Path, metavar="DIR", help="Parquet folder; default <home>/history")
+    source.add_argument(
+        "--history", type=Path, metavar="DIR", help="transactions and labels, as for publish; default <home>/history"
+    )
     source.add_argument("--from-topics", action="store_true", help="read the features and labels topics to their end")
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
     parser.add_argument("--name", default="fraud", help="model name (default: fraud)")
@@ -60,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
+    parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out instead of training nothing")
+    add_flags(parser)
     return parser
 
 
@@ -75,7 +80,8 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
         examples, labels = load_topics(settings)
         return examples, labels, "the features and labels topics"
     compile_kernel(tell_on_stderr)
-    examples, labels = load_history(arguments.history or settings.home / "history")
+    folder = arguments.history or settings.home / "history"
+    examples, labels = load_history(folder, manner_of(arguments), skip_bad=arguments.skip_bad)
     return examples, labels, "history replayed through the kernel"
 
 

@@ -10,31 +10,42 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from infra.user_files.door import Manner
+from infra.user_files.history import find_history, open_history
 from schemas.errors import Refused
-from streaming.core.backfill import SLICE_ROWS, backfill
+from streaming.core.backfill import backfill
 from training.dataset import Examples, concatenate
 from training.labels import build_keys
 
 _COUNTED = 0
 
 
-def load_history(folder: Path) -> tuple[Examples, pa.Table]:
-    """Replay a history folder through the kernel.
+def load_history(folder: Path, manner: Manner | None = None, *, skip_bad: bool = False) -> tuple[Examples, pa.Table]:
+    """Replay a history through the kernel.
 
     Args:
-        folder: holds ``transactions.parquet`` in event-time order and ``labels.parquet``.
+        folder: holds payments in event-time order and labels, or is a file of payments with a label column.
+        manner: how they are read.
+        skip_bad: whether bad rows are left out.
 
     Returns:
-        The examples and every label of the folder, of any label time.
+        The examples and every label of the history, of any label time.
 
     Raises:
-        Refused: a file is missing or has no rows.
+        Refused: a file cannot be taken, or has no rows.
+        WeirError: rows are bad and may not be left out.
     """
-    labels = pq.read_table(_existing(folder / "labels.parquet"))
-    transactions = pq.ParquetFile(_existing(folder / "transactions.parquet"))
-    return replay(transactions.iter_batches(SLICE_ROWS), labels), labels
+    with open_history(find_history(folder, manner or Manner(), skip_bad=skip_bad)) as history:
+        if history.labels is None or not history.labels.num_rows:
+            raise Refused("history: expected labels, found none that are known by now")
+        return replay(_in_batches(history.transactions()), history.labels), history.labels
+
+
+def _in_batches(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for block in blocks:
+        for start in range(0, block.num_rows, _BATCH_ROWS):
+            yield block.slice(start, _BATCH_ROWS)
 
 
 def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -> Examples:
@@ -57,9 +68,3 @@ def _replayed(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -
         rows = batch.filter(pa.array(counted))
         keys = build_keys(rows["card_id"], rows["transaction_id"])
         yield Examples(step.features[counted], rows["event_time_ms"].to_numpy(), keys)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise Refused(f"history: expected {path}, found no such file; `weir generate --to parquet --out DIR` makes it")
-    return path

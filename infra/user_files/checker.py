@@ -82,7 +82,8 @@ class Checker:
         plan: which column fills which field.
         report: told number and error of each bad row, in order within a block.
         now_ms: asked for the time that a broker would stamp records with, UTC epoch milliseconds.
-        follow: told of every block that was read, for progress.
+        follow: told of every block that was read and what is being done, for progress.
+        doing: what ``check`` is doing, in the words of progress.
         stopped: asked between blocks; true ends the reading early.
     """
 
@@ -91,7 +92,8 @@ class Checker:
     plan: Plan
     report: Report
     now_ms: Callable[[], int]
-    follow: Callable[[Outcome], None] = lambda _: None
+    follow: Callable[[Outcome, str], None] = lambda *_: None
+    doing: str = "rows checked"
     stopped: Callable[[], bool] = lambda: False
     outcome: Outcome = field(default_factory=Outcome)
 
@@ -113,6 +115,7 @@ class Checker:
         for block in self.table.blocks([name for name in {*fields, *currency} if name in names]):
             survey.follow(block)
             self._count_lines(block)
+            self.follow(self.outcome, "columns judged")
             if self.stopped():
                 return
         if self.table.names:
@@ -152,7 +155,7 @@ class Checker:
             self._count(block, checked, errors)
             for number, reason in sorted(errors, key=lambda each: each[0]):
                 self.report(number, reason)
-            self.follow(self.outcome)
+            self.follow(self.outcome, self.doing)
             if checked.batch.num_rows:
                 yield checked
         if self.source.has_changed():

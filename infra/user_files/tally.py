@@ -40,11 +40,12 @@ class Tally:
         if self._counts[kind] <= SHOWN_OF_A_KIND:
             self._write(f"{self._name}:{number}: {error.reason}: {error}\n")
 
-    def follow(self, outcome: Outcome) -> None:
+    def follow(self, outcome: Outcome, doing: str) -> None:
         """Say how far a long run is, now and then."""
         if self._clock() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = self._clock()
-            self._write(f"{self._name}: {outcome.lines:,} lines read, {outcome.good:,} good, {outcome.bad:,} bad\n")
+            good = f", {outcome.good:,} good, {outcome.bad:,} bad" if outcome.good or outcome.bad else ""
+            self._write(f"{self._name}: {doing} up to line {outcome.lines:,}{good}\n")
 
     def close(self) -> None:
         """Count what was not shown."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from streaming import features_cli
-from tests.unit.streaming.streams import event, random_stream, record_batch
+from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_parquet
+from tests.unit.streaming.streams import random_stream, record_batch
+from weir import main
 
 
 def test_list_names_every_feature_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,25 +46,124 @@ def test_backfill_writes_counted_rows_with_missing_features_as_null(
     out = tmp_path / "features.parquet"
     flags = ["--transactions", str(tmp_path / "transactions.parquet"), "--out", str(out), "--json"]
     assert features_cli.main(["features", "backfill", *flags]) == 0
-    assert json.loads(capsys.readouterr().out) == {"rows": 41, "written": 40, "duplicates": 1, "late": 0}
+    assert json.loads(capsys.readouterr().out) == {"rows": 41, "written": 40, "duplicates": 1, "late": 0, "bad": 0}
     table = pq.read_table(out)
     assert table.schema.names[4:] == list(FEATURE_NAMES)
     assert table["card_event_gap_30d"].null_count == len({e["card_id"] for e in events})
     assert table["transaction_id"].to_pylist() == [e["transaction_id"] for e in events]
 
 
+def backfill(*flags: object) -> int:
+    return main(["features", "backfill", *map(str, flags)])
+
+
 def test_backfill_refuses_a_missing_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    out = tmp_path / "features.parquet"
-    with pytest.raises(Refused, match="expected a Parquet file"):
-        features_cli.run_backfill(tmp_path / "absent.parquet", None, out, 1)
+    assert backfill("--transactions", tmp_path / "absent.parquet", "--out", tmp_path / "features.parquet") == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_backfill_that_fails_half_way_leaves_no_output(tmp_path: Path) -> None:
+def test_a_bad_row_is_told_and_nothing_is_computed_unless_it_may_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = payments(4)
+    rows[2] |= {"channel": "web"}
+    flags = ("--transactions", write_csv(tmp_path / "a.csv", rows), "--out", tmp_path / "features.parquet")
+    assert backfill(*flags) == 1
+    written = capsys.readouterr().err
+    assert "a.csv:4: wrong_type: expected POS or ATM" in written
+    assert "1 bad of 4 rows, nothing is computed" in written
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert backfill(*flags, "--skip-bad", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["written"] == 3
+    assert pq.read_table(tmp_path / "features.parquet").num_rows == 3
+
+
+FAULTY: dict[str, Any] = {
+    "amount in major units": pa.array([57.16, 12.0]),
+    "amount below 0": pa.array([-1, 5]),
+    "channel": pa.array(["web", "POS"]),
+    "card_id": pa.array([None, "c"]),
+    "currency": pa.array(["ZZZ", "EUR"]),
+    "event_time_ms": pa.array(["yesterday", "2026-07-25T17:20:00Z"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_publish_and_backfill_say_the_same_of_the_same_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    column = "amount_minor" if fault.startswith("amount") else fault
+    table = pa.Table.from_pylist(payments(2))
     pq.write_table(
-        pa.Table.from_batches([record_batch([event(amount_minor=-(10**9))])]), tmp_path / "transactions.parquet"
+        table.set_column(table.schema.get_field_index(column), column, FAULTY[fault]), tmp_path / "a.parquet"
     )
-    out = tmp_path / "features.parquet"
-    with pytest.raises(ValueError, match="out of range"):
-        features_cli.run_backfill(tmp_path / "transactions.parquet", None, out, 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["transactions.parquet"]
+    assert main(["publish", str(tmp_path / "a.parquet"), "--dry-run"]) != 0
+    published = capsys.readouterr().err.splitlines()
+    assert backfill("--transactions", tmp_path / "a.parquet", "--out", tmp_path / "features.parquet") != 0
+    computed = capsys.readouterr().err.splitlines()
+    assert published[0].removeprefix("weir publish: ") == computed[0].removeprefix("weir features: ")
+    assert not (tmp_path / "features.parquet").exists()
+
+
+SOUND: dict[str, Any] = {
+    "transaction_id": pa.array([1, 2]),
+    "merchant_id": pa.array(["m", "m"]).dictionary_encode(),
+    "mcc": pa.array([5411.0, 742.0]),
+    "event_time_ms": pa.array([1_785_000_000_000] * 2, pa.timestamp("ms", "UTC")),
+    "outcome": None,
+}
+
+
+@pytest.mark.parametrize("column", SOUND)
+def test_types_that_publish_takes_are_computed_from_too(tmp_path: Path, column: str) -> None:
+    table = pa.Table.from_pylist(payments(2))
+    place = table.schema.get_field_index(column)
+    changed = table.remove_column(place) if SOUND[column] is None else table.set_column(place, column, SOUND[column])
+    pq.write_table(changed, tmp_path / "a.parquet")
+    assert backfill("--transactions", tmp_path / "a.parquet", "--out", tmp_path / "features.parquet") == 0
+    assert pq.read_table(tmp_path / "features.parquet").num_rows == 2
+
+
+def same(path: Path) -> Path:
+    return path
+
+
+def dotted(path: Path) -> Path:
+    return path.parent / "x" / ".." / path.name
+
+
+def symlink(path: Path) -> Path:
+    (path.parent / "link.parquet").symlink_to(path)
+    return path.parent / "link.parquet"
+
+
+def hard_link(path: Path) -> Path:
+    os.link(path, path.parent / "hard.parquet")
+    return path.parent / "hard.parquet"
+
+
+@pytest.mark.parametrize("spelling", [same, dotted, symlink, hard_link])
+@pytest.mark.parametrize("which", ["transactions", "labels"])
+@pytest.mark.parametrize("flags", [(), ("--replace",)])
+def test_no_input_is_overwritten_however_it_is_spelt(
+    tmp_path: Path, spelling: Callable[[Path], Path], which: str, flags: tuple[str, ...]
+) -> None:
+    (tmp_path / "x").mkdir()
+    inputs = {"transactions": write_parquet(tmp_path / "t.parquet", payments(2)),
+              "labels": write_parquet(tmp_path / "l.parquet", [LABEL])}  # fmt: skip
+    before = {name: path.read_bytes() for name, path in inputs.items()}
+    given = ("--transactions", inputs["transactions"], "--labels", inputs["labels"])
+    assert backfill(*given, "--out", spelling(inputs[which]), *flags) == 2
+    assert {name: path.read_bytes() for name, path in inputs.items()} == before
+
+
+def test_an_existing_output_is_replaced_on_demand_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--transactions", write_csv(tmp_path / "a.csv", payments(2)), "--out", tmp_path / "out.parquet")
+    (tmp_path / "out.parquet").write_text("mine")
+    assert backfill(*given) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert (tmp_path / "out.parquet").read_text() == "mine"
+    assert backfill(*given, "--replace") == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 2
+    for out in (tmp_path, Path("/proc/none/out.parquet"), tmp_path / "a.csv" / "out.parquet"):
+        assert backfill(*given[:2], "--out", out) == 2

@@ -13,7 +13,7 @@ from training.models import TREES, TREES_QUICK
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    monkeypatch.setattr(cli, "load_history", lambda _: build_world()[:2])
+    monkeypatch.setattr(cli, "load_history", lambda *_, **__: build_world()[:2])
     return tmp_path
 
 

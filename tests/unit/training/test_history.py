@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import Refused
+from infra.user_files.door import Manner
+from infra.user_files.mapping import load_mapping
+from schemas.errors import Refused, WeirError
 from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from streaming.core.backfill import backfill
+from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.worlds import START_MS
 from training.history import load_history, replay
 
@@ -100,6 +103,46 @@ def test_a_folder_is_read_in_event_time_order_with_every_label(tmp_path: Path) -
     examples, labels = load_history(tmp_path)
     assert (len(examples), labels.num_rows) == (ROWS, ROWS)
     assert bool(np.all(np.diff(examples.event_time_ms) >= 0))
+
+
+def test_the_files_of_a_folder_may_be_of_any_format_and_a_mapping_may_label_them(tmp_path: Path) -> None:
+    transactions = _transactions()
+    expected = replay([transactions], _labels(transactions))
+    rows = transactions.to_pylist()
+    write_json(tmp_path / "transactions.jsonl", rows)
+    write_json(tmp_path / "labels.ndjson", _labels(transactions).to_pylist())
+    examples, labels = load_history(tmp_path)
+    assert (len(examples), labels.num_rows) == (ROWS, ROWS)
+    assert examples.features.tobytes() == expected.features.tobytes()
+
+    own = tmp_path / "own"
+    own.mkdir()
+    path = write_json(own / "mine.jsonl", [row | {"fraud": number % 7 == 0} for number, row in enumerate(rows)])
+    (own / "map.toml").write_text('label = { column = "fraud", delay = "3d", source = "analyst" }')
+    mapped, own_labels = load_history(path, Manner(mapping=load_mapping(own / "map.toml")))
+    assert mapped.features.tobytes() == examples.features.tobytes()
+    assert own_labels.select(labels.schema.names).to_pylist() == labels.to_pylist()
+
+
+def test_a_bad_row_refuses_a_history_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transactions = _transactions()
+    rows = transactions.to_pylist()
+    rows[4]["card_id"] = None
+    write_json(tmp_path / "transactions.jsonl", rows)
+    write_json(tmp_path / "labels.jsonl", _labels(transactions).to_pylist())
+    with pytest.raises(WeirError, match="1 bad of 300 rows"):
+        load_history(tmp_path)
+    assert "transactions.jsonl:5: missing_field" in capsys.readouterr().err
+    assert len(load_history(tmp_path, skip_bad=True)[0]) == ROWS - 1
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("transactions.csv", "transactions.parquet"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(Refused, match=r"transactions\.csv and transactions\.parquet"):
+        load_history(tmp_path)
 
 
 def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
