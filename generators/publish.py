@@ -18,6 +18,7 @@ from generators.cli import write_summary
 from generators.delivery import Delivery, HeldLabels
 from generators.encoding import Encoder
 from generators.stream import Stopped, build_encoder, stop_on_signals
+from infra.arguments import Parser
 from infra.kafka import build_producer
 from infra.kafka_admin import describe_topics
 from infra.registry import Registry
@@ -26,6 +27,7 @@ from infra.user_files.checker import Checker, Outcome
 from infra.user_files.door import add_flags, manner_of, open_checked
 from infra.user_files.survey import ColumnRefused
 from schemas.errors import Refused
+from schemas.printable import escape
 
 KINDS = ("transactions", "labels")
 
@@ -39,7 +41,7 @@ def main(argv: list[str]) -> int:
         try:
             checker.judge()
         except ColumnRefused as refusal:
-            sys.stderr.write(f"{refusal}\n")
+            sys.stderr.write(f"{escape(str(refusal))}\n")
             _summarise(arguments, checker, None, time.monotonic() - started)
             return 2
         sent = None if arguments.dry_run else _publish(load_settings(), arguments, checker, stopped)
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir publish``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="weir publish",
         description="Publish a CSV, JSON lines or Parquet file, packed by gzip or not, or `-`, the standard input. "
         "Columns are the fields of the Avro schema; those that may be null may be missing, times may be ISO 8601. "
@@ -146,7 +148,7 @@ def _conclude(arguments: argparse.Namespace, checker: Checker, sent: Sent | None
     reasons = list(_reasons(checker.outcome, sent, skip_bad=arguments.skip_bad))
     if stopped.is_set():
         reasons.append(f"stopped by signal {stopped.number}; what follows line {checker.outcome.lines} was not read")
-    sys.stderr.write("".join(f"{checker.source.name}: {reason}\n" for reason in reasons))
+    sys.stderr.write("".join(f"{escape(f'{checker.source.name}: {reason}')}\n" for reason in reasons))
     if stopped.is_set():
         return 128 + stopped.number
     return 1 if reasons else 0

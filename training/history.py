@@ -39,13 +39,7 @@ def load_history(folder: Path, manner: Manner | None = None, *, skip_bad: bool =
     with open_history(find_history(folder, manner or Manner(), skip_bad=skip_bad)) as history:
         if history.labels is None or not history.labels.num_rows:
             raise Refused("history: expected labels, found none that are known by now")
-        return replay(_in_batches(history.transactions()), history.labels), history.labels
-
-
-def _in_batches(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for block in blocks:
-        for start in range(0, block.num_rows, _BATCH_ROWS):
-            yield block.slice(start, _BATCH_ROWS)
+        return replay(history.transactions(), history.labels), history.labels
 
 
 def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -> Examples:

@@ -192,11 +192,9 @@ class Checker:
         return Checked(batch, _keys(batch), labels), errors
 
     def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
-        keys = _keys(batch)
-        if self.plan.kind == "labels":
-            return validate_labels(batch, keys=keys)
         appended: Any = np.full(batch.num_rows, self.now_ms())
-        return validate_transactions(batch, keys=keys, append_time_ms=appended)
+        validate = validate_labels if self.plan.kind == "labels" else validate_transactions
+        return validate(batch, keys=_keys(batch), append_time_ms=appended)
 
     def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
         assert self.plan.label is not None
