@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,8 @@ from schemas.errors import PoisonRecord
 _types = pa.types
 _MILLISECONDS = {"s": (1_000, 1), "ms": (1, 1), "us": (1, 1_000), "ns": (1, 1_000_000)}
 """What a timestamp of each unit is multiplied with and divided by."""
+_SURE_DIGITS = {32: 9, 64: 18}
+"""Numbers of so many digits fit in so many bits whatever they are."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +59,50 @@ def convert(target: Field, column: Column, kind: Any, parse: Callable[[object], 
 def _convert_at_once(target: Field, column: Column, kind: Any) -> Any:
     """Return the column where every value is certain to fit as it is, else None."""
     if isinstance(column, list):
-        return _convert_digits(target, column, kind)
+        quick = _convert_digits(target, column, kind)
+        return _convert_texts(target, column) if quick is None and target.kind in {"text", "enum"} else quick
+    if target.kind in {"text", "enum"} and (_types.is_string(column.type) or _types.is_large_string(column.type)):
+        return _convert_text(target, column)
     if column.null_count and not target.nullable:
         return None
-    if target.kind == "text" and (_types.is_string(column.type) or _types.is_large_string(column.type)):
-        return _convert_text(column)
-    if column.type.equals(kind) and target.kind in {"whole", "time", "flag"}:
-        return column
-    return None
+    return column if column.type.equals(kind) and target.kind in {"whole", "time", "flag"} else None
 
 
 def _convert_digits(target: Field, column: list[object], kind: Any) -> Any:
-    if target.kind not in {"whole", "time"} or not all(isinstance(found, str) and found for found in column):
+    if target.kind not in {"whole", "time"} or not column or not all(isinstance(each, str) and each for each in column):
         return None
-    joined = "".join(column)  # type: ignore[arg-type]
-    if not (joined.isascii() and joined.isdigit()):
+    texts = cast(list[str], column)
+    joined = "".join(texts)
+    if not (joined.isascii() and joined.isdigit()) or max(map(len, texts)) > _SURE_DIGITS[target.bits]:
+        return None
+    return pa.array(list(map(int, texts)), kind)
+
+
+def _convert_texts(target: Field, column: list[object]) -> Any:
+    if not all(isinstance(found, str) for found in column):
         return None
     try:
-        return pa.array([int(found) for found in column if len(found) < target.bits // 4], kind)  # type: ignore[call-overload,arg-type]
-    except (pa.ArrowInvalid, OverflowError):
-        return None
+        return _convert_text(target, pa.array(column, pa.string()))
+    except UnicodeEncodeError:
+        return None  # bytes of another encoding
 
 
-def _convert_text(column: pa.Array) -> Any:
+def _convert_text(target: Field, column: pa.Array) -> Any:
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
         return None  # bytes that are not UTF-8
-    trimmed = pc.utf8_trim_whitespace(column)
-    doubtful = pc.or_(pc.equal(pc.binary_length(trimmed), 0), pc.match_substring_regex(trimmed, r"\x00|[eE]\+"))
-    return None if pc.any(doubtful).as_py() else trimmed.cast(pa.string())
+    trimmed = pc.utf8_trim_whitespace(column).cast(pa.string())
+    empty = pc.equal(pc.binary_length(trimmed), 0)
+    if target.kind == "enum":
+        upper = pc.utf8_upper(trimmed)
+        is_known = pc.all(pc.is_in(upper, pa.array(target.symbols)), skip_nulls=False).as_py()
+        return upper if is_known and not upper.null_count else None
+    if (pc.any(empty).as_py() or trimmed.null_count) and not target.nullable:
+        return None
+    if pc.any(pc.match_substring_regex(trimmed, r"\x00|[eE]\+")).as_py():
+        return None
+    return pc.if_else(empty, pa.scalar(None, pa.string()), trimmed)
 
 
 def as_objects(column: Column) -> list[object]:

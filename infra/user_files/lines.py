@@ -9,8 +9,7 @@ import codecs
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from schemas.errors import Refused
 
@@ -22,8 +21,7 @@ READ_ERRORS = (OSError, EOFError, zlib.error, UnicodeError)
 """What a damaged archive or disk raises in the middle of a file."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line without its end; ``text`` is None where it was longer than ``LINE_CHARS_MAX``."""
 
     number: int

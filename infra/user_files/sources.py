@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from infra.user_files.foreign import refuse_foreign
+from infra.user_files.lines import READ_ERRORS
 from schemas.errors import Refused
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -139,7 +140,7 @@ def _unpacked_head(file: BinaryIO, name: str) -> bytes:
     file.seek(0)
     try:
         return gzip.GzipFile(fileobj=file).read(_HEAD_BYTES)
-    except (OSError, EOFError) as error:
+    except READ_ERRORS as error:
         raise Refused(f"expected gzip data in {name}, found: {str(error).lower()}") from None
 
 

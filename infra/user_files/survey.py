@@ -76,6 +76,8 @@ class Survey:
 
     def _follow_column(self, target: Field, name: str, column: Column, block: Block) -> None:
         seen = self._seen.setdefault(name, _Seen())
+        if target.is_id and seen.ids > seen.damaged_ids:
+            return  # one sound id clears the column
         values = [found.strip() if isinstance(found, str) else found for found in as_objects(column)]
         if target.is_id:
             _follow_ids(seen, values)
@@ -169,8 +171,6 @@ def _follow_zones(seen: _Seen, values: Sequence[object]) -> None:
 
 
 def _follow_ids(seen: _Seen, values: Sequence[object]) -> None:
-    if seen.ids > seen.damaged_ids:
-        return  # one sound id clears the column
     for found in values:
         if found not in (None, ""):
             seen.ids += 1

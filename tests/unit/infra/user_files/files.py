@@ -16,7 +16,7 @@ from infra.user_files.checker import Checker, Outcome
 from infra.user_files.door import Manner
 from infra.user_files.sources import open_source
 from infra.user_files.tables import open_table
-from schemas.errors import PoisonRecord
+from schemas.errors import PoisonRecord, Refused
 
 NOW_MS = 1_785_000_060_000
 GOOD: dict[str, Any] = {
@@ -97,6 +97,14 @@ def read(path: Path, kind: str = "transactions", manner: Manner | None = None) -
     assert_adds_up(found.outcome)
     assert (found.outcome.good, found.outcome.refused) == (len(found.rows), 0)
     return found
+
+
+def read_or_refuse(path: Path) -> tuple[str, Read | None]:
+    """Return why a file is refused as a whole, or what was read of it."""
+    try:
+        return "", read(path)
+    except Refused as refusal:
+        return str(refusal), None
 
 
 def assert_adds_up(outcome: Outcome) -> None:

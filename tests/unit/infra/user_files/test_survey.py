@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.user_files.survey import ColumnRefused
-from schemas.errors import Refused
-from tests.unit.infra.user_files.files import GOOD, LABEL, Read, read, with_column, write_csv, write_json
+from tests.unit.infra.user_files.files import GOOD, LABEL, read, read_or_refuse, with_column, write_csv, write_json
 
 MAJOR = ["12.50", "12.00", "7.99", "100.00", "3.20", "50.00"]
 
@@ -143,13 +142,6 @@ TYPES: dict[str, pa.Array] = {
     "struct": pa.array([{"a": 1}, {"a": 2}]),
     "map": pa.array([[("a", 1)], [("a", 2)]], pa.map_(pa.string(), pa.int64())),
 }
-
-
-def read_or_refuse(path: Path) -> tuple[str, Read | None]:
-    try:
-        return "", read(path)
-    except Refused as refusal:
-        return str(refusal), None
 
 
 UNFIT_EVERYWHERE = {"date", "time of day", "duration", "list", "struct", "map"}
