@@ -21,25 +21,29 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from inference import api_examples as examples
 from inference import api_schema as schema
+from inference.body import UnknownEncoding
 from inference.champion import Champion
 from inference.guard import Guard
 from inference.lookup import KNOWN_ENTITIES, LookUp, look_up_all
-from inference.middleware import BodyLimit, Metered
+from inference.middleware import BodyLimit, Crowded, Hosts, Watched
 from inference.models import describe_models
 from inference.ports import DecisionSource, PartialsReader, ReadinessCheck, TransactionPublisher
 from inference.request import BadRequest, FieldError, parse_transaction
 from inference.together import Together
+from inference.web.content import find_wrong_content
+from inference.web.pages import add_pages
 from inference.what_if import AlreadyDecided, Answer, Asked, WhatIf
 from monitoring import metrics
 from schemas.errors import Refused, Transient
-from schemas.masking import is_card_number
+from schemas.masking import is_card_number, is_issued_card_number
 from schemas.validation import ID_BYTES_MAX
 
 RETRY_AFTER_SECONDS = 1
+ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""However many ask: a supervisor that gets no answer would kill a process that is only busy."""
 
 # shown in the document and not enforced by the framework, whose answer would be another than ours
 _EntityKind = Annotated[str, Path(json_schema_extra={"enum": list(KNOWN_ENTITIES)})]
@@ -52,6 +56,7 @@ class ApiParts:
 
     Attributes:
         checks: by dependency, asked by ``/readyz``.
+        is_full: whether so many ask that health checks alone are answered.
     """
 
     reader: PartialsReader
@@ -62,6 +67,7 @@ class ApiParts:
     checks: Mapping[str, ReadinessCheck]
     models_dir: Any
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
+    is_full: Callable[[], bool] = field(default=lambda: False)
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -70,16 +76,19 @@ def build_api(parts: ApiParts) -> FastAPI:
         title="Weir",
         summary="Streaming fraud scores: live features, decisions and what-if scoring.",
         version="1",
+        docs_url=None,  # ours: see inference/web/pages.py
         redoc_url=None,
     )
+    # from the inside out
     app.add_middleware(BodyLimit)
-    # only names of this machine: a page in a browser must not reach us under a name of its own
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    app.add_middleware(Metered)
+    app.add_middleware(Crowded, is_full=parts.is_full, always=ALWAYS_ANSWERED)
+    app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
+    app.add_middleware(Watched)
     _add_error_handlers(app)
     _add_lookups(app, parts)
     _add_scoring(app, parts)
     _add_operations(app, parts)
+    add_pages(app)
     return app
 
 
@@ -100,7 +109,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
     async def get_features(entity: _EntityKind, entity_id: _Id) -> Response:
         if entity not in KNOWN_ENTITIES:
             return _error(404, "unknown_entity", f"expected one of {', '.join(KNOWN_ENTITIES)}")
-        _check_id(entity_id, may_be_card=entity == "card")
+        _check_id(entity_id, of_card=entity == "card")
         return _json(await together.ask(LookUp(entity, entity_id, parts.now_ms())))
 
     @app.get(
@@ -112,7 +121,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
         summary="The decision on a transaction",
     )
     async def get_decision(transaction_id: _Id) -> Response:
-        _check_id(transaction_id, may_be_card=False)
+        _check_id(transaction_id, of_card=False)
         found = parts.redis.call(lambda: parts.decisions.read(transaction_id))
         if found is None:
             return _error(404, "no_decision", "no decision on this transaction: not decided yet, expired or unknown")
@@ -137,9 +146,8 @@ def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
         summary="Score a transaction; nothing is written unless publish=true",
     )
     async def post_score(request: Request, publish: bool = False) -> Response:
-        # a browser may send text/plain from any page; application/json it has to ask for first, and is refused
-        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-            return _error(415, "unsupported_media_type", "expected content-type application/json")
+        if wrong := find_wrong_content(request.headers):
+            return _error(415, *wrong)
         now_ms = parts.now_ms()
         transaction = parse_transaction(await request.body(), now_ms=now_ms)
         scored = await together.ask(Asked(transaction, now_ms))
@@ -193,6 +201,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, typed)
 
     handle(BadRequest, lambda error: _invalid(error.errors))
+    handle(UnknownEncoding, lambda error: _error(415, "unsupported_encoding", str(error)))
     handle(RequestValidationError, lambda error: _invalid(_field_errors(error)))
     handle(
         AlreadyDecided,
@@ -212,11 +221,11 @@ def _field_errors(error: RequestValidationError) -> list[FieldError]:
     return [FieldError(".".join(str(part) for part in each["loc"][1:]), each["msg"].lower()) for each in error.errors()]
 
 
-def _check_id(entity_id: str, *, may_be_card: bool) -> None:
+def _check_id(entity_id: str, *, of_card: bool) -> None:
     size = len(entity_id.encode("utf-8", "surrogatepass"))
     if not 0 < size <= ID_BYTES_MAX:
         raise BadRequest([FieldError("id", f"expected 1 to {ID_BYTES_MAX} bytes, found {size}")])
-    if may_be_card and is_card_number(entity_id):
+    if is_issued_card_number(entity_id) or (of_card and is_card_number(entity_id)):
         raise BadRequest([FieldError("id", "expected a token, found a card number; it has been logged nowhere")])
 
 

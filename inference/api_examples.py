@@ -93,7 +93,7 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "no such thing",
         409: "the card used this transaction id within the last day",
         413: "a body over 1 MB",
-        415: "not application/json",
+        415: "not application/json in plain UTF-8",
         422: "a value is wrong; the field is named",
         503: "a dependency is away; the reason is given, and it recovers by itself",
     }

@@ -1,4 +1,7 @@
-"""What every request passes: a bound on its body, and the clock. Plain ASGI, so that it costs microseconds."""
+"""What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
+
+From the outside in: ``Watched``, ``Hosts``, ``Crowded``, ``BodyLimit``.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,109 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import orjson
+from starlette.requests import ClientDisconnect
 
+from inference.web.errors import REQUEST_ID, error_body, read_request_id
 from monitoring import metrics
+from monitoring.logs import get_logger
 
 BODY_BYTES_MAX = 1_000_000
 _LENGTH_DIGITS_MAX = 20  # of any 64-bit number
+_CLIENT_GONE = "499"
+"""In metrics alone: the client went away before it had its answer. There is no such status; proxies count it so."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+log = get_logger(__name__)
 
 
 class BodyTooLarge(Exception):
     """The body passed the bound while it was read."""
+
+
+class Watched:
+    """Times each request by its route, gives it an id, and answers for an error of ours.
+
+    An id in a path never becomes a label. A client that goes away is no error: nothing is logged above debug.
+    """
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and watch it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = read_request_id(_header(scope, REQUEST_ID))
+        status = ""
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            status = _CLIENT_GONE
+        except Exception:
+            log.exception("request_failed", request_id=request_id, route=_route(scope))
+            if status:
+                raise  # part of an answer is sent: the connection has to close
+            await _refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
+        seconds = time.perf_counter() - started
+        metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
+        log.debug("request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6))
+
+
+class Hosts:
+    """Answers names of this machine alone: a page in a browser must not reach us under a name of its own."""
+
+    def __init__(self, app: App, *, allowed: frozenset[str]) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http":
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) != 1 or hosts[0].decode("latin-1").rsplit(":", 1)[0].lower() not in self._allowed:
+                expected = " or ".join(sorted(self._allowed))
+                await _refuse(send, 400, "unknown_host", f"expected one host header, {expected} with or without a port")
+                return
+        await self._app(scope, receive, send)
+
+
+class Crowded:
+    """Answers health checks alone while more ask than may: 503 for everything else."""
+
+    def __init__(self, app: App, *, is_full: Callable[[], bool], always: frozenset[str]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: to wrap.
+            is_full: asked at each request.
+            always: paths that are answered all the same.
+        """
+        self._app = app
+        self._is_full = is_full
+        self._always = always
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and self._is_full() and scope["path"] not in self._always:
+            await _refuse(send, 503, "busy", "expected fewer requests at a time", ((b"retry-after", b"1"),))
+            return
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:
@@ -37,23 +127,29 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        announced = _header(scope, b"content-length") or b"0"
         # a length of thousands of digits is one that int() refuses
         if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > self._bytes_max:
-            await _refuse(send)
+            await self._refuse(send)
             return
-        started = [False]
+        started = False
 
         async def watch(message: Message) -> None:
-            started[0] = True
+            nonlocal started
+            started = True
             await send(message)
 
         try:
             await self._app(scope, self._count(receive), watch)
         except BodyTooLarge:
-            if started[0]:
+            if started:
                 raise
-            await _refuse(send)
+            await self._refuse(send)
+
+    async def _refuse(self, send: Send) -> None:
+        message = f"expected at most {self._bytes_max} bytes of body"
+        # the rest of the body is not read, so the connection cannot serve another request
+        await _refuse(send, 413, "body_too_large", message, ((b"connection", b"close"),))
 
     def _count(self, receive: Receive) -> Receive:
         seen = 0
@@ -69,38 +165,18 @@ class BodyLimit:
         return counted
 
 
-class Metered:
-    """Times each request by its route; an id in a path never becomes a label."""
-
-    def __init__(self, app: App) -> None:
-        """Wrap an application."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and time it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = ["500"]
-
-        async def watch(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status[0] = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watch)
-        finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.HTTP_REQUEST_SECONDS.labels(route=route, status=status[0]).observe(time.perf_counter() - started)
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)
 
 
-async def _refuse(send: Send) -> None:
-    body = orjson.dumps(
-        {"error": {"code": "body_too_large", "message": f"expected at most {BODY_BYTES_MAX} bytes of body"}}
-    )
-    # the rest of the body is not read, so the connection cannot serve another request
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+async def _refuse(
+    send: Send, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    body = error_body(code, message)
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

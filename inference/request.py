@@ -7,13 +7,13 @@ takes. No message repeats a value: ids are what a card number hides in.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import orjson
-
+from inference.body import NotJson, name_type, read_object
 from schemas.contracts import schema_json
 from schemas.currencies import CURRENCIES
 from schemas.units import EARLIEST_TIME_MS
@@ -87,13 +87,12 @@ def parse_transaction(body: bytes, *, now_ms: int) -> dict[str, Any]:
 
     Raises:
         BadRequest: naming every field that is wrong.
+        UnknownEncoding: it is not plain UTF-8.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest([FieldError("$", f"expected JSON, found none at position {error.pos}")]) from None
-    if not isinstance(document, dict):
-        raise BadRequest([FieldError("$", f"expected an object, found {_name_type(document)}")])
+        document = read_object(body)
+    except NotJson as error:
+        raise BadRequest([FieldError("$", str(error))]) from None
     fields = transaction_fields()
     names = {field.name for field in fields}
     # an unknown name is cut and counted on to be no secret: people put values where names belong
@@ -147,7 +146,7 @@ def _read_field(field: FieldSpec, document: dict[str, Any], errors: list[FieldEr
         return None
     check = _CHECKS[field.kind]
     if not check.accepts(field, value):
-        errors.append(FieldError(field.name, f"expected {check.expected(field)}, found {_name_type(value)}"))
+        errors.append(FieldError(field.name, f"expected {check.expected(field)}, found {_name_found(field, value)}"))
         return None
     return float(value) if field.kind == "double" else value
 
@@ -163,19 +162,28 @@ def _is_integer(field: FieldSpec, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
 
 
+def _is_number(_: FieldSpec, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 _INTEGER = _Check(_is_integer, lambda field: f"an integer of {32 if field.kind == 'int' else 64} bits")
 _CHECKS: dict[str, _Check] = {
     "string": _Check(lambda _, value: isinstance(value, str), lambda _: "a string"),
     "enum": _Check(lambda field, value: value in field.symbols, lambda field: "one of " + ", ".join(field.symbols)),
     "int": _INTEGER,
     "long": _INTEGER,
-    "double": _Check(
-        lambda _, value: isinstance(value, int | float) and not isinstance(value, bool), lambda _: "a number"
-    ),
+    "double": _Check(_is_number, lambda _: "a number"),
 }
 
 
-def _name_type(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    found = names.get(type(value), "a number")
-    return "another string" if found == "a string" else f"{found} out of range" if found == "a number" else found
+def _name_found(field: FieldSpec, value: Any) -> str:
+    """Say what was found, and not its value."""
+    found = name_type(value)
+    if found != "a number":
+        return "another string" if found == "a string" else found
+    if field.kind not in {*_LIMITS, "double"}:
+        return found
+    # beyond 64 bits an integer is read as a float: only one within them was written with a point or an exponent
+    if isinstance(value, float) and field.kind in _LIMITS and abs(value) < _LIMITS["long"]:
+        return "a number with a decimal point or an exponent"
+    return "a number out of range"

@@ -7,10 +7,8 @@ import socket
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import cache, partial
-
-import uvicorn
-from fastapi import FastAPI
 
 from inference import api_examples
 from inference.api import ApiParts, build_api
@@ -20,6 +18,7 @@ from inference.index import DecisionReader
 from inference.publisher import KafkaPublisher
 from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
+from inference.web.server import build_crowd, build_server
 from inference.what_if import WhatIf
 from infra.heap import settle_heap
 from infra.kafka import build_producer
@@ -39,7 +38,6 @@ REDIS_SECONDS_MAX = 1.0
 STAGES = ("process", "score", "index")
 """Whose positions the API reports: all, so that a stage whose processes are dead is seen to stand still."""
 CHECKS = ("redis", "kafka", "registry", "host")
-_KEEP_ALIVE_SECONDS = 30
 _BACKLOG = 1_024
 
 
@@ -47,12 +45,13 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        Refused: another address than 127.0.0.1, a port that is taken, a bundle that is not right.
+        Refused: another address than 127.0.0.1, a port that is taken, too few open files, a bundle that is not right.
         Transient: Kafka stayed away at the start.
     """
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     with listening, closing(start_watch(settings, stages=STAGES)):
-        parts = build_parts(settings)
+        crowd = build_crowd()
+        parts = replace(build_parts(settings), is_full=lambda: crowd.full)
         compile_kernel()
         now_ms = int(time.time() * 1_000)
         example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
@@ -61,30 +60,16 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         )
         sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
         sys.stdout.flush()
-        config = _configure(build_api(parts))
+        server = build_server(build_api(parts), crowd)
         settle_heap()
         # uvicorn stops in order on these, then raises them again: a stop that was asked for ends with exit code 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
         finally:
             parts.redis.close()
     return 0
-
-
-def _configure(app: FastAPI) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        # by name: found missing they stop the start, where "auto" would quietly serve at half the speed
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        # its access log would hold ids from paths; our metrics count requests instead
-        access_log=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -145,6 +145,11 @@ END_TO_END_SECONDS = _histogram(
 HTTP_REQUEST_SECONDS = _histogram(
     "weir_http_request_seconds", "Time of an API request.", "route", "status", buckets=STAGE_BUCKETS
 )
+HTTP_CONNECTIONS_CLOSED = _counter(
+    "weir_http_connections_closed_total",
+    "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",
+    "cause",
+)
 
 # --- state -----------------------------------------------------------------------------------------------------------
 CACHED_ENTITIES = _gauge("weir_cached_entities", "Ids with partials in memory.", "entity")

@@ -39,7 +39,7 @@ class World:
         self.publisher = MemoryPublisher()
         self.guard = Guard("redis", self.partials.ping, probe_seconds=0.01)
         self.champion = Champion(Settings(home=home))
-        parts = ApiParts(
+        self.parts = ApiParts(
             reader=self.partials,
             decisions=self.decisions,
             champion=self.champion,
@@ -49,7 +49,7 @@ class World:
             models_dir=home / "models",
             now_ms=lambda: NOW_MS,
         )
-        self.app = build_api(parts)
+        self.app = build_api(self.parts)
         self.client = Client(self.app)
 
     def score(self, **changes: Any) -> Any:

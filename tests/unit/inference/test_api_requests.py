@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
+from inference.api import ALWAYS_ANSWERED, build_api
 from inference.api_examples import TRANSACTION
+from inference.lookup import KNOWN_ENTITIES
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
+from tests.unit.inference.twins import Client
 
 
 @pytest.fixture
@@ -25,7 +33,15 @@ def world(tmp_path: Path) -> Iterator[World]:
         ({"amount_minor": "12"}, "amount_minor", "expected an integer of 64 bits, found another string"),
         ({"amount_minor": True}, "amount_minor", "found a boolean"),
         ({"amount_minor": 1.5}, "amount_minor", "expected an integer"),
+        ({"amount_minor": 2599.0}, "amount_minor", "found a number with a decimal point or an exponent"),
+        ({"mcc": 5411.0}, "mcc", "expected an integer of 32 bits, found a number with a decimal point"),
         ({"amount_minor": 2**63}, "amount_minor", "out of range"),
+        ({"amount_minor": 2**64}, "amount_minor", "out of range"),
+        ({"amount_minor": -(10**30)}, "amount_minor", "out of range"),
+        ({"amount_minor": 10**4_000}, "amount_minor", "out of range"),
+        ({"event_time_ms": 10**400}, "event_time_ms", "out of range"),
+        ({"lat": 10**400, "lon": 1.0}, "lat", "expected a number, found a number out of range"),
+        ({"merchant_id": 1e300}, "merchant_id", "expected a string, found a number"),
         ({"mcc": 2**31}, "mcc", "out of range"),
         ({"card_id": ...}, "card_id", "expected a string, found nothing"),
         ({"card_id": None}, "card_id", "found null"),
@@ -102,3 +118,157 @@ def test_a_body_over_one_megabyte_without_a_length_gets_413(world: World) -> Non
 
     answer = world.client.post("/v1/score", content=chunks(), headers={"content-type": "application/json"})
     assert answer.status_code == 413
+
+
+def send(world: World, body: bytes, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return world.client.post("/v1/score", content=body, headers={"content-type": "application/json"} | named)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP"])
+def test_a_coded_body_gets_415_naming_the_coding(world: World, coding: str) -> None:
+    answer = send(world, gzip.compress(json.dumps(TRANSACTION).encode()), content_encoding=coding)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_encoding")
+    assert coding.lower() in answer.json()["error"]["message"]
+
+
+def test_a_coding_that_nobody_knows_is_not_repeated(world: World) -> None:
+    answer = send(world, b"{}", content_encoding=CARD_NUMBER)
+    assert answer.status_code == 415
+    assert "4111" not in answer.text
+
+
+def test_a_body_without_a_coding_may_say_so(world: World) -> None:
+    assert send(world, json.dumps(TRANSACTION).encode(), content_encoding="identity").status_code == 200
+    assert send(world, json.dumps(TRANSACTION).encode(), content_type="application/json; charset=UTF-8").is_success
+
+
+ENCODED = {
+    "utf-8-sig": "byte order mark",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
+}
+
+
+@pytest.mark.parametrize(("encoding", "said"), ENCODED.items())
+def test_text_in_another_encoding_gets_415_naming_it(world: World, encoding: str, said: str) -> None:
+    answer = send(world, json.dumps(TRANSACTION).encode(encoding))
+    assert answer.status_code == 415
+    assert said in answer.json()["error"]["message"]
+
+
+def test_gzip_that_no_header_announces_is_named_too(world: World) -> None:
+    answer = send(world, gzip.compress(json.dumps(TRANSACTION).encode()))
+    assert (answer.status_code, "gzip" in answer.text) == (415, True)
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
+def test_another_charset_gets_415(world: World, charset: str) -> None:
+    answer = send(world, b"{}", content_type=f"application/json; charset={charset}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_encoding")
+
+
+BROKEN = {
+    "text that is not UTF-8": (
+        json.dumps(TRANSACTION | {"merchant_id": "M"}).encode() + "\xfc".encode("latin-1"),
+        "UTF-8",
+    ),
+    "nothing": (b"", "an empty body"),
+    "blanks": (b" \n", "an empty body"),
+    "nested": (b'{"a":' * 100_000, "nested too deeply"),
+    "half a surrogate pair": (b'{"card_id": "\\ud800"}', "none at position"),
+    "a huge number and half a pair": (b'{"mcc": ' + b"9" * 500 + b', "card_id": "\\ud800"}', "none at position"),
+    "cut": (b'{"card_id": "', "none at position"),
+    "python": (b"{'card_id': None}", "none at position"),
+}
+
+
+@pytest.mark.parametrize(("body", "said"), BROKEN.values(), ids=BROKEN)
+def test_what_is_wrong_with_a_body_is_named(world: World, body: bytes, said: str) -> None:
+    answer = send(world, body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0]["field"] == "$"
+    assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"9" * 999_000, b"[" * 999_000, b'"' + b"\\u0041" * 150_000, b"[1e" + b"9" * 999_000])
+def test_a_body_made_to_cost_time_costs_none(world: World, body: bytes) -> None:
+    began = time.process_time()
+    assert send(world, body).status_code == 422
+    assert time.process_time() - began < 2
+
+
+def test_every_answer_carries_a_request_id(world: World) -> None:
+    answers = [world.client.get(path) for path in ("/", "/healthz", "/v1/nothing", "/v1/features/card/" + "x" * 200)]
+    answers.append(world.client.get("/healthz", headers={"host": "elsewhere"}))
+    answers.append(send(world, b"x" * 1_000_001))
+    assert [len(answer.headers["x-request-id"]) for answer in answers] == [32] * len(answers)
+
+
+@pytest.mark.parametrize("given", ["order-7", "0f8fad5b-d9cb-469f-a165-70867728950e", "a.b_c~d"])
+def test_a_sane_request_id_is_echoed(world: World, given: str) -> None:
+    assert world.client.get("/healthz", headers={"x-request-id": given}).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x" * 65, "a b", "a;b", "<script>", CARD_NUMBER, "4111-1111-1111-1111", "\x1b[31m"]
+)
+def test_another_request_id_is_replaced(world: World, given: str) -> None:
+    found = world.client.get("/healthz", headers={"x-request-id": given.encode()}).headers["x-request-id"]
+    assert found != given
+    assert len(found) == 32
+
+
+PATHS = ["/v1/decisions/{}", *(f"/v1/features/{kind}/{{}}" for kind in KNOWN_ENTITIES)]
+
+
+@pytest.mark.parametrize(
+    "number", ["4111111111111111", "378282246310005", "4111%201111%201111%201111", "4111.1111.1111.1111"]
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_card_number_is_refused_in_every_path(world: World, path: str, number: str) -> None:
+    answer = world.client.get(path.format(number))
+    assert answer.status_code == 422
+    assert number[:8] not in answer.text
+
+
+def test_the_start_page_says_where_to_go(world: World) -> None:
+    found = world.client.get("/").json()
+    assert found["endpoints"] == sorted(path for path in world.app.openapi()["paths"] if path.startswith("/v1/"))
+    for name in ("docs", "openapi", "health", "ready", "metrics"):
+        assert world.client.get(found[name]).status_code == 200
+
+
+def test_the_docs_page_and_what_it_loads_are_served_from_here_alone(world: World) -> None:
+    page = world.client.get("/docs")
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert len(loaded) == 5
+    for path in loaded:
+        assert path.startswith("/")
+        assert world.client.get(path).status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert not re.search(r"https?:|\*|unsafe-eval", policy)
+    assert "http" not in page.text
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(world: World) -> None:
+    tag = world.client.get("/docs/swagger-ui-bundle.js").headers["etag"]
+    assert world.client.get("/docs/swagger-ui-bundle.js", headers={"if-none-match": tag}).status_code == 304
+
+
+def test_while_too_many_ask_health_is_answered_and_nothing_else(world: World) -> None:
+    client = Client(build_api(replace(world.parts, is_full=lambda: True)))
+    assert [client.get(path).status_code for path in sorted(ALWAYS_ANSWERED)] == [200, 200, 200]
+    answers = [client.get("/v1/models"), client.post("/v1/score", json=TRANSACTION), client.get("/")]
+    assert {(answer.status_code, answer.json()["error"]["code"]) for answer in answers} == {(503, "busy")}
+
+
+@pytest.mark.parametrize("host", ["elsewhere", "127.0.0.1.elsewhere", "localhost.", "", "[::1]", "127.0.0.1:80:80"])
+def test_another_host_is_an_error_of_the_one_shape(world: World, host: str) -> None:
+    answer = world.client.get("/healthz", headers={"host": host})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_host")
