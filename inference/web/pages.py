@@ -15,10 +15,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Styles alone may be inline: Swagger UI writes them into its elements."""
 _HEADERS = {"content-security-policy": _POLICY, "referrer-policy": "no-referrer", "cache-control": "no-cache"}
 
 _PAGE = b"""<!DOCTYPE html>
