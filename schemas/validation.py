@@ -38,6 +38,8 @@ QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismat
 ASKED_ON_ADMISSION = frozenset({"card_number", "event_time_out_of_range", "from_future", "label_before_event"})
 """Reasons that keep a record out, and that folding does not depend on. A verdict is never taken back: what an earlier
 version let in and counted is folded again, whatever is asked of new records since."""
+_AVRO_KEY_OVERHEADS = frozenset({6, 7, 18, 19})
+"""Bytes before a string in Avro's key: the frame's 5, or 17 with a GUID, and a length of one or two."""
 _COUNTRY = re.compile("[A-Z]{2}")
 
 TRANSACTION_IDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
@@ -150,10 +152,21 @@ def _find_key_mismatch(batch: pa.RecordBatch, keys: Sequence[bytes | None]) -> _
     same = pc.equal(pa.array(keys, pa.binary()), batch.column("card_id").cast(pa.binary()))
 
     def explain(row: int) -> PoisonRecord:
-        found = "no key" if keys[row] is None else "another key"
+        found = _explain_key(keys[row], batch.column("card_id")[row].as_py().encode())
         return _poison("key_mismatch", "the record key to be card_id", found, "card_id")
 
     return ~_numpy(pc.fill_null(same, False)), explain
+
+
+def _explain_key(key: bytes | None, card: bytes) -> str:
+    """Say what kind of key it is; the likely ones are those of a serializer that is not the plain one."""
+    if key is None:
+        return "no key"
+    if key == b'"' + card + b'"':
+        return "it in JSON quotes (use a plain string serializer for keys)"
+    if key.endswith(card) and len(key) - len(card) in _AVRO_KEY_OVERHEADS and key[0] in {0, 1}:
+        return "it in an Avro frame (use a plain string serializer for keys)"
+    return "another key with it inside" if card in key else "another key"
 
 
 def _find_unknown_currency(batch: pa.RecordBatch) -> _Finding:

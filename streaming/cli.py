@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from functools import partial
 
@@ -21,9 +22,10 @@ from infra.redis_view import StateView
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure, get_logger
-from schemas.codec import WriterSchema
+from schemas.codec import SchemaLookup, WriterSchema
 from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
+from schemas.framing import IdOfGuid
 from streaming.applier import Applier
 from streaming.catch_up import CatchUpContext
 from streaming.compiling import compile_kernel
@@ -182,10 +184,19 @@ def _build_folders(
         dlq_header_prefix=settings.processor.dlq_header_prefix,
     )
     return (
-        TransactionsFolder(transactions, partial(_writer_schema, registry, subject(names.transactions))),
-        LabelsFolder(labels, partial(_writer_schema, registry, subject(names.labels))),
+        TransactionsFolder(transactions, *_lookups(registry, subject(names.transactions))),
+        LabelsFolder(labels, *_lookups(registry, subject(names.labels))),
     )
+
+
+def _lookups(registry: Registry, of_subject: str) -> tuple[SchemaLookup, IdOfGuid]:
+    """Return what answers for the schemas of a subject, by id and by GUID."""
+    return partial(_writer_schema, registry, of_subject), partial(_id_of_guid, registry, of_subject)
 
 
 def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:
     return registry.writer_schema(schema_id, of_subject)
+
+
+def _id_of_guid(registry: Registry, of_subject: str, guid: uuid.UUID) -> int | PoisonRecord:
+    return registry.id_of_guid(guid, of_subject)

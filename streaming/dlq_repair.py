@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +19,9 @@ from fastavro.validation import validate
 
 from schemas.codec import WriterSchema
 from schemas.compatibility import parse_inlined
+from schemas.contracts import subject
 from schemas.errors import PoisonRecord, Refused
-from schemas.framing import HEADER_BYTES
+from schemas.framing import HEADER_BYTES, VALUE_SCHEMA_ID, frame_by_header
 from schemas.native import NativeFailure, call_native
 from schemas.slow_reader import SlowReader
 from streaming.dlq import UNDECODED, DeadLetter, schema_id_of
@@ -34,6 +36,9 @@ class SchemaSource(Protocol):
     def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
         """Return the schema of that id, or why there is none."""
 
+    def id_of_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
+        """Return the id of the schema of that GUID, or why there is none."""
+
 
 def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, Any], Any]:
     """Decode a letter's value with its writer schema.
@@ -47,10 +52,14 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
     """
     if letter.reason in UNDECODED:
         raise PoisonRecord(letter.reason, "processes that decoded it ended, and it is not decoded again")
-    schema_id = schema_id_of(letter.value)
-    if schema_id is None or letter.value is None or letter.source is None:
+    of_subject = subject(letter.source.topic) if letter.source is not None else ""
+    framed = frame_by_header(letter.value, letter.original_headers, lambda guid: schemas.id_of_guid(guid, of_subject))
+    if isinstance(framed, PoisonRecord):
+        raise framed
+    schema_id = schema_id_of(framed)
+    if schema_id is None or framed is None or not of_subject:
         raise PoisonRecord("undecodable", "expected a value in the Confluent frame, found none; cannot be decoded")
-    found = schemas.writer_schema(schema_id, f"{letter.source.topic}-value")
+    found = schemas.writer_schema(schema_id, of_subject)
     if isinstance(found, PoisonRecord):
         raise found
     try:
@@ -58,7 +67,7 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
         reader = call_native(SlowReader, found.schema, found.schema)
     except (ValueError, NativeFailure) as error:
         raise PoisonRecord("incompatible_schema", f"schema {schema_id}: {error}") from error
-    datum = reader.read_as_written(letter.value[HEADER_BYTES:])
+    datum = reader.read_as_written(framed[HEADER_BYTES:])
     if isinstance(datum, PoisonRecord):
         raise datum
     return datum, reader.writer
@@ -83,7 +92,8 @@ def build_field_repair(assignments: dict[str, str], schemas: SchemaSource) -> Re
             fastavro.schemaless_writer(stream, schema, changed)
         except Exception as error:
             raise PoisonRecord("unrepairable", f"expected a record of its schema, found {error!r}") from error
-        value = (letter.value or b"")[:HEADER_BYTES] + stream.getvalue()
+        is_in_header = any(name == VALUE_SCHEMA_ID for name, _ in letter.original_headers)
+        value = (b"" if is_in_header else (letter.value or b"")[:HEADER_BYTES]) + stream.getvalue()
         key = str(changed["card_id"]).encode() if "card_id" in assignments else letter.key
         return Repaired(key, value, rekeyed=key != letter.key)
 

@@ -15,6 +15,7 @@ from infra.kafka_output import Record, Rows
 from infra.redis_view import Unit
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord
+from schemas.framing import IdOfGuid
 from streaming.partials import Changed, PartialStore
 
 
@@ -84,6 +85,11 @@ class Folder(Protocol):
     @property
     def schema_of(self) -> Callable[[int], WriterSchema | PoisonRecord]:
         """Return what answers with the writer's schema of an id, or why there is none; it may raise ``Transient``."""
+        ...
+
+    @property
+    def id_of_guid(self) -> IdOfGuid:
+        """Return what answers with the id of a schema's GUID, or why there is none; it may raise ``Transient``."""
         ...
 
     def dead_letter(self, dead: DeadRecord) -> Record:

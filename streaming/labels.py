@@ -25,12 +25,14 @@ from infra.redis_view import Unit
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import Entity
+from schemas.framing import IdOfGuid
 from schemas.validation import validate_labels
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.labels import LabelBatch, build_label_batch, find_known_elsewhere, fold_labels
 from streaming.dead_letters import build_dead_letter, not_decodable
 from streaming.dlq import FORWARDED
 from streaming.folder import DeadRecord, Outcome, Refolded
+from streaming.framed import find_no_guid, read_values
 from streaming.partials import Ask, Changed, PartialStore
 from streaming.transactions import find_elsewhere
 
@@ -52,13 +54,19 @@ class LabelsFolder:
     kind = "l"
     input_kind = "labels"
 
-    def __init__(self, config: LabelsConfig, schema_of: Callable[[int], WriterSchema | PoisonRecord]) -> None:
-        """Bind to a deployment; ``schema_of`` answers for writer schema ids of the input's subject."""
+    def __init__(
+        self,
+        config: LabelsConfig,
+        schema_of: Callable[[int], WriterSchema | PoisonRecord],
+        id_of_guid: IdOfGuid = find_no_guid,
+    ) -> None:
+        """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
         self.topic = config.topic
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
         self.schema_of = schema_of
+        self.id_of_guid = id_of_guid
         self._codec = BatchCodec(self.input_kind)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
@@ -116,8 +124,9 @@ class LabelsFolder:
         return states
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> _Decoded:
-        decoded = self._codec.decode([message.value() for message in messages], self.schema_of)
-        dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
+        values, refused = read_values(messages, self.id_of_guid)
+        decoded = self._codec.decode(values, self.schema_of)
+        dead = [DeadRecord(messages[index], refused.get(index, error), "decode") for index, error in decoded.errors]
         kept = [messages[index] for index in decoded.rows]
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]

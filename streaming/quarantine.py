@@ -30,6 +30,7 @@ from monitoring.logs import get_logger
 from schemas.errors import PoisonRecord
 from streaming.dlq import DECODER_DIED, NOT_EXAMINED
 from streaming.folder import DeadRecord, Folder
+from streaming.framed import read_values
 from streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
 
 STARTS_MAX = 2
@@ -99,7 +100,8 @@ class Quarantine:
         self._note(unit, offset)
         if unit not in self._suspects:
             return Sorted(records[:1] if offset < self._one_by_one.get(unit, 0) else records)
-        found = examine(folder.input_kind, [m.value() for m in records], folder.schema_of, deadline=deadline)
+        values, _ = read_values(records, folder.id_of_guid)
+        found = examine(folder.input_kind, values, folder.schema_of, deadline=deadline)
         log.warning("examined", unit=unit.tag, start=offset, records=found.end, killers=len(found.killers))
         if found.obstacle and not found.end:
             return self._set_first_aside(unit, records, found.obstacle)

@@ -21,7 +21,7 @@ from monitoring import metrics
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity
-from schemas.framing import HEADER_BYTES
+from schemas.framing import HEADER_BYTES, IdOfGuid
 from schemas.validation import validate_transactions
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.events import EventBatch, build_event_batch
@@ -29,6 +29,7 @@ from streaming.core.hashing import compute_partitions
 from streaming.core.kernel import States, Step, find_repeats, fold, step
 from streaming.dead_letters import build_dead_letter, duplicate_error, not_decodable
 from streaming.folder import DeadRecord, Outcome, Refolded
+from streaming.framed import find_no_guid, read_values
 from streaming.partials import Answer, Ask, PartialStore
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
@@ -73,13 +74,16 @@ class TransactionsFolder:
     kind = "t"
     input_kind = "transactions"
 
-    def __init__(self, config: TransactionsConfig, schema_of: SchemaLookup) -> None:
-        """Bind to a deployment; ``schema_of`` answers for writer schema ids of the input's subject."""
+    def __init__(
+        self, config: TransactionsConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid
+    ) -> None:
+        """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
         self.topic = config.topic
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
         self.schema_of = schema_of
+        self.id_of_guid = id_of_guid
         self._codec = BatchCodec(self.input_kind)
         self._rows_codec = BatchCodec("features")
 
@@ -141,9 +145,9 @@ class TransactionsFolder:
         return asks
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
-        values = [message.value() for message in messages]
+        values, refused = read_values(messages, self.id_of_guid)
         decoded = self._codec.decode(values, self.schema_of)
-        dead = [DeadRecord(messages[index], error, "decode") for index, error in decoded.errors]
+        dead = [DeadRecord(messages[index], refused.get(index, error), "decode") for index, error in decoded.errors]
         batch, rows = decoded.batch, decoded.rows.tolist()
         kept = [messages[row] for row in rows]
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
@@ -156,7 +160,7 @@ class TransactionsFolder:
             batch, append = batch.filter(pa.array(good)), append[good]
             rows, kept = list(compress(rows, good)), list(compress(kept, good))
         partition = np.array([message.partition() for message in kept], np.int32)
-        digest = np.array([crc32(values[row][HEADER_BYTES:]) for row in rows], np.uint32)
+        digest = np.array([crc32((values[row] or b"")[HEADER_BYTES:]) for row in rows], np.uint32)
         events = build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest)
         return Decoded(batch, kept, append, partition, events, dead)
 

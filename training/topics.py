@@ -22,8 +22,9 @@ from infra.settings import Settings
 from monitoring.logs import get_logger
 from schemas.codec import BatchCodec, SchemaLookup
 from schemas.contracts import subject
-from schemas.errors import Refused, Transient
+from schemas.errors import PoisonRecord, Refused, Transient
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.framing import IdOfGuid, frame_by_header
 from training.dataset import LABEL_COLUMNS, Examples, concatenate
 from training.labels import build_keys
 
@@ -56,7 +57,7 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
 
 def _load_features(settings: Settings, registry: Registry) -> Examples:
     topic = settings.topics.features
-    parts = [build_examples(batch) for batch in read_topic(settings, topic, "features", _schema_of(registry, topic))]
+    parts = [build_examples(batch) for batch in read_topic(settings, topic, "features", registry)]
     if not sum(map(len, parts)):
         wanted = f"expected rows of declarations {DECLARATIONS_HASH}, found none"
         raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
@@ -65,7 +66,7 @@ def _load_features(settings: Settings, registry: Registry) -> Examples:
 
 def _load_labels(settings: Settings, registry: Registry) -> pa.Table:
     topic = settings.topics.labels
-    read = read_topic(settings, topic, "labels", _schema_of(registry, topic))
+    read = read_topic(settings, topic, "labels", registry)
     labels = [batch.select(list(LABEL_COLUMNS)) for batch in read]
     if not sum(batch.num_rows for batch in labels):
         raise Refused(f"topic {topic}: expected labels, found none; without labels nothing can be learnt")
@@ -87,7 +88,7 @@ def build_examples(batch: pa.RecordBatch) -> Examples:
     return Examples(matrix, ours["event_time_ms"].to_numpy(), build_keys(ours["card_id"], ours["transaction_id"]))
 
 
-def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaLookup) -> Iterator[pa.RecordBatch]:
+def read_topic(settings: Settings, topic: str, kind: str, registry: Registry) -> Iterator[pa.RecordBatch]:
     """Yield a topic's readable records as batches, in the order of each partition.
 
     Raises:
@@ -96,8 +97,9 @@ def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaLooku
     """
     consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
     codec = BatchCodec(kind)
+    schema_of, id_of_guid = _schema_of(registry, topic), _id_of_guid(registry, topic)
     try:
-        for values in read_values(consumer, topic):
+        for values in read_values(consumer, topic, id_of_guid):
             decoded = codec.decode(values, schema_of)
             if decoded.errors:
                 _log.warning(
@@ -108,8 +110,10 @@ def read_topic(settings: Settings, topic: str, kind: str, schema_of: SchemaLooku
         consumer.close()
 
 
-def read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
+def read_values(consumer: Consumer, topic: str, id_of_guid: IdOfGuid) -> Iterator[list[bytes | None]]:
     """Yield the values of a topic, partition by partition as they arrive, until each partition's end was seen.
+
+    Each is in its frame, wherever its schema's id was sent, or ``None`` where it has none.
 
     Raises:
         Refused: the topic does not exist.
@@ -125,7 +129,9 @@ def read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
         messages = consumer.consume(_CHUNK, _POLL_SECONDS)
         ended = {message.partition() for message in messages if _is_end(message)}
         remaining -= ended
-        values = [check_message(message).value() for message in messages if not _is_end(message)]
+        read = [check_message(message) for message in messages if not _is_end(message)]
+        framed = [frame_by_header(message.value(), message.headers(), id_of_guid) for message in read]
+        values = [None if isinstance(value, PoisonRecord) else value for value in framed]
         if values:
             yield values
         heard = time.monotonic() if messages else heard
@@ -135,6 +141,10 @@ def read_values(consumer: Consumer, topic: str) -> Iterator[list[bytes | None]]:
 
 def _schema_of(registry: Registry, topic: str) -> SchemaLookup:
     return lambda schema_id: registry.writer_schema(schema_id, subject(topic))
+
+
+def _id_of_guid(registry: Registry, topic: str) -> IdOfGuid:
+    return lambda guid: registry.id_of_guid(guid, subject(topic))
 
 
 def _is_end(message: Message) -> bool:

@@ -65,6 +65,8 @@ def edited_schema(**fields: Any) -> str:
         (b"\x00\x00\x00\x00\x02", "truncated"),
         (frame(body()[:20], OURS), "truncated"),
         (b"{" + body(), "wrong_magic"),
+        (frame(body(), 0), "wrong_frame"),
+        (b"\x00" + (7).to_bytes(8, "big") + body(), "wrong_frame"),
         (b"\x01", "wrong_magic"),
         (frame(body() + b"\x00", OURS), "trailing_bytes"),
         (frame(body() + body(), OURS), "trailing_bytes"),

@@ -130,6 +130,24 @@ def test_a_key_that_is_not_the_card_is_a_mismatch_and_neither_is_quoted(key: byt
     assert "card-" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (b'"card-1"', "in JSON quotes"),
+        (b"\x00\x00\x00\x00\x09\x0ccard-1", "in an Avro frame"),
+        (b"\x01" + bytes(16) + b"\x0ccard-1", "in an Avro frame"),
+        (b'{"card_id":"card-1"}', "another key with it inside"),
+        (b"other", "another key at"),
+        (None, "no key"),
+    ],
+)
+def test_a_mismatch_names_the_serializer_that_is_likely(key: bytes | None, said: str) -> None:
+    [(_, error)] = judge(transaction(), keys=[key])
+    assert error.reason == "key_mismatch"
+    assert said in str(error)
+    assert "card-1" not in str(error)
+
+
 def test_a_row_with_several_faults_has_one_error() -> None:
     errors = judge(transaction(currency="ZZZ", mcc=-1, event_time_ms=0))
     assert [(row, error.reason) for row, error in errors] == [(0, "unknown_currency")]

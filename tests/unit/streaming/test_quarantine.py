@@ -36,6 +36,9 @@ class _Record:
     def value(self) -> bytes:
         return b"%d" % self._offset
 
+    def headers(self) -> None:
+        return None
+
 
 class _Starts:
     """Counts as Redis does, for as long as it lives."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +11,19 @@ from confluent_kafka import KafkaError
 
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.contracts import schema_json
-from schemas.errors import Refused
+from schemas.errors import PoisonRecord, Refused
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from training.topics import build_examples, read_values
 
 
-def _message(partition: int, value: bytes | None, error: KafkaError | None = None) -> Any:
-    return SimpleNamespace(partition=lambda: partition, value=lambda: value, error=lambda: error)
+def _message(partition: int, value: bytes | None, error: KafkaError | None = None, headers: Any = None) -> Any:
+    return SimpleNamespace(
+        partition=lambda: partition, value=lambda: value, error=lambda: error, headers=lambda: headers
+    )
+
+
+def _find_guid(guid: uuid.UUID) -> int | PoisonRecord:
+    return guid.int if guid.int < 100 else PoisonRecord("unknown_schema_id", "expected a registered schema")
 
 
 class _Consumer:
@@ -73,13 +80,21 @@ def _through_the_wire(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 def test_reading_goes_on_until_the_end_of_every_partition_was_seen() -> None:
     end = KafkaError(KafkaError._PARTITION_EOF)
     consumer = _Consumer([[_message(0, b"a"), _message(0, None, end)], [], [_message(1, b"b"), _message(1, None, end)]])
-    assert list(read_values(consumer, "features")) == [[b"a"], [b"b"]]
+    assert list(read_values(consumer, "features", _find_guid)) == [[b"a"], [b"b"]]
     assert consumer.assigned == [0, 1]
+
+
+def test_a_value_whose_schema_id_is_in_a_header_is_read_in_its_frame() -> None:
+    end = KafkaError(KafkaError._PARTITION_EOF)
+    guids = [[("__value_schema_id", b"\x01" + uuid.UUID(int=number).bytes)] for number in (7, 1 << 100)]
+    records = [_message(0, b"body", None, headers) for headers in guids]
+    consumer = _Consumer([[*records, _message(0, None, end), _message(1, None, end)]])
+    assert list(read_values(consumer, "labels", _find_guid)) == [[b"\x00\x00\x00\x00\x07body", None]]
 
 
 def test_a_topic_that_does_not_exist_is_refused_with_the_mend() -> None:
     with pytest.raises(Refused, match="topic features: expected it to exist"):
-        list(read_values(_Consumer([], known=False), "features"))
+        list(read_values(_Consumer([], known=False), "features", _find_guid))
 
 
 def test_logged_rows_become_examples_with_null_as_nan_and_columns_in_declared_order() -> None:
