@@ -147,11 +147,25 @@ def build_consumer(kafka: KafkaSettings, *, group: str, instance: str | None = N
     return Consumer(consumer_config(kafka, group=group, instance=instance, **extra), logger=CLIENT_LOG)
 
 
+def read_headers(message: Message) -> list[tuple[str, Any]] | None:
+    """Return a message's headers, or ``None`` where it has none; everybody reads them here.
+
+    A header's name may be any bytes, and the client fails on one that is not UTF-8. Nothing of the headers can be had
+    then, and the client must not be asked again: its second answer is a list with holes, which ends the process. So
+    one header that says so is put in their place.
+    """
+    try:
+        headers: list[tuple[str, Any]] | None = message.headers()
+    except Exception as error:  # noqa: BLE001 - a SystemError, and whatever another version of the client makes of it
+        headers = [(UNREADABLE_HEADERS, type(error).__name__.encode())]
+        message.set_headers(headers)
+    return headers
+
+
 def header_text(message: Message, name: str) -> str | None:
     """Return the last header of that name as text, or ``None``; undecodable bytes are replaced."""
     found: str | None = None
-    headers: list[tuple[str, Any]] = list(message.headers() or [])
-    for key, value in headers:
+    for key, value in read_headers(message) or []:
         if key == name and value is not None:
             found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return found
@@ -185,6 +199,8 @@ _AWAY = frozenset(
         KafkaError._MAX_POLL_EXCEEDED,
     }
 )
+
+UNREADABLE_HEADERS = "weir.headers.unreadable"
 
 
 def _dotted(extra: dict[str, Any]) -> dict[str, Any]:

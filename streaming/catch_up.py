@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 
+from infra.kafka import read_headers
 from infra.kafka_history import History
 from infra.kafka_input import Partition, PartitionedInput
 from infra.redis_view import Position, StateView, Unit
@@ -234,7 +235,7 @@ def _source_offsets(context: CatchUpContext, source: Partition, letters: list[Me
             at=Coordinate(message.topic(), message.partition(), message.offset()),
             key=None,
             value=None,
-            headers=message.headers(),
+            headers=read_headers(message),
             appended_ms=message.timestamp()[1],
         )
         at = letter.source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
-from infra.kafka import MAX_MESSAGE_BYTES
+from infra.kafka import MAX_MESSAGE_BYTES, read_headers
 from infra.kafka_output import Record
 from schemas.errors import PoisonRecord, WeirError
 from streaming.dlq import dead_letter_headers, fit_dead_letter, schema_id_of
@@ -28,7 +28,7 @@ def build_dead_letter(
         timestamp_ms=message.timestamp()[1],
         reason=error.reason,
         schema_id=schema_id_of(message.value()),
-        original_headers=message.headers(),
+        original_headers=read_headers(message),
     )
     value = None if dead.coordinates_only else message.value()
     fitted = fit_dead_letter(prefix, key=message.key(), value=value, headers=headers, limit_bytes=limit_bytes)

@@ -18,6 +18,7 @@ from typing import Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Message
 
+from infra.kafka import read_headers
 from infra.kafka_history import History
 from infra.kafka_offsets import end_offsets
 from infra.settings import Settings
@@ -176,7 +177,7 @@ class DeadLetterLog:
             at=Coordinate(self.topic, message.partition(), message.offset()),
             key=message.key(),
             value=message.value(),
-            headers=message.headers(),
+            headers=read_headers(message),
             appended_ms=message.timestamp()[1],
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
+from infra.kafka import read_headers
 from schemas.errors import PoisonRecord
 from schemas.framing import IdOfGuid, frame_by_header
 
@@ -19,13 +20,14 @@ def read_values(
     Raises:
         Transient: the registry is away.
     """
-    values: list[bytes | None] = []
+    values = [message.value() for message in messages]
     refused: dict[int, PoisonRecord] = {}
-    for row, message in enumerate(messages):
-        framed = frame_by_header(message.value(), message.headers(), id_of_guid)
+    # most records carry none, and then nothing is done for them
+    for row, headers in [(row, held) for row, message in enumerate(messages) if (held := read_headers(message))]:
+        framed = frame_by_header(values[row], headers, id_of_guid)
         if isinstance(framed, PoisonRecord):
             refused[row] = framed
-        values.append(None if isinstance(framed, PoisonRecord) else framed)
+        values[row] = None if isinstance(framed, PoisonRecord) else framed
     return values, refused
 
 

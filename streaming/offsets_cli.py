@@ -19,7 +19,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from infra.arguments import Parser
-from infra.kafka import build_consumer
+from infra.kafka import build_consumer, read_headers
 from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_offsets import end_offsets
@@ -274,7 +274,7 @@ class OffsetsTool:
                 at=Coordinate(record.topic(), record.partition(), record.offset()),
                 key=None,
                 value=None,
-                headers=record.headers(),
+                headers=read_headers(record),
                 appended_ms=record.timestamp()[1],
             )
             source = letter.source

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from infra.kafka import build_consumer, check_message
+from infra.kafka import build_consumer, check_message, read_headers
 from infra.registry import Registry
 from infra.settings import Settings
 from monitoring.logs import get_logger
@@ -130,7 +130,7 @@ def read_values(consumer: Consumer, topic: str, id_of_guid: IdOfGuid) -> Iterato
         ended = {message.partition() for message in messages if _is_end(message)}
         remaining -= ended
         read = [check_message(message) for message in messages if not _is_end(message)]
-        framed = [frame_by_header(message.value(), message.headers(), id_of_guid) for message in read]
+        framed = [frame_by_header(message.value(), read_headers(message), id_of_guid) for message in read]
         values = [None if isinstance(value, PoisonRecord) else value for value in framed]
         if values:
             yield values

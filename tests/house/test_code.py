@@ -61,6 +61,12 @@ def test_the_environment_is_read_in_one_place(path: Path) -> None:
     assert uses == [] or name_of(path) in ENVIRONMENT_READERS
 
 
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_a_messages_headers_are_read_in_one_place(path: Path) -> None:
+    # asked a second time for names that are not UTF-8, the client's answer ends the process
+    assert ".headers()" not in path.read_text() or name_of(path) == "infra/kafka.py"
+
+
 @pytest.mark.parametrize("path", [path for path in product_files() if is_core(path)], ids=name_of)
 def test_a_core_has_no_clock_no_chance_and_no_files(path: Path) -> None:
     found = [

@@ -1,0 +1,72 @@
+"""Headers that the client itself cannot read: a name may be any bytes on the wire, and only UTF-8 becomes a string."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from infra.kafka import UNREADABLE_HEADERS, header_text, read_headers
+from schemas.errors import PoisonRecord
+from streaming.dead_letters import build_dead_letter
+from streaming.folder import DeadRecord
+from streaming.framed import find_no_guid, read_values
+from tests.integration.mock_cluster import MockCluster, _load, running_mock
+
+POLL_SECONDS, FLUSH_MS, ERROR_BYTES = 10.0, 10_000, 512
+TOPIC, PARTITION, VALUE, MSGFLAGS, HEADER, END = 1, 3, 4, 7, 9, 0
+"""Tags of librdkafka's producev."""
+COPY = 2
+
+
+@pytest.fixture(scope="module")
+def messages() -> Iterator[list[Message]]:
+    """Three records: a header that is fine, one whose name is no UTF-8, and none."""
+    with running_mock() as cluster:
+        cluster.create_topic("foreign")
+        _produce(cluster, [(b"trace", b"\xff"), (b"\xff\xfe", b"x"), None])
+        consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "g"})
+        consumer.assign([TopicPartition("foreign", 0, 0)])
+        yield consumer.consume(3, POLL_SECONDS)
+        consumer.close()
+
+
+def _produce(cluster: MockCluster, headers: list[tuple[bytes, bytes] | None]) -> None:
+    library: Any = _load()
+    error = ctypes.create_string_buffer(ERROR_BYTES)
+    conf = library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(conf, b"bootstrap.servers", cluster.bootstrap_servers.encode(), error, ERROR_BYTES)
+    library.rd_kafka_flush.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    producer = ctypes.c_void_p(library.rd_kafka_new(0, conf, error, ERROR_BYTES))
+    for header in headers:
+        tags: list[Any] = [TOPIC, b"foreign", PARTITION, 0, VALUE, b"body", ctypes.c_size_t(4), MSGFLAGS, COPY]
+        if header is not None:
+            tags += [HEADER, header[0], header[1], ctypes.c_ssize_t(len(header[1]))]
+        assert library.rd_kafka_producev(producer, *tags, END) == 0
+    assert library.rd_kafka_flush(producer, FLUSH_MS) == 0
+    library.rd_kafka_destroy(producer)
+
+
+def test_one_that_says_so_stands_in_their_place(messages: list[Message]) -> None:
+    assert [read_headers(message) for message in messages] == [
+        [("trace", b"\xff")],
+        [(UNREADABLE_HEADERS, b"SystemError")],
+        None,
+    ]
+    assert read_headers(messages[1]) == [(UNREADABLE_HEADERS, b"SystemError")]  # the client's own second answer crashes
+    assert header_text(messages[1], "trace") is None
+
+
+def test_the_values_of_the_batch_are_read_all_the_same(messages: list[Message]) -> None:
+    assert read_values(messages, find_no_guid) == ([b"body"] * 3, {})
+
+
+def test_a_dead_letter_of_it_is_written(messages: list[Message]) -> None:
+    dead = DeadRecord(messages[1], PoisonRecord("undecodable", "expected a record"), "decode")
+    letter = build_dead_letter(dead, dlq_topic="foreign.dlq", group="g", prefix="__dlq.")
+    assert letter.value == b"body"
+    assert letter.headers is not None
+    assert (UNREADABLE_HEADERS, b"SystemError") in list(letter.headers)
