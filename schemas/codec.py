@@ -21,8 +21,8 @@ from schemas.errors import PoisonRecord
 from schemas.framing import HEADER_BYTES, frame_bodies, parse_frames
 from schemas.projection import Projection
 
-PLANS_MAX = 256
-"""Writer schemas whose plan is kept per codec; a topic has a handful."""
+PLANS_MAX, PLANS_BYTES_MAX = 256, 16 << 20
+"""Writer schemas whose plan is kept per codec, and their text; a topic has a handful, of kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class BatchCodec:
     def __init__(self, kind: str) -> None:
         self._reader_json = schema_json(kind)
         self._plans: OrderedDict[str, Projection | PoisonRecord] = OrderedDict()
+        self._plans_bytes = 0
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._reader_json)
 
     def decode(self, values: Sequence[bytes | None], schema_of: SchemaLookup) -> Decoded:
@@ -129,9 +130,11 @@ class BatchCodec:
         plan = self._plans.get(writer.schema)
         if plan is None:
             plan = self._plans[writer.schema] = self._build_plan(writer)
+            self._plans_bytes += len(writer.schema)
         self._plans.move_to_end(writer.schema)
-        if len(self._plans) > PLANS_MAX:
-            self._plans.popitem(last=False)
+        while len(self._plans) > PLANS_MAX or (self._plans_bytes > PLANS_BYTES_MAX and len(self._plans) > 1):
+            text, _ = self._plans.popitem(last=False)
+            self._plans_bytes -= len(text)
         return plan
 
     def _build_plan(self, writer: WriterSchema) -> Projection | PoisonRecord:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from schemas.codec import PLANS_MAX, BatchCodec, Decoded, WriterSchema
+from schemas.codec import PLANS_BYTES_MAX, PLANS_MAX, BatchCodec, Decoded, WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord, Transient
 from schemas.framing import VALUE_BYTES_MAX
@@ -256,8 +256,21 @@ def test_errors_never_quote_the_bytes_they_are_about() -> None:
 def test_plans_kept_are_bounded() -> None:
     codec = BatchCodec("transactions")
     for number in range(PLANS_MAX + 5):
-        codec.decode([frame(b"", number)], lambda schema_id: WriterSchema(schema_id, True, f"not a schema {schema_id}"))
+        codec.decode(
+            [frame(b"", number + 1)], lambda schema_id: WriterSchema(schema_id, True, f"not a schema {schema_id}")
+        )
     assert len(codec._plans) == PLANS_MAX
+
+
+def test_plans_of_large_schemas_are_bounded_by_their_text() -> None:
+    codec = BatchCodec("transactions")
+    large = [
+        edited_schema(**{f"f{number}": ["null", "bytes"]}).replace("{", "{" + " " * 500_000, 1) for number in range(40)
+    ]
+    for number, text in enumerate(large):
+        codec.decode([frame(b"", number + 1)], lambda schema_id, text=text: WriterSchema(schema_id, True, text))
+    assert codec._plans_bytes == sum(map(len, codec._plans)) <= PLANS_BYTES_MAX
+    assert large[-1] in codec._plans
 
 
 def test_many_bad_values_scattered_among_good_ones_are_all_found() -> None:

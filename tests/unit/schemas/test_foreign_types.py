@@ -155,6 +155,32 @@ def test_a_native_decoder_that_fails_in_any_way_leaves_the_batch_to_the_exact_re
     assert [row for row, _ in decoded.errors] == [3]
 
 
+def test_what_is_accepted_without_the_fast_decoder_is_accepted_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    further = [{"name": "s", "type": "string"}, {"name": "i", "type": "int"}, {"name": "n", "type": ["null", "long"]}]
+    ours = json.loads(schema_json("labels"))
+    text = json.dumps(ours | {"fields": [*ours["fields"], *further]})
+    body = write(sample_of("labels"), schema_json("labels"))
+    tails = [
+        b"\x02a\x02\x00",
+        b"\x02\xff\x02\x00",
+        b"\x02a\xff\xff\xff\xff\x7f\x00",
+        b"\x02a\x02\x04",
+        b"\x02a\x02",
+        b"",
+    ]
+    values = [frame(body + tail, 1) for tail in tails]
+
+    def decode_all() -> tuple[list[int], list[tuple[int, str]]]:
+        decoded = codec.decode(values, lambda schema_id: WriterSchema(schema_id, True, text))
+        return decoded.rows.tolist(), [(row, error.reason) for row, error in decoded.errors]
+
+    codec = BatchCodec("labels")
+    with_it = decode_all()
+    monkeypatch.setattr(columns.pyruhvro, "deserialize_array", pytest.fail)
+    assert decode_all() == with_it
+    assert with_it[0] == [0]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
 def test_what_a_library_does_not_raise_by_itself_passes(error: type[BaseException]) -> None:
     def fail() -> None:
