@@ -33,11 +33,12 @@ from monitoring.logs import configure, get_logger
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json, subject
 from schemas.errors import PoisonRecord, Refused
-from streaming.coverage import build_coverage, check_offsets, scorer_stage
+from streaming.coverage import Coverage, build_coverage, check_offsets, scorer_stage
 from streaming.looks import start_watch
 from streaming.service import open_metrics_page, run_service, wait_for
 
 INDEX_BATCH_RECORDS_MAX = 2_000
+OffsetsCheck = Callable[[Coverage, Partition, Standing], None]
 _SECONDS_PER_DAY = 86_400
 _DECIDE_ANEW = (
     "to decide the new topic's rows, set WEIR_SCORER__GROUP to a new name and start once with `--decide-again`"
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> int:
             instance=arguments.instance,
             with_index=arguments.with_index,
             decide_again=arguments.decide_again,
+            accept_offsets=arguments.accept_offsets,
             enter_place=lambda: enter_all(places),
         )
     run_service(lambda should_stop: run(should_stop=should_stop))
@@ -91,6 +93,7 @@ def run_scorer(
     should_stop: Callable[[], bool],
     with_index: bool = False,
     decide_again: bool = False,
+    accept_offsets: bool = False,
     enter_place: Callable[[], None] = lambda: None,
     on_step: Callable[[str], None] = no_step,
 ) -> None:
@@ -102,6 +105,7 @@ def run_scorer(
         should_stop: asked between batches.
         with_index: also follow the decisions into the index, in a thread.
         decide_again: begin at the first row although decisions exist and the group's offsets are gone.
+        accept_offsets: continue at committed offsets that the decisions do not cover, because those were deleted.
         enter_place: called before anything is connected that fences another process of this number.
         on_step: called at each numbered step; tests stop the process there.
 
@@ -116,9 +120,8 @@ def run_scorer(
     if not decide_again:
         wait_for(lambda: _check_first_start(settings), should_stop)
     wait_for(enter_place, should_stop)
-    follower, close = _build_scorer(
-        settings, champion, features, instance, on_step, should_stop, decide_again=decide_again
-    )
+    check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
+    follower, close = _build_scorer(settings, champion, features, instance, on_step, should_stop, check)
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
@@ -209,6 +212,12 @@ def _check_first_start(settings: Settings) -> None:
         )
 
 
+def _build_check(*, decide_again: bool, accept_offsets: bool) -> OffsetsCheck:
+    if decide_again:
+        return lambda *_: None
+    return partial(check_offsets, accept=accept_offsets)
+
+
 def _build_scorer(
     settings: Settings,
     champion: Champion,
@@ -216,8 +225,7 @@ def _build_scorer(
     instance: int,
     on_step: Callable[[str], None],
     should_stop: Callable[[], bool],
-    *,
-    decide_again: bool,
+    check: OffsetsCheck,
 ) -> tuple[Follower, Callable[[], None]]:
     names, group = settings.topics, settings.scorer.group
     registry = Registry(settings.registry)
@@ -259,8 +267,7 @@ def _build_scorer(
 
     def begin(partition: Partition, found: Standing) -> int:
         offset = begin_at_committed(partition, found)
-        if not decide_again:
-            check_offsets(coverage, partition, found)
+        check(coverage, partition, found)
         return offset
 
     def close() -> None:
@@ -301,5 +308,8 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
             "--decide-again",
             action="store_true",
             help="start at the first row though decisions exist",
+        )
+        parser.add_argument(
+            "--accept-offsets", action="store_true", help="continue above what the decisions cover: they were deleted"
         )
     return parser

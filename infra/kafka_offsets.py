@@ -17,15 +17,25 @@ from schemas.errors import Refused, Transient
 REQUEST_TIMEOUT_SECONDS = 10.0
 
 
-def end_offsets(kafka: KafkaSettings, topic: str) -> dict[int, int]:
+def build_asker(kafka: KafkaSettings) -> AdminClient:
+    """Return a client to ask with, for who asks often: to connect takes longer than to ask."""
+    # log_level 0: that brokers are away is raised, once, and not also logged forty times a second
+    return AdminClient(admin_config(kafka) | {"log_level": 0})
+
+
+def end_offsets(kafka: KafkaSettings, topic: str, asker: AdminClient | None = None) -> dict[int, int]:
     """Return the high watermark offset of each partition of a topic, in order of partition numbers.
+
+    Args:
+        kafka: the brokers.
+        topic: its name.
+        asker: from ``build_asker``; one is connected for this call by default.
 
     Raises:
         Refused: there is no such topic.
         Transient: the brokers did not answer in time.
     """
-    # log_level 0: that brokers are away is raised here, once, and not also logged forty times a second
-    admin = AdminClient(admin_config(kafka) | {"log_level": 0})
+    admin = asker or build_asker(kafka)
     try:
         found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
         if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:

@@ -73,6 +73,7 @@ class CatchUpContext:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
         coverage: of the transactions; ``None`` to believe every offset.
+        accept_offsets: continue above what the outputs cover, and count it.
     """
 
     source: PartitionedInput
@@ -83,6 +84,7 @@ class CatchUpContext:
     group: str
     on_step: Callable[[str], None]
     coverage: Coverage | None = None
+    accept_offsets: bool = False
 
 
 def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | Behind | None]:
@@ -199,7 +201,7 @@ def _check_coverage(context: CatchUpContext, partition: Partition, found: Standi
     if context.coverage is None:
         return
     try:
-        check_offsets(context.coverage, partition, found)
+        check_offsets(context.coverage, partition, found, accept=context.accept_offsets)
     except Refused:
         if context.source.committed(partition)[0] == found.committed:
             raise

@@ -45,6 +45,9 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="weir process", description="Run one stream processor.")
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running processor")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
+    parser.add_argument(
+        "--accept-offsets", action="store_true", help="continue above what the outputs cover: they were deleted"
+    )
     arguments = parser.parse_args(argv[1:])
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
@@ -52,7 +55,13 @@ def main(argv: list[str]) -> int:
     start_watch(settings, stages=[STAGE], on_loss=LossHook())
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
-    run = partial(run_processor, settings, instance=arguments.instance, enter_place=place.enter)
+    run = partial(
+        run_processor,
+        settings,
+        instance=arguments.instance,
+        accept_offsets=arguments.accept_offsets,
+        enter_place=place.enter,
+    )
     run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
 
@@ -62,6 +71,7 @@ def run_processor(
     *,
     instance: int,
     should_stop: Callable[[], bool],
+    accept_offsets: bool = False,
     enter_place: Callable[[], None] = lambda: None,
     on_step: Callable[[str], None] = no_step,
 ) -> None:
@@ -71,6 +81,7 @@ def run_processor(
         settings: of this deployment.
         instance: names the static group member and the transactional id; two of one number fence each other.
         should_stop: asked between batches.
+        accept_offsets: continue at committed offsets that the outputs do not cover, because those were deleted.
         enter_place: called before anything is connected that fences another process of this number.
         on_step: called at each numbered step of the protocol; tests stop the process there.
 
@@ -82,7 +93,8 @@ def run_processor(
     compile_kernel()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
     wait_for(enter_place, should_stop)
-    processor, close = wait_for(lambda: _build(settings, topics, instance=instance, on_step=on_step), should_stop)
+    build = partial(_build, settings, topics, instance=instance, on_step=on_step, accept_offsets=accept_offsets)
+    processor, close = wait_for(build, should_stop)
     settle_heap()
     log.info("started", group=settings.processor.group, instance=instance)
     try:
@@ -110,7 +122,12 @@ def _check_first_start(settings: Settings) -> None:
 
 
 def _build(
-    settings: Settings, topics: dict[str, TopicFacts], *, instance: int, on_step: Callable[[str], None]
+    settings: Settings,
+    topics: dict[str, TopicFacts],
+    *,
+    instance: int,
+    on_step: Callable[[str], None],
+    accept_offsets: bool,
 ) -> tuple[Processor, Callable[[], None]]:
     names, group = settings.topics, settings.processor.group
     member = f"{group}-{instance}"
@@ -140,6 +157,7 @@ def _build(
         group=group,
         on_step=on_step,
         coverage=build_coverage(processor_stage(settings), settings, history, registry),
+        accept_offsets=accept_offsets,
     )
     config = ProcessorConfig(
         batch_records_max=settings.processor.batch_records_max,

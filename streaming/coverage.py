@@ -27,10 +27,12 @@ from itertools import chain
 from typing import NamedTuple
 
 from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
 
+from infra.kafka import read_headers
 from infra.kafka_history import History
 from infra.kafka_input import Partition
-from infra.kafka_offsets import end_offsets
+from infra.kafka_offsets import build_asker, end_offsets
 from infra.registry import Registry
 from infra.settings import KafkaSettings, Settings
 from infra.standing import Standing
@@ -67,6 +69,7 @@ class Stage:
         letters: topic of its dead letters.
         named: topic whose coordinates its rows carry.
         harm: what follows from offsets that were moved forward, for messages.
+        verb: that runs the stage.
         meant: what to do where records are to be decided again, for messages.
     """
 
@@ -78,6 +81,7 @@ class Stage:
     letters: str
     named: str
     harm: str
+    verb: str
     meant: str = ""
 
 
@@ -93,6 +97,7 @@ def processor_stage(settings: Settings) -> Stage:
         letters=names.dlq,
         named=names.transactions,
         harm="would be counted and never decided",
+        verb="weir process",
     )
 
 
@@ -108,6 +113,7 @@ def scorer_stage(settings: Settings) -> Stage:
         letters=names.features_dlq,
         named=names.transactions,
         harm="would never be decided",
+        verb="weir score",
         meant="; give `--decide-again` at each start if that is meant",
     )
 
@@ -153,6 +159,7 @@ class Coverage:
         self._history = history
         self._schema_of = schema_of
         self._ends: Offsets = {}
+        self._asker: AdminClient | None = None
         self._codecs = {kind: BatchCodec(kind) for kind in {stage.rows_kind, stage.source_kind} if kind}
 
     def check(self, number: int, *, low: int, committed: int | None) -> Found | None:
@@ -210,7 +217,8 @@ class Coverage:
         return (
             f"group {stage.group} committed {stage.source}[{number}]@{committed}, but its outputs reach up to "
             f"{found.end}: offsets were moved forward, and {found.without}{more} records {stage.harm}; "
-            "stop every process of the group, then `weir offsets recover --apply` sets the offsets from the outputs"
+            "stop every process of the group, then `weir offsets recover --apply` sets the offsets from the outputs; "
+            f"if outputs were deleted on purpose, `{stage.verb} --accept-offsets` continues without them"
         )
 
     def _repeated(self, number: int, committed: int | None) -> str:
@@ -242,7 +250,9 @@ class Coverage:
     # --- the outputs -------------------------------------------------------------------------------------------------
 
     def _ask_ends(self) -> Offsets:
-        return {topic: end_offsets(self._kafka, topic) for topic in (self.stage.rows, self.stage.letters)}
+        self._asker = self._asker or build_asker(self._kafka)
+        topics = (self.stage.rows, self.stage.letters)
+        return {topic: end_offsets(self._kafka, topic, self._asker) for topic in topics}
 
     def _covered(self, sources: list[_Source], looks: Iterator[Iterable[Place]]) -> set[int]:
         """Return offsets of sources that have an output; once the last one is found there is no need for others."""
@@ -312,7 +322,7 @@ class Coverage:
                 at=Coordinate(message.topic(), message.partition(), message.offset()),
                 key=None,
                 value=None,
-                headers=message.headers(),
+                headers=read_headers(message),
                 appended_ms=message.timestamp()[1],
             )
             if letter.source is not None and letter.group == self.stage.group:
@@ -330,11 +340,17 @@ class Coverage:
         return {source.offset for source in sources if source.appended_ms < first.timestamp()[1]}
 
 
-def check_offsets(coverage: Coverage, partition: Partition, found: Standing) -> None:
+def check_offsets(coverage: Coverage, partition: Partition, found: Standing, *, accept: bool = False) -> None:
     """Refuse offsets that are not where the group's own commits left them, before anything is made of them.
 
     Other topics than the stage's have no outputs to be compared with: a label's effect is its fold, which catch-up
     makes of every label below the committed offset, whoever committed it.
+
+    Args:
+        coverage: of the stage.
+        partition: of any topic.
+        found: what is committed of it.
+        accept: count and log what was passed over, and continue: its outputs were deleted on purpose.
 
     Raises:
         Refused: records would be passed over, or decided twice; the message says how many, and what to do.
@@ -355,7 +371,8 @@ def check_offsets(coverage: Coverage, partition: Partition, found: Standing) -> 
         outputs_end=passed_over.end,
         records_without_output=passed_over.without,
     )
-    raise Refused(coverage.describe(number, found.next_offset, passed_over))
+    if not accept:
+        raise Refused(coverage.describe(number, found.next_offset, passed_over))
 
 
 def build_coverage(stage: Stage, settings: Settings, history: History, registry: Registry) -> Coverage:

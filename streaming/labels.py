@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
+from infra.kafka import read_headers
 from infra.kafka_output import Record
 from infra.redis_view import Unit
 from schemas.codec import BatchCodec, WriterSchema
@@ -198,7 +199,7 @@ def _forwarded(message: Message, unit: Unit) -> DeadRecord:
 
 
 def _copy_to(message: Message, unit: Unit) -> Record:
-    return Record(message.topic(), message.key(), message.value(), message.headers() or [], unit.partition)
+    return Record(message.topic(), message.key(), message.value(), read_headers(message) or [], unit.partition)
 
 
 def _fold(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Unit, list[Changed]]:

@@ -13,6 +13,8 @@ DOCS = ("docs/operations.md", "docs/guarantees.md", "README.md")
 _COMMAND = re.compile(r"`((?:weir|make|kafka-[a-z-]+) [^`]+)`")
 _PLACEHOLDER = "1"
 """Stands for what a message fills in: good for a number, a name and a path."""
+STAGES = ("weir process", "weir score")
+_VERB = "{stage.verb}"
 
 
 def collect() -> dict[str, set[str]]:
@@ -20,7 +22,8 @@ def collect() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in product_files():
         for text in _messages(path):
-            _note(found, text, name_of(path))
+            for verb in STAGES:
+                _note(found, text.replace(_VERB, verb), name_of(path))
     for name in DOCS:
         _note(found, (ROOT / name).read_text(), name)
     return found
@@ -47,6 +50,9 @@ def _messages(path: Path) -> Iterator[str]:
 
 
 def _text(part: ast.expr) -> str:
+    """Return a part of an f-string; ``{stage.verb}`` stands for whole verbs, and is filled in by ``STAGES``."""
+    if isinstance(part, ast.FormattedValue) and ast.unparse(part.value) == "stage.verb":
+        return _VERB
     return str(part.value) if isinstance(part, ast.Constant) else _PLACEHOLDER
 
 

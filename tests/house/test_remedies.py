@@ -35,6 +35,8 @@ TESTS: dict[str, str] = {
         f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
     ),
     "weir offsets drop-view --partition 1 --apply": f"{FOLLOWED}::test_a_position_that_is_none_is_dropped_and_rebuilt",
+    "weir process --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
+    "weir score --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
     "weir topics check": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
     "weir topics repair": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
     "weir topics repair --apply": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",

@@ -19,9 +19,11 @@ from infra.redis_client import connect
 from infra.settings import Settings
 from tests.conftest import create_deployment, settings_for
 from tests.integration.command_line import Weir, run_in_process
+from tests.integration.decided import read_decisions
 from tests.integration.payments import Publisher, build_payment
 from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, build_stream, publish
+from tests.unit.inference.bundles import link_champion, write_bundle
 
 pytestmark = pytest.mark.server
 
@@ -195,3 +197,30 @@ def test_a_deleted_input_topic_is_started_over_under_the_names_that_the_refusal_
     log = publish(Publisher(fresh), build_stream(seed=35, count=40))
     services.start("process")
     assert_exactly_once(fresh, log, services.await_true, partitions=PARTITIONS)
+
+
+def test_deleted_outputs_are_accepted_and_nothing_is_decided_again(services: Services, tmp_path: Path) -> None:
+    """Feature rows can be made again only by deciding again: who deleted them on purpose continues without them."""
+    settings = services.settings.model_copy(update={"home": tmp_path})
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    services.settings = settings
+    services.change(settings)
+    names, admin = settings.topics, _admin(settings)
+    _decide(services, _ends(_payments(settings, 40)))
+    scorer = services.start("score")
+    services.await_true(lambda: len(read_decisions(settings)) == 40, "40 decisions")
+    services.end(scorer)
+    for future in admin.delete_topics([names.features, names.decisions]).values():
+        future.result(20)
+    gone = {names.features, names.decisions}
+    services.await_true(lambda: not gone & set(admin.list_topics(timeout=10).topics), "the topics being gone")
+    create_deployment(settings)
+    assert "`weir process --accept-offsets`" in _refused(services)
+    places = _payments(settings, 40, first=40)
+    processor = services.start("process", "--accept-offsets")
+    services.await_true(lambda: log_of(processor).count('"offsets_moved"') == PARTITIONS, "the count of each partition")
+    # the broker forgot the scorer's offsets with the topic that they were of
+    services.start("score")
+    services.await_true(lambda: len(read_decisions(settings)) == len(places), "40 more decisions")
+    services.end(processor)
+    services.start("process")  # now that each partition has outputs again, nothing has to be accepted
