@@ -60,7 +60,7 @@ def begin_at_committed(partition: Partition, found: Standing) -> int:
     if found.committed is not None and found.committed < found.low:
         raise Refused(
             f"{partition[0]}[{partition[1]}] starts at {found.low}, above the committed {found.committed}: records "
-            "were deleted unseen; raise the topic's retention, then move the group's offset by hand"
+            "expired undecided; raise the topic's retention, then `weir offsets recover --skip-expired --apply`"
         )
     return found.next_offset
 

@@ -36,7 +36,7 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
 
     streaming.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
     if step == "believing":
-        streaming.catch_up.check_offsets = lambda *_: None
+        streaming.catch_up.check_offsets = lambda *_, **__: None
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()
