@@ -26,7 +26,7 @@ from infra.settings import Settings
 from monitoring.live_view import Declined
 from schemas.codec import BatchCodec
 from schemas.contracts import subject
-from schemas.currencies import exponent
+from schemas.currencies import format_amount
 from schemas.errors import Transient, WeirError
 
 _POLL_SECONDS = 0.1
@@ -176,21 +176,11 @@ def percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(max(values))}
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """Format an amount for people.
-
-    >>> money(123456, "USD")
-    '1,234.56 USD'
-    """
-    places = exponent(currency)
-    return f"{amount_minor / 10**places:,.{places}f} {currency}"
-
-
 def _declined(row: dict[str, Any], at_ms: int) -> Declined:
     return Declined(
         clock=datetime.fromtimestamp(at_ms / 1_000).astimezone().strftime("%H:%M:%S"),
         transaction_id=row["transaction_id"],
-        amount=money(row["amount_minor"], row["currency"]),
+        amount=format_amount(row["amount_minor"], row["currency"]),
         score="-" if row["score"] is None else f"{row['score']:.3f}",
         reasons=[reason["code"] for reason in row["reasons"]] or [row["decided_by"]],
     )
@@ -236,7 +226,7 @@ def print_sequence(console: Console, truth: list[dict[str, Any]], decided: dict[
     for row in rows:
         table.add_row(
             f"{(row['event_time_ms'] - rows[0]['event_time_ms']) / 1_000:.1f}",
-            money(row["amount_minor"], row["currency"]),
+            format_amount(row["amount_minor"], row["currency"]),
             "-" if row["score"] is None else f"{row['score']:.3f}",
             row["decision"],
             ", ".join(reason["code"] for reason in row["reasons"]),

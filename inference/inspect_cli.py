@@ -32,7 +32,7 @@ from schemas.masking import is_card_number
 from schemas.printable import escape, to_json
 from schemas.validation import ID_BYTES_MAX
 
-_IN_MONEY = {Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
+_IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
 
 def main(argv: list[str]) -> int:
@@ -124,7 +124,7 @@ def _format_feature(feature: Feature, value: float | None) -> str:
     """Write a value for people; sums and means of amounts are in the base currency, whatever was paid in."""
     if value is None:
         return "-"
-    if feature.measure == "amount" and feature.aggregate in _IN_MONEY:
+    if feature.measure in {"amount", "refund"} and feature.aggregate in _IN_MONEY:
         return format_amount(value, BASE_CURRENCY)
     return f"{value:,.6g}"
 

@@ -60,8 +60,8 @@ def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> Rendera
     """
     width = min(width, _WIDTH_MAX)
     top = Table.grid(expand=True, padding=(0, 2))
-    for _ in range(3):
-        top.add_column(ratio=1)
+    for ratio in (5, 4, 4):
+        top.add_column(ratio=ratio)
     top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot))
     return Group(
         Panel(top, title=f"weir  {snapshot.title}", subtitle=_clock(snapshot), width=width),
@@ -96,19 +96,20 @@ def _clock(snapshot: Snapshot) -> str:
     return f"{snapshot.elapsed_seconds:.0f}{end}"
 
 
-def _flow(snapshot: Snapshot) -> Table:
+def _flow(snapshot: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
     table.add_row("events in", f"{snapshot.events_in:,}", f"{snapshot.events_rate:,.0f}/s")
     table.add_row("decided", f"{sum(snapshot.decisions.values()):,}", f"{snapshot.decisions_rate:,.0f}/s")
-    table.add_row("", Text(sparkline(snapshot.rate_history), style="cyan"), "")
     table.add_row("lag", f"{snapshot.lag_records:,}", "")
     table.add_row("dead letters", f"{snapshot.dead_letters:,}", "")
-    return table
+    return Group(table, Text(sparkline(snapshot.rate_history), style="cyan", no_wrap=True))
 
 
 def _latency(snapshot: Snapshot) -> Table:
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text("sent to committed decision", style="dim"))
+    table.add_row(Text("sent to committed", style="dim"))
     for name in ("p50", "p90", "p99", "max"):
         if name in snapshot.latency_ms:
             table.add_row(f"{name:>4}  {snapshot.latency_ms[name]:8.0f} ms")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
@@ -85,6 +85,8 @@ class CatchUpContext:
     on_step: Callable[[str], None]
     coverage: Coverage | None = None
     accept_offsets: bool = False
+    told: dict[Unit, int] = field(default_factory=dict)
+    """Up to where each unit was said to be caught up: a dependency that is away is asked again and again meanwhile."""
 
 
 def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | Behind | None]:
@@ -124,9 +126,10 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     if behind := find_units_behind(context.source, context.view, folder, unit):  # e
         yield Behind(behind)
         return
-    log.info(
-        "caught_up", unit=unit.tag, committed=committed, folded=committed - position.applied, since_ms=position.since_ms
-    )
+    folded = committed - position.applied
+    if folded or context.told.get(unit) != committed:
+        context.told[unit] = committed
+        log.info("caught_up", unit=unit.tag, committed=committed, folded=folded, since_ms=position.since_ms)
     yield Recovered(unit, committed, position.since_ms)
 
 
