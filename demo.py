@@ -292,9 +292,9 @@ class Demo:
         print_quality(console, truth, tally.by_transaction)
         print_sequence(console, truth, tally.by_transaction)
         console.print("\ntry next")
-        console.print("  make demo DURATION=0                # runs until Ctrl-C; use a second terminal meanwhile")
-        console.print("  .venv/bin/weir up && .venv/bin/weir dlq list   # the servers again, and the dead letters")
-        console.print("  make train                          # train and compare, and promote what is better")
+        console.print("  make demo DURATION=0   # runs until Ctrl-C; use a second terminal meanwhile")
+        console.print("  .venv/bin/weir up && .venv/bin/weir dlq list   # see the dead letters")
+        console.print("  make train             # train and compare, and promote what is better")
 
     def _verb(self, verb: str, *flags: str, show: bool = False) -> None:
         """Run one command to its end, with its output in a log, or shown."""

@@ -22,7 +22,7 @@ from streaming.core.warm_up import warm_up
 Tell = Callable[..., Any]
 """Called with an event's name and its fields, as a logger is."""
 
-CACHED_SECONDS_MAX = 1.5
+CACHED_SECONDS_MAX = 3.0
 """Reading compiled code takes less; what takes longer is being compiled, and that is told."""
 _COMPILED = "compiled"
 _FOR_PEOPLE = {

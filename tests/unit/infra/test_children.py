@@ -14,8 +14,9 @@ import pytest
 from infra import children
 from infra.children import Children, end_recorded, ended_by_signals, undisturbed
 from infra.embedded.leftover import children_record, demo_runs, end_left_over, only_demo
-from infra.identity import Identity, identify
+from infra.identity import Identity, identify, parse_identity
 from schemas.errors import Refused
+from tests.house.source import ROOT
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 SUPERVISOR = """
@@ -126,3 +127,42 @@ def test_a_second_demo_of_one_home_is_refused_while_the_first_lives(tmp_path: Pa
         with pytest.raises(Refused, match="another demo runs"), only_demo(tmp_path):
             pass
     assert not demo_runs(tmp_path)
+
+
+DEMO = """
+import sys, time
+import demo
+class Servers:
+    def __getattr__(self, name): return lambda *_: None
+demo.Stack = lambda *_, **__: Servers()
+def run(story):
+    story._children.start("service", [sys.executable, "-c", "import time; time.sleep(600)"])
+    print("started", flush=True)
+    time.sleep(600)
+demo.Demo.run = run
+sys.exit(demo.main(["demo"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_whatever_ends_a_demo_its_services_end_at_the_latest_with_the_next_one(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    environ = {**os.environ, "WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}
+    demo = subprocess.Popen([sys.executable, "-c", DEMO], stdout=subprocess.PIPE, env=environ, cwd=ROOT)
+    assert demo.stdout is not None
+    assert demo.stdout.readline() == b"started\n"
+    (row,) = json.loads(children_record(tmp_path).read_text())
+    service = parse_identity(row)
+    assert service is not None
+    assert service.is_running()
+    assert demo_runs(tmp_path)
+    demo.send_signal(number)
+    demo.communicate(timeout=60)
+    assert not demo_runs(tmp_path)
+    if number == signal.SIGKILL:
+        assert service.is_running()
+        assert end_left_over(tmp_path) == ["service"]
+    else:
+        assert demo.returncode in (128 + number, 130)
+    assert not service.is_running()
