@@ -32,7 +32,6 @@ def test_a_decision_shows_its_amount_in_its_currency() -> None:
     document = {"decision": "APPROVE", "decided_by": "model", "amount_minor": 2599, "currency": "EUR", "reasons": []}
     shown = _shown(inspect_cli._write_decision(document))
     assert "25.99 EUR" in shown
-    assert "2599" not in shown
 
 
 def test_a_card_shows_its_sums_in_the_base_currency() -> None:
