@@ -110,7 +110,7 @@ class FeatureReader:
             if value
         ]
         # what one unit lacks another has, as a rule; of what none has, a value of another type may be the reason
-        seen = {(one.entity, one.entity_id) for one in stored}
+        seen = {(one.entity, one.entity_id) for one in stored if one.unit.kind == "t"}
         nowhere = [f"{entity}:{entity_id}" for entity, entity_id in wanted if (entity, entity_id) not in seen]
         absent = [(unit, nowhere) for unit in self._units]
         broken = {one.unit: one.key for one in self._find_broken(stored)} if stored else {}
