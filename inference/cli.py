@@ -6,6 +6,7 @@ import argparse
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 from inference.champion import Champion
@@ -61,7 +62,6 @@ def main(argv: list[str]) -> int:
     open_metrics_page(settings.monitoring, arguments.metrics_port)
     indexes = verb == "index" or arguments.with_index
     stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
-    start_watch(settings, stages=stages, redis=indexes)
     index, scorer = _build_places(settings, arguments.instance)
     if verb == "index":
         run = partial(run_index, settings, instance=arguments.instance, enter_place=index.enter)
@@ -76,7 +76,8 @@ def main(argv: list[str]) -> int:
             accept_offsets=arguments.accept_offsets,
             enter_place=lambda: enter_all(places),
         )
-    run_service(lambda should_stop: run(should_stop=should_stop))
+    with closing(start_watch(settings, stages=stages, redis=indexes)):
+        run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
 
 

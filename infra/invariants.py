@@ -13,18 +13,21 @@ A start refuses on it, ``/readyz`` and ``weir doctor`` say how it stands, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from infra.findings import Finding
-from infra.host import examine_host
+from infra.findings import Finding, worst
+from infra.host import examine_host, judge_clock
+from infra.kafka_positions import Positions
 from infra.redis_client import connect
 from infra.redis_watch import examine_redis
 from infra.registry import Registry
 from infra.schemas_cli import check_registered
 from infra.settings import Settings
 from infra.topics import examine_topics
+from schemas.errors import Refused, Transient
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,22 @@ def examine_registry(settings: Settings) -> list[Finding]:
     return faults or [Finding("schemas", "ok", "every contract is registered, and what is registered can be read")]
 
 
+def examine_clock(settings: Settings) -> list[Finding]:
+    """Return whether our clock is behind the broker's; that it is ahead shows as records are appended (``watch``).
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
+    newest = Positions(settings.kafka).read_newest(settings.topics.transactions)
+    appended_ms = max((appended for _, appended in newest.values()), default=None)
+    now_ms = int(time.time() * 1_000)
+    return [judge_clock(looked_ms=appended_ms or now_ms, now_ms=now_ms, appended_ms=appended_ms)]
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant("kafka", examine_topics, at_start=True),
     Invariant("redis", _redis, at_start=True),
+    Invariant("kafka", examine_clock),
     Invariant("registry", examine_registry),
     Invariant("host", lambda settings: examine_host(settings.home)),
 )
@@ -84,3 +100,32 @@ def examine_start(settings: Settings) -> list[Finding]:
         if invariant.at_start:
             found += invariant.examine(settings)
     return found
+
+
+def examine_all(settings: Settings, *, without: Collection[str] = ()) -> Iterator[Finding]:
+    """Look at everything once, one finding for each check; what is away is a finding too.
+
+    Args:
+        settings: of this deployment.
+        without: names of what need not be asked, being known to be away.
+    """
+    for invariant in INVARIANTS:
+        if invariant.name in without:
+            continue
+        try:
+            found = invariant.examine(settings)
+        except (Transient, Refused) as error:
+            without = {*without, invariant.name}
+            yield Finding(invariant.name, "fail", str(error), "see `weir status`, and its address among the settings")
+        else:
+            yield from _fold(found)
+
+
+def _fold(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the worst finding of each check, and how many more are bad."""
+    for check in dict.fromkeys(finding.check for finding in findings):
+        part = [finding for finding in findings if finding.check == check]
+        level = worst(part)
+        first, *more = [finding for finding in part if finding.level == level]
+        tail = f" (and {len(more)} more)" if more and not first.well else ""
+        yield Finding(check, level, first.found + tail, first.fix)

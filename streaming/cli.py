@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 from infra.arguments import Parser
@@ -18,7 +19,7 @@ from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.place import Place
 from infra.redis_client import connect
-from infra.redis_view import StateView
+from infra.redis_view import StateView, Unit
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure, get_logger
@@ -52,7 +53,6 @@ def main(argv: list[str]) -> int:
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
     open_metrics_page(settings.monitoring, arguments.metrics_port)
-    start_watch(settings, stages=[STAGE], on_loss=LossHook())
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
     run = partial(
@@ -61,8 +61,11 @@ def main(argv: list[str]) -> int:
         instance=arguments.instance,
         accept_offsets=arguments.accept_offsets,
         enter_place=place.enter,
+        on_loss=(hook := LossHook()),
     )
-    run_service(lambda should_stop: run(should_stop=should_stop))
+    compile_kernel()  # before any other thread begins: the compiler has the process to itself
+    with closing(start_watch(settings, stages=[STAGE], on_loss=hook)):
+        run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
 
 
@@ -73,6 +76,7 @@ def run_processor(
     should_stop: Callable[[], bool],
     accept_offsets: bool = False,
     enter_place: Callable[[], None] = lambda: None,
+    on_loss: LossHook | None = None,
     on_step: Callable[[str], None] = no_step,
 ) -> None:
     """Check, connect, process until told to stop, disconnect.
@@ -83,6 +87,7 @@ def run_processor(
         should_stop: asked between batches.
         accept_offsets: continue at committed offsets that the outputs do not cover, because those were deleted.
         enter_place: called before anything is connected that fences another process of this number.
+        on_loss: given what marks every unit when Redis lost keys.
         on_step: called at each numbered step of the protocol; tests stop the process there.
 
     Raises:
@@ -92,6 +97,8 @@ def run_processor(
     """
     compile_kernel()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
+    if on_loss is not None:
+        on_loss.handler = partial(_suspect_all, settings, topics)
     wait_for(enter_place, should_stop)
     build = partial(_build, settings, topics, instance=instance, on_step=on_step, accept_offsets=accept_offsets)
     processor, close = wait_for(build, should_stop)
@@ -102,6 +109,22 @@ def run_processor(
     finally:
         close()
         log.info("stopped", instance=instance)
+
+
+def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str) -> None:
+    """Mark every unit of the group, whoever owns it: which keys a server lost cannot be known.
+
+    Raises:
+        Transient: Redis is away; some units may be marked.
+    """
+    names = settings.topics
+    inputs = {"t": topics[names.transactions], "l": topics[names.labels]}
+    with closing(connect(settings.redis)) as client:
+        ids = {kind: facts.topic_id for kind, facts in inputs.items()}
+        view = StateView(client, cluster=settings.cluster, group=settings.processor.group, topic_ids=ids)
+        for kind, facts in inputs.items():
+            for number in range(facts.partitions):
+                view.suspect(Unit(kind, number), reason)
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:

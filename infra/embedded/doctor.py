@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,9 @@ from infra.embedded.java import find_java
 from infra.embedded.redis_server import find_redis
 from infra.embedded.space import freeable, measure, show_bytes
 from infra.embedded.stack import Stack
-from infra.registry import Registry
-from infra.schemas_cli import check_level_of, topic_of
-from infra.settings import load_settings
-from schemas.contracts import TOPIC_KINDS, subject
-from schemas.errors import WeirError
+from infra.invariants import examine_all
+from infra.settings import Settings, home_dir, load_settings, stack_env_path
+from schemas.errors import Refused, WeirError
 
 _DISK_BYTES_MIN = 2 * 1024**3
 """The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""
@@ -61,7 +58,7 @@ def examine(home: Path) -> Iterator[Finding]:
     )
     yield _examine_disk(home)
     yield from _examine_stack(home)
-    yield from _examine_levels()
+    yield from _examine_promises(home)
 
 
 def _line(finding: Finding) -> str:
@@ -108,6 +105,31 @@ def _free_space(gain: int, free: int) -> str:
     return gains if free + gain >= _DISK_BYTES_MIN else f"{gains}; that is not enough: {elsewhere}"
 
 
+def _examine_promises(home: Path) -> Iterator[Finding]:
+    """Look at what the promises rely on while processes run, wherever the settings say that the servers are."""
+    try:
+        settings = load_settings() if home == home_dir() else load_settings({"WEIR_HOME": str(home)})
+    except Refused:
+        return  # said above
+    for each in examine_all(settings, without=_find_away(home, settings)):
+        warns = "" if each.level != "warn" else ", which is no fault yet"
+        yield Finding(each.check, each.level != "fail", each.found + warns, each.fix)
+
+
+def _find_away(home: Path, settings: Settings) -> set[str]:
+    """Return the embedded servers that are meant and do not serve: that was said, and asking them takes long."""
+    if not stack_env_path(home).is_file():
+        return set()
+    stack = Stack(home)
+    own = load_settings({"WEIR_HOME": str(home)})
+    meant = {
+        "kafka": settings.kafka.bootstrap_servers == own.kafka.bootstrap_servers,
+        "redis": settings.redis.url == own.redis.url,
+        "registry": settings.registry.url == own.registry.url,
+    }
+    return {status.name for status in stack.status() if not status.ready and meant[status.name]}
+
+
 def _examine_stack(home: Path) -> Iterator[Finding]:
     if not home.is_dir():
         yield Finding("stack", well=False, found="never started", mend="weir up")
@@ -115,21 +137,3 @@ def _examine_stack(home: Path) -> Iterator[Finding]:
     for status in Stack(home).status():
         found = f"{status.address}, pid {status.pid}" if status.pid else f"{status.address}, not running"
         yield Finding(status.name, status.ready, found, "weir up" if not status.pid else f"weir logs {status.name}")
-
-
-def _examine_levels() -> Iterator[Finding]:
-    """Look at the level of each subject that there is: a wrong one lets a producer in whom nobody can read."""
-    try:
-        settings = load_settings()
-        with closing(Registry(settings.registry)) as registry:
-            named = {kind: subject(topic_of(kind, settings.topics)) for kind in TOPIC_KINDS}
-            found = [
-                check_level_of(registry, name, kind) for kind, name in named.items() if registry.version_texts(name)
-            ]
-    except WeirError:
-        return  # it is away, which is said above, or no registry at all
-    wrong = [f"{finding.subject}: {finding.problem.partition(';')[0]}" for finding in found if finding.problem]
-    if found:
-        yield Finding(
-            "schema levels", not wrong, "; ".join(wrong) or f"right for {len(found)}", "weir schemas register"
-        )

@@ -77,6 +77,12 @@ def test_a_core_has_no_clock_no_chance_and_no_files(path: Path) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("path", product_files(), ids=name_of)
+def test_no_admin_client_is_asked_for_committed_offsets(path: Path) -> None:
+    """It ends the process by a segmentation fault while a coordinator is loading (``infra/kafka_positions.py``)."""
+    assert [line for name, line in dotted_names(path) if name.endswith("list_consumer_group_offsets")] == []
+
+
 @pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
 def test_nothing_is_left_open(path: Path) -> None:
     text = path.read_text()

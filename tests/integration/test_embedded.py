@@ -25,7 +25,7 @@ from infra.settings import Settings, load_settings
 from infra.topics import check_topics, ensure_topics
 from schemas.contracts import schema_json
 from schemas.errors import Refused, WeirError
-from tests.conftest import settings_for
+from tests.conftest import create_deployment, settings_for
 
 pytestmark = pytest.mark.server
 DEADLINE_SECONDS = 30.0
@@ -241,6 +241,7 @@ def test_missing_topics_refuse_the_start(settings: Settings) -> None:
 
 def test_the_doctor_finds_a_running_stack_well(own_stack: Stack) -> None:
     own_stack.start()
+    create_deployment(load_settings({"WEIR_HOME": str(own_stack.home)}))
     assert [finding for finding in doctor.examine(own_stack.home) if not finding.well] == []
 
 
