@@ -1,4 +1,7 @@
-"""A history from Parquet as records to send: payments with their own event times, labels as they became known."""
+"""A history in files as records to send: payments with their own event times, labels as they became known.
+
+It is checked whole before the first record is sent, as every file of a user is.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from generators.encoding import Encoder
 from generators.outgoing import Outgoing
-from schemas.errors import Refused
+from infra.user_files.door import Manner
+from infra.user_files.history import find_history, open_history
 
 _BLOCK_ROWS = 50_000
 
@@ -28,31 +31,27 @@ def history_blocks(
 ) -> Iterator[Outgoing]:
     """Yield a history in time order, each block of payments followed by the labels known by its end.
 
-    ``folder`` is as ``weir generate --to parquet`` wrote it; ``transactions`` and ``labels`` are encoder and topic of
-    each. The first payment is due at ``start_ms``; ``speed`` is how many times faster than it happened the history
-    runs, ``None`` as fast as the broker takes it.
+    ``folder`` is as ``weir generate --to parquet`` wrote it, or of one's own (docs/publish.md); ``transactions`` and
+    ``labels`` are encoder and topic of each. The first payment is due at ``start_ms``; ``speed`` is how many times
+    faster than it happened the history runs, ``None`` as fast as the broker takes it.
 
     Raises:
-        Refused: a file is missing.
+        Refused: a file is missing or cannot be taken.
+        WeirError: rows are bad; each was told.
     """
-    payments = _open(folder / "transactions.parquet")
-    known = _open(folder / "labels.parquet").read()
-    label_times = known["label_time_ms"].to_numpy()
-    done, first_ms = 0, None
-    for batch in payments.iter_batches(_BLOCK_ROWS):
-        times = batch["event_time_ms"].to_numpy()
-        first_ms = int(times[0]) if first_ms is None else first_ms
-        yield _outgoing(batch, times, first_ms, transactions, start_ms, speed)
-        until = int(np.searchsorted(label_times, times[-1], side="right"))
-        yield from _label_blocks(known.slice(done, until - done), first_ms, labels, start_ms, speed)
-        done = until
-    yield from _label_blocks(known.slice(done), first_ms or 0, labels, start_ms, speed)
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    if not path.is_file():
-        raise Refused(f"expected a history at {path.parent}, found no {path.name}; write one with --to parquet --out")
-    return pq.ParquetFile(path)
+    with open_history(find_history(folder, Manner())) as history:
+        assert history.labels is not None
+        known = history.labels.sort_by("label_time_ms")
+        label_times = known["label_time_ms"].to_numpy()
+        done, first_ms = 0, None
+        for batch in history.transactions():
+            times = batch["event_time_ms"].to_numpy()
+            first_ms = int(times[0]) if first_ms is None else first_ms
+            yield _outgoing(batch, times, first_ms, transactions, start_ms, speed)
+            until = max(done, int(np.searchsorted(label_times, times[-1], side="right")))
+            yield from _label_blocks(known.slice(done, until - done), first_ms, labels, start_ms, speed)
+            done = until
+        yield from _label_blocks(known.slice(done), first_ms or 0, labels, start_ms, speed)
 
 
 def _label_blocks(

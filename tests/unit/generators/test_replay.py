@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from generators.history import History, write_history
@@ -11,7 +12,7 @@ from generators.outgoing import Outgoing
 from generators.replay import history_blocks
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.contracts import schema_json
-from schemas.errors import Refused
+from schemas.errors import Refused, WeirError
 from tests.unit.generators.worlds import encoder, history
 
 ROWS = 3_000
@@ -72,3 +73,17 @@ def test_at_a_given_speed_the_gaps_shrink_by_it(folder: Path) -> None:
 def test_a_folder_without_a_history_is_refused_with_the_mend(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="--to parquet"):
         replay(tmp_path)
+
+
+def test_a_file_that_is_damaged_or_holds_a_bad_row_is_refused_before_anything_is_sent(folder: Path) -> None:
+    own = folder / "own"
+    own.mkdir()
+    (own / "labels.parquet").write_bytes((folder / "labels.parquet").read_bytes())
+    (own / "transactions.parquet").write_bytes((folder / "transactions.parquet").read_bytes()[:-40])
+    with pytest.raises(Refused, match="expected a Parquet file"):
+        replay(own)
+    rows = pq.read_table(folder / "transactions.parquet").to_pylist()
+    rows[-1]["currency"] = "ZZZ"
+    pq.write_table(pa.Table.from_pylist(rows), own / "transactions.parquet")
+    with pytest.raises(WeirError, match="1 bad of 3000 rows"):
+        replay(own)
