@@ -25,7 +25,7 @@ from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from infra.user_files.checker import Checker, Outcome
 from infra.user_files.door import add_flags, manner_of, open_checked
-from infra.user_files.survey import ColumnRefused
+from infra.user_files.survey import FileRefused
 from schemas.errors import Refused
 from schemas.printable import escape
 
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         checker.stopped = stopped.is_set
         try:
             checker.judge()
-        except ColumnRefused as refusal:
+        except FileRefused as refusal:
             sys.stderr.write(f"{escape(str(refusal))}\n")
             _summarise(arguments, checker, None, time.monotonic() - started)
             return 2

@@ -22,7 +22,7 @@ from infra.user_files.columns import why_unfit
 from infra.user_files.header import check_names
 from infra.user_files.plan import LabelPlan, Plan, arrow_schema
 from infra.user_files.sources import Source
-from infra.user_files.survey import ColumnRefused, Survey
+from infra.user_files.survey import FileRefused, Survey
 from infra.user_files.tables import Table
 from schemas.errors import PoisonRecord, Refused
 from schemas.validation import validate_labels, validate_transactions
@@ -122,7 +122,7 @@ class Checker:
             self._check_columns()  # JSON lines name their columns row by row
         try:
             survey.check(self.source.name)
-        except ColumnRefused:
+        except FileRefused:
             self.outcome.refused = survey.rows
             raise
 

@@ -16,6 +16,7 @@ from infra.user_files.blocks import Column
 from infra.user_files.fields import Field
 from infra.user_files.values import Value, parse_value
 from schemas.errors import PoisonRecord
+from schemas.masking import quote
 
 _types = pa.types
 _MILLISECONDS = {"s": (1_000, 1), "ms": (1, 1), "us": (1, 1_000), "ns": (1, 1_000_000)}
@@ -150,7 +151,7 @@ def why_unfit(target: Field, kind: Any) -> str:
     inner = kind.value_type if _types.is_dictionary(kind) else kind
     if any(test(inner) for test in _FITTING[target.kind]) and not _rounds(target, inner):
         return ""
-    return f"expected column {target.name} to hold {_NEEDED[target.kind]}, found {inner}"
+    return f"expected column {target.name} to hold {_NEEDED[target.kind]}, found {quote(str(inner))}"
 
 
 def _rounds(target: Field, kind: Any) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from schemas.errors import Refused
+from schemas.masking import quote
 
 LINE_CHARS_MAX = 1 << 20
 """A payment takes some hundred characters; a longer line is one bad line instead of all the memory."""
@@ -75,7 +76,7 @@ def read_lines(stream: BinaryIO, encoding: str) -> Iterator[Line]:
                 _skip_rest(text)
                 yield Line(number, None)
     except READ_ERRORS as error:
-        raise Cut(f"the file cannot be read after line {number}: {str(error).lower()}") from error
+        raise Cut(f"the file cannot be read after line {number}: {quote(str(error).lower())}") from error
     finally:
         text.detach()
 

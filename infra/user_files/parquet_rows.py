@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from infra.user_files.blocks import BLOCK_ROWS, Block
 from schemas.errors import PoisonRecord, Refused
+from schemas.masking import quote
 
 CHUNK_BYTES_MAX = 1 << 30
 """Of one column in one row group, unpacked, as the file declares it; writers keep a whole group below this."""
@@ -95,7 +96,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].lower()
+    return quote((str(error).splitlines() or [type(error).__name__])[0].lower())
 
 
 def _block(batch: pa.RecordBatch, first: int) -> Block:

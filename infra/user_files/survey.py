@@ -22,7 +22,7 @@ from infra.user_files.columns import as_objects
 from infra.user_files.fields import Field
 from infra.user_files.values import WHOLE_FLOAT, parse_flag
 from schemas.currencies import CURRENCIES, exponent
-from schemas.errors import Refused
+from schemas.errors import PoisonRecord, Refused
 from schemas.masking import quote
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{0,30}[.,][0-9]{0,30}")
@@ -33,8 +33,8 @@ _TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]")
 _DEFAULT_EXPONENT = 2
 
 
-class ColumnRefused(Refused):
-    """A column is of another unit than its field, so no row of the file is taken."""
+class FileRefused(Refused):
+    """A fault of all rows: a column of another unit than its field, or no row that splits. None is taken."""
 
 
 @dataclass
@@ -64,11 +64,15 @@ class Survey:
     zone_given: bool = False
     currency: str | None = "currency"
     rows: int = 0
+    _split: int = 0
+    _first_bad: tuple[int, PoisonRecord] | None = None
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def follow(self, block: Block) -> None:
         """Look at one block."""
         self.rows += len(block.numbers) + len(block.bad) + block.lost
+        self._split += len(block.numbers) + block.lost
+        self._first_bad = self._first_bad or next(iter(block.bad), None)
         for name, target in self.fields.items():
             column = block.columns.get(name)
             if column is not None and _is_doubtful(column):
@@ -92,13 +96,16 @@ class Survey:
         """Judge the columns.
 
         Raises:
-            ColumnRefused: the first column that is something else than its field.
+            FileRefused: the first column that is something else than its field, or not one of several rows splits.
         """
+        if self._first_bad is not None and not self._split and self.rows > 1:
+            line, error = self._first_bad
+            raise FileRefused(f"{name}:{line}: {error}; none of the {self.rows} rows is taken, all fail so")
         for column, seen in self._seen.items():
             reason = self._judge(self.fields[column], column, seen)
             if reason:
                 where = f"{name}:{seen.line}" if seen.line else name
-                raise ColumnRefused(f"{where}: {reason}; none of the {self.rows} rows is taken")
+                raise FileRefused(f"{where}: {reason}; none of the {self.rows} rows is taken")
 
     def _judge(self, target: Field, column: str, seen: _Seen) -> str:
         if seen.other:

@@ -6,13 +6,24 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from infra.user_files.checker import Checker
 from infra.user_files.door import Manner
 from infra.user_files.sources import open_source
 from infra.user_files.tables import Reading, open_table
-from tests.unit.infra.user_files.files import GOOD, LABEL, payments, read, write_csv, write_json, write_parquet
+from tests.unit.infra.user_files.files import (
+    GOOD,
+    LABEL,
+    payments,
+    read,
+    read_or_refuse,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 WRITERS = [(write_csv, "a.csv"), (write_json, "a.jsonl"), (write_json, "a.ndjson"), (write_parquet, "a.parquet")]
 
@@ -109,6 +120,25 @@ def test_other_encodings_separators_and_gzip_are_read_when_they_are_named(
     path.write_bytes(gzip.compress(data) if packed else data)
     found = read(path, manner=Manner(Reading(separator, encoding.removesuffix("-sig"))))
     assert [row["merchant_id"] for row in found.rows] == ["Müller"] * 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_whatever_ends_them(tmp_path: Path, end: str) -> None:
+    lines = write_csv(tmp_path / "a.csv", payments(3)).read_text().splitlines()
+    (tmp_path / "a.csv").write_bytes(end.join([*lines[:2], "x", *lines[2:]]).encode())
+    found = read(tmp_path / "a.csv")
+    assert (len(found.rows), found.errors, found.outcome.lines) == (3, [(3, "malformed_line")], 5)
+
+
+def test_no_control_character_of_a_file_reaches_a_message(tmp_path: Path) -> None:
+    rows = payments(2, channel="\x1b]0;title\x07", mcc="\x1b[2J")
+    found = read(write_json(tmp_path / "a.jsonl", rows))
+    assert len(found.messages) == 2
+    pq.write_table(pa.table({"a\x1b[2J": [1], "card_id": [[{"\x1b": 1}]]}), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("a\x1b[2J,b\n1,2\n")
+    refusals = [read_or_refuse(tmp_path / name)[0] for name in ("a.parquet", "a.csv")]
+    assert all(refusals)
+    assert [text for text in [*refusals, *found.messages] if not text.isprintable()] == []
 
 
 def test_a_truncated_archive_gives_what_it_holds_and_says_that_it_ends(tmp_path: Path) -> None:

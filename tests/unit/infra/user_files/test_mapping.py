@@ -17,7 +17,7 @@ from infra.user_files.amounts import MajorUnits
 from infra.user_files.door import Manner
 from infra.user_files.fields import fields_of
 from infra.user_files.mapping import load_mapping
-from infra.user_files.survey import ColumnRefused
+from infra.user_files.survey import FileRefused
 from schemas.currencies import CURRENCIES, exponent
 from schemas.errors import PoisonRecord, Refused
 from schemas.features import DAY_MS
@@ -175,7 +175,7 @@ def test_an_amount_in_major_units_is_read_as_stated_and_never_guessed(
 def test_a_mapping_without_a_unit_is_surveyed_like_a_column_of_the_field_s_name(tmp_path: Path) -> None:
     rows = [{("amt" if name == "amount_minor" else name): value for name, value in row.items()}
             for row in with_column("amount_minor", ["12", "7.99"])]  # fmt: skip
-    with pytest.raises(ColumnRefused, match=r"7\.99 looks like major units"):
+    with pytest.raises(FileRefused, match=r"7\.99 looks like major units"):
         read(write_csv(tmp_path / "a.csv", rows), manner=mapped(tmp_path, '[columns]\namount_minor = "amt"\n'))
 
 
@@ -204,7 +204,7 @@ def test_a_label_column_becomes_labels_known_after_the_delay(tmp_path: Path) -> 
     found = read(write_csv(path, rows), manner=manner)
     assert (found.outcome.labels, found.outcome.not_yet_known) == (1, 1)
     scores = [row | {"fraud": "0.7"} for row in rows]
-    with pytest.raises(ColumnRefused, match="a score is no label"):
+    with pytest.raises(FileRefused, match="a score is no label"):
         read(write_csv(path, scores), manner=manner)
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.user_files.survey import ColumnRefused
+from infra.user_files.survey import FileRefused
 from tests.unit.infra.user_files.files import GOOD, LABEL, read, read_or_refuse, with_column, write_csv, write_json
 
 MAJOR = ["12.50", "12.00", "7.99", "100.00", "3.20", "50.00"]
 
 
 def test_amounts_in_major_units_are_refused_as_one_and_none_passes_at_a_hundredth(tmp_path: Path) -> None:
-    with pytest.raises(ColumnRefused, match=r"12\.50 looks like major units; expected minor units, 1250") as refusal:
+    with pytest.raises(FileRefused, match=r"12\.50 looks like major units; expected minor units, 1250") as refusal:
         read(write_csv(tmp_path / "a.csv", with_column("amount_minor", MAJOR)))
     assert "none of the 6 rows is taken" in str(refusal.value)
     assert "a.csv:2:" in str(refusal.value)
@@ -45,7 +45,7 @@ def test_one_value_of_another_unit_speaks_for_its_column(
     tmp_path: Path, amounts: list[str], currency: str, says: str
 ) -> None:
     rows = [row | {"currency": currency} for row in with_column("amount_minor", amounts)]
-    with pytest.raises(ColumnRefused) as refusal:
+    with pytest.raises(FileRefused) as refusal:
         read(write_csv(tmp_path / "a.csv", rows))
     assert says in str(refusal.value)
 
@@ -67,7 +67,7 @@ def test_floats_that_hold_whole_numbers_pass_until_one_has_a_fraction(
     values = list(sound)
     assert len(read(write(tmp_path / f"a.{form}", with_column(column, values))).rows) == 2
     values.insert(place, turning)
-    with pytest.raises(ColumnRefused, match="none of the 3 rows is taken"):
+    with pytest.raises(FileRefused, match="none of the 3 rows is taken"):
         read(write(tmp_path / f"b.{form}", with_column(column, values)))
 
 
@@ -86,7 +86,7 @@ def test_a_gap_in_a_float_column_is_a_gap_and_not_a_unit(tmp_path: Path) -> None
 
 def test_a_column_is_judged_over_the_whole_file_before_the_first_row_is_taken(tmp_path: Path) -> None:
     amounts = ["1200"] * 12_000 + ["12.5"]
-    with pytest.raises(ColumnRefused, match=r"12\.5 looks like major units") as refusal:
+    with pytest.raises(FileRefused, match=r"12\.5 looks like major units") as refusal:
         read(write_csv(tmp_path / "a.csv", with_column("amount_minor", amounts)))
     assert "a.csv:12002:" in str(refusal.value)
 
@@ -98,7 +98,7 @@ def labels(values: Sequence[Any], column: str = "is_fraud") -> list[dict[str, An
 def test_flags_may_be_floats_but_scores_are_no_labels(tmp_path: Path) -> None:
     found = read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", ""])), "labels")
     assert [row["is_fraud"] for row in found.rows] == [True, False, None]
-    with pytest.raises(ColumnRefused, match="a score is no label"):
+    with pytest.raises(FileRefused, match="a score is no label"):
         read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", "0.7"])), "labels")
 
 
@@ -106,14 +106,24 @@ def test_times_with_an_offset_next_to_times_without_are_refused(tmp_path: Path) 
     times = ["2026-07-25T17:20:00", "2026-07-25T17:20:00Z"]
     for each in times:
         assert len(read(write_csv(tmp_path / "a.csv", with_column("event_time_ms", [each]))).rows) == 1
-    with pytest.raises(ColumnRefused, match="1 without an offset and 1 with one"):
+    with pytest.raises(FileRefused, match="1 without an offset and 1 with one"):
         read(write_csv(tmp_path / "a.csv", with_column("event_time_ms", times)))
 
 
 def test_ids_that_all_end_in_a_float_s_fraction_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ColumnRefused, match=r"end in \.0"):
+    with pytest.raises(FileRefused, match=r"end in \.0"):
         read(write_csv(tmp_path / "a.csv", with_column("card_id", ["17.0", "18.0"])))
     assert len(read(write_csv(tmp_path / "a.csv", with_column("card_id", ["17.0", "v2"]))).rows) == 2
+
+
+def test_a_fault_of_every_row_is_one_message(tmp_path: Path) -> None:
+    lines = write_csv(tmp_path / "a.csv", with_column("mcc", [5411] * 300)).read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([lines[0], *[line + "," for line in lines[1:]]]))
+    with pytest.raises(FileRefused, match=r"b\.csv:2: expected 11 cells, found 12; none of the 300 rows is taken"):
+        read(tmp_path / "b.csv")
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    with pytest.raises(FileRefused, match=r"c\.jsonl:1: expected a JSON object, .* none of the 301 rows is taken"):
+        read(tmp_path / "c.jsonl")
 
 
 ROWS = 2
@@ -182,5 +192,5 @@ def test_no_amount_that_was_written_in_major_units_is_ever_taken_as_minor_units(
     if places == 0 or (places == 1 and not comma and all(text.endswith(".0") for text in texts)):
         assert [row["amount_minor"] for row in read(path).rows] == [int(float(text)) for text in texts]
     else:
-        with pytest.raises(ColumnRefused):
+        with pytest.raises(FileRefused):
             read(path)
