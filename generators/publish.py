@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
             sys.stderr.write(f"{escape(str(refusal))}\n")
             _summarise(arguments, checker, None, time.monotonic() - started)
             return 2
-        sent = None if arguments.dry_run else _publish(load_settings(), arguments, checker, stopped)
+        sent = None if arguments.dry_run or stopped.is_set() else _publish(load_settings(), arguments, checker, stopped)
         for _ in checker.check() if arguments.dry_run else ():
             pass
     _summarise(arguments, checker, sent, time.monotonic() - started)

@@ -11,6 +11,9 @@ from schemas.errors import PoisonRecord
 BLOCK_ROWS = 5_000
 """Small enough that a block of wide rows fits in memory, large enough that columns are converted quickly."""
 
+BLOCK_CHARS = 8 << 20
+"""Of text in a block: lines may be long, and a block of long ones is cut earlier."""
+
 Column = Any
 """An Arrow array, or a list of plain values where a format has no types."""
 

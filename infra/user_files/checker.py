@@ -112,7 +112,8 @@ class Checker:
         survey = Survey(fields, self.plan.zone_given, next(iter(currency), None))
         names = self.table.names
         self.outcome.header = self.outcome.lines = self.table.line
-        for block in self.table.blocks([name for name in {*fields, *currency} if name in names]):
+        wanted = [name for name in {*fields, *currency} if name in names] if names else self.plan.sources
+        for block in self.table.blocks(wanted):
             survey.follow(block)
             self._count_lines(block)
             self.follow(self.outcome, "columns judged")
@@ -133,7 +134,8 @@ class Checker:
 
     def _check_columns(self) -> None:
         wanted, names = self.plan.wanted, self.table.names
-        check_names(self.source.name, names, wanted, advice=self.table.advise(wanted), line=self.table.line)
+        advice = "" if set(wanted) <= set(names) else self.table.advise(wanted)
+        check_names(self.source.name, names, wanted, advice=advice, line=self.table.line)
         for recipe in self.plan.all_recipes:
             for name in recipe.sources if recipe.plain else ():
                 reason = why_unfit(recipe.target, self.table.types[name]) if name in self.table.types else ""

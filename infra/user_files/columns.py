@@ -53,7 +53,7 @@ def convert(target: Field, column: Column, kind: Any, parse: Callable[[object], 
             values.append(parse_value(target, found, parse))
         except PoisonRecord as error:
             values.append(None)
-            errors[row] = error
+            errors[row] = error.with_traceback(None)  # a traceback would keep the whole block
     return Converted(pa.array(values, kind), errors)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from infra.user_files.blocks import BLOCK_ROWS, Block
+from infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
 from infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
 from schemas.errors import PoisonRecord
 
@@ -193,7 +193,7 @@ def read_delimited(lines: Iterator[Line], separator: str, names: list[str]) -> I
     """
     records = Records(lines, separator, len(names))
     rows: list[list[str]] = []
-    block, blank = Block(), 0
+    block, blank, chars = Block(), 0, 0
     try:
         for record in records:
             block.lines += record.lines
@@ -203,9 +203,10 @@ def read_delimited(lines: Iterator[Line], separator: str, names: list[str]) -> I
             else:
                 block.numbers.append(record.number)
                 rows.append(record.cells)
-            if len(rows) + len(block.bad) >= BLOCK_ROWS:
+                chars += sum(map(len, record.cells))
+            if len(rows) + len(block.bad) >= BLOCK_ROWS or chars >= BLOCK_CHARS:
                 yield _finish(block, rows, names, records.blank - blank)
-                rows, block, blank = [], Block(), records.blank
+                rows, block, blank, chars = [], Block(), records.blank, 0
     except Cut as error:
         block.broken = str(error)
     yield _finish(block, rows, names, records.blank - blank)

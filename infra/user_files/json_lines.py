@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infra.user_files.blocks import BLOCK_ROWS, Block
+from infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
 from infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
 from schemas.errors import PoisonRecord
 
@@ -16,6 +16,8 @@ _DIGITS_MAX = 30
 """More than any field holds; Python takes quadratic time over longer ones and refuses thousands of digits."""
 _FRACTION_CHARS_MAX = 400
 """The longest way to write a float exactly takes some 330."""
+_NAMES_MAX = 1_000
+"""Names that are kept for a message; objects may have others without end."""
 Row = dict[str, Any]
 
 
@@ -33,9 +35,15 @@ class _Repeated(ValueError):
     """A name that stands twice in one object."""
 
 
-def read_json_lines(lines: Iterator[Line]) -> Iterator[Block]:
-    """Yield the objects of a file in blocks; blank lines are counted and left out."""
-    block = Block()
+def read_json_lines(lines: Iterator[Line], wanted: Collection[str], seen: dict[str, None]) -> Iterator[Block]:
+    """Yield the objects of a file in blocks; blank lines are counted and left out.
+
+    Args:
+        lines: of the file.
+        wanted: names of which the values are kept.
+        seen: takes the names that objects have, the wanted ones and the first of the others.
+    """
+    block, chars = Block(), 0
     rows: list[Row] = []
     try:
         for line in lines:
@@ -48,17 +56,19 @@ def read_json_lines(lines: Iterator[Line]) -> Iterator[Block]:
             else:
                 block.numbers.append(line.number)
                 rows.append(parsed)
-            if len(rows) + len(block.bad) >= BLOCK_ROWS:
-                yield _finish(block, rows)
-                block, rows = Block(), []
+                seen.update((name, None) for name in parsed if name in wanted or len(seen) < _NAMES_MAX)
+            chars += len(line.text or "")
+            if len(rows) + len(block.bad) >= BLOCK_ROWS or chars >= BLOCK_CHARS:
+                yield _finish(block, rows, wanted)
+                block, rows, chars = Block(), [], 0
     except Cut as error:
         block.broken = str(error)
-    yield _finish(block, rows)
+    yield _finish(block, rows, wanted)
 
 
-def _finish(block: Block, rows: list[Row]) -> Block:
-    names = dict.fromkeys(name for row in rows for name in row)
-    block.columns = {name: [row.get(name) for row in rows] for name in names}
+def _finish(block: Block, rows: list[Row], wanted: Collection[str]) -> Block:
+    columns = {name: [row.get(name) for row in rows] for name in wanted}
+    block.columns = {name: column for name, column in columns.items() if any(found is not None for found in column)}
     return block
 
 

@@ -17,7 +17,7 @@ from infra.user_files.blocks import BLOCK_ROWS, Block
 from schemas.errors import PoisonRecord, Refused
 from schemas.masking import quote
 
-CHUNK_BYTES_MAX = 1 << 30
+CHUNK_BYTES_MAX = 512 << 20
 """Of one column in one row group, unpacked, as the file declares it; writers keep a whole group below this."""
 VALUE_BYTES_MAX = 64 * 1024
 """A longer text is no field of a payment; it is cut out before it is repeated for each row."""

@@ -17,6 +17,8 @@ from infra.user_files.sources import Source
 from schemas.errors import Refused
 
 _HEAD_BYTES = 4_096
+_SHOWN_CHARS = 64 * 1024
+"""Of a line that is looked at for advice."""
 _NAMED_SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
 
 
@@ -116,10 +118,9 @@ class _JsonTable:
         return ""
 
     def blocks(self, names: list[str]) -> Iterator[Block]:
-        del names
-        for block in read_json_lines(read_lines(self._source.rewind(), self._encoding)):
-            self.names += [name for name in block.columns if name not in self.names]
-            yield block
+        seen: dict[str, None] = {}
+        yield from read_json_lines(read_lines(self._source.rewind(), self._encoding), frozenset(names), seen)
+        self.names = list(seen)
 
 
 class _CsvTable:
@@ -130,13 +131,12 @@ class _CsvTable:
         self._separator = reading.separator or usual
         self.types: dict[str, Any] = {}
         try:
-            self._head = list(itertools.islice(self._lines(), HEADER_LINES_MAX))
+            self.line, self.names = self._read_header()
         except Cut as error:
             raise Refused(f"{source.name}: {error}") from None
-        self.line, self.names = self._read_header()
 
     def _read_header(self) -> tuple[int, list[str]]:
-        for line in self._head[self._reading.skip_lines :]:
+        for line in itertools.islice(self._lines(), self._reading.skip_lines, None):
             if line.text is not None and not line.text.strip():
                 continue
             split = split_cells(line.text or "", self._separator)
@@ -147,7 +147,11 @@ class _CsvTable:
         raise Refused(f"expected a header line in {self._source.name}, found nothing on its lines")
 
     def advise(self, wanted: Sequence[str]) -> str:
-        shown = [line.text or "" for line in self._head[self._reading.skip_lines :]]
+        lines = itertools.islice(self._lines(), self._reading.skip_lines, HEADER_LINES_MAX)
+        try:
+            shown = [(line.text or "")[:_SHOWN_CHARS] for line in lines]
+        except Cut:
+            return ""
         return guess_from_lines(shown, self._separator, wanted)
 
     def blocks(self, names: list[str]) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,30 @@ def test_a_line_without_end_costs_a_line_and_little_memory(tmp_path: Path) -> No
         stream.write(write_csv(tmp_path / "b.csv", payments(1)).read_bytes().split(b"\r\n")[1] + b"\r\n")
     found = read(path)
     assert (len(found.rows), found.errors) == (3, [(4, "malformed_line")])
+
+
+def peak_bytes(path: Path) -> int:
+    tracemalloc.start()
+    try:
+        read_or_refuse(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_bounded_whatever_a_file_is_full_of(tmp_path: Path) -> None:
+    """Each would take gigabytes if a block were cut by its rows alone, or every name of an object kept."""
+    long_lines = gzip.compress(
+        b",".join(name.encode() for name in GOOD) + b"\n" + (b"y" * 900_000 + b"," * 10 + b"\n") * 120
+    )
+    names = b"".join(
+        b'{"card_id": 1, %s}\n' % b", ".join(b'"n%d": 1' % (row * 40 + i) for i in range(40)) for row in range(1_000)
+    )
+    (tmp_path / "long.csv.gz").write_bytes(long_lines)
+    (tmp_path / "no_end.csv.gz").write_bytes(gzip.compress(b"x" * (100 << 20)))
+    (tmp_path / "names.jsonl").write_bytes(names)
+    for name in ("long.csv.gz", "no_end.csv.gz", "names.jsonl"):
+        assert peak_bytes(tmp_path / name) < 60 << 20, name
 
 
 def test_a_nul_is_named_and_costs_its_line_alone(tmp_path: Path) -> None:
