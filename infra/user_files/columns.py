@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from infra.user_files.blocks import Column
 from infra.user_files.fields import Field
-from infra.user_files.values import Value, parse_value
+from infra.user_files.values import Instant, LocalInstant, Value, parse_value
 from schemas.errors import PoisonRecord
 from schemas.masking import quote
 
@@ -123,7 +123,8 @@ def _timestamps(column: pa.Array) -> list[object]:
     """Return milliseconds of a timestamp column; by integers alone, so that no year is out of reach."""
     times, per = _MILLISECONDS[column.type.unit]
     whole = column.cast(pa.int64()).to_pylist()
-    return [None if found is None else found * times // per for found in whole]
+    kind = LocalInstant if column.type.tz is None else Instant
+    return [None if found is None else kind(found * times // per) for found in whole]
 
 
 _NUMERIC = (_types.is_integer, _types.is_floating, _types.is_decimal, _types.is_null)

@@ -109,7 +109,7 @@ class Survey:
 
     def _judge(self, target: Field, column: str, seen: _Seen) -> str:
         if seen.other:
-            return f"{_explain(target, seen)} ({seen.other} such values in column {column})"
+            return f"{_explain(target, quote(column), seen)} ({seen.other} such values in column {column})"
         if seen.local and seen.with_offset and not self.zone_given:
             return (
                 f"expected times of one kind in column {column}, found {seen.local} without an offset and "
@@ -184,7 +184,7 @@ def _follow_ids(seen: _Seen, values: Sequence[object]) -> None:
             seen.damaged_ids += isinstance(found, str) and WHOLE_FLOAT.fullmatch(found) is not None
 
 
-def _explain(target: Field, seen: _Seen) -> str:
+def _explain(target: Field, column: str, seen: _Seen) -> str:
     if _EXPONENT.fullmatch(seen.first):
         return f"expected all digits of {target.name}, found {seen.first}, which a program may have rounded"
     if target.kind == "flag":
@@ -195,7 +195,8 @@ def _explain(target: Field, seen: _Seen) -> str:
             'seconds with a fraction are read with unit = "s" in a mapping'
         )
     if target.name.endswith("_minor"):
-        return f"{seen.first} looks like major units; expected minor units{_suggest(seen)}; --map reads major units"
+        mapping = f'{target.name} = {{ column = "{column}", unit = "major" }}'
+        return f"{seen.first} looks like major units; expected minor units{_suggest(seen)}; or --map with {mapping}"
     return f"expected whole numbers, found {seen.first}"
 
 

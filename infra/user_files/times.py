@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from infra.user_files.values import parse_time, to_milliseconds
+from infra.user_files.values import Instant, parse_time, to_milliseconds
 from schemas.errors import Refused
 
 UNITS: dict[str, Decimal] = {
@@ -43,6 +43,8 @@ class TimeForm:
 
     def parse(self, found: object) -> int | None:
         """Return UTC epoch milliseconds, digits below cut, or None for what is no such time."""
+        if isinstance(found, Instant):
+            return parse_time(found, self.zone)  # the column has its own unit
         if self.text is not None:
             return self._parse_text(str(found))
         return parse_time(found, self.zone) if self.unit is None else self._parse_number(self.unit, found)

@@ -31,6 +31,14 @@ _TIME_OF_DAY = re.compile(r"[0-9][T ][0-9]{2}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Instant(int):
+    """Milliseconds of a column that has a unit of its own: UTC epoch milliseconds."""
+
+
+class LocalInstant(Instant):
+    """Milliseconds since 1970-01-01 00:00 of a clock whose zone the column does not name."""
+
+
 def parse_text(found: object) -> str | None:
     """Return text as it is; whole numbers are text too, floats are not: ``1.0`` is not the id ``1``."""
     if isinstance(found, bytes):
@@ -61,12 +69,21 @@ def parse_whole(found: object) -> int | None:
 
 def parse_time(found: object, zone: tzinfo | None = None) -> int | None:
     """Return UTC epoch milliseconds of milliseconds, or of an ISO 8601 time; without an offset it is of ``zone``."""
+    if isinstance(found, LocalInstant) and zone is not None:
+        return _of_zone(found, zone)
     whole = parse_whole(found)
     if whole is not None or not isinstance(found, str) or not _TIME_OF_DAY.search(found):
         return whole
     try:
         return to_milliseconds(datetime.fromisoformat(found), zone)
     except (ValueError, OverflowError):
+        return None
+
+
+def _of_zone(found: LocalInstant, zone: tzinfo) -> int | None:
+    try:
+        return to_milliseconds(datetime(1970, 1, 1) + timedelta(milliseconds=found), zone)  # noqa: DTZ001 - local
+    except OverflowError:
         return None
 
 

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +128,26 @@ def test_a_time_of_any_form_is_exact_or_its_row_is_bad(
     result = read(write_csv(tmp_path / "a.csv", rows), manner=mapped(tmp_path, time_map(**options)))
     assert [row["event_time_ms"] for row in result.rows] == ([] if expected is None else [expected])
     assert [field for _, field in result.errors] == ([] if expected is not None else ["event_time_ms"])
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize(
+    ("zone", "options", "expected"),
+    [
+        (None, {"zone": "Europe/Berlin"}, 1_785_000_000_000 - 7_200_000),
+        ("UTC", {"zone": "Europe/Berlin"}, 1_785_000_000_000),
+        (None, {"unit": "s"}, 1_785_000_000_000),
+    ],
+)
+def test_a_timestamp_column_without_a_zone_is_of_the_zone_that_is_stated(
+    tmp_path: Path, unit: str, zone: str | None, options: dict[str, object], expected: int
+) -> None:
+    table = pa.Table.from_pylist(payments(2))
+    times = table["event_time_ms"].cast(pa.timestamp("ms")).cast(pa.timestamp(unit))
+    times = times.cast(pa.timestamp(unit, zone)) if zone else times
+    pq.write_table(table.append_column("when", times), tmp_path / "a.parquet")
+    found = read(tmp_path / "a.parquet", manner=mapped(tmp_path, time_map(**options)))
+    assert [row["event_time_ms"] for row in found.rows] == [expected] * 2
 
 
 @given(st.sampled_from(sorted(CURRENCIES)), st.integers(0, 10**12))
