@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from infra.user_files.checker import Outcome
 from schemas.errors import PoisonRecord
+from schemas.printable import escape
 
 SHOWN_OF_A_KIND = 5
 """Enough to see what is wrong; ten thousand more lines of one kind say no more."""
@@ -26,11 +27,14 @@ class Tally:
 
     def __init__(self, name: str, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
-        self._write = write
+        self._out = write
         self._clock = clock
         self._counts: Counter[Kind] = Counter()
         self._last: dict[Kind, int] = {}
         self._told_at = clock()
+
+    def _write(self, line: str) -> None:
+        self._out(f"{escape(line)}\n")
 
     def report(self, number: int, error: PoisonRecord) -> None:
         """Take one bad row."""
@@ -38,14 +42,14 @@ class Tally:
         self._counts[kind] += 1
         self._last[kind] = number
         if self._counts[kind] <= SHOWN_OF_A_KIND:
-            self._write(f"{self._name}:{number}: {error.reason}: {error}\n")
+            self._write(f"{self._name}:{number}: {error.reason}: {error}")
 
     def follow(self, outcome: Outcome, doing: str) -> None:
         """Say how far a long run is, now and then."""
         if self._clock() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = self._clock()
             good = f", {outcome.good:,} good, {outcome.bad:,} bad" if outcome.good or outcome.bad else ""
-            self._write(f"{self._name}: {doing} up to line {outcome.lines:,}{good}\n")
+            self._write(f"{self._name}: {doing} up to line {outcome.lines:,}{good}")
 
     def close(self) -> None:
         """Count what was not shown."""
@@ -53,4 +57,4 @@ class Tally:
             if count > SHOWN_OF_A_KIND:
                 where = f" at $.{field}" if field else ""
                 more, last = count - SHOWN_OF_A_KIND, self._last[reason, field]
-                self._write(f"{self._name}: {reason}{where}: {more:,} more, the last on line {last}\n")
+                self._write(f"{self._name}: {reason}{where}: {more:,} more, the last on line {last}")

@@ -119,3 +119,12 @@ def test_errors_of_a_kind_are_counted_after_the_first_few(tmp_path: Path, capsys
     assert [line for line in lines if ":9: wrong_type" in line]
     assert "a.csv: bad_country at $.country: 294 more, the last on line 301" in lines
     assert len(lines) < 10
+
+
+def test_a_file_name_reaches_the_terminal_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_csv(tmp_path / "a\x1b[2J.csv", payments(2, country="Germany"))
+    assert main(["publish", str(path), "--dry-run"]) == 1
+    assert main(["publish", str(path), "--dry-run", "--separator", ";"]) == 2
+    written = capsys.readouterr().err
+    assert "bad_country" in written
+    assert "\x1b" not in written
