@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.core.lists import Lists, parse_lists
 from inference.core.reasons import build_groups
 from inference.core.vector import Matrix
+from inference.graph import Graph, WrongGraph, check_input, check_output, check_probe, one_line, open_session
 from infra.settings import Settings
 from monitoring.logs import get_logger
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.units import EARLIEST_TIME_MS
 
-_MEND = "train one with `weir train`"
+_NONE_YET = "train one with `weir train`, or bring your own: docs/models.md"
+_WRONG = "docs/models.md says what a bundle has to be"
 _log = get_logger(__name__)
 
 
@@ -48,12 +49,14 @@ class Manifest(BaseModel):
 
     name: str = Field(min_length=1)
     version: str = Field(min_length=1)
-    created_time_ms: int
+    created_time_ms: int = Field(ge=EARLIEST_TIME_MS)
     model_sha256: str
     declarations_hash: str
     features: tuple[str, ...] = Field(min_length=1)
     input_name: str
     output_name: str
+    output_column: int | None = Field(default=None, ge=0)
+    """Of an output with several columns: the one of P(fraud)."""
     dtype: str
     thresholds: Thresholds
     reference: tuple[float | None, ...]
@@ -68,6 +71,7 @@ class Bundle:
         names: ordered features.
         reference: typical values, NaN where missing is typical.
         groups: columns by reason code.
+        graph: that scores.
     """
 
     def __init__(self, manifest: Manifest, session: Any, directory: Path) -> None:
@@ -78,8 +82,13 @@ class Bundle:
         self.decline_threshold = manifest.thresholds.decline
         self.reference = np.array([np.nan if v is None else v for v in manifest.reference], dtype=np.float32)
         self.groups = build_groups(self.names)
-        self._session = session
-        self._outputs = [manifest.output_name]
+        self.graph = Graph(
+            session,
+            input_name=manifest.input_name,
+            output_name=manifest.output_name,
+            dtype=manifest.dtype,
+            column=manifest.output_column,
+        )
 
     def score(self, features: Matrix) -> npt.NDArray[np.float32]:
         """Return P(fraud) per row, float32, shape (rows,).
@@ -99,12 +108,10 @@ class Bundle:
         if rows == 0:
             return np.empty(0, dtype=np.float32)
         try:
-            output = self._session.run(self._outputs, {self.manifest.input_name: features})[0]
+            return self.graph.run(features)
         except Exception as error:  # noqa: BLE001 - the runtime's errors share no base; routed into a recorded fallback
             _log.error("score_failed", rows=rows, error=type(error).__name__, model=self.manifest.version)
             return None
-        scores = np.asarray(output, dtype=np.float32).reshape(-1)
-        return scores if scores.shape[0] == rows else None
 
 
 def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) -> Bundle:
@@ -123,15 +130,16 @@ def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) 
     found = hashlib.sha256(model).hexdigest()
     if found != manifest.model_sha256:
         raise Refused(f"model bundle {directory}: expected model.onnx with sha256 {manifest.model_sha256[:12]}..., "
-                      f"found {found[:12]}...; {_MEND}")  # fmt: skip
+                      f"found {found[:12]}...; {_WRONG}")  # fmt: skip
     if manifest.declarations_hash != declarations_hash:
         raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declarations_hash}; {_MEND}")  # fmt: skip
+                      f"this code declares {declarations_hash}; train again on these features")  # fmt: skip
     _check_features(manifest, directory)
-    session = _open_session(model, directory)
-    _check_graph(manifest, session, directory)
-    bundle = Bundle(manifest, session, folder)
-    _check_probe(bundle, directory)
+    try:
+        bundle = Bundle(manifest, _open_graph(manifest, model), folder)
+        check_probe(bundle.graph, bundle.reference)
+    except WrongGraph as error:
+        raise Refused(f"model bundle {directory}: {error}; {_WRONG}") from None
     return bundle
 
 
@@ -147,7 +155,7 @@ def load_lists(settings: Settings) -> Lists:
     try:
         return parse_lists(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise Refused(f"lists file {path}: {_one_line(error)}; mend the file or remove it") from None
+        raise Refused(f"lists file {path}: {one_line(error)}; mend the file or remove it") from None
 
 
 def champion_path(settings: Settings) -> Path:
@@ -159,7 +167,7 @@ def _read_file(path: Path, directory: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise Refused(f"model bundle {directory}: expected {path.name}, found none; {_MEND}") from None
+        raise Refused(f"model bundle {directory}: expected {path.name}, found none; {_NONE_YET}") from None
 
 
 def _read_manifest(folder: Path, directory: Path) -> Manifest:
@@ -168,59 +176,23 @@ def _read_manifest(folder: Path, directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "$"
-        raise Refused(f"model bundle {directory}: manifest.json at {where}: {first['msg'].lower()}; {_MEND}") from None
+        raise Refused(f"model bundle {directory}: manifest.json at {where}: {first['msg'].lower()}; {_WRONG}") from None
 
 
 def _check_features(manifest: Manifest, directory: Path) -> None:
     unknown = [name for name in manifest.features if name not in FEATURE_NAMES]
     if unknown or len(set(manifest.features)) < len(manifest.features):
         raise Refused(f"model bundle {directory}: wants features that are not declared or named twice "
-                      f"({', '.join(unknown[:3]) or 'twice'}); {_MEND}")  # fmt: skip
+                      f"({', '.join(unknown[:3]) or 'twice'}); {_WRONG}")  # fmt: skip
     if len(manifest.reference) != len(manifest.features):
         raise Refused(f"model bundle {directory}: expected {len(manifest.features)} reference values, "
-                      f"found {len(manifest.reference)}; {_MEND}")  # fmt: skip
+                      f"found {len(manifest.reference)}; {_WRONG}")  # fmt: skip
     if manifest.thresholds.review > manifest.thresholds.decline:
-        raise Refused(f"model bundle {directory}: expected the review threshold below the decline threshold; {_MEND}")
+        raise Refused(f"model bundle {directory}: expected the review threshold below the decline threshold; {_WRONG}")
 
 
-def _open_session(model: bytes, directory: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    # one thread: trees in micro-batches gain nothing from more, and the other cores belong to other stages
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # errors come as exceptions; the runtime's own stderr lines would be unstructured
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - the runtime's errors share no base; routed into a refusal
-        raise Refused(f"model bundle {directory}: model.onnx cannot be loaded: {_one_line(error)}; {_MEND}") from None
-
-
-def _check_graph(manifest: Manifest, session: Any, directory: Path) -> None:
-    inputs: Mapping[str, Any] = {node.name: node for node in session.get_inputs()}
-    outputs: Mapping[str, Any] = {node.name: node for node in session.get_outputs()}
-    width = len(manifest.features)
-    if set(inputs) != {manifest.input_name} or manifest.dtype != "float32":
-        raise Refused(f"model bundle {directory}: expected one float32 input {manifest.input_name}, "
-                      f"found {', '.join(inputs)} ({manifest.dtype}); {_MEND}")  # fmt: skip
-    given = inputs[manifest.input_name]
-    # a width left open in the graph is settled by the probe
-    if given.type != "tensor(float)" or len(given.shape) != 2 or given.shape[1] not in (width, None):
-        raise Refused(f"model bundle {directory}: expected input float32 (N, {width}), "
-                      f"found {given.type} {given.shape}; {_MEND}")  # fmt: skip
-    if manifest.output_name not in outputs or outputs[manifest.output_name].type != "tensor(float)":
-        raise Refused(f"model bundle {directory}: expected float32 output {manifest.output_name}, "
-                      f"found {', '.join(f'{n} {o.type}' for n, o in outputs.items())}; {_MEND}")  # fmt: skip
-
-
-def _check_probe(bundle: Bundle, directory: Path) -> None:
-    """Score the typical row and a row of nothing: a graph that fails or leaves [0, 1] there is refused before use."""
-    rows = np.stack([bundle.reference, np.full_like(bundle.reference, np.nan)])
-    scores = bundle.score(rows)
-    if not (np.isfinite(scores) & (scores >= 0) & (scores <= 1)).all():
-        raise Refused(f"model bundle {directory}: expected a score in [0, 1] for the reference row and for an empty "
-                      f"one, found {scores.tolist()}; {_MEND}")  # fmt: skip
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _open_graph(manifest: Manifest, model: bytes) -> Any:
+    session = open_session(model)
+    check_input(session, name=manifest.input_name, dtype=manifest.dtype, width=len(manifest.features))
+    check_output(session, name=manifest.output_name)
+    return session
