@@ -14,7 +14,6 @@ import pytest
 from tests.integration.test_http_connections import Child
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium (apt-get install chromium)")
 
 
 @pytest.fixture
@@ -26,13 +25,14 @@ def api(tmp_path: Path) -> Iterator[Child]:
 
 def visit(url: str, folder: Path) -> tuple[str, list[str], str]:
     """Open a page; return what it became, every address that it asked for, and what the browser says of it."""
+    assert BROWSER, "this test needs Chromium: apt-get install chromium"
     log = folder / "network.json"
     flags = [
         "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
         f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr", "--v=0",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=20000", "--dump-dom",
     ]  # fmt: skip
-    done = subprocess.run([str(BROWSER), *flags, url], capture_output=True, text=True, timeout=150, check=True)
+    done = subprocess.run([BROWSER, *flags, url], capture_output=True, text=True, timeout=150, check=True)
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     return done.stdout, asked_by_the_page(json.loads(log.read_text())["events"], url), console
 
