@@ -13,6 +13,7 @@ from inference.champion import Champion
 from inference.follower import Follower, FollowerConfig, begin_at_committed
 from inference.index import STAGE as INDEX_STAGE
 from inference.index import DecisionIndex
+from inference.processes import Reporter
 from inference.scorer import STAGE as SCORE_STAGE
 from inference.scorer import Scorer, ScorerConfig, no_step
 from inference.scoring import SchemaLookup, Scoring
@@ -130,6 +131,7 @@ def run_scorer(
     thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
     if with_index:
         thread.start()
+    reporter = Reporter(settings, f"scorer {instance}", champion)
     try:
         # an index that died would leave decisions without entries: the process ends and is started again
         follower.run(lambda: should_stop() or bool(failed))
@@ -137,6 +139,7 @@ def run_scorer(
         done.set()
         if with_index:
             thread.join()
+        reporter.close()
         close()
         log.info("stopped", instance=instance)
     if failed:

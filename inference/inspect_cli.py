@@ -19,6 +19,7 @@ from inference.index import DecisionReader
 from inference.inspect_stream import COLUMNS, DecisionStream, describe_row, follow
 from inference.lag import read_lag
 from inference.models import list_bundles
+from inference.processes import read_processes
 from infra.arguments import Parser
 from infra.kafka_history import History
 from infra.redis_client import connect
@@ -26,7 +27,7 @@ from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring.terminal import build_table, print_tables
 from schemas.currencies import BASE_CURRENCY, format_amount
-from schemas.errors import Refused, WeirError
+from schemas.errors import Refused, Transient, WeirError
 from schemas.features import FEATURES, Aggregate, Entity, Feature
 from schemas.masking import is_card_number
 from schemas.printable import escape, to_json
@@ -95,12 +96,18 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     bundle = load_bundle(champion_path(settings))
-    return {
+    rules_version = build_rules_version(load_lists(settings))
+    document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),
-        "rules_version": build_rules_version(load_lists(settings)),
+        "rules_version": rules_version,
         "bundles": list_bundles(settings.home / "models"),
     }
+    try:
+        running = read_processes(settings, model_sha256=bundle.manifest.model_sha256, rules_version=rules_version)
+    except Transient as error:  # what lies on disk is known all the same
+        return document | {"processes": [], "processes_unknown": str(error)}
+    return document | {"processes": running, "processes_unknown": None}
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
@@ -157,7 +164,20 @@ def _write_model(document: dict[str, Any]) -> list[Table]:
     return [
         build_table(("field", "value"), rows, title=f"champion {champion['name']} {champion['version']}"),
         build_table(("name", "version", "created"), bundles, title="bundles"),
+        _build_processes_table(document),
     ]
+
+
+def _build_processes_table(document: dict[str, Any]) -> Table:
+    columns = ("process", "state", "runs", "rules", "code", "since", "seen")
+    rows = []
+    for row in document["processes"]:
+        runs = f"{row.get('model')} {row.get('version')}"
+        told = (row["process"], row["state"], runs, row.get("rules_version"), row.get("code_version"))
+        rows.append((*told, _format_time(row.get("started_ms")), _format_time(row["seen_ms"])))
+    unknown = document["processes_unknown"]
+    none = "" if rows else "none has reported in the last week"
+    return build_table(columns, rows, title="processes", caption=f"not known: {unknown}" if unknown else none)
 
 
 def _write_lag(rows: list[dict[str, Any]]) -> list[Table]:
@@ -192,6 +212,6 @@ def _build_parser() -> argparse.ArgumentParser:
     stream = kinds.add_parser("stream", parents=[shared], help="the last payments with their decisions")
     stream.add_argument("--count", type=int, default=20, metavar="N", help="how many (default 20)")
     stream.add_argument("--follow", action="store_true", help="and those that come, until interrupted")
-    kinds.add_parser("model", parents=[shared], help="the model in force, and the bundles beside it")
+    kinds.add_parser("model", parents=[shared], help="the model in force, other bundles, what each process runs")
     kinds.add_parser("lag", parents=[shared], help="how far each stage is behind its input")
     return parser

@@ -15,6 +15,7 @@ from inference.api import ApiParts, build_api
 from inference.champion import Champion
 from inference.guard import Guard
 from inference.index import DecisionReader
+from inference.processes import Reporter
 from inference.publisher import KafkaPublisher
 from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
@@ -25,10 +26,13 @@ from infra.kafka import build_producer
 from infra.redis_client import connect, ping
 from infra.registry import Registry
 from infra.settings import Settings
+from monitoring import metrics
 from monitoring.health import HEALTH, Health
 from schemas.contracts import schema_json, subject
 from schemas.errors import Refused, Transient
+from schemas.features import DECLARATIONS_HASH
 from streaming.compiling import compile_kernel
+from streaming.dlq import app_version
 from streaming.looks import start_watch
 from streaming.service import wait_for
 
@@ -50,6 +54,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
     """
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     with listening, closing(start_watch(settings, stages=STAGES)):
+        metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)
         crowd = build_crowd()
         parts = replace(build_parts(settings), is_full=lambda: crowd.full)
         compile_kernel()
@@ -61,6 +66,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
         sys.stdout.flush()
         server = build_server(build_api(parts), crowd)
+        reporter = Reporter(settings, f"api :{listening.getsockname()[1]}", parts.champion)
         settle_heap()
         # uvicorn stops in order on these, then raises them again: a stop that was asked for ends with exit code 0
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,6 +74,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         try:
             server.run(sockets=[listening])
         finally:
+            reporter.close()
             parts.redis.close()
     return 0
 

@@ -188,6 +188,7 @@ DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made w
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
 SCORES = _histogram("weir_score", "Scores of the champion, P(fraud).", buckets=SCORE_BUCKETS)
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
+BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
 
 

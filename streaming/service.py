@@ -10,9 +10,12 @@ from typing import TypeVar
 
 from infra.second_life import run_again
 from infra.settings import MonitoringSettings
+from monitoring import metrics
 from monitoring.logs import get_logger
 from monitoring.server import serve_metrics
 from schemas.errors import Refused, Transient
+from schemas.features import DECLARATIONS_HASH
+from streaming.dlq import app_version
 
 START_SECONDS_MAX = 60.0
 _PAUSE_SECONDS = 0.5
@@ -30,6 +33,7 @@ def open_metrics_page(monitoring: MonitoringSettings, port: int | None) -> None:
     Raises:
         Refused: the port is taken.
     """
+    metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)
     host, port = monitoring.metrics_host, monitoring.metrics_port if port is None else port
     if not port:
         return
