@@ -17,7 +17,7 @@ from itertools import pairwise
 from infra.arguments import Parser
 from infra.registry import Registry, SchemaRegistry
 from infra.settings import Settings, TopicSettings, load_settings
-from schemas.compatibility import check_backward, find_unreadable, parse_inlined
+from schemas.compatibility import check_backward, check_level, find_unreadable, parse_inlined
 from schemas.contracts import TOPIC_KINDS, compatibility_level, is_input, schema_json, subject, versions
 from schemas.errors import Refused, Transient
 from schemas.printable import escape
@@ -65,18 +65,18 @@ def register_contracts(registry: SchemaRegistry, topics: TopicSettings) -> list[
         known = {_canonical(text): schema_id for _, schema_id, text in registry.version_texts(name)}
         _require_level(registry, name, kind)
         texts = [schema_json(kind, number) for number in versions(kind)]
-        found += [(name, known.get(_canonical(text)) or _register_one(registry, name, text)) for text in texts]
+        found += [(name, known.get(_canonical(text)) or _register_one(registry, name, kind, text)) for text in texts]
         _require_level(registry, name, kind)  # some registries kept nothing for a subject without a version
         numbers |= {(name, schema_id): number for number, schema_id, _ in registry.version_texts(name)}
     return [Registered(name, schema_id, numbers[name, schema_id]) for name, schema_id in found if schema_id]
 
 
-def _register_one(registry: SchemaRegistry, name: str, text: str) -> int:
+def _register_one(registry: SchemaRegistry, name: str, kind: str, text: str) -> int:
     """Return the new id, or 0 where what is registered already stands in the way: ``check_registered`` says what."""
     try:
         return registry.register(name, text)
     except Refused:
-        if not any(_find_foreign(text, theirs) for _, _, theirs in registry.version_texts(name)):
+        if not any(_find_conflict(kind, text, theirs) for _, _, theirs in registry.version_texts(name)):
             raise
         return 0
 
@@ -123,13 +123,14 @@ def check_registered(
             continue
         yield check_level_of(registry, name, kind)
         is_known = _canonical(schema_json(kind)) in {_canonical(text) for _, _, text in registered}
+        heard = registered if is_input(kind) else registered[-1:]
         yield Finding(
-            name, "ours is registered", "" if is_known else "expected it, found others; run `weir schemas register`"
+            name, "ours is registered", "" if is_known else _find_obstacle(kind, heard, f"{url}/subjects/{name}")
         )
-        for number, schema_id, text in registered if is_input(kind) else registered[-1:]:
+        for number, schema_id, text in heard:
             problem = _find_foreign(schema_json(kind), text)
-            fix = f"; `curl -X DELETE {url}/subjects/{name}/versions/{number}` removes it, once nobody writes with it"
-            yield Finding(name, f"ours reads v{number} (id {schema_id})", problem and problem + fix)
+            fix = _removal(f"{url}/subjects/{name}", number)
+            yield Finding(name, f"ours reads v{number} (id {schema_id})", problem and f"{problem}; {fix}")
 
 
 def check_level_of(registry: SchemaRegistry, name: str, kind: str) -> Finding:
@@ -141,6 +142,27 @@ def check_level_of(registry: SchemaRegistry, name: str, kind: str) -> Finding:
     wanted, found = compatibility_level(kind), registry.level(name)
     problem = "" if found == wanted else f"expected level {wanted}, found {found}; run `weir schemas register`"
     return Finding(name, f"level {wanted}", problem)
+
+
+def _find_obstacle(kind: str, registered: list[tuple[int, int, str]], url: str) -> str:
+    """Return why our newest version of a kind is not registered, which it is not."""
+    for number, _, text in registered:
+        reason = _find_conflict(kind, schema_json(kind), text)
+        if reason:
+            return f"expected it, found v{number} in its way: {reason}; {_removal(url, number)}"
+    return "expected it, found others; run `weir schemas register`"
+
+
+def _find_conflict(kind: str, ours: str, theirs: str) -> str:
+    try:
+        return check_level(compatibility_level(kind), ours, [theirs])
+    except ValueError as error:
+        return str(error)
+
+
+def _removal(url: str, number: int) -> str:
+    removed = f"`curl -X DELETE {url}/versions/{number}` removes it"
+    return f"{removed}, once nobody writes with it, and `weir schemas register` does the rest"
 
 
 def _find_foreign(ours: str, theirs: str) -> str:

@@ -62,6 +62,17 @@ def test_a_writer_that_may_leave_out_anything_is_no_problem_for_it_is_read_recor
     assert registry.level(SUBJECT) == "FULL_TRANSITIVE"
 
 
+def test_a_version_that_we_read_and_that_keeps_ours_out_is_named_with_its_number(
+    registry: MemoryRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = json.loads(schema_json("transactions"))
+    registry.register(SUBJECT, json.dumps(ours | {"name": "KsqlDataSourceSchema"}))
+    assert main(["weir schemas", "register"]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "found v1 in its way" in told
+    assert f"curl -X DELETE http://registry:8081/subjects/{SUBJECT}/versions/1" in told
+
+
 def test_check_names_a_level_that_points_the_wrong_way_and_register_corrects_it(
     registry: MemoryRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
