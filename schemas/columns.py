@@ -51,7 +51,7 @@ def is_columnar(inlined: Any) -> bool:
         return bool(inlined["fields"]) and all(is_columnar(field["type"]) for field in inlined["fields"])
     if inlined["type"] == "array":
         return is_columnar(inlined["items"])
-    return bool(inlined["type"] == "enum")
+    return bool(inlined["type"] == "enum" and inlined["symbols"])
 
 
 class Columns:

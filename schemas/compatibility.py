@@ -65,9 +65,8 @@ def parse_inlined(schema_json: str) -> dict[str, Any]:
     """
     try:
         # a default is the reader's matter: one that does not fit says nothing of what was written
-        parsed = fastavro.parse_schema(
-            json.loads(schema_json), named_schemas={}, _write_hint=False, _ignore_default_error=True
-        )
+        plain = parse_plain(schema_json)
+        parsed = fastavro.parse_schema(plain, named_schemas={}, _write_hint=False, _ignore_default_error=True)
         extent = measure(parsed)
     except Exception as error:  # noqa: BLE001 - whatever the parser raises on a foreign schema, it does not parse
         raise ValueError(f"expected an Avro schema, found one that does not parse: {_one_line(error)}") from None
@@ -77,6 +76,17 @@ def parse_inlined(schema_json: str) -> dict[str, Any]:
         raise ValueError(f"expected at most {TYPES_MAX} types in {SCHEMA_DEPTH_MAX} levels, found more")
     inlined: dict[str, Any] = _inline(parsed, {}, ())
     return inlined
+
+
+def parse_plain(schema_json: str) -> Any:
+    """Parse a schema as JSON and drop its logical types: what lies beneath them is what is written.
+
+    One that is invalid, such as a decimal of no precision, is to be ignored by the specification, and is so here.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    return _without_logical_types(json.loads(schema_json))
 
 
 def find_incompatibility(reader: Any, writer: Any, path: str = "$") -> str:
@@ -131,6 +141,14 @@ def check_backward(new_json: str, old_json: str) -> str:
         ValueError: one of the two is not an Avro record schema.
     """
     return find_incompatibility(parse_inlined(new_json), parse_inlined(old_json))
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(value) for value in node]
+    return node
 
 
 def _inline(node: Any, named: dict[str, Any], inside: tuple[str, ...]) -> Any:

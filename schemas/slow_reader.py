@@ -19,6 +19,7 @@ import pyarrow as pa
 from fastavro import _read_py
 from fastavro.validation import validate
 
+from schemas.compatibility import parse_plain
 from schemas.errors import PoisonRecord
 from schemas.extent import find_excess, measure
 from schemas.native import NativeFailure, call_native
@@ -42,7 +43,7 @@ class SlowReader:
     """
 
     def __init__(self, writer_json: str, reader_json: str) -> None:
-        self.plain: Any = _without_logical_types(json.loads(writer_json))
+        self.plain: Any = parse_plain(writer_json)
         self.writer: Any = fastavro.parse_schema(self.plain, named_schemas={}, _ignore_default_error=True)
         self.extent = measure(self.writer)
         # fastavro resolves records of one name alone; here the subject says what the record is, not its name
@@ -135,11 +136,3 @@ def _build_batch(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Rec
     batch = pa.RecordBatch.from_pylist(records, schema=schema)
     batch.validate(full=True)
     return batch
-
-
-def _without_logical_types(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
-    if isinstance(node, list):
-        return [_without_logical_types(value) for value in node]
-    return node

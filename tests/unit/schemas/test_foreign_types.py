@@ -78,6 +78,26 @@ def test_every_kind_of_record_takes_a_further_field(kind: str, schema: Any) -> N
     assert decoded.batch.to_pylist() == [record] * 3
 
 
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"type": ["null", {"type": "enum", "name": "E", "symbols": []}]},
+        {"type": ["null", {"type": "fixed", "name": "F", "size": 1 << 62}]},
+        {"type": ["null", "string"], "default": "of another branch"},
+        {"type": ["null", "int"], "default": {"of": "another type"}},
+        {"type": ["null", "int"], "doc": 5, "order": "sideways", "more": {"logicalType": 7}},
+        {"type": ["null", {"type": "record", "name": "elsewhere.Label", "fields": []}]},
+        {"type": ["null", {"type": "error", "name": "Oops", "fields": [{"name": "x", "type": "bytes"}]}]},
+    ],
+)
+def test_a_further_field_that_is_odd_is_read_past(further: dict[str, Any]) -> None:
+    ours, record = json.loads(schema_json("labels")), sample_of("labels")
+    text = json.dumps(ours | {"fields": [*ours["fields"], further | {"name": "further"}]})
+    body = write(record, schema_json("labels")) + b"\x00"
+    decoded = decode("labels", text, [body])
+    assert (decoded.errors, decoded.batch.num_rows) == ([], 3)
+
+
 @pytest.mark.parametrize("place", ["first", "between"])
 def test_a_field_of_another_type_before_ours_is_read_past(place: str) -> None:
     ours, record = json.loads(schema_json("transactions")), sample_of("transactions")
