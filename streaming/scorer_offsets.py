@@ -26,7 +26,9 @@ def find_moved(coverage: Coverage, rows: Sequence[Row]) -> list[str]:
     """
     lines = []
     for row in rows:
-        if row.topic != coverage.stage.source or (row.committed or 0) > row.log_end:
+        # outside of the log there is nothing to compare with; a start says so by itself
+        is_inside = row.committed is None or row.log_start <= row.committed <= row.log_end
+        if row.topic != coverage.stage.source or not is_inside:
             continue
         try:
             found = coverage.check(row.partition, low=row.log_start, committed=row.committed)
