@@ -54,6 +54,10 @@ TESTS: dict[str, str] = {
         "tests/integration/test_exactly_once.py::"
         "test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once"
     ),
+    "weir dlq replay --reason not_examined --apply": (
+        "tests/integration/test_dlq_replay.py::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"
+    ),
+    "weir publish FILE": ("tests/integration/test_generate.py::test_a_users_file_is_published_but_for_its_bad_lines"),
     "weir dlq replay --set FIELD=VALUE": (
         "tests/integration/test_dlq_replay.py::"
         "test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card"
@@ -91,6 +95,8 @@ TESTS: dict[str, str] = {
 NO_REMEDY = {
     "weir --help",
     "weir bench",
+    "weir publish",
+    "weir serve",
     "make bench",
     "make bench-quick",
     "make clean",
@@ -126,7 +132,8 @@ def _is_ours(command: str) -> bool:
 OURS = sorted(
     {command for command in REMEDIES if command.startswith("weir ") and command not in {"weir --help", "weir 1 1"}}
 )
-COMPLETE = {"weir inspect card": "weir inspect card CARD", "weir generate --to parquet": "weir generate --to parquet"}
+COMPLETE = {"weir inspect card": "weir inspect card CARD", "weir publish": "weir publish FILE"}
+"""Named without what it is about."""
 
 
 @pytest.mark.usefixtures("_parse_alone")
