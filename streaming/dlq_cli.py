@@ -188,8 +188,9 @@ def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
 
 
 def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
+    selection = _selection(arguments)
     log.done.refresh()
-    letters = ((letter, log.done.settlement(letter)) for letter in log.scan(_selection(arguments), log.ends()))
+    letters = ((letter, log.done.settlement(letter)) for letter in log.scan(selection, log.ends()))
     _write(arguments, count_letters(letters), _STATS_COLUMNS)
     return 0
 
