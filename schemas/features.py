@@ -74,7 +74,7 @@ class EntitySpec:
     attributes: tuple[str, ...]
     shared: bool
     has_labels: bool = False
-    recent: int = 32
+    recent: int = 64
 
 
 ENTITIES: tuple[EntitySpec, ...] = (

@@ -33,7 +33,7 @@ from schemas.features import (
 from streaming.core.backfill import backfill
 
 SEED = 11
-CARDS = 2_000
+CARDS = 600
 END_MS = 1_795_651_200_000
 DAYS = 75
 WARM_MS = 40 * DAY_MS

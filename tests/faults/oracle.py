@@ -1,7 +1,7 @@
 """The oracle: what must come of the logs, by naive Python over lists, sets and dicts. It shares no code with it.
 
 Feature names say what they mean (``card_amount_sum_1h``) and are read here anew, as are the rules: windows are
-``(t - w, t]`` of event time, the newest 32 events of an entity and partition are exact, older ones count by panes of
+``(t - w, t]`` of event time, the newest 64 events of an entity and partition are exact, older ones count by panes of
 ``w / 30``, nothing older than 30 days counts, labels are held back by 7 days.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 Row = dict[str, Any]
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 WINDOWS = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": HOUR, "1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
-PANES, EXACT_EVENTS, HORIZON, HOLD, ID_MEMORY = 30, 32, 30 * DAY, 7 * DAY, DAY
+PANES, EXACT_EVENTS, HORIZON, HOLD, ID_MEMORY = 30, 64, 30 * DAY, 7 * DAY, DAY
 SMALL = 200
 MICRO_RATE = {"USD": 1_000_000, "EUR": 1_100_000, "JPY": 670_000}
 AMOUNT_MAX = 100_000_000

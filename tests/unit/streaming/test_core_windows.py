@@ -46,7 +46,7 @@ def test_every_feature_of_a_shuffled_late_and_repeated_stream_equals_the_oracle(
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS)
 def test_busy_entities_fall_back_to_panes_exactly_as_the_oracle_does(seed: int) -> None:
-    events = random_stream(seed, 160, cards=1)
+    events = random_stream(seed, 230, cards=1)
     assert_as_oracle(events, Driver().run(events), seed=seed)
 
 
@@ -93,11 +93,22 @@ def test_two_events_of_the_same_millisecond_see_one_another_in_log_order() -> No
     assert value(done, 1, "card_event_gap_30d") == 0.0
 
 
-def test_an_entity_is_exact_up_to_its_newest_32_events_and_the_one_at_hand() -> None:
-    events = [event(START_MS + i * MINUTE_MS, merchant_id=f"m-{i}") for i in range(33)]
+def test_an_entity_is_exact_up_to_its_newest_64_events_and_the_one_at_hand() -> None:
+    events = [event(START_MS + i * 50 * SECOND_MS, merchant_id=f"m-{i}") for i in range(65)]
     done = Driver().run(events)
-    assert value(done, 32, "card_event_count_1h") == 33.0
-    assert value(done, 32, "card_merchant_distinct_1h") == 33.0
+    assert value(done, 64, "card_event_count_1h") == 65.0
+    assert value(done, 64, "card_merchant_distinct_1h") == 65.0
+
+
+def test_a_window_is_exact_with_64_events_since_its_start_less_one_pane_and_counts_a_panes_more_beyond() -> None:
+    #   pane of 2 min that holds the window's start
+    #   |    b2 b1  ( 63 events ............... 1 h ............... t ]
+    start_ms = START_MS // (2 * MINUTE_MS) * 2 * MINUTE_MS + MINUTE_MS
+    before = [event(start_ms - second * SECOND_MS, transaction_id=f"b-{second}") for second in (2, 1)]
+    inside = [event(start_ms + i * SECOND_MS, transaction_id=f"i-{i}") for i in range(63)]
+    last = event(start_ms + HOUR_MS - 1, transaction_id="t")
+    assert value(Driver().run([before[1], *inside, last]), 64, "card_event_count_1h") == 64.0
+    assert value(Driver().run([*before, *inside, last]), 65, "card_event_count_1h") == 65.0, "b2 is in a pane"
 
 
 def test_a_busy_entity_is_coarse_by_at_most_one_pane_at_the_trailing_edge() -> None:
