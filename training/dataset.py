@@ -34,8 +34,8 @@ class Examples:
 
     @property
     def amounts(self) -> npt.NDArray[np.float64]:
-        """Amounts in base minor units, float64, shape (n,)."""
-        return self.features[:, _AMOUNT].astype(np.float64)
+        """What is at stake in base minor units, float64, shape (n,): of a refund, what is given back."""
+        return np.abs(self.features[:, _AMOUNT].astype(np.float64))
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Examples:
         """Return the examples of a mask or of positions."""
