@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.features import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
 from streaming import features_cli
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_parquet
-from tests.unit.streaming.streams import random_stream, record_batch
+from tests.unit.streaming.streams import START_MS, event, random_stream, record_batch
 from weir import main
 
 
@@ -55,6 +55,19 @@ def test_backfill_writes_counted_rows_with_missing_features_as_null(
 
 def backfill(*flags: object) -> int:
     return main(["features", "backfill", *map(str, flags)])
+
+
+def test_backfill_sees_a_label_known_between_two_payments_of_one_small_file(tmp_path: Path) -> None:
+    #   a .... 7 d: label of a .... 20 d: b
+    a, b = event(transaction_id="a"), event(START_MS + 20 * DAY_MS, transaction_id="b", card_id="c-2")
+    pq.write_table(pa.Table.from_batches([record_batch([a, b])]), tmp_path / "transactions.parquet")
+    names = ("transaction_id", "card_id", "merchant_id", "device_id", "event_time_ms")
+    label = {name: a[name] for name in names} | {"label_time_ms": START_MS + 7 * DAY_MS, "is_fraud": True}
+    pq.write_table(pa.Table.from_pylist([label]), tmp_path / "labels.parquet")
+    out = tmp_path / "features.parquet"
+    given = ("--transactions", tmp_path / "transactions.parquet", "--labels", tmp_path / "labels.parquet")
+    assert backfill(*given, "--out", out) == 0
+    assert pq.read_table(out)["merchant_label_risk_30d"].to_pylist() == [None, 1.0]
 
 
 def test_backfill_refuses_a_missing_file_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _labels(transactions: pa.RecordBatch, *, delay_ms: int = 3 * DAY_MS) -> pa.T
 
 
 def _batches(transactions: pa.RecordBatch) -> list[pa.RecordBatch]:
-    """Slices of fifty rows: some six days each, so labels become visible in time."""
+    """Slices of fifty rows."""
     return [transactions.slice(start, 50) for start in range(0, transactions.num_rows, 50)]
 
 
@@ -88,6 +88,18 @@ def test_labels_that_become_known_later_do_not_change_a_feature() -> None:
         replay(_batches(transactions), late).features.tobytes()
         == replay(_batches(transactions), None).features.tobytes()
     )
+
+
+def test_labels_that_become_known_in_time_are_seen_however_the_history_is_cut() -> None:
+    #   a label is known three days after its payment, and risk is held back for seven: rows see it from day eight on
+    transactions = _transactions()
+    whole = replay([transactions], _labels(transactions)).features[:, RISK]
+    one_by_one = replay([transactions.slice(row, 1) for row in range(ROWS)], _labels(transactions)).features[:, RISK]
+    assert whole.tobytes() == one_by_one.tobytes()
+    column = RISK.index(FEATURE_NAMES.index("merchant_label_risk_30d"))
+    seen = ~np.isnan(whole[:, column])
+    assert not seen[: 7 * 8].any(), "eight payments a day"
+    assert seen[7 * 16 :].all()
 
 
 def test_a_duplicate_is_left_out_as_it_is_in_the_stream() -> None:
