@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import socket
 from collections.abc import Collection
 from contextlib import suppress
@@ -95,7 +96,7 @@ def describe_listener(port: int) -> str:
     found = find_listener(port)
     if found is None:
         return "another program"
-    ending = f"; `weir down --home {found.home}` ends it" if found.home else ""
+    ending = f"; `weir down --home {shlex.quote(str(found.home))}` ends it" if found.home else ""
     return f"{found.describe()}{ending}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +16,15 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.embedded import cli, doctor
+import weir
+from infra.embedded import cli, doctor, starting
 from infra.embedded.process import ServerProcess
 from infra.embedded.stack import Stack
 from infra.identity import read_birth
 from infra.kafka import admin_config, build_producer, consumer_config
 from infra.redis_client import connect
 from infra.registry import Registry
-from infra.settings import Settings, load_settings
+from infra.settings import Settings, load_settings, stack_env_path
 from infra.topics import check_topics, ensure_topics
 from schemas.contracts import schema_json
 from schemas.errors import Refused, WeirError
@@ -185,6 +188,74 @@ def test_a_server_that_dies_at_its_start_is_reported_with_what_it_wrote_from_the
     assert [status.ready for status in own_stack.status()] == [True, False, True], "what ran before is left running"
     folder.unlink()
     moved.rename(folder)
+    own_stack.start()
+
+
+def _follow(text: str) -> None:
+    """Run every command of Weir that a message names, in its order and exactly as it is named."""
+    commands = re.findall(r"`weir ([^`]*)`", text)
+    assert commands
+    for command in commands:
+        assert weir.main(shlex.split(command)) == 0
+
+
+def test_every_fix_that_the_doctor_names_for_a_server_fixes_it(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(own_stack.home))
+    own_stack.start()
+    own_stack.kill("redis")
+    (finding,) = [finding for finding in doctor.examine(own_stack.home) if not finding.well]
+    _follow(f"`{finding.mend}`")
+    assert [finding for finding in doctor.examine(own_stack.home) if not finding.well] == []
+    own_stack.pause("redis")
+    (finding,) = [finding for finding in doctor.examine(own_stack.home) if not finding.well]
+    capsys.readouterr()
+    _follow(f"`{finding.mend}`")
+    assert "Ready to accept connections" in capsys.readouterr().out
+    own_stack.resume("redis")
+
+
+def test_the_fix_for_a_server_that_hangs_works_from_exactly_there(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(own_stack.home))
+    own_stack.start()
+    own_stack.pause("redis")
+    monkeypatch.setattr(starting, "READY_SECONDS_MAX", 1.0)
+    with pytest.raises(WeirError, match="redis is not ready after") as failed:
+        own_stack.start()
+    monkeypatch.undo()
+    monkeypatch.setenv("WEIR_HOME", str(own_stack.home))
+    _follow(str(failed.value).splitlines()[0])
+    assert [status.ready for status in own_stack.status()] == [True, True, True]
+
+
+def test_addresses_that_cannot_be_read_are_written_again_by_the_command_that_is_named(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(own_stack.home))
+    own_stack.start()
+    stack_env_path(own_stack.home).write_text("half a li")
+    with pytest.raises(Refused) as refused:
+        load_settings()
+    _follow(str(refused.value))
+    assert load_settings().redis.url.endswith(f":{own_stack.ports['redis']}/0")
+
+
+def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named(
+    own_stack: Stack, tmp_path: Path
+) -> None:
+    own_stack.start()
+    home = tmp_path / "a second one"
+    home.mkdir()
+    (home / "ports.json").write_text((own_stack.home / "ports.json").read_text())
+    with pytest.raises(Refused, match="`weir down --home ") as refused:
+        Stack(home).start(["redis"])
+    _follow(str(refused.value).partition("; `weir up")[0])
+    second = Stack(home)
+    second.start(["redis"])
+    assert second.stop() == ["redis"]
     own_stack.start()
 
 

@@ -166,3 +166,19 @@ def test_make_clean_data_shows_what_goes_and_asks_for_apply(home: Path, tmp_path
     assert _files(home) == {*KEPT, *FREED}
     _make("clean-data", tmp_path, "ARGS=--apply")
     assert _files(home) == {"lists.json"}
+
+
+def test_make_setup_repairs_an_environment_whose_stamp_is_there(tmp_path: Path) -> None:
+    """`make setup` is what the doctor names for a missing Java; a stamp must not make it do nothing."""
+    for name in ("Makefile", "pyproject.toml", "requirements/dev.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@" >> calls\n')
+    python.chmod(0o755)
+    for times in (1, 2):
+        command = ["make", "setup", f"PYTHON={sys.executable}"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+        calls = (tmp_path / "calls").read_text().splitlines()
+        assert sum("--require-hashes -r requirements/dev.lock" in call for call in calls) == times
