@@ -27,8 +27,10 @@ import pyarrow.parquet as pq
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from demo_watch import Watch, percentiles
-from infra.arguments import Parser
+from generators.cli import CARDS_MIN
+from infra.arguments import Parser, at_least
 from infra.children import Children, ended_by_signals, undisturbed
+from infra.embedded.leftover import children_record, demo_runs, end_left_over, only_demo
 from infra.embedded.stack import Stack
 from infra.kafka import build_consumer, check_message
 from infra.kafka_offsets import end_offsets
@@ -36,6 +38,9 @@ from infra.settings import Settings, load_settings
 from infra.topics import ensure_topics
 from schemas.errors import WeirError
 
+_HOME_PREFIX = "weir-bench-"
+_DAYS_MIN = 46
+"""Of history: a model that is trained on less is refused."""
 _STEP_SECONDS_MAX = 600.0
 _DRAIN_SECONDS_MAX = 30.0
 _QUIET_SECONDS = 2.0
@@ -61,14 +66,17 @@ class Figures:
 def main(argv: list[str]) -> int:
     """Run ``weir bench``. Exit codes: 0 done, 1 failed or something was not decided."""
     parser = Parser(prog="weir bench", description="Measure throughput and latency on this machine.")
-    parser.add_argument("--cards", type=int, default=2_000, help="cards of the backlog (default: %(default)s)")
-    parser.add_argument("--days", type=int, default=60, help="days of the backlog (default: %(default)s)")
-    parser.add_argument("--rate", type=int, default=500, help="live payments a second (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=30, help="of live payments (default: %(default)s)")
+    parser.add_argument(
+        "--cards", type=at_least(CARDS_MIN), default=2_000, help="of the backlog (default: %(default)s)"
+    )
+    parser.add_argument("--days", type=at_least(_DAYS_MIN), default=60, help="of the backlog (default: %(default)s)")
+    parser.add_argument("--rate", type=at_least(1), default=500, help="live payments a second (default: %(default)s)")
+    parser.add_argument("--seconds", type=at_least(1), default=30, help="of live payments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(argv[1:])
-    home = Path(tempfile.mkdtemp(prefix="weir-bench-"))
-    with ended_by_signals():
+    _end_predecessors()
+    home = Path(tempfile.mkdtemp(prefix=_HOME_PREFIX))
+    with only_demo(home), ended_by_signals():
         bench = Bench(home, options)
         try:
             figures = bench.run()
@@ -80,6 +88,15 @@ def main(argv: list[str]) -> int:
     return 0 if figures.live_decided == figures.live_sent > 0 else 1
 
 
+def _end_predecessors() -> None:
+    """End what a measurement that was killed left running, and delete its folder; one that runs is left alone."""
+    for home in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*"):
+        if home.stat().st_uid == os.getuid() and (home / "demo.lock").is_file() and not demo_runs(home):
+            ended = [*end_left_over(home), *Stack(home).stop()]
+            _say(f"found {home}, left by a measurement that was killed; ended {', '.join(ended) or 'nothing'}")
+            shutil.rmtree(home)
+
+
 class Bench:
     """One measurement, with servers and processes of its own in ``home``."""
 
@@ -89,7 +106,7 @@ class Bench:
         self._stack = Stack(home)
         # explicit, so that addresses in this shell's environment cannot lead the children elsewhere
         self._environment = {"WEIR_HOME": str(home), **self._stack.environment()}
-        self._children = Children(home / "logs", self._environment)
+        self._children = Children(home / "logs", self._environment, record=children_record(home))
         self._settings: Settings = load_settings(self._environment)
         self._history = home / "history"
 

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.live import Live
 
 from demo_watch import LATENCY_SECONDS, Watch, count_records, percentiles, print_quality, print_sequence, read_truth
-from infra.arguments import Parser
+from generators.cli import CARDS_MIN
+from infra.arguments import Parser, at_least, seconds
 from infra.children import Children, ended_by_signals, undisturbed
 from infra.embedded.leftover import children_record, end_left_over, only_demo
 from infra.embedded.ports import choose_ports, describe_listener, is_free
@@ -56,11 +57,11 @@ console = Console(highlight=False, soft_wrap=True)
 def main(argv: list[str]) -> int:
     """Run ``weir demo``. Exit codes: 0 done, 1 failed, 2 refused."""
     parser = Parser(prog="weir demo", description="Run everything for a while and show it live.")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
-    parser.add_argument("--rate", type=int, default=100, help="live events per second")
-    parser.add_argument("--cards", type=int, help="default: enough that each pays a few times at most")
-    parser.add_argument("--days", type=int, help="of history (default: 90, fewer for many cards)")
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seconds", type=seconds, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
+    parser.add_argument("--rate", type=at_least(1), default=100, help="live events per second")
+    parser.add_argument("--cards", type=at_least(CARDS_MIN), help="default: enough that each pays a few times at most")
+    parser.add_argument("--days", type=at_least(1), help="of history (default: 90, fewer for many cards)")
+    parser.add_argument("--seed", type=at_least(0), default=7)
     arguments = parser.parse_args(argv[1:])
     arguments.cards = arguments.cards or choose_cards(arguments.rate, arguments.seconds)
     arguments.days = arguments.days or (_DAYS if arguments.cards <= _CARDS_MIN else _DAYS_OF_MANY)

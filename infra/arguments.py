@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+_SECONDS_MAX = 1e9
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
 
@@ -22,6 +23,31 @@ def nearest(word: str, known: list[str]) -> str:
     """
     found = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """Return what reads a whole number of that size or more from a flag.
+
+    >>> at_least(50)("60")
+    60
+    """
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < smallest:
+            raise argparse.ArgumentTypeError(f"expected at least {smallest}, found {value}")
+        return value
+
+    parse.__name__ = "whole number"  # argparse names it when the text is no number
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Read a duration in seconds, 0 or more, from a flag."""
+    value = float(text)
+    if not 0 <= value < _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds of 0 or more, found {text}")
+    return value
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bench
 from infra import children
 from infra.children import Children, end_recorded, ended_by_signals, undisturbed
 from infra.embedded.leftover import children_record, demo_runs, end_left_over, only_demo
@@ -166,3 +167,19 @@ def test_whatever_ends_a_demo_its_services_end_at_the_latest_with_the_next_one(
     else:
         assert demo.returncode in (128 + number, 130)
     assert not service.is_running()
+
+
+def test_a_measurement_ends_what_one_that_was_killed_left_and_none_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    dead, alive, other = (tmp_path / f"weir-bench-{name}" for name in ("dead", "alive", "other"))
+    for home in (dead, alive, other):
+        home.mkdir()
+    orphans = _kill_a_supervisor(dead)
+    with only_demo(dead):
+        pass
+    with only_demo(alive):
+        bench._end_predecessors()
+    assert [orphan.is_running() for orphan in orphans] == [False, False]
+    assert [home.exists() for home in (dead, alive, other)] == [False, True, True]
