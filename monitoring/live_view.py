@@ -12,7 +12,8 @@ from rich.text import Text
 from monitoring.terminal import cell
 
 DECISION_STYLES = {"APPROVE": "green", "REVIEW": "yellow", "DECLINE": "bold red"}
-_WIDTH_MAX, _WIDTH_WIDE = 140, 110
+_WIDTH_MAX, _WIDTH_WIDE = 150, 136
+"""Columns: more are left empty; fewer than the second give the reasons a line of their own."""
 _ROWS_OF_THE_REST = 13
 """Rows of the view without the list of declines."""
 _ROWS_OF_ONE = 2

@@ -138,9 +138,9 @@ def test_every_reason_of_a_decline_is_shown_whole_at_any_width(width: int) -> No
     assert max(map(len, shown.splitlines())) <= width
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 24), (80, 50)])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (118, 24), (120, 30), (140, 24), (150, 24), (80, 50)])
 def test_the_view_fits_the_terminal(width: int, height: int) -> None:
-    declined = [Declined("12:00:00", f"tx-{n}", "1.00 EUR", "0.9", REASONS[:2]) for n in range(8)]
+    declined = [Declined("12:00:00", f"tx-{n}", "1.00 EUR", "0.9", REASONS[:3]) for n in range(8)]
     assert len(_shown(width, height, declined).splitlines()) < height
 
 
