@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from inference.reader import CurrentReader, build_feature_reader
 from inference.request import transaction_fields
 from inference.web.server import build_crowd, build_server
 from inference.what_if import WhatIf
+from infra.embedded.ports import describe_listener
 from infra.heap import settle_heap
 from infra.kafka import build_producer
 from infra.redis_client import connect, ping
@@ -95,8 +97,9 @@ def bind(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
+        holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
         raise Refused(
-            f"port {port} on {HOST}: {error.strerror}; choose another with --port or WEIR_API__PORT"
+            f"port {port} on {HOST}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
         ) from None
     return listening
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from infra.embedded.ports import describe_listener
 from infra.second_life import run_again
 from infra.settings import MonitoringSettings
 from monitoring import metrics
@@ -40,8 +42,9 @@ def open_metrics_page(monitoring: MonitoringSettings, port: int | None) -> None:
     try:
         serve_metrics(host, port)
     except OSError as error:
+        holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
         raise Refused(
-            f"metrics port {port} on {host}: {error.strerror}; choose another with --metrics-port or "
+            f"metrics port {port} on {host}: {error.strerror}{holder}; choose another with --metrics-port or "
             "WEIR_MONITORING__METRICS_PORT"
         ) from None
 

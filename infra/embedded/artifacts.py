@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.settings import cache_dir
+from infra.settings import cache_dir, user_home
 from schemas.errors import WeirError
 
 Progress = Callable[[int, int], None]
@@ -128,7 +128,7 @@ def fetch(artifact: Artifact, target: Path) -> Path:
     Raises:
         WeirError: it cannot be had, or its bytes are not those of the lock.
     """
-    local = Path.home() / ".m2" / "repository" / artifact.maven_path
+    local = (user_home() or target.parent) / ".m2" / "repository" / artifact.maven_path
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
         source = local if artifact.matches(local) else _download(artifact, Path(scratch))
         if not artifact.matches(source):

@@ -124,3 +124,20 @@ def test_a_current_folder_that_is_gone_is_a_refusal(tmp_path: Path, monkeypatch:
     gone.rmdir()
     with pytest.raises(Refused, match="no such file or directory"):
         ensure_home(Path(".weir"))
+
+
+def test_a_user_without_a_home_is_told_where_downloads_could_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a container whose user id has no entry, and with no ``HOME``."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    assert weir.main(["clean"]) == 2
+    assert "set XDG_CACHE_HOME" in capsys.readouterr().err
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert weir.main(["clean"]) == 0
