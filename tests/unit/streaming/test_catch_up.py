@@ -195,3 +195,20 @@ def test_a_catch_up_that_is_let_go_of_is_taken_up_by_the_next(steps: int) -> Non
     assert view.applied == (steps - 1) * CHUNK
     assert list(catch_up(_build_context(view), folder, UNIT))
     assert _is_right(view)
+
+
+def test_a_unit_that_is_asked_for_again_and_again_is_told_once_until_something_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While the registry is away every attempt ends in another catch-up, many times a minute."""
+    caplog.set_level("INFO", logger="streaming.catch_up")
+    view, folder = _View(), _Folder()
+    context = _build_context(view)
+    for _ in range(100):
+        list(catch_up(context, folder, UNIT))  # type: ignore[arg-type] # as much of a folder as is called
+    told = [record for record in caplog.records if record.getMessage() == "caught_up"]
+    assert len(told) == 1
+    view.applied = CHUNK
+    list(catch_up(context, folder, UNIT))  # type: ignore[arg-type]
+    told = [record for record in caplog.records if record.getMessage() == "caught_up"]
+    assert len(told) == 2
