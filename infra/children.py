@@ -109,14 +109,19 @@ class Children:
         temporary.replace(self.record)
 
 
-def end_recorded(record: Path) -> list[str]:
-    """End the recorded processes that still run: ask, wait a bounded time, then kill. Returns their names."""
+def find_recorded(record: Path) -> dict[Identity, str]:
+    """Return the recorded processes that still run, with their names."""
     try:
         rows = json.loads(record.read_text())
         named = [(str(row["name"]), parse_identity(row)) for row in rows]
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return []
-    running = {identity: name for name, identity in named if identity is not None and identity.is_running()}
+        return {}
+    return {identity: name for name, identity in named if identity is not None and identity.is_running()}
+
+
+def end_recorded(record: Path) -> list[str]:
+    """End the recorded processes that still run: ask, wait a bounded time, then kill. Returns their names."""
+    running = find_recorded(record)
     _signal(running, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while any(identity.is_running() for identity in running) and time.monotonic() < deadline:

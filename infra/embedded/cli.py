@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from infra.arguments import Parser
 from infra.embedded import clean, doctor
 from infra.embedded.artifacts import Progress
-from infra.embedded.leftover import demo_runs, end_left_over
+from infra.embedded.leftover import demo_runs, end_left_over, find_left_over
 from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
 from infra.home import check_home
 from infra.settings import home_dir
@@ -38,8 +38,13 @@ def _up(options: argparse.Namespace) -> int:
         if options.other_ports:
             _tell(f"other ports for: {', '.join(stack.move_ports()) or 'none, since none is taken'}")
         stack.start()
-    # whoever starts the servers by hand keeps their data: the next demo will not wipe it
-    (stack.home / DEMO_MARKER).unlink(missing_ok=True)
+    if demo_runs(stack.home):
+        _tell("these are the servers of a demo that runs now, and they end with it")
+    else:
+        # whoever starts the servers by hand keeps their data: the next demo will not wipe it
+        (stack.home / DEMO_MARKER).unlink(missing_ok=True)
+        if left := find_left_over(stack.home):
+            _tell(f"a demo that was killed left running: {', '.join(left)}; `weir down` ends them with the servers")
     _show(stack.status(), as_json=options.json)
     sys.stderr.write(f"up after {time.monotonic() - began:.1f} s; `weir down` stops it\n")
     return 0

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.children import end_recorded
+from infra.children import end_recorded, find_recorded
 from schemas.errors import Refused
 
 
@@ -43,6 +43,11 @@ def demo_runs(home: Path) -> bool:
         return False
     with path.open("a+") as file:
         return not _try_lock(file.fileno())
+
+
+def find_left_over(home: Path) -> list[str]:
+    """Return the names of what a demo that was killed left running; call it where no demo runs."""
+    return list(find_recorded(children_record(home)).values())
 
 
 def end_left_over(home: Path) -> list[str]:

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import bench
+import weir
 from infra import children
 from infra.children import Children, end_recorded, ended_by_signals, undisturbed
-from infra.embedded.leftover import children_record, demo_runs, end_left_over, only_demo
+from infra.embedded import cli
+from infra.embedded.leftover import children_record, demo_runs, end_left_over, find_left_over, only_demo
+from infra.embedded.stack import DEMO_MARKER
 from infra.identity import Identity, identify, parse_identity
 from schemas.errors import Refused
 from tests.house.source import ROOT
@@ -48,6 +51,7 @@ def _kill_a_supervisor(folder: Path) -> list[Identity]:
 def test_children_of_a_supervisor_that_was_killed_are_found_and_ended_by_the_next(tmp_path: Path) -> None:
     orphans = _kill_a_supervisor(tmp_path)
     assert [orphan.is_running() for orphan in orphans] == [True, True]
+    assert sorted(find_left_over(tmp_path)) == ["one", "two"]
     assert sorted(end_left_over(tmp_path)) == ["one", "two"]
     assert [orphan.is_running() for orphan in orphans] == [False, False]
     assert end_left_over(tmp_path) == []
@@ -183,3 +187,47 @@ def test_a_measurement_ends_what_one_that_was_killed_left_and_none_that_runs(
         bench._end_predecessors()
     assert [orphan.is_running() for orphan in orphans] == [False, False]
     assert [home.exists() for home in (dead, alive, other)] == [False, True, True]
+
+
+class Served:
+    """A stack that serves at once."""
+
+    def __init__(self, home: Path, **_: object) -> None:
+        self.home = home
+
+    def start(self) -> None:
+        return
+
+    def stop(self) -> list[str]:
+        return []
+
+    def status(self) -> list[object]:
+        return []
+
+
+def test_up_after_a_killed_demo_names_what_still_runs_and_the_command_that_it_names_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "Stack", Served)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    orphans = _kill_a_supervisor(tmp_path)
+    assert weir.main(["up"]) == 0
+    told = capsys.readouterr().err
+    assert "left running: one, two; `weir down` ends them" in told
+    assert [orphan.is_running() for orphan in orphans] == [True, True]
+    assert weir.main(["down"]) == 0
+    assert [orphan.is_running() for orphan in orphans] == [False, False]
+
+
+def test_up_beside_a_running_demo_leaves_its_mark_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "Stack", Served)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    (tmp_path / DEMO_MARKER).write_text("{}")
+    with only_demo(tmp_path):
+        assert weir.main(["up"]) == 0
+    assert "they end with it" in capsys.readouterr().err
+    assert (tmp_path / DEMO_MARKER).exists()
+    assert weir.main(["up"]) == 0
+    assert not (tmp_path / DEMO_MARKER).exists()
