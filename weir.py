@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+from typing import Any
 
 from schemas.errors import Refused, WeirError
 from schemas.printable import escape
@@ -67,13 +68,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        return int(importlib.import_module(VERBS[arguments[0]][0]).main(arguments))
+        return int(_load(arguments[0]).main(arguments))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # the reader of our output went away, as `| head` does; what is still buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _load(verb: str) -> Any:
+    try:
+        return importlib.import_module(VERBS[verb][0])
+    except ModuleNotFoundError as error:  # an image for serving has neither the demo nor the training packages
+        raise Refused(f"this installation has no {error.name}; `make setup` in a checkout brings everything") from error
 
 
 def _file_error(error: OSError) -> str:
@@ -90,9 +98,13 @@ def _guess(verb: str) -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415  (slow to import)
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (slow to import)
 
-    return f"weir {version('weir')}, Python {sys.version.split()[0]}\n"
+    try:
+        own = version("weir")
+    except PackageNotFoundError:  # copied and not installed, as in the image
+        own = "of a checkout"
+    return f"weir {own}, Python {sys.version.split()[0]}\n"
 
 
 def _usage() -> str:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from numba import config
+
 from monitoring.logs import get_logger
 from streaming.core import jit
 from streaming.core.warm_up import warm_up
@@ -56,7 +58,10 @@ def describe(event: str, **fields: object) -> str:
 
 
 def _lock_path() -> Path:
-    return Path(jit.__file__).parent / "__pycache__" / f"kernel-{jit.SOURCE_STAMP}.lock"
+    folder = (
+        getattr(config, "CACHE_DIR", "") or Path(jit.__file__).parent / "__pycache__"
+    )  # where the compiler itself writes
+    return Path(folder) / f"kernel-{jit.SOURCE_STAMP}.lock"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -89,6 +90,25 @@ def test_what_the_file_system_refuses_is_one_line(
     assert error.startswith(f"weir status: some/file: {os.strerror(code).lower()}")
     assert error.count("\n") == 1
     assert ("weir doctor" in error) is full
+
+
+def test_a_verb_that_this_installation_has_not_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(weir.VERBS, "train", ("not_installed.cli", "help"))
+    assert weir.main(["train"]) == 2
+    assert capsys.readouterr().err.startswith("weir train: this installation has no not_installed; ")
+
+
+def test_a_copy_that_is_not_installed_has_a_version_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", fail)
+    assert weir.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("weir of a checkout, Python 3.")
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
