@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.faults.contracts import Row
 from tests.faults.oracle import ENTITY_FIELDS, EXACT_EVENTS, PANES, WINDOWS, Event, History, Look
@@ -28,7 +28,7 @@ class Visible:
     def __init__(self, events: list[Event]) -> None:
         self._events: dict[tuple[str, str], list[Event]] = defaultdict(list)
         for event in events:
-            for entity in SHARED:
+            for entity in ENTITY_FIELDS:
                 entity_id = event.row[ENTITY_FIELDS[entity][0]]
                 if entity_id is not None:
                     self._events[entity, entity_id].append(event)
@@ -40,10 +40,16 @@ class Visible:
 
 
 def find_outside(
-    histories: Histories, visible: Visible, event: Event, row: Row, row_append_ms: int, partitions: int
+    histories: Histories,
+    visible: Visible,
+    event: Event,
+    row: Row,
+    row_append_ms: int,
+    partitions: int,
+    entities: Sequence[str] = SHARED,
 ) -> Iterator[str]:
-    """Name every shared feature of a row that lies outside its bounds."""
-    for entity in SHARED:
+    """Name every feature of a row, of shared entities unless others are given, that lies outside its bounds."""
+    for entity in entities:
         entity_id = event.row[ENTITY_FIELDS[entity][0]]
         names = [name for name in row if name.startswith(f"{entity}_") and not name.endswith("_id")]
         if entity_id is None:

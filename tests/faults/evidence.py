@@ -13,10 +13,11 @@ from tests.faults.contracts import FRAME, Row, Undecodable, decode
 from tests.faults.lab import Lab
 from tests.faults.load import HANGER, KILLER
 from tests.faults.logs import Entry, read_commits, read_topic
-from tests.faults.oracle import Event, Ids, build_event, find_poison
+from tests.faults.oracle import ENTITY_FIELDS, Event, Ids, build_event, find_poison
 
 At = tuple[int, int]
 HEALS = "unknown_schema_id"
+REPEATS, FORWARDED = ("duplicate", "id_reused"), "forwarded"
 
 
 @dataclass
@@ -114,12 +115,30 @@ def _read_unit(lab: Lab, unit: Unit) -> dict[str, bytes]:
     prefix = lab.view.prefix(unit)
     keys = [key for key in lab.redis.scan_iter(match=f"{prefix}*", count=2_000) if not key.endswith(b":position")]
     values = lab.redis.mget(keys) if keys else []
-    return {key.decode().removeprefix(prefix): value for key, value in zip(keys, values, strict=True)}
+    held = {key.decode().removeprefix(prefix): value for key, value in zip(keys, values, strict=True)}
+    segments = sorted((key for key in held if key.startswith("known:")), key=lambda key: int(key.partition(":")[2]))
+    known = _read_known(b"".join(held.pop(key) or b"" for key in segments))
+    lab.expect(known == set(held), f"{unit.tag} lists {len(known)} ids as known and holds {len(held)} partials")
+    return held
+
+
+def _read_known(listed: bytes) -> set[str]:
+    """Read a list of known ids: kind, two bytes of length, id."""
+    kinds, found, at = list(ENTITY_FIELDS), set(), 0
+    while at < len(listed):
+        size = int.from_bytes(listed[at + 1 : at + 3], "little")
+        found.add(f"{kinds[listed[at]]}:{listed[at + 3 : at + 3 + size].decode()}")
+        at += 3 + size
+    return found
 
 
 def judge_transactions(evidence: Evidence, registry_url: str, own_ids: set[int]) -> Verdicts:
-    """Go through the log as the oracle does."""
-    verdicts, ids = Verdicts(), Ids()
+    """Go through the log as the oracle does.
+
+    Of copies of one id in several partitions, which comes first is what the processor had seen, and it has to have seen
+    what it decided seconds before (``judge``): a copy that it refused is refused.
+    """
+    verdicts, ids, copies = Verdicts(), Ids(), _find_copies(evidence, registry_url, own_ids)
     for entry in evidence.transactions:
         healed_later = HEALS in evidence.letters.get(entry.at, [])
         try:
@@ -132,7 +151,10 @@ def judge_transactions(evidence: Evidence, registry_url: str, own_ids: set[int])
             reason = "it ends its decoder"
         if not reason:
             event = build_event(row, partition=entry.partition, offset=entry.offset, append_ms=entry.append_ms)
-            reason = ids.judge(event, (entry.value or b"")[FRAME.size :])
+            has_copies = len(copies[row["card_id"], row["transaction_id"]]) > 1
+            said = evidence.letters.get(entry.at, []) if has_copies else []
+            elsewhere = next((each for each in said if each in REPEATS), "")
+            reason = ids.judge(event, (entry.value or b"")[FRAME.size :], elsewhere)
         if reason:
             verdicts.refused[entry.at] = reason
         else:
@@ -141,10 +163,28 @@ def judge_transactions(evidence: Evidence, registry_url: str, own_ids: set[int])
     return verdicts
 
 
+def _find_copies(evidence: Evidence, registry_url: str, own_ids: set[int]) -> dict[tuple[str, str], set[int]]:
+    """Return the partitions in which each card's ids occur."""
+    copies: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for entry in evidence.transactions:
+        try:
+            row = decode(registry_url, entry.value, known=own_ids)
+        except Undecodable:
+            continue
+        copies[row["card_id"], row["transaction_id"]].add(entry.partition)
+    return copies
+
+
 def judge_labels(evidence: Evidence, registry_url: str) -> Verdicts:
-    """Go through the labels as the oracle does."""
+    """Go through the labels as the oracle does; one that was forwarded counts where its copy is, which must be there."""
     verdicts = Verdicts()
+    places: dict[bytes | None, set[int]] = defaultdict(set)
     for entry in evidence.labels:
+        places[entry.value].add(entry.partition)
+    for entry in evidence.labels:
+        if evidence.label_letters.get(entry.at) == [FORWARDED] and len(places[entry.value]) > 1:
+            verdicts.refused[entry.at] = FORWARDED
+            continue
         try:
             verdicts.counted.append((entry, decode(registry_url, entry.value)))
         except Undecodable as error:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import islice
 from threading import Event
 
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.faults.catalogue import fault
+from tests.faults.faults_process import kill_processor
 from tests.faults.lab import Lab, Plan
+from tests.faults.load import Sending
+from tests.faults.logs import read_topic
+from tests.faults.workers import await_true
+
+AGAIN_RECORDS, MORE_RECORDS = 120, 300
 
 AWAY_SECONDS, AWAY_SECONDS_FULL = 15.0, 60.0
 
@@ -54,6 +62,35 @@ def raise_partitions(lab: Lab, count: int, *topics: str) -> None:
     admin = AdminClient({"bootstrap.servers": lab.settings.kafka.bootstrap_servers})
     for future in admin.create_partitions([NewPartitions(name, count) for name in topics]).values():
         future.result(20)
+
+
+@fault("keys-moved", "partitions are raised as the runbook says; then ids and labels of before again, with kills")
+def keys_moved(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor()
+    lab.feeder.finish()
+    lab.await_drained()
+    processor.stop()
+    names = lab.settings.topics
+    topics = (names.dlq, names.labels_dlq, names.features_dlq, names.decisions, names.features)
+    raise_partitions(lab, 3, *topics)
+    raise_partitions(lab, 3, names.transactions, names.labels)
+    for kind in ("transactions", "labels"):
+        await_true(partial(lab.feeder.knows, kind, 3), f"the sender knowing of 3 partitions of {kind}")
+    lab.times += 1
+    before = _sent_before(lab)
+    for step in ("committed:2", "applying:2", "catch_up_applied:1"):
+        lab.feeder.send(lab.random.sample(before, AGAIN_RECORDS))
+        lab.feeder.send(islice(lab.feeder.stream, MORE_RECORDS))
+        kill_processor(lab, kill_at=step)
+    lab.feeder.send(lab.random.sample(before, AGAIN_RECORDS))
+    lab.finish([lab.processor(), scorer])
+
+
+def _sent_before(lab: Lab) -> list[Sending]:
+    """Return what both inputs hold, to be sent again by key."""
+    names, bootstrap = lab.settings.topics, lab.settings.kafka.bootstrap_servers
+    topics = {"transactions": names.transactions, "labels": names.labels}
+    return [Sending(kind, e.key, e.value) for kind, topic in topics.items() for e in read_topic(bootstrap, topic)]
 
 
 @fault("partitions-raised", "two partitions become three while the load goes on", Plan(rate=200))

@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from inference.reader import find_broken_values
+from infra.feature_reader import FeatureReader
 from infra.redis_view import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
@@ -74,6 +76,83 @@ def flushall(lab: Lab) -> None:
         lab.times += 1
         lab.watch_recovery(above=before)
     lab.finish(workers)
+
+
+@fault("view-spoiled", "values and positions in Redis overwritten with something else while everything runs")
+def view_spoiled(lab: Lab) -> None:
+    workers = _begin(lab)
+    reader = FeatureReader(
+        lab.redis,
+        lab.view,
+        partitions=lab.plan.partitions,
+        label_partitions=lab.plan.partitions,
+        find_broken=find_broken_values,
+    )
+    for spoil in (_spoil_value, _spoil_type, _spoil_position) * max(1, min(lab.kills, 3)):
+        unit = lab.random.choice([Unit(kind, number) for kind in "tl" for number in range(lab.plan.partitions)])
+        entity = spoil(lab, unit)
+        lab.times += 1
+        if entity is not None:  # a reader finds it and says so; of a value in its memory the processor has no need
+            reader.read_many([entity])
+        await_true(partial(_is_whole, lab, unit), f"{unit.tag} built again")
+    lab.finish(workers)
+    lab.expect(workers[0].log().count("view_dropped") >= lab.times, "a spoiled unit was not built again")
+
+
+def _keys_of(lab: Lab, unit: Unit) -> list[bytes]:
+    found = sorted(lab.redis.scan_iter(match=lab.view.prefix(unit) + "*", count=2_000))
+    return [key for key in found if not key.endswith(b":position") and b":known:" not in key]
+
+
+def _name(key: bytes) -> tuple[str, str]:
+    entity, _, entity_id = key.decode().rpartition("}:")[2].partition(":")
+    return entity, entity_id
+
+
+def _spoil_value(lab: Lab, unit: Unit) -> tuple[str, str] | None:
+    one, other = lab.random.sample(_keys_of(lab, unit), 2)
+    lab.redis.set(one, lab.random.choice([b"", b"spoiled", lab.redis.get(other), bytes(40)]))
+    return _name(one)
+
+
+def _spoil_type(lab: Lab, unit: Unit) -> tuple[str, str] | None:
+    one = lab.random.choice(_keys_of(lab, unit))
+    lab.redis.delete(one)
+    lab.redis.rpush(one, "spoiled")
+    lab.view.suspect(unit, "a value of another type")  # known in other units, nobody need look at its type
+    return None
+
+
+def _spoil_position(lab: Lab, unit: Unit) -> tuple[str, str] | None:
+    key = lab.view.prefix(unit) + "position"
+    lab.redis.set(key, lab.random.choice([b"", b"12 0 0", b"9" + (lab.redis.get(key) or b"")]))
+    return None
+
+
+def _is_whole(lab: Lab, unit: Unit) -> bool:
+    lab.revive()
+    found = lab.view.look(unit)
+    return found.position is not None and not found.position.rebuilding
+
+
+@fault("redis-evicts", "Redis is told to evict, gets too little memory, and then drops keys on its own")
+def redis_evicts(lab: Lab) -> None:
+    workers = _begin(lab, quirks=("watch",))
+    before = int(lab.redis.info("stats")["evicted_keys"])
+    lab.redis.config_set("maxmemory-policy", "allkeys-lru")
+    lab.redis.config_set("maxmemory", str(int(lab.redis.info("memory")["used_memory"]) * 9 // 10))
+    await_true(lambda: int(lab.redis.info("stats")["evicted_keys"]) > before, "keys being evicted")
+    lab.redis.config_set("maxmemory", "0")
+    lab.redis.config_set("maxmemory-policy", "noeviction")
+    lab.times += 1
+    for unit in [Unit(kind, number) for kind in "tl" for number in range(lab.plan.partitions)]:
+        await_true(partial(_was_dropped, workers[0], unit), f"{unit.tag} being built again")
+    lab.watch_recovery()
+    lab.finish(workers)
+
+
+def _was_dropped(worker: Worker, unit: Unit) -> bool:
+    return any('"view_dropped"' in line and f'"{unit.tag}"' in line for line in worker.log().splitlines())
 
 
 @fault("redis-slow", "CLIENT PAUSE for longer than the client waits", Plan(rate=300))

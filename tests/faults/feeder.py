@@ -67,6 +67,11 @@ class Feeder:
             self._send(sending)
         self._flush()
 
+    def knows(self, kind: str, partitions: int) -> bool:
+        """Whether the sender knows so many partitions of an input, and so sends keys to all of them."""
+        topic = self._topics[kind]
+        return len(self._producer.list_topics(topic, timeout=10).topics[topic].partitions) == partitions
+
     def finish(self) -> int:
         """Send what is missing to ``records_min``, stop, and return how many records there were."""
         self._finish.set()

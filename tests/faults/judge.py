@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from tests.faults import bounds
 from tests.faults.contracts import Row, subject_ids
 from tests.faults.evidence import Evidence, Verdicts, collect, judge_labels, judge_transactions
 from tests.faults.lab import Lab
-from tests.faults.oracle import ENTITY_FIELDS, Event, History, Look, find_risk
+from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk
 from tests.faults.refold import as_float32, refold_labels, refold_transactions
 
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}
@@ -26,6 +26,8 @@ EXACT_SHARE_MIN = 0.95
 SHARED_CHECKED_MAX = 150
 """Rows whose shared entities are checked, spread evenly; a busy merchant makes each one slow."""
 SHOWN_MAX = 5
+RACE_MS = 5_000
+"""Payments of one card in two partitions that were decided within this may not have seen each other."""
 
 
 @dataclass
@@ -159,12 +161,24 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
     visible = bounds.Visible(verdicts.events)
     partitions = lab.partitions()
     stride = max(1, len(verdicts.events) // SHARED_CHECKED_MAX)
+    decided_ms = _decided_ms(evidence, verdicts)
+    _judge_repeats(found, verdicts, decided_ms)
     wrong: list[str] = []
-    for number, event in enumerate(verdicts.events):
+    # as they were decided: a card's payments in other partitions are in its histories then
+    events = sorted(verdicts.events, key=lambda one: (decided_ms[one.partition, one.offset], one.partition, one.offset))
+    for number, event in enumerate(events):
         rows = evidence.rows.get((event.partition, event.offset), [])
         if rows:
             row, entry = rows[0]
-            wrong += _compare_cards(found, histories, event, row)
+            others = visible.elsewhere("card", event, entry.append_ms + RACE_MS) if partitions > 1 else []
+            apart = [
+                decided_ms[event.partition, event.offset] - decided_ms[one.partition, one.offset] for one in others
+            ]
+            if any(abs(ms) <= RACE_MS for ms in apart):
+                until_ms = entry.append_ms
+                wrong += bounds.find_outside(histories, visible, event, row, until_ms, partitions, ("card",))
+            else:
+                wrong += _compare_cards(found, histories, event, row, {one.partition for one in others})
             if number % stride == 0:
                 wrong += bounds.find_outside(histories, visible, event, row, entry.append_ms, partitions)
         for entity, (name, _) in ENTITY_FIELDS.items():
@@ -174,9 +188,37 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
     return histories
 
 
-def _compare_cards(found: Judgement, histories: Histories, event: Event, row: Row) -> Iterator[str]:
+def _decided_ms(evidence: Evidence, verdicts: Verdicts) -> dict[tuple[int, int], int]:
+    """When each counted payment's row was appended; in a partition of the input it never falls."""
+    latest: dict[int, int] = defaultdict(int)
+    decided = {}
+    for event in sorted(verdicts.events, key=lambda one: one.offset):
+        for _, entry in evidence.rows.get((event.partition, event.offset), [])[:1]:
+            latest[event.partition] = max(latest[event.partition], entry.append_ms)
+        decided[event.partition, event.offset] = latest[event.partition]
+    return decided
+
+
+def _judge_repeats(found: Judgement, verdicts: Verdicts, decided_ms: dict[tuple[int, int], int]) -> None:
+    """An id counts once for its card, wherever its copies are, unless they were decided at nearly the same time."""
+    counted: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in verdicts.events:
+        counted[event.row["card_id"], event.row["transaction_id"]].append(event)
+    twice = []
+    for key, events in counted.items():
+        for one, other in combinations(events, 2):
+            near = abs(one.append_ms - other.append_ms) < ID_MEMORY
+            apart_ms = abs(decided_ms[one.partition, one.offset] - decided_ms[other.partition, other.offset])
+            if near and one.partition != other.partition and apart_ms > RACE_MS:
+                twice.append((key, (one.partition, one.offset), (other.partition, other.offset)))
+    found.note("ids decided twice", twice)
+    found.doubled += len(twice)
+
+
+def _compare_cards(found: Judgement, histories: Histories, event: Event, row: Row, others: set[int]) -> Iterator[str]:
     history = histories["card", event.partition, event.row["card_id"]]
-    look = Look("card", [history], event.time_ms, event)
+    elsewhere = [histories["card", number, event.row["card_id"]] for number in sorted(others)]
+    look = Look("card", [history, *elsewhere], event.time_ms, event)
     if row["late"] != history.is_late(event):
         yield f"{event.partition}@{event.offset}: late is {row['late']}"
     for name in [name for name in row if name.startswith("card_") and name != "card_id"]:

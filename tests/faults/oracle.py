@@ -279,17 +279,25 @@ def _distinct(values: list[str | None], *, coarse: bool) -> float:
 
 
 class Ids:
-    """Which transaction ids were counted lately, per card and partition."""
+    """Which transaction ids were counted lately, per card and partition; ``evidence`` judges repeats over partitions."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str, str], list[tuple[int, bytes]]] = {}
 
-    def judge(self, event: Event, body: bytes) -> str:
-        """``duplicate``, ``id_reused``, or nothing; then it counts from now on."""
+    def judge(self, event: Event, body: bytes, elsewhere: str = "") -> str:
+        """``duplicate``, ``id_reused``, or nothing; then it counts from now on.
+
+        Args:
+            event: the payment.
+            body: its bytes without the frame.
+            elsewhere: what it is for a copy in another partition, or nothing.
+        """
         seen = self._seen.setdefault((event.partition, event.row["card_id"], event.row["transaction_id"]), [])
         for append_ms, before in seen:
             if append_ms > event.append_ms - ID_MEMORY:
                 return "duplicate" if before == body else "id_reused"
+        if elsewhere:
+            return elsewhere
         seen.append((event.append_ms, body))
         return ""
 

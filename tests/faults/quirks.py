@@ -137,6 +137,11 @@ def fragile(steps: Steps) -> None:
     replace(isolation, decode_each=decode_each_fragile, ANSWER_SECONDS=HANG_SECONDS)
 
 
+def watch(steps: Steps) -> None:
+    """No quirk: the process looks at its dependencies meanwhile, as ``weir process`` does (``worker.py``)."""
+    del steps
+
+
 QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_apply_reply": lose_apply_reply,
     "slow_apply": slow_apply,
@@ -144,4 +149,5 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "clock_ahead": clock_ahead,
     "lose_commit_reply": lose_commit_reply,
     "fragile": fragile,
+    "watch": watch,
 }

@@ -28,10 +28,11 @@ import weir
 from inference.cli import run_index, run_scorer
 from infra.kafka_output import TransactionalOutput
 from infra.redis_view import Loaded, StateView, Unit
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from monitoring.logs import configure
 from schemas.errors import Refused
 from streaming.cli import run_processor
+from streaming.looks import LossHook, start_watch
 from streaming.service import Stopped
 from tests.faults import mutants, quirks
 from tests.faults.orders import Orders
@@ -90,7 +91,7 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
     settings = load_settings(orders.environment)
     try:
         if orders.role == "process":
-            run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
+            _process(settings, orders, steps, stop)
         elif orders.role == "score":
             run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
         else:
@@ -101,6 +102,16 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
     except Stopped:
         pass  # told to end while it waited for a server
     return 0
+
+
+def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
+    hook = LossHook()
+    watch = start_watch(settings, stages=["process"], on_loss=hook) if "watch" in orders.quirks else None
+    try:
+        run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_loss=hook, on_step=steps)
+    finally:
+        if watch is not None:
+            watch.close()
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
