@@ -176,7 +176,7 @@ def _find_copies(evidence: Evidence, registry_url: str, own_ids: set[int]) -> di
 
 
 def judge_labels(evidence: Evidence, registry_url: str) -> Verdicts:
-    """Go through the labels as the oracle does; one that was forwarded counts where its copy is, which must be there."""
+    """Go through the labels as the oracle does; one that was forwarded counts where its copy is: it must be there."""
     verdicts = Verdicts()
     places: dict[bytes | None, set[int]] = defaultdict(set)
     for entry in evidence.labels:

@@ -279,7 +279,7 @@ def _distinct(values: list[str | None], *, coarse: bool) -> float:
 
 
 class Ids:
-    """Which transaction ids were counted lately, per card and partition; ``evidence`` judges repeats over partitions."""
+    """Which transaction ids were counted lately, per card and partition; ``evidence`` judges copies in several."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str, str], list[tuple[int, bytes]]] = {}
