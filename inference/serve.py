@@ -24,6 +24,7 @@ from inference.web.server import build_crowd, build_server
 from inference.what_if import WhatIf
 from infra.embedded.ports import describe_listener
 from infra.heap import settle_heap
+from infra.host import raise_limits
 from infra.kafka import build_producer
 from infra.redis_client import connect, ping
 from infra.registry import Registry
@@ -54,6 +55,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         Refused: another address than 127.0.0.1, a port that is taken, too few open files, a bundle that is not right.
         Transient: Kafka stayed away at the start.
     """
+    raise_limits()
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     with listening, closing(start_watch(settings, stages=STAGES)):
         metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.findings import Finding, Level
+from schemas.errors import Refused
 
 FREE_MIN = 0.1
 """Part of a file system; below it somebody has to make room."""
@@ -17,9 +18,44 @@ FREE_LEFT = 0.02
 DESCRIPTORS_MIN = 256
 """Three Kafka clients, Redis connections, the registry, the metrics page and their files take 60 to 120."""
 _DESCRIPTORS_USED_MAX = 0.8
+DESCRIPTORS_WANTED = 4_096
+ADDRESS_BYTES_MIN = 3_000_000_000
+"""Arrow, the compiled kernel and the threads of Kafka clients map 2.5 to 3 GB, and touch a fifth of it."""
 CLOCK_SECONDS_MAX = 60.0
 """The broker's append time judges "from the future"; ages, back-offs and expiry in days bear a minute."""
 _PROC_FILES = Path("/proc/self/fd")
+
+
+def raise_limits() -> None:
+    """Take as many file descriptors as this process may, and refuse a start on too few or on too little address space.
+
+    Raises:
+        Refused: with the command that gives more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    check_limits(descriptors=soft, address_bytes=resource.getrlimit(resource.RLIMIT_AS)[0])
+
+
+def check_limits(*, descriptors: int, address_bytes: int) -> None:
+    """Refuse limits under which a process would fail somewhere in the middle. Pure; a negative limit is none.
+
+    Raises:
+        Refused: with the command that gives more.
+    """
+    if 0 <= descriptors < DESCRIPTORS_MIN:
+        raise Refused(
+            f"expected at least {DESCRIPTORS_MIN} file descriptors, found {descriptors}; raise the limit with "
+            "`ulimit -n 4096`, or LimitNOFILE= of its unit"
+        )
+    if 0 <= address_bytes < ADDRESS_BYTES_MIN:
+        raise Refused(
+            f"expected at least {ADDRESS_BYTES_MIN / 1e9:.1f} GB of address space, found {address_bytes / 1e9:.1f} GB; "
+            "lift it with `ulimit -v unlimited`, and bound memory by a cgroup instead"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from infra.settings import KafkaSettings
 from schemas.errors import Transient, WeirError
@@ -87,6 +89,24 @@ def admin_config(kafka: KafkaSettings) -> dict[str, Any]:
     return _connection(kafka)
 
 
+def build_admin(kafka: KafkaSettings, **extra: Any) -> AdminClient:
+    """Connect an admin client."""
+    with _made():
+        return AdminClient(admin_config(kafka) | extra, logger=CLIENT_LOG)
+
+
+@contextmanager
+def _made() -> Iterator[None]:
+    """Say in one line why a client cannot be made: as a rule this machine gives us no thread, memory or file."""
+    try:
+        yield
+    except KafkaException as error:
+        raise WeirError(
+            f"kafka: expected a client, found {error.args[0].str()}; a client needs threads, address space "
+            "and file descriptors: see `ulimit -a`, or the limits of its unit or container"
+        ) from None
+
+
 def producer_config(kafka: KafkaSettings, *, transactional_id: str | None = None, **extra: Any) -> dict[str, Any]:
     """Return a producer configuration; ``extra`` holds librdkafka options with ``_`` for ``.``."""
     config = _connection(kafka) | {
@@ -139,12 +159,14 @@ def consumer_config(kafka: KafkaSettings, *, group: str, instance: str | None = 
 
 def build_producer(kafka: KafkaSettings, *, transactional_id: str | None = None, **extra: Any) -> Producer:
     """Connect a producer. Delivery: exactly once within a transaction, else at least once without reordering."""
-    return Producer(producer_config(kafka, transactional_id=transactional_id, **extra), logger=CLIENT_LOG)
+    with _made():
+        return Producer(producer_config(kafka, transactional_id=transactional_id, **extra), logger=CLIENT_LOG)
 
 
 def build_consumer(kafka: KafkaSettings, *, group: str, instance: str | None = None, **extra: Any) -> Consumer:
     """Connect a consumer that commits nothing by itself and sees committed records alone."""
-    return Consumer(consumer_config(kafka, group=group, instance=instance, **extra), logger=CLIENT_LOG)
+    with _made():
+        return Consumer(consumer_config(kafka, group=group, instance=instance, **extra), logger=CLIENT_LOG)
 
 
 def read_headers(message: Message) -> list[tuple[str, Any]] | None:

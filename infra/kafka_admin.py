@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
-from infra.kafka import CLIENT_LOG, admin_config
+from infra.kafka import build_admin
 from infra.settings import KafkaSettings
 from schemas.errors import Refused, Transient
 
@@ -30,7 +29,7 @@ def describe_topics(kafka: KafkaSettings, names: list[str]) -> dict[str, TopicFa
         Refused: one does not exist; the message names the mend.
         Transient: the brokers did not answer in time.
     """
-    admin = AdminClient(admin_config(kafka), logger=CLIENT_LOG)
+    admin = build_admin(kafka)
     futures = admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_SECONDS)
     found = {}
     for name, future in futures.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from infra.kafka import admin_config
+from infra.kafka import build_admin
 from infra.settings import KafkaSettings
 from schemas.errors import Refused, Transient
 
@@ -20,7 +20,7 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 def build_asker(kafka: KafkaSettings) -> AdminClient:
     """Return a client to ask with, for who asks often: to connect takes longer than to ask."""
     # log_level 0: that brokers are away is raised, once, and not also logged forty times a second
-    return AdminClient(admin_config(kafka) | {"log_level": 0})
+    return build_admin(kafka, log_level=0)
 
 
 def end_offsets(kafka: KafkaSettings, topic: str, asker: AdminClient | None = None) -> dict[int, int]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
-from infra.kafka import CLIENT_LOG, admin_config, build_consumer
+from infra.kafka import build_admin, build_consumer
 from infra.settings import KafkaSettings, Settings
 from schemas.errors import Transient
 
@@ -65,7 +65,7 @@ class Positions:
     def __init__(self, kafka: KafkaSettings) -> None:
         """Connect nothing yet; the clients do with the first question."""
         self._kafka = kafka
-        self._admin = AdminClient(admin_config(kafka), logger=CLIENT_LOG)
+        self._admin = build_admin(kafka)
         self._consumers: dict[str, Consumer] = {}
 
     def read(self, wanted: Sequence[Following]) -> list[GroupPosition]:

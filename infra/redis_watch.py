@@ -271,7 +271,8 @@ class RedisWatch:
         waiting = list(dict.fromkeys([*self._untold, *look.losses]))[-_UNTOLD_MAX:]
         self._untold = [loss for loss in waiting if not self._on_loss(loss)]
         if not self._untold:
-            self._save({server: _lasting(state) for server, state in self._before.items()})
+            with suppress(Transient):  # a full server takes no write; what it is like is known, and the next look saves
+                self._save({server: _lasting(state) for server, state in self._before.items()})
         return look
 
     def _load(self) -> dict[str, RedisState]:
@@ -311,5 +312,5 @@ def parse_seen(raw: bytes | None) -> dict[str, RedisState]:
 
 
 def _lasting(state: RedisState) -> RedisState:
-    """Return what has to be remembered: memory and keys change with every look, and are not worth a write each."""
-    return replace(state, keys=0, used_bytes=0)
+    """Return what has to be remembered: what changes otherwise is not worth a write, which a full server refuses."""
+    return replace(state, keys=0, used_bytes=0, max_bytes=0, link_up=True, snapshot_ok=True, append_ok=True)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from infra.findings import Finding, refuse
-from infra.kafka import CLIENT_LOG, MAX_MESSAGE_BYTES, admin_config
+from infra.kafka import MAX_MESSAGE_BYTES, build_admin
 from infra.settings import Settings, TopicSettings
 from schemas.errors import Refused, Transient
 from schemas.features import DAY_MS, FEATURES, HORIZON_MS
@@ -89,7 +89,7 @@ def ensure_topics(settings: Settings) -> list[str]:
         Refused: the broker refuses one.
         Transient: the brokers did not answer in time.
     """
-    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
+    admin = build_admin(settings.kafka)
     existing = _list_partitions(admin, settings)
     missing = [plan for plan in plan_topics(settings.topics) if plan.name not in existing]
     if missing:
@@ -124,7 +124,7 @@ def describe_states(settings: Settings) -> dict[str, TopicState]:
     Raises:
         Transient: the brokers did not answer in time.
     """
-    admin = AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
+    admin = build_admin(settings.kafka)
     existing = _list_partitions(admin, settings)
     names = [plan.name for plan in plan_topics(settings.topics) if plan.name in existing]
     if not names:

@@ -7,7 +7,6 @@ import sys
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -15,7 +14,7 @@ from confluent_kafka.admin import (
 )
 
 from infra.arguments import Parser
-from infra.kafka import CLIENT_LOG, admin_config
+from infra.kafka import build_admin
 from infra.settings import KafkaSettings, Settings, load_settings
 from infra.topics import TopicFault, describe_states, ensure_topics, find_faults, plan_topics
 from schemas.errors import Refused, Transient
@@ -57,12 +56,12 @@ def repair_topics(settings: Settings, faults: list[TopicFault]) -> None:
 def _set_option(kafka: KafkaSettings, topic: str, option: str, value: str) -> None:
     entry = ConfigEntry(option, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient(admin_config(kafka), logger=CLIENT_LOG)
+    admin = build_admin(kafka)
     _await(admin.incremental_alter_configs([resource], request_timeout=_REQUEST_TIMEOUT_SECONDS), topic)
 
 
 def _set_partitions(kafka: KafkaSettings, topic: str, count: int) -> None:
-    admin = AdminClient(admin_config(kafka), logger=CLIENT_LOG)
+    admin = build_admin(kafka)
     _await(admin.create_partitions([NewPartitions(topic, count)], request_timeout=_REQUEST_TIMEOUT_SECONDS), topic)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from infra.embedded.ports import describe_listener
+from infra.host import raise_limits
 from infra.second_life import run_again
 from infra.settings import MonitoringSettings
 from monitoring import metrics
@@ -33,9 +34,10 @@ def open_metrics_page(monitoring: MonitoringSettings, port: int | None) -> None:
     """Serve this process's metrics, on the settings' port if none is given; 0 serves none.
 
     Raises:
-        Refused: the port is taken.
+        Refused: the port is taken, or the process may open too few files or map too little memory.
     """
     metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)
+    raise_limits()
     host, port = monitoring.metrics_host, monitoring.metrics_port if port is None else port
     if not port:
         return

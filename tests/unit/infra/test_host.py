@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.host import CLOCK_SECONDS_MAX, Room, examine_host, judge_clock, judge_descriptors, judge_room, measure_rooms
+from infra.host import (
+    ADDRESS_BYTES_MIN,
+    CLOCK_SECONDS_MAX,
+    DESCRIPTORS_MIN,
+    Room,
+    check_limits,
+    examine_host,
+    judge_clock,
+    judge_descriptors,
+    judge_room,
+    measure_rooms,
+)
+from schemas.errors import Refused
 
 BOUND_MS = int(CLOCK_SECONDS_MAX * 1_000)
 
@@ -60,3 +72,20 @@ def test_clocks_that_agree_are_never_accused_and_those_that_do_not_always_are(
 
 def test_nothing_appended_says_nothing_of_the_clocks() -> None:
     assert judge_clock(looked_ms=0, now_ms=1, appended_ms=None).well
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"descriptors": 64, "address_bytes": -1}, "ulimit -n"),
+        ({"descriptors": 4_096, "address_bytes": 1_500_000_000}, "ulimit -v unlimited"),
+    ],
+)
+def test_limits_too_small_to_run_under_refuse_the_start(limits: dict[str, int], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        check_limits(**limits)
+
+
+def test_no_limits_and_wide_ones_are_in_order() -> None:
+    check_limits(descriptors=-1, address_bytes=-1)
+    check_limits(descriptors=DESCRIPTORS_MIN, address_bytes=ADDRESS_BYTES_MIN)
