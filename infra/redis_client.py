@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from infra.redis_errors import explain, find_cause
 from infra.settings import RedisSettings
-from schemas.errors import Transient
+from schemas.errors import Refused, Transient
 
 Client = Any
 """``redis.Redis`` or ``RedisCluster``: the same commands, typed too differently to share a useful type."""
@@ -57,8 +57,19 @@ def connect(settings: RedisSettings) -> Client:
     """Return a client that serves several threads. One of a single server sends nothing until its first command.
 
     Raises:
+        Refused: the URL cannot be read; what it holds is not quoted, for it may hold a password.
         Transient: no node of a cluster answered.
     """
+    try:
+        return _connect(settings)
+    except ValueError:
+        raise Refused(
+            "setting WEIR_REDIS__URL: expected redis://host:port/db, rediss:// or unix://, found one that cannot be "
+            "read; a password with other characters than letters and digits goes into WEIR_REDIS__PASSWORD"
+        ) from None
+
+
+def _connect(settings: RedisSettings) -> Client:
     options: dict[str, Any] = {
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,

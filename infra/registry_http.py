@@ -123,6 +123,9 @@ class RegistryHttp:
                 method, self._url + path, params=query, content=content, headers=headers
             ) as response:
                 text = self._read(response, method, path)
+        except httpx.InvalidURL:
+            # not quoted: it may hold a password
+            raise Refused("setting WEIR_REGISTRY__URL: expected http://host:port/path, found no such address") from None
         except httpx.RequestError as error:
             raise Transient(f"registry: expected an answer to {method} {path}, found {type(error).__name__}") from None
         answer = Answer(response.status_code, path, _parse(text), self._is_trusted)

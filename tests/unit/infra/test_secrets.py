@@ -1,0 +1,93 @@
+"""No secret of the settings gets into a message, whatever is wrong with what holds it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import pytest
+from pydantic import SecretStr
+
+from infra.kafka import build_admin, build_consumer, build_producer
+from infra.redis_client import connect
+from infra.redis_watch import examine_redis
+from infra.registry import Registry
+from infra.settings import KafkaSettings, RedisSettings, RegistrySettings, Settings, load_settings
+from schemas.errors import Refused, WeirError
+
+SECRET = "hunter2"
+KAFKA = KafkaSettings(
+    bootstrap_servers="127.0.0.1:1",
+    security_protocol="SASL_SSL",
+    sasl_username="u",
+    sasl_password=SecretStr(SECRET),
+    ssl_ca_location="/nowhere.pem",
+    ssl_key_location="/nowhere.key",
+    ssl_key_password=SecretStr(SECRET),
+)
+REDIS_URLS = [
+    f"redis://u:{SECRET}@127.0.0.1:x/0",
+    f"redis://u:{SECRET}#5@127.0.0.1:6379/0",
+    f"redis://u:5#{SECRET}@127.0.0.1:6379/0",
+    f"redis://u:{SECRET}/5@127.0.0.1:6379/0",
+    f"foo://u:{SECRET}@h:1",
+    f"redis://u:{SECRET}@[h:1",
+    f"redis://u:{SECRET}@127.0.0.1:1/0",
+    f"rediss://u:{SECRET}@127.0.0.1:1/0",
+]
+REGISTRY_URLS = [
+    f"http://u:{SECRET}@127.0.0.1:1",
+    f"http://u:{SECRET}@127.0.0.1:x",
+    f"http://u:{SECRET}#x@127.0.0.1:1",
+    f"foo://u:{SECRET}@127.0.0.1:1",
+    f"http://u:{SECRET}@[h",
+]
+
+
+def what_is_raised(act: Callable[[], object]) -> str:
+    """Return everything that a log could show of an error, its causes and traceback included."""
+    try:
+        act()
+    except WeirError as error:
+        return "".join(traceback.format_exception(error)) + repr(error)
+    return ""
+
+
+def without_source(text: str) -> str:
+    """Leave out the lines of this very file, which name what they hide."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+
+
+@pytest.mark.parametrize("build", [build_admin, build_producer, lambda kafka: build_consumer(kafka, group="g")])
+def test_a_kafka_client_that_cannot_be_made_shows_no_secret(build: Callable[[KafkaSettings], object]) -> None:
+    raised = what_is_raised(lambda: build(KAFKA))
+    assert raised
+    assert SECRET not in without_source(raised)
+
+
+@pytest.mark.parametrize("url", REDIS_URLS)
+def test_a_redis_that_cannot_be_reached_shows_no_secret(url: str) -> None:
+    raised = what_is_raised(lambda: examine_redis(connect(RedisSettings(url=url, password=SecretStr(SECRET)))))
+    assert raised
+    assert SECRET not in without_source(raised)
+
+
+@pytest.mark.parametrize("url", REGISTRY_URLS)
+def test_a_registry_that_cannot_be_reached_shows_no_secret(url: str) -> None:
+    settings = RegistrySettings(url=url, username="u", password=SecretStr(SECRET))
+    raised = what_is_raised(lambda: Registry(settings).latest_id("x-value"))
+    assert raised
+    assert SECRET not in without_source(raised)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WEIR_KAFKA__SASL_PASSWORD", "WEIR_KAFKA__SSL_KEY_PASSWORD", "WEIR_REGISTRY__PASSWORD", "WEIR_REDIS__PASSWORD"],
+)
+def test_settings_show_no_secret(name: str) -> None:
+    settings = load_settings({name: SECRET})
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()}"
+    with pytest.raises(Refused) as caught:
+        load_settings({name: SECRET, "WEIR_KAFKA__SESSION_TIMEOUT_MS": SECRET})
+    assert SECRET not in str(caught.value)
+    assert settings != Settings()
