@@ -23,8 +23,11 @@ from infra.findings import Finding, worst
 from infra.invariants import examine_all, examine_start
 from infra.kafka import admin_config
 from infra.redis_client import connect
+from infra.redis_watch import examine_redis
 from infra.settings import Settings, load_settings
 from infra.topics import examine_topics
+from schemas.errors import Transient
+from streaming.looks import KafkaLook
 from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.payments import Publisher
@@ -190,6 +193,35 @@ def test_a_redis_that_refuses_config_is_watched_all_the_same(settings: Settings,
         assert worst(examine_start(managed)) == "fail"
     finally:
         redis.acl_deluser("weir")
+
+
+@pytest.mark.parametrize(("hours", "words"), [(1, "3,6.. s ahead of"), (-1, "3,... s behind"), (0, "agree")])
+def test_a_clock_that_is_wrong_is_seen_as_soon_as_something_is_appended(
+    settings: Settings, hours: int, words: str
+) -> None:
+    """Ours is moved, which to the two is the same as if the broker's were."""
+    look = KafkaLook(settings, [], now_ms=lambda: int(time.time() * 1_000) + hours * 3_600_000)
+    publish(Publisher(settings), build_stream(seed=52, count=RECORDS))
+    look()
+    publish(Publisher(settings), build_stream(seed=53, count=RECORDS, first=RECORDS))
+    (clock,) = [finding for finding in look() if finding.check == "clock"]
+    assert clock.level == ("fail" if hours else "ok")
+    assert re.search(words, clock.found), clock.found
+
+
+def test_a_password_that_is_wrong_or_missing_is_named_and_the_right_one_works(settings: Settings, redis: Any) -> None:
+    redis.config_set("requirepass", "open sesame")
+    try:
+        for given in ("", "wrong"):
+            wrong = settings.redis.model_copy(update={"password": SecretStr(given)})
+            with pytest.raises(Transient, match="WEIR_REDIS__PASSWORD") as caught:
+                examine_redis(connect(wrong))
+            assert caught.value.cause == "forbidden"
+            assert "sesame" not in str(caught.value)
+        right = settings.redis.model_copy(update={"password": SecretStr("open sesame")})
+        assert worst(examine_redis(connect(right))) == "ok"
+    finally:
+        redis.config_set("requirepass", "")
 
 
 def start_processor(services: Services) -> tuple[Child, str]:
