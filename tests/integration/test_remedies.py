@@ -245,7 +245,8 @@ def test_feature_rows_that_expired_undecided_are_skipped(settings: Settings, wei
     publish_rows(settings, build_rows(60, 60))
     ends = end_offsets(settings.kafka, topic)
     lows = [TopicPartition(topic, part, end - 5) for part, end in ends.items()]
-    for future in _admin(settings).delete_records(lows).values():
+    admin = _admin(settings)  # held: its futures end with it
+    for future in admin.delete_records(lows).values():
         future.result(20)
     with pytest.raises(Refused) as refused:
         run_scorer(settings, instance=0, should_stop=lambda: False)
