@@ -42,13 +42,15 @@ def run_stream(settings: Settings, log_dir: Path, *, then_records_max: int) -> N
         first = services.start("process")
         _await_labels(settings, [_label(number) for number in range(LABELS)], services)
         with closing(Outputs(settings)) as outputs:
-            half = build_stream(seed=21, count=RECORDS)
+            half = _with_refunds(build_stream(seed=21, count=RECORDS))
             publish(publisher, half)
             outputs.await_settled(RECORDS, services.await_true)
             known_ms = 1 + max(event["event_time_ms"] for _, event in half if event is not None)
             _await_labels(settings, [_correction(number, known_ms) for number in range(LABELS)], services)
             services.end(first)
-            publish(publisher, _beginning_at(known_ms, build_stream(seed=22, count=RECORDS, first=RECORDS)))
+            publish(
+                publisher, _beginning_at(known_ms, _with_refunds(build_stream(seed=22, count=RECORDS, first=RECORDS)))
+            )
             processor = settings.processor.model_copy(update={"batch_records_max": then_records_max})
             services.change(settings.model_copy(update={"processor": processor}))
             services.start("process")
@@ -60,6 +62,18 @@ def run_stream(settings: Settings, log_dir: Path, *, then_records_max: int) -> N
 def _await_labels(settings: Settings, labels: list[dict[str, object]], services: Services) -> None:
     ends = publish_labels(settings, labels)
     await_applied(settings, {f"l{partition:02d}": end for partition, end in ends.items()}, services.await_true)
+
+
+def _with_refunds(stream: list[tuple[str, Event | None]]) -> list[tuple[str, Event | None]]:
+    """Turn one payment in seven around, wherever it is repeated too."""
+    turned = {f"t{number}" for number in range(0, 2 * RECORDS, 7)}
+    return [
+        (
+            key,
+            event | {"amount_minor": -event["amount_minor"]} if event and event["transaction_id"] in turned else event,
+        )
+        for key, event in stream
+    ]
 
 
 def _beginning_at(time_ms: int, stream: list[tuple[str, Event | None]]) -> list[tuple[str, Event | None]]:
