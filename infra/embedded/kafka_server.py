@@ -23,6 +23,7 @@ _FORMAT_TIMEOUT_SECONDS = 60
 _SETTLE_SECONDS = 30
 _PROPERTIES_NAME, _LOG4J_NAME = "server.properties", "log4j2.properties"
 _LOADED = re.compile(r"\((\d+)/(\d+) completed in ")
+_UNCLEAN = "since no clean shutdown file was found"
 _SEGMENT = re.compile(r"Recovering unflushed segment (\d+)\..* recovered for (\S+)\.")
 
 # Each line that is not the default has its reason.
@@ -133,15 +134,17 @@ class KafkaServer:
             raise WeirError(f"kafka: its transaction coordinator is not ready: {error.args[0].str()}") from error
 
     def recovery(self, output: str) -> str:
-        """Return how far the reading of its log after an unclean end is, as the broker logs it."""
-        segment, loaded = None, None
+        """Return how far it is with opening its log, as the broker logs it; after an unclean end that may take long."""
+        segment, loaded, unclean = None, None, False
         for line in output.splitlines():
             segment = _SEGMENT.search(line) or segment
             loaded = _LOADED.search(line) or loaded
-        if segment is None:
+            unclean = unclean or _UNCLEAN in line
+        if segment is None and loaded is None:
             return ""
-        done = f"{loaded[1]} of {loaded[2]} partitions done, " if loaded else ""
-        return f"reads its log again after an unclean end: {done}last at offset {int(segment[1])} of {segment[2]}"
+        done = f": {loaded[1]} of {loaded[2]} partitions done" if loaded else ""
+        last = f", last at offset {int(segment[1])} of {segment[2]}" if segment else ""
+        return f"{'reads its log again after an unclean end' if unclean else 'opens its log'}{done}{last}"
 
     def _format(self, jars: Path) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

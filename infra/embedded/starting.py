@@ -64,7 +64,7 @@ def await_ready(
         WeirError: it died, or did nothing that leads to its serving for too long.
     """
     started = last_sign = clock()
-    seen, looked, told = "", started, started - TELL_SECONDS
+    seen, looked, told = "", started, started
     while not server.is_ready():
         now = clock()
         if process.find_running() is None:

@@ -95,6 +95,15 @@ def test_a_broker_says_how_far_its_recovery_is(tmp_path: Path) -> None:
     assert len({kafka.recovery("\n".join(LOG.splitlines()[:lines])) for lines in range(5)}) == 4
 
 
+def test_a_broker_that_ended_in_order_is_not_said_to_recover(tmp_path: Path) -> None:
+    """It reads its own metadata again at every start."""
+    kafka = KafkaServer(tmp_path, 1, 2, lambda *_: None)
+    clean = LOG.replace("since no clean shutdown file was found", "since clean shutdown file was found")
+    assert kafka.recovery(clean).startswith("opens its log: 1 of 2 partitions done")
+    assert "unclean" not in kafka.recovery(clean)
+    assert "after an unclean end" in kafka.recovery(LOG)
+
+
 def test_a_redis_says_how_far_its_loading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reply = "$100\r\n# Persistence\r\nloading:1\r\nloading_total_bytes:900\r\nloading_loaded_perc:12.50\r\n"
     monkeypatch.setattr(RedisServer, "_ask", lambda _self, _command: reply)
