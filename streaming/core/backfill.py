@@ -3,8 +3,11 @@
 State is held on shelves (``shelf.py``) instead of Redis; everything else is the stream's own code.
 
 A label is seen from the first row at which it was known: ``label_time_ms`` is at or before the stream's clock, which is
-the latest event time of the log up to and including the row. Slices are cut for memory alone and change no number:
-the labels that become known within a slice are folded first, in the order in which they become known, and each row
+the latest event time of the log up to and including the row. Slices change no number of one partition. Of several, a
+row sees the other partitions' rows of earlier slices, as in the stream those of earlier batches: so a slice holds no
+more than a second of event time, and a small history sees them as soon as a stream would.
+
+The labels that become known within a slice are folded first, in the order in which they become known, and each row
 of the slice is given those changes that were known by its time.
 
 **Cost:** the kernel's, plus memory for every entity's partial and id (``shelf.py``).
@@ -33,6 +36,10 @@ SLICE_ROWS: Final = 20_000
 """Rows of one call of the kernel: enough that its overhead does not show, few enough to hold at once."""
 
 
+TOGETHER_MS: Final = 1_000
+"""Of several partitions, rows may be in one batch of the stream, and blind to one another, if a second holds them."""
+
+
 def compute_row_digest(batch: pa.RecordBatch) -> NDArray[np.uint32]:
     """Digest the fields that tell two records with one transaction id apart, where the raw value is not at hand."""
     value = mix(hash_strings(read_strings(batch, "merchant_id")), read_integers(batch, "amount_minor").view(np.uint64))
@@ -40,10 +47,20 @@ def compute_row_digest(batch: pa.RecordBatch) -> NDArray[np.uint32]:
     return (value >> np.uint64(32)).astype(np.uint32)
 
 
-def _slices(transactions: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _slices(
+    transactions: Iterable[pa.RecordBatch], partitions: int
+) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
+    """Cut batches for the kernel; yield each slice with the stream's clock at its rows."""
+    now_ms = NEVER
     for batch in transactions:
-        for start in range(0, batch.num_rows, SLICE_ROWS):
-            yield batch.slice(start, SLICE_ROWS)
+        clock = np.maximum.accumulate(np.maximum(read_integers(batch, "event_time_ms"), now_ms))
+        start = 0
+        while start < batch.num_rows:
+            end = start + SLICE_ROWS
+            if partitions > 1:  # one partition's rows see those of another from the next slice on
+                end = min(end, int(np.searchsorted(clock, clock[start] + TOGETHER_MS, side="right")))
+            yield batch.slice(start, end - start), clock[start:end]
+            now_ms, start = int(clock[min(end, len(clock)) - 1]), end
 
 
 def backfill(
@@ -55,17 +72,15 @@ def backfill(
         transactions: columns of the newest transaction schema; ``append_time_ms`` beside them if known, else the
             event time stands in for it.
         labels: columns of the label schema, in any order; None for none.
-        partitions: keep state per input partition as producers would assign it; 1 sees every entity whole.
+        partitions: keep state per input partition as producers would assign it; 1 sees every entity whole. With more,
+            a slice is a call of the kernel per second of event time: about 1 ms each.
 
     Yields:
         Slices of at most ``SLICE_ROWS`` rows with what the kernel made of them, in order.
     """
     shelves = build_shelves((spec.entity for spec in ENTITIES), partitions)
     known = LabelHistory(labels, partitions=partitions)
-    now_ms = NEVER
-    for batch in _slices(transactions):
-        clock = np.maximum.accumulate(np.maximum(read_integers(batch, "event_time_ms"), now_ms))
-        now_ms = int(clock[-1])
+    for batch, clock in _slices(transactions, partitions):
         yield batch, _step(batch, shelves, known, clock, partitions)
 
 

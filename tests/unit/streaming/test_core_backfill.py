@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import DAY_MS, FEATURE_NAMES
+from schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
 from streaming.core.backfill import backfill
 from streaming.core.hashing import compute_partitions
-from tests.unit.streaming.streams import START_MS, Driver, event, random_stream, record_batch
+from tests.unit.streaming.streams import START_MS, Driver, Event, event, random_stream, record_batch
 
 
 def test_history_gives_the_numbers_that_the_stream_gave() -> None:
@@ -27,7 +27,8 @@ def test_partitioned_history_gives_a_cards_own_windows_bit_for_bit() -> None:
     own = [column for column, name in enumerate(FEATURE_NAMES) if name.startswith("card_")]
     one = [step for _, step in backfill([record_batch(events)], None)]
     four = [step for _, step in backfill([record_batch(events)], None, partitions=4)]
-    np.testing.assert_array_equal(one[0].features[:, own], four[0].features[:, own])
+    both = [np.concatenate([step.features[:, own] for step in steps]) for steps in (one, four)]
+    np.testing.assert_array_equal(*both)
 
 
 def test_partitioned_history_gives_the_numbers_that_as_many_partitions_gave_the_stream() -> None:
@@ -36,12 +37,32 @@ def test_partitioned_history_gives_the_numbers_that_as_many_partitions_gave_the_
     partitions = compute_partitions(pa.array([e["card_id"] for e in events]), 3).tolist()
     unique = {e["transaction_id"]: e | {"partition": p} for e, p in zip(events, partitions, strict=True)}.values()
     placed, cuts = list(unique), [0, 90, 200, len(unique)]
-    streamed = Driver(partitions=3).run(placed, cuts)
+    streamed = Driver(partitions=3).run(placed, [*cuts, *seconds_apart(placed, cuts)])
     batches = [record_batch(placed[begin:end]) for begin, end in pairwise(cuts)]
     replayed = [step for _, step in backfill(batches, None, partitions=3)]
     assert len(set(partitions)) == 3
     np.testing.assert_array_equal(np.concatenate([s.features for s in replayed]), streamed.features)
     np.testing.assert_array_equal(np.concatenate([s.late for s in replayed]), streamed.late)
+
+
+def seconds_apart(events: list[Event], cuts: list[int]) -> list[int]:
+    """Where a row is more than a second of the log's own time after the first row since the last cut."""
+    found, clock_ms, begun_ms = [], 0, 0
+    for at, one in enumerate(events):
+        clock_ms = max(clock_ms, one["event_time_ms"])
+        if at in cuts or clock_ms > begun_ms + 1_000:
+            found.append(at)
+            begun_ms = clock_ms
+    return found
+
+
+def test_a_small_partitioned_history_sees_what_other_partitions_counted_a_moment_before() -> None:
+    #   one merchant, a payment a minute, cards of four partitions: each sees all before it
+    events = [event(START_MS + i * MINUTE_MS, transaction_id=f"t-{i}", card_id=f"c-{i % 12}") for i in range(40)]
+    column = FEATURE_NAMES.index("merchant_event_count_1h")
+    steps = [step for _, step in backfill([record_batch(events)], None, partitions=4)]
+    counts = np.concatenate([step.features[:, column] for step in steps])
+    np.testing.assert_array_equal(counts, np.arange(1, 41))
 
 
 def test_a_label_is_not_seen_before_it_was_known() -> None:

@@ -102,7 +102,7 @@ def labelled_logs(draw: st.DrawFn) -> tuple[list[Event], list[Label]]:
     return events, [labels[i] for i in rng.permutation(len(labels))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(log=labelled_logs(), cuts=st.lists(st.integers(1, 90), max_size=5), partitions=st.integers(1, 3))
 def test_every_row_sees_exactly_the_labels_known_by_its_time_whatever_the_cuts(
     log: tuple[list[Event], list[Label]], cuts: list[int], partitions: int
