@@ -9,7 +9,7 @@ from threading import Event
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.faults.catalogue import fault
-from tests.faults.faults_process import kill_processor
+from tests.faults.faults_process import kill_in_catch_up, kill_processor
 from tests.faults.lab import Lab, Plan
 from tests.faults.load import Sending
 from tests.faults.logs import read_topic
@@ -78,10 +78,14 @@ def keys_moved(lab: Lab) -> None:
         await_true(partial(lab.feeder.knows, kind, 3), f"the sender knowing of 3 partitions of {kind}")
     lab.times += 1
     before = _sent_before(lab)
-    for step in ("committed:2", "applying:2", "catch_up_applied:1"):
+    for kill in (
+        partial(kill_processor, kill_at="committed:4"),
+        partial(kill_processor, kill_at="applying:4"),
+        partial(kill_in_catch_up, step="catch_up_applied"),
+    ):
         lab.feeder.send(lab.random.sample(before, AGAIN_RECORDS))
         lab.feeder.send(islice(lab.feeder.stream, MORE_RECORDS))
-        kill_processor(lab, kill_at=step)
+        kill(lab)
     lab.feeder.send(lab.random.sample(before, AGAIN_RECORDS))
     lab.finish([lab.processor(), scorer])
 
