@@ -7,23 +7,15 @@ from typing import Any
 
 import pytest
 
-from generators.publish import Checker
-from generators.user_rows import read_rows
-from schemas.errors import PoisonRecord
-from tests.unit.generators.test_coercion import GOOD
-from tests.unit.generators.test_publish import write_csv, write_json
+from tests.unit.infra.user_files.files import GOOD, read, write_csv, write_json
 
 LABEL = {"transaction_id": "t", "card_id": "c", "merchant_id": "m", "is_fraud": True, "source": "analyst"}
 
 
 def messages(path: Path, kind: str) -> list[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
-
-    def report(line: int, error: PoisonRecord) -> None:
-        found.append((line, str(error)))
-
-    assert sum(block.batch.num_rows for block in Checker(kind, report).check(read_rows(path))) == 1
-    return found
+    found = read(path, kind)
+    assert len(found.rows) == 1
+    return [(line, message) for (line, _), message in zip(found.errors, found.messages, strict=True)]
 
 
 @pytest.mark.parametrize(
