@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from generators import publish
-from generators.delivery import Delivery
+from generators.delivery import Delivery, HeldLabels
 from generators.publish import main
 from infra.user_files.checker import Checked, Checker
 from infra.user_files.plan import arrow_schema
 from tests.unit.generators.worlds import RecordingProducer, encoder
-from tests.unit.infra.user_files.files import payments, write_csv, write_json
+from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_json
 
 
 def run(path: Path, *flags: str) -> int:
@@ -35,6 +35,25 @@ def test_good_rows_are_sent_with_the_card_as_key_and_failures_are_counted_by_rea
     assert [(topic, key) for topic, key, _ in producer.records] == [("mine", b"card_1")] * 4
     assert delivery.published == 3
     assert list(delivery.failures) == ["TOPIC_AUTHORIZATION_FAILED: Broker: Topic authorization failed"]
+
+
+def labelled(times: list[int], delay_ms: int) -> Checked:
+    rows = [
+        LABEL | {"transaction_id": f"t{time}", "event_time_ms": time, "label_time_ms": time + delay_ms}
+        for time in times
+    ]
+    payments_of = [row | {"event_time_ms": time} for row, time in zip(payments(len(times)), times, strict=True)]
+    batch = pa.RecordBatch.from_pylist(payments_of, schema=arrow_schema("transactions"))
+    return Checked(batch, [], pa.RecordBatch.from_pylist(rows, schema=arrow_schema("labels")))
+
+
+def test_labels_wait_until_the_payments_have_reached_their_time() -> None:
+    held = HeldLabels()
+    blocks = [labelled(times, 100) for times in ([10, 20], [30, 40], [120, 130])]
+    sent = [[each.batch["event_time_ms"].to_pylist() for each in held.take(block)] for block in blocks]
+    assert sent == [[], [], [[10, 20]]]
+    assert [each.batch.num_rows for each in held.rest()] == [2, 2]
+    assert list(held.rest()) == []
 
 
 def test_a_record_that_the_client_itself_refuses_is_counted_too() -> None:
