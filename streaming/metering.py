@@ -48,6 +48,25 @@ def meter_outcome(outcome: Outcome) -> None:
     metrics.ELSEWHERE_RECORDS.inc(outcome.elsewhere)
 
 
+def meter_units(stage: str, *, live: int, waiting: int) -> None:
+    """Say how many units a process has, and how many of them wait to be caught up."""
+    metrics.ASSIGNED_PARTITIONS.labels(stage=stage).set(live + waiting)
+    metrics.PAUSED_PARTITIONS.labels(stage=stage).set(waiting)
+
+
+def meter_behind(partition: Partition, records: int) -> None:
+    """Say how far Redis is behind what was committed of a partition."""
+    topic, number = partition
+    metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(records)
+
+
+def unmeter(stage: str, partition: Partition) -> None:
+    """Say nothing of a partition any more: another process owns it, and says its own next to what was said last."""
+    topic, number = partition
+    meter_behind(partition, 0)
+    metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(0)
+
+
 def meter_state(outcome: Outcome) -> None:
     """Observe the size of some of the partials that a batch leaves."""
     for changed in (part for parts in outcome.changed.values() for part in parts):

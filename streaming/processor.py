@@ -37,7 +37,7 @@ from schemas.errors import Transient, WeirError
 from streaming.applier import BEHIND_RECORDS_MAX, Applier, Write
 from streaming.catch_up import Behind, CatchUpContext, Recovered, catch_up
 from streaming.folder import Folder, Outcome
-from streaming.metering import meter_decided, meter_outcome, meter_state, meter_turn
+from streaming.metering import meter_behind, meter_decided, meter_outcome, meter_state, meter_turn, meter_units, unmeter
 from streaming.partials import Moved
 from streaming.quarantine import Quarantine
 
@@ -145,7 +145,7 @@ class Processor:
         if gathered.records:
             self._batch(gathered)
         self._applier.sweep()
-        self._meter_units()
+        meter_units(STAGE, live=len(self._live), waiting=len(self._waiting))
         self._look_at_view()
         return self._advance_catch_up() or bool(gathered.records)
 
@@ -343,7 +343,7 @@ class Processor:
             self._wait_until.pop(unit, None)
             self._store.forget(unit)
             self._quarantine.let_go(unit)
-            self._unmeter(unit)
+            unmeter(STAGE, self._partition(unit))
             if self._catching is not None and self._catching[0] == unit:
                 self._catching[1].close()  # type: ignore[attr-defined] # it is a generator
                 self._catching = None
@@ -386,16 +386,4 @@ class Processor:
 
     def _meter_behind(self, unit: Unit) -> None:
         if (state := self._live.get(unit)) is not None:
-            topic, number = self._partition(unit)
-            behind = state.next_offset - state.applied
-            metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(behind)
-
-    def _meter_units(self) -> None:
-        metrics.ASSIGNED_PARTITIONS.labels(stage=STAGE).set(len(self._live) + len(self._waiting))
-        metrics.PAUSED_PARTITIONS.labels(stage=STAGE).set(len(self._waiting))
-
-    def _unmeter(self, unit: Unit) -> None:
-        # somebody else's now: what we said last must not stand beside what its owner says
-        topic, number = self._partition(unit)
-        metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(0)
-        metrics.LAG_RECORDS.labels(stage=STAGE, topic=topic, partition=str(number)).set(0)
+            meter_behind(self._partition(unit), state.next_offset - state.applied)
