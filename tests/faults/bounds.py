@@ -85,6 +85,8 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     near = [e for e in others if event.time_ms - window_ms - pane_ms < e.time_ms < event.time_ms + pane_ms]
     if near and math.isnan(own) and aggregate in {"mean", "ratio", "age"}:
         return None  # a refund sees no payment of its own partition: no bound but that of the others' payments
+    if math.isnan(own) and near and aggregate != "new":
+        return None  # a refund where no payment is: of those elsewhere any may be seen
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
     if aggregate == "distinct":
