@@ -83,10 +83,9 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     pane_ms = window_ms // PANES
     others = [e for e in others if e.is_refund == (measure == "refund")]
     near = [e for e in others if event.time_ms - window_ms - pane_ms < e.time_ms < event.time_ms + pane_ms]
-    if near and math.isnan(own) and aggregate in {"mean", "ratio", "age"}:
-        return None  # a refund sees no payment of its own partition: no bound but that of the others' payments
-    if math.isnan(own) and near and aggregate != "new":
-        return None  # a refund where no payment is: of those elsewhere any may be seen
+    if math.isnan(own) and aggregate in {"mean", "ratio", "age"}:
+        # a refund sees no payment of its own partition: no bound but that of the others' payments
+        return None if near else (own, own)
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
     if aggregate == "distinct":
