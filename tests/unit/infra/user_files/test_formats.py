@@ -39,7 +39,7 @@ def test_a_sound_file_of_each_format_is_all_good(tmp_path: Path, write: Any, nam
 
 def test_each_bad_csv_line_is_reported_with_its_number_and_field(tmp_path: Path) -> None:
     rows = payments(6)
-    rows[1]["amount_minor"] = -5
+    rows[1]["amount_minor"] = -(10**10)
     rows[2]["currency"] = "ZZZ"
     rows[4]["card_id"] = "4111111111111111"
     tail = b"too,few\r\n" + b"a," * 11 + b"12\r\n" + b"\xff,c,u,m,1,POS,1,EUR,DE,1785000000000,ACCEPTED\r\n"
@@ -54,6 +54,26 @@ def test_each_bad_csv_line_is_reported_with_its_number_and_field(tmp_path: Path)
         (10, "transaction_id"),
     ]
     assert "--encoding" in found.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("time", "day", "unit"),
+    [(1_785_000_000, "2026-07-25", "seconds"), (1_785_000_000_000_000, "2026-07-25", "microseconds")],
+)
+def test_a_time_in_another_unit_is_refused_with_its_line_and_the_unit(
+    tmp_path: Path, time: int, day: str, unit: str
+) -> None:
+    found = read(write_csv(tmp_path / "a.csv", [*payments(9), GOOD | {"event_time_ms": time}]))
+    assert found.errors == [(11, "event_time_ms")]
+    assert f"it would be {day} as {unit}; expected milliseconds" in found.messages[0]
+
+
+@pytest.mark.parametrize("field", ["event_time_ms", "label_time_ms"])
+def test_a_time_of_a_label_in_another_unit_is_refused_the_same(tmp_path: Path, field: str) -> None:
+    path = write_json(tmp_path / "a.jsonl", [*[LABEL] * 9, LABEL | {field: LABEL[field] // 1_000}])
+    found = read(path, "labels")
+    assert found.errors == [(10, field)]
+    assert "as seconds; expected milliseconds" in found.messages[0]
 
 
 def test_each_bad_json_line_is_reported_and_blank_ones_are_counted(tmp_path: Path) -> None:
