@@ -157,3 +157,8 @@ def test_prometheus_asks_the_ports_that_compose_gives() -> None:
 def test_the_image_holds_every_package_that_serving_needs() -> None:
     copied = set(re.findall(r"^COPY (\w+)(?:\.py)? ", (ROOT / "infra" / "Dockerfile").read_text(), flags=re.MULTILINE))
     assert {"weir", "schemas", "infra", "monitoring", "streaming", "inference", "generators"} <= copied
+
+
+def test_secrets_and_payments_are_kept_out_of_the_repository() -> None:
+    ignored = set((ROOT / ".gitignore").read_text().splitlines())
+    assert {".env", "*.pem", "*.key", "*.csv", "*.parquet", "*.jsonl", "/data/", "/history/", "*.log"} <= ignored
