@@ -21,6 +21,7 @@ SMALL = 200
 MICRO_RATE = {"USD": 1_000_000, "EUR": 1_100_000, "JPY": 670_000}
 AMOUNT_MAX = 100_000_000
 FUTURE_MAX = 5 * MINUTE
+YEAR_2000_MS = 946_684_800_000
 ENTITY_FIELDS = {
     "card": ("card_id", ("merchant_id", "device_id", "country")),
     "customer": ("customer_id", ("card_id", "device_id", "merchant_id")),
@@ -48,7 +49,7 @@ def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
         "country": any(not _is_country(row[name]) for name in ("country", "issuer_country")),
         "mcc": not 0 <= row["mcc"] <= 9_999,
         "place": (lat is None) != (lon is None) or not _is_place(lat, lon),
-        "past": row["event_time_ms"] <= 0,
+        "past": row["event_time_ms"] < YEAR_2000_MS,
         "future": row["event_time_ms"] > append_ms + FUTURE_MAX,
     }
     wrong = [name for name, is_wrong in checks.items() if is_wrong]
