@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from rich.console import Console
-from rich.table import Table
 
 from infra.kafka import build_consumer, check_message
 from infra.kafka_admin import describe_topics
 from infra.registry import Registry
 from infra.settings import Settings
 from monitoring.live_view import Declined
+from monitoring.terminal import build_table
 from schemas.codec import BatchCodec
 from schemas.contracts import subject
 from schemas.currencies import format_amount
@@ -220,18 +220,19 @@ def print_sequence(console: Console, truth: list[dict[str, Any]], decided: dict[
         console.print("no card-testing run turned from APPROVE to DECLINE in this time; a longer DURATION shows one")
         return
     rows = max(turned, key=len)
-    table = Table(title="one card-testing run", box=None, title_justify="left")
-    for name in ("seconds", "amount", "score", "decision", "why"):
-        table.add_column(name)
-    for row in rows:
-        table.add_row(
-            f"{(row['event_time_ms'] - rows[0]['event_time_ms']) / 1_000:.1f}",
-            format_amount(row["amount_minor"], row["currency"]),
-            "-" if row["score"] is None else f"{row['score']:.3f}",
-            row["decision"],
-            ", ".join(reason["code"] for reason in row["reasons"]),
-        )
-    console.print(table)
+    columns = ("seconds", "amount", "score", "decision", "why")
+    cells = [_cells(row, rows[0]["event_time_ms"]) for row in rows]
+    console.print(build_table(columns, cells, title="one card-testing run", box=False))
+
+
+def _cells(row: dict[str, Any], start_ms: int) -> tuple[str, ...]:
+    return (
+        f"{(row['event_time_ms'] - start_ms) / 1_000:.1f}",
+        format_amount(row["amount_minor"], row["currency"]),
+        "-" if row["score"] is None else f"{row['score']:.3f}",
+        row["decision"],
+        ", ".join(reason["code"] for reason in row["reasons"]),
+    )
 
 
 def _turns(rows: list[dict[str, Any]]) -> bool:

@@ -65,7 +65,7 @@ def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> Rendera
         top.add_column(ratio=ratio)
     top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot))
     return Group(
-        Panel(top, title=f"weir  {snapshot.title}", subtitle=_clock(snapshot), width=width),
+        Panel(top, title=cell(f"weir  {snapshot.title}"), subtitle=_clock(snapshot), width=width),
         Panel(_declined(snapshot, width, height - _ROWS_OF_THE_REST), title="latest declined", width=width),
         Text("  ".join(f"{name} {state}" for name, state in snapshot.processes.items()), style="dim"),
     )
