@@ -37,8 +37,8 @@ def run(home: Path, options: argparse.Namespace) -> int:
         return 0
     if not options.apply:
         kind = "this data, for good" if options.data else "what is marked, which nobody misses"
-        flags = "--data --apply" if options.data else "--apply"
-        sys.stdout.write(f"`weir clean {flags}` deletes {kind}: {total}; nothing was changed\n")
+        command = "`weir clean --data --apply`" if options.data else "`weir clean --apply`"
+        sys.stdout.write(f"{command} deletes {kind}: {total}; nothing was changed\n")
         return 0
     if options.data:
         _stop(home)

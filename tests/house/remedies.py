@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.house.source import ROOT, name_of, product_files
 
 DOCS = ("docs/operations.md", "docs/guarantees.md", "README.md")
-_COMMAND = re.compile(r"`((?:weir|make|kafka-[a-z-]+) [^`]+)`")
+_COMMAND = re.compile(r"`(?:[A-Z_]+=\S+ )*((?:weir|make|kafka-[a-z-]+) [^`]+)`")
 _PLACEHOLDER = "1"
 """Stands for what a message fills in: good for a number, a name and a path."""
 STAGES = ("weir process", "weir score")

@@ -1,85 +1,195 @@
-"""Every command that a message names can be run as it is written: the verb, its parts and its flags exist."""
+"""Every remedy that a message or the runbook names: it is a real command line, and a test follows it."""
 
 from __future__ import annotations
 
 import argparse
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+import shlex
+from typing import Any
 
 import pytest
 
 import weir
-from infra.arguments import Parser
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.runs import load_catalogue
+from tests.house.remedies import DOCS, collect, targets
 from tests.house.source import ROOT, name_of, product_files
 
-COMMAND = re.compile(r"`(?:[A-Z_]+=\S+ )*((?:weir|make) [^`]+)`")
-TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-HOLE = "HOLE"
-"""Stands where a message puts in a value."""
+REMEDIES = collect()
+
+# command -> the test, or the fault, that runs it from the state in which it is named
+OFFSETS = "tests/integration/test_offsets_moved.py"
+TRAINING = "tests/unit/training/test_cli.py"
+FOLLOWED = "tests/integration/test_remedies.py"
+REPLAY = "tests/integration/test_dlq_replay.py"
+EMBEDDED = "tests/integration/test_embedded.py"
+SPACE = "tests/unit/infra/test_space.py"
+TESTS: dict[str, str] = {
+    "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
+    "weir offsets recover --apply": f"{OFFSETS}::test_offsets_moved_back_are_refused_though_redis_was_wiped",
+    "weir offsets recover --skip-expired --apply": (
+        f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
+    ),
+    "weir offsets show": (
+        f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"
+    ),
+    "weir offsets drop-view": f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt",
+    "weir offsets drop-view --apply": (
+        f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
+    ),
+    "weir process --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
+    "weir score --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
+    "weir topics check": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics repair": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics repair --apply": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
+    "weir topics create": f"{FOLLOWED}::test_missing_topics_and_missing_partitions_are_made",
+    "weir schemas register": "tests/integration/test_schema_remedies.py::test_an_empty_subject_is_registered",
+    "weir schemas check": "tests/integration/test_schema_remedies.py::test_an_empty_subject_is_registered",
+    "weir dlq auto": f"{REPLAY}::test_the_automatic_replayer_waits_heals_and_parks",
+    "weir dlq list": (
+        "tests/integration/test_views.py::test_dead_letters_are_listed_by_time_and_repeats_do_not_hide_the_others"
+    ),
+    "weir dlq list --all": (
+        "tests/integration/test_views.py::test_dead_letters_are_listed_by_time_and_repeats_do_not_hide_the_others"
+    ),
+    "weir dlq replay --reason unknown_schema_id --apply": (
+        "tests/integration/test_exactly_once.py::"
+        "test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once"
+    ),
+    "weir dlq replay --reason not_examined --apply": (
+        f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"
+    ),
+    "weir publish FILE": ("tests/integration/test_generate.py::test_a_users_file_is_published_but_for_its_bad_lines"),
+    "weir dlq replay --set FIELD=VALUE": (
+        f"{REPLAY}::test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card"
+    ),
+    "weir dlq replay": f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition",
+    "weir dlq discard": f"{REPLAY}::test_a_discarded_letter_is_settled_and_still_there",
+    "weir dlq show": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
+    "weir dlq show --reason REASON --limit 5": (f"{REPLAY}::test_list_show_and_stats_tell_what_is_there"),
+    "weir dlq stats": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
+    "weir inspect lag": (
+        "tests/integration/test_inspect.py::test_the_lag_of_every_stage_is_shown_before_anything_was_committed"
+    ),
+    "weir inspect card": "tests/integration/test_inspect.py::test_a_card_never_seen_is_shown_as_such",
+    "weir inspect model": "tests/integration/test_inspect.py::test_the_model_in_force_is_shown",
+    "weir inspect stream": (
+        "tests/integration/test_views.py::test_the_last_decisions_are_shown_in_order_with_latency_reasons_and_amount"
+    ),
+    "weir status": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
+    "weir up": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
+    "weir down": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
+    "weir down --home 1": (
+        f"{EMBEDDED}::test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named"
+    ),
+    "weir up --other-ports": f"{EMBEDDED}::test_the_fix_that_a_taken_port_names_works_while_the_other_servers_run",
+    "weir doctor": f"{SPACE}::test_the_doctor_says_what_takes_the_space_of_a_full_disk",
+    "weir clean": f"{SPACE}::test_without_apply_nothing_is_changed_and_the_loss_is_named",
+    "weir clean --apply": f"{SPACE}::test_the_fix_for_a_full_disk_frees_space_and_loses_nothing",
+    "weir clean --data --apply": f"{SPACE}::test_with_data_and_apply_what_weir_made_goes_and_files_of_others_stay",
+    "make demo": (
+        "tests/unit/test_demo.py::test_a_refusal_because_of_servers_by_hand_names_a_command_that_destroys_nothing"
+    ),
+    "make setup": f"{SPACE}::test_make_setup_repairs_an_environment_whose_stamp_is_there",
+    "make PYTHON=python3.11 setup": f"{SPACE}::test_make_setup_takes_the_python_that_it_is_told_to_take",
+    "weir features docs > docs/features.md": (
+        "tests/unit/streaming/test_features_cli.py::test_docs_are_the_page_that_is_checked_in"
+    ),
+    "weir publish --kind labels": ("tests/unit/generators/test_publish.py::test_a_file_of_labels_is_checked_as_labels"),
+    "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
+    "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
+    "weir process": (
+        "tests/integration/test_train_topics.py::test_topics_without_rows_are_refused_and_the_mend_is_named"
+    ),
+    "weir generate --to parquet": (
+        "tests/integration/test_generate.py::test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels"
+    ),
+    "weir generate --to parquet --out DIR": (
+        "tests/integration/test_generate.py::test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels"
+    ),
+}
+# they measure, show or delete on purpose; none of them is the fix of anything
+NO_REMEDY = {
+    "weir --help",
+    "weir bench",
+    "weir publish",
+    "weir serve",
+    "make bench",
+    "make bench-quick",
+    "make clean",
+    "make faults",
+    "make test",
+    'make faults KILLS=40 SEED="1 2 3" JOBS=4',
+    "make demo DURATION=0",
+}
+# tools of Kafka, named next to our own command or for what we leave to an operator
+OUTSIDE = {"kafka-configs", "kafka-topics"}
 
 
-def _texts(path: Path) -> Iterator[str]:
-    """Every string of a file but the docstrings, holes filled; f-strings as one."""
-    tree = ast.parse(path.read_text())
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            parts = [str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values]
-            yield "".join(parts)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | inside:
-            yield node.value
+class _Parsed(Exception):
+    """The command line was understood; nothing is run."""
 
 
-def _commands() -> list[tuple[str, str]]:
-    found = {(name_of(path), c) for path in product_files() for text in _texts(path) for c in COMMAND.findall(text)}
-    return sorted(found)
+@pytest.fixture
+def _parse_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(*given: Any, **named: Any) -> None:
+        parse(*given, **named)
+        raise _Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
 
 
-class Seen(Exception):
-    """Raised with the parser of a verb, before it does anything."""
+COMPLETE = {
+    "weir inspect card": "weir inspect card CARD",
+    "weir publish": "weir publish FILE",
+    "weir publish --kind labels": "weir publish --kind labels FILE",
+}
+"""Named without what it is about."""
+NO_COMMAND = {"weir --help", "weir 1 1"}
+"""No verb, and what a message fills in as a whole."""
+OURS = sorted(command for command in REMEDIES if command.startswith("weir ") and command not in NO_COMMAND)
 
 
-def _parser_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
-    def see(parser: Parser, *_: object) -> None:
-        raise Seen(parser)
-
-    monkeypatch.setattr(Parser, "parse_args", see)
-    with pytest.raises(Seen) as seen:
-        weir.main([verb])
-    parser = seen.value.args[0]
-    assert isinstance(parser, argparse.ArgumentParser)
-    return parser
+@pytest.mark.usefixtures("_parse_alone")
+@pytest.mark.parametrize("command", OURS)
+def test_a_command_that_is_named_is_a_real_command_line(command: str) -> None:
+    words = shlex.split(COMPLETE.get(command, command).partition(" > ")[0])[1:]
+    assert words[0] in weir.VERBS, f"{command} is named in {REMEDIES[command]}"
+    with pytest.raises(_Parsed):
+        weir.main(words)
 
 
-def _check(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    flags = set(parser._option_string_actions)
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if below and words and not words[0].startswith("-"):
-        if words[0] != HOLE:
-            assert words[0] in below[0].choices
-            _check(below[0].choices[words[0]], words[1:])
-        return
-    assert [word for word in words if word.startswith("--") and word.partition("=")[0] not in flags] == []
-
-
-@pytest.mark.parametrize(("where", "command"), _commands())
-def test_a_command_that_a_message_names_exists(where: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, *words = command.split()
-    if HOLE in words[:1] or words[0] == "--help":
-        return
-    if program == "make":
-        assert [word for word in words if "=" not in word and word not in TARGETS] == [], where
-        return
-    assert words[0] in weir.VERBS, where
-    _check(_parser_of(words[0], monkeypatch), words[1:])
+@pytest.mark.parametrize("command", [command for command in REMEDIES if command.startswith("make ")])
+def test_a_target_that_is_named_exists(command: str) -> None:
+    named = [word for word in shlex.split(command)[1:] if "=" not in word]
+    assert set(named) <= targets()
+    assert named
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(_commands()) > 30
-    assert ("infra/embedded/doctor.py", "weir clean --apply") in _commands()
+    assert len(REMEDIES) > 50
+    assert "infra/embedded/doctor.py" in REMEDIES["weir clean --apply"]
+    assert "docs/operations.md" in REMEDIES["weir offsets recover"]
+
+
+def test_every_command_that_is_named_is_followed_by_a_test() -> None:
+    named = {command for command in REMEDIES if command.split()[0] not in OUTSIDE and command not in NO_COMMAND}
+    assert named - set(TESTS) - NO_REMEDY == set()
+    assert set(TESTS) - named == set()  # what is named nowhere any more needs no row
+
+
+def test_every_test_that_follows_a_command_exists() -> None:
+    load_catalogue()
+    for where in TESTS.values():
+        path, _, name = where.partition("::")
+        if not name:
+            assert path in CATALOGUE
+            continue
+        body = ast.parse((ROOT / path).read_text()).body
+        assert name in {node.name for node in body if isinstance(node, ast.FunctionDef)}, where
 
 
 def test_no_message_names_a_package_that_is_not_ours() -> None:
@@ -88,6 +198,6 @@ def test_no_message_names_a_package_that_is_not_ours() -> None:
 
 
 def test_no_fix_that_a_message_names_deletes_data_without_saying_so() -> None:
-    for where, command in _commands():
+    for command, places in REMEDIES.items():
         if "--data" in command or command.startswith("make clean-data"):
-            assert where == "infra/embedded/clean.py", f"{where} names `{command}`"
+            assert places <= {"infra/embedded/clean.py", *DOCS}, f"{places} name `{command}`"

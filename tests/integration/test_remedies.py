@@ -107,18 +107,6 @@ def test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt(serv
     _decide(services, _ends(places))
 
 
-def test_a_position_that_is_none_is_dropped_and_rebuilt(services: Services, weir: Weir) -> None:
-    settings = services.settings
-    log = publish(Publisher(settings), build_stream(seed=31, count=40))
-    _decide(services, _ends([(partition, offset) for partition, offset, _ in log]))
-    with closing(connect(settings.redis)) as client:
-        keys = list(client.scan_iter(f"weir:{settings.cluster}:*{{t01}}:position"))
-        client.set(keys[0], b"not a position")
-    _follow(weir, settings, _refused(services), "weir offsets drop-view --partition 1 --apply")
-    services.start("process")
-    assert_exactly_once(settings, log, services.await_true, partitions=PARTITIONS)
-
-
 @pytest.mark.parametrize(
     ("option", "value"),
     [

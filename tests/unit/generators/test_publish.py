@@ -132,3 +132,11 @@ def test_a_signal_ends_a_run_with_the_counts_so_far(
     output = capsys.readouterr()
     assert json.loads(output.out)["good"] == 5_000
     assert f"stopped by signal {number.value}; what follows line 5001 was not read" in output.err
+
+
+def test_a_file_of_labels_is_checked_as_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_json(tmp_path / "labels.jsonl", [LABEL, LABEL | {"is_fraud": "perhaps"}])
+    assert run(path, "--kind", "labels", "--skip-bad", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["good"] == 1
+    assert "labels.jsonl:2: wrong_type" in shown.err

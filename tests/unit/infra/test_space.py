@@ -77,6 +77,15 @@ def test_the_fix_for_a_full_disk_frees_space_and_loses_nothing(home: Path, monke
     assert not (space.kafka_jars_dir().parent / "kafka-of-an-older-lock").exists()
 
 
+def test_the_doctor_says_what_takes_the_space_of_a_full_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fill_the_disk(monkeypatch, free=0)
+    monkeypatch.setattr(doctor, "examine_all", lambda *_, **__: [])  # of servers that are not there
+    assert weir.main(["doctor", "--home", str(home)]) == 1
+    assert "home/servers/kafka 2.0 MiB" in capsys.readouterr().out
+
+
 def test_where_that_is_not_enough_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fill_the_disk(monkeypatch, free=0)
     assert "that is not enough: free space elsewhere" in _disk(home).mend
@@ -168,15 +177,42 @@ def test_make_clean_data_shows_what_goes_and_asks_for_apply(home: Path, tmp_path
     assert _files(home) == {"lists.json"}
 
 
+def _copy_what_setup_needs(folder: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements/dev.lock"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+def _write_recorder(python: Path, then: str = "") -> None:
+    """Write a Python that only notes what it is asked."""
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(f'#!/bin/sh\necho "$0 $@" >> calls\n{then}\n')
+    python.chmod(0o755)
+
+
+def test_make_setup_takes_the_python_that_it_is_told_to_take(tmp_path: Path) -> None:
+    """What the doctor names where the environment is of a Python that does not do: it is deleted and made again."""
+    _copy_what_setup_needs(tmp_path)
+    made = tmp_path / "made"
+    _write_recorder(made)
+    other = tmp_path / "bin" / "python3.11"
+    _write_recorder(
+        other, then=f'[ "$1" != -m ] || {{ mkdir -p .venv/bin; cp {shlex.quote(str(made))} .venv/bin/python; }}'
+    )
+    path = f"{other.parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["make", "PYTHON=python3.11", "setup"],
+        cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert f"{other} -m venv .venv" in calls
+    assert any(call.startswith(".venv/bin/python -m pip install") for call in calls)
+
+
 def test_make_setup_repairs_an_environment_whose_stamp_is_there(tmp_path: Path) -> None:
     """`make setup` is what the doctor names for a missing Java; a stamp must not make it do nothing."""
-    for name in ("Makefile", "pyproject.toml", "requirements/dev.lock"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\necho "$@" >> calls\n')
-    python.chmod(0o755)
+    _copy_what_setup_needs(tmp_path)
+    _write_recorder(tmp_path / ".venv" / "bin" / "python")
     for times in (1, 2):
         command = ["make", "setup", f"PYTHON={sys.executable}"]
         subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
