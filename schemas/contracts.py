@@ -93,7 +93,7 @@ def subject(topic: str) -> str:
 
 
 def compatibility_level(kind: str) -> str:
-    """Return the rule that a registry is to hold the versions of a kind to (``docs/adr/0008``).
+    """Return the rule that a registry is to hold the versions of a kind to (``docs/adr/0009``).
 
     What others write and we read must stay readable by what is deployed, and what we write by those who read it.
 
