@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.house.source import ROOT
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 SUPERVISOR = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from infra.children import Children
 children = Children(Path(sys.argv[1]), record=Path(sys.argv[1]) / "demo-children.json")
@@ -96,6 +98,16 @@ def test_a_group_that_ended_in_order_leaves_no_record(tmp_path: Path) -> None:
     assert not children_record(tmp_path).exists()
 
 
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Hear every signal, as under a terminal: what starts the tests in the background may ignore some."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_supervisor_as_an_exception_does(number: signal.Signals) -> None:
     cleaned = []
@@ -135,8 +147,10 @@ def test_a_second_demo_of_one_home_is_refused_while_the_first_lives(tmp_path: Pa
 
 
 DEMO = """
-import sys, time
+import signal, sys, time
 import demo
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started by ignores
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Servers:
     def __getattr__(self, name): return lambda *_: None
 demo.Stack = lambda *_, **__: Servers()
@@ -154,16 +168,19 @@ def test_whatever_ends_a_demo_its_services_end_at_the_latest_with_the_next_one(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     environ = {**os.environ, "WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}
-    demo = subprocess.Popen([sys.executable, "-c", DEMO], stdout=subprocess.PIPE, env=environ, cwd=ROOT)
-    assert demo.stdout is not None
-    assert demo.stdout.readline() == b"started\n"
-    (row,) = json.loads(children_record(tmp_path).read_text())
-    service = parse_identity(row)
-    assert service is not None
-    assert service.is_running()
-    assert demo_runs(tmp_path)
-    demo.send_signal(number)
-    demo.communicate(timeout=60)
+    with subprocess.Popen([sys.executable, "-c", DEMO], stdout=subprocess.PIPE, env=environ, cwd=ROOT) as demo:
+        try:
+            assert demo.stdout is not None
+            assert demo.stdout.readline() == b"started\n"
+            (row,) = json.loads(children_record(tmp_path).read_text())
+            service = parse_identity(row)
+            assert service is not None
+            assert service.is_running()
+            assert demo_runs(tmp_path)
+            demo.send_signal(number)
+            demo.communicate(timeout=60)
+        finally:
+            demo.kill()
     assert not demo_runs(tmp_path)
     if number == signal.SIGKILL:
         assert service.is_running()
