@@ -96,7 +96,6 @@ TESTS: dict[str, str] = {
     "weir features docs > docs/features.md": (
         "tests/unit/streaming/test_features_cli.py::test_docs_are_the_page_that_is_checked_in"
     ),
-    "weir publish --kind labels": ("tests/unit/generators/test_publish.py::test_a_file_of_labels_is_checked_as_labels"),
     "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "weir process": (
@@ -145,7 +144,6 @@ def _parse_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 COMPLETE = {
     "weir inspect card": "weir inspect card CARD",
     "weir publish": "weir publish FILE",
-    "weir publish --kind labels": "weir publish --kind labels FILE",
 }
 """Named without what it is about."""
 NO_COMMAND = {"weir --help", "weir 1 1"}
