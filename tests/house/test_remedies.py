@@ -87,6 +87,7 @@ TESTS: dict[str, str] = {
     "weir doctor": f"{SPACE}::test_the_doctor_says_what_takes_the_space_of_a_full_disk",
     "weir clean": f"{SPACE}::test_without_apply_nothing_is_changed_and_the_loss_is_named",
     "weir clean --apply": f"{SPACE}::test_the_fix_for_a_full_disk_frees_space_and_loses_nothing",
+    "weir clean --data": f"{SPACE}::test_without_apply_nothing_is_changed_and_the_loss_is_named",
     "weir clean --data --apply": f"{SPACE}::test_with_data_and_apply_what_weir_made_goes_and_files_of_others_stay",
     "make demo": (
         "tests/unit/test_demo.py::test_a_refusal_because_of_servers_by_hand_names_a_command_that_destroys_nothing"
