@@ -27,7 +27,8 @@ SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # of `make bench`: how often each contender runs, and which (all when empty; `make bench ONLY="processor quix-eos"`)
 ROUNDS ?= 5
 ONLY ?=
-# of `make test`: processes, each with servers of its own (most of a test is waiting)
+# of `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
+# their names, so that tests/alerts, whose one test waits for minutes, runs next to all others and not after them
 WORKERS ?= 2
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
@@ -65,7 +66,7 @@ down: $(READY)  ## stop them
 	$(WEIR) down
 
 test: $(READY)  ## run every test, on real servers where a test needs them
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)

@@ -1,7 +1,8 @@
 """A processor as a child process that kills itself at a numbered step or writes slowly to Redis.
 
 ``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS``; occurrence 0 never kills. The step
-``believing`` makes it one that believes every committed offset, as releases did that compared none with the outputs.
+``believing`` makes it one that believes every committed offset, as releases did that compared none with the outputs;
+``looking`` one that looks at its units in Redis many times a second, for tests that spoil them again and again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from typing import Any
 
 import streaming.catch_up
+import streaming.processor
 from infra.redis_view import Applied, StateView
 from infra.settings import load_settings
 from monitoring.logs import configure
@@ -21,6 +23,8 @@ from streaming.cli import run_processor
 
 CHUNK_RECORDS = 5
 """Of a catch-up: the few records that a test leaves to it are several chunks, as those of a rebuild are."""
+LOOK_EVERY_SECONDS = 0.1
+"""Of a processor that is ``looking``."""
 
 
 def main(step: str, occurrence: int, slow_seconds: float) -> None:
@@ -37,6 +41,8 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
     streaming.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
     if step == "believing":
         streaming.catch_up.check_offsets = lambda *_, **__: None
+    if step == "looking":
+        streaming.processor.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()

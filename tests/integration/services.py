@@ -14,6 +14,8 @@ from tests.conftest import environment_of
 from tests.integration.decided import holds
 
 DEADLINE_SECONDS = 90.0
+START_SECONDS = 150.0
+"""Until a process is ready: the first one of a new copy compiles the kernel, which takes minutes on busy cores."""
 _ASK_EVERY_SECONDS = 0.02
 
 
@@ -53,7 +55,7 @@ class Services:
     def _launch(self, name: str, command: list[str], ready: str) -> Child:
         self._started += 1
         child = self._children.start(f"{name}-{self._started}", [sys.executable, *command])
-        self.await_true(lambda: ready in log_of(child), f"{name} saying {ready}")
+        self.await_true(lambda: ready in log_of(child), f"{name} saying {ready}", START_SECONDS)
         return child
 
     def end(self, child: Child) -> None:

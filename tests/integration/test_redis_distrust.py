@@ -98,7 +98,7 @@ def world(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     create_deployment(settings)
     services = Services(settings, tmp_path_factory.mktemp("logs"))
     built = World(settings, services)
-    services.start("process")
+    services.start_module("tests.integration.processor_child", "looking", "0", "0")
     built.fill()
     yield built
     services.stop()
