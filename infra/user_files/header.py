@@ -17,14 +17,19 @@ HEADER_LINES_MAX = 50
 """How far down a header is looked for, to say where it is; reports begin with some lines of text."""
 _NAMES_SHOWN = 20
 _NAME = re.compile(r"[A-Za-z_][\w .?#/()-]{0,60}")
-_BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),  # before the mark of UTF-16 that it begins with
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 
 def check_encoding_of(name: str, head: bytes, encoding: str) -> None:
     """Refuse a text file that is plainly of another encoding than the one to be read.
 
     Raises:
-        Refused: it has the marks of UTF-16, and names the flag that reads it.
+        Refused: it has the marks of UTF-16 or UTF-32, and names the flag that reads it.
     """
     if encoding.startswith(("utf-16", "utf-32")):
         return

@@ -17,6 +17,8 @@ from schemas.masking import quote
 LINE_CHARS_MAX = 1 << 20
 """A payment takes some hundred characters; a longer line is one bad line instead of all the memory."""
 UNDECODABLE = "\udcff"
+BYTE_ORDER_MARK = "\ufeff"
+"""Where files were put together, each part's mark stands before one of the lines; it is no part of the first id."""
 _KEEP_GOING = "weir-undecodable"
 READ_ERRORS = (OSError, EOFError, zlib.error, UnicodeError)
 """What a damaged archive or disk raises in the middle of a file."""
@@ -68,6 +70,7 @@ def read_lines(stream: BinaryIO, encoding: str) -> Iterator[Line]:
     try:
         while line := text.readline(LINE_CHARS_MAX + 1):
             number += 1
+            line = line.lstrip(BYTE_ORDER_MARK)
             if line.endswith("\n"):
                 yield Line(number, line[:-1])
             elif len(line) <= LINE_CHARS_MAX:

@@ -51,7 +51,7 @@ class ParquetRows:
         self._metadata = plain.metadata
         self.rows: int = plain.metadata.num_rows
         self.names: list[str] = schema.names
-        self.types: dict[str, Any] = {field.name: field.type for field in schema}
+        self.types: dict[str, Any] = {field.name: _plain_type(field.type) for field in schema}
 
     def read(self, names: list[str]) -> Iterator[Block]:
         """Yield the rows in blocks with some of the columns.
@@ -92,7 +92,24 @@ class ParquetRows:
 
 
 def _is_text(kind: Any) -> bool:
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
+
+
+def _plain_type(kind: Any) -> Any:
+    """Return the type that a column is read as: views and bytes of one width have few functions of their own."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
+        return pa.large_binary()
+    return kind
+
+
+def _as_plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [column.cast(_plain_type(column.type)) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _first_line(error: Exception) -> str:
@@ -100,6 +117,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _block(batch: pa.RecordBatch, first: int) -> Block:
+    batch = _as_plain(batch)
     numbers = list(range(first, first + batch.num_rows))
     bad: dict[int, PoisonRecord] = {}
     for place, name in enumerate(batch.schema.names):

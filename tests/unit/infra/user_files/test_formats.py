@@ -223,3 +223,15 @@ def test_a_file_that_grows_while_it_is_read_is_not_whole(tmp_path: Path) -> None
             stream.write(b"x\r\n")
         list(checker.check())
     assert "written to while it was read" in checker.outcome.broken
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_the_byte_order_marks_of_files_put_together_are_no_part_of_an_id(tmp_path: Path, encoding: str) -> None:
+    """`cat a.csv b.csv` leaves the second one's mark, and its header, in the middle."""
+    header, first, second = (",".join(map(str, line)) for line in (GOOD, GOOD.values(), GOOD.values()))
+    path = tmp_path / "a.csv"
+    lines = [f"\ufeff{header}", first, f"\ufeff\ufeff{second}", f"\ufeff{header}", second]
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
+    found = read(path, manner=Manner(reading=Reading(encoding=encoding)))
+    assert [row["transaction_id"] for row in found.rows] == [GOOD["transaction_id"]] * 3
+    assert [line for line, _ in found.errors] == [4]

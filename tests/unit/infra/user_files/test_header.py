@@ -57,13 +57,15 @@ def test_a_header_of_another_layout_is_one_message_with_the_cause(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "named"), [("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")]
+    ("encoding", "named"),
+    [("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("utf-32", "utf-32")],
 )
-def test_utf_16_is_named_with_the_flag_that_reads_it(tmp_path: Path, encoding: str, named: str) -> None:
+def test_wide_text_is_named_with_the_flag_that_reads_it(tmp_path: Path, encoding: str, named: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER + "\n" + ROW + "\n", encoding=encoding)
     with pytest.raises(Refused, match=f"--encoding {named}"):
         read(path)
+    assert main(["publish", str(path), "--dry-run", "--encoding", named]) == 0
 
 
 @pytest.mark.parametrize("flags", [["--separator", ";"], ["--separator", "semicolon", "--skip-lines", "2"]])
