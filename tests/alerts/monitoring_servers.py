@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.children import Children, tail
 from infra.embedded.stack import choose_ports
-from tests.alerts import binaries
+from tests import binaries
 from tests.house.source import ROOT
 
 MONITORING = ROOT / "monitoring"

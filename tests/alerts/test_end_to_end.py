@@ -16,7 +16,7 @@ import pytest
 from infra.embedded.stack import Stack
 from infra.settings import Settings, load_settings
 from infra.topics import ensure_topics
-from tests.alerts import binaries
+from tests import binaries
 from tests.alerts.breakage import EvictingRedis, OpenTransaction, fill, keep_writing, small_disk
 from tests.alerts.monitoring_servers import Receiver, choose_all_ports, running_monitoring, targets_up
 from tests.conftest import create_deployment, running_stack

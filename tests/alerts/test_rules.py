@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.alerts import binaries
+from tests import binaries
 from tests.house.source import ROOT
 
 RULES = ROOT / "monitoring" / "alerts.yml"

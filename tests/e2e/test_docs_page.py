@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests import binaries
 from tests.integration.test_http_connections import Child
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def api(tmp_path: Path) -> Iterator[Child]:
 
 def visit(url: str, folder: Path) -> tuple[str, list[str], str]:
     """Open a page; return what it became, every address that it asked for, and what the browser says of it."""
-    assert BROWSER, "this test needs Chromium: apt-get install chromium"
+    browser = binaries.find(*BROWSERS, packages="chromium")
     log = folder / "network.json"
     flags = [
         "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
         f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr", "--v=0",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=20000", "--dump-dom",
     ]  # fmt: skip
-    done = subprocess.run([BROWSER, *flags, url], capture_output=True, text=True, timeout=150, check=True)
+    done = subprocess.run([browser, *flags, url], capture_output=True, text=True, timeout=150, check=True)
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     return done.stdout, asked_by_the_page(json.loads(log.read_text())["events"], url), console
 

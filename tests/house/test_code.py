@@ -30,7 +30,12 @@ OPEN_ENDS = (
     "mark." + "skip",
     "mark." + "xfail",
     "pytest." + "skip",
+    "Skip" + "Test",
 )
+# which file may hold one of these, and why no other
+OPEN_ON_PURPOSE = {
+    "tests/binaries.py": "a developer may lack Prometheus or a browser, which no package of Python brings; CI fails",
+}
 
 
 @pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
@@ -86,7 +91,7 @@ def test_no_admin_client_is_asked_for_committed_offsets(path: Path) -> None:
 @pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
 def test_nothing_is_left_open(path: Path) -> None:
     text = path.read_text()
-    assert [each for each in OPEN_ENDS if each in text] == []
+    assert [each for each in OPEN_ENDS if each in text] == [] or name_of(path) in OPEN_ON_PURPOSE
 
 
 @pytest.mark.parametrize("path", product_files(), ids=name_of)

@@ -1,4 +1,4 @@
-"""Prometheus' programs, which are no Python packages: asked for by name, and never missed where CI runs."""
+"""Programs that are no Python packages, Prometheus' and a browser: asked for by name, never missed where CI runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import os
 import shutil
 import unittest
 
-INSTALL = "apt-get install --no-install-recommends prometheus prometheus-alertmanager"
+MONITORING = "prometheus prometheus-alertmanager"
+"""Packages of Debian that bring the programs of monitoring."""
 
 
-def find(*names: str) -> str:
+def find(*names: str, packages: str = MONITORING) -> str:
     """Return the path of a program by one of its names; without it CI fails, and a developer's run leaves the test out.
+
+    Args:
+        names: any of these does.
+        packages: of Debian, which bring it.
 
     Raises:
         unittest.SkipTest: it is not here, and this is no run of CI; the reason says how to get it.
@@ -18,7 +23,8 @@ def find(*names: str) -> str:
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is not None:
         return found
-    reason = f"expected {' or '.join(names)} on the path, found none; `{INSTALL}` brings it"
+    install = f"apt-get install --no-install-recommends {packages}"
+    reason = f"expected {' or '.join(names)} on the path, found none; `{install}` brings it"
     if os.environ.get("CI"):
         raise AssertionError(reason)
     raise unittest.SkipTest(reason)
