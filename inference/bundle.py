@@ -133,7 +133,8 @@ def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) 
                       f"found {found[:12]}...; {_WRONG}")  # fmt: skip
     if manifest.declarations_hash != declarations_hash:
         raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declarations_hash}; train again on these features")  # fmt: skip
+                      f"this code declares {declarations_hash}; train again with `weir train`, or export your own "
+                      "for these features: docs/models.md")  # fmt: skip
     _check_features(manifest, directory)
     try:
         bundle = Bundle(manifest, _open_graph(manifest, model), folder)

@@ -64,21 +64,27 @@ class Watch:
         return self
 
     def close(self) -> None:
-        """Look no more; a look under way is left to end."""
+        """Look no more; a look under way is left to end, and what it finds is not said."""
         self._closed.set()
 
     def look(self, name: str) -> None:
         """Look at one dependency once and say what was found."""
+        away: str | None = None
+        findings: Sequence[Finding] = []
         try:
-            findings: Sequence[Finding] = self._looks[name]()
+            findings = self._looks[name]()
         except Transient as error:
-            self._note_away(name, str(error))
+            away = str(error)
         except Refused as error:
-            self._note(name, [Finding(name, "fail", str(error))])
+            findings = [Finding(name, "fail", str(error))]
         except Exception as error:
+            away = f"could not be looked at: {type(error).__name__}"
             if not self._closed.is_set():
                 log.exception("look_failed", dependency=name)
-                self._note_away(name, f"could not be looked at: {type(error).__name__}")
+        if self._closed.is_set():
+            return
+        if away is not None:
+            self._note_away(name, away)
         else:
             self._note(name, findings)
         metrics.LAST_LOOK.labels(dependency=name).set(time.time())

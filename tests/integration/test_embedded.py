@@ -204,6 +204,7 @@ def test_every_fix_that_the_doctor_names_for_a_server_fixes_it(
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", str(own_stack.home))
     own_stack.start()
+    create_deployment(load_settings())
     own_stack.kill("redis")
     (finding,) = [finding for finding in doctor.examine(own_stack.home) if not finding.well]
     _follow(f"`{finding.mend}`")

@@ -74,12 +74,14 @@ def test_a_model_that_is_missing_is_one_line_with_the_mend(
 
 @pytest.mark.parametrize("verb", ["score", "serve --port 0"])
 @pytest.mark.parametrize(
-    "changes", [{"declarations_hash": "0" * 16}, {"features": ["card_charm_sum_1h"], "reference": [1.0]}]
+    ("changes", "fix"),
+    [
+        ({"declarations_hash": "0" * 16}, "weir train"),
+        ({"features": ["card_charm_sum_1h"], "reference": [1.0]}, "docs/models.md"),
+    ],
 )
-def test_a_model_of_other_features_is_one_line_with_the_mend(
-    settings: Settings, weir: Weir, verb: str, changes: dict[str, Any], tmp_path: Path
+def test_a_model_of_other_features_is_one_line_with_the_fix(
+    settings: Settings, weir: Weir, verb: str, changes: dict[str, Any], fix: str, tmp_path: Path
 ) -> None:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1", **changes))
-    weir.assert_refused(
-        settings.model_copy(update={"home": tmp_path}), *verb.split(), says=["models/champion", "weir train"]
-    )
+    weir.assert_refused(settings.model_copy(update={"home": tmp_path}), *verb.split(), says=["models/champion", fix])

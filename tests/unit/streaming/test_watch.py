@@ -147,3 +147,16 @@ def test_a_loss_waits_for_somebody_who_can_deal_with_it() -> None:
     hook.handler = away
     assert not hook("redis evicted 3 keys")
     assert told == ["redis evicted 3 keys"]
+
+
+@pytest.mark.parametrize("now", [BAD, Transient("gone"), Refused("let nobody in"), ValueError("odd")])
+def test_what_a_look_finds_after_the_end_is_not_said(lines: Lines, now: Sequence[Finding] | Exception) -> None:
+    def look() -> Sequence[Finding]:
+        watch.close()
+        return Answers(now)()
+
+    health = Health()
+    watch = Watch({"redis": look}, health=health)
+    watch.look("redis")
+    assert lines.seen == []
+    assert health.checks() == {}
