@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -169,15 +170,22 @@ def build_consumer(kafka: KafkaSettings, *, group: str, instance: str | None = N
         return Consumer(consumer_config(kafka, group=group, instance=instance, **extra), logger=CLIENT_LOG)
 
 
+_ask_headers = methodcaller("headers")
+"""Checks what the client returns however often it is called; ``message.headers()`` does so only while it is cold."""
+
+
 def read_headers(message: Message) -> list[tuple[str, Any]] | None:
     """Return a message's headers, or ``None`` where it has none; everybody reads them here.
 
     A header's name may be any bytes, and the client fails on one that is not UTF-8. Nothing of the headers can be had
     then, and the client must not be asked again: its second answer is a list with holes, which ends the process. So
     one header that says so is put in their place.
+
+    The client sets the error and returns a list all the same. A call that Python has specialized as a hot one does not
+    look for that: the list with holes would come back as if it were good.
     """
     try:
-        headers: list[tuple[str, Any]] | None = message.headers()
+        headers: list[tuple[str, Any]] | None = _ask_headers(message)
     except Exception as error:  # noqa: BLE001 - a SystemError, and whatever another version of the client makes of it
         headers = [(UNREADABLE_HEADERS, type(error).__name__.encode())]
         message.set_headers(headers)
