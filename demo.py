@@ -34,7 +34,6 @@ from infra.settings import Settings, load_settings, stack_env_path
 from infra.topics import ensure_topics
 from monitoring.live_view import Snapshot, render, summary_line
 from schemas.errors import Refused, WeirError
-from schemas.features import DECLARATIONS_HASH
 from streaming.compiling import compile_kernel, describe
 
 STILL_SECONDS_MAX = 120.0
@@ -187,7 +186,10 @@ class Demo:
 
     def _train(self) -> None:
         champion = self._home / "models" / "champion" / "manifest.json"
-        if champion.exists() and json.loads(champion.read_text())["declarations_hash"] == DECLARATIONS_HASH:
+        if (
+            champion.exists()
+            and json.loads(champion.read_text())["declarations_hash"] == self._settings.declarations_hash
+        ):
             console.print("  the champion of an earlier run fits; `make train` trains another")
             return
         self._verb("train", "--history", str(self._history), "--quick", "--promote", show=True)

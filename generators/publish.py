@@ -36,7 +36,9 @@ def main(argv: list[str]) -> int:
     """Run ``weir publish``. Exit codes: 0 all published, 1 some bad, failed or none at all, 2 misused or refused."""
     arguments = build_parser().parse_args(argv[1:])
     started = time.monotonic()
-    with open_checked(arguments.file, arguments.kind, manner_of(arguments)) as checker, stop_on_signals() as stopped:
+    settings = load_settings()
+    manner = manner_of(arguments, settings.placeholders)
+    with open_checked(arguments.file, arguments.kind, manner) as checker, stop_on_signals() as stopped:
         checker.stopped = stopped.is_set
         try:
             checker.judge()
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> int:
             sys.stderr.write(f"{escape(str(refusal))}\n")
             _summarise(arguments, checker, None, time.monotonic() - started)
             return 2
-        sent = None if arguments.dry_run or stopped.is_set() else _publish(load_settings(), arguments, checker, stopped)
+        sent = None if arguments.dry_run or stopped.is_set() else _publish(settings, arguments, checker, stopped)
         for _ in checker.check() if arguments.dry_run else ():
             pass
     _summarise(arguments, checker, sent, time.monotonic() - started)

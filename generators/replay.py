@@ -17,6 +17,7 @@ from generators.encoding import Encoder
 from generators.outgoing import Outgoing
 from infra.user_files.door import Manner
 from infra.user_files.history import find_history, open_history
+from schemas.placeholders import Placeholders
 
 _BLOCK_ROWS = 50_000
 
@@ -28,6 +29,7 @@ def history_blocks(
     labels: tuple[Encoder, str],
     start_ms: int,
     speed: float | None,
+    placeholders: Placeholders,
 ) -> Iterator[Outgoing]:
     """Yield a history in time order, each block of payments followed by the labels known by its end.
 
@@ -39,7 +41,7 @@ def history_blocks(
         Refused: a file is missing or cannot be taken.
         WeirError: rows are bad; each was told.
     """
-    with open_history(find_history(folder, Manner())) as history:
+    with open_history(find_history(folder, Manner(placeholders=placeholders))) as history:
         assert history.labels is not None
         known = history.labels.sort_by("label_time_ms")
         label_times = known["label_time_ms"].to_numpy()

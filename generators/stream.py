@@ -65,7 +65,14 @@ def run_replay(settings: Settings, folder: Path, speed: float | None) -> Sent:
         transactions = build_encoder(registry, "transactions", topics.transactions), topics.transactions
         labels = build_encoder(registry, "labels", topics.labels), topics.labels
     start_ms = now_ms() + _LEAD_MS
-    blocks = history_blocks(folder, transactions=transactions, labels=labels, start_ms=start_ms, speed=speed)
+    blocks = history_blocks(
+        folder,
+        transactions=transactions,
+        labels=labels,
+        start_ms=start_ms,
+        speed=speed,
+        placeholders=settings.placeholders,
+    )
     return _send(settings, blocks, None)
 
 

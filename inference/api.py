@@ -39,6 +39,7 @@ from inference.what_if import AlreadyDecided, Answer, Asked, WhatIf
 from monitoring import metrics
 from schemas.errors import Refused, Transient
 from schemas.masking import is_card_number, is_issued_card_number
+from schemas.placeholders import Placeholders
 from schemas.validation import ID_BYTES_MAX
 
 RETRY_AFTER_SECONDS = 1
@@ -56,6 +57,7 @@ class ApiParts:
 
     Attributes:
         checks: by dependency, asked by ``/readyz``.
+        placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
     """
 
@@ -66,6 +68,7 @@ class ApiParts:
     redis: Guard
     checks: Mapping[str, ReadinessCheck]
     models_dir: Any
+    placeholders: Placeholders
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
 
@@ -129,7 +132,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
-    what_if = WhatIf(parts.reader, parts.champion)
+    what_if = WhatIf(parts.reader, parts.champion, parts.placeholders)
 
     def answer_all(asked: Sequence[Asked]) -> list[Answer]:
         return parts.redis.call(lambda: what_if.score_all(asked))

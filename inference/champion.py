@@ -38,7 +38,7 @@ class Champion:
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
-        self.bundle: Bundle = load_bundle(champion_path(settings))
+        self.bundle: Bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash)
         self.lists: Lists = load_lists(settings)
         _meter(self.bundle)
 
@@ -60,7 +60,7 @@ class Champion:
 
     def _replace_bundle(self) -> bool:
         try:
-            loaded = load_bundle(champion_path(self._settings))
+            loaded = load_bundle(champion_path(self._settings), declarations_hash=self._settings.declarations_hash)
         except Refused as error:
             metrics.BUNDLE_RELOADS.labels(result="refused").inc()
             _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
         from inference.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
 
         return run_api(settings, host=arguments.host, port=arguments.port)
-    open_metrics_page(settings.monitoring, arguments.metrics_port)
+    open_metrics_page(settings, arguments.metrics_port)
     indexes = verb == "index" or arguments.with_index
     stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
     index, scorer = _build_places(settings, arguments.instance)

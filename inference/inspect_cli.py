@@ -95,7 +95,7 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    bundle = load_bundle(champion_path(settings))
+    bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash)
     rules_version = build_rules_version(load_lists(settings))
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),

@@ -19,7 +19,6 @@ from infra.redis_processes import KEPT_SECONDS, ProcessStore
 from infra.settings import Settings
 from monitoring.logs import get_logger
 from schemas.errors import WeirError
-from schemas.features import DECLARATIONS_HASH
 from streaming.dlq import app_version
 
 REPORT_SECONDS = 5.0
@@ -38,7 +37,7 @@ def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Rep
         "version": manifest.version,
         "model_sha256": manifest.model_sha256,
         "rules_version": build_rules_version(champion.lists),
-        "declarations_hash": DECLARATIONS_HASH,
+        "declarations_hash": manifest.declarations_hash,  # the process's own: another bundle is not loaded
         "code_version": app_version(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -94,12 +93,12 @@ class Reporter:
 
 
 def judge_processes(
-    reports: dict[str, Report], *, model_sha256: str, rules_version: str, now_ms: int
+    reports: dict[str, Report], *, model_sha256: str, rules_version: str, declarations_hash: str, now_ms: int
 ) -> list[dict[str, Any]]:
     """Say of each process whether it is alive and runs what lies on disk; by name, the long dead left out.
 
-    >>> report = {"seen_ms": 0, "model_sha256": "a", "rules_version": "1"}
-    >>> judge_processes({"api": report}, model_sha256="b", rules_version="1", now_ms=1)[0]["state"]
+    >>> reports = {"api": {"seen_ms": 0, "model_sha256": "a", "rules_version": "1"}}
+    >>> judge_processes(reports, model_sha256="b", rules_version="1", declarations_hash="d", now_ms=1)[0]["state"]
     'runs another model'
     """
     rows = []
@@ -112,7 +111,7 @@ def judge_processes(
             for what, key, wanted in (
                 ("model", "model_sha256", model_sha256),
                 ("rules or lists", "rules_version", rules_version),
-                ("declarations", "declarations_hash", DECLARATIONS_HASH),
+                ("declarations", "declarations_hash", declarations_hash),
             )
             if report.get(key, wanted) != wanted
         ]
@@ -131,4 +130,10 @@ def read_processes(settings: Settings, *, model_sha256: str, rules_version: str)
     """
     store = ProcessStore(connect(settings.redis), cluster=settings.cluster)
     now_ms = int(time.time() * 1_000)
-    return judge_processes(store.read(), model_sha256=model_sha256, rules_version=rules_version, now_ms=now_ms)
+    return judge_processes(
+        store.read(),
+        model_sha256=model_sha256,
+        rules_version=rules_version,
+        declarations_hash=settings.declarations_hash,
+        now_ms=now_ms,
+    )

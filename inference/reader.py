@@ -68,6 +68,7 @@ def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:
         cluster=settings.cluster,
         group=settings.processor.group,
         topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
+        declarations_hash=settings.declarations_hash,
     )
     return FeatureReader(
         client,

@@ -33,7 +33,6 @@ from monitoring import metrics
 from monitoring.health import HEALTH, Health
 from schemas.contracts import schema_json, subject
 from schemas.errors import Refused, Transient
-from schemas.features import DECLARATIONS_HASH
 from streaming.compiling import compile_kernel
 from streaming.dlq import app_version
 from streaming.looks import start_watch
@@ -58,13 +57,13 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
     raise_limits()
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     with listening, closing(start_watch(settings, stages=STAGES)):
-        metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)
+        metrics.BUILD_INFO.labels(app_version(), settings.declarations_hash).set(1)
         crowd = build_crowd()
         parts = replace(build_parts(settings), is_full=lambda: crowd.full)
         compile_kernel()
         now_ms = int(time.time() * 1_000)
         example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
-        WhatIf(parts.reader, parts.champion).warm_up(
+        WhatIf(parts.reader, parts.champion, parts.placeholders).warm_up(
             example | {"event_time_ms": now_ms, "outcome": "UNKNOWN"}, now_ms=now_ms
         )
         sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
@@ -137,6 +136,7 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
         redis=guard,
         checks={name: partial(_check, health, name, guard) for name in CHECKS},
         models_dir=settings.home / "models",
+        placeholders=settings.placeholders,
     )
 
 

@@ -8,6 +8,7 @@ guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from inference.request import BadRequest, FieldError
 from infra.feature_reader import Partials
 from schemas.codec import BatchCodec
 from schemas.errors import PoisonRecord
-from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, Entity
+from schemas.features import ENTITIES, FEATURE_NAMES, Entity
+from schemas.placeholders import Placeholders
 from schemas.validation import QUOTE_NOTHING, validate_transactions
 from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.kernel import States, Step, read, step
@@ -51,18 +53,19 @@ Answer = dict[str, Any] | BadRequest | AlreadyDecided
 class WhatIf:
     """Scores transactions that know nothing of one another; one thread at a time."""
 
-    def __init__(self, reader: PartialsReader, champion: Champion) -> None:
-        """Bind to live state and to what decides."""
+    def __init__(self, reader: PartialsReader, champion: Champion, placeholders: Placeholders) -> None:
+        """Bind to live state, to what decides, and to which ids name nobody."""
         self._reader = reader
         self._champion = champion
+        self._placeholders = placeholders
         self._schema: pa.Schema = BatchCodec("transactions").arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
         """Compile or load both sides of the kernel before the first request needs them."""
         asked = [Asked(transaction, now_ms)] * 2  # two: a batch of one needs less
         nothing = Partials([], [], complete=True)
-        found = dict.fromkeys([pair for each in asked for pair in _name_entities(each)], nothing)
-        step(self._build_events(asked)[0], _build_states(asked, found))
+        named = [self._name_entities(each) for each in asked]
+        step(self._build_events(asked)[0], _build_states(named, dict.fromkeys(chain.from_iterable(named), nothing)))
         read(Entity.CARD, [], [], now_ms)
 
     def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -81,11 +84,12 @@ class WhatIf:
         return [refused[place] if place in refused else next(scored) for place in range(len(asked))]
 
     def _score(self, asked: Sequence[Asked], events: EventBatch) -> list[Answer]:
-        pairs = list(dict.fromkeys(pair for each in asked for pair in _name_entities(each)))
+        named = [self._name_entities(each) for each in asked]
+        pairs = list(dict.fromkeys(chain.from_iterable(named)))
         # of times that differ by a turn of the event loop the earliest is the strictest
         from_ms = complete_from_ms(min(each.now_ms for each in asked))
         found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
-        computed = step(events, _build_states(asked, found))
+        computed = step(events, _build_states(named, found))
         self._champion.poll()
         bundle = self._champion.bundle
         features = select_columns(computed.features, FEATURE_NAMES, bundle.names)
@@ -105,7 +109,9 @@ class WhatIf:
         append = np.array([each.now_ms for each in asked], dtype=np.int64)
         refused = {
             place: BadRequest([FieldError(error.field or "$", _describe(error))])
-            for place, error in validate_transactions(batch, keys=keys, append_time_ms=append)
+            for place, error in validate_transactions(
+                batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
+            )
         }
         if refused:
             valid = np.array([place not in refused for place in range(len(asked))])
@@ -113,7 +119,19 @@ class WhatIf:
         # a partition for each, so that the kernel keeps their entities apart: none has happened for another
         partition = np.arange(len(append), dtype=np.int32)
         digest = np.zeros(len(append), dtype=np.uint32)  # no record: a digest tells only two repeats of an id apart
-        return build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest), refused
+        events = build_event_batch(
+            batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=self._placeholders
+        )
+        return events, refused
+
+    def _name_entities(self, asked: Asked) -> list[tuple[str, str]]:
+        """Return kind and id of every entity that a transaction names; a placeholder names none."""
+        ids = ((kind, name, asked.transaction[name]) for kind, name in ID_FIELDS.items())
+        return [
+            (kind, value)
+            for kind, name, value in ids
+            if value is not None and not self._placeholders.covers(name, value)
+        ]
 
     def _build_answer(
         self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
@@ -128,7 +146,7 @@ class WhatIf:
             "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[row]],
             "model": {"name": manifest.name, "version": manifest.version},
             "rules_version": judgement.rules_version,
-            "declarations_hash": DECLARATIONS_HASH,
+            "declarations_hash": manifest.declarations_hash,  # ours: another bundle is not loaded
             "degraded": bool(degraded),
             "degraded_by": degraded,
             "late": bool(computed.late[row]),
@@ -139,23 +157,18 @@ class WhatIf:
         }
 
 
-def _name_entities(asked: Asked) -> list[tuple[str, str]]:
-    """Return kind and id of every entity that a transaction names."""
-    return [(kind, asked.transaction[name]) for kind, name in ID_FIELDS.items() if asked.transaction[name] is not None]
-
-
 def _describe(error: PoisonRecord) -> str:
     """Say what was expected: a dead letter quotes what was found, an answer never repeats a value."""
     expected = str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
     return f"{expected}; {error.hint}" if error.hint else expected
 
 
-def _build_states(asked: Sequence[Asked], found: Mapping[tuple[str, str], Partials]) -> States:
-    """Arrange partials by row; an entity that a row does not name has no place in it."""
+def _build_states(named: Sequence[list[tuple[str, str]]], found: Mapping[tuple[str, str], Partials]) -> States:
+    """Arrange partials by row, of the entities that it names."""
     own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
     others: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
     labels: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
-    for pair in (pair for each in asked for pair in _name_entities(each)):
+    for pair in chain.from_iterable(named):
         entity, partials = Entity(pair[0]), found[pair]
         # a card lives in one partition, which alone remembers its transaction ids
         mine = partials.partials[:1] if entity is Entity.CARD else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from types import NoneType, UnionType
@@ -52,6 +53,8 @@ def _default(field: FieldInfo) -> str:
         return value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return "" if value is None else str(value)
 
 

@@ -41,7 +41,7 @@ from infra.redis_unit import DROPPING, UnreadablePosition, format_position, pars
 from infra.redis_unit import Position as Position  # noqa: PLC0414
 from infra.redis_unit import Unit as Unit  # noqa: PLC0414
 from schemas.errors import Transient
-from schemas.features import DAY_MS, DECLARATIONS_HASH, HORIZON_MS, LABEL_HOLD_MS
+from schemas.features import DAY_MS, HORIZON_MS, LABEL_HOLD_MS
 
 PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
 """Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
@@ -86,7 +86,9 @@ class Applied:
 class StateView:
     """Reads and writes units of one group's view."""
 
-    def __init__(self, client: Client, *, cluster: str, group: str, topic_ids: dict[str, str]) -> None:
+    def __init__(
+        self, client: Client, *, cluster: str, group: str, topic_ids: dict[str, str], declarations_hash: str
+    ) -> None:
         """Bind to a key space.
 
         Args:
@@ -94,11 +96,14 @@ class StateView:
             cluster: ``settings.cluster``.
             group: the processor's consumer group.
             topic_ids: unit kind to the id of its input topic.
+            declarations_hash: of the deployment, ``settings.declarations_hash``.
         """
         self._client = client
         self._group = f"weir:{cluster}:{group}"
         self._everything = f"{self._group}:*"
-        self._prefix = {kind: f"weir:{cluster}:{group}:{_view_hash(topic_id)}" for kind, topic_id in topic_ids.items()}
+        self._prefix = {
+            kind: f"{self._group}:{_view_hash(declarations_hash, topic_id)}" for kind, topic_id in topic_ids.items()
+        }
 
     def prefix(self, unit: Unit) -> str:
         """Return what every key of a unit starts with, the colon included."""
@@ -378,5 +383,5 @@ def _judge(found: Position | None, end: int) -> Applied:
     return Applied(True, "same") if found.applied == end else Applied(False, str(found.applied))
 
 
-def _view_hash(topic_id: str) -> str:
-    return hashlib.sha256(f"{DECLARATIONS_HASH} {topic_id}".encode()).hexdigest()[:10]
+def _view_hash(declarations_hash: str, topic_id: str) -> str:
+    return hashlib.sha256(f"{declarations_hash} {topic_id}".encode()).hexdigest()[:10]

@@ -6,12 +6,13 @@ that is none is read as 0). No message repeats the value: an address may hold a 
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 _PLACE = re.compile(rf"(?P<host>{_HOST.pattern})(:(?P<port>[0-9]+))?")
@@ -92,6 +93,17 @@ def check_file(text: str) -> str:
     return text
 
 
+def parse_ids(given: object) -> tuple[str, ...]:
+    """Return the ids of a JSON list."""
+    try:
+        ids = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        ids = None
+    if not isinstance(ids, list | tuple) or not all(isinstance(each, str) and each.strip() for each in ids):
+        raise ValueError('expected a JSON list of ids, such as ["pos-default", "9999"]')
+    return tuple(ids)
+
+
 def _split(text: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
     try:
         url = urlsplit(text)
@@ -116,4 +128,5 @@ RegistryUrl = Annotated[str, AfterValidator(check_registry_url)]
 RedisUrl = Annotated[str, AfterValidator(check_redis_url)]
 Topic = Annotated[str, AfterValidator(check_topic)]
 Name = Annotated[str, AfterValidator(check_name)]
+Ids = Annotated[tuple[str, ...], BeforeValidator(parse_ids)]
 File = Annotated[str, AfterValidator(check_file)]

@@ -9,6 +9,7 @@ in ``infra/kafka.py``.
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from infra.home import check_home
 from infra.setting_names import PREFIX, build_tree, declared_names
-from infra.setting_values import BootstrapServers, File, Host, Name, RedisUrl, RegistryUrl, Topic
+from infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Topic
 from schemas.errors import Refused
+from schemas.features import declarations_hash
+from schemas.placeholders import Placeholders
 
 
 class _Section(BaseModel):
@@ -149,6 +152,8 @@ class Settings(_Section):
     """Data of the embedded servers, models, logs; mode 0700."""
     cluster: Name = "local"
     """Names the deployment in every Redis key, so that two can share a server."""
+    placeholder_ids: Ids = ()
+    """A JSON list of ids that name nobody here, added to ``schemas/placeholders.py``; another list is another view."""
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
     redis: RedisSettings = RedisSettings()
@@ -157,6 +162,16 @@ class Settings(_Section):
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+
+    @cached_property
+    def placeholders(self) -> Placeholders:
+        """Return which ids name nobody in this deployment."""
+        return Placeholders.adding(self.placeholder_ids)
+
+    @cached_property
+    def declarations_hash(self) -> str:
+        """Return the hash of what shapes state and features in this deployment."""
+        return declarations_hash(self.placeholders)
 
 
 def home_dir() -> Path:

@@ -19,6 +19,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from schemas.currencies import BASE_CURRENCY, CURRENCIES_VERSION
+from schemas.placeholders import TEXTS, WORDS, ZERO_FIELDS, ZEROS_MIN, Placeholders
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -62,7 +63,8 @@ class EntitySpec:
     """What is kept per entity.
 
     Attributes:
-        id_field: the transaction field that names the entity; null means no state and missing features.
+        id_field: the transaction field that names the entity; null and a placeholder (``schemas/placeholders.py``)
+            mean no state and missing features.
         attributes: up to three transaction fields whose values are told apart (distinct counts, novelty), in order.
         shared: touched from several input partitions, so read as the merge of every partition's partial.
         has_labels: label risk is kept for it, from the ``labels`` topic.
@@ -256,6 +258,7 @@ def _compute_declarations_hash() -> str:
         "label_hold_ms": LABEL_HOLD_MS,
         "duplicate_horizon_ms": DUPLICATE_HORIZON_MS,
         "small_amount_minor": SMALL_AMOUNT_MINOR,
+        "placeholders": [sorted(WORDS), sorted(TEXTS), ZEROS_MIN, sorted(ZERO_FIELDS)],
         "entities": [[s.entity, s.id_field, s.attributes, s.shared, s.has_labels, s.recent] for s in ENTITIES],
         "features": [[f.entity, f.measure, f.aggregate, f.window, f.hold] for f in FEATURES],
     }
@@ -264,6 +267,13 @@ def _compute_declarations_hash() -> str:
 
 DECLARATIONS_HASH: str = _compute_declarations_hash()
 """16 hex digits of all that shapes state and features. Another hash is another view, built from the log beside it."""
+
+
+def declarations_hash(placeholders: Placeholders) -> str:
+    """Return ``DECLARATIONS_HASH``, or another one where a deployment adds placeholder ids."""
+    if not placeholders.added:
+        return DECLARATIONS_HASH
+    return hashlib.sha256(json.dumps([DECLARATIONS_HASH, sorted(placeholders.added)]).encode()).hexdigest()[:16]
 
 
 def entity_spec(entity: Entity) -> EntitySpec:

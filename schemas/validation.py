@@ -24,6 +24,7 @@ from schemas.card_like import find_card_like
 from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
 from schemas.errors import PoisonRecord
 from schemas.masking import is_card_number, is_issued_card_number, quote
+from schemas.placeholders import Placeholders
 from schemas.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_scale, name_unit
 
 ID_BYTES_MAX = 128
@@ -33,9 +34,11 @@ FUTURE_MS_MAX = 5 * 60 * 1_000
 LABEL_SLACK_MS = 24 * 60 * 60 * 1_000
 """Many labels carry a date without a time of day: so much may one be older than its payment, or ahead of the broker."""
 MCC_MAX = 9_999
-QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismatch"})
+QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismatch", "placeholder_id"})
 """Reasons whose message says what kind of thing was found and quotes none of it."""
-ASKED_ON_ADMISSION = frozenset({"card_number", "event_time_out_of_range", "from_future", "label_before_event"})
+ASKED_ON_ADMISSION = frozenset(
+    {"card_number", "event_time_out_of_range", "from_future", "label_before_event", "placeholder_id"}
+)
 """Reasons that keep a record out, and that folding does not depend on. A verdict is never taken back: what an earlier
 version let in and counted is folded again, whatever is asked of new records since."""
 _AVRO_KEY_OVERHEADS = frozenset({6, 7, 18, 19})
@@ -43,6 +46,8 @@ _AVRO_KEY_OVERHEADS = frozenset({6, 7, 18, 19})
 _COUNTRY = re.compile("[A-Z]{2}")
 
 TRANSACTION_IDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
+_KEY_IDS = ("transaction_id", "card_id")
+"""Ids without which a record is about nobody: a placeholder is refused here, and as null in every other id."""
 _LABEL_IDS = ("transaction_id", "card_id", "merchant_id", "device_id")
 
 Rows = npt.NDArray[np.bool_]
@@ -55,6 +60,7 @@ def validate_transactions(
     *,
     keys: Sequence[bytes | None],
     append_time_ms: npt.NDArray[np.int64],
+    placeholders: Placeholders,
     counted: bool = False,
 ) -> list[tuple[int, PoisonRecord]]:
     """Check decoded transactions.
@@ -63,6 +69,7 @@ def validate_transactions(
         batch: columns of the newest ``transactions`` schema.
         keys: the record key of each row.
         append_time_ms: int64, shape (rows,), the broker's append time, UTC epoch ms.
+        placeholders: ids that no card and no transaction may have.
         counted: the rows were let in and counted, perhaps by an earlier version: only what folding needs is asked.
 
     Returns:
@@ -70,7 +77,7 @@ def validate_transactions(
 
     **Cost:** under 1 us a row where nothing is wrong.
     """
-    return _collect(batch.num_rows, _transaction_findings(batch, keys, append_time_ms), counted=counted)
+    return _collect(batch.num_rows, _transaction_findings(batch, keys, append_time_ms, placeholders), counted=counted)
 
 
 def validate_labels(
@@ -78,18 +85,24 @@ def validate_labels(
     *,
     keys: Sequence[bytes | None],
     append_time_ms: npt.NDArray[np.int64],
+    placeholders: Placeholders,
     counted: bool = False,
 ) -> list[tuple[int, PoisonRecord]]:
     """Check decoded labels; arguments and result as for ``validate_transactions``."""
-    return _collect(batch.num_rows, _label_findings(batch, keys, append_time_ms), counted=counted)
+    return _collect(batch.num_rows, _label_findings(batch, keys, append_time_ms, placeholders), counted=counted)
 
 
 def _transaction_findings(
-    batch: pa.RecordBatch, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
+    batch: pa.RecordBatch,
+    keys: Sequence[bytes | None],
+    append_time_ms: npt.NDArray[np.int64],
+    placeholders: Placeholders,
 ) -> Iterator[_Finding]:
     yield from _find_card_numbers_in_text(batch)
     for name in TRANSACTION_IDS:
         yield from _find_bad_ids(batch, name)
+    for name in _KEY_IDS:
+        yield _find_placeholders(batch, name, placeholders)
     yield _find_key_mismatch(batch, keys)
     yield _find_unknown_currency(batch)
     yield _find_bad_amounts(batch)
@@ -101,11 +114,16 @@ def _transaction_findings(
 
 
 def _label_findings(
-    batch: pa.RecordBatch, keys: Sequence[bytes | None], append_time_ms: npt.NDArray[np.int64]
+    batch: pa.RecordBatch,
+    keys: Sequence[bytes | None],
+    append_time_ms: npt.NDArray[np.int64],
+    placeholders: Placeholders,
 ) -> Iterator[_Finding]:
     yield from _find_card_numbers_in_text(batch)
     for name in _LABEL_IDS:
         yield from _find_bad_ids(batch, name)
+    for name in _KEY_IDS:
+        yield _find_placeholders(batch, name, placeholders)
     yield _find_key_mismatch(batch, keys)
     yield from _find_bad_times(batch, "event_time_ms", append_time_ms + FUTURE_MS_MAX)
     yield from _find_bad_times(batch, "label_time_ms", append_time_ms + LABEL_SLACK_MS)
@@ -146,6 +164,12 @@ def _find_bad_ids(batch: pa.RecordBatch, name: str) -> Iterator[_Finding]:
         return _poison("id_too_long", f"at most {ID_BYTES_MAX} bytes", f"{lengths[row]} bytes", name)
 
     yield lengths > ID_BYTES_MAX, explain
+
+
+def _find_placeholders(batch: pa.RecordBatch, name: str, placeholders: Placeholders) -> _Finding:
+    offenders = np.zeros(batch.num_rows, dtype=bool)
+    offenders[placeholders.find(name, batch.column(name))] = True
+    return offenders, lambda _: _poison("placeholder_id", "an id", "a value that stands for a missing id", name)
 
 
 def _find_key_mismatch(batch: pa.RecordBatch, keys: Sequence[bytes | None]) -> _Finding:

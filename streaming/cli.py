@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv[1:])
     settings = load_settings()
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
-    open_metrics_page(settings.monitoring, arguments.metrics_port)
+    open_metrics_page(settings, arguments.metrics_port)
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
     run = partial(
@@ -121,7 +121,13 @@ def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str)
     inputs = {"t": topics[names.transactions], "l": topics[names.labels]}
     with closing(connect(settings.redis)) as client:
         ids = {kind: facts.topic_id for kind, facts in inputs.items()}
-        view = StateView(client, cluster=settings.cluster, group=settings.processor.group, topic_ids=ids)
+        view = StateView(
+            client,
+            cluster=settings.cluster,
+            group=settings.processor.group,
+            topic_ids=ids,
+            declarations_hash=settings.declarations_hash,
+        )
         for kind, facts in inputs.items():
             for number in range(facts.partitions):
                 view.suspect(Unit(kind, number), reason)
@@ -158,7 +164,13 @@ def _build(
     # first what may be away: it is asked again, and nothing else has to be closed before that
     registry = Registry(settings.registry)
     folders = _build_folders(settings, topics, registry)
-    view = StateView(connect(settings.redis), cluster=settings.cluster, group=group, topic_ids=topic_ids)
+    view = StateView(
+        connect(settings.redis),
+        cluster=settings.cluster,
+        group=group,
+        topic_ids=topic_ids,
+        declarations_hash=settings.declarations_hash,
+    )
     store = PartialStore(
         view,
         entities_max=settings.processor.cache_entities_max,
@@ -216,6 +228,7 @@ def _build_folders(
         label_partitions=topics[names.labels].partitions,
         group=settings.processor.group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
+        placeholders=settings.placeholders,
     )
     labels = LabelsConfig(
         topic=names.labels,
@@ -223,6 +236,7 @@ def _build_folders(
         partitions=topics[names.labels].partitions,
         group=settings.processor.group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
+        placeholders=settings.placeholders,
     )
     return (
         TransactionsFolder(transactions, *_lookups(registry, subject(names.transactions))),

@@ -240,7 +240,7 @@ def _apply(settings: Settings, log: DeadLetterLog, selection: Selection, options
 
 
 def _auto(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
-    open_metrics_page(settings.monitoring, arguments.metrics_port)
+    open_metrics_page(settings, arguments.metrics_port)
     options = AutoOptions(base_ms=int(arguments.base_seconds * 1_000), attempts_max=arguments.attempts_max)
     deadline = time.monotonic() + arguments.seconds if arguments.seconds > 0 else float("inf")
     replayer = AutoReplayer(settings, log, options, clock_ms=_now_ms)

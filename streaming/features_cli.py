@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.arguments import Parser
+from infra.settings import load_settings
 from infra.user_files.door import add_flags, manner_of
 from infra.user_files.history import HistoryFiles, check_output, open_history
 from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, FEATURES, Feature
+from schemas.features import ENTITIES, FEATURE_NAMES, FEATURES, Feature, declarations_hash
 from streaming.compiling import compile_kernel, tell_on_stderr
 from streaming.core.backfill import backfill
 from streaming.core.kernel import Computed
@@ -26,10 +27,9 @@ from streaming.core.layout import COUNTED
 
 OUTPUT_SCHEMA = pa.schema(
     [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]
-    + [(name, pa.float32()) for name in FEATURE_NAMES],
-    metadata={"declarations_hash": DECLARATIONS_HASH},
+    + [(name, pa.float32()) for name in FEATURE_NAMES]
 )
-"""One row per counted transaction; a missing feature is null."""
+"""One row per counted transaction; a missing feature is null. The file's metadata has the declarations' hash."""
 
 
 _DOCS_HEAD = """\
@@ -41,6 +41,10 @@ Amounts are in base minor units.
 A window is event time, `(t - window, t]`, evaluated at each event and including it.
 A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
 Windows are of payments, except those of measure `refund`; at a refund, they are of the payments before it.
+
+A device, address, customer or merchant id that names nobody, such as `null`, `unknown`, `N/A` or `0.0.0.0`, is as null:
+its features are missing, it is no distinct or new value, and no payments are joined by it. `schemas/placeholders.py`
+has the list, and `WEIR_PLACEHOLDER_IDS` adds to it. As the id of a card or a transaction it is refused.
 
 What a window counts is exact up to K events, and beyond that at most one pane (a thirtieth of the window) too much:
 
@@ -69,12 +73,17 @@ def main(argv: list[str]) -> int:
     """Run ``weir features``; ``argv[0]`` is the verb."""
     arguments = _build_parser().parse_args(argv[1:])
     if arguments.action == "list":
-        sys.stdout.write(format_list(as_json=arguments.json))
+        sys.stdout.write(format_list(load_settings().declarations_hash if arguments.json else None))
     elif arguments.action == "docs":
         sys.stdout.write(format_docs())
     else:
         compile_kernel(tell_on_stderr)
-        files = HistoryFiles(arguments.transactions, arguments.labels, manner_of(arguments), arguments.skip_bad)
+        files = HistoryFiles(
+            arguments.transactions,
+            arguments.labels,
+            manner_of(arguments, load_settings().placeholders),
+            arguments.skip_bad,
+        )
         counts = run_backfill(files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
@@ -111,10 +120,10 @@ def describe(feature: Feature) -> dict[str, str | int]:
     }
 
 
-def format_list(*, as_json: bool) -> str:
-    """List the features, one per line, or as one JSON document with the hash of the declarations."""
-    if as_json:
-        document = {"declarations_hash": DECLARATIONS_HASH, "features": [describe(feature) for feature in FEATURES]}
+def format_list(declared_as: str | None = None) -> str:
+    """List the features, one per line, or as one JSON document with the hash of the declarations that is given."""
+    if declared_as:
+        document = {"declarations_hash": declared_as, "features": [describe(feature) for feature in FEATURES]}
         return json.dumps(document) + "\n"
     width = max(map(len, FEATURE_NAMES))
     return "".join(f"{feature.name:<{width}}  {feature.why}\n" for feature in FEATURES)
@@ -162,8 +171,12 @@ def run_backfill(files: HistoryFiles, out: Path, partitions: int, *, replace: bo
     check_output(out, [path for path in (files.transactions, files.labels) if path is not None], replace=replace)
     with open_history(files) as history, _written_whole(out) as partial:
         counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0, "bad": history.bad}
-        with pq.ParquetWriter(partial, OUTPUT_SCHEMA) as writer:
-            for batch, step in backfill(history.transactions(), history.labels, partitions=partitions):
+        placeholders = files.manner.placeholders
+        schema = OUTPUT_SCHEMA.with_metadata({"declarations_hash": declarations_hash(placeholders)})
+        with pq.ParquetWriter(partial, schema) as writer:
+            for batch, step in backfill(
+                history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
+            ):
                 writer.write_table(_output(batch, step))
                 _count(counts, step)
     return counts

@@ -11,7 +11,7 @@ transaction, and its own position gets a dead letter of coordinates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import Entity
 from schemas.framing import IdOfGuid
+from schemas.placeholders import Placeholders
 from schemas.validation import validate_labels
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.labels import LabelBatch, build_label_batch, find_known_elsewhere, fold_labels
@@ -40,13 +41,14 @@ from streaming.transactions import find_elsewhere
 
 @dataclass(frozen=True)
 class LabelsConfig:
-    """Names that differ between deployments."""
+    """Names and ids that differ between deployments."""
 
     topic: str
     dlq_topic: str
     partitions: int
     group: str
     dlq_header_prefix: str
+    placeholders: Placeholders
 
 
 class LabelsFolder:
@@ -131,12 +133,15 @@ class LabelsFolder:
         kept = [messages[index] for index in decoded.rows]
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
-        invalid = dict(validate_labels(decoded.batch, keys=keys, append_time_ms=append, counted=counted))
+        placeholders = self._config.placeholders
+        invalid = dict(
+            validate_labels(decoded.batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted)
+        )
         dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid.items()]
         partition = np.array([message.partition() for message in kept], dtype=np.int32)
         wrong = np.zeros(len(kept), dtype=bool)
         wrong[list(invalid)] = True
-        return _Decoded(decoded.batch, kept, partition, dead).without(wrong)
+        return _Decoded(decoded.batch, kept, partition, dead, placeholders).without(wrong)
 
     def dead_letter(self, dead: DeadRecord) -> Record:
         """Return what is published for a dead record."""
@@ -153,17 +158,18 @@ class _Decoded:
     messages: list[Message]
     partition: np.ndarray
     dead: list[DeadRecord]
+    placeholders: Placeholders
 
     @cached_property
     def labels(self) -> LabelBatch:
         """Return what the kernel takes."""
-        return build_label_batch(self.batch, partition=self.partition)
+        return build_label_batch(self.batch, partition=self.partition, placeholders=self.placeholders)
 
     def without(self, rows: np.ndarray) -> _Decoded:
         """Return the others; ``rows`` is bool, shape (rows,)."""
         kept = ~rows
         messages = list(compress(self.messages, kept))
-        return _Decoded(self.batch.filter(pa.array(kept)), messages, self.partition[kept], self.dead)
+        return replace(self, batch=self.batch.filter(pa.array(kept)), messages=messages, partition=self.partition[kept])
 
 
 class _States(NamedTuple):

@@ -162,7 +162,11 @@ class OffsetsTool:
         topic_ids = {kind: self._topics[topic].topic_id for kind, topic in self._kinds.items()}
         self._client = connect(settings.redis)
         self._view = StateView(
-            self._client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids
+            self._client,
+            cluster=settings.cluster,
+            group=settings.processor.group,
+            topic_ids=topic_ids,
+            declarations_hash=settings.declarations_hash,
         )
         ids = {name: facts.topic_id for name, facts in self._topics.items()}
         self.offsets = GroupOffsets(build_consumer(settings.kafka, group=settings.processor.group), ids)

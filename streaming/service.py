@@ -12,12 +12,11 @@ from typing import TypeVar
 from infra.embedded.ports import describe_listener
 from infra.host import raise_limits
 from infra.second_life import run_again
-from infra.settings import MonitoringSettings
+from infra.settings import Settings
 from monitoring import metrics
 from monitoring.logs import get_logger
 from monitoring.server import serve_metrics
 from schemas.errors import Refused, Transient
-from schemas.features import DECLARATIONS_HASH
 from streaming.dlq import app_version
 
 START_SECONDS_MAX = 60.0
@@ -30,13 +29,14 @@ class Stopped(Exception):
     """We were told to stop while a dependency was away."""
 
 
-def open_metrics_page(monitoring: MonitoringSettings, port: int | None) -> None:
+def open_metrics_page(settings: Settings, port: int | None) -> None:
     """Serve this process's metrics, on the settings' port if none is given; 0 serves none.
 
     Raises:
         Refused: the port is taken, or the process may open too few files or map too little memory.
     """
-    metrics.BUILD_INFO.labels(app_version(), DECLARATIONS_HASH).set(1)
+    metrics.BUILD_INFO.labels(app_version(), settings.declarations_hash).set(1)
+    monitoring = settings.monitoring
     raise_limits()
     host, port = monitoring.metrics_host, monitoring.metrics_port if port is None else port
     if not port:

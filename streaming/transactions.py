@@ -20,8 +20,9 @@ from infra.redis_view import Unit
 from monitoring import metrics
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
-from schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity
+from schemas.features import ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity, declarations_hash
 from schemas.framing import HEADER_BYTES, IdOfGuid
+from schemas.placeholders import Placeholders
 from schemas.validation import validate_transactions
 from streaming.arrangement import runs, sort_by_unit
 from streaming.core.events import EventBatch, build_event_batch
@@ -56,7 +57,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class TransactionsConfig:
-    """Names and sizes that differ between deployments."""
+    """Names, sizes and ids that differ between deployments."""
 
     topic: str
     dlq_topic: str
@@ -66,6 +67,7 @@ class TransactionsConfig:
     label_partitions: int
     group: str
     dlq_header_prefix: str
+    placeholders: Placeholders
 
 
 class TransactionsFolder:
@@ -82,6 +84,7 @@ class TransactionsFolder:
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
+        self._declarations_hash = declarations_hash(config.placeholders)
         self.schema_of = schema_of
         self.id_of_guid = id_of_guid
         self._codec = BatchCodec(self.input_kind)
@@ -152,7 +155,10 @@ class TransactionsFolder:
         kept = [messages[row] for row in rows]
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
-        invalid = validate_transactions(batch, keys=keys, append_time_ms=append, counted=counted)
+        placeholders = self._config.placeholders
+        invalid = validate_transactions(
+            batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
+        )
         if invalid:
             dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]
             good = np.ones(len(kept), bool)
@@ -161,7 +167,9 @@ class TransactionsFolder:
             rows, kept = list(compress(rows, good)), list(compress(kept, good))
         partition = np.array([message.partition() for message in kept], np.int32)
         digest = np.array([crc32((values[row] or b"")[HEADER_BYTES:]) for row in rows], np.uint32)
-        events = build_event_batch(batch, append_time_ms=append, partition=partition, body_digest=digest)
+        events = build_event_batch(
+            batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=placeholders
+        )
         return Decoded(batch, kept, append, partition, events, dead)
 
     def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
@@ -176,7 +184,7 @@ class TransactionsFolder:
             "ingest_time_ms": pa.array(decoded.append_time_ms[counted]),
             "source_partition": pa.array(decoded.partition[counted]),
             "source_offset": pa.array([message.offset() for message in messages], pa.int64()),
-            "declarations_hash": pa.repeat(DECLARATIONS_HASH, n),
+            "declarations_hash": pa.repeat(self._declarations_hash, n),
             "late": pa.array(computed.late[counted]),
             "degraded": pa.repeat(pa.scalar(degraded, pa.list_(pa.string())), n),
         } | _build_feature_columns(computed.features[counted])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.features import FEATURE_NAMES
 from training.export import INPUT_NAME, OUTPUT_NAME
 from training.models import Matrix
 from training.thresholds import Thresholds
@@ -33,6 +33,7 @@ class Manifest:
         training_interval_ms: event times of the rows that taught, ``[from, to)``.
         reference: a typical legitimate value per feature in ``FEATURE_NAMES`` order; None where missing is typical.
         parity_max_abs_diff: largest difference of score between the graph and its source model.
+        declarations_hash: of the features that it was taught.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Manifest:
     metrics: dict[str, Any]
     reference: list[float | None]
     parity_max_abs_diff: float
+    declarations_hash: str
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -51,7 +53,7 @@ class Manifest:
             "version": self.version,
             "created_time_ms": self.created_time_ms,
             "model_sha256": hashlib.sha256(model_bytes).hexdigest(),
-            "declarations_hash": DECLARATIONS_HASH,
+            "declarations_hash": self.declarations_hash,
             "features": list(FEATURE_NAMES),
             "input_name": INPUT_NAME,
             "output_name": OUTPUT_NAME,

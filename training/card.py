@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.features import FEATURE_NAMES
 from training.results import Results
 from training.split import Interval
 
@@ -26,12 +26,13 @@ _LIMITS = """\
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model the card is about, and how close its graph is to its source."""
+    """Which model the card is about, how close its graph is to its source, and by what its features were computed."""
 
     name: str
     version: str
     source: str
     parity_max_abs_diff: float
+    declarations_hash: str
 
 
 def build_card(identity: Identity, results: Results, costs: Mapping[str, float]) -> str:
@@ -39,7 +40,7 @@ def build_card(identity: Identity, results: Results, costs: Mapping[str, float])
     sections = [
         f"# {identity.name} {identity.version}",
         (
-            f"Source: {identity.source}. Features: {len(FEATURE_NAMES)}, declarations `{DECLARATIONS_HASH}`. "
+            f"Source: {identity.source}. Features: {len(FEATURE_NAMES)}, declarations `{identity.declarations_hash}`. "
             f"LightGBM, {results.trees} trees. "
             f"Largest difference between the ONNX graph and the model: {identity.parity_max_abs_diff:.2e}."
         ),

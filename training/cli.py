@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
         examples, labels, source = _load(arguments, settings)
-        options = build_options(arguments, settings.home / "models", source)
+        options = build_options(arguments, settings, source)
         trained = run_training(examples, labels, options, status.update)
         if arguments.promote:
             promote(trained.bundle)
@@ -81,19 +81,20 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
         return examples, labels, "the features and labels topics"
     compile_kernel(tell_on_stderr)
     folder = arguments.history or settings.home / "history"
-    examples, labels = load_history(folder, manner_of(arguments), skip_bad=arguments.skip_bad)
+    examples, labels = load_history(folder, manner_of(arguments, settings.placeholders), skip_bad=arguments.skip_bad)
     return examples, labels, "history replayed through the kernel"
 
 
-def build_options(arguments: argparse.Namespace, models_dir: Path, source: str) -> Options:
+def build_options(arguments: argparse.Namespace, settings: Settings, source: str) -> Options:
     """Turn flags into what a run is asked to do, as of now."""
     return Options(
         name=arguments.name,
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
-        models_dir=arguments.out or models_dir,
+        models_dir=arguments.out or settings.home / "models",
         now_ms=time.time_ns() // 1_000_000,
         maturity_ms=arguments.maturity_days * DAY_MS,
+        declarations_hash=settings.declarations_hash,
     )
 
 

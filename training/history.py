@@ -14,6 +14,7 @@ import pyarrow as pa
 from infra.user_files.door import Manner
 from infra.user_files.history import find_history, open_history
 from schemas.errors import Refused
+from schemas.placeholders import Placeholders
 from streaming.core.backfill import backfill
 from training.dataset import Examples, concatenate
 from training.labels import build_keys
@@ -36,26 +37,29 @@ def load_history(folder: Path, manner: Manner | None = None, *, skip_bad: bool =
         Refused: a file cannot be taken, or has no rows.
         WeirError: rows are bad and may not be left out.
     """
-    with open_history(find_history(folder, manner or Manner(), skip_bad=skip_bad)) as history:
+    manner = manner or Manner()
+    with open_history(find_history(folder, manner, skip_bad=skip_bad)) as history:
         if history.labels is None or not history.labels.num_rows:
             raise Refused("history: expected labels, found none that are known by now")
-        return replay(history.transactions(), history.labels), history.labels
+        return replay(history.transactions(), history.labels, manner.placeholders), history.labels
 
 
-def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -> Examples:
+def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders) -> Examples:
     """Compute the features of transactions as the stream would have, label risk from labels known at the time.
 
     Raises:
         Refused: there are no transactions.
     """
-    parts = list(_replayed(transactions, labels))
+    parts = list(_replayed(transactions, labels, placeholders))
     if not parts:
         raise Refused("history: expected transactions, found none; write some with `weir generate --to parquet`")
     return concatenate(parts)
 
 
-def _replayed(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None) -> Iterator[Examples]:
-    for batch, step in backfill(transactions, labels):
+def _replayed(
+    transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders
+) -> Iterator[Examples]:
+    for batch, step in backfill(transactions, labels, placeholders=placeholders):
         counted = step.verdicts == _COUNTED
         if not counted.any():
             continue

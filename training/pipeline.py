@@ -69,6 +69,7 @@ class Options:
     models_dir: Path
     now_ms: int
     maturity_ms: int
+    declarations_hash: str
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,10 @@ def _export(trees: Trees, results: Results, parts: Mapping[str, Part], options: 
         metrics=results.as_manifest_metrics(),
         reference=compute_reference(train.features[train.is_fraud == 0]),
         parity_max_abs_diff=parity,
+        declarations_hash=options.declarations_hash,
     )
-    card = build_card(Identity(options.name, version, options.source, parity), results, pricing.COSTS)
+    identity = Identity(options.name, version, options.source, parity, options.declarations_hash)
+    card = build_card(identity, results, pricing.COSTS)
     bundle = write_bundle(options.models_dir, manifest, model_bytes=model.SerializeToString(), card=card)
     return Trained(bundle, results, parity)
 

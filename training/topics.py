@@ -23,7 +23,7 @@ from monitoring.logs import get_logger
 from schemas.codec import BatchCodec, SchemaLookup
 from schemas.contracts import subject
 from schemas.errors import PoisonRecord, Refused, Transient
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from schemas.features import FEATURE_NAMES
 from schemas.framing import IdOfGuid, frame_by_header
 from training.dataset import LABEL_COLUMNS, Examples, concatenate
 from training.labels import build_keys
@@ -57,9 +57,10 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
 
 def _load_features(settings: Settings, registry: Registry) -> Examples:
     topic = settings.topics.features
-    parts = [build_examples(batch) for batch in read_topic(settings, topic, "features", registry)]
+    declared = settings.declarations_hash
+    parts = [build_examples(batch, declared) for batch in read_topic(settings, topic, "features", registry)]
     if not sum(map(len, parts)):
-        wanted = f"expected rows of declarations {DECLARATIONS_HASH}, found none"
+        wanted = f"expected rows of declarations {declared}, found none"
         raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
     return concatenate(parts)
 
@@ -73,15 +74,16 @@ def _load_labels(settings: Settings, registry: Registry) -> pa.Table:
     return pa.Table.from_batches(labels)
 
 
-def build_examples(batch: pa.RecordBatch) -> Examples:
+def build_examples(batch: pa.RecordBatch, declarations_hash: str) -> Examples:
     """Turn logged feature rows into examples; rows of other declarations are left out and reported.
 
     Args:
         batch: columns of the ``features`` schema.
+        declarations_hash: of the deployment.
     """
-    ours = batch.filter(pc.equal(batch["declarations_hash"], DECLARATIONS_HASH))
+    ours = batch.filter(pc.equal(batch["declarations_hash"], declarations_hash))
     if ours.num_rows < batch.num_rows:
-        _log.warning("rows_of_other_declarations", rows=batch.num_rows - ours.num_rows, expected=DECLARATIONS_HASH)
+        _log.warning("rows_of_other_declarations", rows=batch.num_rows - ours.num_rows, expected=declarations_hash)
     matrix = np.empty((ours.num_rows, len(FEATURE_NAMES)), np.float32)
     for column, name in enumerate(FEATURE_NAMES):
         matrix[:, column] = ours[name].to_numpy(zero_copy_only=False)  # null becomes NaN

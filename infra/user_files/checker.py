@@ -25,6 +25,7 @@ from infra.user_files.sources import Source
 from infra.user_files.survey import FileRefused, Survey
 from infra.user_files.tables import Table
 from schemas.errors import PoisonRecord, Refused
+from schemas.placeholders import Placeholders
 from schemas.validation import validate_labels, validate_transactions
 
 Report = Callable[[int, PoisonRecord], None]
@@ -80,6 +81,7 @@ class Checker:
         source: the open file.
         table: its columns and rows.
         plan: which column fills which field.
+        placeholders: ids that no card and no transaction may have.
         report: told number and error of each bad row, in order within a block.
         now_ms: asked for the time that a broker would stamp records with, UTC epoch milliseconds.
         follow: told of every block that was read and what is being done, for progress.
@@ -90,6 +92,7 @@ class Checker:
     source: Source
     table: Table
     plan: Plan
+    placeholders: Placeholders
     report: Report
     now_ms: Callable[[], int]
     follow: Callable[[Outcome, str], None] = lambda *_: None
@@ -196,7 +199,7 @@ class Checker:
     def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
         appended: Any = np.full(batch.num_rows, self.now_ms())
         validate = validate_labels if self.plan.kind == "labels" else validate_transactions
-        return validate(batch, keys=_keys(batch), append_time_ms=appended)
+        return validate(batch, keys=_keys(batch), append_time_ms=appended, placeholders=self.placeholders)
 
     def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
         assert self.plan.label is not None

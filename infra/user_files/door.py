@@ -18,6 +18,7 @@ from infra.user_files.sources import open_source
 from infra.user_files.tables import Reading, check_separator, open_table
 from infra.user_files.tally import Tally
 from schemas.errors import Refused
+from schemas.placeholders import BUILT_IN, Placeholders
 
 _FORMATS = ("csv", "jsonl", "parquet")
 
@@ -30,11 +31,13 @@ class Manner:
         reading: of text files.
         form: the format, by default what the name ends in.
         mapping: which columns fill which fields, where they have other names.
+        placeholders: ids that name nobody in this deployment.
     """
 
     reading: Reading = field(default_factory=Reading)
     form: str | None = None
     mapping: Mapping | None = None
+    placeholders: Placeholders = BUILT_IN
 
     def plan(self, kind: str) -> Plan:
         """Return which column fills which field.
@@ -55,8 +58,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--skip-lines", type=int, metavar="N", help="lines before the header of a CSV file")
 
 
-def manner_of(arguments: argparse.Namespace) -> Manner:
-    """Return what those flags say.
+def manner_of(arguments: argparse.Namespace, placeholders: Placeholders) -> Manner:
+    """Return what those flags say, and which ids name nobody.
 
     Raises:
         Refused: an encoding or a separator is none, or the mapping is not one.
@@ -69,9 +72,8 @@ def manner_of(arguments: argparse.Namespace) -> Manner:
     skip_lines = said.get("skip_lines", 0) if arguments.skip_lines is None else arguments.skip_lines
     if not isinstance(skip_lines, int) or skip_lines < 0:
         raise Refused(f"expected skip_lines as a number of lines, found {skip_lines!r}")
-    return Manner(
-        Reading(check_separator(separator), encoding, skip_lines), arguments.format or _format_of(said), mapping
-    )
+    reading = Reading(check_separator(separator), encoding, skip_lines)
+    return Manner(reading, arguments.format or _format_of(said), mapping, placeholders)
 
 
 def _format_of(said: dict[str, object]) -> str | None:
@@ -97,6 +99,7 @@ def open_checked(path: Path, kind: str, manner: Manner) -> Iterator[Checker]:
         tally = Tally(source.name, sys.stderr.write)
         table = open_table(source, manner.reading)
         try:
-            yield Checker(source, table, manner.plan(kind), tally.report, now_ms, tally.follow)
+            plan = manner.plan(kind)
+            yield Checker(source, table, plan, manner.placeholders, tally.report, now_ms, tally.follow)
         finally:
             tally.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -129,7 +129,8 @@ def _check_all(checker: Checker, files: HistoryFiles) -> list[pa.RecordBatch]:
 
 
 def _read_labels(path: Path, files: HistoryFiles) -> pa.Table:
-    manner = Manner(files.manner.reading, None if path.suffix in FORMATS else files.manner.form)
+    form = None if path.suffix in FORMATS else files.manner.form
+    manner = replace(files.manner, form=form, mapping=None)
     with open_checked(path, "labels", manner) as checker:
         checker.judge()
         table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema("labels"))

@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.features import ENTITIES, Entity
+from schemas.placeholders import Placeholders
 from streaming.core.events import EventBatch, build_event_batch, read_integers, read_strings
 from streaming.core.hashing import compute_partitions, hash_strings, mix
 from streaming.core.kernel import Computed, PackedStates, step_packed
@@ -64,7 +65,7 @@ def _slices(
 
 
 def backfill(
-    transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, *, partitions: int = 1
+    transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, *, placeholders: Placeholders, partitions: int = 1
 ) -> Iterator[tuple[pa.RecordBatch, Computed]]:
     """Take transactions in log order through the kernel.
 
@@ -72,6 +73,7 @@ def backfill(
         transactions: columns of the newest transaction schema; ``append_time_ms`` beside them if known, else the
             event time stands in for it.
         labels: columns of the label schema, in any order; None for none.
+        placeholders: ids that name nobody.
         partitions: keep state per input partition as producers would assign it; 1 sees every entity whole. With more,
             a slice is a call of the kernel per second of event time: about 1 ms each.
 
@@ -79,18 +81,19 @@ def backfill(
         Slices of at most ``SLICE_ROWS`` rows with what the kernel made of them, in order.
     """
     shelves = build_shelves((spec.entity for spec in ENTITIES), partitions)
-    known = LabelHistory(labels, partitions=partitions)
+    known = LabelHistory(labels, placeholders=placeholders, partitions=partitions)
     for batch, clock in _slices(transactions, partitions):
-        yield batch, _step(batch, shelves, known, clock, partitions)
+        yield batch, _step(_build_events(batch, partitions, placeholders), shelves, known, clock)
 
 
-def _build_events(batch: pa.RecordBatch, partitions: int) -> EventBatch:
+def _build_events(batch: pa.RecordBatch, partitions: int, placeholders: Placeholders) -> EventBatch:
     has_append_time = "append_time_ms" in batch.schema.names
     return build_event_batch(
         batch,
         append_time_ms=read_integers(batch, "append_time_ms" if has_append_time else "event_time_ms"),
         partition=compute_partitions(read_strings(batch, "card_id"), partitions) if partitions > 1 else 0,
         body_digest=compute_row_digest(batch),
+        placeholders=placeholders,
     )
 
 
@@ -114,13 +117,10 @@ def _take_labels(
     return taken, changes
 
 
-def _step(
-    batch: pa.RecordBatch, shelves: Shelves, known: LabelHistory, clock: NDArray[np.int64], partitions: int
-) -> Computed:
-    events = _build_events(batch, partitions)
+def _step(events: EventBatch, shelves: Shelves, known: LabelHistory, clock: NDArray[np.int64]) -> Computed:
     units = {entity: index.units for entity, index in events.entities.items()}
     numbers = {entity: shelves[entity].number(index) for entity, index in events.entities.items()}
-    shared = [spec.entity for spec in ENTITIES if spec.shared and partitions > 1]
+    shared = [spec.entity for spec in ENTITIES if spec.shared and known.partitions > 1]
     labels, changes = _take_labels(known, events, clock)
     states = PackedStates(
         own={entity: shelf.take(numbers[entity], units[entity], OWN) for entity, shelf in shelves.items()},

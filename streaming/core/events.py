@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from schemas.currencies import MAX_AMOUNT_BASE_MINOR, micro_rate
 from schemas.features import ENTITIES, SMALL_AMOUNT_MINOR, Entity
+from schemas.placeholders import Placeholders
+from schemas.validation import TRANSACTION_IDS
 from streaming.core.hashing import fold_to_32_bits, hash_strings
 from streaming.core.jit import entry
 from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL, NO_COORDINATE
@@ -26,7 +28,7 @@ class EntityIndex:
     Attributes:
         units: int32, the input partition of each position.
         values: the entity id of each position.
-        codes: int32, shape (rows,); a row's position, or -1 where the row names no such entity.
+        codes: int32, shape (rows,); a row's position, or -1 where the row names no such entity: null or a placeholder.
     """
 
     units: NDArray[np.int32]
@@ -63,7 +65,7 @@ class EventBatch:
         partition: int32, input partition.
         id_hash: uint64, of the transaction id.
         body_digest: uint32, of the record's raw value.
-        attributes: per field, uint32 hashes; 0 where null.
+        attributes: per field, uint32 hashes; 0 where null or a placeholder.
         entities: who each row is about.
     """
 
@@ -101,6 +103,17 @@ def encode_column(column: pa.Array) -> Coded:
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
     return Coded(codes, encoded.dictionary)
+
+
+def without_placeholders(coded: Coded, field: str, placeholders: Placeholders) -> Coded:
+    """Return an id column with null for each id that names nobody."""
+    found = placeholders.find(field, coded.values)
+    if not len(found):
+        return coded
+    kept = np.ones(len(coded.values), dtype=bool)
+    kept[found] = False
+    positions = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)  # code -1 reads the last
+    return Coded(positions[coded.codes], coded.values.filter(pa.array(kept)))
 
 
 @entry
@@ -193,6 +206,7 @@ def build_event_batch(
     append_time_ms: NDArray[np.int64],
     partition: NDArray[np.int32] | int,
     body_digest: NDArray[np.uint32],
+    placeholders: Placeholders,
 ) -> EventBatch:
     """Turn validated transactions into flat columns.
 
@@ -201,6 +215,7 @@ def build_event_batch(
         append_time_ms: int64, shape (rows,).
         partition: input partition of each row, or one for all.
         body_digest: uint32, shape (rows,), a digest of each record's raw value.
+        placeholders: ids that name nobody. A card of such an id was counted once, and keeps its state.
 
     Raises:
         ValueError: when an amount is out of the validated range.
@@ -210,6 +225,9 @@ def build_event_batch(
     partitions = np.ascontiguousarray(np.broadcast_to(np.asarray(partition, dtype=np.int32), rows))
     fields = {spec.id_field for spec in ENTITIES} | {name for spec in ENTITIES for name in spec.attributes}
     coded = {name: encode_column(read_strings(batch, name)) for name in fields}
+    ids = {name: without_placeholders(coded[name], name, placeholders) for name in fields & {*TRANSACTION_IDS}}
+    card = coded["card_id"]
+    coded |= ids
     amount_minor = _compute_base_amounts(read_integers(batch, "amount_minor"), read_strings(batch, "currency"))
     lat_e5, lon_e5 = _compute_coordinates(batch)
     return EventBatch(
@@ -224,5 +242,8 @@ def build_event_batch(
         id_hash=hash_strings(read_strings(batch, "transaction_id")),
         body_digest=np.asarray(body_digest, dtype=np.uint32),
         attributes={name: _hash_coded(coded[name]) for name in {name for spec in ENTITIES for name in spec.attributes}},
-        entities={spec.entity: build_index(coded[spec.id_field], partitions) for spec in ENTITIES},
+        entities={
+            spec.entity: build_index(card if spec.entity is Entity.CARD else coded[spec.id_field], partitions)
+            for spec in ENTITIES
+        },
     )

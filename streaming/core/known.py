@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.features import Entity
+from schemas.placeholders import Placeholders
 from streaming.core.events import read_strings
 from streaming.core.hashing import compute_partitions
 from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_and_tell
@@ -48,10 +49,11 @@ class _Told(NamedTuple):
 class LabelHistory:
     """Labels in the order in which they became known."""
 
-    def __init__(self, labels: pa.Table | None, *, partitions: int) -> None:
+    def __init__(self, labels: pa.Table | None, *, placeholders: Placeholders, partitions: int) -> None:
         """Sort the labels; nothing is folded yet."""
         self.shelves = build_shelves(LABEL_ENTITIES, partitions)
-        self._partitions = partitions
+        self.partitions = partitions
+        self._placeholders = placeholders
         self._labels = labels.sort_by("label_time_ms").combine_chunks() if labels is not None else None
         times = self._labels["label_time_ms"].to_numpy() if self._labels is not None else np.empty(0, np.int64)
         self._times: NDArray[np.int64] = times
@@ -85,8 +87,8 @@ class LabelHistory:
         return Changes(clock, first, end, known[order], time[order], count[order], fraud[order])
 
     def _fold(self, batch: pa.RecordBatch) -> None:
-        partition = compute_partitions(read_strings(batch, "card_id"), self._partitions)
-        labels = build_label_batch(batch, partition=partition)
+        partition = compute_partitions(read_strings(batch, "card_id"), self.partitions)
+        labels = build_label_batch(batch, partition=partition, placeholders=self._placeholders)
         numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in LABEL_ENTITIES}
         own = {}
         for entity, shelf in self.shelves.items():

@@ -15,8 +15,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.features import ENTITIES, Entity
+from schemas.placeholders import Placeholders
 from streaming.core import ledger
-from streaming.core.events import EntityIndex, build_index, encode_column, read_integers, read_strings
+from streaming.core.events import (
+    Coded,
+    EntityIndex,
+    build_index,
+    encode_column,
+    read_integers,
+    read_strings,
+    without_placeholders,
+)
 from streaming.core.hashing import hash_strings, mix
 from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
 from streaming.core.machine import Groups, group_rows
@@ -52,16 +61,19 @@ class LabelBatch:
         return len(self.event_time_ms)
 
 
-def build_label_batch(batch: pa.RecordBatch, *, partition: NDArray[np.int32] | int) -> LabelBatch:
+def build_label_batch(
+    batch: pa.RecordBatch, *, partition: NDArray[np.int32] | int, placeholders: Placeholders
+) -> LabelBatch:
     """Turn validated labels into flat columns.
 
     Args:
         batch: columns of the label schema, rows in log order.
         partition: partition of each row in ``labels``, or one for all.
+        placeholders: ids of merchants and devices that name nobody: no risk is counted for them.
     """
     partitions = np.ascontiguousarray(np.broadcast_to(np.asarray(partition, dtype=np.int32), batch.num_rows))
     fields = {spec.entity: spec.id_field for spec in ENTITIES if spec.entity in LABEL_ENTITIES}
-    coded = {entity: encode_column(read_strings(batch, name)) for entity, name in fields.items()}
+    coded = {entity: _encode_ids(batch, entity, name, placeholders) for entity, name in fields.items()}
     is_fraud = batch.column("is_fraud").cast(pa.int8())
     times = read_integers(batch, "event_time_ms")
     key = mix(hash_strings(read_strings(batch, "transaction_id")), times.view(np.uint64))
@@ -74,6 +86,11 @@ def build_label_batch(batch: pa.RecordBatch, *, partition: NDArray[np.int32] | i
         code=pc.fill_null(is_fraud, WITHDRAWN).to_numpy(zero_copy_only=False).astype(np.uint8),
         entities={entity: build_index(coded[entity], partitions) for entity in LABEL_ENTITIES},
     )
+
+
+def _encode_ids(batch: pa.RecordBatch, entity: Entity, name: str, placeholders: Placeholders) -> Coded:
+    coded = encode_column(read_strings(batch, name))
+    return coded if entity is Entity.CARD else without_placeholders(coded, name, placeholders)
 
 
 def _build_columns(labels: LabelBatch) -> LabelColumns:

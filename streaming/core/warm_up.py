@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.features import ENTITIES
+from schemas.placeholders import BUILT_IN
 from streaming.core.events import build_event_batch
 from streaming.core.hashing import compute_partitions
 from streaming.core.kernel import States, fold, read, step
@@ -25,8 +26,10 @@ def warm_up() -> None:
         *[("lat", pa.float64()), ("lon", pa.float64())],
     ]
     transactions = pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
+    nothing = np.zeros(0, np.int64)
+    digests = np.zeros(0, np.uint32)
     events = build_event_batch(
-        transactions, append_time_ms=np.zeros(0, np.int64), partition=0, body_digest=np.zeros(0, np.uint32)
+        transactions, append_time_ms=nothing, partition=0, body_digest=digests, placeholders=BUILT_IN
     )
     compute_partitions(transactions.column("card_id"), 1)
     step(events, States(own={spec.entity: [] for spec in ENTITIES}))
@@ -36,4 +39,5 @@ def warm_up() -> None:
     names = ("transaction_id", "card_id", "merchant_id", "device_id")
     times = [("event_time_ms", pa.int64()), ("label_time_ms", pa.int64()), ("is_fraud", pa.bool_())]
     labels = pa.RecordBatch.from_pylist([], schema=pa.schema([*[(name, pa.string()) for name in names], *times]))
-    fold_labels(build_label_batch(labels, partition=0), {entity: [] for entity in LABEL_ENTITIES})
+    empty = build_label_batch(labels, partition=0, placeholders=BUILT_IN)
+    fold_labels(empty, {entity: [] for entity in LABEL_ENTITIES})

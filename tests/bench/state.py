@@ -16,6 +16,7 @@ from infra.kafka_offsets import end_offsets
 from infra.redis_client import Client, connect
 from infra.redis_view import StateView, Unit
 from infra.settings import Settings
+from schemas.features import DECLARATIONS_HASH
 from schemas.framing import HEADER_BYTES
 from tests.bench.figures import NothingMeasured, Sample, rate
 from tests.bench.kafka_log import append_times_ms, await_work, fill
@@ -139,4 +140,10 @@ def _fill_dead_letters(lab: Lab, deployment: Deployment) -> int:
 def _view(settings: Settings) -> StateView:
     topics = describe_topics(settings.kafka, [settings.topics.transactions, settings.topics.labels])
     ids = {"t": topics[settings.topics.transactions].topic_id, "l": topics[settings.topics.labels].topic_id}
-    return StateView(connect(settings.redis), cluster=settings.cluster, group=settings.processor.group, topic_ids=ids)
+    return StateView(
+        connect(settings.redis),
+        cluster=settings.cluster,
+        group=settings.processor.group,
+        topic_ids=ids,
+        declarations_hash=DECLARATIONS_HASH,
+    )

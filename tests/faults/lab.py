@@ -15,6 +15,7 @@ from infra.embedded.stack import Stack
 from infra.kafka_admin import describe_topics
 from infra.redis_view import StateView, Unit
 from infra.settings import Settings, load_settings
+from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, environment_of, settings_for
 from tests.faults import index
 from tests.faults.contracts import newest_id
@@ -238,7 +239,13 @@ def open_lab(stack: Stack, servers: RedisServers, name: str, plan: Plan, *, seed
         kills=kills,
         crew=Crew(folder, environment_of(settings)),
         feeder=_feeder(settings, plan, seed, shape),
-        view=StateView(client, cluster=settings.cluster, group=settings.processor.group, topic_ids=topic_ids),
+        view=StateView(
+            client,
+            cluster=settings.cluster,
+            group=settings.processor.group,
+            topic_ids=topic_ids,
+            declarations_hash=DECLARATIONS_HASH,
+        ),
         servers=servers,
         redis=client,
         topic_ids=topic_ids,

@@ -44,6 +44,7 @@ def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
     ids = [row[name] for name in ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")]
     checks = {
         "id": any(one is not None and not 0 < len(one.encode()) <= 128 for one in ids),
+        "placeholder": any(names_nobody(row[name]) for name in ("transaction_id", "card_id")),
         "key": key != row["card_id"].encode(),
         "currency": row["currency"] not in MICRO_RATE,
         "country": any(not _is_country(row[name]) for name in ("country", "issuer_country")),
@@ -56,6 +57,12 @@ def find_poison(row: Row, key: bytes | None, append_ms: int) -> str:
     if not wrong and abs(base_amount(row)) > AMOUNT_MAX:
         return "amount"
     return wrong[0] if wrong else ""
+
+
+def names_nobody(text: str | None) -> bool:
+    """Whether an id is what senders write for none; of those values, what this load may have."""
+    said = "" if text is None else "".join(one for one in text.lower() if one.isalnum())
+    return text is not None and (said.strip("0") in {"", "null", "none", "nil", "nan", "na", "unknown", "undefined"})
 
 
 def _is_country(text: str | None) -> bool:
@@ -86,6 +93,8 @@ class Event:
 
 def build_event(row: Row, *, partition: int, offset: int, append_ms: int) -> Event:
     amount, issuer = base_amount(row), row["issuer_country"]
+    unnamed = [name for name in ("customer_id", "merchant_id", "device_id", "ip") if names_nobody(row[name])]
+    row = row | dict.fromkeys(unnamed)
     flags = {
         "declined": row["outcome"] == "DECLINED",
         "online": row["channel"] in ("ECOM", "MOTO"),
@@ -315,7 +324,12 @@ def find_risk(labels: Iterable[Row], name: str, entity_id: str, window: str, at_
     pane_ms, end_ms, known = window_ms // PANES, at_ms - HOLD, []
     for one in newest.values():
         pane_end = one["event_time_ms"] // pane_ms * pane_ms + pane_ms
-        if one[name] == entity_id and one["is_fraud"] is not None and end_ms - window_ms < pane_end <= end_ms:
+        if (
+            one[name] == entity_id
+            and not names_nobody(entity_id)
+            and one["is_fraud"] is not None
+            and end_ms - window_ms < pane_end <= end_ms
+        ):
             known.append(one["is_fraud"])
     return sum(known) / len(known) if known else MISSING
 

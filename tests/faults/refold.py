@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.features import Entity
+from schemas.placeholders import BUILT_IN
 from streaming.core.kernel import fold
 from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 from tests.unit.streaming.streams import build
@@ -49,7 +50,9 @@ def refold_labels(labels: Sequence[Row], *, partition: int, seed: int) -> State:
     state: dict[tuple[Entity, str], bytes] = {}
     for part in _cuts(labels, seed):
         columns = [pa.array([one[name] for one in part], kind) for name, kind in _LABEL_TYPES.items()]
-        batch = build_label_batch(pa.RecordBatch.from_arrays(columns, names=list(_LABEL_TYPES)), partition=partition)
+        batch = build_label_batch(
+            pa.RecordBatch.from_arrays(columns, names=list(_LABEL_TYPES)), partition=partition, placeholders=BUILT_IN
+        )
         own = {e: [state.get((e, i), b"") for i in batch.entities[e].ids] for e in LABEL_ENTITIES}
         _keep(state, batch.entities, fold_labels(batch, own))
     return {f"{entity}:{entity_id}": partial for (entity, entity_id), partial in state.items()}

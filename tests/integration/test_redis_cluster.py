@@ -18,6 +18,7 @@ from infra.redis_view import Applied, Loaded, Position, StateView, Unit
 from infra.redis_watch import examine_redis
 from infra.settings import RedisSettings
 from schemas.errors import Refused, Transient
+from schemas.features import DECLARATIONS_HASH
 from tests.faults.redis_cluster import MASTERS, RedisClusterServers
 from tests.faults.redis_servers import Node, RedisPair, RedisServers
 from tests.faults.workers import await_true
@@ -52,7 +53,9 @@ def client_of(servers: RedisServers) -> Client:
 
 
 def view_of(client: Client) -> StateView:
-    return StateView(client, cluster=uuid.uuid4().hex, group="g", topic_ids={"t": "x", "l": "y"})
+    return StateView(
+        client, cluster=uuid.uuid4().hex, group="g", topic_ids={"t": "x", "l": "y"}, declarations_hash=DECLARATIONS_HASH
+    )
 
 
 def position_key(view: StateView) -> str:

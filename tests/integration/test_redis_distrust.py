@@ -15,6 +15,7 @@ from infra.kafka_admin import describe_topics
 from infra.redis_client import connect
 from infra.redis_view import StateView, Unit
 from infra.settings import Settings
+from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, settings_for
 from tests.integration.payments import Publisher, build_label, build_payment, publish_labels
 from tests.integration.services import Services, log_of
@@ -56,7 +57,13 @@ class World:
         topics = describe_topics(settings.kafka, [names.transactions, names.labels])
         ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
         self.redis = connect(settings.redis)
-        self.view = StateView(self.redis, cluster=settings.cluster, group=settings.processor.group, topic_ids=ids)
+        self.view = StateView(
+            self.redis,
+            cluster=settings.cluster,
+            group=settings.processor.group,
+            topic_ids=ids,
+            declarations_hash=DECLARATIONS_HASH,
+        )
         self.reader = build_feature_reader(settings, self.redis)
 
     def fill(self) -> None:

@@ -17,6 +17,7 @@ from infra.redis_unit import UnreadablePosition, format_position
 from infra.redis_view import KNOWN_BYTES, UNREADABLE, Loaded, Position, StateView, Unit
 from infra.settings import Settings
 from schemas.errors import Transient
+from schemas.features import DECLARATIONS_HASH
 from tests.conftest import settings_for
 
 pytestmark = pytest.mark.server
@@ -26,7 +27,13 @@ UNIT = Unit("t", 3)
 @pytest.fixture
 def view(stack: Settings) -> StateView:
     own = settings_for(stack, "view")
-    return StateView(connect(own.redis), cluster=own.cluster, group=own.processor.group, topic_ids={"t": "x", "l": "y"})
+    return StateView(
+        connect(own.redis),
+        cluster=own.cluster,
+        group=own.processor.group,
+        topic_ids={"t": "x", "l": "y"},
+        declarations_hash=DECLARATIONS_HASH,
+    )
 
 
 def partials_of(view: StateView, keys: list[str]) -> list[bytes]:
@@ -300,7 +307,13 @@ def test_any_interleaving_of_writers_leaves_what_the_accepted_writes_say(
     stack: Settings, steps: list[tuple[int, int]]
 ) -> None:
     # a key space of its own per example: Hypothesis runs some of them again
-    view = StateView(connect(stack.redis), cluster=uuid.uuid4().hex, group="g", topic_ids={"t": "x", "l": "y"})
+    view = StateView(
+        connect(stack.redis),
+        cluster=uuid.uuid4().hex,
+        group="g",
+        topic_ids={"t": "x", "l": "y"},
+        declarations_hash=DECLARATIONS_HASH,
+    )
     view.claim(UNIT, Position(0))
     at, value = 0, b""
     for start, length in steps:
@@ -326,7 +339,13 @@ def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(s
     own = settings_for(stack, "views")
     client = connect(own.redis)
     old, new = (
-        StateView(client, cluster=own.cluster, group=own.processor.group, topic_ids={"t": topic_id})
+        StateView(
+            client,
+            cluster=own.cluster,
+            group=own.processor.group,
+            topic_ids={"t": topic_id},
+            declarations_hash=DECLARATIONS_HASH,
+        )
         for topic_id in ("x", "y")
     )
     other = Unit("t", 4)

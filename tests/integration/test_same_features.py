@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from infra.settings import Settings
 from schemas.features import FEATURE_NAMES
+from schemas.placeholders import BUILT_IN
 from streaming.core.backfill import backfill
 from tests.integration.oracle import Event
 from tests.integration.outputs import Outputs, decode
@@ -126,7 +127,7 @@ def trained(settings: Settings, *, known_until_ms: int = 1 << 62) -> dict[tuple[
     labels = labels.filter(pc.less_equal(labels["label_time_ms"], known_until_ms))
     found: dict[tuple[int, int], NDArray[np.float32]] = {}
     at = 0
-    for piece, step in backfill([batch], pa.Table.from_batches([labels]), partitions=partitions):
+    for piece, step in backfill([batch], pa.Table.from_batches([labels]), partitions=partitions, placeholders=BUILT_IN):
         for row in range(piece.num_rows):
             if step.verdicts[row] == 0:
                 found[good[at + row].partition(), good[at + row].offset()] = step.features[row]

@@ -13,6 +13,7 @@ from schemas.codec import BatchCodec, Decoded, WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
 from schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
+from schemas.placeholders import BUILT_IN
 from schemas.validation import validate_transactions
 from tests.unit.generators.worlds import END_MS, encoder, events, population
 
@@ -33,7 +34,7 @@ def errors_of(key: bytes | None, value: bytes | None) -> list[str]:
     decoded = decode([value])
     times = decoded.batch["event_time_ms"].to_numpy()
     now = np.full(len(times), END_MS)
-    found = validate_transactions(decoded.batch, keys=[key] * len(times), append_time_ms=now)
+    found = validate_transactions(decoded.batch, keys=[key] * len(times), append_time_ms=now, placeholders=BUILT_IN)
     return [error.reason for _, error in (*decoded.errors, *found)]
 
 

@@ -14,6 +14,7 @@ from generators.plan import plan
 from generators.population import CITY_COUNTRY, build_population
 from schemas.codec import BatchCodec
 from schemas.features import DAY_MS
+from schemas.placeholders import BUILT_IN
 from schemas.validation import validate_labels, validate_transactions
 from tests.unit.generators.worlds import CARDS, DAYS, END_MS, SEED, events, history, population
 
@@ -91,10 +92,10 @@ def test_every_payment_and_label_passes_the_rules_that_the_processor_holds_it_to
     payments, labels = history().transactions, history().labels
     keys = [card.encode() for card in payments["card_id"].to_pylist()]
     times = payments["event_time_ms"].to_numpy()
-    assert validate_transactions(payments, keys=keys, append_time_ms=times) == []
+    assert validate_transactions(payments, keys=keys, append_time_ms=times, placeholders=BUILT_IN) == []
     known = labels["label_time_ms"].to_numpy()
     keys = [card.encode() for card in labels["card_id"].to_pylist()]
-    assert validate_labels(labels, keys=keys, append_time_ms=known) == []
+    assert validate_labels(labels, keys=keys, append_time_ms=known, placeholders=BUILT_IN) == []
 
 
 def test_no_threshold_on_the_amount_finds_fraud_with_useful_precision() -> None:

@@ -13,6 +13,7 @@ from generators.replay import history_blocks
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import Refused, WeirError
+from schemas.placeholders import BUILT_IN
 from tests.unit.generators.worlds import encoder, history
 
 ROWS = 3_000
@@ -36,6 +37,7 @@ def replay(folder: Path, speed: float | None = None) -> list[Outgoing]:
             labels=(encoder("labels"), "verdicts"),
             start_ms=1_000_000,
             speed=speed,
+            placeholders=BUILT_IN,
         )
     )
 

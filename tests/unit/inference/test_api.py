@@ -20,6 +20,7 @@ from infra.settings import Settings
 from schemas.codec import BatchCodec
 from schemas.errors import Refused, Transient
 from schemas.features import ENTITIES, FEATURE_NAMES
+from schemas.placeholders import BUILT_IN
 from streaming.core.events import build_event_batch
 from streaming.core.kernel import States, step
 from tests.unit.inference.bundles import link_champion, write_bundle
@@ -48,6 +49,7 @@ class World:
             checks={"redis": self.partials.ping, "kafka": lambda: None},
             models_dir=home / "models",
             now_ms=lambda: NOW_MS,
+            placeholders=BUILT_IN,
         )
         self.app = build_api(self.parts)
         self.client = Client(self.app)
@@ -68,7 +70,7 @@ class World:
         batch = pa.RecordBatch.from_pylist(rows, schema=schema)
         append = np.array(times_ms, dtype=np.int64)
         digest = np.zeros(len(rows), np.uint32)
-        events = build_event_batch(batch, append_time_ms=append, partition=0, body_digest=digest)
+        events = build_event_batch(batch, append_time_ms=append, partition=0, body_digest=digest, placeholders=BUILT_IN)
         fresh = {spec.entity: [b""] * len(events.entities[spec.entity].ids) for spec in ENTITIES}
         for entity, states in step(events, States(fresh)).states.items():
             for entity_id, partial in zip(events.entities[entity].ids, states, strict=True):
@@ -189,6 +191,23 @@ def test_a_transaction_without_device_and_address_lacks_their_features(world: Wo
     assert answer["features"]["device_event_count_1h"] is None
     assert answer["features"]["ip_event_count_1h"] is None
     assert answer["features"]["card_event_count_1h"] == 1.0
+
+
+@pytest.mark.parametrize("field", ["device_id", "ip", "customer_id", "merchant_id"])
+def test_a_placeholder_is_scored_as_if_it_were_missing_and_passed_on_as_it_is(world: World, field: str) -> None:
+    answer = world.client.post("/v1/score", json=TRANSACTION | {field: " Unknown "}).json()
+    features = answer["features"]
+    own = [value for name, value in features.items() if name.startswith(f"{field.removesuffix('_id')}_")]
+    assert own
+    assert set(own) == {None}
+    assert features["card_event_count_1h"] == 1.0
+
+
+@pytest.mark.parametrize("field", ["card_id", "transaction_id"])
+def test_a_placeholder_as_the_id_of_a_card_or_a_transaction_is_refused(world: World, field: str) -> None:
+    answer = world.client.post("/v1/score?publish=true", json=TRANSACTION | {field: "null"})
+    assert answer.status_code == 422
+    assert field in answer.text
 
 
 def test_a_transaction_id_that_the_card_used_today_is_a_conflict(world: World) -> None:

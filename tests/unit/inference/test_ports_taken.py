@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from inference.serve import bind
-from infra.settings import MonitoringSettings
+from infra.settings import MonitoringSettings, Settings
 from schemas.errors import Refused
 from streaming.service import open_metrics_page
 
@@ -19,4 +19,6 @@ def test_the_api_and_the_metrics_page_name_who_holds_their_port() -> None:
         with pytest.raises(Refused, match=rf"held by .*\(pid {os.getpid()}\); choose another with --port"):
             bind("127.0.0.1", port)
         with pytest.raises(Refused, match=rf"held by .*\(pid {os.getpid()}\); choose another with --metrics-port"):
-            open_metrics_page(MonitoringSettings(metrics_host="127.0.0.1", metrics_port=port), None)
+            open_metrics_page(
+                Settings(monitoring=MonitoringSettings(metrics_host="127.0.0.1", metrics_port=port)), None
+            )

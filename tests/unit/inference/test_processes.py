@@ -42,7 +42,9 @@ class MemoryHash:
 def judged(**changes: Any) -> dict[str, Any]:
     report = {"seen_ms": NOW_MS, "model_sha256": "m", "rules_version": "1", "declarations_hash": DECLARATIONS_HASH}
     reports = {"api :8000": report | changes}
-    found = judge_processes(reports, model_sha256="m", rules_version="1", now_ms=NOW_MS)
+    found = judge_processes(
+        reports, model_sha256="m", rules_version="1", now_ms=NOW_MS, declarations_hash=DECLARATIONS_HASH
+    )
     return found[0] if found else {}
 
 

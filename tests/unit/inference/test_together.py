@@ -16,6 +16,7 @@ from inference.together import Together
 from schemas.codec import BatchCodec
 from schemas.errors import Transient
 from schemas.features import ENTITIES, FEATURE_NAMES, Entity
+from schemas.placeholders import BUILT_IN
 from streaming.core.events import build_event_batch
 from streaming.core.kernel import States, read, step
 from tests.unit.inference.test_api import NOW_MS, World
@@ -138,7 +139,9 @@ def stream_features(world: World, payment: dict[str, Any]) -> Any:
     row = {field.name: None for field in transaction_fields()} | {"event_time_ms": NOW_MS, "outcome": "UNKNOWN"}
     batch = pa.RecordBatch.from_pylist([row | payment], schema=BatchCodec("transactions").arrow_schema)
     append = np.array([NOW_MS], dtype=np.int64)
-    events = build_event_batch(batch, append_time_ms=append, partition=0, body_digest=np.zeros(1, np.uint32))
+    events = build_event_batch(
+        batch, append_time_ms=append, partition=0, body_digest=np.zeros(1, np.uint32), placeholders=BUILT_IN
+    )
     own = {spec.entity: [partial_of(world, spec.entity, name) for name in events.entities[spec.entity].ids]
            for spec in ENTITIES}  # fmt: skip
     return step(events, States(own)).features[0]

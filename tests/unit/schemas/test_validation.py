@@ -15,6 +15,7 @@ from schemas.codec import BatchCodec
 from schemas.contracts import schema_json
 from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, compute_base_minor
 from schemas.errors import PoisonRecord
+from schemas.placeholders import BUILT_IN
 from schemas.units import EARLIEST_TIME_MS
 from schemas.validation import (
     ASKED_ON_ADMISSION,
@@ -36,14 +37,16 @@ PAN = "4111111111111111"
 def judge(*rows: dict[str, Any], keys: list[bytes | None] | None = None) -> list[tuple[int, PoisonRecord]]:
     batch = pa.RecordBatch.from_pylist(list(rows), schema=TRANSACTIONS)
     own_keys = [row["card_id"].encode() for row in rows] if keys is None else keys
-    return validate_transactions(batch, keys=own_keys, append_time_ms=np.full(len(rows), APPEND_TIME_MS))
+    return validate_transactions(
+        batch, keys=own_keys, append_time_ms=np.full(len(rows), APPEND_TIME_MS), placeholders=BUILT_IN
+    )
 
 
 def judge_labels(*rows: dict[str, Any], counted: bool = False) -> list[tuple[int, PoisonRecord]]:
     batch = pa.RecordBatch.from_pylist(list(rows), schema=LABELS)
     keys = [row["card_id"].encode() for row in rows]
     append = np.full(len(rows), APPEND_TIME_MS)
-    return validate_labels(batch, keys=keys, append_time_ms=append, counted=counted)
+    return validate_labels(batch, keys=keys, append_time_ms=append, counted=counted, placeholders=BUILT_IN)
 
 
 def label(**changed: Any) -> dict[str, Any]:
@@ -71,6 +74,8 @@ def label(**changed: Any) -> dict[str, Any]:
         ({"transaction_id": ""}, "empty_id", "transaction_id"),
         ({"card_id": ""}, "empty_id", "card_id"),
         ({"device_id": ""}, "empty_id", "device_id"),
+        ({"transaction_id": "N/A"}, "placeholder_id", "transaction_id"),
+        ({"card_id": " Unknown"}, "placeholder_id", "card_id"),
         ({"ip": "1" + "é" * 64}, "id_too_long", "ip"),
         ({"merchant_id": "m" * (ID_BYTES_MAX + 1)}, "id_too_long", "merchant_id"),
         ({"country": "de"}, "bad_country", "country"),
@@ -185,6 +190,8 @@ def test_the_bound_on_amounts_is_that_of_the_base_currency(currency: str, offset
     [
         ({"card_id": PAN}, "card_number"),
         ({"transaction_id": ""}, "empty_id"),
+        ({"transaction_id": "null"}, "placeholder_id"),
+        ({"card_id": "00000000-0000-0000-0000-000000000000"}, "placeholder_id"),
         ({"device_id": "d" * 129}, "id_too_long"),
         ({"event_time_ms": 0}, "event_time_out_of_range"),
         ({"event_time_ms": APPEND_TIME_MS // 1_000}, "event_time_out_of_range"),
@@ -218,7 +225,7 @@ def test_a_label_of_a_date_without_a_time_of_day_passes(changed: dict[str, Any])
 
 def test_a_label_under_another_key_is_a_mismatch() -> None:
     batch = pa.RecordBatch.from_pylist([label()], schema=LABELS)
-    errors = validate_labels(batch, keys=[None], append_time_ms=np.array([APPEND_TIME_MS]))
+    errors = validate_labels(batch, keys=[None], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN)
     assert [error.reason for _, error in errors] == ["key_mismatch"]
 
 
@@ -280,21 +287,41 @@ def test_an_id_that_no_card_scheme_issues_passes_as_anything_but_a_card(text: st
 
 
 def test_what_an_earlier_version_counted_is_folded_again_unless_folding_depends_on_it() -> None:
-    spoilt = [{"event_time_ms": 1}, {"transaction_id": PAN}, {"event_time_ms": 1 << 60}, {"currency": "ZZZ"}]
+    spoilt: list[dict[str, Any]] = [
+        {"event_time_ms": 1}, {"transaction_id": PAN}, {"event_time_ms": 1 << 60}, {"currency": "ZZZ"},
+        {"transaction_id": "null"},
+    ]  # fmt: skip
     batch = pa.RecordBatch.from_pylist([transaction(**changed) for changed in spoilt], schema=TRANSACTIONS)
     append = np.full(len(spoilt), APPEND_TIME_MS)
-    errors = validate_transactions(batch, keys=[b"card-1"] * len(spoilt), append_time_ms=append, counted=True)
+    errors = validate_transactions(
+        batch, keys=[b"card-1"] * len(spoilt), append_time_ms=append, counted=True, placeholders=BUILT_IN
+    )
     assert [(row, error.reason) for row, error in errors] == [(3, "unknown_currency")]
     early = label(label_time_ms=APPEND_TIME_MS - 99 * DAY_MS)
     assert {error.reason for _, error in judge_labels(early)} <= ASKED_ON_ADMISSION
     assert judge_labels(early, counted=True) == []
 
 
+@pytest.mark.parametrize("field", ["customer_id", "merchant_id", "device_id", "ip"])
+@pytest.mark.parametrize("value", ["null", "UNKNOWN", "0.0.0.0", "N/A"])
+def test_a_placeholder_in_any_other_id_is_no_reason_to_refuse(field: str, value: str) -> None:
+    assert judge(transaction(**{field: value})) == []
+    if field in {"merchant_id", "device_id"}:
+        assert judge_labels(label(**{field: value})) == []
+
+
+def test_the_message_about_a_placeholder_does_not_repeat_it() -> None:
+    [(_, error)] = judge(transaction(card_id="unknown"))
+    assert str(error) == "expected an id, found a value that stands for a missing id at $.card_id"
+
+
 @pytest.mark.parametrize("field", ["amount_minor", "mcc"])
 def test_a_number_that_may_be_a_card_number_is_masked(field: str) -> None:
     wide = pa.schema([pa.field(f.name, pa.int64()) if f.name == field else f for f in TRANSACTIONS])
     batch = pa.RecordBatch.from_pylist([transaction(**{field: int(PAN)})], schema=wide)
-    [(_, error)] = validate_transactions(batch, keys=[b"card-1"], append_time_ms=np.array([APPEND_TIME_MS]))
+    [(_, error)] = validate_transactions(
+        batch, keys=[b"card-1"], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN
+    )
     assert "41111" not in str(error)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
+from schemas.placeholders import BUILT_IN
 from streaming.core.events import EventBatch, build_event_batch
 from streaming.core.kernel import States, Step, fold, step
 
@@ -53,6 +54,7 @@ def build(events: Sequence[Event]) -> EventBatch:
         append_time_ms=np.array([e["append_ms"] for e in events], dtype=np.int64),
         partition=np.array([e["partition"] for e in events], dtype=np.int32),
         body_digest=np.array([e["digest"] for e in events], dtype=np.uint32),
+        placeholders=BUILT_IN,
     )
 
 
@@ -105,6 +107,8 @@ class Driver:
         )
 
 
+PLACEHOLDERS = {"d-2": " Unknown", "10.0.0.2": "0.0.0.0", "m-3": "N/A"}
+"""Ids of a random stream that its sender writes where it knows none."""
 PACES_MS = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
 
 
@@ -142,7 +146,7 @@ def _random_event(rng: np.random.Generator, number: int, now_ms: int, cards: int
         back_ms = int(rng.integers(29 * DAY_MS, 33 * DAY_MS))
     card = int(rng.integers(cards))
     known = rng.random() < 0.6
-    return event(
+    made = event(
         now_ms - back_ms,
         transaction_id=f"t-{number}",
         card_id=f"c-{card}",
@@ -160,3 +164,4 @@ def _random_event(rng: np.random.Generator, number: int, now_ms: int, cards: int
         lon=float(rng.uniform(-180, 180)) if known else None,
         append_ms=now_ms,
     )
+    return made | {name: PLACEHOLDERS.get(made[name], made[name]) for name in ("device_id", "ip", "merchant_id")}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
+from schemas.placeholders import BUILT_IN
 from streaming.core import backfill as history
 from streaming.core.backfill import backfill
 from tests.unit.streaming.streams import START_MS, Event, event, record_batch
@@ -75,7 +76,10 @@ def expected_risks(events: list[Event], labels: list[Label]) -> list[list[float]
 
 def found_risks(batches: list[pa.RecordBatch], labels: list[Label], partitions: int) -> np.ndarray[Any, Any]:
     columns = [FEATURE_NAMES.index(name) for _, name in RISKS]
-    steps = [step.features[:, columns] for _, step in backfill(batches, label_table(labels), partitions=partitions)]
+    steps = [
+        step.features[:, columns]
+        for _, step in backfill(batches, label_table(labels), partitions=partitions, placeholders=BUILT_IN)
+    ]
     return np.concatenate(steps)
 
 
@@ -144,7 +148,7 @@ def test_a_label_known_after_seven_days_is_seen_after_twenty_however_many_paymen
         ]
         == 1.0
     )
-    assert replay([record_batch([a, *others, b])], label_table(labels)).features[-1, column] == 1.0
+    assert replay([record_batch([a, *others, b])], label_table(labels), BUILT_IN).features[-1, column] == 1.0
 
 
 def test_a_label_is_seen_at_the_very_millisecond_it_was_known_and_not_one_before() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
+from schemas.placeholders import BUILT_IN
 from streaming.core.kernel import read
 from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 from tests.unit.streaming.streams import START_MS
@@ -40,7 +41,9 @@ class Labels:
             + [("event_time_ms", pa.int64()), ("label_time_ms", pa.int64()), ("is_fraud", pa.bool_())]
         )
         columns = [pa.array([one[name] for one in labels], schema.field(name).type) for name in schema.names]
-        batch = build_label_batch(pa.RecordBatch.from_arrays(columns, schema=schema), partition=0)
+        batch = build_label_batch(
+            pa.RecordBatch.from_arrays(columns, schema=schema), partition=0, placeholders=BUILT_IN
+        )
         indexes = {entity: batch.entities[entity] for entity in LABEL_ENTITIES}
         own = {e: [self.states.get((e, key), b"") for key in index.ids] for e, index in indexes.items()}
         for entity, values in fold_labels(batch, own).items():

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.settings import load_settings
 from schemas.features import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
 from streaming import features_cli
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_parquet
@@ -90,6 +91,24 @@ def test_a_bad_row_is_told_and_nothing_is_computed_unless_it_may_be_left_out(
     assert backfill(*flags, "--skip-bad", "--json") == 0
     assert json.loads(capsys.readouterr().out)["written"] == 3
     assert pq.read_table(tmp_path / "features.parquet").num_rows == 3
+
+
+def test_placeholders_of_history_are_null_and_of_its_cards_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_PLACEHOLDER_IDS", '["pos-1"]')
+    rows = payments(4)
+    for row, value in zip(rows, ("null", "null", "POS-1", "pos-1"), strict=True):
+        row |= {"device_id": value}
+    out = tmp_path / "features.parquet"
+    assert backfill("--transactions", write_csv(tmp_path / "a.csv", rows), "--out", out) == 0
+    written = pq.read_table(out)
+    assert written["device_event_count_1h"].null_count == 4
+    assert written.schema.metadata[b"declarations_hash"].decode() == load_settings().declarations_hash
+    assert load_settings().declarations_hash != DECLARATIONS_HASH
+    rows[1] |= {"card_id": "Pos-1"}
+    assert backfill("--transactions", write_csv(tmp_path / "b.csv", rows), "--out", tmp_path / "b.parquet") == 1
+    assert "b.csv:3: placeholder_id: expected an id" in capsys.readouterr().err
 
 
 FAULTY: dict[str, Any] = {

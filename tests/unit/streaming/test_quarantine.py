@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.redis_view import Unit
+from schemas.placeholders import BUILT_IN
 from streaming import quarantine
 from streaming.isolation import Examined
 from streaming.labels import LabelsConfig, LabelsFolder
@@ -15,7 +16,7 @@ from streaming.quarantine import Quarantine
 
 UNIT, OTHER = Unit("l", 0), Unit("l", 1)
 FOLDER = LabelsFolder(
-    LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq."),
+    LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.", BUILT_IN),
     lambda _: pytest.fail("no schema is asked for here"),
 )
 

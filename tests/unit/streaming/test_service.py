@@ -68,4 +68,4 @@ def test_a_metrics_port_that_is_taken_is_refused_with_the_mend() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(Refused, match="--metrics-port"):
-            open_metrics_page(load_settings({}).monitoring, taken.getsockname()[1])
+            open_metrics_page(load_settings({}), taken.getsockname()[1])

@@ -13,6 +13,7 @@ from infra.redis_view import Loaded, Position, Unit
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
+from schemas.placeholders import BUILT_IN
 from streaming.labels import LabelsConfig, LabelsFolder
 from streaming.partials import PartialStore
 from streaming.transactions import TransactionsConfig, TransactionsFolder, find_elsewhere
@@ -29,6 +30,7 @@ CONFIG = TransactionsConfig(
     label_partitions=2,
     group="g",
     dlq_header_prefix="__dlq.errors.",
+    placeholders=BUILT_IN,
 )
 
 
@@ -107,7 +109,7 @@ def test_a_record_that_an_earlier_version_counted_is_folded_again_whatever_is_as
 
 def test_a_label_that_an_earlier_version_counted_is_folded_again() -> None:
     message: Any = _Counted("labels", label(label_time_ms=1_795_644_788))
-    config = LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.")
+    config = LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN)
     folder = LabelsFolder(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
     store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
     refused = folder.process({0: [message]}, store, {}).refused

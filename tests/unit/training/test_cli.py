@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
 from tests.unit.training.worlds import build_world
 from training import cli
 from training.models import TREES, TREES_QUICK
@@ -41,7 +42,7 @@ def test_a_run_that_does_not_promote_leaves_no_champion(home: Path, capsys: pyte
 )
 def test_quick_lowers_the_bound_on_trees_unless_one_is_given(flags: list[str], trees: int, home: Path) -> None:
     arguments = cli.build_parser().parse_args(flags)
-    assert cli.build_options(arguments, home / "models", "source").trees == trees
+    assert cli.build_options(arguments, Settings(home=home), "source").trees == trees
 
 
 @pytest.mark.parametrize("flags", [["--trees", "0"], ["--history", "x", "--from-topics"], ["--nonsense"]])

@@ -11,6 +11,7 @@ from infra.user_files.door import Manner
 from infra.user_files.mapping import load_mapping
 from schemas.errors import Refused, WeirError
 from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
+from schemas.placeholders import BUILT_IN
 from streaming.core.backfill import backfill
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.worlds import START_MS
@@ -62,8 +63,10 @@ def _batches(transactions: pa.RecordBatch) -> list[pa.RecordBatch]:
 def test_features_are_the_kernels_own_bit_for_bit() -> None:
     transactions = _transactions()
     labels = _labels(transactions)
-    examples = replay(_batches(transactions), labels)
-    expected = np.concatenate([step.features for _, step in backfill(_batches(transactions), labels)])
+    examples = replay(_batches(transactions), labels, BUILT_IN)
+    expected = np.concatenate(
+        [step.features for _, step in backfill(_batches(transactions), labels, placeholders=BUILT_IN)]
+    )
     assert examples.features.tobytes() == expected.tobytes()
     assert not np.isnan(examples.features[:, RISK]).all()
 
@@ -75,7 +78,7 @@ def test_shuffling_the_future_does_not_change_the_past() -> None:
     shuffled = transactions.take(pa.array(np.concatenate([np.arange(PAST), future])))
     times = shuffled.schema.get_field_index("event_time_ms")
     shuffled = shuffled.set_column(times, "event_time_ms", transactions["event_time_ms"])
-    before, after = replay(_batches(transactions), labels), replay(_batches(shuffled), labels)
+    before, after = replay(_batches(transactions), labels, BUILT_IN), replay(_batches(shuffled), labels, BUILT_IN)
     assert before.features[:PAST].tobytes() == after.features[:PAST].tobytes()
     assert before.features[PAST:].tobytes() != after.features[PAST:].tobytes()
 
@@ -85,16 +88,18 @@ def test_labels_that_become_known_later_do_not_change_a_feature() -> None:
     last_ms = transactions["event_time_ms"][-1].as_py()
     late = _labels(transactions, delay_ms=last_ms)
     assert (
-        replay(_batches(transactions), late).features.tobytes()
-        == replay(_batches(transactions), None).features.tobytes()
+        replay(_batches(transactions), late, BUILT_IN).features.tobytes()
+        == replay(_batches(transactions), None, BUILT_IN).features.tobytes()
     )
 
 
 def test_labels_that_become_known_in_time_are_seen_however_the_history_is_cut() -> None:
     #   a label is known three days after its payment, and risk is held back for seven: rows see it from day eight on
     transactions = _transactions()
-    whole = replay([transactions], _labels(transactions)).features[:, RISK]
-    one_by_one = replay([transactions.slice(row, 1) for row in range(ROWS)], _labels(transactions)).features[:, RISK]
+    whole = replay([transactions], _labels(transactions), BUILT_IN).features[:, RISK]
+    one_by_one = replay([transactions.slice(row, 1) for row in range(ROWS)], _labels(transactions), BUILT_IN).features[
+        :, RISK
+    ]
     assert whole.tobytes() == one_by_one.tobytes()
     column = RISK.index(FEATURE_NAMES.index("merchant_label_risk_30d"))
     seen = ~np.isnan(whole[:, column])
@@ -105,7 +110,7 @@ def test_labels_that_become_known_in_time_are_seen_however_the_history_is_cut() 
 def test_a_duplicate_is_left_out_as_it_is_in_the_stream() -> None:
     transactions = _transactions(30)
     twice = pa.Table.from_batches([transactions, transactions.slice(29, 1)]).combine_chunks().to_batches()
-    assert len(replay(twice, None)) == 30
+    assert len(replay(twice, None, BUILT_IN)) == 30
 
 
 def test_a_folder_is_read_in_event_time_order_with_every_label(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_a_folder_is_read_in_event_time_order_with_every_label(tmp_path: Path) -
 
 def test_the_files_of_a_folder_may_be_of_any_format_and_a_mapping_may_label_them(tmp_path: Path) -> None:
     transactions = _transactions()
-    expected = replay([transactions], _labels(transactions))
+    expected = replay([transactions], _labels(transactions), BUILT_IN)
     rows = transactions.to_pylist()
     write_json(tmp_path / "transactions.jsonl", rows)
     write_json(tmp_path / "labels.ndjson", _labels(transactions).to_pylist())
@@ -164,4 +169,4 @@ def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path
 
 def test_a_history_without_transactions_is_refused() -> None:
     with pytest.raises(Refused, match="expected transactions, found none"):
-        replay([], None)
+        replay([], None, BUILT_IN)

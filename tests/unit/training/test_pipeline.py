@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 import pytest
 
 from schemas.errors import Refused
-from schemas.features import DAY_MS
+from schemas.features import DAY_MS, DECLARATIONS_HASH
 from tests.unit.training.worlds import build_world
 from training.pipeline import Options, Trained, build_parts, run_training
 from training.split import MATURITY_MS
 
 
 def _options(folder: Path) -> Options:
-    return Options("fraud", 30, "made-up rows", folder, 1_700_000_000_000, MATURITY_MS)
+    return Options("fraud", 30, "made-up rows", folder, 1_700_000_000_000, MATURITY_MS, DECLARATIONS_HASH)
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_a_topic_that_does_not_exist_is_refused_with_the_mend() -> None:
 
 def test_logged_rows_become_examples_with_null_as_nan_and_columns_in_declared_order() -> None:
     values = {name: float(position) for position, name in enumerate(FEATURE_NAMES)} | {FEATURE_NAMES[3]: None}
-    examples = build_examples(_through_the_wire([_row(**values)]))
+    examples = build_examples(_through_the_wire([_row(**values)]), DECLARATIONS_HASH)
     expected = np.arange(len(FEATURE_NAMES), dtype=np.float32)
     expected[3] = np.nan
     np.testing.assert_array_equal(examples.features[0], expected)
@@ -108,5 +108,5 @@ def test_logged_rows_become_examples_with_null_as_nan_and_columns_in_declared_or
 
 def test_rows_of_other_declarations_are_left_out() -> None:
     rows = [_row(transaction_id="old", declarations_hash="0" * 16), _row(transaction_id="ours")]
-    examples = build_examples(_through_the_wire(rows))
+    examples = build_examples(_through_the_wire(rows), DECLARATIONS_HASH)
     assert examples.keys.to_pylist() == ["c1\x1fours"]

@@ -88,7 +88,7 @@ def read(path: Path, kind: str = "transactions", manner: Manner | None = None) -
     manner, found = manner or Manner(), Read()
     with open_source(path, form=manner.form) as source:
         table = open_table(source, manner.reading)
-        checker = Checker(source, table, manner.plan(kind), found.report, lambda: NOW_MS)
+        checker = Checker(source, table, manner.plan(kind), manner.placeholders, found.report, lambda: NOW_MS)
         checker.judge()
         for block in checker.check():
             assert len(block.keys) == block.batch.num_rows

@@ -216,7 +216,12 @@ def test_a_file_that_grows_while_it_is_read_is_not_whole(tmp_path: Path) -> None
     path = write_csv(tmp_path / "a.csv", payments(2))
     with open_source(path) as source:
         checker = Checker(
-            source, open_table(source, Reading()), Manner().plan("transactions"), lambda *_: None, lambda: 0
+            source,
+            open_table(source, Reading()),
+            Manner().plan("transactions"),
+            Manner().placeholders,
+            lambda *_: None,
+            lambda: 0,
         )
         checker.judge()
         with path.open("ab") as stream:

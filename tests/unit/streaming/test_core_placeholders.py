@@ -1,0 +1,78 @@
+"""Placeholder ids join no strangers, in transactions, in labels and in what they tell apart; real ids do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
+from schemas.placeholders import BUILT_IN, Placeholders
+from streaming.core.backfill import backfill
+from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
+
+IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
+VALUES = ("null", " UNKNOWN ", "N/A", "0.0.0.0", "(none)", "00000000-0000-0000-0000-000000000000", "-")
+
+
+def _strangers(field: str, values: list[str | None]) -> list[dict[str, object]]:
+    """Payments of strangers who share nothing but, perhaps, one id."""
+    return [
+        event(
+            START_MS + number * MINUTE_MS,
+            **{name: f"{name}-{number}" for name in ("card_id", *IDS)} | {field: value},
+        )
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", IDS)
+@given(values=st.lists(st.sampled_from(VALUES), min_size=2, max_size=6))
+@settings(max_examples=10, deadline=None)
+def test_strangers_with_placeholders_never_see_each_other(field: str, values: list[str]) -> None:
+    stepped = Driver().run(_strangers(field, list(values)))
+    alone = Driver().run(_strangers(field, [None] * len(values)))
+    assert stepped.features.tobytes() == alone.features.tobytes()
+    own = [column for column, feature in enumerate(FEATURES) if feature.entity is IDS[field]]
+    assert np.isnan(stepped.features[:, own]).all()
+
+
+@pytest.mark.parametrize("field", IDS)
+def test_strangers_with_one_real_id_do(field: str) -> None:
+    last = Driver().run(_strangers(field, ["real"] * 3)).features[-1]
+    assert last[FEATURE_NAMES.index(f"{IDS[field]}_event_count_1h")] == 3
+
+
+@pytest.mark.parametrize("field", IDS)
+def test_no_partial_is_kept_for_a_placeholder(field: str) -> None:
+    events = _strangers(field, ["null", "real", "None", "real"])
+    for partitions in ([0, 0, 0, 0], [0, 1, 2, 0]):
+        batch = build([one | {"partition": at} for one, at in zip(events, partitions, strict=True)])
+        index = batch.entities[IDS[field]]
+        assert set(index.ids) == {"real"}
+        assert [code >= 0 for code in index.codes.tolist()] == [False, True, False, True]
+
+
+def test_a_placeholder_is_neither_distinct_nor_new() -> None:
+    seen = [
+        event(START_MS + number * MINUTE_MS, device_id=value) for number, value in enumerate(["d-1", "null", "nil"])
+    ]
+    last = Driver().run(seen).features[-1]
+    assert last[FEATURE_NAMES.index("card_device_distinct_1d")] == 1
+    missing = Driver().run([one | {"device_id": None if n else "d-1"} for n, one in enumerate(seen)]).features[-1]
+    assert last.tobytes() == missing.tobytes()
+
+
+def test_a_card_that_was_counted_under_a_placeholder_keeps_its_state() -> None:
+    batch = build([event(card_id="null"), event(START_MS + 1, card_id="null")])
+    assert batch.entities[Entity.CARD].ids == ["null"]
+    assert batch.attributes["card_id"].tolist() == [0, 0]
+
+
+def test_what_a_deployment_adds_joins_nobody_either() -> None:
+    rows = record_batch(_strangers("device_id", ["POS-1", "pos-1 "]))
+    column = FEATURE_NAMES.index("device_event_count_1h")
+    for ours, expected in ((BUILT_IN, [1.0, 1.0]), (Placeholders.adding(["pos-1"]), [np.nan, np.nan])):
+        found = np.concatenate([done.features for _, done in backfill([rows], None, placeholders=ours)])[:, column]
+        np.testing.assert_array_equal(found, expected)
