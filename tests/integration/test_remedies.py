@@ -107,6 +107,19 @@ def test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt(serv
     _decide(services, _ends(places))
 
 
+def test_a_position_that_is_none_is_dropped_and_rebuilt(services: Services, weir: Weir) -> None:
+    settings = services.settings
+    log = publish(Publisher(settings), build_stream(seed=31, count=40))
+    _decide(services, _ends([(partition, offset) for partition, offset, _ in log]))
+    with closing(connect(settings.redis)) as client:
+        for tag in ("t00", "t01"):
+            (key,) = client.scan_iter(f"weir:{settings.cluster}:*{{{tag}}}:position")
+            client.set(key, b"not a position")
+    assert weir(settings, "offsets", "drop-view", "--partition", "1", "--apply")[0] == 0
+    services.start("process")  # the other one it drops by itself
+    assert_exactly_once(settings, log, services.await_true, partitions=PARTITIONS)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -129,7 +142,7 @@ def test_a_topic_that_forgets_too_early_is_repaired(settings: Settings, weir: We
     assert f"{option}=" in line
     assert f"found {value}" in line
     code, plan, said = weir(settings, "topics", "repair")
-    assert (code, name in plan, "--apply" in said) == (0, True, True)
+    assert (code, name in plan, "--apply" in plan) == (0, True, True), said
     assert weir(settings, "topics", "check")[0] == 1  # the plan changed nothing
     _follow(weir, settings, line, "weir topics repair --apply")
     await_true(lambda: weir(settings, "topics", "check")[0] == 0, "the repair being seen")
@@ -142,7 +155,8 @@ def test_missing_topics_and_missing_partitions_are_made(settings: Settings, weir
     for future in admin.create_partitions([NewPartitions(names.transactions, 3)]).values():
         future.result(20)
     deadline = time.monotonic() + 30
-    while "expected topic" not in (lines := weir(settings, "topics", "check")[1]) or names.labels not in lines:
+    seen = (f"expected topic {names.labels}, found none", f"topic {names.dlq} to have the 3 partitions")
+    while not all(fault in (lines := weir(settings, "topics", "check")[1]) for fault in seen):
         assert time.monotonic() < deadline, lines
     _follow(weir, settings, lines, "weir topics create")
     _follow(weir, settings, lines, "weir topics repair --apply")
