@@ -14,6 +14,7 @@ import redis
 from infra.embedded.stack import Stack
 from infra.findings import refuse
 from infra.redis_client import Client, ask_servers, connect, primaries
+from infra.redis_unit import format_position
 from infra.redis_view import Applied, Loaded, Position, StateView, Unit
 from infra.redis_watch import examine_redis
 from infra.settings import RedisSettings
@@ -192,7 +193,8 @@ def test_a_write_goes_on_at_the_promoted_replica_without_any_other_command(clust
 
 def claim_everywhere(view: StateView, pair: RedisPair) -> None:
     view.claim(UNIT, Position(0))
-    await_true(lambda: pair.replica.client.get(position_key(view)) == b"0 0 0", "the claim being replicated")
+    claimed = format_position(Position(0), UNIT)
+    await_true(lambda: pair.replica.client.get(position_key(view)) == claimed, "the claim being replicated")
 
 
 def test_a_master_that_was_demoted_behind_its_address_is_left(pair: RedisPair) -> None:
