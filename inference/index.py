@@ -20,8 +20,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from inference.follower import Behind
 from inference.scoring import SchemaLookup
 from infra.kafka_input import Gathered, Partition
-from infra.redis_client import Client
-from infra.redis_index import DecisionStore, read_entry
+from infra.redis_client import Client, transient_errors
+from infra.redis_index import DecisionStore, decision_key
 from infra.standing import Standing
 from monitoring import metrics
 from monitoring.logs import correlation_id, get_logger
@@ -45,9 +45,11 @@ class DecisionReader:
         """Return the decision as JSON bytes, or ``None`` where there is none (yet, or any more).
 
         Raises:
-            Transient: Redis is away, or the entry has to be written again.
+            Transient: Redis is away.
         """
-        return read_entry(self._client, self._cluster, transaction_id)
+        with transient_errors("reading a decision"):
+            found: bytes | None = self._client.get(decision_key(self._cluster, transaction_id))
+        return found
 
 
 class DecisionIndex:

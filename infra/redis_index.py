@@ -4,14 +4,11 @@ Entries are spread over buckets by a hash of their id. What a bucket holds share
 so a script writes both or neither, on one server as in a cluster. Whatever a server loses (its last second, what a
 replica had not seen, everything), a bucket's entries and positions go back together, and the next write tells::
 
-    weir:<cluster>:decision:{i07}:<transaction id>   the decision as JSON, a line break, a check; expires
+    weir:<cluster>:decision:{i07}:<transaction id>   the decision as JSON; expires
     weir:<cluster>:decided:{i07}:<topic id>          a hash: partition -> next offset; never expires
 
 A position says: all entries of this bucket below it are here. Every batch moves every bucket's, whether it has entries
 for it or not; after a loss the lowest position of a partition is where to begin again.
-
-The check is a checksum of key and JSON: an entry that does not carry it was not written here and is not believed.
-Whoever reads it deletes its bucket's positions, and the index writes the bucket again from the log.
 
 Delivery: a repeated write changes nothing. A write that begins above what a bucket holds is refused.
 """
@@ -23,7 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from infra.redis_client import Client, ask_servers, transient_errors
-from schemas.errors import Refused, Transient
+from schemas.errors import Refused
 
 BUCKETS = 16
 """Enough to spread over a cluster's nodes, few enough to ask for all positions in one round trip. It is in the keys."""
@@ -63,38 +60,6 @@ def decision_key(cluster: str, transaction_id: str) -> str:
     'weir:local:decision:{i07}:t1'
     """
     return f"weir:{cluster}:decision:{{i{bucket_of(transaction_id):02d}}}:{transaction_id}"
-
-
-def seal_entry(key: str, document: bytes) -> bytes:
-    """Return a document as it is stored."""
-    return document + b"\n%08x" % crc32(document, crc32(key.encode("utf-8", "surrogatepass")))
-
-
-def open_entry(key: str, stored: bytes) -> bytes | None:
-    """Return the document, or ``None`` where it was not stored under this key by us.
-
-    >>> open_entry("a", seal_entry("a", b"{}")), open_entry("b", seal_entry("a", b"{}")), open_entry("a", b"{}")
-    (b'{}', None, None)
-    """
-    document = stored.rpartition(b"\n")[0]
-    return document if seal_entry(key, document) == stored else None
-
-
-def read_entry(client: Client, cluster: str, transaction_id: str) -> bytes | None:
-    """Return a decision's document; ``None`` where there is none.
-
-    Raises:
-        Transient: Redis is away, or what stands there is not ours: the index writes it again.
-    """
-    key = decision_key(cluster, transaction_id)
-    with transient_errors("reading a decision"):
-        stored = client.mget([key])[0]  # by MGET: a value of another type reads as absent
-        document = None if stored is None else open_entry(key, stored)
-        if document is not None or (stored is None and client.type(key) in {b"none", b"string"}):
-            return document
-        for positions in client.scan_iter(match=f"weir:{cluster}:decided:{{i{bucket_of(transaction_id):02d}}}:*"):
-            client.delete(positions)
-    raise Transient("redis: a decision's entry is not what was written there; it is written again from the log")
 
 
 class DecisionStore:
@@ -168,7 +133,7 @@ class DecisionStore:
         for transaction_id, value in entries:
             bucket = bucket_of(transaction_id)
             names[bucket].append(decision_key(self._cluster, transaction_id))
-            values[bucket].append(seal_entry(names[bucket][-1], value))
+            values[bucket].append(value)
         places = [part for number, (start, end) in ranges.items() for part in (number, start, end)]
         done: list[bool] = []
 

@@ -5,7 +5,7 @@ import pytest
 
 from inference.inspect_cli import main
 from infra.redis_client import connect
-from infra.redis_index import decision_key, seal_entry
+from infra.redis_index import decision_key
 from infra.settings import Settings
 from schemas.errors import Refused, WeirError
 from tests.conftest import environment_of
@@ -34,8 +34,7 @@ def test_a_decision_is_shown_with_its_reasons(here: Settings, capsys: pytest.Cap
         "event_time_ms": 0,
         "reasons": [{"code": "CARD_BURST", "detail": "card_event_count_5m = 9 (typical 1)"}],
     }
-    key = decision_key(here.cluster, "t1")
-    connect(here.redis).set(key, seal_entry(key, json.dumps(decision).encode()), ex=60)
+    connect(here.redis).set(decision_key(here.cluster, "t1"), json.dumps(decision), ex=60)
     assert main(["inspect", "decision", "t1"]) == 0
     shown = capsys.readouterr().out
     assert "DECLINE by model" in shown
