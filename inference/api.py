@@ -37,7 +37,7 @@ from inference.web.content import find_wrong_content
 from inference.web.pages import add_pages
 from inference.what_if import AlreadyDecided, Answer, Asked, WhatIf
 from monitoring import metrics
-from schemas.errors import Refused, Transient
+from schemas.errors import Damaged, Refused, Transient
 from schemas.masking import is_card_number, is_issued_card_number
 from schemas.placeholders import Placeholders
 from schemas.validation import ID_BYTES_MAX
@@ -213,6 +213,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         ),
     )
     handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
+    handle(Damaged, lambda error: _error(503, "damaged", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
     # found while serving: an operator has to mend it, and waiting will not
     handle(Refused, lambda error: _error(503, "refused", str(error)))
     # with its headers: a 405 says in one of them what is allowed

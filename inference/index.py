@@ -20,13 +20,13 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from inference.follower import Behind
 from inference.scoring import SchemaLookup
 from infra.kafka_input import Gathered, Partition
-from infra.redis_client import Client, transient_errors
-from infra.redis_index import DecisionStore, decision_key
+from infra.redis_client import Client
+from infra.redis_index import DecisionStore, read_entry
 from infra.standing import Standing
 from monitoring import metrics
 from monitoring.logs import correlation_id, get_logger
 from schemas.codec import BatchCodec
-from schemas.errors import Transient
+from schemas.errors import Damaged, Transient
 
 STAGE = "index"
 LOOK_EVERY_SECONDS = 5.0
@@ -35,7 +35,7 @@ log = get_logger(__name__)
 
 
 class DecisionReader:
-    """Looks decisions up. Read only."""
+    """Looks decisions up. It writes nothing but the mark of a damaged entry."""
 
     def __init__(self, client: Client, *, cluster: str) -> None:
         self._client = client
@@ -45,11 +45,14 @@ class DecisionReader:
         """Return the decision as JSON bytes, or ``None`` where there is none (yet, or any more).
 
         Raises:
+            Damaged: something else stood there; the index writes it again from the log.
             Transient: Redis is away.
         """
-        with transient_errors("reading a decision"):
-            found: bytes | None = self._client.get(decision_key(self._cluster, transaction_id))
-        return found
+        try:
+            return read_entry(self._client, self._cluster, transaction_id)
+        except Damaged:
+            log.error("decision_damaged", transaction_id=transaction_id)
+            raise
 
 
 class DecisionIndex:
@@ -92,6 +95,7 @@ class DecisionIndex:
             Transient: Redis or the broker is away, or Redis lost its positions just now.
         """
         topic, number = partition
+        self._store.drop_damaged()
         positions = self._store.positions(number)
         if None in positions:
             start = max(found.low, self._rebuild_from(partition))
@@ -131,6 +135,7 @@ class DecisionIndex:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY_SECONDS
+        self._store.drop_damaged()
         behind = [partition for partition in self._next if self._has_lost(partition)]
         if behind:
             self._tell_behind(behind)

@@ -80,14 +80,21 @@ def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
 
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
-    if not 0 < len(arguments.id.encode()) <= ID_BYTES_MAX:
-        raise Refused(f"expected an id of 1 to {ID_BYTES_MAX} bytes")
+    _check_id(arguments.id)
     compile_kernel(tell_on_stderr)
     reader = build_feature_reader(settings, connect(settings.redis))
     return look_up(reader, str(Entity.CARD), arguments.id, now_ms=int(time.time() * 1_000))
 
 
+def _check_id(found: str) -> None:
+    # bytes of another encoding come from the command line as surrogates, which no id of ours can hold
+    size = len(found.encode(errors="ignore"))
+    if not 0 < size <= ID_BYTES_MAX or size < len(found):
+        raise Refused(f"expected an id of 1 to {ID_BYTES_MAX} bytes of UTF-8")
+
+
 def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
+    _check_id(arguments.id)
     found = DecisionReader(connect(settings.redis), cluster=settings.cluster).read(arguments.id)
     if found is None:
         raise WeirError("no decision on this transaction: not decided yet, expired or unknown; see `weir inspect lag`")

@@ -27,6 +27,7 @@ class DecisionSource(Protocol):
         """Return a decision as JSON bytes, or ``None``.
 
         Raises:
+            Damaged: something else stood where it was written.
             Transient: Redis is away.
         """
         ...

@@ -4,11 +4,15 @@ Entries are spread over buckets by a hash of their id. What a bucket holds share
 so a script writes both or neither, on one server as in a cluster. Whatever a server loses (its last second, what a
 replica had not seen, everything), a bucket's entries and positions go back together, and the next write tells::
 
-    weir:<cluster>:decision:{i07}:<transaction id>   the decision as JSON; expires
-    weir:<cluster>:decided:{i07}:<topic id>          a hash: partition -> next offset; never expires
+    weir:<cluster>:decision:2:{i07}:<transaction id>   the decision as JSON and its seal; expires
+    weir:<cluster>:decided:2:{i07}:<topic id>          a hash: partition -> next offset; never expires
+    weir:<cluster>:decision-damaged:2:{i07}            a reader found an entry that is not what was written
 
 A position says: all entries of this bucket below it are here. Every batch moves every bucket's, whether it has entries
 for it or not; after a loss the lowest position of a partition is where to begin again.
+
+What is read back is not trusted: an entry ends in a checksum bound to its id. A reader that finds another one takes the
+entry away and marks its bucket; the index drops that bucket's positions and writes it again from the log.
 
 Delivery: a repeated write changes nothing. A write that begins above what a bucket holds is refused.
 """
@@ -19,9 +23,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
-from infra.redis_client import Client, ask_servers, transient_errors
-from schemas.errors import Refused
+from redis.exceptions import ResponseError
 
+from infra.redis_client import Client, ask_servers, transient_errors
+from schemas.errors import Damaged, Refused
+
+_VERSION = 2
+"""Of keys and values; another one begins an index of its own, written from the log."""
+_SEAL_BYTES = 9
+"""A line end and the checksum in hex."""
 BUCKETS = 16
 """Enough to spread over a cluster's nodes, few enough to ask for all positions in one round trip. It is in the keys."""
 
@@ -44,22 +54,89 @@ return 1
 its number, where the batch begins and ends, then the values."""
 
 
+_DROP = """
+if redis.call('DEL', KEYS[2]) == 1 then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+def seal(transaction_id: str, value: bytes) -> bytes:
+    r"""Return a value with the checksum that belongs under its key.
+
+    >>> seal("t1", b"{}"), unseal("t1", seal("t1", b"{}")), unseal("t2", seal("t1", b"{}"))
+    (b'{}\\n0b1a7fb1', b'{}', None)
+    """
+    return b"%s\n%08x" % (value, _checksum(transaction_id, value))
+
+
+def unseal(transaction_id: str, stored: bytes) -> bytes | None:
+    """Return the value, or None where it is not what was written for this id."""
+    value = stored[:-_SEAL_BYTES]
+    return value if stored == seal(transaction_id, value) else None
+
+
+def _checksum(transaction_id: str, value: bytes) -> int:
+    return crc32(value, crc32(_encode(transaction_id)))
+
+
+def _encode(transaction_id: str) -> bytes:
+    return transaction_id.encode("utf-8", "surrogatepass")
+
+
 def bucket_of(transaction_id: str) -> int:
     """Return the bucket of an entry; ids may hold surrogates, which no producer of ours wrote.
 
     >>> bucket_of("t1")
     7
     """
-    return crc32(transaction_id.encode("utf-8", "surrogatepass")) % BUCKETS
+    return crc32(_encode(transaction_id)) % BUCKETS
 
 
 def decision_key(cluster: str, transaction_id: str) -> str:
     """Return the Redis key of a decision.
 
     >>> decision_key("local", "t1")
-    'weir:local:decision:{i07}:t1'
+    'weir:local:decision:2:{i07}:t1'
     """
-    return f"weir:{cluster}:decision:{{i{bucket_of(transaction_id):02d}}}:{transaction_id}"
+    return f"weir:{cluster}:decision:{_VERSION}:{{i{bucket_of(transaction_id):02d}}}:{transaction_id}"
+
+
+def read_entry(client: Client, cluster: str, transaction_id: str) -> bytes | None:
+    """Return the value of an entry, or None where there is none.
+
+    Raises:
+        Damaged: other bytes or another type stood there; the entry is gone now, and is written again from the log.
+        Transient: Redis is away.
+    """
+    key = decision_key(cluster, transaction_id)
+    with transient_errors("reading a decision"):
+        stored = _get(client, key)
+        if stored is None:
+            return None
+        value = unseal(transaction_id, stored)
+        if value is None:
+            # first the entry: one that the index wrote meanwhile is written again after the mark
+            client.delete(key)
+            client.set(_damaged_key(cluster, bucket_of(transaction_id)), 1)
+    if value is None:
+        raise Damaged(
+            "redis: expected the decision as it was written, found other bytes; it is written again from the log"
+        )
+    return value
+
+
+def _get(client: Client, key: str) -> bytes | None:
+    try:
+        found: bytes | None = client.get(key)
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        return b""  # a value that carries no seal
+    return found
+
+
+def _damaged_key(cluster: str, bucket: int) -> str:
+    return f"weir:{cluster}:decision-damaged:{_VERSION}:{{i{bucket:02d}}}"
 
 
 class DecisionStore:
@@ -99,6 +176,22 @@ class DecisionStore:
             self._ask(read)
         return found
 
+    def drop_damaged(self) -> None:
+        """Forget the positions of buckets in which a reader found a damaged entry: they are written from the log.
+
+        Raises:
+            Transient: Redis is away.
+        """
+
+        def drop(server: Any, buckets: list[int]) -> None:
+            pipeline = server.pipeline(transaction=False)
+            for bucket in buckets:
+                pipeline.eval(_DROP, 2, self._positions_key(bucket), _damaged_key(self._cluster, bucket))
+            pipeline.execute()
+
+        with transient_errors("looking for damaged decisions"):
+            self._ask(drop)
+
     def claim(self, partition: int, offset: int) -> None:
         """Give a position to every bucket that has none: it will be written from there on.
 
@@ -133,7 +226,7 @@ class DecisionStore:
         for transaction_id, value in entries:
             bucket = bucket_of(transaction_id)
             names[bucket].append(decision_key(self._cluster, transaction_id))
-            values[bucket].append(value)
+            values[bucket].append(seal(transaction_id, value))
         places = [part for number, (start, end) in ranges.items() for part in (number, start, end)]
         done: list[bool] = []
 
@@ -162,4 +255,4 @@ class DecisionStore:
         return int(raw)
 
     def _positions_key(self, bucket: int) -> str:
-        return f"weir:{self._cluster}:decided:{{i{bucket:02d}}}:{self._topic_id}"
+        return f"weir:{self._cluster}:decided:{_VERSION}:{{i{bucket:02d}}}:{self._topic_id}"

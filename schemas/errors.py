@@ -38,3 +38,7 @@ class Transient(WeirError):
 
 class Refused(WeirError):
     """A start that must not go on (wrong setting, port, model, topic). One line, the mend named, exit code 2."""
+
+
+class Damaged(WeirError):
+    """What was read back is not what was written there: nothing of it may be believed."""

@@ -12,9 +12,9 @@ from inference.cli import run_index, run_scorer
 from inference.index import DecisionReader
 from infra.kafka_admin import describe_topics
 from infra.redis_client import connect
-from infra.redis_index import BUCKETS, DecisionStore, bucket_of, decision_key
+from infra.redis_index import BUCKETS, DecisionStore, bucket_of, decision_key, read_entry
 from infra.settings import Settings
-from schemas.errors import Refused
+from schemas.errors import Damaged, Refused
 from tests.conftest import settings_for
 from tests.integration.decided import await_true, build_rows, publish_rows
 from tests.integration.running import running
@@ -39,14 +39,14 @@ class Held:
         self.store = DecisionStore(self.client, cluster=self.cluster, topic_id="topic", ttl_seconds=60)
 
     def values(self, ids: list[str]) -> list[Any]:
-        return [self.client.get(decision_key(self.cluster, one)) for one in ids]
+        return [read_entry(self.client, self.cluster, one) for one in ids]
 
     def wipe(self) -> None:
         self.client.delete(*self.client.scan_iter(f"weir:{self.cluster}:deci*"))
 
     def set_back(self, bucket: int, topic_id: str, ids: list[str]) -> None:
         """Put a bucket where it was before its newest entries: as a lagging replica that is promoted."""
-        key = f"weir:{self.cluster}:decided:{{i{bucket:02d}}}:{topic_id}"
+        key = f"weir:{self.cluster}:decided:2:{{i{bucket:02d}}}:{topic_id}"
         older = {number: max(0, int(at) - 30) for number, at in self.client.hgetall(key).items()}
         lost = [decision_key(self.cluster, one) for one in ids if bucket_of(one) == bucket]
         self.client.hset(key, mapping=older)
@@ -105,7 +105,7 @@ def test_a_claim_moves_no_position_that_is_there(held: Held) -> None:
 
 
 def test_a_position_that_is_no_number_is_refused_with_the_mend(held: Held) -> None:
-    held.client.hset(f"weir:{held.cluster}:decided:{{i03}}:topic", "0", "x")
+    held.client.hset(f"weir:{held.cluster}:decided:2:{{i03}}:topic", "0", "x")
     with pytest.raises(Refused, match="delete that key"):
         held.store.positions(0)
 
@@ -146,3 +146,44 @@ def test_what_redis_lost_while_no_index_ran_is_written_again_though_its_offset_w
     with running(run_index, scoring, instance=0):
         await_true(lambda: has(100), "100 entries again")
     assert held.values(IDS[:100]) == before
+
+
+def _spoil(held: Held, ids: list[str]) -> list[str]:
+    """Put something else under each key: nothing, other bytes, another type, another decision, a part, one bit."""
+    own = {one: held.client.get(decision_key(held.cluster, one)) for one in ids}
+    other = own[ids[0]]
+    forms = [b"", b"null", b"\xff\x00", other, own[ids[4]][:-12], bytes([own[ids[5]][0] ^ 1]) + own[ids[5]][1:]]
+    for one, form in zip(ids[1:7], [None, *forms[:3], forms[4], forms[5]], strict=True):
+        held.client.delete(decision_key(held.cluster, one))
+        if form is None:
+            held.client.lpush(decision_key(held.cluster, one), "x")
+        else:
+            held.client.set(decision_key(held.cluster, one), form)
+    held.client.set(decision_key(held.cluster, ids[7]), other)
+    return ids[1:8]
+
+
+def test_an_entry_that_is_not_what_was_written_is_never_answered(held: Held) -> None:
+    held.store.claim(0, 0)
+    held.store.write(_entries(0, 8), {0: (0, 8)})
+    for one in _spoil(held, IDS[:8]):
+        with pytest.raises(Damaged):
+            read_entry(held.client, held.cluster, one)
+        assert read_entry(held.client, held.cluster, one) is None  # until it is written again
+        held.store.drop_damaged()
+        assert held.store.positions(0)[bucket_of(one)] is None
+    assert held.values(IDS[:1]) == [b"t0"]
+
+
+def test_damaged_entries_are_written_again_from_the_log(scoring: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.index.LOOK_EVERY_SECONDS", 0.1)
+    held, has = _index_of(scoring)
+    publish_rows(scoring, build_rows(0, 20))
+    with running(run_scorer, scoring, instance=0, with_index=True):
+        await_true(lambda: has(20), "20 entries")
+        before = held.values(IDS[:20])
+        for one in _spoil(held, IDS[:8]):
+            with pytest.raises(Damaged):
+                read_entry(held.client, held.cluster, one)
+        await_true(lambda: has(20), "20 entries again")
+    assert held.values(IDS[:20]) == before

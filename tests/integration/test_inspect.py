@@ -5,9 +5,9 @@ import pytest
 
 from inference.inspect_cli import main
 from infra.redis_client import connect
-from infra.redis_index import decision_key
+from infra.redis_index import decision_key, seal
 from infra.settings import Settings
-from schemas.errors import Refused, WeirError
+from schemas.errors import Damaged, Refused, WeirError
 from tests.conftest import environment_of
 from tests.unit.inference.bundles import link_champion, write_bundle
 
@@ -25,6 +25,23 @@ def here(deployment: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return settings
 
 
+@pytest.mark.parametrize("stored", [b"", b"null", b"\xff\x00garbage", b'{"transaction_id":"t1"}', seal("t2", b"{}")])
+def test_a_damaged_decision_is_told_and_not_shown(
+    here: Settings, capsys: pytest.CaptureFixture[str], stored: bytes
+) -> None:
+    connect(here.redis).set(decision_key(here.cluster, "t1"), stored, ex=60)
+    with pytest.raises(Damaged, match="expected the decision as it was written, found other bytes"):
+        main(["inspect", "decision", "t1"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("what", ["card", "decision"])
+def test_an_id_that_is_no_text_is_refused(what: str) -> None:
+    with pytest.raises(Refused, match="expected an id of 1 to 128 bytes of UTF-8"):
+        main(["inspect", what, "\udcff\udcfe"])
+
+
 def test_a_decision_is_shown_with_its_reasons(here: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     decision = {
         "transaction_id": "t1",
@@ -34,7 +51,7 @@ def test_a_decision_is_shown_with_its_reasons(here: Settings, capsys: pytest.Cap
         "event_time_ms": 0,
         "reasons": [{"code": "CARD_BURST", "detail": "card_event_count_5m = 9 (typical 1)"}],
     }
-    connect(here.redis).set(decision_key(here.cluster, "t1"), json.dumps(decision), ex=60)
+    connect(here.redis).set(decision_key(here.cluster, "t1"), seal("t1", json.dumps(decision).encode()), ex=60)
     assert main(["inspect", "decision", "t1"]) == 0
     shown = capsys.readouterr().out
     assert "DECLINE by model" in shown

@@ -16,6 +16,7 @@ import pytest
 from inference.api import ALWAYS_ANSWERED, build_api
 from inference.api_examples import TRANSACTION
 from inference.lookup import KNOWN_ENTITIES
+from schemas.errors import Damaged
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client
 
@@ -272,3 +273,13 @@ def test_while_too_many_ask_health_is_answered_and_nothing_else(world: World) ->
 def test_another_host_is_an_error_of_the_one_shape(world: World, host: str) -> None:
     answer = world.client.get("/healthz", headers={"host": host})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_host")
+
+
+def test_a_damaged_decision_is_not_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: str) -> bytes | None:
+        raise Damaged("redis: expected the decision as it was written, found other bytes")
+
+    monkeypatch.setattr(world.decisions, "read", read)
+    answer = world.client.get("/v1/decisions/t1")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "damaged")
+    assert world.guard.reason == ""  # redis itself is well, so everything else is answered
