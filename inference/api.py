@@ -28,7 +28,7 @@ from inference.body import UnknownEncoding
 from inference.champion import Champion
 from inference.guard import Guard
 from inference.lookup import KNOWN_ENTITIES, LookUp, look_up_all
-from inference.middleware import BodyLimit, Crowded, Hosts, Watched
+from inference.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from inference.models import describe_models
 from inference.ports import DecisionSource, PartialsReader, ReadinessCheck, TransactionPublisher
 from inference.request import BadRequest, FieldError, parse_transaction
@@ -86,7 +86,9 @@ def build_api(parts: ApiParts) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(Crowded, is_full=parts.is_full, always=ALWAYS_ANSWERED)
     app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
+    app.add_middleware(Paths)
     app.add_middleware(Watched)
+    app.add_middleware(Heads)
     _add_error_handlers(app)
     _add_lookups(app, parts)
     _add_scoring(app, parts)

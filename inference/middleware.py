@@ -1,6 +1,6 @@
 """What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
 
-From the outside in: ``Watched``, ``Hosts``, ``Crowded``, ``BodyLimit``.
+From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts``, ``Crowded``, ``BodyLimit``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect
 
@@ -70,6 +71,43 @@ class Watched:
         seconds = time.perf_counter() - started
         metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
         log.debug("request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6))
+
+
+class Heads:
+    """Answers HEAD as GET, without the body: load balancers and monitors ask so."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+class Paths:
+    """Refuses a path that is no UTF-8: with its bytes replaced, another id would be looked up."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and b"%" in (raw := scope.get("raw_path") or b""):
+            try:
+                unquote_to_bytes(raw).decode()
+            except UnicodeDecodeError:
+                await _refuse(send, 422, "invalid_request", "path: expected UTF-8 text, found bytes that are none")
+                return
+        await self._app(scope, receive, send)
 
 
 class Hosts:

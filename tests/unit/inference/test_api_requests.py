@@ -275,6 +275,22 @@ def test_another_host_is_an_error_of_the_one_shape(world: World, host: str) -> N
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_host")
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/docs", "/v1/features/card/c", "/nowhere"])
+def test_head_is_answered_as_get_without_a_body(world: World, path: str) -> None:
+    got, head = world.client.get(path), world.client.ask("HEAD", path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":  # whose numbers move
+        assert head.headers["content-length"] == str(len(got.content))
+
+
+@pytest.mark.parametrize("path", ["/v1/features/card/%ff%fe", "/v1/decisions/%C3", "/v1/features/card/a%ED%A0%80"])
+def test_a_path_that_is_no_text_is_not_taken_for_another_id(world: World, path: str) -> None:
+    answer = world.client.get(path)
+    assert answer.status_code == 422
+    assert "expected UTF-8" in answer.json()["error"]["message"]
+
+
 def test_a_damaged_decision_is_not_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(_: str) -> bytes | None:
         raise Damaged("redis: expected the decision as it was written, found other bytes")
