@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -42,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
     arguments = sys.argv[1:] if argv is None else argv
+    _write_any_text()
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())
         return 0 if arguments else 2
@@ -64,6 +66,13 @@ def main(argv: list[str] | None = None) -> int:
             raise  # not of a file: a fault of ours
         sys.stderr.write(f"weir {verb}: {_file_error(error)}\n")
         return 1 if error.errno in _DISK_FULL else 2
+
+
+def _write_any_text() -> None:
+    """Escape what a terminal's encoding lacks: an id in any script must not end a command under LANG=C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.metadata
+import io
 import os
 import re
 import subprocess
@@ -125,3 +126,13 @@ def test_help_loads_nothing_and_is_there_at_once() -> None:
     code = f"import sys, weir; weir.main(['--help']); sys.exit(str(sorted({slow} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "cp1252", "utf-8"])
+def test_no_id_ends_a_command_whatever_the_terminal_can_show(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert weir.main(["--version"]) == 0
+    sys.stdout.write("\u5361 \xe9 \udcff\n")
+    sys.stdout.flush()
+    assert written.getvalue().decode(encoding).splitlines()[-1].startswith(("\u5361", "\\u5361"))
