@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from infra.redis_client import Client
-from infra.redis_view import Loaded, StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import Loaded, StateView
 from schemas.errors import Transient
 
 

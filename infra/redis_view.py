@@ -37,9 +37,7 @@ from typing import Any
 
 from infra.redis_client import Client, ask_servers, on_server, primaries, server_of, transient_errors
 from infra.redis_session import Session, open_session, pack, pack_mset
-from infra.redis_unit import DROPPING, UnreadablePosition, format_position, parse_position
-from infra.redis_unit import Position as Position  # noqa: PLC0414
-from infra.redis_unit import Unit as Unit  # noqa: PLC0414
+from infra.redis_unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
 from schemas.errors import Transient
 from schemas.features import DAY_MS, HORIZON_MS, LABEL_HOLD_MS
 

@@ -17,7 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.redis_view import Applied, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import Applied
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient

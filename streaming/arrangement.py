@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import Entity
 from streaming.core.events import EntityIndex
 from streaming.partials import Changed

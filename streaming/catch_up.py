@@ -25,7 +25,8 @@ from confluent_kafka import Message
 from infra.kafka import read_headers
 from infra.kafka_history import History
 from infra.kafka_input import Partition, PartitionedInput
-from infra.redis_view import Position, StateView, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import StateView
 from infra.standing import Standing, read_standing
 from monitoring import metrics
 from monitoring.logs import get_logger

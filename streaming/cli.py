@@ -19,7 +19,8 @@ from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.place import Place
 from infra.redis_client import connect
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure, get_logger

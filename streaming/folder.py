@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from confluent_kafka import Message
 
 from infra.kafka_output import Record, Rows
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.codec import WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.framing import IdOfGuid

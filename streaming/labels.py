@@ -22,7 +22,7 @@ from confluent_kafka import Message
 
 from infra.kafka import read_headers
 from infra.kafka_output import Record
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord
 from schemas.features import Entity

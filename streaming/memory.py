@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import Entity
 
 Column = list[bytes | None]

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from infra.kafka_input import Partition
-from infra.redis_view import Loaded, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import Loaded
 from infra.standing import parse_note
 from streaming.folder import Folder
 

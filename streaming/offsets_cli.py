@@ -24,7 +24,8 @@ from infra.kafka_admin import TopicFacts, describe_topics
 from infra.kafka_history import History
 from infra.kafka_offsets import end_offsets
 from infra.redis_client import connect
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.registry import Registry
 from infra.settings import Settings, load_settings
 from schemas.codec import BatchCodec

@@ -22,7 +22,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from infra.redis_view import Loaded, Position, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Loaded
 from monitoring import metrics
 from monitoring.logs import get_logger
 from schemas.errors import Transient

@@ -29,7 +29,7 @@ from confluent_kafka import Message
 
 from infra.kafka_input import IDLE_SECONDS, Gathered, Partition
 from infra.kafka_output import Aborted, Offsets, TransactionalOutput
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from infra.standing import format_note
 from monitoring import metrics
 from monitoring.logs import get_logger

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from monitoring.logs import get_logger
 from schemas.errors import PoisonRecord
 from streaming.dlq import DECODER_DIED, NOT_EXAMINED

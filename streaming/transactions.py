@@ -16,7 +16,7 @@ import pyarrow as pa
 from confluent_kafka import Message
 
 from infra.kafka_output import Record, Rows
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from monitoring import metrics
 from schemas.codec import BatchCodec, WriterSchema
 from schemas.errors import PoisonRecord

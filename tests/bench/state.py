@@ -14,7 +14,8 @@ from generators.outgoing import Outgoing
 from infra.kafka_admin import describe_topics
 from infra.kafka_offsets import end_offsets
 from infra.redis_client import Client, connect
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.settings import Settings
 from schemas.features import DECLARATIONS_HASH
 from schemas.framing import HEADER_BYTES

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from tests.faults import index
 from tests.faults.contracts import FRAME, Row, Undecodable, decode
 from tests.faults.lab import Lab

@@ -7,7 +7,7 @@ from functools import partial
 
 from inference.reader import build_feature_reader
 from infra.redis_client import connect
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.redis_cluster import RedisClusterServers

@@ -7,7 +7,7 @@ from threading import Event
 from inference.lookup import look_up
 from inference.reader import find_broken_values
 from infra.feature_reader import FeatureReader
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import DECLARATIONS_HASH
 from tests.faults.catalogue import fault
 from tests.faults.contracts import Row, decode

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference.reader import find_broken_values
 from infra.feature_reader import FeatureReader
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.workers import Worker, await_true

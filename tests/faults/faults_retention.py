@@ -15,7 +15,7 @@ from confluent_kafka import TopicPartition
 from inference.lookup import look_up
 from inference.reader import find_broken_values
 from infra.feature_reader import FeatureReader
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.contracts import decode
 from tests.faults.evidence import Evidence, collect

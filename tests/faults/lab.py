@@ -13,7 +13,8 @@ from typing import Any
 
 from infra.embedded.stack import Stack
 from infra.kafka_admin import describe_topics
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.settings import Settings, load_settings
 from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, environment_of, settings_for

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.kafka_input import Gathered, Partition, PartitionedInput
-from infra.redis_view import Applied, Position, StateView, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Applied, StateView
 from streaming import catch_up
 from streaming.arrangement import sort_by_unit
 from streaming.core.kernel import step

@@ -27,7 +27,8 @@ import streaming.cli
 import weir
 from inference.cli import run_index, run_scorer
 from infra.kafka_output import TransactionalOutput
-from infra.redis_view import Loaded, StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import Loaded, StateView
 from infra.settings import Settings, load_settings
 from monitoring.logs import configure
 from schemas.errors import Refused

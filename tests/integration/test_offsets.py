@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from infra.kafka import build_producer
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from infra.settings import Settings
 from schemas.errors import Refused
 from streaming.dlq import dead_letter_headers

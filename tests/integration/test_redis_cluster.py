@@ -14,8 +14,8 @@ import redis
 from infra.embedded.stack import Stack
 from infra.findings import refuse
 from infra.redis_client import Client, ask_servers, connect, primaries
-from infra.redis_unit import format_position
-from infra.redis_view import Applied, Loaded, Position, StateView, Unit
+from infra.redis_unit import Position, Unit, format_position
+from infra.redis_view import Applied, Loaded, StateView
 from infra.redis_watch import examine_redis
 from infra.settings import RedisSettings
 from schemas.errors import Refused, Transient

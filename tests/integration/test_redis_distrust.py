@@ -13,7 +13,8 @@ from inference.lookup import look_up
 from inference.reader import build_feature_reader
 from infra.kafka_admin import describe_topics
 from infra.redis_client import connect
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.settings import Settings
 from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, settings_for

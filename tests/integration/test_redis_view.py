@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from infra.redis_client import connect
 from infra.redis_session import Session
-from infra.redis_unit import UnreadablePosition, format_position
-from infra.redis_view import KNOWN_BYTES, UNREADABLE, Loaded, Position, StateView, Unit
+from infra.redis_unit import Position, Unit, UnreadablePosition, format_position
+from infra.redis_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
 from infra.settings import Settings
 from schemas.errors import Transient
 from schemas.features import DECLARATIONS_HASH

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from infra.redis_client import Client, connect
 from infra.redis_session import Session
-from infra.redis_view import Applied, Position, StateView, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Applied, StateView
 from infra.settings import Settings
 from schemas.errors import Transient
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.redis_view import StateView, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import StateView
 from infra.settings import Settings, load_settings
 from schemas.errors import Refused
 from schemas.features import DECLARATIONS_HASH

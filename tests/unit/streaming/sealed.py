@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import Entity
 from streaming.core.seal import SEAL_BYTES, compute_seeds, put_seal
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.redis_view import Applied, Unit
+from infra.redis_unit import Unit
+from infra.redis_view import Applied
 from schemas.errors import Transient
 from schemas.features import Entity
 from streaming.applier import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, Applier, Write

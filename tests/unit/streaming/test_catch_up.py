@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import pytest
 
-from infra.redis_view import Applied, Loaded, Position, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Applied, Loaded
 from schemas.errors import Transient
 from schemas.features import Entity
 from streaming.catch_up import CatchUpContext, catch_up

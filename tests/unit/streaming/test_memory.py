@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import Entity
 from streaming.memory import Memory
 

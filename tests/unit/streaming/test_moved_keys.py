@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.redis_view import Loaded, Position, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Loaded
 from infra.standing import format_note, parse_note
 from schemas.features import ENTITIES, FEATURE_NAMES
 from streaming.core.kernel import States, find_repeats, step

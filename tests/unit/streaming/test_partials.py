@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from infra.redis_view import Loaded, Position, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Loaded
 from schemas.features import Entity
 from streaming.partials import Ask, Changed, Moved, PartialStore
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.placeholders import BUILT_IN
 from streaming import quarantine
 from streaming.isolation import Examined

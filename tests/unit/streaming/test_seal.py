@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.redis_view import Unit
+from infra.redis_unit import Unit
 from schemas.features import ENTITIES, Entity
 from streaming.core.kernel import fold
 from streaming.core.seal import SEAL_BYTES, compute_base, find_broken

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from infra.redis_view import Loaded, Position, Unit
+from infra.redis_unit import Position, Unit
+from infra.redis_view import Loaded
 from schemas.codec import WriterSchema
 from schemas.contracts import schema_json
 from schemas.errors import PoisonRecord
