@@ -201,7 +201,7 @@ def test_a_master_that_was_demoted_behind_its_address_is_left(pair: RedisPair) -
     view = view_of(client_of(pair))
     claim_everywhere(view, pair)
     pair.switch_over()
-    with pytest.raises(Transient, match="read only"):
+    with pytest.raises(Transient, match="a server that was demoted"):
         view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"])
     assert view.apply(UNIT, start=0, end=3, keys=["card:a"], partials=[b"1"]).done
 

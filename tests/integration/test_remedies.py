@@ -88,6 +88,13 @@ def _follow(weir: Weir, settings: Settings, line: str, command: str) -> str:
     return shown
 
 
+def _apply_repair(weir: Weir, settings: Settings, line: str) -> None:
+    """Run the repair of topics with the flag that a refusal names next to it."""
+    assert "`weir topics repair` shows what it would set, `--apply` sets it" in line, line
+    code, _, said = weir(settings, "topics", "repair", "--apply")
+    assert code == 0, said
+
+
 def _admin(settings: Settings) -> AdminClient:
     return AdminClient(admin_config(settings.kafka), logger=CLIENT_LOG)
 
@@ -141,10 +148,11 @@ def test_a_topic_that_forgets_too_early_is_repaired(settings: Settings, weir: We
     line = weir(settings, "topics", "check")[1]
     assert f"{option}=" in line
     assert f"found {value}" in line
-    code, plan, said = weir(settings, "topics", "repair")
-    assert (code, name in plan, "--apply" in plan) == (0, True, True), said
+    plan = _follow(weir, settings, line, "weir topics repair")
+    assert name in plan
+    assert "--apply" in plan
     assert weir(settings, "topics", "check")[0] == 1  # the plan changed nothing
-    _follow(weir, settings, line, "weir topics repair --apply")
+    _apply_repair(weir, settings, line)
     await_true(lambda: weir(settings, "topics", "check")[0] == 0, "the repair being seen")
 
 
@@ -159,7 +167,7 @@ def test_missing_topics_and_missing_partitions_are_made(settings: Settings, weir
     while not all(fault in (lines := weir(settings, "topics", "check")[1]) for fault in seen):
         assert time.monotonic() < deadline, lines
     _follow(weir, settings, lines, "weir topics create")
-    _follow(weir, settings, lines, "weir topics repair --apply")
+    _apply_repair(weir, settings, lines)
     await_true(lambda: weir(settings, "topics", "check")[0] == 0, "the repair being seen")
     assert describe_topics(settings.kafka, [names.dlq])[names.dlq].partitions == 3
 
