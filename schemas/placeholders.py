@@ -30,7 +30,7 @@ WORDS: frozenset[str] = frozenset({
 TEXTS: frozenset[str] = frozenset({
     r"\n",  # null in the text files of databases
     "-1", "-1.0",  # no id in integer columns
-    "0.0.0.0",  # noqa: S104 - an id, no address to listen on
+    "0.0.0.0",  # noqa: S104 # nosec B104 - an id, no address to listen on
     "127.0.0.1", "::1", "localhost", "255.255.255.255",  # the recorder's own address, and everybody's
     "ff:ff:ff:ff:ff:ff", "ffffffff-ffff-ffff-ffff-ffffffffffff",
     "02:00:00:00:00:00",  # given to every app that asks a phone for its network address
