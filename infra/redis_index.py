@@ -64,7 +64,7 @@ def seal(transaction_id: str, value: bytes) -> bytes:
     r"""Return a value with the checksum that belongs under its key.
 
     >>> seal("t1", b"{}"), unseal("t1", seal("t1", b"{}")), unseal("t2", seal("t1", b"{}"))
-    (b'{}\\n0b1a7fb1', b'{}', None)
+    (b'{}\n02cfcacc', b'{}', None)
     """
     return b"%s\n%08x" % (value, _checksum(transaction_id, value))
 

@@ -18,7 +18,7 @@ from infra.kafka_history import History
 from infra.kafka_input import PartitionedInput
 from infra.kafka_output import TransactionalOutput
 from infra.place import Place
-from infra.redis_client import connect
+from infra.redis_client import Client, connect
 from infra.redis_unit import Unit
 from infra.redis_view import StateView
 from infra.registry import Registry
@@ -121,17 +121,20 @@ def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str)
     names = settings.topics
     inputs = {"t": topics[names.transactions], "l": topics[names.labels]}
     with closing(connect(settings.redis)) as client:
-        ids = {kind: facts.topic_id for kind, facts in inputs.items()}
-        view = StateView(
-            client,
-            cluster=settings.cluster,
-            group=settings.processor.group,
-            topic_ids=ids,
-            declarations_hash=settings.declarations_hash,
-        )
+        view = _build_view(settings, client, {kind: facts.topic_id for kind, facts in inputs.items()})
         for kind, facts in inputs.items():
             for number in range(facts.partitions):
                 view.suspect(Unit(kind, number), reason)
+
+
+def _build_view(settings: Settings, client: Client, topic_ids: dict[str, str]) -> StateView:
+    return StateView(
+        client,
+        cluster=settings.cluster,
+        group=settings.processor.group,
+        topic_ids=topic_ids,
+        declarations_hash=settings.declarations_hash,
+    )
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:
@@ -165,13 +168,7 @@ def _build(
     # first what may be away: it is asked again, and nothing else has to be closed before that
     registry = Registry(settings.registry)
     folders = _build_folders(settings, topics, registry)
-    view = StateView(
-        connect(settings.redis),
-        cluster=settings.cluster,
-        group=group,
-        topic_ids=topic_ids,
-        declarations_hash=settings.declarations_hash,
-    )
+    view = _build_view(settings, connect(settings.redis), topic_ids)
     store = PartialStore(
         view,
         entities_max=settings.processor.cache_entities_max,

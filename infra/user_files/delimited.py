@@ -101,6 +101,7 @@ class Records:
         self._separator = separator
         self._expected = expected
         self._ahead: deque[Line] = deque()
+        self._doubtful = 0
         self.blank = 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -124,6 +125,8 @@ class Records:
         return self._ahead[place]
 
     def _read(self, line: Line, text: str) -> Record:
+        if line.number == self._doubtful:
+            return _bad(line, 1, "quotes around whole cells, found some that may close the row before")
         split = split_cells(text, self._separator)
         lines = 1
         if split.open is not None:
@@ -146,7 +149,11 @@ class Records:
             return None
         for extra in range(1, RECORD_LINES_MAX):
             line = self._peek(extra - 1)
-            if line is None or line.text is None or self._is_row(line.text, before):
+            if line is None or line.text is None:
+                return None
+            if self._is_row(line.text, before):
+                if QUOTE in line.text and not _plainly_quoted(self._separator).fullmatch(line.text):
+                    self._doubtful = line.number  # no row is made of a part of another
                 return None
             text = f"{text}\n{line.text}"
             split = split_cells(text, self._separator) if QUOTE in line.text else split

@@ -67,7 +67,7 @@ class Writers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         cluster = uuid.uuid4().hex  # a key space of its own: Hypothesis runs some examples again
-        self.view = View(self.redis, cluster=cluster, group="g", topic_ids={"t": "x", "l": "y"})
+        self.view = View(self.redis, cluster=cluster, group="g", topic_ids={"t": "x", "l": "y"}, declarations_hash="h")
         self.position: Position | None = None
         self.partials: dict[str, bytes] = {}
         self.writes = 0

@@ -64,7 +64,11 @@ def test_backfill_sees_a_label_known_between_two_payments_of_one_small_file(tmp_
     a, b = event(transaction_id="a"), event(START_MS + 20 * DAY_MS, transaction_id="b", card_id="c-2")
     pq.write_table(pa.Table.from_batches([record_batch([a, b])]), tmp_path / "transactions.parquet")
     names = ("transaction_id", "card_id", "merchant_id", "device_id", "event_time_ms")
-    label = {name: a[name] for name in names} | {"label_time_ms": START_MS + 7 * DAY_MS, "is_fraud": True}
+    label = {name: a[name] for name in names} | {
+        "label_time_ms": START_MS + 7 * DAY_MS,
+        "is_fraud": True,
+        "source": "chargeback",
+    }
     pq.write_table(pa.Table.from_pylist([label]), tmp_path / "labels.parquet")
     out = tmp_path / "features.parquet"
     given = ("--transactions", tmp_path / "transactions.parquet", "--labels", tmp_path / "labels.parquet")
