@@ -33,7 +33,7 @@ WORKERS ?= 2
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
+.PHONY: help setup lock demo up down test test-long unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -65,8 +65,11 @@ up: $(READY)  ## start the embedded Kafka, Redis and schema registry
 down: $(READY)  ## stop them
 	$(WEIR) down
 
-test: $(READY)  ## run every test, on real servers where a test needs them
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY)  ## run the tests, on real servers where a test needs them
+	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations
+	$(BIN)/python -m pytest -m long tests/integration tests/alerts --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
@@ -92,7 +95,7 @@ audit: $(READY)  ## ask a vulnerability service about every locked package (need
 imports: $(READY)  ## check which package may import which
 	$(BIN)/lint-imports
 
-check: lint types imports security test  ## everything that CI runs
+check: lint types imports security test test-long  ## everything that CI runs
 
 train: $(READY)  ## train on the history at hand, compare, and promote what is better
 	$(WEIR) train $(ARGS)

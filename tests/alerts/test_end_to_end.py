@@ -54,6 +54,7 @@ def cleanup() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_five_faults_each_reach_a_person_within_three_minutes_and_are_silent_after(
     tmp_path: Path, cleanup: ExitStack

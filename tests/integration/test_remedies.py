@@ -29,7 +29,7 @@ from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 PARTITIONS = 2
 
