@@ -81,6 +81,7 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     if not others:
         return own, own
     pane_ms = window_ms // PANES
+    kept_exactly = len(others) <= EXACT_EVENTS  # refunds take places among the newest events too
     others = [e for e in others if e.is_refund == (measure == "refund")]
     near = [e for e in others if event.time_ms - window_ms - pane_ms < e.time_ms < event.time_ms + pane_ms]
     if math.isnan(own) and aggregate in {"mean", "ratio", "age"}:
@@ -89,7 +90,7 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
     if aggregate == "distinct":
-        return _bound_distinct(own, look.is_exact(name), measure, near, others)
+        return _bound_distinct(own, look.is_exact(name) and kept_exactly, measure, near)
     amounts = [own, *[abs(e.amount) for e in near]]
     ages = [min(window_ms, event.time_ms - e.time_ms + pane_ms) / 1_000 for e in near]
     # zscore and decayed go both ways
@@ -107,9 +108,9 @@ def _bound_ratio(own: float, size: float, flag: str, near: list[Event]) -> Bound
     return flagged / (size + len(near) - more), (flagged + more) / (size + more)
 
 
-def _bound_distinct(own: float, is_exact: bool, measure: str, near: list[Event], others: list[Event]) -> Bound:
+def _bound_distinct(own: float, is_exact: bool, measure: str, near: list[Event]) -> Bound:
     field = "country" if measure == "country" else f"{measure}_id"
     most = own + len({e.row[field] for e in near} - {None})
-    if is_exact and len(others) <= EXACT_EVENTS:
+    if is_exact:
         return own, most
     return own * (1 - SKETCH) - 2, most * (1 + SKETCH) + 2
