@@ -7,7 +7,8 @@ recognised while the unit that counted it first is as far as its group committed
 
 The group's committed offsets carry the number of partitions under which every key counted so far belongs in its
 partition (``infra.standing.format_note``): Redis may have lost it. A unit whose number is today's holds no key of
-another, and is not waited for.
+another, and is not waited for. Nor is one whose log another view follows, as in a rolling upgrade of declarations:
+this view of it would not come before the other's processes end. Rows made meanwhile name it in ``degraded``.
 """
 
 from __future__ import annotations
@@ -59,4 +60,6 @@ def find_units_behind(source: Committed, view: View, folder: Folder, unit: Unit)
 
 
 def _has_reached(found: Loaded, offset: int) -> bool:
+    if found.moved_on:
+        return True
     return found.position is not None and not found.position.rebuilding and found.position.applied >= offset

@@ -28,14 +28,14 @@ class _World:
     """What the group committed of each partition, and where Redis stands."""
 
     def __init__(self, committed: dict[int, tuple[int | None, str]], applied: dict[int, Position]) -> None:
-        self.committed, self.applied, self.asked = committed, applied, 0
+        self.committed, self.applied, self.asked, self.moved_on = committed, applied, 0, False
 
     def committed_many(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[int | None, str]]:
         return {(topic, number): self.committed[number] for topic, number in partitions}
 
     def load_many(self, wanted: Sequence[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         self.asked += 1
-        return {unit: Loaded(self.applied.get(unit.partition), []) for unit, _ in wanted}
+        return {unit: Loaded(self.applied.get(unit.partition), [], self.moved_on) for unit, _ in wanted}
 
 
 def test_where_every_key_belongs_where_it_was_counted_nobody_waits_and_redis_is_not_asked() -> None:
@@ -64,6 +64,13 @@ def test_a_unit_waits_for_one_that_may_hold_its_keys_until_that_is_as_far_as_its
     others = {number: (5, format_note("id", 4)) for number in (0, 2)} | {3: (committed, note)}
     world = _World(others, {} if position is None else {3: position})
     assert find_units_behind(world, world, FOLDER, UNIT) == ([Unit("t", 3)] if waits else [])
+
+
+def test_nobody_waits_for_a_unit_that_processors_of_other_declarations_follow() -> None:
+    world = _World({0: (5, format_note("id", 4)), 2: (5, format_note("id", 4)), 3: (9, format_note("id", 2))}, {})
+    assert find_units_behind(world, world, FOLDER, UNIT) == [Unit("t", 3)]
+    world.moved_on = True
+    assert find_units_behind(world, world, FOLDER, UNIT) == []
 
 
 @given(topic_id=st.text("abcDEF_-0123456789", min_size=1), home=st.integers(0, 10_000))
