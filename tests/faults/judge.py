@@ -162,7 +162,7 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
     partitions = lab.partitions()
     stride = max(1, len(verdicts.events) // SHARED_CHECKED_MAX)
     decided_ms = _decided_ms(evidence, verdicts)
-    _judge_repeats(found, verdicts, decided_ms)
+    _judge_repeats(found, evidence, verdicts, decided_ms)
     wrong: list[str] = []
     # as they were decided: a card's payments in other partitions are in its histories then
     events = sorted(verdicts.events, key=lambda one: (decided_ms[one.partition, one.offset], one.partition, one.offset))
@@ -174,7 +174,8 @@ def _judge_rows(found: Judgement, lab: Lab, evidence: Evidence, verdicts: Verdic
             apart = [
                 decided_ms[event.partition, event.offset] - decided_ms[one.partition, one.offset] for one in others
             ]
-            if any(abs(ms) <= RACE_MS for ms in apart):
+            # a degraded row says itself that it may lack what other partitions hold
+            if others and (row["degraded"] or any(abs(ms) <= RACE_MS for ms in apart)):
                 until_ms = entry.append_ms
                 wrong += bounds.find_outside(histories, visible, event, row, until_ms, partitions, ("card",))
             else:
@@ -199,8 +200,14 @@ def _decided_ms(evidence: Evidence, verdicts: Verdicts) -> dict[tuple[int, int],
     return decided
 
 
-def _judge_repeats(found: Judgement, verdicts: Verdicts, decided_ms: dict[tuple[int, int], int]) -> None:
-    """An id counts once for its card, wherever its copies are, unless they were decided at nearly the same time."""
+def _judge_repeats(
+    found: Judgement, evidence: Evidence, verdicts: Verdicts, decided_ms: dict[tuple[int, int], int]
+) -> None:
+    """An id counts once for its card, wherever its copies are.
+
+    Unless they were decided at nearly the same time, or the row says that it may lack what other partitions hold.
+    """
+    degraded = {at for at, rows in evidence.rows.items() if rows and rows[0][0]["degraded"]}
     counted: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in verdicts.events:
         counted[event.row["card_id"], event.row["transaction_id"]].append(event)
@@ -209,7 +216,8 @@ def _judge_repeats(found: Judgement, verdicts: Verdicts, decided_ms: dict[tuple[
         for one, other in combinations(events, 2):
             near = abs(one.append_ms - other.append_ms) < ID_MEMORY
             apart_ms = abs(decided_ms[one.partition, one.offset] - decided_ms[other.partition, other.offset])
-            if near and one.partition != other.partition and apart_ms > RACE_MS:
+            later = max((decided_ms[at.partition, at.offset], (at.partition, at.offset)) for at in (one, other))[1]
+            if near and one.partition != other.partition and apart_ms > RACE_MS and later not in degraded:
                 twice.append((key, (one.partition, one.offset), (other.partition, other.offset)))
     found.note("ids decided twice", twice)
     found.doubled += len(twice)
