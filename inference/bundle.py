@@ -156,7 +156,7 @@ def load_lists(settings: Settings) -> Lists:
     try:
         return parse_lists(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise Refused(f"lists file {path}: {one_line(error)}; mend the file or remove it") from None
+        raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 
 
 def champion_path(settings: Settings) -> Path:

@@ -295,7 +295,7 @@ class StateView:
         """Delete a unit in short steps, and with it the mark that it is suspect; yields how many keys a step deleted.
 
         Its position goes last and is no position meanwhile, so that nobody can claim and rebuild it: a rebuild next to
-        the deletion would lose what it has written. Only the one who began last goes on: each step is guarded by the
+        the deletion would lose what it has written. Only the one who began last continues: each step is guarded by the
         position, like a write. A drop that was broken off is begun again.
 
         Raises:

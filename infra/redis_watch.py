@@ -1,7 +1,7 @@
 """Watches what Redis must keep to while we run: its eviction policy, its memory, that it saves, that it lost nothing.
 
 A start refuses a server that may evict. That alone is not enough: ``CONFIG SET`` works at any time, and a key that was
-evicted reads as an entity never seen, while the position beside it says that the unit is whole. So ``RedisWatch`` looks
+evicted reads as an entity never seen, while its position says that the unit is whole. So ``RedisWatch`` looks
 every few seconds and ``compare`` says, from two looks at a server, how it stands and whether keys were lost that no
 position tells of. What was seen last is kept in Redis, so that a loss while nobody was looking is found at a start.
 

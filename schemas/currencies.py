@@ -72,8 +72,8 @@ def compute_base_minor(amount_minor: int, currency: str) -> int:
 def format_amount(amount_minor: float, currency: str) -> str:
     """Write an amount of minor units for people; of a currency that is not in the table as it is, and says so.
 
-    >>> format_amount(2599, "EUR"), format_amount(1200, "JPY"), format_amount(5, "XXX")
-    ('25.99 EUR', '1,200 JPY', '5 minor units of XXX')
+    >>> format_amount(2599, "EUR"), format_amount(1200, "JPY"), format_amount(5, "ZZZ")
+    ('25.99 EUR', '1,200 JPY', '5 minor units of ZZZ')
     """
     if currency not in _TABLE:
         return f"{amount_minor:,.0f} minor units of {currency}"

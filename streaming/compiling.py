@@ -41,7 +41,7 @@ def compile_kernel(tell: Tell = log.info, *, run: Callable[[], None] = warm_up, 
     Args:
         tell: told ``compiling`` and ``compiled``, or ``waiting_for_the_compiler``; else nothing.
         run: compiles what is not compiled yet.
-        lock: the file that one process at a time compiles under; beside the compiled code by default.
+        lock: the file that one process at a time compiles under; next to the compiled code by default.
     """
     with _one_at_a_time(lock or _lock_path(), tell), _told(tell):
         run()

@@ -48,7 +48,7 @@ def parse_lists(document: Any) -> Lists:
     frozenset({'203.0.113.7'})
     """
     if not isinstance(document, dict) or not set(document) <= {"version", "allow", "block"}:
-        raise Refused("lists: expected an object with version, allow and block; mend the file or remove it")
+        raise Refused("lists: expected an object with version, allow and block; fix the file or remove it")
     sides = {side: _parse_side(side, document.get(side, {})) for side in ("allow", "block")}
     return Lists(version=str(document.get("version", "unnamed")), **sides)
 
@@ -72,10 +72,10 @@ def find_listed(side: Mapping[str, frozenset[str]], ids: Ids, rows: int) -> tupl
 
 def _parse_side(side: str, given: Any) -> dict[str, frozenset[str]]:
     if not isinstance(given, dict):
-        raise Refused(f"lists: expected an object at {side}, found {type(given).__name__}; mend the file or remove it")
+        raise Refused(f"lists: expected an object at {side}, found {type(given).__name__}; fix the file or remove it")
     for kind, entries in given.items():
         if kind not in LIST_ENTITIES:
             raise Refused(f"lists: expected one of {', '.join(LIST_ENTITIES)} in {side}, found {kind!r:.40}")
         if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
-            raise Refused(f"lists: expected non-empty strings in {side}.{kind}; mend the file or remove it")
+            raise Refused(f"lists: expected non-empty strings in {side}.{kind}; fix the file or remove it")
     return {kind: frozenset(entries) for kind, entries in given.items()}

@@ -1,6 +1,6 @@
 """Rows of a CSV file, each with the line on which it starts; one bad quote costs one line.
 
-Idea: a line without a quote is split at once. A quoted cell that is still open at the end of its line may go on over
+Idea: a line without a quote is split at once. A quoted cell that is still open at the end of its line may continue over
 the following ones, but only if it closes soon and none of the lines in between looks like a row of its own: an opening
 quote without its partner would otherwise take in the rest of the file. Where that is so, the first line alone is bad,
 and reading continues with the line after it.

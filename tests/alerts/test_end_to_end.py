@@ -104,7 +104,7 @@ def test_five_faults_each_reach_a_person_within_three_minutes_and_are_silent_aft
 
 
 def decide_some(services: Services) -> None:
-    """Have some payments decided: a group that never committed anything may not start beside outputs."""
+    """Have some payments decided: a group that never committed anything may not start next to outputs."""
     publish(Publisher(services.settings), build_stream(seed=41, count=RECORDS))
     with closing(Outputs(services.settings)) as outputs:
         outputs.await_settled(RECORDS, services.await_true)
