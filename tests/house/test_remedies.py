@@ -120,6 +120,7 @@ NO_REMEDY = {
     "make clean",
     "make faults",
     "make test",
+    "make test-long",
     'make faults KILLS=40 SEED="1 2 3" JOBS=4',
     "make demo DURATION=0",
 }
