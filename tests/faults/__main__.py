@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.jobs import run_all
@@ -33,15 +33,25 @@ def _first(result: Result) -> str:
     return result.problems[0][:200] if result.problems else "no difference was found"
 
 
-def run_faults(names: Sequence[str], *, seeds: Sequence[int], kills: int, jobs: int) -> dict[int, list[Result]]:
-    """Run every fault with every seed; the rows of a seed are in the order of the names."""
+Told = Callable[[dict[int, list[Result]]], None]
+
+
+def run_faults(
+    names: Sequence[str], *, seeds: Sequence[int], kills: int, jobs: int, told: Told
+) -> dict[int, list[Result]]:
+    """Run every fault with every seed; the rows of a seed are in the order of the names.
+
+    ``told`` gets all seeds that are complete each time that one of them is, so that hours are not lost with the last.
+    """
     tasks = [Task(name, seed, kills) for seed in seeds for name in names]
     found: dict[int, list[Result]] = {seed: [] for seed in seeds}
     for task, result in run_all(tasks, run_task, jobs=jobs):
-        found[task.seed].append(result)
-        _report(task, result)
-    for rows in found.values():
+        rows = found[task.seed]
+        rows.append(result)
         rows.sort(key=lambda row: list(names).index(row.fault))
+        _report(task, result)
+        if len(rows) == len(names):
+            told({seed: rows for seed, rows in found.items() if len(rows) == len(names)})
     return found
 
 
@@ -52,11 +62,15 @@ def main() -> int:
     began = time.monotonic()
     if given.mutants:
         return 0 if run_mutants(given.only or list(MUTANTS), seed=given.seed[0], jobs=given.jobs) else 1
-    found = run_faults(given.only or list(CATALOGUE), seeds=given.seed, kills=given.kills, jobs=given.jobs)
+
+    def write(complete: dict[int, list[Result]]) -> None:
+        if given.write:
+            write_page(complete, command=given.write, seconds=time.monotonic() - began)
+
+    names = given.only or list(CATALOGUE)
+    found = run_faults(names, seeds=given.seed, kills=given.kills, jobs=given.jobs, told=write)
     results = [row for rows in found.values() for row in rows]
     sys.stdout.write(as_json(results) + "\n" if given.json else "\n".join(map(as_text, found.values())))
-    if given.write:
-        write_page(found, command=given.write, seconds=time.monotonic() - began)
     return 0 if all(result.is_right for result in results) else 1
 
 
