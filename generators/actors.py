@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from generators.events import Events
-from generators.geography import COUNTRIES, category_codes
-from generators.habits import pay
-from generators.population import (
+from weir.generators.events import Events
+from weir.generators.geography import COUNTRIES, category_codes
+from weir.generators.habits import pay
+from weir.generators.population import (
     CARRIERS_PER_COUNTRY,
     CITY_COUNTRY,
     Population,
@@ -26,8 +26,8 @@ from generators.population import (
     stray_device,
     stray_ip,
 )
-from generators.seeds import Bools, Floats, Ints, rng_for
-from schemas.features import DAY_MS, SECOND_MS
+from weir.generators.seeds import Bools, Floats, Ints, rng_for
+from weir.schemas.features import DAY_MS, SECOND_MS
 
 _ADDRESS_SHARES = (0.45, 0.35, 0.20)
 """Of strangers: an address nobody else has, a household's, a carrier's."""

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from generators.faults import Faults
-from generators.history import build_history, write_history
-from generators.live import LivePlan
-from generators.population import build_population
-from generators.schedule import SHAPES
-from generators.sender import Sent
-from generators.stream import first_due_ms, now_ms, run_live, run_replay
-from infra.arguments import Parser
-from infra.settings import load_settings
-from schemas.features import DAY_MS
+from weir.generators.faults import Faults
+from weir.generators.history import build_history, write_history
+from weir.generators.live import LivePlan
+from weir.generators.population import build_population
+from weir.generators.schedule import SHAPES
+from weir.generators.sender import Sent
+from weir.generators.stream import first_due_ms, now_ms, run_live, run_replay
+from weir.infra.arguments import Parser
+from weir.infra.settings import load_settings
+from weir.schemas.features import DAY_MS
 
 CARDS_MIN = 50
 Summary = dict[str, object]

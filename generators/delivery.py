@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from generators.encoding import Encoder
-from infra.user_files.checker import Checked, keyed
+from weir.generators.encoding import Encoder
+from weir.infra.user_files.checker import Checked, keyed
 
 _FLUSH_SECONDS = 60.0
 _STOPPED_SECONDS = 10.0

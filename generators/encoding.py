@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyruhvro
 
-from generators.seeds import Bools
-from schemas.codec import BatchCodec
-from schemas.contracts import schema_json
-from schemas.framing import frame_bodies
+from weir.generators.seeds import Bools
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import schema_json
+from weir.schemas.framing import frame_bodies
 
 
 class Encoder:

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from generators import seeds
-from generators.geography import CATEGORIES, CITIES, ENTRY_MODES
-from generators.seeds import Bools, Floats, Hashes, Ints
-from schemas.currencies import micro_rate
+from weir.generators import seeds
+from weir.generators.geography import CATEGORIES, CITIES, ENTRY_MODES
+from weir.generators.seeds import Bools, Floats, Hashes, Ints
+from weir.schemas.currencies import micro_rate
 
 if TYPE_CHECKING:
-    from generators.population import Population
+    from weir.generators.population import Population
 
 Codes = npt.NDArray[np.int8]
 OUTCOMES = ("ACCEPTED", "DECLINED", "UNKNOWN")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from generators.encoding import Encoder
-from generators.outgoing import Outgoing
-from generators.seeds import Ints
-from schemas.features import DAY_MS, HORIZON_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from weir.generators.encoding import Encoder
+from weir.generators.outgoing import Outgoing
+from weir.generators.seeds import Ints
+from weir.schemas.features import DAY_MS, HORIZON_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 Row = dict[str, Any]
 TEST_CARD_NUMBER = "4111111111111111"

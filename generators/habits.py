@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from generators.events import SCENARIOS, Codes, Events
-from generators.geography import CATEGORIES, CITIES, ENTRY_MODES
-from generators.population import CITY_COUNTRY as _COUNTRY
-from generators.population import (
+from weir.generators.events import SCENARIOS, Codes, Events
+from weir.generators.geography import CATEGORIES, CITIES, ENTRY_MODES
+from weir.generators.population import CITY_COUNTRY as _COUNTRY
+from weir.generators.population import (
     USUAL_SHOPS,
     USUAL_SITES,
     Population,
@@ -22,8 +22,8 @@ from generators.population import (
     stray_ip,
     tablet_of,
 )
-from generators.seeds import Bools, Floats, Ints, key_of, rng_for
-from schemas.features import DAY_MS, HOUR_MS
+from weir.generators.seeds import Bools, Floats, Ints, key_of, rng_for
+from weir.schemas.features import DAY_MS, HOUR_MS
 
 _STRAY_SHARE = 0.12
 """Of owners' online payments, from a device never seen before: being new must not give a fraudster away."""

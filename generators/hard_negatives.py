@@ -7,13 +7,22 @@ from functools import lru_cache
 
 import numpy as np
 
-from generators.actors import Identity, Scenario, act, actor_rng, pick_cards, pick_merchants, pick_neighbours, spaced_ms
-from generators.events import SCENARIOS, Events
-from generators.geography import CITIES, category_codes
-from generators.habits import draw_amounts_usd, pay
-from generators.population import CITY_COUNTRY, Population, hotspot_ip, kiosk
-from generators.seeds import Ints, rng_for
-from schemas.features import DAY_MS, HOUR_MS
+from weir.generators.actors import (
+    Identity,
+    Scenario,
+    act,
+    actor_rng,
+    pick_cards,
+    pick_merchants,
+    pick_neighbours,
+    spaced_ms,
+)
+from weir.generators.events import SCENARIOS, Events
+from weir.generators.geography import CITIES, category_codes
+from weir.generators.habits import draw_amounts_usd, pay
+from weir.generators.population import CITY_COUNTRY, Population, hotspot_ip, kiosk
+from weir.generators.seeds import Ints, rng_for
+from weir.schemas.features import DAY_MS, HOUR_MS
 
 WEEK_MS = 7 * DAY_MS
 _TRIPS_A_YEAR = 1.0

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from generators.events import Events, compute_transactions, compute_truth, concat
-from generators.habits import draw_day
-from generators.hard_negatives import WEEK_MS, draw_holidays, travellers
-from generators.labels import compute_labels
-from generators.plan import PAYMENTS_PER_DAY, plan
-from generators.population import Population
-from generators.rush import fill_all
-from generators.seeds import Bools, key_of, rng_for
-from schemas.features import DAY_MS
+from weir.generators.events import Events, compute_transactions, compute_truth, concat
+from weir.generators.habits import draw_day
+from weir.generators.hard_negatives import WEEK_MS, draw_holidays, travellers
+from weir.generators.labels import compute_labels
+from weir.generators.plan import PAYMENTS_PER_DAY, plan
+from weir.generators.population import Population
+from weir.generators.rush import fill_all
+from weir.generators.seeds import Bools, key_of, rng_for
+from weir.schemas.features import DAY_MS
 
 RUSH_SHARE = 0.35
 """Payments in rushes, over everyday ones: enough for a model to know a live stream when it sees one."""

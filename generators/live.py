@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from generators.encoding import Encoder
-from generators.events import SCENARIOS, Events, compute_transactions, compute_truth
-from generators.faults import NO_FAULTS, Faults, compute_shifted_ms, draw_duplicates, draw_malformed
-from generators.outgoing import Outgoing, merge
-from generators.population import Population
-from generators.rush import Rush
-from generators.schedule import due_ms
-from generators.seeds import Floats, rng_for
+from weir.generators.encoding import Encoder
+from weir.generators.events import SCENARIOS, Events, compute_transactions, compute_truth
+from weir.generators.faults import NO_FAULTS, Faults, compute_shifted_ms, draw_duplicates, draw_malformed
+from weir.generators.outgoing import Outgoing, merge
+from weir.generators.population import Population
+from weir.generators.rush import Rush
+from weir.generators.schedule import due_ms
+from weir.generators.seeds import Floats, rng_for
 
 
 @dataclass(frozen=True)

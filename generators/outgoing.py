@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from generators.seeds import Floats
+from weir.generators.seeds import Floats
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from generators.actors import Scenario
-from generators.hard_negatives import HARD_NEGATIVES, WEEK_MS
-from generators.population import Population
-from generators.scenarios import FRAUD, CompromisedMerchant, LowAndSlow
-from generators.seeds import Ints, rng_for
+from weir.generators.actors import Scenario
+from weir.generators.hard_negatives import HARD_NEGATIVES, WEEK_MS
+from weir.generators.population import Population
+from weir.generators.scenarios import FRAUD, CompromisedMerchant, LowAndSlow
+from weir.generators.seeds import Ints, rng_for
 
 PAYMENTS_PER_DAY = 0.8
 """Mean everyday payments a card and day."""

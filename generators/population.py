@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from generators.geography import CATEGORIES, CITIES, COUNTRIES
-from generators.seeds import Bools, Floats, Ints, rng_for
+from weir.generators.geography import CATEGORIES, CITIES, COUNTRIES
+from weir.generators.seeds import Bools, Floats, Ints, rng_for
 
 USUAL_SHOPS, USUAL_SITES = 8, 4
 """Usual merchants a card: at a terminal, and online."""

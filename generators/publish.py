@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from generators.cli import write_summary
-from generators.delivery import Delivery, HeldLabels
-from generators.encoding import Encoder
-from generators.stream import Stopped, build_encoder, stop_on_signals
-from infra.arguments import Parser
-from infra.kafka import build_producer
-from infra.kafka_admin import describe_topics
-from infra.registry import Registry
-from infra.settings import Settings, load_settings
-from infra.user_files.checker import Checker, Outcome
-from infra.user_files.door import add_flags, manner_of, open_checked
-from infra.user_files.survey import FileRefused
-from schemas.errors import Refused
-from schemas.printable import escape
+from weir.generators.cli import write_summary
+from weir.generators.delivery import Delivery, HeldLabels
+from weir.generators.encoding import Encoder
+from weir.generators.stream import Stopped, build_encoder, stop_on_signals
+from weir.infra.arguments import Parser
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.kafka.clients import build_producer
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.infra.user_files.checker import Checker, Outcome
+from weir.infra.user_files.door import add_flags, manner_of, open_checked
+from weir.infra.user_files.survey import FileRefused
+from weir.schemas.errors import Refused
+from weir.schemas.printable import escape
 
 KINDS = ("transactions", "labels")
 

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from generators.encoding import Encoder
-from generators.outgoing import Outgoing
-from infra.user_files.door import Manner
-from infra.user_files.history import find_history, open_history
-from schemas.placeholders import Placeholders
+from weir.generators.encoding import Encoder
+from weir.generators.outgoing import Outgoing
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.history import find_history, open_history
+from weir.schemas.placeholders import Placeholders
 
 _BLOCK_ROWS = 50_000
 

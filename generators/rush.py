@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from generators.actors import Scenario
-from generators.events import Events, concat, no_events
-from generators.habits import draw_payments
-from generators.hard_negatives import HARD_NEGATIVES, WEEK_MS, travellers
-from generators.plan import ongoing
-from generators.population import Population
-from generators.scenarios import FRAUD, CompromisedMerchant, LowAndSlow
-from generators.seeds import Ints, key_of, rng_for
-from schemas.features import DAY_MS
+from weir.generators.actors import Scenario
+from weir.generators.events import Events, concat, no_events
+from weir.generators.habits import draw_payments
+from weir.generators.hard_negatives import HARD_NEGATIVES, WEEK_MS, travellers
+from weir.generators.plan import ongoing
+from weir.generators.population import Population
+from weir.generators.scenarios import FRAUD, CompromisedMerchant, LowAndSlow
+from weir.generators.seeds import Ints, key_of, rng_for
+from weir.schemas.features import DAY_MS
 
 FRAUD_SHARE, HARD_SHARE = 0.008, 0.03
 """Of the payments of a rush: fraudulent, and honest but suspicious."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from generators.actors import (
+from weir.generators.actors import (
     CHEAP_ONLINE,
     RESOLD,
     Scenario,
@@ -23,12 +23,12 @@ from generators.actors import (
     spaced_ms,
     stranger,
 )
-from generators.events import Events, concat
-from generators.geography import category_codes
-from generators.habits import draw_amounts_usd, pay
-from generators.population import OPENING_CYCLE_DAYS, Population
-from generators.seeds import Floats, Ints
-from schemas.features import DAY_MS, HOUR_MS, MINUTE_MS
+from weir.generators.events import Events, concat
+from weir.generators.geography import category_codes
+from weir.generators.habits import draw_amounts_usd, pay
+from weir.generators.population import OPENING_CYCLE_DAYS, Population
+from weir.generators.seeds import Floats, Ints
+from weir.schemas.features import DAY_MS, HOUR_MS, MINUTE_MS
 
 _SHOPS = category_codes("grocery", "clothing", "fuel", "cash", "pharmacy")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from generators.seeds import Floats
+from weir.generators.seeds import Floats
 
 SHAPES = ("constant", "wave", "spike")
 PERIOD_SECONDS = 60.0

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from generators.outgoing import Outgoing
-from generators.seeds import Floats
-from schemas.errors import Transient
+from weir.generators.outgoing import Outgoing
+from weir.generators.seeds import Floats
+from weir.schemas.errors import Transient
 
 _SLICE_RECORDS = 2_000
 """Sent between two looks at the clock."""
@@ -56,7 +56,7 @@ class Sender:
     """Hands records to a producer.
 
     Args:
-        producer: idempotent; see ``infra.kafka.build_producer``.
+        producer: idempotent; see ``weir.infra.kafka.clients.build_producer``.
         stopped: asked between slices; true ends the stream early, cleanly.
         before_block: told of every block before its first record is sent.
         clock: seconds since the epoch.

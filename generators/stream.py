@@ -10,18 +10,18 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from generators.encoding import Encoder
-from generators.live import LivePlan, live_blocks
-from generators.outgoing import Outgoing
-from generators.population import Population
-from generators.replay import history_blocks
-from generators.schedule import block_records
-from generators.sender import Sender, Sent
-from generators.truth_file import open_truth
-from infra.kafka import build_producer
-from infra.registry import Registry, SchemaRegistry
-from infra.settings import Settings
-from schemas.contracts import schema_json, subject, versions
+from weir.generators.encoding import Encoder
+from weir.generators.live import LivePlan, live_blocks
+from weir.generators.outgoing import Outgoing
+from weir.generators.population import Population
+from weir.generators.replay import history_blocks
+from weir.generators.schedule import block_records
+from weir.generators.sender import Sender, Sent
+from weir.generators.truth_file import open_truth
+from weir.infra.kafka.clients import build_producer
+from weir.infra.registry.client import Registry, SchemaRegistry
+from weir.infra.settings import Settings
+from weir.schemas.contracts import schema_json, subject, versions
 
 _LEAD_MS, _LEAD_MS_PER_RECORD = 1_000, 0.01
 """Between now and the first record: time to draw and encode the first block, so that it is not born late."""

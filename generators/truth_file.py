@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from generators.events import TRUTH_SCHEMA
+from weir.generators.events import TRUTH_SCHEMA
 
 WriteTruth = Callable[[pa.RecordBatch], None]
 

@@ -1,1 +1,1 @@
-"""Scoring: features in, decisions out, and the HTTP API that reads both. Pure parts live in ``inference.core``."""
+"""Scoring: features in, decisions out, and the HTTP API that reads both. Pure parts live in ``weir.inference.core``."""

@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inference.core.lists import Lists, parse_lists
-from inference.core.reasons import build_groups
-from inference.core.vector import Matrix
-from inference.graph import Graph, WrongGraph, check_input, check_output, check_probe, one_line, open_session
-from infra.settings import Settings
-from monitoring.logs import get_logger
-from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
-from schemas.units import EARLIEST_TIME_MS
+from weir.inference.core.lists import Lists, parse_lists
+from weir.inference.core.reasons import build_groups
+from weir.inference.core.vector import Matrix
+from weir.inference.graph import Graph, WrongGraph, check_input, check_output, check_probe, one_line, open_session
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.schemas.units import EARLIEST_TIME_MS
 
 _NONE_YET = "train one with `weir train`, or bring your own: docs/models.md"
 _WRONG = "docs/models.md says what a bundle has to be"

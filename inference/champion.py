@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from inference.bundle import Bundle, champion_path, load_bundle, load_lists
-from inference.core.lists import Lists
-from infra.settings import Settings
-from monitoring import metrics
-from monitoring.logs import get_logger
-from schemas.errors import Refused
+from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists
+from weir.inference.core.lists import Lists
+from weir.infra.settings import Settings
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused
 
 POLL_SECONDS = 1.0
 

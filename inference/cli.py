@@ -9,35 +9,35 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from inference.champion import Champion
-from inference.follower import Follower, FollowerConfig, begin_at_committed
-from inference.index import STAGE as INDEX_STAGE
-from inference.index import DecisionIndex
-from inference.processes import Reporter
-from inference.scorer import STAGE as SCORE_STAGE
-from inference.scorer import Scorer, ScorerConfig, no_step
-from inference.scoring import SchemaLookup, Scoring
-from infra.arguments import Parser
-from infra.group_history import outputs_without_offsets
-from infra.heap import settle_heap
-from infra.kafka import build_consumer, build_producer
-from infra.kafka_admin import TopicFacts, describe_topics
-from infra.kafka_history import History
-from infra.kafka_input import Partition, PartitionedInput
-from infra.kafka_output import TransactionalOutput
-from infra.place import Place, enter_all
-from infra.redis_client import connect
-from infra.redis_index import DecisionStore
-from infra.registry import Registry
-from infra.settings import Settings, load_settings
-from infra.standing import Standing
-from monitoring.logs import configure, get_logger
-from schemas.codec import WriterSchema
-from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Refused
-from streaming.coverage import Coverage, build_coverage, check_offsets, scorer_stage
-from streaming.looks import start_watch
-from streaming.service import open_metrics_page, run_service, wait_for
+from weir.inference.champion import Champion
+from weir.inference.decide import SchemaLookup, Scoring
+from weir.inference.follower import Follower, FollowerConfig, begin_at_committed
+from weir.inference.index import STAGE as INDEX_STAGE
+from weir.inference.index import DecisionIndex
+from weir.inference.processes import Reporter
+from weir.inference.scorer import STAGE as SCORE_STAGE
+from weir.inference.scorer import Scorer, ScorerConfig, no_step
+from weir.infra.arguments import Parser
+from weir.infra.heap import settle_heap
+from weir.infra.kafka.admin import TopicFacts, describe_topics
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.first_start import outputs_without_offsets
+from weir.infra.kafka.group_position import Standing
+from weir.infra.kafka.history import History
+from weir.infra.kafka.instance_claim import Place, enter_all
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.kafka.source import Partition, PartitionedInput
+from weir.infra.redis.client import connect
+from weir.infra.redis.decision_store import DecisionStore
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.monitoring.logs import configure, get_logger
+from weir.schemas.codec import WriterSchema
+from weir.schemas.contracts import schema_json, subject
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.streaming.health.checks import start_watch
+from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
+from weir.streaming.service import open_metrics_page, run_service, wait_for
 
 INDEX_BATCH_RECORDS_MAX = 2_000
 OffsetsCheck = Callable[[Coverage, Partition, Standing], None]
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     name = "api" if verb == "serve" else f"{verb}-{arguments.instance}"
     configure(settings.monitoring.log_level, settings.monitoring.log_format, name)
     if verb == "serve":
-        from inference.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
+        from weir.inference.api.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
 
         return run_api(settings, host=arguments.host, port=arguments.port)
     open_metrics_page(settings, arguments.metrics_port)

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.kafka_input import IDLE_SECONDS, Gathered, Partition, PartitionedInput
-from infra.standing import Standing, read_standing
-from monitoring import metrics
-from monitoring.logs import get_logger
-from schemas.errors import Refused, Transient, WeirError
-from streaming.metering import meter_turn
+from weir.infra.kafka.group_position import Standing, read_standing
+from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition, PartitionedInput
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused, Transient, WeirError
+from weir.streaming.metering import meter_turn
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from inference.core.vector import Matrix
+from weir.inference.core.vector import Matrix
 
 INPUT_TYPES: Mapping[str, str] = {"float32": "tensor(float)", "float64": "tensor(double)"}
 """What ``dtype`` of a manifest may be, and the type of the graph's input that goes with it."""

@@ -1,9 +1,9 @@
 """The decision index: Redis keys that follow the ``decisions`` log, so that a decision can be looked up by its id.
 
 A batch: gather, decode, write all keys and the positions beside them, then commit the offsets. Redis says where to go
-on, not the offsets: what it lost comes back from the log (``infra/redis_index.py``). The offsets are committed for who
-asks how far behind it is, and to tell a topic that was created anew. A crash writes the same bytes again, because a
-value is a function of its log record alone.
+on, not the offsets: what it lost comes back from the log (``infra/redis/decision_store.py``). The offsets are committed
+for who asks how far behind it is, and to tell a topic that was created again. A crash writes the same bytes again,
+because a value is a function of its log record alone.
 
 Delivery: at least once, with the same bytes on repeat. Each decision in the log that is younger than
 ``decision_ttl_days`` gets its entry, whatever Redis loses and whenever. Keys expire: the log is what remembers.
@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator
 import orjson
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from inference.follower import Behind
-from inference.scoring import SchemaLookup
-from infra.kafka_input import Gathered, Partition
-from infra.redis_client import Client
-from infra.redis_index import DecisionStore, read_entry
-from infra.standing import Standing
-from monitoring import metrics
-from monitoring.logs import correlation_id, get_logger
-from schemas.codec import BatchCodec
-from schemas.errors import Damaged, Transient
+from weir.inference.decide import SchemaLookup
+from weir.inference.follower import Behind
+from weir.infra.kafka.group_position import Standing
+from weir.infra.kafka.source import Gathered, Partition
+from weir.infra.redis.client import Client
+from weir.infra.redis.decision_store import DecisionStore, read_entry
+from weir.monitoring import metrics
+from weir.monitoring.logs import correlation_id, get_logger
+from weir.schemas.codec import BatchCodec
+from weir.schemas.errors import Damaged, Transient
 
 STAGE = "index"
 LOOK_EVERY_SECONDS = 5.0

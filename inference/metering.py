@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 
-from inference.core.decisions import OUTCOMES
-from inference.scoring import Scored, compute_ages_seconds
-from monitoring import metrics
-from monitoring.logs import correlation_id, get_logger
+from weir.inference.core.decisions import OUTCOMES
+from weir.inference.decide import Scored, compute_ages_seconds
+from weir.monitoring import metrics
+from weir.monitoring.logs import correlation_id, get_logger
 
 STAGE = "score"
 log = get_logger(__name__)

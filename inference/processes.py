@@ -12,14 +12,14 @@ import threading
 import time
 from typing import Any
 
-from inference.champion import Champion
-from inference.core.decisions import build_rules_version
-from infra.redis_client import connect
-from infra.redis_processes import KEPT_SECONDS, ProcessStore
-from infra.settings import Settings
-from monitoring.logs import get_logger
-from schemas.errors import WeirError
-from streaming.dlq import app_version
+from weir.inference.champion import Champion
+from weir.inference.core.decisions import build_rules_version
+from weir.infra.redis.client import connect
+from weir.infra.redis.process_store import KEPT_SECONDS, ProcessStore
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import WeirError
+from weir.streaming.dlq.letter import app_version
 
 REPORT_SECONDS = 5.0
 STALE_SECONDS = 20.0

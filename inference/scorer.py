@@ -4,7 +4,7 @@ A batch, in the order that makes it right (1 and 4 in ``inference/follower.py``)
 
 1. *Gather* feature rows, then take the consumer group's metadata. Nothing polls again before step 3: a row held across
    a poll could be committed with fresh metadata after another member has decided it.
-2. *Decide*: decode, score, apply lists, rules and thresholds, explain (``inference/scoring.py``).
+2. *Decide*: decode, score, apply lists, rules and thresholds, explain (``inference/decide.py``).
 3. *Commit*: one Kafka transaction with decisions, dead letters and these partitions' offsets.
 4. *Advance* our positions; after an abort instead forget what was gathered and go back to what is committed.
 
@@ -19,16 +19,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inference.champion import Champion
-from inference.metering import log_refused, meter_scored
-from inference.scoring import Scored, Scoring
-from infra.kafka_input import Gathered
-from infra.kafka_output import Aborted, Offsets, Record, TransactionalOutput
-from monitoring import metrics
-from monitoring.logs import correlation_id, get_logger
-from streaming.dead_letters import build_dead_letter
-from streaming.folder import DeadRecord
-from streaming.metering import meter_dead_letters
+from weir.inference.champion import Champion
+from weir.inference.decide import Scored, Scoring
+from weir.inference.metering import log_refused, meter_scored
+from weir.infra.kafka.sink import Aborted, Offsets, Record, TransactionalOutput
+from weir.infra.kafka.source import Gathered
+from weir.monitoring import metrics
+from weir.monitoring.logs import correlation_id, get_logger
+from weir.streaming.dlq.build import build_dead_letter
+from weir.streaming.metering import meter_dead_letters
+from weir.streaming.stage import DeadRecord
 
 STAGE = "score"
 log = get_logger(__name__)

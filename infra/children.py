@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from infra.identity import Identity, identify, parse_identity
-from schemas.errors import WeirError
+from weir.infra.identity import Identity, identify, parse_identity
+from weir.schemas.errors import WeirError
 
 STOP_SECONDS = 15.0
 _LOG_TAIL_LINES = 12

@@ -1,4 +1,4 @@
-"""Writes ``.env.example`` from the settings' own declarations: ``python -m infra.env_example > .env.example``."""
+"""Writes ``.env.example`` from the settings' own declarations: ``python -m weir.infra.env_example > .env.example``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from infra.settings import Settings
+from weir.infra.settings import Settings
 
 _HEAD = """\
 # Every setting of Weir with its default. Uncomment and change what differs where you deploy.

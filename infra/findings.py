@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 Level = Literal["ok", "warn", "fail"]
 _RANK: dict[Level, int] = {"ok": 0, "warn": 1, "fail": 2}

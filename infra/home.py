@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 _MODE = 0o700
 """It holds payments and model bundles, and its servers ask nobody for a password."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.findings import Finding, Level
-from schemas.errors import Refused
+from weir.infra.findings import Finding, Level
+from weir.schemas.errors import Refused
 
 FREE_MIN = 0.1
 """Part of a file system; below it somebody has to make room."""

@@ -1,4 +1,4 @@
-"""A container's health check: ``python -m infra.http_health`` asks this container's own process whether it is well.
+"""A container's health check: ``python -m weir.infra.http_health`` asks its own process whether it is well.
 
 A process that serves metrics answers ``/healthz`` there, which says whether its loop turns; the API, whose loop is the
 one that answers, says by ``/readyz`` whether Redis, Kafka and the model are there.
@@ -10,7 +10,7 @@ import sys
 
 import httpx
 
-from infra.settings import Settings, load_settings
+from weir.infra.settings import Settings, load_settings
 
 _TIMEOUT_SECONDS = 4
 

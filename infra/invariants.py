@@ -4,10 +4,10 @@ A start refuses on it, ``/readyz`` and ``weir doctor`` say how it stands, and th
 
 | looked at | must be | where |
 |---|---|---|
-| Redis | ``noeviction``, room below ``maxmemory``, saves, replicas in sync | ``infra/redis_watch.py`` |
-| topics | there, append time, retention, not compacted, dead letters' partitions | ``infra/topics.py`` |
+| Redis | ``noeviction``, room below ``maxmemory``, saves, replicas in sync | ``infra/redis/watch.py`` |
+| topics | there, append time, retention, not compacted, dead letters' partitions | ``infra/kafka/topics.py`` |
 | clocks | ours and the broker's within a minute | ``infra/host.py`` |
-| registry | our contracts are there, and what stands there can be read | ``infra/schemas_cli.py`` |
+| registry | our contracts are there, and what stands there can be read | ``infra/registry/cli.py`` |
 | this machine | room on disk, file descriptors | ``infra/host.py`` |
 """
 
@@ -18,16 +18,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from infra.findings import Finding, worst
-from infra.host import examine_host, judge_clock
-from infra.kafka_positions import Positions
-from infra.redis_client import connect
-from infra.redis_watch import examine_redis
-from infra.registry import Registry
-from infra.schemas_cli import check_registered
-from infra.settings import Settings
-from infra.topics import examine_topics
-from schemas.errors import Refused, Transient
+from weir.infra.findings import Finding, worst
+from weir.infra.host import examine_host, judge_clock
+from weir.infra.kafka.positions import Positions
+from weir.infra.kafka.topics import examine_topics
+from weir.infra.redis.client import connect
+from weir.infra.redis.watch import examine_redis
+from weir.infra.registry.cli import check_registered
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused, Transient
 
 
 @dataclass(frozen=True)

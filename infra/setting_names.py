@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 PREFIX = "WEIR_"
 _SERVICE_LINK = re.compile(

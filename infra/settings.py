@@ -3,7 +3,7 @@
 Precedence: flags, then ``WEIR_`` environment variables (``__`` between levels), then the addresses that ``weir up``
 wrote to ``<home>/stack.env``, then the defaults here. Unknown ``WEIR_`` names are refused, secrets are masked.
 Only what differs between deployments is a setting; ``acks=all``, idempotence and ``read_committed`` are constants
-in ``infra/kafka.py``.
+in ``infra/kafka/clients.py``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from infra.home import check_home
-from infra.setting_names import PREFIX, build_tree, declared_names
-from infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Topic
-from schemas.errors import Refused
-from schemas.features import declarations_hash
-from schemas.placeholders import Placeholders
+from weir.infra.home import check_home
+from weir.infra.setting_names import PREFIX, build_tree, declared_names
+from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Topic
+from weir.schemas.errors import Refused
+from weir.schemas.features import declarations_hash
+from weir.schemas.placeholders import Placeholders
 
 
 class _Section(BaseModel):

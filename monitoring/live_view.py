@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.terminal import cell
+from weir.monitoring.terminal import cell
 
 DECISION_STYLES = {"APPROVE": "green", "REVIEW": "yellow", "DECLINE": "bold red"}
 _WIDTH_MAX, _WIDTH_WIDE = 150, 136

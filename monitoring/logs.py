@@ -16,7 +16,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from schemas.printable import escape, to_json
+from weir.schemas.printable import escape, to_json
 
 _FIELDS = "weir_fields"
 _CHATTY = ("httpx", "httpcore")  # a line at info level for each request

@@ -13,8 +13,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from monitoring.health import HEALTH, Health
-from monitoring.metrics import CONTENT_TYPE, render_metrics
+from weir.monitoring.health import HEALTH, Health
+from weir.monitoring.metrics import CONTENT_TYPE, render_metrics
 
 REQUEST_SECONDS_MAX = 10.0
 """For a whole request: half a request must not hold a thread for ever."""

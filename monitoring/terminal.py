@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.printable import escape
+from weir.schemas.printable import escape
 
 _ENDLESS = 1_000_000
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.masking import DIGITS_MIN, ISSUED
+from weir.schemas.masking import DIGITS_MIN, ISSUED
 
 _SEPARATED = "[ ._/-]"
 _DIGITS = rf"^{_SEPARATED}*(?:[0-9]{_SEPARATED}*){{12,19}}$"

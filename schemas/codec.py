@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyruhvro
 
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord
-from schemas.framing import HEADER_BYTES, frame_bodies, parse_frames
-from schemas.projection import Projection
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.framing import HEADER_BYTES, frame_bodies, parse_frames
+from weir.schemas.projection import Projection
 
 PLANS_MAX, PLANS_BYTES_MAX = 256, 16 << 20
 """Writer schemas whose plan is kept per codec, and their text; a topic has a handful, of kilobytes."""

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from schemas.features import FEATURES
+from weir.schemas.features import FEATURES
 
 TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
 
@@ -78,7 +78,7 @@ def schema_json(kind: str, version: int | None = None) -> str:
         raise KeyError(f"expected {kind} version in {versions(kind)}, found {number}")
     if kind == "features":
         return _build_features_schema()
-    text = resources.files("schemas").joinpath(_FILES[kind][number - 1]).read_text(encoding="utf-8")
+    text = resources.files("weir.schemas").joinpath(_FILES[kind][number - 1]).read_text(encoding="utf-8")
     # one compact form, so that the registry sees the same text whatever the file's layout
     return json.dumps(json.loads(text), separators=(",", ":"))
 

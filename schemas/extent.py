@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import PoisonRecord
+from weir.schemas.errors import PoisonRecord
 
 TYPES_MAX = 100_000
 """Types of a schema, each counted wherever it is used; a schema of a megabyte has some 40,000."""

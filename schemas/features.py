@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from schemas.currencies import BASE_CURRENCY, CURRENCIES_VERSION
-from schemas.placeholders import TEXTS, WORDS, ZERO_FIELDS, ZEROS_MIN, Placeholders
+from weir.schemas.currencies import BASE_CURRENCY, CURRENCIES_VERSION
+from weir.schemas.placeholders import TEXTS, WORDS, ZERO_FIELDS, ZEROS_MIN, Placeholders
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.errors import PoisonRecord
+from weir.schemas.errors import PoisonRecord
 
 MAGIC_BYTE = 0
 HEADER_BYTES = 5

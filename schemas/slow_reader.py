@@ -19,10 +19,10 @@ import pyarrow as pa
 from fastavro import _read_py
 from fastavro.validation import validate
 
-from schemas.compatibility import parse_plain
-from schemas.errors import PoisonRecord
-from schemas.extent import find_excess, measure
-from schemas.native import NativeFailure, call_native
+from weir.schemas.compatibility import parse_plain
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.extent import find_excess, measure
+from weir.schemas.native import NativeFailure, call_native
 
 _LONG_VARINT = re.compile(rb"[\x80-\xff]{9}")
 """What every varint of more than 63 bits has in it, and hardly anything else has."""

@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.card_like import find_card_like
-from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
-from schemas.errors import PoisonRecord
-from schemas.masking import is_card_number, is_issued_card_number, quote
-from schemas.placeholders import Placeholders
-from schemas.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_scale, name_unit
+from weir.schemas.card_like import find_card_like
+from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.masking import is_card_number, is_issued_card_number, quote
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_scale, name_unit
 
 ID_BYTES_MAX = 128
 """UTF-8 bytes of an id; it is a part of Redis keys."""

@@ -7,37 +7,37 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from infra.arguments import Parser
-from infra.findings import refuse
-from infra.group_history import outputs_without_offsets
-from infra.heap import settle_heap
-from infra.invariants import examine_start
-from infra.kafka import build_consumer, build_producer
-from infra.kafka_admin import TopicFacts, describe_topics
-from infra.kafka_history import History
-from infra.kafka_input import PartitionedInput
-from infra.kafka_output import TransactionalOutput
-from infra.place import Place
-from infra.redis_client import Client, connect
-from infra.redis_unit import Unit
-from infra.redis_view import StateView
-from infra.registry import Registry
-from infra.settings import Settings, load_settings
-from monitoring.logs import configure, get_logger
-from schemas.codec import SchemaLookup, WriterSchema
-from schemas.contracts import schema_json, subject
-from schemas.errors import PoisonRecord, Refused
-from schemas.framing import IdOfGuid
-from streaming.applier import Applier
-from streaming.catch_up import CatchUpContext
-from streaming.compiling import compile_kernel
-from streaming.coverage import build_coverage, processor_stage
-from streaming.labels import LabelsConfig, LabelsFolder
-from streaming.looks import LossHook, start_watch
-from streaming.partials import PartialStore
-from streaming.processor import STAGE, Processor, ProcessorConfig, no_step
-from streaming.service import open_metrics_page, run_service, wait_for
-from streaming.transactions import TransactionsConfig, TransactionsFolder
+from weir.infra.arguments import Parser
+from weir.infra.findings import refuse
+from weir.infra.heap import settle_heap
+from weir.infra.invariants import examine_start
+from weir.infra.kafka.admin import TopicFacts, describe_topics
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.first_start import outputs_without_offsets
+from weir.infra.kafka.history import History
+from weir.infra.kafka.instance_claim import Place
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.kafka.source import PartitionedInput
+from weir.infra.redis.client import Client, connect
+from weir.infra.redis.state_view import StateView
+from weir.infra.redis.unit import Unit
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.monitoring.logs import configure, get_logger
+from weir.schemas.codec import SchemaLookup, WriterSchema
+from weir.schemas.contracts import schema_json, subject
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.framing import IdOfGuid
+from weir.streaming.compiling import compile_kernel
+from weir.streaming.event_stage import TransactionsConfig, TransactionsFolder
+from weir.streaming.health.checks import LossHook, start_watch
+from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.offsets.coverage import build_coverage, processor_stage
+from weir.streaming.processor import STAGE, Processor, ProcessorConfig, no_step
+from weir.streaming.service import open_metrics_page, run_service, wait_for
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.catch_up import CatchUpContext
+from weir.streaming.state.view_writer import Applier
 
 log = get_logger(__name__)
 

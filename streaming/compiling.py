@@ -17,9 +17,9 @@ from typing import IO, Any
 
 from numba import config
 
-from monitoring.logs import get_logger
-from streaming.core import jit
-from streaming.core.warm_up import warm_up
+from weir.monitoring.logs import get_logger
+from weir.streaming.core import jit
+from weir.streaming.core.warm_up import warm_up
 
 Tell = Callable[..., Any]
 """Called with an event's name and its fields, as a logger is."""

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.arguments import Parser
-from infra.settings import load_settings
-from infra.user_files.door import add_flags, manner_of
-from infra.user_files.history import HistoryFiles, check_output, open_history
-from schemas.errors import Refused
-from schemas.features import ENTITIES, FEATURE_NAMES, FEATURES, Feature, declarations_hash
-from streaming.compiling import compile_kernel, tell_on_stderr
-from streaming.core.backfill import backfill
-from streaming.core.kernel import Computed
-from streaming.core.layout import COUNTED
+from weir.infra.arguments import Parser
+from weir.infra.settings import load_settings
+from weir.infra.user_files.door import add_flags, manner_of
+from weir.infra.user_files.history import HistoryFiles, check_output, open_history
+from weir.schemas.errors import Refused
+from weir.schemas.features import ENTITIES, FEATURE_NAMES, FEATURES, Feature, declarations_hash
+from weir.streaming.compiling import compile_kernel, tell_on_stderr
+from weir.streaming.core.backfill import backfill
+from weir.streaming.core.kernel import Computed
+from weir.streaming.core.layout import COUNTED
 
 OUTPUT_SCHEMA = pa.schema(
     [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]

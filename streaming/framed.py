@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
-from infra.kafka import read_headers
-from schemas.errors import PoisonRecord
-from schemas.framing import IdOfGuid, frame_by_header
+from weir.infra.kafka.clients import read_headers
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.framing import IdOfGuid, frame_by_header
 
 
 def read_values(

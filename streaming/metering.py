@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from infra.kafka_input import Gathered, Partition
-from infra.kafka_output import Record
-from monitoring import metrics
-from monitoring.health import HEALTH
-from streaming.dlq import is_truncated
-from streaming.folder import DeadRecord, Outcome
+from weir.infra.kafka.sink import Record
+from weir.infra.kafka.source import Gathered, Partition
+from weir.monitoring import metrics
+from weir.monitoring.health import HEALTH
+from weir.streaming.dlq.letter import is_truncated
+from weir.streaming.stage import DeadRecord, Outcome
 
 _REPEATS = frozenset({"duplicate", "id_reused"})
 _STATE_SAMPLES = 8  # partials measured per entity kind, unit and batch

@@ -9,11 +9,11 @@ A batch, in the order that makes it right:
 3. *Kernel*: feature rows, and new partials in memory.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
 5. *Apply* to Redis by compare-and-set on the position, behind the loop: it goes on from what is in memory, and waits
-   only when Redis is too far behind (``streaming/applier.py``).
+   only when Redis is too far behind (``streaming/state/view_writer.py``).
 
-Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/catch_up.py``) builds
-it again from the log, when nothing of it is on its way any more. Start, assignment, abort, refusal by Redis and a
-dependency that was away take both.
+Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/state/catch_up.py``)
+builds it again from the log, when nothing of it is on its way any more. Start, assignment, abort, refusal by Redis
+and a dependency that was away take both.
 
 Delivery: exactly once. Each input position has one output, a feature row or a dead letter, and changes the view once.
 """
@@ -27,19 +27,27 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from infra.kafka_input import IDLE_SECONDS, Gathered, Partition
-from infra.kafka_output import Aborted, Offsets, TransactionalOutput
-from infra.redis_unit import Unit
-from infra.standing import format_note
-from monitoring import metrics
-from monitoring.logs import get_logger
-from schemas.errors import Transient, WeirError
-from streaming.applier import BEHIND_RECORDS_MAX, Applier, Write
-from streaming.catch_up import Behind, CatchUpContext, Recovered, catch_up
-from streaming.folder import Folder, Outcome
-from streaming.metering import meter_behind, meter_decided, meter_outcome, meter_state, meter_turn, meter_units, unmeter
-from streaming.partials import Moved
-from streaming.quarantine import Quarantine
+from weir.infra.kafka.group_position import format_note
+from weir.infra.kafka.sink import Aborted, Offsets, TransactionalOutput
+from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition
+from weir.infra.redis.unit import Unit
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Transient, WeirError
+from weir.streaming.metering import (
+    meter_behind,
+    meter_decided,
+    meter_outcome,
+    meter_state,
+    meter_turn,
+    meter_units,
+    unmeter,
+)
+from weir.streaming.quarantine import Quarantine
+from weir.streaming.stage import Folder, Outcome
+from weir.streaming.state.cache import Moved
+from weir.streaming.state.catch_up import Behind, CatchUpContext, Recovered, catch_up
+from weir.streaming.state.view_writer import BEHIND_RECORDS_MAX, Applier, Write
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0

@@ -25,13 +25,13 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
-from infra.redis_unit import Unit
-from monitoring.logs import get_logger
-from schemas.errors import PoisonRecord
-from streaming.dlq import DECODER_DIED, NOT_EXAMINED
-from streaming.folder import DeadRecord, Folder
-from streaming.framed import read_values
-from streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
+from weir.infra.redis.unit import Unit
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.letter import DECODER_DIED, NOT_EXAMINED
+from weir.streaming.framed import read_values
+from weir.streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
+from weir.streaming.stage import DeadRecord, Folder
 
 STARTS_MAX = 2
 """So many processes may begin at one offset and not get past it before its records are suspected."""

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from infra.embedded.ports import describe_listener
-from infra.host import raise_limits
-from infra.second_life import run_again
-from infra.settings import Settings
-from monitoring import metrics
-from monitoring.logs import get_logger
-from monitoring.server import serve_metrics
-from schemas.errors import Refused, Transient
-from streaming.dlq import app_version
+from weir.infra.embedded.ports import describe_listener
+from weir.infra.host import raise_limits
+from weir.infra.kafka.reconnect import run_again
+from weir.infra.settings import Settings
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.monitoring.server import serve_metrics
+from weir.schemas.errors import Refused, Transient
+from weir.streaming.dlq.letter import app_version
 
 START_SECONDS_MAX = 60.0
 _PAUSE_SECONDS = 0.5

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded.stack import Stack
-from infra.registry import Registry
-from infra.schemas_cli import register_contracts
-from infra.settings import Settings, TopicSettings, load_settings
-from infra.topics import ensure_topics
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.topics import ensure_topics
+from weir.infra.registry.cli import register_contracts
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, TopicSettings, load_settings
 
 _NAME_LENGTH_MAX = 60
 _TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]

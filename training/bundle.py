@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from schemas.errors import Refused
-from schemas.features import FEATURE_NAMES
-from training.export import INPUT_NAME, OUTPUT_NAME
-from training.models import Matrix
-from training.thresholds import Thresholds
+from weir.schemas.errors import Refused
+from weir.schemas.features import FEATURE_NAMES
+from weir.training.export import INPUT_NAME, OUTPUT_NAME
+from weir.training.models import Matrix
+from weir.training.thresholds import Thresholds
 
 CHAMPION = "champion"
 

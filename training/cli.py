@@ -13,20 +13,20 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from infra.arguments import Parser
-from infra.settings import Settings, load_settings
-from infra.user_files.door import add_flags, manner_of
-from schemas.features import DAY_MS
-from streaming.compiling import compile_kernel, tell_on_stderr
-from training import report
-from training.bundle import promote
-from training.dataset import Examples
-from training.history import load_history
-from training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
-from training.pipeline import Options, Trained, run_training
-from training.split import MATURITY_MS
-from training.topics import load_topics
-from training.tracking import track_run
+from weir.infra.arguments import Parser
+from weir.infra.settings import Settings, load_settings
+from weir.infra.user_files.door import add_flags, manner_of
+from weir.schemas.features import DAY_MS
+from weir.streaming.compiling import compile_kernel, tell_on_stderr
+from weir.training import report
+from weir.training.bundle import promote
+from weir.training.dataset import Examples
+from weir.training.history import load_history
+from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
+from weir.training.pipeline import Options, Trained, run_training
+from weir.training.split import MATURITY_MS
+from weir.training.topics import load_topics
+from weir.training.tracking import track_run
 
 
 def main(argv: list[str]) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.features import FEATURE_NAMES
+from weir.schemas.features import FEATURE_NAMES
 
 LABEL_COLUMNS = ("transaction_id", "card_id", "merchant_id", "device_id", "event_time_ms", "label_time_ms", "is_fraud")
 _AMOUNT = FEATURE_NAMES.index("transaction_amount")
@@ -22,7 +22,7 @@ class Examples:
     Attributes:
         features: float32, shape (n, len(FEATURE_NAMES)), columns in ``FEATURE_NAMES`` order, NaN for missing.
         event_time_ms: int64, shape (n,).
-        keys: Arrow text, length n, from ``training.labels.build_keys``.
+        keys: Arrow text, length n, from ``weir.training.labels.build_keys``.
     """
 
     features: npt.NDArray[np.float32]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
-from schemas.errors import WeirError
+from weir.schemas.errors import WeirError
 
 FALSE_POSITIVE_RATES = (0.001, 0.005, 0.01)
 

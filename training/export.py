@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from schemas.errors import WeirError
+from weir.schemas.errors import WeirError
 
 _FLOAT32 = np.finfo(np.float32)
 INPUT_NAME = "features"

@@ -1,6 +1,6 @@
 """The training matrix from history, computed by the kernel that also runs in the stream.
 
-History is replayed through ``streaming.core.backfill`` and nothing else: no feature is computed here, so none can
+History is replayed through ``weir.streaming.core.backfill`` and nothing else: no feature is computed here, so none can
 differ from what the stream serves. Rows that the kernel does not count (duplicates) are left out, as they are live.
 """
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from infra.user_files.door import Manner
-from infra.user_files.history import find_history, open_history
-from schemas.errors import Refused
-from schemas.placeholders import Placeholders
-from streaming.core.backfill import backfill
-from training.dataset import Examples, concatenate
-from training.labels import build_keys
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.history import find_history, open_history
+from weir.schemas.errors import Refused
+from weir.schemas.placeholders import Placeholders
+from weir.streaming.core.backfill import backfill
+from weir.training.dataset import Examples, concatenate
+from weir.training.labels import build_keys
 
 _COUNTED = 0
 

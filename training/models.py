@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from schemas.features import FEATURE_NAMES, FEATURES, Entity
+from weir.schemas.features import FEATURE_NAMES, FEATURES, Entity
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from schemas.errors import WeirError
-from training.models import SEED, Matrix, Scores, Trees
+from weir.schemas.errors import WeirError
+from weir.training.models import SEED, Matrix, Scores, Trees
 
 DIFFERENCE_MAX = 1e-4
 """Float32 sums of 200 leaves differ from float64 ones by about 1e-7; anything near this bound is another tree path."""

@@ -18,18 +18,18 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import Refused
-from training import thresholds as pricing
-from training.bundle import Manifest, compute_reference, write_bundle
-from training.card import Identity, build_card
-from training.dataset import Examples
-from training.evaluate import compute_calibration, compute_metrics
-from training.export import INPUT_NAME, OUTPUT_NAME, build_onnx
-from training.labels import UNKNOWN, join_labels
-from training.models import Labels, Matrix, Model, Trees, fit_logistic, fit_stateless_rule, fit_trees
-from training.parity import check_parity
-from training.results import Results
-from training.split import Split, plan_split
+from weir.schemas.errors import Refused
+from weir.training import thresholds as pricing
+from weir.training.bundle import Manifest, compute_reference, write_bundle
+from weir.training.dataset import Examples
+from weir.training.evaluate import compute_calibration, compute_metrics
+from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx
+from weir.training.labels import UNKNOWN, join_labels
+from weir.training.model_card import Identity, build_card
+from weir.training.models import Labels, Matrix, Model, Trees, fit_logistic, fit_stateless_rule, fit_trees
+from weir.training.parity import check_parity
+from weir.training.results import Results
+from weir.training.split import Split, plan_split
 
 FRAUDS_MIN = 10
 """Fewer known frauds in an interval and its figures, or its thresholds, are noise."""

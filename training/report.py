@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.pipeline import Trained
+from weir.training.pipeline import Trained
 
 
 def show_table(console: Console, trained: Trained) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from training.split import Split
+from weir.training.split import Split
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Results:
 
     Attributes:
         counts: per interval: transactions, of them with a known label, of them fraud.
-        metrics: per model, on the test interval; see ``training.evaluate``.
+        metrics: per model, on the test interval; see ``weir.training.evaluate``.
         outcomes: what the thresholds do on the test interval; shares in [0, 1], costs in base minor units.
         calibration: how far the scores are from probabilities, test interval.
         thresholds: ``review`` and ``decline``.

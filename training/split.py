@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import Refused
-from schemas.features import DAY_MS, LABEL_HOLD_MS
+from weir.schemas.errors import Refused
+from weir.schemas.features import DAY_MS, LABEL_HOLD_MS
 
 MATURITY_MS = 14 * DAY_MS
 """By then about three quarters of frauds are reported; waiting for the rest would cost months of history."""

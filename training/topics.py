@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from infra.kafka import build_consumer, check_message, read_headers
-from infra.registry import Registry
-from infra.settings import Settings
-from monitoring.logs import get_logger
-from schemas.codec import BatchCodec, SchemaLookup
-from schemas.contracts import subject
-from schemas.errors import PoisonRecord, Refused, Transient
-from schemas.features import FEATURE_NAMES
-from schemas.framing import IdOfGuid, frame_by_header
-from training.dataset import LABEL_COLUMNS, Examples, concatenate
-from training.labels import build_keys
+from weir.infra.kafka.clients import build_consumer, check_message, read_headers
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.codec import BatchCodec, SchemaLookup
+from weir.schemas.contracts import subject
+from weir.schemas.errors import PoisonRecord, Refused, Transient
+from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.framing import IdOfGuid, frame_by_header
+from weir.training.dataset import LABEL_COLUMNS, Examples, concatenate
+from weir.training.labels import build_keys
 
 _GROUP = "weir-train"  # librdkafka wants a name; nothing is ever committed under it
 _CHUNK = 20_000

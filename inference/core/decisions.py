@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from inference.core.lists import Ids, Lists, find_listed
-from inference.core.reason_codes import SCORE_UNAVAILABLE
-from inference.core.reasons import Groups, Reason, explain
-from inference.core.rules import RULES, RULES_VERSION, Rule, match_rules
-from inference.core.vector import Matrix
+from weir.inference.core.lists import Ids, Lists, find_listed
+from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
+from weir.inference.core.reasons import Groups, Reason, explain
+from weir.inference.core.rules import RULES, RULES_VERSION, Rule, match_rules
+from weir.inference.core.vector import Matrix
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import Refused
-from schemas.features import ENTITIES
+from weir.schemas.errors import Refused
+from weir.schemas.features import ENTITIES
 
 LIST_ENTITIES: tuple[str, ...] = tuple(str(spec.entity) for spec in ENTITIES)
 """Kinds a list may name; each is looked up in the field that the declarations give it."""

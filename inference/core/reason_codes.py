@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from schemas.features import FEATURES, Aggregate, Entity, Feature
+from weir.schemas.features import FEATURES, Aggregate, Entity, Feature
 
 SCORE_UNAVAILABLE = "SCORE_UNAVAILABLE"
 MODEL_SCORE = "MODEL_SCORE"

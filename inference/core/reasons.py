@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference.core.reason_codes import CODE_OF_FEATURE, MODEL_SCORE, build_missing_code, format_value
-from inference.core.vector import Matrix
+from weir.inference.core.reason_codes import CODE_OF_FEATURE, MODEL_SCORE, build_missing_code, format_value
+from weir.inference.core.vector import Matrix
 
 EXPLAINED_ROWS_MAX = 256
 REASONS_MAX = 3

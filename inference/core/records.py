@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inference.core.decisions import OUTCOMES, Judgement
-from inference.core.reasons import Reason
-from schemas.features import ENTITIES
+from weir.inference.core.decisions import OUTCOMES, Judgement
+from weir.inference.core.reasons import Reason
+from weir.schemas.features import ENTITIES
 
 _COPIED = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "declarations_hash", "late",
            "event_time_ms", "ingest_time_ms", "source_partition", "source_offset")  # fmt: skip

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference.core.reason_codes import format_value
-from inference.core.vector import Matrix
-from schemas.features import FEATURE_NAMES
+from weir.inference.core.reason_codes import format_value
+from weir.inference.core.vector import Matrix
+from weir.schemas.features import FEATURE_NAMES
 
 RULES_VERSION = "1"
 """Raised with every change of ``RULES``; each decision carries it."""

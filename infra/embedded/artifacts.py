@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.settings import cache_dir, user_home
-from schemas.errors import WeirError
+from weir.infra.settings import cache_dir, user_home
+from weir.schemas.errors import WeirError
 
 Progress = Callable[[int, int], None]
 """Called with how many artifacts are there, of how many."""

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from infra.embedded.leftover import demo_runs, end_left_over
-from infra.embedded.space import Part, data_parts, delete, freeable, measure, show_bytes
-from infra.embedded.stack import Stack
-from schemas.errors import Refused
+from weir.infra.embedded.leftover import demo_runs, end_left_over
+from weir.infra.embedded.space import Part, data_parts, delete, freeable, measure, show_bytes
+from weir.infra.embedded.stack import Stack
+from weir.schemas.errors import Refused
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

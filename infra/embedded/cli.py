@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from infra.arguments import Parser
-from infra.embedded import clean, doctor
-from infra.embedded.artifacts import Progress
-from infra.embedded.leftover import demo_runs, end_left_over, find_left_over
-from infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
-from infra.home import check_home
-from infra.settings import home_dir
+from weir.infra.arguments import Parser
+from weir.infra.embedded import clean, doctor
+from weir.infra.embedded.artifacts import Progress
+from weir.infra.embedded.leftover import demo_runs, end_left_over, find_left_over
+from weir.infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
+from weir.infra.home import check_home
+from weir.infra.settings import home_dir
 
 
 def main(argv: list[str]) -> int:

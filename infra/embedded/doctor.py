@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_lock, registry_dir
-from infra.embedded.java import find_java
-from infra.embedded.redis_server import find_redis
-from infra.embedded.space import freeable, measure, show_bytes
-from infra.embedded.stack import Stack
-from infra.invariants import examine_all
-from infra.settings import Settings, home_dir, load_settings, stack_env_path
-from schemas.errors import Refused, WeirError
+from weir.infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_lock, registry_dir
+from weir.infra.embedded.java import find_java
+from weir.infra.embedded.redis_server import find_redis
+from weir.infra.embedded.space import freeable, measure, show_bytes
+from weir.infra.embedded.stack import Stack
+from weir.infra.invariants import examine_all
+from weir.infra.settings import Settings, home_dir, load_settings, stack_env_path
+from weir.schemas.errors import Refused, WeirError
 
 _DISK_BYTES_MIN = 2 * 1024**3
 """The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from infra.settings import java_home
-from schemas.errors import Refused
+from weir.infra.settings import java_home
+from weir.schemas.errors import Refused
 
 VERSION_MIN = 17
 """Kafka 4 brokers need Java 17."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.embedded.artifacts import Progress, ensure_kafka_jars
-from infra.embedded.java import find_java
-from infra.embedded.process import server_environment
-from infra.kafka import producer_config
-from infra.settings import KafkaSettings
-from schemas.errors import WeirError
+from weir.infra.embedded.artifacts import Progress, ensure_kafka_jars
+from weir.infra.embedded.java import find_java
+from weir.infra.embedded.process import server_environment
+from weir.infra.kafka.clients import producer_config
+from weir.infra.settings import KafkaSettings
+from weir.schemas.errors import WeirError
 
 _FORMAT_TIMEOUT_SECONDS = 60
 _SETTLE_SECONDS = 30

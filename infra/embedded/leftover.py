@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.children import end_recorded, find_recorded
-from schemas.errors import Refused
+from weir.infra.children import end_recorded, find_recorded
+from weir.schemas.errors import Refused
 
 
 def children_record(home: Path) -> Path:

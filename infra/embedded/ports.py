@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.identity import read_command
-from schemas.errors import WeirError
+from weir.infra.identity import read_command
+from weir.schemas.errors import WeirError
 
 PORT_NAMES = ("kafka", "kafka_controller", "redis", "registry")
 # Below every system's range for outgoing connections: a client that redials a killed server on a port of that range

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.children import child_environment
-from infra.identity import Identity, identify, parse_identity
-from schemas.errors import WeirError
+from weir.infra.children import child_environment
+from weir.infra.identity import Identity, identify, parse_identity
+from weir.schemas.errors import WeirError
 
 _POLL_SECONDS = 0.02
 _LOG_BYTES_MAX = 10 * 1024 * 1024

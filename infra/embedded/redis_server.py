@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 VERSION_MIN = 7
 """Older servers have no Functions and no multi-part append-only file."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 
-from infra.embedded.artifacts import Progress, ensure_registry
-from infra.embedded.java import find_java
-from schemas.errors import WeirError
+from weir.infra.embedded.artifacts import Progress, ensure_registry
+from weir.infra.embedded.java import find_java
+from weir.schemas.errors import WeirError
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.embedded.artifacts import kafka_jars_dir, registry_dir
-from infra.embedded.leftover import children_record, demo_runs
-from infra.embedded.stack import NAMES, recorded_process
-from infra.settings import cache_dir
+from weir.infra.embedded.artifacts import kafka_jars_dir, registry_dir
+from weir.infra.embedded.leftover import children_record, demo_runs
+from weir.infra.embedded.stack import NAMES, recorded_process
+from weir.infra.settings import cache_dir
 
 _SCRATCH_SECONDS = 3_600.0
 """A download's scratch folder that is older was left by a command that was killed."""

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from infra.embedded.artifacts import Progress
-from infra.embedded.kafka_server import KafkaServer
-from infra.embedded.ports import choose_ports, describe_listener, is_free, load_ports, save_ports
-from infra.embedded.process import ServerProcess
-from infra.embedded.redis_server import RedisServer
-from infra.embedded.registry_server import RegistryServer
-from infra.embedded.starting import Starting, Tell, await_ready
-from infra.home import ensure_home, home_errors
-from infra.settings import stack_env_path
-from schemas.errors import Refused
+from weir.infra.embedded.artifacts import Progress
+from weir.infra.embedded.kafka_server import KafkaServer
+from weir.infra.embedded.ports import choose_ports, describe_listener, is_free, load_ports, save_ports
+from weir.infra.embedded.process import ServerProcess
+from weir.infra.embedded.redis_server import RedisServer
+from weir.infra.embedded.registry_server import RegistryServer
+from weir.infra.embedded.starting import Starting, Tell, await_ready
+from weir.infra.home import ensure_home, home_errors
+from weir.infra.settings import stack_env_path
+from weir.schemas.errors import Refused
 
 NAMES = ("kafka", "redis", "registry")
 _PORTS_OF = {"kafka": ("kafka", "kafka_controller"), "redis": ("redis",), "registry": ("registry",)}

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from infra.embedded.process import ServerProcess
-from schemas.errors import WeirError
+from weir.infra.embedded.process import ServerProcess
+from weir.schemas.errors import WeirError
 
 Tell = Callable[[str], None]
 """Called with a line about what takes long."""

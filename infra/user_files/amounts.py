@@ -7,10 +7,10 @@ import unicodedata
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
-from infra.user_files.fields import Field
-from infra.user_files.values import refuse
-from schemas.currencies import CURRENCIES, exponent
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.fields import Field
+from weir.infra.user_files.values import refuse
+from weir.schemas.currencies import CURRENCIES, exponent
+from weir.schemas.errors import PoisonRecord
 
 _PLAIN = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _CODE = re.compile(r"^[A-Z]{3}\s*|\s*[A-Z]{3}$")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.errors import PoisonRecord
+from weir.schemas.errors import PoisonRecord
 
 BLOCK_ROWS = 5_000
 """Small enough that a block of wide rows fits in memory, large enough that columns are converted quickly."""

@@ -2,7 +2,7 @@
 
 1. The header: are the columns there (``header.py``).
 2. The columns: are they of the unit that the fields are (``survey.py``). This reads the file once.
-3. The rows: types (``columns.py``), then ``schemas.validation``, the processor's own rules.
+3. The rows: types (``columns.py``), then ``weir.schemas.validation``, the processor's own rules.
 
 What is refused in 1 or 2 is the file's fault and one message; a bad row is told with its line and the others continue.
 """
@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infra.user_files.blocks import Block
-from infra.user_files.columns import why_unfit
-from infra.user_files.header import check_names
-from infra.user_files.plan import LabelPlan, Plan, arrow_schema
-from infra.user_files.sources import Source
-from infra.user_files.survey import FileRefused, Survey
-from infra.user_files.tables import Table
-from schemas.errors import PoisonRecord, Refused
-from schemas.placeholders import Placeholders
-from schemas.validation import validate_labels, validate_transactions
+from weir.infra.user_files.blocks import Block
+from weir.infra.user_files.columns import why_unfit
+from weir.infra.user_files.header import check_names
+from weir.infra.user_files.plan import LabelPlan, Plan, arrow_schema
+from weir.infra.user_files.sources import Source
+from weir.infra.user_files.survey import FileRefused, Survey
+from weir.infra.user_files.tables import Table
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.validation import validate_labels, validate_transactions
 
 Report = Callable[[int, PoisonRecord], None]
 

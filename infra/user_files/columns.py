@@ -12,11 +12,11 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infra.user_files.blocks import Column
-from infra.user_files.fields import Field
-from infra.user_files.values import Instant, LocalInstant, Value, parse_value
-from schemas.errors import PoisonRecord
-from schemas.masking import quote
+from weir.infra.user_files.blocks import Column
+from weir.infra.user_files.fields import Field
+from weir.infra.user_files.values import Instant, LocalInstant, Value, parse_value
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.masking import quote
 
 _types = pa.types
 _MILLISECONDS = {"s": (1_000, 1), "ms": (1, 1), "us": (1, 1_000), "ns": (1, 1_000_000)}

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
-from infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
+from weir.infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
+from weir.schemas.errors import PoisonRecord
 
 RECORD_LINES_MAX = 50
 """A comment in a payment takes a few lines; a quote that is open for longer is a mistake."""

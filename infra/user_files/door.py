@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.user_files.checker import Checker
-from infra.user_files.lines import check_encoding
-from infra.user_files.mapping import Mapping, load_mapping
-from infra.user_files.plan import Plan, plain_plan
-from infra.user_files.sources import open_source
-from infra.user_files.tables import Reading, check_separator, open_table
-from infra.user_files.tally import Tally
-from schemas.errors import Refused
-from schemas.placeholders import BUILT_IN, Placeholders
+from weir.infra.user_files.checker import Checker
+from weir.infra.user_files.lines import check_encoding
+from weir.infra.user_files.mapping import Mapping, load_mapping
+from weir.infra.user_files.plan import Plan, plain_plan
+from weir.infra.user_files.sources import open_source
+from weir.infra.user_files.tables import Reading, check_separator, open_table
+from weir.infra.user_files.tally import Tally
+from weir.schemas.errors import Refused
+from weir.schemas.placeholders import BUILT_IN, Placeholders
 
 _FORMATS = ("csv", "jsonl", "parquet")
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from schemas.contracts import schema_json
+from weir.schemas.contracts import schema_json
 
 UNQUOTED = ("_id", "ip")
 """Ends of field names whose values a message never shows."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 _ROWS = "one row per payment, see docs/publish.md"
 _MAGIC: tuple[tuple[bytes, str], ...] = (

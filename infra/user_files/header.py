@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from infra.user_files.layouts import recognise
-from schemas.errors import Refused
+from weir.infra.user_files.layouts import recognise
+from weir.schemas.errors import Refused
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 FLAGS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from infra.user_files.checker import Checker, Outcome
-from infra.user_files.door import Manner, open_checked
-from infra.user_files.plan import arrow_schema
-from infra.user_files.sources import FORMATS
-from schemas.errors import Refused, WeirError
+from weir.infra.user_files.checker import Checker, Outcome
+from weir.infra.user_files.door import Manner, open_checked
+from weir.infra.user_files.plan import arrow_schema
+from weir.infra.user_files.sources import FORMATS
+from weir.schemas.errors import Refused, WeirError
 
 KINDS = ("transactions", "labels")
 _PACKED = ".gz"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
-from infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.blocks import BLOCK_CHARS, BLOCK_ROWS, Block
+from weir.infra.user_files.lines import LINE_CHARS_MAX, Cut, Line
+from weir.schemas.errors import PoisonRecord
 
 _DIGITS_MAX = 30
 """More than any field holds; Python takes quadratic time over longer ones and refuses thousands of digits."""

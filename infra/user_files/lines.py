@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from schemas.errors import Refused
-from schemas.masking import quote
+from weir.schemas.errors import Refused
+from weir.schemas.masking import quote
 
 LINE_CHARS_MAX = 1 << 20
 """A payment takes some hundred characters; a longer line is one bad line instead of all the memory."""

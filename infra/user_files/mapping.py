@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.user_files import recipes
-from infra.user_files.amounts import MajorUnits
-from infra.user_files.fields import Field, fields_of
-from infra.user_files.plan import LabelPlan, Plan, Recipe, arrow_schema, plain_recipes
-from infra.user_files.times import UNITS, TimeForm, find_zone, parse_base, parse_duration
-from infra.user_files.values import Value, parse_value
-from schemas.errors import PoisonRecord, Refused
+from weir.infra.user_files import recipes
+from weir.infra.user_files.amounts import MajorUnits
+from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.plan import LabelPlan, Plan, Recipe, arrow_schema, plain_recipes
+from weir.infra.user_files.times import UNITS, TimeForm, find_zone, parse_base, parse_duration
+from weir.infra.user_files.values import Value, parse_value
+from weir.schemas.errors import PoisonRecord, Refused
 
 FILE_KEYS = ("separator", "encoding", "skip_lines", "format", "zone", "null", "key_file")
 _LABEL_KEYS = ("column", "delay", "source", "values", "other")

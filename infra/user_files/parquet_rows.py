@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infra.user_files.blocks import BLOCK_ROWS, Block
-from schemas.errors import PoisonRecord, Refused
-from schemas.masking import quote
+from weir.infra.user_files.blocks import BLOCK_ROWS, Block
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.masking import quote
 
 CHUNK_BYTES_MAX = 512 << 20
 """Of one column in one row group, unpacked, as the file declares it; writers keep a whole group below this."""

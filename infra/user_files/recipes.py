@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.user_files.amounts import MajorUnits
-from infra.user_files.blocks import Block
-from infra.user_files.columns import Converted, as_objects, convert
-from infra.user_files.fields import Field
-from infra.user_files.plan import Done
-from infra.user_files.values import Value, is_absent, parse_text, parse_whole
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.amounts import MajorUnits
+from weir.infra.user_files.blocks import Block
+from weir.infra.user_files.columns import Converted, as_objects, convert
+from weir.infra.user_files.fields import Field
+from weir.infra.user_files.plan import Done
+from weir.infra.user_files.values import Value, is_absent, parse_text, parse_whole
+from weir.schemas.errors import PoisonRecord
 
 _HASH_HEX = 32
 """128 bits: no two cards meet by chance."""

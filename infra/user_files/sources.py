@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from infra.user_files.foreign import refuse_foreign
-from infra.user_files.lines import READ_ERRORS
-from schemas.errors import Refused
+from weir.infra.user_files.foreign import refuse_foreign
+from weir.infra.user_files.lines import READ_ERRORS
+from weir.schemas.errors import Refused
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 STANDARD_INPUT = "-"

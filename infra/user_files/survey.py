@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from infra.user_files.blocks import Block, Column
-from infra.user_files.columns import as_objects
-from infra.user_files.fields import Field
-from infra.user_files.values import WHOLE_FLOAT, parse_flag
-from schemas.currencies import CURRENCIES, exponent
-from schemas.errors import PoisonRecord, Refused
-from schemas.masking import quote
+from weir.infra.user_files.blocks import Block, Column
+from weir.infra.user_files.columns import as_objects
+from weir.infra.user_files.fields import Field
+from weir.infra.user_files.values import WHOLE_FLOAT, parse_flag
+from weir.schemas.currencies import CURRENCIES, exponent
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.masking import quote
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{0,30}[.,][0-9]{0,30}")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[ .,'\u00a0\u202f][0-9]{3})+(?:[.,][0-9]+)?")

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infra.user_files.blocks import Block
-from infra.user_files.delimited import read_delimited, split_cells
-from infra.user_files.header import HEADER_LINES_MAX, check_encoding_of, guess_from_lines
-from infra.user_files.json_lines import read_json_lines
-from infra.user_files.lines import Cut, Line, check_encoding, read_lines
-from infra.user_files.parquet_rows import ParquetRows
-from infra.user_files.sources import Source
-from schemas.errors import Refused
+from weir.infra.user_files.blocks import Block
+from weir.infra.user_files.delimited import read_delimited, split_cells
+from weir.infra.user_files.header import HEADER_LINES_MAX, check_encoding_of, guess_from_lines
+from weir.infra.user_files.json_lines import read_json_lines
+from weir.infra.user_files.lines import Cut, Line, check_encoding, read_lines
+from weir.infra.user_files.parquet_rows import ParquetRows
+from weir.infra.user_files.sources import Source
+from weir.schemas.errors import Refused
 
 _HEAD_BYTES = 4_096
 _SHOWN_CHARS = 64 * 1024

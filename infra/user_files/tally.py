@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from infra.user_files.checker import Outcome
-from schemas.errors import PoisonRecord
-from schemas.printable import escape
+from weir.infra.user_files.checker import Outcome
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.printable import escape
 
 SHOWN_OF_A_KIND = 5
 """Enough to see what is wrong; ten thousand more lines of one kind say no more."""

@@ -8,8 +8,8 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from infra.user_files.values import Instant, parse_time, to_milliseconds
-from schemas.errors import Refused
+from weir.infra.user_files.values import Instant, parse_time, to_milliseconds
+from weir.schemas.errors import Refused
 
 UNITS: dict[str, Decimal] = {
     "ns": Decimal("0.000001"),

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from infra.user_files.fields import Field
-from infra.user_files.json_lines import LongNumber
-from schemas.errors import PoisonRecord
-from schemas.masking import quote
+from weir.infra.user_files.fields import Field
+from weir.infra.user_files.json_lines import LongNumber
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.masking import quote
 
 Value = str | int | float | bool | None
 TRUE, FALSE = frozenset({"true", "1", "yes", "y", "t"}), frozenset({"false", "0", "no", "n", "f"})

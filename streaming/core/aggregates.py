@@ -21,10 +21,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import Aggregate
-from streaming.core.fold import compute_decayed
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.schemas.features import Aggregate
+from weir.streaming.core.fold import compute_decayed
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     BITMAP_BITS,
     BITS_IN_BYTE,
     DECAY_ONE,
@@ -34,10 +34,10 @@ from streaming.core.layout import (
     NEVER,
     NO_COORDINATE,
 )
-from streaming.core.risk import compute_risk
-from streaming.core.scratch import Record
-from streaming.core.tiles import add_saturating
-from streaming.core.varint import byte_at
+from weir.streaming.core.panes import add_saturating
+from weir.streaming.core.risk import compute_risk
+from weir.streaming.core.varint import byte_at
+from weir.streaming.core.working_memory import Record
 
 COUNT: Final = 0
 SUM: Final = 1

@@ -1,6 +1,6 @@
 """History through the same kernel: what the stream would have computed, for training and for comparison.
 
-State is held on shelves (``shelf.py``) instead of Redis; everything else is the stream's own code.
+State is held on shelves (``partial_table.py``) instead of Redis; everything else is the stream's own code.
 
 A label is seen from the first row at which it was known: ``label_time_ms`` is at or before the stream's clock, which is
 the latest event time of the log up to and including the row. Slices change no number of one partition. Of several, a
@@ -10,7 +10,7 @@ more than a second of event time, and a small history sees them as soon as a str
 The labels that become known within a slice are folded first, in the order in which they become known, and each row
 of the slice is given those changes that were known by its time.
 
-**Cost:** the kernel's, plus memory for every entity's partial and id (``shelf.py``).
+**Cost:** the kernel's, plus memory for every entity's partial and id (``partial_table.py``).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.features import ENTITIES, Entity
-from schemas.placeholders import Placeholders
-from streaming.core.events import EventBatch, build_event_batch, read_integers, read_strings
-from streaming.core.hashing import compute_partitions, hash_strings, mix
-from streaming.core.kernel import Computed, PackedStates, step_packed
-from streaming.core.known import LabelHistory, Shelves, build_shelves
-from streaming.core.layout import NEVER
-from streaming.core.machine import Partials
-from streaming.core.risk import Changes
-from streaming.core.shelf import ALL, OTHERS, OWN
+from weir.schemas.features import ENTITIES, Entity
+from weir.schemas.placeholders import Placeholders
+from weir.streaming.core.events import EventBatch, build_event_batch, read_integers, read_strings
+from weir.streaming.core.hashing import compute_partitions, hash_strings, mix
+from weir.streaming.core.kernel import Computed, PackedStates, step_packed
+from weir.streaming.core.known import LabelHistory, Shelves, build_shelves
+from weir.streaming.core.layout import NEVER
+from weir.streaming.core.partial_table import ALL, OTHERS, OWN
+from weir.streaming.core.passes import Partials
+from weir.streaming.core.risk import Changes
 
 SLICE_ROWS: Final = 20_000
 """Rows of one call of the kernel: enough that its overhead does not show, few enough to hold at once."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streaming.core.fold import reset_state
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.streaming.core.fold import reset_state
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     BITMAP_BYTES,
     DENSE_BITMAP,
     N_ATTRIBUTES,
@@ -26,10 +26,10 @@ from streaming.core.layout import (
     SECTION_POSITION,
     VERSION,
 )
-from streaming.core.scratch import Record
-from streaming.core.seal import SEAL_BYTES
-from streaming.core.tiles import Bits, Panes, add_to_pane, claim
-from streaming.core.varint import Bytes, byte_at, get_u32, get_u64, get_uv, get_zv
+from weir.streaming.core.panes import Bits, Panes, add_to_pane, claim
+from weir.streaming.core.seal import SEAL_BYTES
+from weir.streaming.core.varint import Bytes, byte_at, get_u32, get_u64, get_uv, get_zv
+from weir.streaming.core.working_memory import Record
 
 
 @leaf

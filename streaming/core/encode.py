@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     BITMAP_BYTES,
     BITS_IN_BYTE,
     DENSE_BITMAP,
@@ -33,10 +33,10 @@ from streaming.core.layout import (
     SPARSE_BITS,
     VERSION,
 )
-from streaming.core.scratch import Record
-from streaming.core.seal import put_seal
-from streaming.core.tiles import Bits, Panes, first_kept
-from streaming.core.varint import Bytes, byte_at, put_u32, put_u64, put_uv, put_zv
+from weir.streaming.core.panes import Bits, Panes, first_kept
+from weir.streaming.core.seal import put_seal
+from weir.streaming.core.varint import Bytes, byte_at, put_u32, put_u64, put_uv, put_zv
+from weir.streaming.core.working_memory import Record
 
 
 @leaf

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.currencies import MAX_AMOUNT_BASE_MINOR, micro_rate
-from schemas.features import ENTITIES, SMALL_AMOUNT_MINOR, Entity
-from schemas.placeholders import Placeholders
-from schemas.validation import TRANSACTION_IDS
-from streaming.core.hashing import fold_to_32_bits, hash_strings
-from streaming.core.jit import entry
-from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL, NO_COORDINATE
+from weir.schemas.currencies import MAX_AMOUNT_BASE_MINOR, micro_rate
+from weir.schemas.features import ENTITIES, SMALL_AMOUNT_MINOR, Entity
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.validation import TRANSACTION_IDS
+from weir.streaming.core.hashing import fold_to_32_bits, hash_strings
+from weir.streaming.core.jit import entry
+from weir.streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL, NO_COORDINATE
 
 ONLINE_CHANNELS = pa.array(["ECOM", "MOTO"])
 

@@ -5,8 +5,8 @@ Order of the steps: late or not, forget by the event's time, ring (or panes), po
 
 from __future__ import annotations
 
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     CELLS_PER_HALF_LIFE,
     DECAY_FACTORS,
     DECAY_MAX,
@@ -21,8 +21,8 @@ from streaming.core.layout import (
     NO_COORDINATE,
     RING_MASK,
 )
-from streaming.core.scratch import Record
-from streaming.core.tiles import add_event, clear_panes
+from weir.streaming.core.panes import add_event, clear_panes
+from weir.streaming.core.working_memory import Record
 
 
 @leaf

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
-from schemas.features import DECLARATIONS_HASH
+from weir.schemas.features import DECLARATIONS_HASH
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -17,17 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec
-from streaming.core.aggregates import KINDS
-from streaming.core.events import EventBatch
-from streaming.core.layout import DUPLICATE, ID_HORIZON, ID_REUSED
-from streaming.core.machine import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
-from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
-from streaming.core.plans import PLANS
-from streaming.core.risk import Changes, build_no_changes
-from streaming.core.scratch import build_scratch
-from streaming.core.seal import compute_seeds
-from streaming.core.values import VALUES
+from weir.schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec
+from weir.streaming.core.aggregates import KINDS
+from weir.streaming.core.events import EventBatch
+from weir.streaming.core.layout import DUPLICATE, ID_HORIZON, ID_REUSED
+from weir.streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from weir.streaming.core.passes import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
+from weir.streaming.core.plans import PLANS
+from weir.streaming.core.risk import Changes, build_no_changes
+from weir.streaming.core.seal import compute_seeds
+from weir.streaming.core.values import VALUES
+from weir.streaming.core.working_memory import build_scratch
 
 
 @dataclass(frozen=True)

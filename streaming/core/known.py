@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.features import Entity
-from schemas.placeholders import Placeholders
-from streaming.core.events import read_strings
-from streaming.core.hashing import compute_partitions
-from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_and_tell
-from streaming.core.packing import pack, unpack
-from streaming.core.risk import Changes
-from streaming.core.shelf import OWN, Shelf
+from weir.schemas.features import Entity
+from weir.schemas.placeholders import Placeholders
+from weir.streaming.core.events import read_strings
+from weir.streaming.core.hashing import compute_partitions
+from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_and_tell
+from weir.streaming.core.packing import pack, unpack
+from weir.streaming.core.partial_table import OWN, Shelf
+from weir.streaming.core.risk import Changes
 
 _BATCH_LABELS: Final = 20_000
 """Labels folded at once: those known before a history begins may be all there are."""

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.features import ENTITIES, Entity
-from schemas.placeholders import Placeholders
-from streaming.core import ledger
-from streaming.core.events import (
+from weir.schemas.features import ENTITIES, Entity
+from weir.schemas.placeholders import Placeholders
+from weir.streaming.core import label_history as ledger
+from weir.streaming.core.events import (
     Coded,
     EntityIndex,
     build_index,
@@ -26,14 +26,14 @@ from streaming.core.events import (
     read_strings,
     without_placeholders,
 )
-from streaming.core.hashing import hash_strings, mix
-from streaming.core.ledger import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
-from streaming.core.machine import Groups, group_rows
-from streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
-from streaming.core.plans import PLANS
-from streaming.core.risk import NO_CLOCK, Changes
-from streaming.core.scratch import RISK, build_record
-from streaming.core.seal import compute_seeds
+from weir.streaming.core.hashing import hash_strings, mix
+from weir.streaming.core.label_history import LEDGER, WITHDRAWN, LabelColumns, run_ledgers, run_risks
+from weir.streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
+from weir.streaming.core.passes import Groups, group_rows
+from weir.streaming.core.plans import PLANS
+from weir.streaming.core.risk import NO_CLOCK, Changes
+from weir.streaming.core.seal import compute_seeds
+from weir.streaming.core.working_memory import RISK, build_record
 
 LABEL_ENTITIES: tuple[Entity, ...] = (Entity.CARD, *(spec.entity for spec in ENTITIES if spec.has_labels))
 """Whose partials a label unit holds: the cards' ledgers, and the risk counts."""

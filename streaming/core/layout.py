@@ -53,7 +53,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.features import (
+from weir.schemas.features import (
     DUPLICATE_HORIZON_MS,
     ENTITIES,
     FEATURES,

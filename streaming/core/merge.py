@@ -9,9 +9,9 @@ contend for a slot only when a batch's rows of one entity span more than a windo
 
 from __future__ import annotations
 
-from streaming.core.fold import compute_decayed
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.streaming.core.fold import compute_decayed
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     BITMAP_BYTES,
     MERGED_RING,
     N_ATTRIBUTES,
@@ -23,8 +23,8 @@ from streaming.core.layout import (
     PANE_SLOTS,
     RING_MASK,
 )
-from streaming.core.scratch import Record
-from streaming.core.tiles import add_event, add_pane, claim, clear_panes, first_kept
+from weir.streaming.core.panes import add_event, add_pane, claim, clear_panes, first_kept
+from weir.streaming.core.working_memory import Record
 
 
 @leaf

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streaming.core.hashing import hash_strings, string_slices
-from streaming.core.jit import entry, leaf
+from weir.streaming.core.hashing import hash_strings, string_slices
+from weir.streaming.core.jit import entry, leaf
 
 _FIRST_SLOTS = 1_024
 _FREE = -1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.machine import Partials
+from weir.streaming.core.passes import Partials
 
 
 def as_canonical(array: NDArray[Any]) -> NDArray[Any]:

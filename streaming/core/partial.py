@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from schemas.features import Entity
-from streaming.core.layout import (
+from weir.schemas.features import Entity
+from weir.streaming.core.layout import (
     BITMAP_BYTES,
     DENSE_BITMAP,
     FLAGS,
@@ -21,8 +21,8 @@ from streaming.core.layout import (
     SECTION_POSITION,
     VERSION,
 )
-from streaming.core.plans import PLANS
-from streaming.core.seal import SEAL_BYTES
+from weir.streaming.core.plans import PLANS
+from weir.streaming.core.seal import SEAL_BYTES
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from schemas.errors import Refused
-from schemas.features import (
+from weir.schemas.errors import Refused
+from weir.schemas.features import (
     DAY_MS,
     ENTITIES,
     FEATURES,
@@ -22,8 +22,8 @@ from schemas.features import (
     EntitySpec,
     Feature,
 )
-from streaming.core.aggregates import ATTRIBUTE, KINDS
-from streaming.core.layout import (
+from weir.streaming.core.aggregates import ATTRIBUTE, KINDS
+from weir.streaming.core.layout import (
     CELLS_PER_HALF_LIFE,
     FLAGS,
     LEVELS,
@@ -31,8 +31,8 @@ from streaming.core.layout import (
     compute_pane_slots,
     longest_hold_ms,
 )
-from streaming.core.scratch import LABEL_LEVELS, MAX_OPS, MAX_VIEWS, PLAN, Record, build_record
-from streaming.core.values import VALUES
+from weir.streaming.core.values import VALUES
+from weir.streaming.core.working_memory import LABEL_LEVELS, MAX_OPS, MAX_VIEWS, PLAN, Record, build_record
 
 _WITH_ATTRIBUTE: Final = frozenset({Aggregate.DISTINCT, Aggregate.NEW})
 _NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})

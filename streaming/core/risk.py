@@ -19,12 +19,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import PANES_PER_WINDOW
-from streaming.core.jit import leaf
-from streaming.core.layout import HOLD, NEVER, VERSION
-from streaming.core.scratch import LABEL_LEVELS, LABEL_SLOTS, Record
-from streaming.core.seal import SEAL_BYTES, put_seal
-from streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
+from weir.schemas.features import PANES_PER_WINDOW
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import HOLD, NEVER, VERSION
+from weir.streaming.core.seal import SEAL_BYTES, put_seal
+from weir.streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
+from weir.streaming.core.working_memory import LABEL_LEVELS, LABEL_SLOTS, Record
 
 PANES: Final = PANES_PER_WINDOW
 RISK_SIZE_BOUND: Final = 16 + SEAL_BYTES + LABEL_LEVELS * (2 + LABEL_SLOTS * 30)

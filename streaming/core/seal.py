@@ -21,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.features import DECLARATIONS_HASH
-from streaming.core.hashing import hash_strings, mix
-from streaming.core.jit import entry, leaf
-from streaming.core.varint import Bytes, byte_at, put_u32
+from weir.schemas.features import DECLARATIONS_HASH
+from weir.streaming.core.hashing import hash_strings, mix
+from weir.streaming.core.jit import entry, leaf
+from weir.streaming.core.varint import Bytes, byte_at, put_u32
 
 SEAL_BYTES: Final = 4
 _PRIME = np.uint64(0x9E3779B97F4A7C15)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from schemas.features import HOUR_MS
-from streaming.core.events import EventBatch
-from streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND
+from weir.schemas.features import HOUR_MS
+from weir.streaming.core.events import EventBatch
+from weir.streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND
 
 VALUES: Final[Mapping[str, Callable[[EventBatch], NDArray[Any]]]] = {
     "amount": lambda events: events.amount_minor,

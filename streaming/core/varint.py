@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.jit import leaf
+from weir.streaming.core.jit import leaf
 
 Bytes = NDArray[np.uint8]
 

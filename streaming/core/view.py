@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.core.jit import leaf
-from streaming.core.layout import (
+from weir.streaming.core.jit import leaf
+from weir.streaming.core.layout import (
     BITMAP_BYTES,
     FLAG_REFUND,
     INT64_MAX,
@@ -36,8 +36,8 @@ from streaming.core.layout import (
     PANE_SUM,
     RING_MASK,
 )
-from streaming.core.scratch import TABLE_SLOTS, Record
-from streaming.core.tiles import Bits, Panes, add_saturating, first_kept, has_bit, set_bit
+from weir.streaming.core.panes import Bits, Panes, add_saturating, first_kept, has_bit, set_bit
+from weir.streaming.core.working_memory import TABLE_SLOTS, Record
 
 LANE_BITS = 16
 LANE_MASK = (1 << LANE_BITS) - 1

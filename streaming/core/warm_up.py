@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import ENTITIES
-from schemas.placeholders import BUILT_IN
-from streaming.core.events import build_event_batch
-from streaming.core.hashing import compute_partitions
-from streaming.core.kernel import States, fold, read, step
-from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
+from weir.schemas.features import ENTITIES
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.events import build_event_batch
+from weir.streaming.core.hashing import compute_partitions
+from weir.streaming.core.kernel import States, fold, read, step
+from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 
 
 def warm_up() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from infra.kafka import build_producer
-from infra.redis_client import connect
-from infra.settings import Settings
+from weir.infra.kafka.clients import build_producer
+from weir.infra.redis.client import connect
+from weir.infra.settings import Settings
 
 DISK_BYTES = 32 * 1024**2
 _SHARED_MEMORY = Path("/dev/shm")

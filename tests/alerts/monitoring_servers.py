@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from infra.children import Children, tail
-from infra.embedded.stack import choose_ports
 from tests import binaries
 from tests.house.source import ROOT
+from weir.infra.children import Children, tail
+from weir.infra.embedded.stack import choose_ports
 
 MONITORING = ROOT / "monitoring"
 PORTS = {"processor": 9101, "scorer": 9102, "index": 9103, "dlq-auto": 9104, "api": 8000}

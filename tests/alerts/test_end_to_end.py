@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded.stack import Stack
-from infra.settings import Settings, load_settings
-from infra.topics import ensure_topics
 from tests import binaries
 from tests.alerts.breakage import EvictingRedis, OpenTransaction, fill, keep_writing, small_disk
 from tests.alerts.monitoring_servers import Receiver, choose_all_ports, running_monitoring, targets_up
@@ -25,6 +22,9 @@ from tests.integration.payments import Publisher
 from tests.integration.services import Services
 from tests.integration.streams import build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.topics import ensure_topics
+from weir.infra.settings import Settings, load_settings
 
 pytestmark = pytest.mark.server
 

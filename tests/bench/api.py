@@ -13,10 +13,10 @@ import shutil
 import time
 from pathlib import Path
 
-from infra.children import Child
 from tests.bench.figures import NothingMeasured, Sample, percentile
 from tests.bench.lab import Lab, Processes
 from tests.bench.warm import ensure_model, keep_processed
+from weir.infra.children import Child
 
 _READY_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05

@@ -13,12 +13,12 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-import streaming.cli
-from infra.kafka import build_consumer, build_producer
-from infra.kafka_output import Offsets, Record, Rows, TransactionalOutput
-from infra.settings import KafkaSettings
-from schemas.errors import Transient
+import weir.streaming.cli
 from tests.faults.patch import replace
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.sink import Offsets, Record, Rows, TransactionalOutput
+from weir.infra.settings import KafkaSettings
+from weir.schemas.errors import Transient
 
 _FLUSH_SECONDS_MAX = 30.0
 _consumers: list[Consumer] = []
@@ -58,12 +58,12 @@ def _build_known_consumer(kafka: KafkaSettings, **named: Any) -> Consumer:
 def main() -> int:
     """Run the processor with these in place; the flags are those of ``weir process``."""
     replace(
-        streaming.cli,
+        weir.streaming.cli,
         TransactionalOutput=FlushedOutput,
         build_producer=_build_plain_producer,
         build_consumer=_build_known_consumer,
     )
-    return streaming.cli.main(["process", *sys.argv[1:]])
+    return weir.streaming.cli.main(["process", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

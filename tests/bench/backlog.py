@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from infra.children import Child
 from tests.bench.figures import NothingMeasured, Sample, rate, visible_rate
 from tests.bench.kafka_log import append_times_ms, await_work
 from tests.bench.lab import INPUT, Deployment, Lab, Processes
 from tests.bench.warm import ensure_model
+from weir.infra.children import Child
 
 Start = Callable[[Processes], Child]
 

@@ -13,13 +13,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from infra.children import Child
 from tests.bench.figures import NothingMeasured
 from tests.bench.kafka_log import Growth
 from tests.bench.lab import PEERS, Deployment, Lab, Processes, open_lab
 from tests.bench.rounds import end_cleanly_on_sigterm, say
 from tests.bench.sizes import FULL
 from tests.bench.warm import ensure_model, keep_processed
+from weir.infra.children import Child
 
 SAMPLES_PER_SECOND = 200
 SECONDS = 6

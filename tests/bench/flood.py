@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from confluent_kafka import Message
 
-from generators.encoding import Encoder
-from generators.faults import MALFORMED, make_malformed
-from generators.outgoing import Outgoing
-from infra.kafka import header_text
-from infra.settings import Settings
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import schema_json
 from tests.bench.figures import NothingMeasured, Sample, rate
 from tests.bench.kafka_log import await_quiet, await_work, fill, read
 from tests.bench.lab import Lab
 from tests.bench.records import SEED
+from weir.generators.encoding import Encoder
+from weir.generators.faults import MALFORMED, make_malformed
+from weir.generators.outgoing import Outgoing
+from weir.infra.kafka.clients import header_text
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
 
 MALFORMED_SHARE = 0.3
 _NEWEST = schema_json("transactions")

@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from infra.kafka_offsets import end_offsets
-from infra.redis_client import connect
 from tests.bench import report
 from tests.bench.figures import NothingMeasured, percentile, rate
 from tests.bench.kafka_log import Lag, append_times_ms, await_quiet, await_work, fill
@@ -28,6 +26,8 @@ from tests.bench.records import encode
 from tests.bench.rounds import FAILURES, end_cleanly_on_sigterm, say
 from tests.bench.sizes import FULL
 from tests.bench.wide import WideWorld, build_world, encode_due
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.redis.client import connect
 
 RECORDS = 200_000
 LIVE_RATE, LIVE_SECONDS, SETTLE_SECONDS = 2_000, 10.0, 2.0

@@ -13,12 +13,12 @@ from contextlib import closing
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from generators.outgoing import Outgoing
-from generators.sender import Sender
-from infra.kafka import admin_config, build_consumer, build_producer, check_message
-from infra.kafka_offsets import end_offsets
-from infra.settings import Settings
 from tests.bench.figures import NothingMeasured
+from weir.generators.outgoing import Outgoing
+from weir.generators.sender import Sender
+from weir.infra.kafka.clients import admin_config, build_consumer, build_producer, check_message
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.settings import Settings
 
 POLL_SECONDS = 0.05
 QUIET_SECONDS = 1.5

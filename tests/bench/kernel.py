@@ -11,9 +11,9 @@ import time
 
 import pyarrow.parquet as pq
 
-from schemas.placeholders import BUILT_IN
-from streaming.core.backfill import backfill
-from streaming.core.warm_up import warm_up
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.backfill import backfill
+from weir.streaming.core.warm_up import warm_up
 
 _READ_ROWS = 100_000
 

@@ -17,22 +17,22 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from generators.encoding import Encoder
-from generators.outgoing import Outgoing
-from generators.stream import build_encoder
-from infra.children import Child, Children, tail
-from infra.embedded.stack import Stack
-from infra.kafka import admin_config
-from infra.redis_client import connect
-from infra.registry import Registry
-from infra.schemas_cli import register_contracts
-from infra.settings import Settings, load_settings
-from infra.topics import ensure_topics
-from schemas.errors import WeirError
-from streaming.core.warm_up import warm_up
 from tests.bench.kafka_log import create_topic, delete_topics, fill
 from tests.bench.records import draw_payments, encode
 from tests.bench.sizes import Sizes
+from weir.generators.encoding import Encoder
+from weir.generators.outgoing import Outgoing
+from weir.generators.stream import build_encoder
+from weir.infra.children import Child, Children, tail
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.clients import admin_config
+from weir.infra.kafka.topics import ensure_topics
+from weir.infra.redis.client import connect
+from weir.infra.registry.cli import register_contracts
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.errors import WeirError
+from weir.streaming.core.warm_up import warm_up
 
 INPUT = "bench.transactions"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"

@@ -16,12 +16,6 @@ from contextlib import closing
 from functools import cache
 from typing import TypeVar
 
-from generators.live import LivePlan, live_blocks
-from generators.outgoing import Outgoing
-from generators.population import Population, build_population
-from generators.sender import Sender, Sent
-from infra.children import Child
-from infra.kafka import build_producer
 from tests.bench import steps
 from tests.bench.figures import NothingMeasured, Sample, percentile
 from tests.bench.kafka_log import Lag, await_quiet
@@ -30,6 +24,12 @@ from tests.bench.records import SEED
 from tests.bench.rounds import Scenario
 from tests.bench.targets import short
 from tests.bench.warm import keep_live
+from weir.generators.live import LivePlan, live_blocks
+from weir.generators.outgoing import Outgoing
+from weir.generators.population import Population, build_population
+from weir.generators.sender import Sender, Sent
+from weir.infra.children import Child
+from weir.infra.kafka.clients import build_producer
 
 PROBED_RATE = 5_000
 _LEAD_SECONDS, _LEAD_SECONDS_PER_RECORD = 6.0, 40e-6

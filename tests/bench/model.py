@@ -10,11 +10,11 @@ import sys
 
 import lightgbm
 
-import training.cli
-import training.pipeline
-from schemas.features import FEATURE_NAMES
+import weir.training.cli
+import weir.training.pipeline
 from tests.faults.patch import replace
-from training.models import LIGHTGBM_PARAMETERS, TREES, Labels, Matrix, Trees
+from weir.schemas.features import FEATURE_NAMES
+from weir.training.models import LIGHTGBM_PARAMETERS, TREES, Labels, Matrix, Trees
 
 
 def _fit_all(train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], *, trees: int = TREES) -> Trees:
@@ -25,8 +25,8 @@ def _fit_all(train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], *,
 
 def main() -> int:
     """Train on the history in the folder named first, and promote."""
-    replace(training.pipeline, fit_trees=_fit_all)
-    return training.cli.main(["train", "--history", sys.argv[1], "--trees", str(TREES), "--promote", "--no-track"])
+    replace(weir.training.pipeline, fit_trees=_fit_all)
+    return weir.training.cli.main(["train", "--history", sys.argv[1], "--trees", str(TREES), "--promote", "--no-track"])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import threading
 
 from confluent_kafka import Message, TopicPartition
 
-from infra.kafka import build_consumer, build_producer, check_message
-from infra.settings import Settings, load_settings
+from weir.infra.kafka.clients import build_consumer, build_producer, check_message
+from weir.infra.settings import Settings, load_settings
 
 _SECONDS_MAX = 10.0
 

@@ -13,16 +13,16 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from generators.events import compute_transactions
-from generators.population import build_population
-from generators.rush import Rush
-from generators.stream import build_encoder
-from inference.reader import build_feature_reader
-from infra.feature_reader import FeatureReader
-from infra.kafka import build_producer
-from infra.redis_client import connect
-from infra.registry import Registry
-from infra.settings import Settings, load_settings
+from weir.generators.events import compute_transactions
+from weir.generators.population import build_population
+from weir.generators.rush import Rush
+from weir.generators.stream import build_encoder
+from weir.inference.api.reader import build_feature_reader
+from weir.infra.kafka.clients import build_producer
+from weir.infra.redis.client import connect
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
 
 PROBES_PER_SECOND = 40
 _WORLD_CARDS = 500

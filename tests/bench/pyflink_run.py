@@ -29,20 +29,20 @@ import pyarrow.compute as pc
 from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from generators.encoding import Encoder
-from generators.events import compute_transactions
-from generators.history import draw_history
-from generators.outgoing import Outgoing
-from generators.plan import PAYMENTS_PER_DAY
-from generators.population import build_population
-from generators.sender import Sender
-from infra.embedded.artifacts import fetch, load_lock
-from infra.embedded.stack import Stack
-from infra.kafka import admin_config, build_consumer, build_producer, check_message
-from infra.kafka_offsets import end_offsets
-from infra.settings import Settings, load_settings
-from schemas.errors import WeirError
-from schemas.features import DAY_MS
+from weir.generators.encoding import Encoder
+from weir.generators.events import compute_transactions
+from weir.generators.history import draw_history
+from weir.generators.outgoing import Outgoing
+from weir.generators.plan import PAYMENTS_PER_DAY
+from weir.generators.population import build_population
+from weir.generators.sender import Sender
+from weir.infra.embedded.artifacts import fetch, load_lock
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.clients import admin_config, build_consumer, build_producer, check_message
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.errors import WeirError
+from weir.schemas.features import DAY_MS
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "build" / "pyflink"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 
-from schemas.errors import WeirError
 from tests.bench.figures import NothingMeasured, Rounds, Sample
 from tests.bench.lab import Lab
+from weir.schemas.errors import WeirError
 
 Scenario = Callable[[Lab, str], list[Sample]]
 """Takes the lab and a name that nothing else on it bears; returns what it measured."""

@@ -10,20 +10,20 @@ from statistics import median
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from generators.outgoing import Outgoing
-from infra.kafka_admin import describe_topics
-from infra.kafka_offsets import end_offsets
-from infra.redis_client import Client, connect
-from infra.redis_unit import Unit
-from infra.redis_view import StateView
-from infra.settings import Settings
-from schemas.features import DECLARATIONS_HASH
-from schemas.framing import HEADER_BYTES
 from tests.bench.figures import NothingMeasured, Sample, rate
 from tests.bench.kafka_log import append_times_ms, await_work, fill
 from tests.bench.lab import Deployment, Lab
 from tests.bench.records import draw_payments
 from tests.bench.warm import keep_processed
+from weir.generators.outgoing import Outgoing
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.redis.client import Client, connect
+from weir.infra.redis.state_view import StateView
+from weir.infra.redis.unit import Unit
+from weir.infra.settings import Settings
+from weir.schemas.features import DECLARATIONS_HASH
+from weir.schemas.framing import HEADER_BYTES
 
 _POLL_SECONDS = 0.02
 _REBUILD_SECONDS_MAX = 300.0

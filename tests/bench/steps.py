@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.children import Child
 from tests.bench.figures import NothingMeasured, Sample
 from tests.bench.lab import Lab
 from tests.soak.probe import read_usage
+from weir.infra.children import Child
 
 SERVERS = ("kafka", "redis")
 _STEPS = {"batch_ms": "batch", "commit_ms": "commit"}

@@ -14,12 +14,12 @@ import time
 
 from confluent_kafka import Consumer, Message
 
-from demo_watch import ends
-from infra.kafka import build_consumer, check_message
-from infra.registry import Registry
-from infra.settings import Settings, load_settings
-from schemas.codec import BatchCodec
-from schemas.contracts import subject
+from weir.demo_watch import ends
+from weir.infra.kafka.clients import build_consumer, check_message
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import subject
 
 _WAIT_SECONDS = 0.05
 _AT_ONCE = 10_000

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from generators.encoding import Encoder
-from generators.events import compute_transactions
-from generators.habits import draw_payments
-from generators.outgoing import Outgoing
-from generators.population import Population, build_population
-from generators.seeds import rng_for
 from tests.bench.records import SEED, crowd, encode
+from weir.generators.encoding import Encoder
+from weir.generators.events import compute_transactions
+from weir.generators.habits import draw_payments
+from weir.generators.outgoing import Outgoing
+from weir.generators.population import Population, build_population
+from weir.generators.seeds import rng_for
 
 COPY_CARDS_MAX = 100_000
 _RENAMED = ("card_id", "customer_id", "device_id", "ip", "transaction_id")

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from generators.history import build_history
-from generators.population import build_population
-from schemas.features import (
+from weir.generators.history import build_history
+from weir.generators.population import build_population
+from weir.schemas.features import (
     DAY_MS,
     ENTITIES,
     FEATURES,
@@ -30,8 +30,8 @@ from schemas.features import (
     EntitySpec,
     Feature,
 )
-from schemas.placeholders import BUILT_IN
-from streaming.core.backfill import backfill
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.backfill import backfill
 
 SEED = 11
 CARDS = 600

@@ -19,13 +19,13 @@ from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from infra.children import child_environment
-from infra.kafka import CLIENT_LOG
-from infra.settings import Settings
 from tests.conftest import create_deployment, environment_of, settings_for
 from tests.integration.payments import build_payment
 from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.children import child_environment
+from weir.infra.kafka.clients import CLIENT_LOG
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

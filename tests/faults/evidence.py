@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from infra.redis_unit import Unit
 from tests.faults import index
 from tests.faults.contracts import FRAME, Row, Undecodable, decode
 from tests.faults.lab import Lab
 from tests.faults.load import HANGER, KILLER
 from tests.faults.logs import Entry, read_commits, read_topic
 from tests.faults.oracle import ENTITY_FIELDS, Event, Ids, build_event, find_poison
+from weir.infra.redis.unit import Unit
 
 At = tuple[int, int]
 HEALS = "unknown_schema_id"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from inference.reader import build_feature_reader
-from infra.redis_client import connect
-from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.redis_cluster import RedisClusterServers
 from tests.faults.redis_servers import Node, RedisPair
 from tests.faults.workers import await_true
+from weir.inference.api.reader import build_feature_reader
+from weir.infra.redis.client import connect
+from weir.infra.redis.unit import Unit
 
 FAILOVERS_MAX = 5
 BEHIND_RECORDS_MIN = 300

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from threading import Event
 
-from inference.lookup import look_up
-from inference.reader import find_broken_values
-from infra.feature_reader import FeatureReader
-from infra.redis_unit import Unit
-from schemas.features import DECLARATIONS_HASH
 from tests.faults.catalogue import fault
 from tests.faults.contracts import Row, decode
 from tests.faults.faults_kafka import raise_partitions
@@ -16,6 +11,11 @@ from tests.faults.lab import Lab, Plan
 from tests.faults.logs import read_topic
 from tests.faults.redeclared import GONE, NEW
 from tests.faults.workers import Worker, await_true
+from weir.inference.api.lookup import look_up
+from weir.inference.api.reader import find_broken_values
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.redis.unit import Unit
+from weir.schemas.features import DECLARATIONS_HASH
 
 START_SECONDS = 240.0
 """Another release's kernel is compiled at its first start."""
@@ -58,7 +58,9 @@ def declarations_changed(lab: Lab) -> None:
 
 def _caught_up(worker: Worker) -> int:
     """How many units of payments it has, or had."""
-    return sum(f'"caught_up", "logger": "streaming.catch_up", "unit": "t{n:02d}"' in worker.log() for n in UNITS)
+    return sum(
+        f'"caught_up", "logger": "weir.streaming.state.catch_up", "unit": "t{n:02d}"' in worker.log() for n in UNITS
+    )
 
 
 def _go_on(worker: Worker) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from inference.reader import find_broken_values
-from infra.feature_reader import FeatureReader
-from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.workers import Worker, await_true
+from weir.inference.api.reader import find_broken_values
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.redis.unit import Unit
 
 PAUSE_MS = 4_000
 FULL_SECONDS = 3.0

@@ -12,10 +12,6 @@ from itertools import islice
 
 from confluent_kafka import TopicPartition
 
-from inference.lookup import look_up
-from inference.reader import find_broken_values
-from infra.feature_reader import FeatureReader
-from infra.redis_unit import Unit
 from tests.faults.catalogue import fault
 from tests.faults.contracts import decode
 from tests.faults.evidence import Evidence, collect
@@ -30,6 +26,10 @@ from tests.faults.faults_refused import (
 from tests.faults.lab import Lab, Plan
 from tests.faults.refold import refold_transactions
 from tests.faults.workers import await_true
+from weir.inference.api.lookup import look_up
+from weir.inference.api.reader import find_broken_values
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.redis.unit import Unit
 
 RECORDS = 600
 UNITS = (Unit("t", 0), Unit("t", 1))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from infra.embedded.stack import Stack
 from tests.conftest import running_stack
+from weir.infra.embedded.stack import Stack
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _END_SECONDS = 60.0

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from schemas.features import Entity
-from streaming.core.kernel import read
 from tests.faults import bounds
 from tests.faults.contracts import Row, subject_ids
 from tests.faults.evidence import Evidence, Verdicts, collect, judge_labels, judge_transactions
 from tests.faults.lab import Lab
 from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk
 from tests.faults.refold import as_float32, refold_labels, refold_transactions
+from weir.schemas.features import Entity
+from weir.streaming.core.kernel import read
 
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}
 """Aggregates whose last step is not one rounding of an integer ratio: the relative error the documents allow."""

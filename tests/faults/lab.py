@@ -11,12 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra.embedded.stack import Stack
-from infra.kafka_admin import describe_topics
-from infra.redis_unit import Unit
-from infra.redis_view import StateView
-from infra.settings import Settings, load_settings
-from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, environment_of, settings_for
 from tests.faults import index
 from tests.faults.contracts import newest_id
@@ -26,6 +20,12 @@ from tests.faults.redis_servers import RedisServers
 from tests.faults.watcher import Watcher
 from tests.faults.workers import Crew, Worker, await_true
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.redis.state_view import StateView
+from weir.infra.redis.unit import Unit
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.features import DECLARATIONS_HASH
 
 SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS = 6_000, 4_000
 BATCH_RECORDS = 150

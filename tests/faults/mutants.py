@@ -8,17 +8,17 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from infra.kafka_input import Gathered, Partition, PartitionedInput
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Applied, StateView
-from streaming import catch_up
-from streaming.arrangement import sort_by_unit
-from streaming.core.kernel import step
-from streaming.partials import Ask, Changed, PartialStore
-from streaming.processor import Processor
-from streaming.transactions import TransactionsFolder, _arrange
 from tests.faults.patch import replace
 from tests.faults.table import Result
+from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
+from weir.infra.redis.state_view import Applied, StateView
+from weir.infra.redis.unit import Position, Unit
+from weir.streaming.core.kernel import step
+from weir.streaming.event_stage import TransactionsFolder, _arrange
+from weir.streaming.processor import Processor
+from weir.streaming.state import catch_up
+from weir.streaming.state.arrangement import sort_by_unit
+from weir.streaming.state.cache import Ask, Changed, PartialStore
 
 REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
 BACK_RECORDS = 300

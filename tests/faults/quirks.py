@@ -10,13 +10,13 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from infra.kafka_output import TransactionalOutput
-from infra.redis_view import StateView
-from schemas.codec import BatchCodec
-from schemas.errors import Transient
-from streaming import isolation
 from tests.faults.load import HANGER, KILLER
 from tests.faults.patch import replace
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.redis.state_view import StateView
+from weir.schemas.codec import BatchCodec
+from weir.schemas.errors import Transient
+from weir.streaming import isolation
 
 Steps = Callable[[str], None]
 LOSE_EVERY = 4

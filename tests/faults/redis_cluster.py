@@ -9,9 +9,9 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from infra.embedded.stack import Stack, choose_ports
 from tests.faults.redis_servers import READY_SECONDS, SOCKET_SECONDS, Node, RedisServers
 from tests.faults.workers import await_true
+from weir.infra.embedded.stack import Stack, choose_ports
 
 MASTERS = 3
 NODE_TIMEOUT_MS = 1_500

@@ -9,11 +9,11 @@ from typing import Any
 
 import redis
 
-from infra.embedded.process import ServerProcess
-from infra.embedded.redis_server import RedisServer
-from infra.embedded.stack import Stack, choose_ports
 from tests.faults.link import Link
 from tests.faults.workers import await_true
+from weir.infra.embedded.process import ServerProcess
+from weir.infra.embedded.redis_server import RedisServer
+from weir.infra.embedded.stack import Stack, choose_ports
 
 READY_SECONDS = 30.0
 SOCKET_SECONDS = 10

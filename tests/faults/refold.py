@@ -10,11 +10,11 @@ from zlib import crc32
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import Entity
-from schemas.placeholders import BUILT_IN
-from streaming.core.kernel import fold
-from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 from tests.unit.streaming.streams import build
+from weir.schemas.features import Entity
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.kernel import fold
+from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 
 Row = dict[str, Any]
 State = dict[str, bytes]

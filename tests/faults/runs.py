@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.embedded.stack import Stack
 from tests.faults.catalogue import CATALOGUE, Entry
 from tests.faults.judge import Judgement, judge
 from tests.faults.lab import Lab, Plan, open_lab
@@ -19,6 +18,7 @@ from tests.faults.redis_cluster import RedisClusterServers
 from tests.faults.redis_servers import RedisPair, RedisServers
 from tests.faults.table import Result, summarize
 from tests.faults.workers import await_forkserver
+from weir.infra.embedded.stack import Stack
 
 GROUPS = (
     "faults_process",

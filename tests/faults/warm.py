@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streaming.core.warm_up import warm_up
 from tests.faults import worker
 from tests.unit.streaming.streams import Driver, event
+from weir.streaming.core.warm_up import warm_up
 
 # here, or a worker compiles the rest, is killed at the run's end, and the next one begins again
 warm_up()

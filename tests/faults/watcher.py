@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from infra.settings import Settings
+from weir.infra.settings import Settings
 
 
 class Watcher:

@@ -21,23 +21,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import inference.cli
-import streaming.catch_up
-import streaming.cli
-import weir
-from inference.cli import run_index, run_scorer
-from infra.kafka_output import TransactionalOutput
-from infra.redis_unit import Unit
-from infra.redis_view import Loaded, StateView
-from infra.settings import Settings, load_settings
-from monitoring.logs import configure
-from schemas.errors import Refused
-from streaming.cli import run_processor
-from streaming.looks import LossHook, start_watch
-from streaming.service import Stopped
+import weir.cli
+import weir.inference.cli
+import weir.streaming.cli
+import weir.streaming.state.catch_up
 from tests.faults import mutants, quirks
 from tests.faults.orders import Orders
 from tests.faults.patch import replace
+from weir.inference.cli import run_index, run_scorer
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.redis.state_view import Loaded, StateView
+from weir.infra.redis.unit import Unit
+from weir.infra.settings import Settings, load_settings
+from weir.monitoring.logs import configure
+from weir.schemas.errors import Refused
+from weir.streaming.cli import run_processor
+from weir.streaming.health.checks import LossHook, start_watch
+from weir.streaming.service import Stopped
 
 EXIT_REFUSED = 2
 CATCH_UP_CHUNK_RECORDS = 200
@@ -74,7 +74,7 @@ def run(orders: Orders) -> None:
     # asked for when a run gets stuck: where every thread is goes to the log
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     _report_inner_steps(steps)
-    replace(streaming.catch_up, CHUNK_RECORDS=CATCH_UP_CHUNK_RECORDS)
+    replace(weir.streaming.state.catch_up, CHUNK_RECORDS=CATCH_UP_CHUNK_RECORDS)
     for name in orders.quirks:
         quirks.QUIRKS[name](steps)
     if orders.mutant:
@@ -85,9 +85,9 @@ def run(orders: Orders) -> None:
 def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> int:
     if orders.role == "weir":
         os.environ.update(orders.environment)
-        replace(streaming.cli, run_processor=partial(run_processor, on_step=steps))
-        replace(inference.cli, run_scorer=partial(run_scorer, on_step=steps))
-        return weir.main(list(orders.arguments))
+        replace(weir.streaming.cli, run_processor=partial(run_processor, on_step=steps))
+        replace(weir.inference.cli, run_scorer=partial(run_scorer, on_step=steps))
+        return weir.cli.main(list(orders.arguments))
     configure("info", "json", f"{orders.role}-{orders.instance}")
     settings = load_settings(orders.environment)
     try:

@@ -10,15 +10,16 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
-MODULES: list[str] = PROJECT["tool"]["setuptools"]["py-modules"]
+FACE = ROOT / "weir"
+ROOMS: tuple[str, ...] = tuple(sorted(path.name for path in FACE.iterdir() if path.is_symlink()))
+"""The folders that are packages of ``weir``: it holds a link to each."""
 CORES = ("streaming/core", "inference/core")
 
 
 def product_files() -> list[Path]:
-    """Every Python file that is installed, and the Feast repository beside it."""
-    folders = [ROOT / package.replace(".", "/") for package in PACKAGES] + [ROOT / "feast"]
-    return sorted({path for folder in folders for path in folder.glob("*.py")} | {ROOT / f"{m}.py" for m in MODULES})
+    """Every Python file that is installed, and the Feast repository next to it."""
+    rooms = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return sorted([*rooms, *FACE.glob("*.py"), *(ROOT / "feast").glob("*.py")])
 
 
 def files_of_tests() -> list[Path]:

@@ -69,7 +69,7 @@ def test_the_environment_is_read_in_one_place(path: Path) -> None:
 @pytest.mark.parametrize("path", product_files(), ids=name_of)
 def test_a_messages_headers_are_read_in_one_place(path: Path) -> None:
     # asked a second time for names that are not UTF-8, the client's answer ends the process
-    assert ".headers()" not in path.read_text() or name_of(path) == "infra/kafka.py"
+    assert ".headers()" not in path.read_text() or name_of(path) == "infra/kafka/clients.py"
 
 
 @pytest.mark.parametrize("path", [path for path in product_files() if is_core(path)], ids=name_of)
@@ -84,7 +84,7 @@ def test_a_core_has_no_clock_no_chance_and_no_files(path: Path) -> None:
 
 @pytest.mark.parametrize("path", product_files(), ids=name_of)
 def test_no_admin_client_is_asked_for_committed_offsets(path: Path) -> None:
-    """It ends the process by a segmentation fault while a coordinator is loading (``infra/kafka_positions.py``)."""
+    """It ends the process by a segmentation fault while a coordinator is loading (``infra/kafka/positions.py``)."""
     assert [line for name, line in dotted_names(path) if name.endswith("list_consumer_group_offsets")] == []
 
 

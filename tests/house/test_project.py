@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from infra.embedded.artifacts import KAFKA_LOCK, REGISTRY_LOCK, load_lock
-from infra.env_example import render
-from infra.settings import Settings, load_settings
-from tests.house.source import MODULES, PACKAGES, PROJECT, ROOT
-from weir import VERBS
+from tests.house.source import FACE, PROJECT, ROOMS, ROOT
+from weir.cli import VERBS
+from weir.infra.embedded.artifacts import KAFKA_LOCK, REGISTRY_LOCK, load_lock
+from weir.infra.env_example import render
+from weir.infra.settings import Settings, load_settings
 
 COMPOSE = ROOT / "infra" / "compose.yaml"
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -29,7 +29,7 @@ def _services() -> dict[str, Any]:
 
 
 def test_the_example_environment_lists_every_setting_with_its_default() -> None:
-    mend = "python -m infra.env_example > .env.example"
+    mend = "python -m weir.infra.env_example > .env.example"
     assert (ROOT / ".env.example").read_text() == render(), f"run `{mend}`"
 
 
@@ -50,10 +50,16 @@ def test_every_verb_that_the_makefile_runs_exists() -> None:
     assert named <= set(VERBS)
 
 
-def test_what_is_installed_is_what_is_there() -> None:
-    folders = {path.parent for top in {p.split(".")[0] for p in PACKAGES} for path in (ROOT / top).rglob("__init__.py")}
-    assert {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders} == set(PACKAGES)
-    assert {path.stem for path in ROOT.glob("*.py")} == set(MODULES)
+def test_every_folder_of_the_product_is_a_room_of_the_package() -> None:
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"weir", "tests"}
+    assert folders == set(ROOMS)
+    assert all((FACE / room).readlink() == Path("..") / room for room in ROOMS)
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    folders = {path.parent for room in ROOMS for path in (ROOT / room).rglob("*.py")}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+    assert list(ROOT.glob("*.py")) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,9 @@ def test_every_test_of_the_api_is_run_by_its_target() -> None:
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
     named = [ROOT / word for word in shown.split() if word.startswith("tests/")]
     about = [
-        path for path in (ROOT / "tests").rglob("test_*.py") if "from inference.api" + " import" in path.read_text()
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "from weir.inference.api.app" + " import" in path.read_text()
     ]
     assert [path for path in about if not any(path.is_relative_to(name) for name in named)] == []
     assert len(about) > 1
@@ -155,7 +163,7 @@ def test_prometheus_asks_the_ports_that_compose_gives() -> None:
 
 
 def test_the_image_holds_every_package_that_serving_needs() -> None:
-    copied = set(re.findall(r"^COPY (\w+)(?:\.py)? ", (ROOT / "infra" / "Dockerfile").read_text(), flags=re.MULTILINE))
+    copied = set(re.findall(r"^COPY (\w+) ", (ROOT / "infra" / "Dockerfile").read_text(), flags=re.MULTILINE))
     assert {"weir", "schemas", "infra", "monitoring", "streaming", "inference", "generators"} <= copied
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import weir
+import weir.cli
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.runs import load_catalogue
 from tests.house.remedies import DOCS, collect, targets
@@ -157,9 +157,9 @@ OURS = sorted(command for command in REMEDIES if command.startswith("weir ") and
 @pytest.mark.parametrize("command", OURS)
 def test_a_command_that_is_named_is_a_real_command_line(command: str) -> None:
     words = shlex.split(COMPLETE.get(command, command).partition(" > ")[0])[1:]
-    assert words[0] in weir.VERBS, f"{command} is named in {REMEDIES[command]}"
+    assert words[0] in weir.cli.VERBS, f"{command} is named in {REMEDIES[command]}"
     with pytest.raises(_Parsed):
-        weir.main(words)
+        weir.cli.main(words)
 
 
 @pytest.mark.parametrize("command", [command for command in REMEDIES if command.startswith("make ")])

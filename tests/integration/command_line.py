@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from infra.settings import Settings
 from tests.conftest import environment_of
-from weir import main as weir_main
+from weir.cli import main as weir_main
+from weir.infra.settings import Settings
 
 
 class Weir:

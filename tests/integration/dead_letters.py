@@ -11,10 +11,10 @@ from typing import Any
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from infra.kafka import build_consumer, build_producer
-from infra.settings import Settings
-from schemas.contracts import schema_json
-from streaming.dlq import Header, dead_letter_headers
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.settings import Settings
+from weir.schemas.contracts import schema_json
+from weir.streaming.dlq.letter import Header, dead_letter_headers
 
 DEADLINE_SECONDS = 30.0
 

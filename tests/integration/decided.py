@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 from confluent_kafka import Message
 
-from infra.kafka import build_producer
-from infra.kafka_admin import describe_topics
-from infra.kafka_history import History
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import BatchCodec
-from schemas.contracts import schema_json, subject
-from schemas.errors import Transient
-from schemas.features import DECLARATIONS_HASH
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.kafka.clients import build_producer
+from weir.infra.kafka.history import History
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import schema_json, subject
+from weir.schemas.errors import Transient
+from weir.schemas.features import DECLARATIONS_HASH
 
 DEADLINE_SECONDS = 60.0
 BURST = "card_event_count_5m"

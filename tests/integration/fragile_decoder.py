@@ -1,4 +1,4 @@
-"""A child of ``streaming.isolation`` whose decoder ends, hangs, or is ended once, as the bytes it meets tell it."""
+"""A child of ``streaming/isolation.py`` whose decoder ends, hangs, or is ended once, as the bytes it meets tell it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from schemas.codec import BatchCodec, Decoded, SchemaLookup, WriterSchema
-from streaming import isolation
+from weir.schemas.codec import BatchCodec, Decoded, SchemaLookup, WriterSchema
+from weir.streaming import isolation
 
 ENDS, HANGS, IS_ENDED_ONCE = b"ends", b"hangs", b"once:"
 HANG_SECONDS = 3_600

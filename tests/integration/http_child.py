@@ -15,13 +15,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from inference.api import build_api
-from inference.ports import Published
-from inference.serve import bind
-from inference.web.connection import Limits
-from inference.web.server import build_crowd, build_server
-from monitoring.logs import configure
 from tests.unit.inference.test_api import World
+from weir.inference.api.app import build_api
+from weir.inference.api.ports import Published
+from weir.inference.api.serve import bind
+from weir.inference.api.web.connection import Limits
+from weir.inference.api.web.server import build_crowd, build_server
+from weir.monitoring.logs import configure
 
 RELEASED = threading.Event()
 

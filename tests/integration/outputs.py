@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from infra.kafka import CLIENT_LOG
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import BatchCodec
-from schemas.contracts import subject
-from streaming.dlq import Coordinate, DeadLetter, parse_dead_letter
+from weir.infra.kafka.clients import CLIENT_LOG
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import subject
+from weir.streaming.dlq.letter import Coordinate, DeadLetter, parse_dead_letter
 
 DEADLINE_SECONDS = 90.0
 

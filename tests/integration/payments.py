@@ -12,10 +12,10 @@ from typing import Any
 import fastavro
 from confluent_kafka import Producer
 
-from infra.kafka import CLIENT_LOG, build_producer
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.contracts import schema_json, subject
+from weir.infra.kafka.clients import CLIENT_LOG, build_producer
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.contracts import schema_json, subject
 
 DEADLINE_SECONDS = 30.0
 Payment = dict[str, Any]

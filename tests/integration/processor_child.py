@@ -14,12 +14,12 @@ import threading
 import time
 from typing import Any
 
-import streaming.catch_up
-import streaming.processor
-from infra.redis_view import Applied, StateView
-from infra.settings import load_settings
-from monitoring.logs import configure
-from streaming.cli import run_processor
+import weir.streaming.processor
+import weir.streaming.state.catch_up
+from weir.infra.redis.state_view import Applied, StateView
+from weir.infra.settings import load_settings
+from weir.monitoring.logs import configure
+from weir.streaming.cli import run_processor
 
 CHUNK_RECORDS = 5
 """Of a catch-up: the few records that a test leaves to it are several chunks, as those of a rebuild are."""
@@ -38,11 +38,11 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
         if name == step and seen == occurrence:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    streaming.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
+    weir.streaming.state.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
     if step == "believing":
-        streaming.catch_up.check_offsets = lambda *_, **__: None
+        weir.streaming.state.catch_up.check_offsets = lambda *_, **__: None
     if step == "looking":
-        streaming.processor.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
+        weir.streaming.processor.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()

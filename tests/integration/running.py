@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from infra.settings import Settings
-from streaming.service import Stopped
+from weir.infra.settings import Settings
+from weir.streaming.service import Stopped
 
 
 @contextmanager

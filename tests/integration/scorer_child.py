@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 
-from inference.cli import run_scorer
-from infra.kafka_output import TransactionalOutput
-from infra.settings import load_settings
-from monitoring.logs import configure
+from weir.inference.cli import run_scorer
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.settings import load_settings
+from weir.monitoring.logs import configure
 
 
 def main(step: str, occurrence: int, instance: int) -> None:

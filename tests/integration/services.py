@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.children import Child, Children, child_environment, tail
-from infra.settings import Settings
 from tests.conftest import environment_of
 from tests.integration.decided import holds
+from weir.infra.children import Child, Children, child_environment, tail
+from weir.infra.settings import Settings
 
 DEADLINE_SECONDS = 90.0
 START_SECONDS = 150.0

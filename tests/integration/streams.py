@@ -13,15 +13,15 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from inference.lookup import look_up
-from inference.reader import build_feature_reader
-from infra.feature_reader import FeatureReader
-from infra.redis_client import connect
-from infra.settings import Settings
 from tests.integration import oracle
 from tests.integration.oracle import Event, Read
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher, build_payment
+from weir.inference.api.lookup import look_up
+from weir.inference.api.reader import build_feature_reader
+from weir.infra.redis.client import connect
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.settings import Settings
 
 SPAN_MS = 3 * 86_400_000
 JITTER_MS = 600_000

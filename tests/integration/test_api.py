@@ -6,18 +6,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from inference.api import build_api
-from inference.api_examples import TRANSACTION
-from inference.serve import REDIS_SECONDS_MAX, STAGES, build_parts
-from infra.embedded.stack import Stack
-from infra.settings import Settings
-from monitoring.health import Health
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import schema_json
-from streaming.looks import start_watch
 from tests.integration.decided import await_true, read_topic
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.twins import Client
+from weir.inference.api.app import build_api
+from weir.inference.api.examples import TRANSACTION
+from weir.inference.api.serve import REDIS_SECONDS_MAX, STAGES, build_parts
+from weir.infra.embedded.stack import Stack
+from weir.infra.settings import Settings
+from weir.monitoring.health import Health
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.streaming.health.checks import start_watch
 
 pytestmark = pytest.mark.server
 

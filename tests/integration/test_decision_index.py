@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from inference.cli import run_index, run_scorer
-from inference.index import DecisionReader
-from infra.kafka_admin import describe_topics
-from infra.redis_client import connect
-from infra.redis_index import BUCKETS, DecisionStore, bucket_of, decision_key, read_entry
-from infra.settings import Settings
-from schemas.errors import Damaged, Refused
 from tests.conftest import settings_for
 from tests.integration.decided import await_true, build_rows, publish_rows
 from tests.integration.running import running
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.cli import run_index, run_scorer
+from weir.inference.index import DecisionReader
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.redis.client import connect
+from weir.infra.redis.decision_store import BUCKETS, DecisionStore, bucket_of, decision_key, read_entry
+from weir.infra.settings import Settings
+from weir.schemas.errors import Damaged, Refused
 
 pytestmark = pytest.mark.server
 IDS = [f"t{number}" for number in range(200)]
@@ -119,7 +119,7 @@ def test_what_redis_lost_while_the_index_runs_is_written_again(
     scoring: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``[100] WIPED, quiet [100] ONE BUCKET SET BACK [100 more]``: first it has to look, then the next write tells."""
-    monkeypatch.setattr("inference.index.LOOK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("weir.inference.index.LOOK_EVERY_SECONDS", 0.1)
     held, has = _index_of(scoring)
     topic = scoring.topics.decisions
     publish_rows(scoring, build_rows(0, 100))
@@ -129,7 +129,7 @@ def test_what_redis_lost_while_the_index_runs_is_written_again(
         held.wipe()
         await_true(lambda: has(100), "100 entries again")
         assert held.values(IDS[:100]) == before
-        monkeypatch.setattr("inference.index.LOOK_EVERY_SECONDS", 3_600.0)
+        monkeypatch.setattr("weir.inference.index.LOOK_EVERY_SECONDS", 3_600.0)
         held.set_back(bucket_of("t99"), describe_topics(scoring.kafka, [topic])[topic].topic_id, IDS[80:100])
         publish_rows(scoring, build_rows(100, 100))
         await_true(lambda: has(200), "200 entries")
@@ -176,7 +176,7 @@ def test_an_entry_that_is_not_what_was_written_is_never_answered(held: Held) -> 
 
 
 def test_damaged_entries_are_written_again_from_the_log(scoring: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.index.LOOK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("weir.inference.index.LOOK_EVERY_SECONDS", 0.1)
     held, has = _index_of(scoring)
     publish_rows(scoring, build_rows(0, 20))
     with running(run_scorer, scoring, instance=0, with_index=True):

@@ -23,17 +23,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.kafka import build_producer
-from infra.kafka_output import Fenced
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.contracts import subject
-from schemas.errors import WeirError
-from streaming import dlq_cli, dlq_replay
-from streaming.dlq_auto import AutoOptions, AutoReplayer
-from streaming.dlq_log import DeadLetterLog, Selection
-from streaming.dlq_plan import Options, Step
-from streaming.dlq_replay import Replay, Report, transactional_id
 from tests.conftest import environment_of
 from tests.integration.dead_letters import (
     done_actions,
@@ -41,6 +30,18 @@ from tests.integration.dead_letters import (
     publish_dead_letters,
     read_all,
 )
+from weir.infra.kafka.clients import build_producer
+from weir.infra.kafka.sink import Fenced
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.contracts import subject
+from weir.schemas.errors import WeirError
+from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq import replay as dlq_replay
+from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
+from weir.streaming.dlq.log import DeadLetterLog, Selection
+from weir.streaming.dlq.plan import Options, Step
+from weir.streaming.dlq.replay import Replay, Report, transactional_id
 
 pytestmark = pytest.mark.server
 NOW_MS = 1_800_000_000_000
@@ -274,9 +275,10 @@ def test_a_missing_topic_is_refused_in_one_line(settings: Settings) -> None:
 
 _CHILD = """
 import os, signal, sys
-from infra.kafka_output import TransactionalOutput
-from schemas.errors import WeirError
-from streaming import dlq_cli, dlq_replay
+from weir.infra.kafka.sink import TransactionalOutput
+from weir.schemas.errors import WeirError
+from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq import replay as dlq_replay
 
 dlq_replay.BATCH_LETTERS_MAX, crash = int(sys.argv[1]), sys.argv[2]
 commit, commits = TransactionalOutput._commit, 0
@@ -301,7 +303,7 @@ except WeirError as error:
 
 def _start_replay(settings: Settings, *, batch: int = 10, crash: str = "never") -> subprocess.Popen[bytes]:
     environment = {**os.environ, **environment_of(settings)}
-    root = Path(dlq_cli.__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-c", _CHILD, str(batch), crash]
     return subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

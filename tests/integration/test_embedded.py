@@ -16,19 +16,19 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-import weir
-from infra.embedded import cli, doctor, starting
-from infra.embedded.process import ServerProcess
-from infra.embedded.stack import Stack
-from infra.identity import read_birth
-from infra.kafka import admin_config, build_producer, consumer_config
-from infra.redis_client import connect
-from infra.registry import Registry
-from infra.settings import Settings, load_settings, stack_env_path
-from infra.topics import check_topics, ensure_topics
-from schemas.contracts import schema_json
-from schemas.errors import Refused, WeirError
+import weir.cli
 from tests.conftest import create_deployment, settings_for
+from weir.infra.embedded import cli, doctor, starting
+from weir.infra.embedded.process import ServerProcess
+from weir.infra.embedded.stack import Stack
+from weir.infra.identity import read_birth
+from weir.infra.kafka.clients import admin_config, build_producer, consumer_config
+from weir.infra.kafka.topics import check_topics, ensure_topics
+from weir.infra.redis.client import connect
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import Refused, WeirError
 
 pytestmark = pytest.mark.server
 DEADLINE_SECONDS = 30.0
@@ -196,7 +196,7 @@ def _follow(text: str) -> None:
     commands = re.findall(r"`weir ([^`]*)`", text)
     assert commands
     for command in commands:
-        assert weir.main(shlex.split(command)) == 0
+        assert weir.cli.main(shlex.split(command)) == 0
 
 
 def test_every_fix_that_the_doctor_names_for_a_server_fixes_it(

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from inference.lookup import look_up
-from infra.feature_reader import FeatureReader
-from infra.redis_client import connect
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.contracts import schema_json, subject
 from tests.conftest import create_deployment, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher, build_payment, encode_body, frame
 from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, await_applied, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.api.lookup import look_up
+from weir.infra.redis.client import connect
+from weir.infra.redis.partials_reader import FeatureReader
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.contracts import schema_json, subject
 
 pytestmark = pytest.mark.server
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from infra.kafka import UNREADABLE_HEADERS, header_text, read_headers
-from schemas.errors import PoisonRecord
-from streaming.dead_letters import build_dead_letter
-from streaming.folder import DeadRecord
-from streaming.framed import find_no_guid, read_values
 from tests.integration.mock_cluster import MockCluster, _load, running_mock
+from weir.infra.kafka.clients import UNREADABLE_HEADERS, header_text, read_headers
+from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.build import build_dead_letter
+from weir.streaming.framed import find_no_guid, read_values
+from weir.streaming.stage import DeadRecord
 
 POLL_SECONDS, FLUSH_MS, ERROR_BYTES = 10.0, 10_000, 512
 TOPIC, PARTITION, VALUE, MSGFLAGS, HEADER, END = 1, 3, 4, 7, 9, 0

@@ -10,11 +10,11 @@ import fastavro
 import httpx
 import pytest
 
-from infra.kafka import build_producer
-from infra.registry import Registry
-from schemas.contracts import schema_json, subject
 from tests.integration.payments import Payment, frame
 from tests.integration.test_bad_input import PARTITION, Pipeline, pipeline  # noqa: F401 - a fixture
+from weir.infra.kafka.clients import build_producer
+from weir.infra.registry.client import Registry
+from weir.schemas.contracts import schema_json, subject
 
 pytestmark = pytest.mark.server
 

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from generators import publish
-from generators.faults import Faults
-from generators.history import build_history, write_history
-from generators.live import LivePlan
-from generators.population import build_population
-from generators.stream import first_due_ms, run_live, run_replay
-from infra.kafka import build_consumer
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import BatchCodec, Decoded
-from schemas.contracts import subject
-from schemas.features import DAY_MS
-from schemas.placeholders import BUILT_IN
-from schemas.validation import validate_labels, validate_transactions
 from tests.conftest import environment_of
+from weir.generators import publish
+from weir.generators.faults import Faults
+from weir.generators.history import build_history, write_history
+from weir.generators.live import LivePlan
+from weir.generators.population import build_population
+from weir.generators.stream import first_due_ms, run_live, run_replay
+from weir.infra.kafka.clients import build_consumer
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec, Decoded
+from weir.schemas.contracts import subject
+from weir.schemas.features import DAY_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.validation import validate_labels, validate_transactions
 
 pytestmark = pytest.mark.server
 READ_SECONDS_MAX = 60.0

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from infra.kafka import build_producer
-from infra.kafka_history import History
-from infra.settings import Settings
+from weir.infra.kafka.clients import build_producer
+from weir.infra.kafka.history import History
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.api_examples import TRANSACTION
+from weir.inference.api.examples import TRANSACTION
 
 SECONDS = 2.0
 """What the child gives a client for each part."""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.api_examples import TRANSACTION
 from tests.integration.test_http_connections import Child, head, health, status_of
+from weir.inference.api.examples import TRANSACTION
 
 SECRET = "4111111111111111"
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW", "get", "PRI"]

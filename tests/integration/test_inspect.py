@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from inference.inspect_cli import main
-from infra.redis_client import connect
-from infra.redis_index import decision_key, seal
-from infra.settings import Settings
-from schemas.errors import Damaged, Refused, WeirError
 from tests.conftest import environment_of
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.inspect.cli import main
+from weir.infra.redis.client import connect
+from weir.infra.redis.decision_store import decision_key, seal
+from weir.infra.settings import Settings
+from weir.schemas.errors import Damaged, Refused, WeirError
 
 pytestmark = pytest.mark.server
 

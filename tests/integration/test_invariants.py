@@ -16,23 +16,23 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 from pydantic import SecretStr
 
-from infra.children import Child
-from infra.embedded import doctor
-from infra.embedded.stack import Stack, choose_ports
-from infra.findings import Finding, worst
-from infra.invariants import examine_all, examine_start
-from infra.kafka import admin_config
-from infra.redis_client import connect
-from infra.redis_watch import examine_redis
-from infra.settings import Settings, load_settings
-from infra.topics import examine_topics
-from schemas.errors import Transient
-from streaming.looks import KafkaLook
 from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.payments import Publisher
 from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, build_stream, publish
+from weir.infra.children import Child
+from weir.infra.embedded import doctor
+from weir.infra.embedded.stack import Stack, choose_ports
+from weir.infra.findings import Finding, worst
+from weir.infra.invariants import examine_all, examine_start
+from weir.infra.kafka.clients import admin_config
+from weir.infra.kafka.topics import examine_topics
+from weir.infra.redis.client import connect
+from weir.infra.redis.watch import examine_redis
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.errors import Transient
+from weir.streaming.health.checks import KafkaLook
 
 pytestmark = pytest.mark.server
 SEEN_SECONDS_MAX = 10.0

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.codec import WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord
-from streaming import isolation
-from streaming.isolation import Examined, examine
 from tests.integration import fragile_decoder
 from tests.integration.fragile_decoder import ENDS, HANGS, IS_ENDED_ONCE
 from tests.integration.payments import build_payment, encode_body, frame
+from weir.schemas.codec import WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord
+from weir.streaming import isolation
+from weir.streaming.isolation import Examined, examine
 
 HANG_SEEN_SECONDS = 4.0
 """It is waited for twice; a sound record makes a plan of its schema first, in 0.2 s of a core that others want too."""

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from infra.kafka import CLIENT_LOG, admin_config
-from infra.redis_client import connect
-from infra.settings import Settings
-from schemas.features import Entity
-from streaming.core.kernel import read
 from tests.conftest import create_deployment, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Payment, Publisher, build_label, build_payment, publish_labels
 from tests.integration.services import Services
 from tests.integration.streams import await_applied
+from weir.infra.kafka.clients import CLIENT_LOG, admin_config
+from weir.infra.redis.client import connect
+from weir.infra.settings import Settings
+from weir.schemas.features import Entity
+from weir.streaming.core.kernel import read
 
 pytestmark = pytest.mark.server
 

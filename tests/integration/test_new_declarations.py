@@ -17,7 +17,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("feast", "generators", "inference", "infra", "monitoring", "schemas", "streaming", "tests", "training")
+FOLDERS = (
+    "feast",
+    "generators",
+    "inference",
+    "infra",
+    "monitoring",
+    "schemas",
+    "streaming",
+    "tests",
+    "training",
+    "weir",
+)
 DECLARED = """\
     *_each(_E.MERCHANT, "event", _A.COUNT, "30d", "volume over the window of its risk", hold=7),
     *_each(_E.MERCHANT, "amount", _A.MEAN, "7d 30d", "what was usual before the labels", hold=7),
@@ -43,9 +54,8 @@ NAMES = (
 def copy_source(folder: Path) -> Path:
     """Copy the source without what is made of it."""
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    for path in [*ROOT.glob("*.py"), ROOT / "pyproject.toml"]:
-        shutil.copy(path, folder)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "features.md", folder / "docs")
     return folder
@@ -98,9 +108,9 @@ def test_the_avro_schema_the_docs_the_api_and_the_reasons_follow(changed: Path) 
     assert set(NAMES) <= {feature["name"] for feature in listed["features"]}
     page = run(changed, "-m", "weir", "features", "docs").stdout
     script = (
-        "import json; from schemas.contracts import schema_json;"
-        "from inference.core.reason_codes import CODE_OF_FEATURE;"
-        "from streaming.core.kernel import read; from schemas.features import Entity, DECLARATIONS_HASH;"
+        "import json; from weir.schemas.contracts import schema_json;"
+        "from weir.inference.core.reason_codes import CODE_OF_FEATURE;"
+        "from weir.streaming.core.kernel import read; from weir.schemas.features import Entity, DECLARATIONS_HASH;"
         "fields = [f['name'] for f in json.loads(schema_json('features'))['fields']];"
         "print(json.dumps([fields, CODE_OF_FEATURE, list(read(Entity.CARD, [], [], 0)), DECLARATIONS_HASH]))"
     )

@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from infra.kafka import build_producer
-from infra.redis_unit import Unit
-from infra.settings import Settings
-from schemas.errors import Refused
-from streaming.dlq import dead_letter_headers
-from streaming.offsets_cli import OffsetsTool, main
 from tests.conftest import environment_of
+from weir.infra.kafka.clients import build_producer
+from weir.infra.redis.unit import Unit
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
+from weir.streaming.dlq.letter import dead_letter_headers
+from weir.streaming.offsets.cli import OffsetsTool, main
 
 pytestmark = pytest.mark.server
 OPEN_SECONDS = 1.0

@@ -15,15 +15,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from inference.cli import run_scorer
-from inference.reader import build_feature_reader
-from infra.kafka import build_consumer
-from infra.kafka_history import History
-from infra.redis_client import connect
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.errors import Refused
-from streaming.coverage import build_coverage, processor_stage
 from tests.conftest import create_deployment, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import await_true, build_rows, publish_rows, read_decisions
@@ -32,6 +23,15 @@ from tests.integration.running import running
 from tests.integration.services import Services, log_of
 from tests.integration.streams import Log, assert_exactly_once, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.api.reader import build_feature_reader
+from weir.inference.cli import run_scorer
+from weir.infra.kafka.clients import build_consumer
+from weir.infra.kafka.history import History
+from weir.infra.redis.client import connect
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
+from weir.streaming.offsets.coverage import build_coverage, processor_stage
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from inference.champion import Champion
-from inference.processes import Reporter
-from infra.settings import Settings
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import await_true
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.champion import Champion
+from weir.inference.processes import Reporter
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from infra.kafka import build_consumer
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.features import DAY_MS
 from tests.conftest import environment_of
 from tests.house.source import ROOT
 from tests.integration.test_generate import decode, read_topic
 from tests.unit.infra.user_files import layouts
 from tests.unit.infra.user_files.files import payments, write_csv
 from tests.unit.infra.user_files.test_mapping import SHOWN, expect_cents
-from weir import main
+from weir.cli import main
+from weir.infra.kafka.clients import build_consumer
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.features import DAY_MS
 
 pytestmark = pytest.mark.server
 STARTED_SECONDS_MAX = 60.0

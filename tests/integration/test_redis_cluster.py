@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from infra.embedded.stack import Stack
-from infra.findings import refuse
-from infra.redis_client import Client, ask_servers, connect, primaries
-from infra.redis_unit import Position, Unit, format_position
-from infra.redis_view import Applied, Loaded, StateView
-from infra.redis_watch import examine_redis
-from infra.settings import RedisSettings
-from schemas.errors import Refused, Transient
-from schemas.features import DECLARATIONS_HASH
 from tests.faults.redis_cluster import MASTERS, RedisClusterServers
 from tests.faults.redis_servers import Node, RedisPair, RedisServers
 from tests.faults.workers import await_true
+from weir.infra.embedded.stack import Stack
+from weir.infra.findings import refuse
+from weir.infra.redis.client import Client, ask_servers, connect, primaries
+from weir.infra.redis.state_view import Applied, Loaded, StateView
+from weir.infra.redis.unit import Position, Unit, format_position
+from weir.infra.redis.watch import examine_redis
+from weir.infra.settings import RedisSettings
+from weir.schemas.errors import Refused, Transient
+from weir.schemas.features import DECLARATIONS_HASH
 
 pytestmark = pytest.mark.server
 UNITS = [Unit("t", number) for number in range(8)]

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from inference.lookup import look_up
-from inference.reader import build_feature_reader
-from infra.kafka_admin import describe_topics
-from infra.redis_client import connect
-from infra.redis_unit import Unit
-from infra.redis_view import StateView
-from infra.settings import Settings
-from schemas.features import DECLARATIONS_HASH
 from tests.conftest import create_deployment, settings_for
 from tests.integration.payments import Publisher, build_label, build_payment, publish_labels
 from tests.integration.services import Services, log_of
 from tests.integration.streams import await_applied
+from weir.inference.api.lookup import look_up
+from weir.inference.api.reader import build_feature_reader
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.redis.client import connect
+from weir.infra.redis.state_view import StateView
+from weir.infra.redis.unit import Unit
+from weir.infra.settings import Settings
+from weir.schemas.features import DECLARATIONS_HASH
 
 pytestmark = pytest.mark.server
 

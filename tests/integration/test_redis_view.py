@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.redis_client import connect
-from infra.redis_session import Session
-from infra.redis_unit import Position, Unit, UnreadablePosition, format_position
-from infra.redis_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
-from infra.settings import Settings
-from schemas.errors import Transient
-from schemas.features import DECLARATIONS_HASH
 from tests.conftest import settings_for
+from weir.infra.redis.client import connect
+from weir.infra.redis.session import Session
+from weir.infra.redis.state_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
+from weir.infra.redis.unit import Position, Unit, UnreadablePosition, format_position
+from weir.infra.settings import Settings
+from weir.schemas.errors import Transient
+from weir.schemas.features import DECLARATIONS_HASH
 
 pytestmark = pytest.mark.server
 UNIT = Unit("t", 3)

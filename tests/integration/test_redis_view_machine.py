@@ -16,12 +16,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from infra.redis_client import Client, connect
-from infra.redis_session import Session
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Applied, StateView
-from infra.settings import Settings
-from schemas.errors import Transient
+from weir.infra.redis.client import Client, connect
+from weir.infra.redis.session import Session
+from weir.infra.redis.state_view import Applied, StateView
+from weir.infra.redis.unit import Position, Unit
+from weir.infra.settings import Settings
+from weir.schemas.errors import Transient
 
 pytestmark = pytest.mark.server
 UNIT, OTHER = Unit("t", 3), Unit("t", 4)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from infra.children import child_environment
-from infra.settings import Settings
 from tests.conftest import environment_of
 from tests.integration.command_line import Weir, run_in_process
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.children import child_environment
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import WriterSchema
-from schemas.compatibility import LEVELS, check_level, parse_inlined
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord, Refused
 from tests.unit.infra.registry_contract import RegistryContract
 from tests.unit.infra.schema_pairs import draw_schema
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import WriterSchema
+from weir.schemas.compatibility import LEVELS, check_level, parse_inlined
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord, Refused
 
 
 @pytest.mark.server

@@ -12,14 +12,6 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
-from inference.cli import run_scorer
-from inference.reader import build_feature_reader
-from infra.kafka import CLIENT_LOG, admin_config
-from infra.kafka_admin import describe_topics
-from infra.kafka_offsets import end_offsets
-from infra.redis_client import connect
-from infra.settings import Settings
-from schemas.errors import Refused
 from tests.conftest import create_deployment, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import await_true, build_rows, publish_rows, read_decisions
@@ -28,6 +20,14 @@ from tests.integration.running import running
 from tests.integration.services import Services, log_of
 from tests.integration.streams import assert_exactly_once, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.api.reader import build_feature_reader
+from weir.inference.cli import run_scorer
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.kafka.clients import CLIENT_LOG, admin_config
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.redis.client import connect
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 import pytest
 from numpy.typing import NDArray
 
-from infra.settings import Settings
-from schemas.features import FEATURE_NAMES
-from schemas.placeholders import BUILT_IN
-from streaming.core.backfill import backfill
 from tests.integration.oracle import Event
 from tests.integration.outputs import Outputs, decode
 from tests.integration.payments import Publisher, build_label, publish_labels
 from tests.integration.services import Services
 from tests.integration.streams import SPAN_MS, await_applied, build_stream, publish
 from tests.integration.test_exactly_once import deploy
+from weir.infra.settings import Settings
+from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.backfill import backfill
 
 pytestmark = pytest.mark.server
 

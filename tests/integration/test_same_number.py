@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings
 from tests.integration.decided import build_rows, publish_rows, read_decisions
 from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 
-from infra.registry import Registry
-from infra.settings import Settings
-from infra.topics import ensure_topics
-from schemas.contracts import subject
-from schemas.errors import Refused
 from tests.conftest import settings_for
 from tests.integration.command_line import Weir, run_in_process
+from weir.infra.kafka.topics import ensure_topics
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.contracts import subject
+from weir.schemas.errors import Refused
 
 pytestmark = pytest.mark.server
 

@@ -6,15 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli import run_index, run_scorer
-from inference.index import DecisionReader
-from infra.children import child_environment
-from infra.kafka import ClientLost, header_text
-from infra.redis_client import connect
-from infra.redis_index import decision_key
-from infra.settings import Settings
-from schemas.errors import Refused
-from streaming.dlq import Coordinate, parse_dead_letter
 from tests.conftest import environment_of
 from tests.integration.decided import (
     await_true,
@@ -27,6 +18,15 @@ from tests.integration.decided import (
 )
 from tests.integration.running import running
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.cli import run_index, run_scorer
+from weir.inference.index import DecisionReader
+from weir.infra.children import child_environment
+from weir.infra.kafka.clients import ClientLost, header_text
+from weir.infra.redis.client import connect
+from weir.infra.redis.decision_store import decision_key
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
+from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
 
 pytestmark = pytest.mark.server
 

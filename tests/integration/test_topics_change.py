@@ -9,14 +9,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from inference.cli import run_index, run_scorer
-from infra.kafka import CLIENT_LOG, admin_config, build_consumer
-from infra.kafka_admin import describe_topics
-from infra.settings import Settings
-from schemas.errors import Refused
 from tests.integration.decided import await_true, build_rows, encode_rows, publish_raw, publish_rows, read_decisions
 from tests.integration.running import running
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.cli import run_index, run_scorer
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.kafka.clients import CLIENT_LOG, admin_config, build_consumer
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
 
 pytestmark = pytest.mark.server
 

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.kafka import build_producer
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import BatchCodec
-from schemas.contracts import subject
-from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
-from training.topics import load_topics
+from weir.infra.kafka.clients import build_producer
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import subject
+from weir.schemas.errors import Refused
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.training.topics import load_topics
 
 pytestmark = pytest.mark.server
 ROWS = 400

@@ -13,9 +13,6 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from infra.kafka import build_consumer, build_producer
-from infra.kafka_output import Aborted, Fenced, Offsets, Record, TransactionalOutput
-from infra.settings import KafkaSettings
 from tests.integration.mock_cluster import (
     ADD_OFFSETS,
     ADD_PARTITIONS,
@@ -25,6 +22,9 @@ from tests.integration.mock_cluster import (
     MockCluster,
     running_mock,
 )
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.sink import Aborted, Fenced, Offsets, Record, TransactionalOutput
+from weir.infra.settings import KafkaSettings
 
 SOURCE = "transactions"
 LETTER = Record("transactions.dlq", b"card", b"value")

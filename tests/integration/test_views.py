@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli import run_scorer
-from inference.inspect_stream import DecisionStream
-from infra.kafka_history import History
-from infra.registry import Registry
-from infra.settings import Settings
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.dead_letters import publish_dead_letters
 from tests.integration.decided import await_true, build_rows, publish_rows, read_decisions
 from tests.integration.running import running
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.cli import run_scorer
+from weir.inference.inspect.stream import DecisionStream
+from weir.infra.kafka.history import History
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
 

@@ -1,4 +1,4 @@
-"""``streaming/applier.py`` of the model."""
+"""``streaming/state/view_writer.py`` of the model."""
 
 from __future__ import annotations
 

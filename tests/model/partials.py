@@ -1,4 +1,4 @@
-"""``streaming/partials.py`` and ``memory.py`` of the model."""
+"""``streaming/state/cache.py`` and ``memory.py`` of the model."""
 
 from __future__ import annotations
 

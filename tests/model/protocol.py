@@ -1,7 +1,7 @@
 """A model of the exactly-once protocol under random schedules, for one input partition.
 
-It holds what ``streaming/processor.py``, ``applier.py``, ``partials.py`` and ``catch_up.py`` say to each other and to
-Kafka and Redis, and nothing else; a module here is named as its counterpart. Each thread of a process is a generator
+It holds what ``streaming/processor.py`` and, of ``streaming/state``, ``view_writer.py``, ``cache.py`` and
+``catch_up.py`` say to each other and to Kafka and Redis, and nothing else. Each thread of a process is a generator
 that yields wherever another may run: the loop, the applier, the applier of a catch-up. Two members of the group share
 the partition; a replaced process goes on for a while as a zombie. What goes wrong meanwhile is in ``_FAULTS``, and
 besides at every commit (abort) and at every write to Redis (request or reply lost, request late).

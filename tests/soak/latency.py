@@ -12,13 +12,13 @@ from collections import defaultdict
 import numpy as np
 from confluent_kafka import KafkaException, Message, TopicPartition
 
-from infra.kafka import build_consumer, check_message
-from infra.kafka_offsets import end_offsets
-from infra.registry import Registry
-from infra.settings import Settings
-from schemas.codec import BatchCodec
-from schemas.contracts import subject
-from schemas.errors import Transient, WeirError
+from weir.infra.kafka.clients import build_consumer, check_message
+from weir.infra.kafka.offsets import end_offsets
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import subject
+from weir.schemas.errors import Transient, WeirError
 
 ONE_IN = 20
 SLICE_SECONDS = 15

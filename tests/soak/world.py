@@ -12,14 +12,14 @@ from pathlib import Path
 
 import httpx
 
-from inference.lag import read_lag
-from infra.children import Child, Children
-from infra.embedded.stack import Stack
-from infra.redis_client import connect
-from infra.settings import Settings, load_settings
-from infra.topics import ensure_topics
-from schemas.errors import WeirError
 from tests.soak.probe import Sample, read_machine, read_redis, read_usage
+from weir.inference.inspect.lag import read_lag
+from weir.infra.children import Child, Children
+from weir.infra.embedded.stack import Stack
+from weir.infra.kafka.topics import ensure_topics
+from weir.infra.redis.client import connect
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.errors import WeirError
 
 _STEP_SECONDS_MAX = 600.0
 _LOOK_UPS_AT_ONCE = 5

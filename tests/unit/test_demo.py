@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import demo
-import demo_watch
-from infra.settings import load_settings, stack_env_path
-from monitoring.live_view import Declined, Snapshot, render, summary_line
-from schemas.errors import Refused
+from weir import demo, demo_watch
+from weir.infra.settings import load_settings, stack_env_path
+from weir.monitoring.live_view import Declined, Snapshot, render, summary_line
+from weir.schemas.errors import Refused
 
 
 class Servers:

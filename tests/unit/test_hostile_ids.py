@@ -18,26 +18,26 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-import demo_watch
-import weir
-from inference import inspect_cli
-from inference.inspect_stream import COLUMNS
-from infra import schemas_cli
-from infra.registry import Registry
-from infra.settings import Settings
-from infra.user_files.tally import SHOWN_OF_A_KIND, Tally
-from monitoring import logs
-from monitoring.live_view import Declined, Snapshot, render
-from monitoring.terminal import build_table, print_line, print_tables
-from schemas.errors import PoisonRecord, WeirError
-from schemas.features import FEATURE_NAMES
-from schemas.printable import escape, escape_json, to_json
-from streaming import dlq_cli
-from streaming.dlq_view import count_letters, letter_details, letter_fields
-from streaming.group_offsets import Row
-from streaming.offsets_cli import _write_rows
+import weir.cli
 from tests.house.source import name_of, product_files
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
+from weir import demo_watch
+from weir.inference.inspect import cli as inspect_cli
+from weir.inference.inspect.stream import COLUMNS
+from weir.infra.registry import cli as schemas_cli
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.infra.user_files.tally import SHOWN_OF_A_KIND, Tally
+from weir.monitoring import logs
+from weir.monitoring.live_view import Declined, Snapshot, render
+from weir.monitoring.terminal import build_table, print_line, print_tables
+from weir.schemas.errors import PoisonRecord, WeirError
+from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.printable import escape, escape_json, to_json
+from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq.view import count_letters, letter_details, letter_fields
+from weir.streaming.offsets.cli import _write_rows
+from weir.streaming.offsets.group import Row
 
 HOSTILE = {
     "markup": "pay[red]hidden[/red]ment",
@@ -173,9 +173,9 @@ def _weir_error(hostile: str) -> None:
     module = Module()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "hostile_module", module)  # type: ignore[misc, arg-type]
-        patch.setitem(weir.VERBS, "hostile", ("hostile_module", ""))
+        patch.setitem(weir.cli.VERBS, "hostile", ("hostile_module", ""))
         patch.setattr(sys, "stderr", sys.stdout)
-        assert weir.main(["hostile"]) == 1
+        assert weir.cli.main(["hostile"]) == 1
 
 
 def _user_file(hostile: str) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import weir
-from infra.arguments import Parser, _flags
+import weir.cli
 from tests.house.source import PROJECT, ROOT
+from weir.infra.arguments import Parser, _flags
 
 DISK_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 
@@ -26,10 +26,10 @@ def _mistyped(word: str) -> list[str]:
     return [word[:2] + word[1:], *([word[:-2] + word[-1] + word[-2]] if len(word) > 3 else [])]
 
 
-@pytest.mark.parametrize("verb", weir.VERBS)
+@pytest.mark.parametrize("verb", weir.cli.VERBS)
 def test_a_mistyped_verb_is_refused_with_the_nearest_one(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for mistyped in {*_mistyped(verb)} - set(weir.VERBS):
-        assert weir.main([mistyped]) == 2
+    for mistyped in {*_mistyped(verb)} - set(weir.cli.VERBS):
+        assert weir.cli.main([mistyped]) == 2
         assert re.search(r"did you mean \w+\?", (error := capsys.readouterr().err)), error
         assert error.count("\n") == 1
 
@@ -44,13 +44,13 @@ def _parser_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> Parser:
 
     monkeypatch.setattr(Parser, "parse_args", see)
     with pytest.raises(Seen) as seen:
-        weir.main([verb])
+        weir.cli.main([verb])
     parser = seen.value.args[0]
     assert isinstance(parser, Parser)
     return parser
 
 
-@pytest.mark.parametrize("verb", weir.VERBS)
+@pytest.mark.parametrize("verb", weir.cli.VERBS)
 def test_every_verb_guesses_what_a_mistyped_flag_was_meant_to_be(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,13 +65,13 @@ def test_every_verb_guesses_what_a_mistyped_flag_was_meant_to_be(
 
 def test_a_flag_that_is_cut_short_is_not_taken_for_another(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        weir.main(["demo", "--sec", "5"])
+        weir.cli.main(["demo", "--sec", "5"])
     assert "did you mean" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("--version", "-V", "version"):
-        assert weir.main([word]) == 0
+        assert weir.cli.main([word]) == 0
         assert capsys.readouterr().out.startswith(f"weir {PROJECT['project']['version']}, Python 3.")
 
 
@@ -86,7 +86,7 @@ def test_what_the_file_system_refuses_is_one_line(
 
     monkeypatch.setattr(importlib, "import_module", lambda _name: Module)
     full = code in {errno.ENOSPC, errno.EDQUOT}
-    assert weir.main(["status"]) == (1 if full else 2)
+    assert weir.cli.main(["status"]) == (1 if full else 2)
     error = capsys.readouterr().err
     assert error.startswith(f"weir status: some/file: {os.strerror(code).lower()}")
     assert error.count("\n") == 1
@@ -96,8 +96,8 @@ def test_what_the_file_system_refuses_is_one_line(
 def test_a_verb_that_this_installation_has_not_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(weir.VERBS, "train", ("not_installed.cli", "help"))
-    assert weir.main(["train"]) == 2
+    monkeypatch.setitem(weir.cli.VERBS, "train", ("not_installed.cli", "help"))
+    assert weir.cli.main(["train"]) == 2
     assert capsys.readouterr().err.startswith("weir train: this installation has no not_installed; ")
 
 
@@ -108,7 +108,7 @@ def test_a_copy_that_is_not_installed_has_a_version_too(
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", fail)
-    assert weir.main(["--version"]) == 0
+    assert weir.cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("weir of a checkout, Python 3.")
 
 
@@ -118,12 +118,12 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(ConnectionResetError):
-        weir.main(["status"])
+        weir.cli.main(["status"])
 
 
 def test_help_loads_nothing_and_is_there_at_once() -> None:
     slow = "{'argparse', 'numpy', 'pydantic', 'rich'}"
-    code = f"import sys, weir; weir.main(['--help']); sys.exit(str(sorted({slow} & set(sys.modules))))"
+    code = f"import sys, weir.cli; weir.cli.main(['--help']); sys.exit(str(sorted({slow} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
 
@@ -132,7 +132,7 @@ def test_help_loads_nothing_and_is_there_at_once() -> None:
 def test_no_id_ends_a_command_whatever_the_terminal_can_show(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
-    assert weir.main(["--version"]) == 0
+    assert weir.cli.main(["--version"]) == 0
     sys.stdout.write("\u5361 \xe9 \udcff\n")
     sys.stdout.flush()
     assert written.getvalue().decode(encoding).splitlines()[-1].startswith(("\u5361", "\\u5361"))

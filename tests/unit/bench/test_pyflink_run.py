@@ -7,8 +7,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from schemas.errors import WeirError
 from tests.bench.pyflink_run import compare, rate
+from weir.schemas.errors import WeirError
 
 _HOUR_MS = 3_600_000
 PAYMENTS = pa.RecordBatch.from_pydict(

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.features import DAY_MS, FEATURES, HOUR_MS, Aggregate
 from tests.bench.windows import Stream, compute_true, draw
+from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, Aggregate
 
 BY_NAME = {feature.name: column for column, feature in enumerate(FEATURES)}
 

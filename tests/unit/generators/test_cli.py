@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from generators.cli import main
+from weir.generators.cli import main
 
 
 def test_a_history_is_written_and_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

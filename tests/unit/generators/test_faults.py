@@ -3,19 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generators.encoding import Encoder
-from generators.events import compute_transactions
-from generators.faults import MALFORMED, Faults, compute_shifted_ms, make_malformed
-from generators.live import LivePlan, live_blocks
-from generators.outgoing import Outgoing
-from generators.seeds import rng_for
-from schemas.codec import BatchCodec, Decoded, WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord
-from schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
-from schemas.placeholders import BUILT_IN
-from schemas.validation import validate_transactions
 from tests.unit.generators.worlds import END_MS, encoder, events, population
+from weir.generators.encoding import Encoder
+from weir.generators.events import compute_transactions
+from weir.generators.faults import MALFORMED, Faults, compute_shifted_ms, make_malformed
+from weir.generators.live import LivePlan, live_blocks
+from weir.generators.outgoing import Outgoing
+from weir.generators.seeds import rng_for
+from weir.schemas.codec import BatchCodec, Decoded, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.validation import validate_transactions
 
 # malformed on purpose, but only a neighbour record or the state shows it
 SEEN_ONLY_BY_THE_PROCESSOR = {"id_reused"}

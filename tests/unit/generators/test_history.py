@@ -7,16 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from generators.events import SCENARIOS, Events
-from generators.hard_negatives import WEEK_MS, travellers
-from generators.history import build_history, draw_history, write_history
-from generators.plan import plan
-from generators.population import CITY_COUNTRY, build_population
-from schemas.codec import BatchCodec
-from schemas.features import DAY_MS
-from schemas.placeholders import BUILT_IN
-from schemas.validation import validate_labels, validate_transactions
 from tests.unit.generators.worlds import CARDS, DAYS, END_MS, SEED, events, history, population
+from weir.generators.events import SCENARIOS, Events
+from weir.generators.hard_negatives import WEEK_MS, travellers
+from weir.generators.history import build_history, draw_history, write_history
+from weir.generators.plan import plan
+from weir.generators.population import CITY_COUNTRY, build_population
+from weir.schemas.codec import BatchCodec
+from weir.schemas.features import DAY_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.validation import validate_labels, validate_transactions
 
 FRAUD = SCENARIOS[1:8]
 HONEST = SCENARIOS[8:]

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from generators import publish
-from generators.delivery import Delivery, HeldLabels
-from generators.publish import main
-from infra.user_files.checker import Checked, Checker
-from infra.user_files.plan import arrow_schema
 from tests.unit.generators.worlds import RecordingProducer, encoder
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_json
+from weir.generators import publish
+from weir.generators.delivery import Delivery, HeldLabels
+from weir.generators.publish import main
+from weir.infra.user_files.checker import Checked, Checker
+from weir.infra.user_files.plan import arrow_schema
 
 
 def run(path: Path, *flags: str) -> int:

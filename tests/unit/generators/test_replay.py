@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from generators.history import History, write_history
-from generators.outgoing import Outgoing
-from generators.replay import history_blocks
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import Refused, WeirError
-from schemas.placeholders import BUILT_IN
 from tests.unit.generators.worlds import encoder, history
+from weir.generators.history import History, write_history
+from weir.generators.outgoing import Outgoing
+from weir.generators.replay import history_blocks
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import Refused, WeirError
+from weir.schemas.placeholders import BUILT_IN
 
 ROWS = 3_000
 

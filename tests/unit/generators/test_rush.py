@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generators.events import SCENARIOS, Events, concat
-from generators.hard_negatives import WEEK_MS, travellers
-from generators.rush import Rush
-from generators.seeds import Ints
 from tests.unit.generators.worlds import END_MS, population
+from weir.generators.events import SCENARIOS, Events, concat
+from weir.generators.hard_negatives import WEEK_MS, travellers
+from weir.generators.rush import Rush
+from weir.generators.seeds import Ints
 
 PER_SECOND = 200
 CARDS = 5_000

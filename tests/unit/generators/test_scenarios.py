@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generators.actors import Scenario, pick_cards, stranger
-from generators.events import SCENARIOS, Events
-from generators.habits import draw_payments
-from generators.hard_negatives import HARD_NEGATIVES, AnnualPurchase, FlashSale, Kiosk, SmallPayments
-from generators.population import CITY_COUNTRY, carrier_ip_of, home_ip_of, phone_of, stray_device, stray_ip, tablet_of
-from generators.scenarios import (
+from tests.unit.generators.worlds import END_MS, population
+from weir.generators.actors import Scenario, pick_cards, stranger
+from weir.generators.events import SCENARIOS, Events
+from weir.generators.habits import draw_payments
+from weir.generators.hard_negatives import HARD_NEGATIVES, AnnualPurchase, FlashSale, Kiosk, SmallPayments
+from weir.generators.population import (
+    CITY_COUNTRY,
+    carrier_ip_of,
+    home_ip_of,
+    phone_of,
+    stray_device,
+    stray_ip,
+    tablet_of,
+)
+from weir.generators.scenarios import (
     FRAUD,
     AccountTakeover,
     BustOut,
@@ -20,9 +29,8 @@ from generators.scenarios import (
     ImpossibleTravel,
     LowAndSlow,
 )
-from generators.seeds import rng_for
-from schemas.features import DAY_MS, HOUR_MS, SECOND_MS
-from tests.unit.generators.worlds import END_MS, population
+from weir.generators.seeds import rng_for
+from weir.schemas.features import DAY_MS, HOUR_MS, SECOND_MS
 
 ACTORS = range(1, 26)
 ALL = [scenario for scenario, _, _ in (*FRAUD, *HARD_NEGATIVES)]

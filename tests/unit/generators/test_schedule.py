@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from generators.schedule import BLOCK_RECORDS_MAX, PERIOD_SECONDS, SHAPES, SPIKE_SECONDS, due_ms
-from generators.seeds import Floats
+from weir.generators.schedule import BLOCK_RECORDS_MAX, PERIOD_SECONDS, SHAPES, SPIKE_SECONDS, due_ms
+from weir.generators.seeds import Floats
 
 
 def schedule(shape: str, *, rate: float = 100.0, seconds: float = 120.0) -> Floats:

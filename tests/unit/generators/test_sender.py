@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from generators.events import compute_truth
-from generators.outgoing import Outgoing
-from generators.sender import Sender
-from generators.truth_file import open_truth
-from schemas.errors import Transient
 from tests.unit.generators.worlds import RecordingProducer, events
+from weir.generators.events import compute_truth
+from weir.generators.outgoing import Outgoing
+from weir.generators.sender import Sender
+from weir.generators.truth_file import open_truth
+from weir.schemas.errors import Transient
 
 START_S = 1_785_000_000.0
 

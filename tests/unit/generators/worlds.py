@@ -8,11 +8,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from generators.encoding import Encoder
-from generators.events import Events
-from generators.history import History, draw_history, name_events
-from generators.population import Population, build_population
-from schemas.features import DAY_MS
+from weir.generators.encoding import Encoder
+from weir.generators.events import Events
+from weir.generators.history import History, draw_history, name_events
+from weir.generators.population import Population, build_population
+from weir.schemas.features import DAY_MS
 
 SEED = 11
 CARDS = 1_000

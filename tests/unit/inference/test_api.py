@@ -8,23 +8,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.api import ApiParts, build_api
-from inference.api_examples import TRANSACTION
-from inference.champion import Champion
-from inference.guard import Guard
-from inference.lookup import read_newest_ms
-from inference.request import transaction_fields
-from inference.serve import bind
-from infra.feature_reader import Partials
-from infra.settings import Settings
-from schemas.codec import BatchCodec
-from schemas.errors import Refused, Transient
-from schemas.features import ENTITIES, FEATURE_NAMES
-from schemas.placeholders import BUILT_IN
-from streaming.core.events import build_event_batch
-from streaming.core.kernel import States, step
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher
+from weir.inference.api.app import ApiParts, build_api
+from weir.inference.api.circuit_breaker import Guard
+from weir.inference.api.examples import TRANSACTION
+from weir.inference.api.lookup import read_newest_ms
+from weir.inference.api.request import transaction_fields
+from weir.inference.api.serve import bind
+from weir.inference.champion import Champion
+from weir.infra.redis.partials_reader import Partials
+from weir.infra.settings import Settings
+from weir.schemas.codec import BatchCodec
+from weir.schemas.errors import Refused, Transient
+from weir.schemas.features import ENTITIES, FEATURE_NAMES
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.events import build_event_batch
+from weir.streaming.core.kernel import States, step
 
 NOW_MS = 1_767_268_800_000
 CARD_NUMBER = "4111111111111111"

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from inference.api_examples import DECISION, TRANSACTION
-from inference.request import transaction_fields
 from tests.unit.inference.test_api import NOW_MS, World, await_true
+from weir.inference.api.examples import DECISION, TRANSACTION
+from weir.inference.api.request import transaction_fields
 
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")

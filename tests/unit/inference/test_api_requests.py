@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from inference.api import ALWAYS_ANSWERED, build_api
-from inference.api_examples import TRANSACTION
-from inference.lookup import KNOWN_ENTITIES
-from schemas.errors import Damaged
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client
+from weir.inference.api.app import ALWAYS_ANSWERED, build_api
+from weir.inference.api.examples import TRANSACTION
+from weir.inference.api.lookup import KNOWN_ENTITIES
+from weir.schemas.errors import Damaged
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.web.crowd import Crowd
+from weir.inference.api.web.crowd import Crowd
 
 
 class Caller:

@@ -4,16 +4,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.core.decisions import OUTCOMES, Judgement, judge
-from inference.core.lists import LIST_ENTITIES, Lists
-from inference.core.reason_codes import CODE_OF_FEATURE, build_code
-from inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
-from inference.core.records import ModelLabel, build_decisions, decision_schema, read_ids
-from inference.core.rules import RULES, Condition, Rule, match_rules
-from inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import schema_json
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES
+from weir.inference.core.decisions import OUTCOMES, Judgement, judge
+from weir.inference.core.lists import LIST_ENTITIES, Lists
+from weir.inference.core.reason_codes import CODE_OF_FEATURE, build_code
+from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
+from weir.inference.core.records import ModelLabel, build_decisions, decision_schema, read_ids
+from weir.inference.core.rules import RULES, Condition, Rule, match_rules
+from weir.inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES
 
 NAMES = ("card_event_count_5m", "card_device_new_30d", "transaction_amount", "transaction_hour")
 GROUPS = build_groups(NAMES)

@@ -3,10 +3,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from inference.follower import AWAY_SECONDS_MAX, CALM_SECONDS, Behind, Follower, FollowerConfig
-from infra.kafka_input import Gathered, Partition
-from infra.standing import Standing
-from schemas.errors import Refused, Transient, WeirError
+from weir.inference.follower import AWAY_SECONDS_MAX, CALM_SECONDS, Behind, Follower, FollowerConfig
+from weir.infra.kafka.group_position import Standing
+from weir.infra.kafka.source import Gathered, Partition
+from weir.schemas.errors import Refused, Transient, WeirError
 
 P0: Partition = ("rows", 0)
 P1: Partition = ("rows", 1)

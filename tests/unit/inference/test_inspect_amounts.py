@@ -7,8 +7,8 @@ import re
 
 from rich.console import Console
 
-from inference import inspect_cli
-from schemas.features import FEATURES, Entity
+from weir.inference.inspect import cli as inspect_cli
+from weir.schemas.features import FEATURES, Entity
 
 
 def _shown(tables: list[object]) -> str:

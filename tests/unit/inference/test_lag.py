@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from inference import lag
-from infra.settings import load_settings
+from weir.inference.inspect import lag
+from weir.infra.settings import load_settings
 
 
 class Group:

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from inference.serve import bind
-from infra.settings import MonitoringSettings, Settings
-from schemas.errors import Refused
-from streaming.service import open_metrics_page
+from weir.inference.api.serve import bind
+from weir.infra.settings import MonitoringSettings, Settings
+from weir.schemas.errors import Refused
+from weir.streaming.service import open_metrics_page
 
 
 def test_the_api_and_the_metrics_page_name_who_holds_their_port() -> None:

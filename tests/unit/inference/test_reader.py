@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from inference.reader import REFRESH_SECONDS, CurrentReader
-from schemas.errors import Refused, Transient
 from tests.unit.inference.twins import MemoryPartials
+from weir.inference.api.reader import REFRESH_SECONDS, CurrentReader
+from weir.schemas.errors import Refused, Transient
 
 WAIT_SECONDS = 10.0
 

@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from inference.api_examples import TRANSACTION
-from inference.request import transaction_fields
-from inference.together import Together
-from schemas.codec import BatchCodec
-from schemas.errors import Transient
-from schemas.features import ENTITIES, FEATURE_NAMES, Entity
-from schemas.placeholders import BUILT_IN
-from streaming.core.events import build_event_batch
-from streaming.core.kernel import States, read, step
 from tests.unit.inference.test_api import NOW_MS, World
+from weir.inference.api.batching import Together
+from weir.inference.api.examples import TRANSACTION
+from weir.inference.api.request import transaction_fields
+from weir.schemas.codec import BatchCodec
+from weir.schemas.errors import Transient
+from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.events import build_event_batch
+from weir.streaming.core.kernel import States, read, step
 
 
 class Square:

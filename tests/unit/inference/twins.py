@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from inference.ports import Published
-from infra.feature_reader import Partials
-from schemas.errors import Transient
+from weir.inference.api.ports import Published
+from weir.infra.redis.partials_reader import Partials
+from weir.schemas.errors import Transient
 
 
 class MemoryPartials:

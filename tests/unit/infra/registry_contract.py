@@ -7,13 +7,13 @@ import uuid
 
 import pytest
 
-from infra.registry import SchemaRegistry
-from infra.schemas_cli import check_registered, register_contracts
-from infra.settings import TopicSettings
-from schemas.codec import WriterSchema
-from schemas.compatibility import LEVELS
-from schemas.contracts import TOPIC_KINDS, schema_json
-from schemas.errors import PoisonRecord, Refused
+from weir.infra.registry.cli import check_registered, register_contracts
+from weir.infra.registry.client import SchemaRegistry
+from weir.infra.settings import TopicSettings
+from weir.schemas.codec import WriterSchema
+from weir.schemas.compatibility import LEVELS
+from weir.schemas.contracts import TOPIC_KINDS, schema_json
+from weir.schemas.errors import PoisonRecord, Refused
 
 
 def schema(*optional: str, mandatory: str = "n") -> str:

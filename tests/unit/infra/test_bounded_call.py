@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from infra.bounded_call import call_bounded
-from infra.kafka_output import Fenced, Offsets, TransactionalOutput
+from weir.infra.kafka.bounded_call import call_bounded
+from weir.infra.kafka.sink import Fenced, Offsets, TransactionalOutput
 
 
 def test_what_a_bounded_call_raises_is_raised() -> None:
@@ -44,7 +44,7 @@ class _StuckProducer:
 
 
 def test_offsets_that_are_never_answered_end_the_client_instead_of_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.kafka_output.OFFSETS_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("weir.infra.kafka.sink.OFFSETS_SECONDS_MAX", 0.01)
     producer = _StuckProducer()
     output = TransactionalOutput(producer)
     with pytest.raises(Fenced, match="no answer"):

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-import bench
-import weir
-from infra import children
-from infra.children import Children, end_recorded, ended_by_signals, undisturbed
-from infra.embedded import cli
-from infra.embedded.leftover import children_record, demo_runs, end_left_over, find_left_over, only_demo
-from infra.embedded.stack import DEMO_MARKER
-from infra.identity import Identity, identify, parse_identity
-from schemas.errors import Refused
+import weir.cli
 from tests.house.source import ROOT
+from weir import bench
+from weir.infra import children
+from weir.infra.children import Children, end_recorded, ended_by_signals, undisturbed
+from weir.infra.embedded import cli
+from weir.infra.embedded.leftover import children_record, demo_runs, end_left_over, find_left_over, only_demo
+from weir.infra.embedded.stack import DEMO_MARKER
+from weir.infra.identity import Identity, identify, parse_identity
+from weir.schemas.errors import Refused
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 SUPERVISOR = """
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from infra.children import Children
+from weir.infra.children import Children
 children = Children(Path(sys.argv[1]), record=Path(sys.argv[1]) / "demo-children.json")
 children.start("one", [sys.executable, "-c", "import time; time.sleep(600)"])
 children.start("two", [sys.executable, "-c", "import time; time.sleep(600)"])
@@ -148,7 +148,7 @@ def test_a_second_demo_of_one_home_is_refused_while_the_first_lives(tmp_path: Pa
 
 DEMO = """
 import signal, sys, time
-import demo
+from weir import demo
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started by ignores
 signal.signal(signal.SIGINT, signal.default_int_handler)
 class Servers:
@@ -228,11 +228,11 @@ def test_up_after_a_killed_demo_names_what_still_runs_and_the_command_that_it_na
     monkeypatch.setattr(cli, "Stack", Served)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     orphans = _kill_a_supervisor(tmp_path)
-    assert weir.main(["up"]) == 0
+    assert weir.cli.main(["up"]) == 0
     told = capsys.readouterr().err
     assert "left running: one, two; `weir down` ends them" in told
     assert [orphan.is_running() for orphan in orphans] == [True, True]
-    assert weir.main(["down"]) == 0
+    assert weir.cli.main(["down"]) == 0
     assert [orphan.is_running() for orphan in orphans] == [False, False]
 
 
@@ -243,8 +243,8 @@ def test_up_beside_a_running_demo_leaves_its_mark_alone(
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     (tmp_path / DEMO_MARKER).write_text("{}")
     with only_demo(tmp_path):
-        assert weir.main(["up"]) == 0
+        assert weir.cli.main(["up"]) == 0
     assert "they end with it" in capsys.readouterr().err
     assert (tmp_path / DEMO_MARKER).exists()
-    assert weir.main(["up"]) == 0
+    assert weir.cli.main(["up"]) == 0
     assert not (tmp_path / DEMO_MARKER).exists()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 
-from infra.kafka import SAME_LINE_SECONDS, Sparing
+from weir.infra.kafka.clients import SAME_LINE_SECONDS, Sparing
 
 
 def _line(text: str) -> logging.LogRecord:

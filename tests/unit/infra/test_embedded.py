@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import artifacts, ports, process, stack
-from infra.embedded.artifacts import Artifact, fetch, load_lock
-from infra.embedded.process import ServerProcess
-from infra.http_health import health_url
-from infra.identity import Identity, identify, read_birth
-from infra.settings import MonitoringSettings, Settings
-from schemas.errors import WeirError
+from weir.infra.embedded import artifacts, ports, process, stack
+from weir.infra.embedded.artifacts import Artifact, fetch, load_lock
+from weir.infra.embedded.process import ServerProcess
+from weir.infra.http_health import health_url
+from weir.infra.identity import Identity, identify, read_birth
+from weir.infra.settings import MonitoringSettings, Settings
+from weir.schemas.errors import WeirError
 
 DEADLINE_SECONDS = 10.0
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra import group_history
-from infra.settings import load_settings
+from weir.infra.kafka import first_start as group_history
+from weir.infra.settings import load_settings
 
 KAFKA = load_settings({}).kafka
 

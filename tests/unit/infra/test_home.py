@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import weir
-from infra.embedded.stack import Stack
-from infra.home import check_home, ensure_home
-from infra.settings import load_settings
-from schemas.errors import Refused
+import weir.cli
+from weir.infra.embedded.stack import Stack
+from weir.infra.home import check_home, ensure_home
+from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused
 
 BAD_HOMES: dict[str, Callable[[Path], str]] = {
     "in /proc": lambda _: "/proc/weir",
@@ -79,7 +79,7 @@ def test_what_makes_a_home_says_in_one_line_that_it_cannot(
     verb: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", BAD_HOMES[kind](tmp_path))
-    _refused_in_one_line(capsys, weir.main([verb]))
+    _refused_in_one_line(capsys, weir.cli.main([verb]))
 
 
 @pytest.mark.parametrize("kind", SEEN_WITHOUT_MAKING)
@@ -88,7 +88,7 @@ def test_every_verb_says_in_one_line_that_its_home_is_none(
     verb: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", BAD_HOMES[kind](tmp_path))
-    _refused_in_one_line(capsys, weir.main([verb, *VERBS[verb]]))
+    _refused_in_one_line(capsys, weir.cli.main([verb, *VERBS[verb]]))
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -137,7 +137,7 @@ def test_a_user_without_a_home_is_told_where_downloads_could_be_kept(
     monkeypatch.setattr(Path, "home", unknown)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    assert weir.main(["clean"]) == 2
+    assert weir.cli.main(["clean"]) == 2
     assert "set XDG_CACHE_HOME" in capsys.readouterr().err
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert weir.main(["clean"]) == 0
+    assert weir.cli.main(["clean"]) == 0

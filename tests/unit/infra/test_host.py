@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.host import (
+from weir.infra.host import (
     ADDRESS_BYTES_MIN,
     CLOCK_SECONDS_MAX,
     DESCRIPTORS_MIN,
@@ -20,7 +20,7 @@ from infra.host import (
     judge_room,
     measure_rooms,
 )
-from schemas.errors import Refused
+from weir.schemas.errors import Refused
 
 BOUND_MS = int(CLOCK_SECONDS_MAX * 1_000)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import TopicPartition
 
-from infra import kafka_history
-from infra.kafka_history import History
-from infra.settings import load_settings
+from weir.infra.kafka import history as kafka_history
+from weir.infra.kafka.history import History
+from weir.infra.settings import load_settings
 
 PARTITION = ("decisions", 0)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from infra.kafka_input import Gathered, Partition, PartitionedInput
-from schemas.errors import Transient
+from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
+from weir.schemas.errors import Transient
 
 P0: Partition = ("rows", 0)
 P1: Partition = ("rows", 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from infra.kafka_output import Aborted, Fenced, Record, Rows, TransactionalOutput
+from weir.infra.kafka.sink import Aborted, Fenced, Record, Rows, TransactionalOutput
 
 ROWS = Rows("features", [b"a", b"b"], [b"1", b"2"])
 
@@ -65,7 +65,7 @@ def test_a_full_queue_is_waited_for_and_every_record_goes_once_and_in_order(rows
 def test_a_queue_that_stays_full_aborts_the_transaction_instead_of_ending_the_process_inside_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infra.kafka_output.QUEUE_FULL_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("weir.infra.kafka.sink.QUEUE_FULL_SECONDS_MAX", 0.0)
     producer = _FullProducer(room=1, frees_after=None)
     output = TransactionalOutput(producer)
     with pytest.raises(Aborted, match="room in the client's queue"):
@@ -77,7 +77,7 @@ def test_a_queue_that_stays_full_aborts_the_transaction_instead_of_ending_the_pr
 
 
 def test_an_abort_that_fails_gives_the_client_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.kafka_output.QUEUE_FULL_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("weir.infra.kafka.sink.QUEUE_FULL_SECONDS_MAX", 0.0)
     producer = _FullProducer(room=0, frees_after=None, abort_error=KafkaError(KafkaError._TIMED_OUT))
     with pytest.raises(Fenced, match="abort failed"):
         TransactionalOutput(producer).commit([ROWS], [], None)

@@ -6,9 +6,9 @@ import pytest
 import redis
 from redis import exceptions
 
-from infra.redis_client import transient_errors
-from infra.redis_errors import explain, find_cause
-from schemas.errors import Transient
+from weir.infra.redis.client import transient_errors
+from weir.infra.redis.errors import explain, find_cause
+from weir.schemas.errors import Transient
 
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
 MISCONF = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."

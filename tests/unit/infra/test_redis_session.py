@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from redis._parsers import Encoder
 from redis.connection import PythonRespSerializer
 
-from infra import redis_session
-from infra.redis_session import Session, open_session, pack, pack_mset
+from weir.infra.redis import session as redis_session
+from weir.infra.redis.session import Session, open_session, pack, pack_mset
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ORACLE = PythonRespSerializer(6_000, Encoder("utf-8", "strict", decode_responses=False).encode)  # type: ignore[no-untyped-call]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.findings import worst
-from infra.redis_watch import RedisState, RedisWatch, compare, parse_info, parse_seen, watch_key
+from weir.infra.findings import worst
+from weir.infra.redis.watch import RedisState, RedisWatch, compare, parse_info, parse_seen, watch_key
 
 WELL = RedisState(server="", run_id="a", policy="noeviction", keys=1_000, used_bytes=10, max_bytes=100, evicted_keys=0)
 POLICIES = [*(f"allkeys-{how}" for how in ("lru", "lfu", "random")), "volatile-lru", "volatile-lfu", "volatile-ttl"]

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from infra.registry import Registry
-from infra.registry_cache import UNKNOWN_MAX, UNKNOWN_SECONDS
-from infra.registry_memory import MemoryRegistry
-from infra.settings import RegistrySettings
-from schemas.codec import WriterSchema
-from schemas.errors import PoisonRecord, Refused, Transient
 from tests.unit.infra.registry_contract import RegistryContract
+from weir.infra.registry.cache import UNKNOWN_MAX, UNKNOWN_SECONDS
+from weir.infra.registry.client import Registry
+from weir.infra.registry.memory import MemoryRegistry
+from weir.infra.settings import RegistrySettings
+from weir.schemas.codec import WriterSchema
+from weir.schemas.errors import PoisonRecord, Refused, Transient
 
 SUBJECT = "transactions-value"
 ABSENT = httpx.Response(404, json={"error_code": 40403, "message": "no such schema"})

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.registry import REFERENCES_MAX, Registry
-from infra.registry_cache import KEPT_BYTES_MAX, SECONDS_ASKING_MAX, UNKNOWN_MAX, UNKNOWN_SECONDS
-from infra.registry_http import ANSWER_BYTES_MAX
-from infra.settings import RegistrySettings
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.compatibility import parse_inlined
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord, Refused, Transient
+from weir.infra.registry.cache import KEPT_BYTES_MAX, SECONDS_ASKING_MAX, UNKNOWN_MAX, UNKNOWN_SECONDS
+from weir.infra.registry.client import REFERENCES_MAX, Registry
+from weir.infra.registry.http import ANSWER_BYTES_MAX
+from weir.infra.settings import RegistrySettings
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.compatibility import parse_inlined
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord, Refused, Transient
 
 SUBJECT = "transactions-value"
 ABSENT = httpx.Response(404, json={"error_code": 40403, "message": "no such schema"})

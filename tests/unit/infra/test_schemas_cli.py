@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from infra import schemas_cli
-from infra.registry_memory import MemoryRegistry
-from infra.schemas_cli import main
-from schemas.contracts import TOPIC_KINDS, schema_json
 from tests.unit.infra.registry_contract import foreign
+from weir.infra.registry import cli as schemas_cli
+from weir.infra.registry.cli import main
+from weir.infra.registry.memory import MemoryRegistry
+from weir.schemas.contracts import TOPIC_KINDS, schema_json
 
 SUBJECT = "transactions-value"
 

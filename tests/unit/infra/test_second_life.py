@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.kafka import ClientLost
-from infra.second_life import CALM_SECONDS, PAUSE_SECONDS, TROUBLE_SECONDS_MAX, run_again
-from schemas.errors import Transient
+from weir.infra.kafka.clients import ClientLost
+from weir.infra.kafka.reconnect import CALM_SECONDS, PAUSE_SECONDS, TROUBLE_SECONDS_MAX, run_again
+from weir.schemas.errors import Transient
 
 LOST, AWAY = ClientLost("lost"), Transient("away")
 

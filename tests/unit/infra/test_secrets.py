@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from infra.kafka import build_admin, build_consumer, build_producer
-from infra.redis_client import connect
-from infra.redis_watch import examine_redis
-from infra.registry import Registry
-from infra.settings import KafkaSettings, RedisSettings, RegistrySettings, Settings, load_settings
-from schemas.errors import Refused, WeirError
+from weir.infra.kafka.clients import build_admin, build_consumer, build_producer
+from weir.infra.redis.client import connect
+from weir.infra.redis.watch import examine_redis
+from weir.infra.registry.client import Registry
+from weir.infra.settings import KafkaSettings, RedisSettings, RegistrySettings, Settings, load_settings
+from weir.schemas.errors import Refused, WeirError
 
 SECRET = "hunter2"
 KAFKA = KafkaSettings(

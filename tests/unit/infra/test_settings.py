@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic.fields import FieldInfo
 
-from infra.setting_names import declared_names
-from infra.settings import Settings, load_settings, stack_env_path
-from schemas.errors import Refused
+from weir.infra.setting_names import declared_names
+from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.schemas.errors import Refused
 
 SEVERAL = "redis://user:pass,word@one:6379,two:6379/0"
 SECRET = "hunter2"

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 
-import weir
-from infra.embedded import doctor, space
-from infra.embedded.leftover import only_demo
-from infra.embedded.process import ServerProcess
+import weir.cli
 from tests.house.source import ROOT
+from weir.infra.embedded import doctor, space
+from weir.infra.embedded.leftover import only_demo
+from weir.infra.embedded.process import ServerProcess
 
 DATA = ("servers/kafka/data/t-0/0.log", "servers/redis/appendonlydir/a.aof", "servers/registry/registry.mv.db")
 KEPT = (*DATA, "models/champion/model.onnx", "mlruns/runs.db", "history/transactions.parquet", "lists.json")
@@ -57,7 +57,7 @@ def _disk(home: Path) -> doctor.Finding:
 def _follow(mend: str) -> None:
     """Run the first command that a fix names, exactly as it is named."""
     command = re.findall(r"`weir ([^`]*)`", mend)[0]
-    assert weir.main(shlex.split(command)) == 0
+    assert weir.cli.main(shlex.split(command)) == 0
 
 
 def test_a_disk_with_room_is_no_finding(home: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_doctor_says_what_takes_the_space_of_a_full_disk(
 ) -> None:
     _fill_the_disk(monkeypatch, free=0)
     monkeypatch.setattr(doctor, "examine_all", lambda *_, **__: [])  # of servers that are not there
-    assert weir.main(["doctor", "--home", str(home)]) == 1
+    assert weir.cli.main(["doctor", "--home", str(home)]) == 1
     assert "home/servers/kafka 2.0 MiB" in capsys.readouterr().out
 
 
@@ -92,7 +92,7 @@ def test_where_that_is_not_enough_it_says_so(home: Path, monkeypatch: pytest.Mon
 
 
 def test_where_nothing_can_be_freed_no_command_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert weir.main(["clean", "--apply"]) == 0
+    assert weir.cli.main(["clean", "--apply"]) == 0
     _fill_the_disk(monkeypatch, free=0)
     assert "nothing here can be freed without loss" in _disk(home).mend
     assert "`" not in _disk(home).mend
@@ -102,7 +102,7 @@ def test_where_nothing_can_be_freed_no_command_is_named(home: Path, monkeypatch:
 def test_without_apply_nothing_is_changed_and_the_loss_is_named(
     home: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert weir.main(["clean", *flags]) == 0
+    assert weir.cli.main(["clean", *flags]) == 0
     shown = capsys.readouterr().out
     assert _files(home) == {*KEPT, *FREED}
     verb = "delete" if flags else "keep"
@@ -113,11 +113,11 @@ def test_without_apply_nothing_is_changed_and_the_loss_is_named(
 
 
 def test_with_data_and_apply_what_weir_made_goes_and_files_of_others_stay(home: Path) -> None:
-    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert weir.cli.main(["clean", "--data", "--apply"]) == 0
     assert _files(home) == {"lists.json"}
     (home / "lists.json").unlink()
     _write(home / "models" / "champion" / "model.onnx", 10)
-    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert weir.cli.main(["clean", "--data", "--apply"]) == 0
     assert not home.exists()
 
 
@@ -127,14 +127,14 @@ def test_a_home_that_holds_other_things_keeps_them(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     _write(tmp_path / "letters" / "to-a-friend.txt", 10)
     (tmp_path / "ports.json").write_text("{}")
-    assert weir.main(["clean", "--data", "--apply"]) == 0
+    assert weir.cli.main(["clean", "--data", "--apply"]) == 0
     assert "letters/to-a-friend.txt" in _files(tmp_path)
 
 
 def test_data_under_a_running_demo_is_not_deleted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with only_demo(home):
-        assert weir.main(["clean", "--data", "--apply"]) == 2
-        assert weir.main(["clean", "--apply"]) == 0
+        assert weir.cli.main(["clean", "--data", "--apply"]) == 2
+        assert weir.cli.main(["clean", "--apply"]) == 0
     assert "a demo runs" in capsys.readouterr().err
     assert {*KEPT, "demo/truth.parquet", "logs/process.log"} <= _files(home)
 
@@ -149,7 +149,7 @@ def running(home: Path) -> Iterator[ServerProcess]:
 
 @pytest.mark.usefixtures("running")
 def test_the_log_of_a_server_that_runs_is_kept(home: Path) -> None:
-    assert weir.main(["clean", "--apply"]) == 0
+    assert weir.cli.main(["clean", "--apply"]) == 0
     assert "logs/kafka.log" in _files(home)
     assert "logs/kafka.log.1" not in _files(home)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import starting
-from infra.embedded.kafka_server import KafkaServer
-from infra.embedded.process import ServerProcess
-from infra.embedded.redis_server import RedisServer
-from infra.identity import Identity
-from schemas.errors import WeirError
+from weir.infra.embedded import starting
+from weir.infra.embedded.kafka_server import KafkaServer
+from weir.infra.embedded.process import ServerProcess
+from weir.infra.embedded.redis_server import RedisServer
+from weir.infra.identity import Identity
+from weir.schemas.errors import WeirError
 
 LOG = """\
 INFO  LogManager - Recovering 2 logs from /home/data since no clean shutdown file was found

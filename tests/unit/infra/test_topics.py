@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.settings import TopicSettings
-from infra.topics import RETENTION_MS_MIN, TopicPlan, TopicState, find_faults, plan_topics
-from schemas.features import DAY_MS
+from weir.infra.kafka.topics import RETENTION_MS_MIN, TopicPlan, TopicState, find_faults, plan_topics
+from weir.infra.settings import TopicSettings
+from weir.schemas.features import DAY_MS
 
 PLANS = plan_topics(TopicSettings())
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from monitoring.health import LOOK_SECONDS_MAX, TURN_SECONDS_MAX, Health
-from monitoring.server import serve_metrics
+from weir.monitoring.health import LOOK_SECONDS_MAX, TURN_SECONDS_MAX, Health
+from weir.monitoring.server import serve_metrics
 
 
 class Clock:

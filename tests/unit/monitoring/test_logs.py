@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring import logs
 from tests.conftest import logging_restored
+from weir.monitoring import logs
 
 CARD = "4111111111111111"
 

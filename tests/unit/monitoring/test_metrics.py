@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from monitoring import metrics
-from monitoring.server import serve_metrics
+from weir.monitoring import metrics
+from weir.monitoring.server import serve_metrics
 
 MONITORING = Path(metrics.__file__).parent
 ENTITY_IDS = {"card", "card_id", "customer_id", "device_id", "ip", "merchant_id", "transaction_id", "id"}

@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from schemas.codec import PLANS_BYTES_MAX, PLANS_MAX, BatchCodec, Decoded, WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord, Transient
-from schemas.framing import VALUE_BYTES_MAX
 from tests.unit.schemas.records import frame, write_body
+from weir.schemas.codec import PLANS_BYTES_MAX, PLANS_MAX, BatchCodec, Decoded, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord, Transient
+from weir.schemas.framing import VALUE_BYTES_MAX
 
 OURS = 2
 CODEC = BatchCodec("transactions")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import TOPIC_KINDS, schema_json
 from tests.unit.schemas.records import frame, parsed, records, same, write_body
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import TOPIC_KINDS, schema_json
 
 CODECS = {kind: BatchCodec(kind) for kind in TOPIC_KINDS}
 PARSED = {kind: parsed(schema_json(kind)) for kind in TOPIC_KINDS}

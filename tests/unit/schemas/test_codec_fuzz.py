@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import TOPIC_KINDS, schema_json
 from tests.fuzz.decoder import Tally, fuzz
 from tests.fuzz.strict import NotAvro, Reader
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import TOPIC_KINDS, schema_json
 
 
 @pytest.fixture(scope="module")

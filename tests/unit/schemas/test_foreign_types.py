@@ -11,14 +11,14 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from schemas import columns, projection
-from schemas.codec import BatchCodec, Decoded, WriterSchema
-from schemas.columns import Columns, is_columnar
-from schemas.compatibility import parse_inlined
-from schemas.contracts import TOPIC_KINDS, schema_json
-from schemas.native import NativeFailure, call_native
 from tests.unit.schemas.avro_types import further_fields
 from tests.unit.schemas.records import frame, parsed
+from weir.schemas import columns, projection
+from weir.schemas.codec import BatchCodec, Decoded, WriterSchema
+from weir.schemas.columns import Columns, is_columnar
+from weir.schemas.compatibility import parse_inlined
+from weir.schemas.contracts import TOPIC_KINDS, schema_json
+from weir.schemas.native import NativeFailure, call_native
 
 FIELDS = list(further_fields())
 NAMES = [name for name, _, _ in FIELDS]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.masking import RUN_DIGITS_MAX, is_card_number, mask
+from weir.schemas.masking import RUN_DIGITS_MAX, is_card_number, mask
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.features import DECLARATIONS_HASH, declarations_hash
-from schemas.placeholders import BUILT_IN, TEXTS, WORDS, Placeholders
+from weir.schemas.features import DECLARATIONS_HASH, declarations_hash
+from weir.schemas.placeholders import BUILT_IN, TEXTS, WORDS, Placeholders
 
 FIELDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
 NOBODY = [

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import BatchCodec
-from schemas.contracts import schema_json
-from schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, compute_base_minor
-from schemas.errors import PoisonRecord
-from schemas.placeholders import BUILT_IN
-from schemas.units import EARLIEST_TIME_MS
-from schemas.validation import (
+from tests.unit.schemas.test_codec import transaction
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import schema_json
+from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, compute_base_minor
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.units import EARLIEST_TIME_MS
+from weir.schemas.validation import (
     ASKED_ON_ADMISSION,
     FUTURE_MS_MAX,
     ID_BYTES_MAX,
@@ -25,7 +26,6 @@ from schemas.validation import (
     validate_labels,
     validate_transactions,
 )
-from tests.unit.schemas.test_codec import transaction
 
 TRANSACTIONS = BatchCodec("transactions").arrow_schema
 LABELS = BatchCodec("labels").arrow_schema

@@ -9,9 +9,9 @@ from typing import Any
 
 import fastavro
 
-from schemas.codec import WriterSchema
-from schemas.errors import PoisonRecord
-from streaming.dlq import Coordinate, DeadLetter
+from weir.schemas.codec import WriterSchema
+from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.letter import Coordinate, DeadLetter
 
 PREFIX = "__dlq.errors."
 SCHEMA_ID = 7

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.currencies import compute_base_minor
-from schemas.features import (
+from tests.unit.streaming.streams import PLACEHOLDERS
+from weir.schemas.currencies import compute_base_minor
+from weir.schemas.features import (
     DAY_MS,
     DUPLICATE_HORIZON_MS,
     ENTITIES,
@@ -27,7 +28,6 @@ from schemas.features import (
     EntitySpec,
     Feature,
 )
-from tests.unit.streaming.streams import PLACEHOLDERS
 
 Event = dict[str, Any]
 MISSING = math.nan

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from infra.redis_unit import Unit
-from schemas.features import Entity
-from streaming.core.seal import SEAL_BYTES, compute_seeds, put_seal
+from weir.infra.redis.unit import Unit
+from weir.schemas.features import Entity
+from weir.streaming.core.seal import SEAL_BYTES, compute_seeds, put_seal
 
 
 def sealed(unit: Unit, entity: Entity, entity_id: str, body: bytes) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
-from schemas.placeholders import BUILT_IN
-from streaming.core.events import EventBatch, build_event_batch
-from streaming.core.kernel import States, Step, fold, step
+from weir.schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.events import EventBatch, build_event_batch
+from weir.streaming.core.kernel import States, Step, fold, step
 
 START_MS = 1_750_000_000_000
 Event = dict[str, Any]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from infra.redis_unit import Unit
-from infra.redis_view import Applied
-from schemas.errors import Transient
-from schemas.features import Entity
-from streaming.applier import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, Applier, Write
-from streaming.partials import Changed
+from weir.infra.redis.state_view import Applied
+from weir.infra.redis.unit import Unit
+from weir.schemas.errors import Transient
+from weir.schemas.features import Entity
+from weir.streaming.state.cache import Changed
+from weir.streaming.state.view_writer import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, Applier, Write
 
 
 class _Away:
@@ -40,8 +40,10 @@ class _Away:
 def test_many_units_share_one_bound_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty-four units with a bound of their own each would keep the loop from polling for twenty minutes."""
     clock = [0.0]
-    monkeypatch.setattr("streaming.applier.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("streaming.applier.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("weir.streaming.state.view_writer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "weir.streaming.state.view_writer.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    )
     view = _Away(clock)
     applier = Applier(view)
     applier.submit([Write(Unit("t", number), 0, 1, []) for number in range(64)])
@@ -157,7 +159,7 @@ def test_a_program_error_in_a_thread_reaches_whoever_collects() -> None:
 
 def test_a_round_of_ttls_is_taken_up_where_it_was_and_one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("streaming.applier.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("weir.streaming.state.view_writer.time.monotonic", lambda: clock[0])
     steps, gate = list[int](), threading.Semaphore(0)
 
     def sweep() -> Iterator[int]:

@@ -15,15 +15,15 @@ from typing import Any, cast
 
 import pytest
 
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Applied, Loaded
-from schemas.errors import Transient
-from schemas.features import Entity
-from streaming.catch_up import CatchUpContext, catch_up
-from streaming.core.seal import SEAL_BYTES
-from streaming.folder import Refolded
-from streaming.partials import Ask, Changed, PartialStore
 from tests.unit.streaming.sealed import sealed
+from weir.infra.redis.state_view import Applied, Loaded
+from weir.infra.redis.unit import Position, Unit
+from weir.schemas.errors import Transient
+from weir.schemas.features import Entity
+from weir.streaming.core.seal import SEAL_BYTES
+from weir.streaming.stage import Refolded
+from weir.streaming.state.cache import Ask, Changed, PartialStore
+from weir.streaming.state.catch_up import CatchUpContext, catch_up
 
 UNIT = Unit("t", 0)
 RECORDS, CHUNK = 10, 4
@@ -202,7 +202,7 @@ def test_a_unit_that_is_asked_for_again_and_again_is_told_once_until_something_c
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """While the registry is away every attempt ends in another catch-up, many times a minute."""
-    caplog.set_level("INFO", logger="streaming.catch_up")
+    caplog.set_level("INFO", logger="weir.streaming.state.catch_up")
     view, folder = _View(), _Folder()
     context = _build_context(view)
     for _ in range(100):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streaming import compiling
-from streaming.compiling import compile_kernel, tell_on_stderr
+from weir.streaming import compiling
+from weir.streaming.compiling import compile_kernel, tell_on_stderr
 
 DEADLINE_SECONDS = 10.0
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
-from schemas.placeholders import BUILT_IN
-from streaming.core.backfill import backfill
-from streaming.core.hashing import compute_partitions
 from tests.unit.streaming.streams import START_MS, Driver, Event, event, random_stream, record_batch
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.backfill import backfill
+from weir.streaming.core.hashing import compute_partitions
 
 
 def test_history_gives_the_numbers_that_the_stream_gave() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.features import DAY_MS, Entity
-from streaming.core.layout import ID_SLOTS
-from streaming.core.partial import decode_partial
 from tests.unit.streaming.streams import START_MS, Driver, event
+from weir.schemas.features import DAY_MS, Entity
+from weir.streaming.core.layout import ID_SLOTS
+from weir.streaming.core.partial import decode_partial
 
 
 def test_the_same_id_of_the_same_card_is_a_duplicate_within_a_day_of_append_time() -> None:

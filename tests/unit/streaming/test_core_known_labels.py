@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
-from schemas.placeholders import BUILT_IN
-from streaming.core import backfill as history
-from streaming.core.backfill import backfill
 from tests.unit.streaming.streams import START_MS, Event, event, record_batch
-from training.history import replay
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core import backfill as history
+from weir.streaming.core.backfill import backfill
+from weir.training.history import replay
 
 Label = dict[str, Any]
 RISKS = {

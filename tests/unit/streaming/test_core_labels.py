@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
-from schemas.placeholders import BUILT_IN
-from streaming.core.kernel import read
-from streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 from tests.unit.streaming.streams import START_MS
+from weir.schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.kernel import read
+from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
 
 Label = dict[str, Any]
 HORIZON_END_MS = START_MS + 60 * DAY_MS

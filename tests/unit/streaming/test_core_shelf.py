@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import streaming.core.numbering
-from streaming.core.events import EntityIndex
-from streaming.core.machine import Partials
-from streaming.core.numbering import Numbering
-from streaming.core.packing import pack
-from streaming.core.shelf import ALL, OTHERS, OWN, Shelf
+import weir.streaming.core.numbering
+from weir.streaming.core.events import EntityIndex
+from weir.streaming.core.numbering import Numbering
+from weir.streaming.core.packing import pack
+from weir.streaming.core.partial_table import ALL, OTHERS, OWN, Shelf
+from weir.streaming.core.passes import Partials
 
 UNITS = 3
 
@@ -75,7 +75,7 @@ def test_what_growing_partials_leave_behind_is_reclaimed() -> None:
 
 
 def test_ids_whose_hashes_are_the_same_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming.core.numbering, "hash_strings", lambda ids: np.zeros(len(ids), np.uint64))
+    monkeypatch.setattr(weir.streaming.core.numbering, "hash_strings", lambda ids: np.zeros(len(ids), np.uint64))
     ids = Numbering()
     assert ids.add(pa.array(["ab", "a", "", "b", "a"])).tolist() == [0, 1, 2, 3, 1]
     assert ids.find(pa.array(["b", "ba", "ab", ""])).tolist() == [3, -1, 0, 2]

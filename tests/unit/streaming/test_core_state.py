@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, WINDOWS_MS, Entity, entity_spec
-from streaming.core.kernel import read, step
-from streaming.core.partial import Partial, decode_partial
 from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
 from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, random_stream
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, WINDOWS_MS, Entity, entity_spec
+from weir.streaming.core.kernel import read, step
+from weir.streaming.core.partial import Partial, decode_partial
 
 SEEDS = st.integers(0, 2**32 - 1)
 CUTS = st.lists(st.integers(0, 1_000), max_size=6)

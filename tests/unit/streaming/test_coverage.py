@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra.settings import load_settings
-from schemas.errors import Refused
-from streaming import coverage
-from streaming.coverage import Coverage, Found, Offsets, Place, processor_stage
+from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused
+from weir.streaming.offsets import coverage
+from weir.streaming.offsets.coverage import Coverage, Found, Offsets, Place, processor_stage
 
 SOURCE, ROWS, LETTERS = "transactions", "features", "transactions.dlq"
 PARTITIONS = 3

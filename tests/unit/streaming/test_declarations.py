@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec, Feature
-from streaming.core.aggregates import KINDS
-from streaming.core.plans import find_faults
+from weir.schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec, Feature
+from weir.streaming.core.aggregates import KINDS
+from weir.streaming.core.plans import find_faults
 
 A, E = Aggregate, Entity
 

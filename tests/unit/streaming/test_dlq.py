@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.dlq import (
+from weir.streaming.dlq.letter import (
     Coordinate,
     DeadLetter,
     Header,

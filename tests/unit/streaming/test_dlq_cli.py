@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import Refused
-from streaming import dlq_cli
+from weir.schemas.errors import Refused
+from weir.streaming.dlq import cli as dlq_cli
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from schemas.errors import Transient
-from streaming import dlq_log
-from streaming.dlq_log import DoneLog, Settlement
+from weir.schemas.errors import Transient
+from weir.streaming.dlq import log as dlq_log
+from weir.streaming.dlq.log import DoneLog, Settlement
 
 DONE = "transactions.dlq.done"
 ORIGIN = "transactions-0-7"

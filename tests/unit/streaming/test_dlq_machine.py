@@ -18,10 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from streaming.dlq import Coordinate, DeadLetter, Header, dead_letter_headers, parse_dead_letter
-from streaming.dlq_log import DoneLog, Settlement, settlement_key
-from streaming.dlq_plan import Options, Step, plan_letter
 from tests.unit.streaming.dead_letter_samples import PREFIX
+from weir.streaming.dlq.letter import Coordinate, DeadLetter, Header, dead_letter_headers, parse_dead_letter
+from weir.streaming.dlq.log import DoneLog, Settlement, settlement_key
+from weir.streaming.dlq.plan import Options, Step, plan_letter
 
 ATTEMPTS_MAX = 2
 REASONS = st.sampled_from(["undecodable", "unknown_schema_id", "duplicate"])

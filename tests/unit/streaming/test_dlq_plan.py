@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import PoisonRecord
-from streaming.dlq import DeadLetter
-from streaming.dlq_auto import BACKOFF_MAX_MS, due_ms
-from streaming.dlq_log import Action, Selection, Settlement, settlement_key
-from streaming.dlq_plan import Options, Repaired, Step, plan_letter
 from tests.unit.streaming.dead_letter_samples import PREFIX, letter
+from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.auto import BACKOFF_MAX_MS, due_ms
+from weir.streaming.dlq.letter import DeadLetter
+from weir.streaming.dlq.log import Action, Selection, Settlement, settlement_key
+from weir.streaming.dlq.plan import Options, Repaired, Step, plan_letter
 
 
 def _settled(action: Action) -> Settlement:

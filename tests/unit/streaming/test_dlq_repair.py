@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import PoisonRecord, Refused
-from streaming.dlq_repair import build_field_repair, build_hook_repair, decode_letter, parse_assignments
 from tests.unit.streaming.dead_letter_samples import PAYMENT, OneSchema, frame, letter, unframe
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.streaming.dlq.repair import build_field_repair, build_hook_repair, decode_letter, parse_assignments
 
 
 def test_a_field_is_set_and_every_other_keeps_its_value() -> None:

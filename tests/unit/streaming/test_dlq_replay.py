@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from streaming import dlq_replay
-from streaming.dlq_plan import Step
-from streaming.dlq_replay import _batches
 from tests.unit.streaming.dead_letter_samples import letter
+from weir.streaming.dlq import replay as dlq_replay
+from weir.streaming.dlq.plan import Step
+from weir.streaming.dlq.replay import _batches
 
 
 def _lengths(*steps: Step) -> list[int]:

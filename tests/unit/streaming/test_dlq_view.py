@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.dlq_log import Settlement
-from streaming.dlq_view import count_letters, hex_lines, letter_details, letter_fields, show_bytes
 from tests.unit.streaming.dead_letter_samples import PAYMENT, OneSchema, frame, letter
+from weir.streaming.dlq.log import Settlement
+from weir.streaming.dlq.view import count_letters, hex_lines, letter_details, letter_fields, show_bytes
 
 CARD = "4111111111111111"
 CARD_HEX = CARD.encode().hex(" ")

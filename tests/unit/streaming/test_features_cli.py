@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.settings import load_settings
-from schemas.features import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
-from streaming import features_cli
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_parquet
 from tests.unit.streaming.streams import START_MS, event, random_stream, record_batch
-from weir import main
+from weir.cli import main
+from weir.infra.settings import load_settings
+from weir.schemas.features import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
+from weir.streaming import features_cli
 
 
 def test_list_names_every_feature_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.redis_unit import Unit
-from schemas.features import Entity
-from streaming.memory import Memory
+from weir.infra.redis.unit import Unit
+from weir.schemas.features import Entity
+from weir.streaming.state.memory import Memory
 
 UNITS = [Unit("t", 0), Unit("t", 1)]
 KIND = Entity.CARD

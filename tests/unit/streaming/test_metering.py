@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import pytest
 
-from inference.scorer import Scorer, ScorerConfig
-from infra.kafka_input import Gathered
-from infra.kafka_output import Aborted, Record, Rows
-from monitoring.metrics import REGISTRY
-from schemas.errors import PoisonRecord
-from streaming.dead_letters import build_dead_letter, duplicate_error
-from streaming.folder import DeadRecord, Outcome
-from streaming.processor import Processor, ProcessorConfig
+from weir.inference.scorer import Scorer, ScorerConfig
+from weir.infra.kafka.sink import Aborted, Record, Rows
+from weir.infra.kafka.source import Gathered
+from weir.monitoring.metrics import REGISTRY
+from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.build import build_dead_letter, duplicate_error
+from weir.streaming.processor import Processor, ProcessorConfig
+from weir.streaming.stage import DeadRecord, Outcome
 
 DLQ = "metering.dlq"
 

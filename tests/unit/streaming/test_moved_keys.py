@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Loaded
-from infra.standing import format_note, parse_note
-from schemas.features import ENTITIES, FEATURE_NAMES
-from streaming.core.kernel import States, find_repeats, step
-from streaming.core.layout import COUNTED, DUPLICATE, ID_HORIZON, ID_REUSED
-from streaming.moved_keys import find_units_behind
 from tests.unit.streaming.streams import START_MS, build, event
+from weir.infra.kafka.group_position import format_note, parse_note
+from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.unit import Position, Unit
+from weir.schemas.features import ENTITIES, FEATURE_NAMES
+from weir.streaming.core.kernel import States, find_repeats, step
+from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_HORIZON, ID_REUSED
+from weir.streaming.state.moved_keys import find_units_behind
 
 FOLDER: Any = SimpleNamespace(topic="transactions", partitions=4)
 UNIT = Unit("t", 1)

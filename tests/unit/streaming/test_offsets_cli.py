@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from infra.kafka_admin import TopicFacts
-from infra.settings import load_settings
-from schemas.errors import Refused, WeirError
-from streaming import offsets_cli
-from streaming.offsets_cli import OffsetsTool, Row
+from weir.infra.kafka.admin import TopicFacts
+from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused, WeirError
+from weir.streaming.offsets import cli as offsets_cli
+from weir.streaming.offsets.cli import OffsetsTool, Row
 
 
 class Group:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Loaded
-from schemas.features import Entity
-from streaming.partials import Ask, Changed, Moved, PartialStore
+from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.unit import Position, Unit
+from weir.schemas.features import Entity
+from weir.streaming.state.cache import Ask, Changed, Moved, PartialStore
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
 

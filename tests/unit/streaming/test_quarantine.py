@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from infra.redis_unit import Unit
-from schemas.placeholders import BUILT_IN
-from streaming import quarantine
-from streaming.isolation import Examined
-from streaming.labels import LabelsConfig, LabelsFolder
-from streaming.quarantine import Quarantine
+from weir.infra.redis.unit import Unit
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming import quarantine
+from weir.streaming.isolation import Examined
+from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.quarantine import Quarantine
 
 UNIT, OTHER = Unit("l", 0), Unit("l", 1)
 FOLDER = LabelsFolder(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.redis_unit import Unit
-from schemas.features import ENTITIES, Entity
-from streaming.core.kernel import fold
-from streaming.core.seal import SEAL_BYTES, compute_base, find_broken
 from tests.unit.streaming.sealed import sealed
 from tests.unit.streaming.streams import build, random_stream
+from weir.infra.redis.unit import Unit
+from weir.schemas.features import ENTITIES, Entity
+from weir.streaming.core.kernel import fold
+from weir.streaming.core.seal import SEAL_BYTES, compute_base, find_broken
 
 UNIT = Unit("t", 3)
 BODIES = st.binary(min_size=1, max_size=200)

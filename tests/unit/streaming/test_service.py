@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infra.kafka import ClientLost
-from infra.settings import load_settings
-from schemas.errors import Refused, Transient
-from streaming.service import Stopped, open_metrics_page, run_service, wait_for
+from weir.infra.kafka.clients import ClientLost
+from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused, Transient
+from weir.streaming.service import Stopped, open_metrics_page, run_service, wait_for
 
 
 @pytest.fixture(autouse=True)

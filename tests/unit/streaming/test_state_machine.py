@@ -15,12 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from schemas.features import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
-from streaming.core.kernel import read
-from streaming.core.partial import decode_partial
 from tests.unit.streaming.oracle import Oracle, amount_of
 from tests.unit.streaming.streams import START_MS, Driver, Event, event
 from tests.unit.streaming.test_core_windows import tolerance
+from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
+from weir.streaming.core.kernel import read
+from weir.streaming.core.partial import decode_partial
 
 PARTITIONS = 2
 EXACT_EVENTS = 64

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from infra.redis_unit import Position, Unit
-from infra.redis_view import Loaded
-from schemas.codec import WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord
-from schemas.placeholders import BUILT_IN
-from streaming.labels import LabelsConfig, LabelsFolder
-from streaming.partials import PartialStore
-from streaming.transactions import TransactionsConfig, TransactionsFolder, find_elsewhere
 from tests.unit.schemas.records import frame, write_body
 from tests.unit.schemas.test_codec import transaction
 from tests.unit.schemas.test_validation import label
+from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.unit import Position, Unit
+from weir.schemas.codec import WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.event_stage import TransactionsConfig, TransactionsFolder, find_elsewhere
+from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.state.cache import PartialStore
 
 CONFIG = TransactionsConfig(
     topic="transactions",

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from infra.findings import Finding
-from monitoring import metrics
-from monitoring.health import Health
-from schemas.errors import Refused, Transient
-from streaming import watch as watch_module
-from streaming.looks import AGAIN_SECONDS, SELDOM_SECONDS, LossHook, Seldom
-from streaming.watch import Watch
+from weir.infra.findings import Finding
+from weir.monitoring import metrics
+from weir.monitoring.health import Health
+from weir.schemas.errors import Refused, Transient
+from weir.streaming.health import watch as watch_module
+from weir.streaming.health.checks import AGAIN_SECONDS, SELDOM_SECONDS, LossHook, Seldom
+from weir.streaming.health.watch import Watch
 
 WELL = [Finding("redis_policy", "ok", "redis evicts nothing")]
 BAD = [Finding("redis_policy", "fail", "expected noeviction, found allkeys-lru", "set it")]

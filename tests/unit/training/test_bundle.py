@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.errors import Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
-from training.bundle import Manifest, compute_reference, promote, write_bundle
-from training.thresholds import Thresholds
+from weir.schemas.errors import Refused
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.training.bundle import Manifest, compute_reference, promote, write_bundle
+from weir.training.thresholds import Thresholds
 
 
 def _manifest(version: str) -> Manifest:

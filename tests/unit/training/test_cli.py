@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings
 from tests.unit.training.worlds import build_world
-from training import cli
-from training.models import TREES, TREES_QUICK
+from weir.infra.settings import Settings
+from weir.training import cli
+from weir.training.models import TREES, TREES_QUICK
 
 
 @pytest.fixture

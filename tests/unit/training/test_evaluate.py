@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.errors import WeirError
-from training.evaluate import compute_metrics, recall_at_fpr
+from weir.schemas.errors import WeirError
+from weir.training.evaluate import compute_metrics, recall_at_fpr
 
 
 def test_recall_is_taken_at_the_last_threshold_within_the_false_positive_rate() -> None:

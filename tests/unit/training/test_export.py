@@ -7,11 +7,11 @@ import lightgbm
 import numpy as np
 import pytest
 
-from schemas.errors import WeirError
 from tests.unit.training.worlds import build_matrix
-from training.export import INPUT_NAME, OUTPUT_NAME, build_onnx, round_down_float32
-from training.models import Trees, fit_trees
-from training.parity import build_parity_rows, check_parity, run_onnx
+from weir.schemas.errors import WeirError
+from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx, round_down_float32
+from weir.training.models import Trees, fit_trees
+from weir.training.parity import build_parity_rows, check_parity, run_onnx
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.user_files.door import Manner
-from infra.user_files.mapping import load_mapping
-from schemas.errors import Refused, WeirError
-from schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
-from schemas.placeholders import BUILT_IN
-from streaming.core.backfill import backfill
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.worlds import START_MS
-from training.history import load_history, replay
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.mapping import load_mapping
+from weir.schemas.errors import Refused, WeirError
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
+from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.backfill import backfill
+from weir.training.history import load_history, replay
 
 ROWS = 300
 PAST = 200

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from training.labels import FRAUD, LEGITIMATE, UNKNOWN, build_keys, join_labels
+from weir.training.labels import FRAUD, LEGITIMATE, UNKNOWN, build_keys, join_labels
 
 
 def _labels(*rows: tuple[str, str, int, bool | None]) -> pa.Table:

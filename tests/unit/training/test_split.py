@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.errors import Refused
-from schemas.features import DAY_MS, LABEL_HOLD_MS
-from training.split import Split, plan_split
+from weir.schemas.errors import Refused
+from weir.schemas.features import DAY_MS, LABEL_HOLD_MS
+from weir.training.split import Split, plan_split
 
 MATURITY_MS = 14 * DAY_MS
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from training.thresholds import REVIEW_COST_MINOR, Thresholds, choose_thresholds, compute_outcomes
+from weir.training.thresholds import REVIEW_COST_MINOR, Thresholds, choose_thresholds, compute_outcomes
 
 
 def _cheapest_by_trying_all(is_fraud: np.ndarray, scores: np.ndarray, amounts: np.ndarray) -> float:

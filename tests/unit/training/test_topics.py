@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError
 
-from schemas.codec import BatchCodec, WriterSchema
-from schemas.contracts import schema_json
-from schemas.errors import PoisonRecord, Refused
-from schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
-from training.topics import build_examples, read_values
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.training.topics import build_examples, read_values
 
 
 def _message(partition: int, value: bytes | None, error: KafkaError | None = None, headers: Any = None) -> Any:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from training.tracking import track_run
+from weir.training.tracking import track_run
 
 
 def test_a_run_is_recorded_with_its_figures_and_files_and_reports_to_nobody(tmp_path: Path) -> None:

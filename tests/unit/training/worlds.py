@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from schemas.features import DAY_MS, FEATURE_NAMES
-from training.dataset import Examples
-from training.labels import build_keys
+from weir.schemas.features import DAY_MS, FEATURE_NAMES
+from weir.training.dataset import Examples
+from weir.training.labels import build_keys
 
 START_MS = 1_700_000_000_000
 BURST = FEATURE_NAMES.index("card_event_count_5m")

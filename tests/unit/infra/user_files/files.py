@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.user_files.checker import Checker, Outcome
-from infra.user_files.door import Manner
-from infra.user_files.sources import open_source
-from infra.user_files.tables import open_table
-from schemas.errors import PoisonRecord, Refused
+from weir.infra.user_files.checker import Checker, Outcome
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.sources import open_source
+from weir.infra.user_files.tables import open_table
+from weir.schemas.errors import PoisonRecord, Refused
 
 NOW_MS = 1_785_000_060_000
 GOOD: dict[str, Any] = {

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.user_files.columns import convert
-from infra.user_files.fields import Field, fields_of
-from infra.user_files.plan import arrow_schema
-from infra.user_files.values import Value, parse_value
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.columns import convert
+from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.plan import arrow_schema
+from weir.infra.user_files.values import Value, parse_value
+from weir.schemas.errors import PoisonRecord
 
 FIELDS = [(kind, field) for kind in ("transactions", "labels") for field in fields_of(kind)]
 TEXTS = st.sampled_from(

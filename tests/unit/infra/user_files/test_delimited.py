@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infra.user_files.delimited import read_delimited, split_cells
-from infra.user_files.lines import Line
 from tests.unit.infra.user_files.files import GOOD, payments, read, write_csv
+from weir.infra.user_files.delimited import read_delimited, split_cells
+from weir.infra.user_files.lines import Line
 
 CELLS = 4
 

@@ -11,10 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.user_files.checker import Checker
-from infra.user_files.door import Manner
-from infra.user_files.sources import open_source
-from infra.user_files.tables import Reading, open_table
 from tests.unit.infra.user_files.files import (
     GOOD,
     LABEL,
@@ -25,6 +21,10 @@ from tests.unit.infra.user_files.files import (
     write_json,
     write_parquet,
 )
+from weir.infra.user_files.checker import Checker
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.sources import open_source
+from weir.infra.user_files.tables import Reading, open_table
 
 WRITERS = [(write_csv, "a.csv"), (write_json, "a.jsonl"), (write_json, "a.ndjson"), (write_parquet, "a.parquet")]
 

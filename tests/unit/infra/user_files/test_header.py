@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import Refused
 from tests.unit.infra.user_files.files import GOOD, payments, read, write_csv, write_json
-from weir import main
+from weir.cli import main
+from weir.schemas.errors import Refused
 
 HEADER = ",".join(GOOD)
 ROW = ",".join(map(str, GOOD.values()))

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.user_files.amounts import MajorUnits
-from infra.user_files.door import Manner
-from infra.user_files.fields import fields_of
-from infra.user_files.mapping import load_mapping
-from infra.user_files.survey import FileRefused
-from schemas.currencies import CURRENCIES, exponent
-from schemas.errors import PoisonRecord, Refused
-from schemas.features import DAY_MS
 from tests.house.source import ROOT
 from tests.unit.infra.user_files import layouts
 from tests.unit.infra.user_files.files import GOOD, payments, read, with_column, write_csv
-from weir import main
+from weir.cli import main
+from weir.infra.user_files.amounts import MajorUnits
+from weir.infra.user_files.door import Manner
+from weir.infra.user_files.fields import fields_of
+from weir.infra.user_files.mapping import load_mapping
+from weir.infra.user_files.survey import FileRefused
+from weir.schemas.currencies import CURRENCIES, exponent
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.features import DAY_MS
 
 DOCS = (ROOT / "docs" / "publish.md").read_text()
 SHOWN: dict[str, str] = dict(re.findall(r"```toml\n# ([\w-]+)\.toml\n(.*?)```", DOCS, flags=re.DOTALL))

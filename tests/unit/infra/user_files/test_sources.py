@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.user_files import parquet_rows
-from schemas.errors import Refused
 from tests.unit.infra.user_files.files import GOOD, payments, read, write_csv, write_json, write_parquet
+from weir.infra.user_files import parquet_rows
+from weir.schemas.errors import Refused
 
 TEXT = ",".join(GOOD) + "\n" + ",".join(map(str, GOOD.values())) + "\n"
 

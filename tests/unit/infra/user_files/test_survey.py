@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.user_files.survey import FileRefused
 from tests.unit.infra.user_files.files import GOOD, LABEL, read, read_or_refuse, with_column, write_csv, write_json
+from weir.infra.user_files.survey import FileRefused
 
 MAJOR = ["12.50", "12.00", "7.99", "100.00", "3.20", "50.00"]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.user_files.fields import Field, fields_of
-from infra.user_files.values import Value, parse_value
-from schemas.errors import PoisonRecord
+from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.values import Value, parse_value
+from weir.schemas.errors import PoisonRecord
 
 FIELDS = {field.name: field for kind in ("labels", "transactions") for field in fields_of(kind)}
 

@@ -1,0 +1,222 @@
+"""What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
+
+From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts``, ``Crowded``, ``BodyLimit``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import ClientDisconnect
+
+from weir.inference.api.web.errors import REQUEST_ID, error_body, read_request_id
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+
+BODY_BYTES_MAX = 1_000_000
+_LENGTH_DIGITS_MAX = 20  # of any 64-bit number
+_CLIENT_GONE = "499"
+"""In metrics alone: the client went away before it had its answer. There is no such status; proxies count it so."""
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+log = get_logger(__name__)
+
+
+class BodyTooLarge(Exception):
+    """The body passed the bound while it was read."""
+
+
+class Watched:
+    """Times each request by its route, gives it an id, and answers for an error of ours.
+
+    An id in a path never becomes a label. A client that goes away is no error: nothing is logged above debug.
+    """
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and watch it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = read_request_id(_header(scope, REQUEST_ID))
+        status = ""
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            status = _CLIENT_GONE
+        except Exception:
+            log.exception("request_failed", request_id=request_id, route=_route(scope))
+            if status:
+                raise  # part of an answer is sent: the connection has to close
+            await _refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
+        seconds = time.perf_counter() - started
+        metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
+        log.debug("request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6))
+
+
+class Heads:
+    """Answers HEAD as GET, without the body: load balancers and monitors ask so."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+class Paths:
+    """Refuses a path that is no UTF-8: with its bytes replaced, another id would be looked up."""
+
+    def __init__(self, app: App) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and b"%" in (raw := scope.get("raw_path") or b""):
+            try:
+                unquote_to_bytes(raw).decode()
+            except UnicodeDecodeError:
+                await _refuse(send, 422, "invalid_request", "path: expected UTF-8 text, found bytes that are none")
+                return
+        await self._app(scope, receive, send)
+
+
+class Hosts:
+    """Answers names of this machine alone: a page in a browser must not reach us under a name of its own."""
+
+    def __init__(self, app: App, *, allowed: frozenset[str]) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http":
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) != 1 or hosts[0].decode("latin-1").rsplit(":", 1)[0].lower() not in self._allowed:
+                expected = " or ".join(sorted(self._allowed))
+                await _refuse(send, 400, "unknown_host", f"expected one host header, {expected} with or without a port")
+                return
+        await self._app(scope, receive, send)
+
+
+class Crowded:
+    """Answers health checks alone while more ask than may: 503 for everything else."""
+
+    def __init__(self, app: App, *, is_full: Callable[[], bool], always: frozenset[str]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: to wrap.
+            is_full: asked at each request.
+            always: paths that are answered all the same.
+        """
+        self._app = app
+        self._is_full = is_full
+        self._always = always
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and self._is_full() and scope["path"] not in self._always:
+            await _refuse(send, 503, "busy", "expected fewer requests at a time", ((b"retry-after", b"1"),))
+            return
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body over the bound, whether its length was announced or not."""
+
+    def __init__(self, app: App, *, bytes_max: int = BODY_BYTES_MAX) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = _header(scope, b"content-length") or b"0"
+        # a length of thousands of digits is one that int() refuses
+        if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > self._bytes_max:
+            await self._refuse(send)
+            return
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, self._count(receive), watch)
+        except BodyTooLarge:
+            if started:
+                raise
+            await self._refuse(send)
+
+    async def _refuse(self, send: Send) -> None:
+        message = f"expected at most {self._bytes_max} bytes of body"
+        # the rest of the body is not read, so the connection cannot serve another request
+        await _refuse(send, 413, "body_too_large", message, ((b"connection", b"close"),))
+
+    def _count(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._bytes_max:
+                raise BodyTooLarge
+            return message
+
+        return counted
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+async def _refuse(
+    send: Send, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    body = error_body(code, message)
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})

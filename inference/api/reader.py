@@ -1,0 +1,86 @@
+"""Builds the reader of live partials: topics are asked of the broker, because their ids are part of every key."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from weir.inference.api.ports import PartialsReader
+from weir.infra.kafka.admin import describe_topics
+from weir.infra.redis.client import Client
+from weir.infra.redis.partials_reader import FeatureReader, Partials, Stored
+from weir.infra.redis.state_view import StateView
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused, Transient
+from weir.streaming.core.seal import compute_base, find_broken
+
+REFRESH_SECONDS = 10.0
+"""A topic created anew or given more partitions is seen this soon after a read."""
+log = get_logger(__name__)
+
+
+class CurrentReader:
+    """Reads over the units that the topics have now, which may be others than when it was built.
+
+    The topics are asked for again beside the reads, never before one: a read waits for Redis alone.
+    """
+
+    def __init__(self, build: Callable[[], PartialsReader], clock: Callable[[], float] = time.monotonic) -> None:
+        """Build the first reader.
+
+        Args:
+            build: asks for the topics; what it raises here is raised, and later keeps the reader that there is.
+            clock: seconds.
+        """
+        self._build = build
+        self._clock = clock
+        self._reader = build()
+        self._refresh_at = clock() + REFRESH_SECONDS
+
+    def read_many(self, wanted: list[tuple[str, str]], *, from_ms: int = 0) -> list[Partials]:
+        """Return the partials of ``(entity, id)`` pairs; see ``inference.ports.PartialsReader``."""
+        if self._clock() >= self._refresh_at:
+            self._refresh_at = self._clock() + REFRESH_SECONDS
+            threading.Thread(target=self._refresh, name="topics", daemon=True).start()
+        return self._reader.read_many(wanted, from_ms=from_ms)
+
+    def _refresh(self) -> None:
+        try:
+            self._reader = self._build()
+        except (Refused, Transient) as error:
+            log.warning("topics_not_read", error=str(error))
+
+
+def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:
+    """Return a reader over all units of this deployment.
+
+    Raises:
+        Refused: a topic does not exist.
+        Transient: the brokers did not answer in time.
+    """
+    names = settings.topics
+    topics = describe_topics(settings.kafka, [names.transactions, names.labels])
+    transactions, labels = topics[names.transactions], topics[names.labels]
+    view = StateView(
+        client,
+        cluster=settings.cluster,
+        group=settings.processor.group,
+        topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
+        declarations_hash=settings.declarations_hash,
+    )
+    return FeatureReader(
+        client,
+        view,
+        partitions=transactions.partitions,
+        label_partitions=labels.partitions,
+        find_broken=find_broken_values,
+    )
+
+
+def find_broken_values(stored: Sequence[Stored]) -> list[Stored]:
+    """Return the values that do not carry the seal of their key."""
+    bases = [compute_base(one.unit.kind, one.entity, one.unit.partition) for one in stored]
+    broken = find_broken(bases, [one.entity_id for one in stored], [one.value for one in stored])
+    return [stored[place] for place in broken.tolist()]

@@ -1,0 +1,125 @@
+"""What an answer of the API looks like, as JSON Schema for the OpenAPI document.
+
+Answers are written by hand (see ``inference/api/app.py``), so nothing but a test holds them to these:
+``tests/unit/inference/test_api_fuzz.py`` compares every answer it gets with its schema.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from weir.inference.api.lookup import KNOWN_ENTITIES
+from weir.inference.core.decisions import OUTCOMES
+from weir.schemas.contracts import schema_json
+from weir.schemas.features import FEATURE_NAMES
+
+Schema = dict[str, Any]
+
+_STRING: Schema = {"type": "string"}
+_INTEGER: Schema = {"type": "integer"}
+_BOOLEAN: Schema = {"type": "boolean"}
+_NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+_PLAIN: dict[str, Schema] = {
+    "string": _STRING,
+    "int": _INTEGER,
+    "long": _INTEGER,
+    "double": {"type": "number"},
+    "float": {"type": "number"},
+    "boolean": _BOOLEAN,
+    "null": {"type": "null"},
+}
+
+
+def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _map(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+def from_avro(schema: Any) -> Schema:
+    """Return the JSON Schema of what an Avro value looks like when it is written as JSON.
+
+    >>> from_avro({"type": "array", "items": ["null", "long"]})
+    {'type': 'array', 'items': {'anyOf': [{'type': 'null'}, {'type': 'integer'}]}}
+    """
+    if isinstance(schema, str):
+        return _PLAIN[schema]
+    if isinstance(schema, list):
+        return {"anyOf": [from_avro(branch) for branch in schema]}
+    if schema["type"] == "record":
+        return _object({field["name"]: from_avro(field["type"]) for field in schema["fields"]})
+    if schema["type"] == "array":
+        return _list(from_avro(schema["items"]))
+    return {"type": "string", "enum": list(schema["symbols"])}
+
+
+ERROR: Schema = _object(
+    {
+        "error": _object(
+            {"code": _STRING, "message": _STRING, "fields": _list(_object({"field": _STRING, "message": _STRING}))},
+            optional=("fields",),
+        )
+    }
+)
+FEATURES: Schema = _object(
+    {
+        "entity": {"type": "string", "enum": list(KNOWN_ENTITIES)},
+        "id": _STRING,
+        "known": _BOOLEAN,
+        "at_ms": _INTEGER,
+        "features": _map(_NUMBER_OR_NULL),
+        "freshness": _object({"newest_event_ms": {"type": ["integer", "null"]}, "positions": _map(_INTEGER)}),
+        "complete": _BOOLEAN,
+        "incomplete_units": _list(_STRING),
+    }
+)
+DECISION: Schema = from_avro(json.loads(schema_json("decisions")))
+SCORE: Schema = _object(
+    {
+        "transaction_id": _STRING,
+        "decision": {"type": "string", "enum": list(OUTCOMES)},
+        "score": _NUMBER_OR_NULL,
+        "decided_by": _STRING,
+        "reasons": _list(_object({"code": _STRING, "detail": _STRING})),
+        "model": _object({"name": _STRING, "version": _STRING}),
+        "rules_version": _STRING,
+        "declarations_hash": _STRING,
+        "degraded": _BOOLEAN,
+        "degraded_by": _list(_STRING),
+        "late": _BOOLEAN,
+        "event_time_ms": _INTEGER,
+        "decision_time_ms": _INTEGER,
+        "features": _map(_NUMBER_OR_NULL) | {"minProperties": len(FEATURE_NAMES), "maxProperties": len(FEATURE_NAMES)},
+        "published": {
+            "anyOf": [{"type": "null"}, _object({"topic": _STRING, "partition": _INTEGER, "offset": _INTEGER})]
+        },
+    }
+)
+MODELS: Schema = _object(
+    {
+        "champion": {"type": "object", "required": ["name", "version", "thresholds", "feature_count"]},
+        "rules_version": _STRING,
+        "rules": _list(
+            _object(
+                {
+                    "name": _STRING,
+                    "decision": {"type": "string", "enum": list(OUTCOMES)},
+                    "code": _STRING,
+                    "why": _STRING,
+                    "conditions": _list(_STRING),
+                }
+            )
+        ),
+        "bundles": _list(_object({"name": _STRING, "version": _STRING, "created_time_ms": _INTEGER})),
+    }
+)
+HEALTH: Schema = _object({"alive": _BOOLEAN})
+READINESS: Schema = _object({"ready": _BOOLEAN, "checks": _map(_STRING)})

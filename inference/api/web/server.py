@@ -1,0 +1,79 @@
+"""The HTTP server: uvicorn with our connections, bounded by what the process may have open."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from functools import partial
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from weir.inference.api.web.connection import Connection, Limits
+from weir.inference.api.web.crowd import Crowd
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused
+
+CONNECTIONS_MAX = 1_000
+"""More than any caller's pool on one machine, and what a process of 1,024 files can hold at most."""
+_SPARE = 16
+"""Connections beyond the bound, for health checks while all others are being answered."""
+_FILES_OF_OTHERS = 96
+"""Files and sockets that the process needs besides: Redis and Kafka clients, model, kernel cache, and some to spare."""
+_CONNECTIONS_LEAST = 16
+_STOP_SECONDS = 10
+log = get_logger(__name__)
+
+
+def build_crowd() -> Crowd:
+    """Return an empty crowd as large as the process's limit on open files allows.
+
+    Raises:
+        Refused: fewer than ``_CONNECTIONS_LEAST`` connections would fit.
+    """
+    files = _raise_files_limit(CONNECTIONS_MAX + _SPARE + _FILES_OF_OTHERS)
+    room = min(files - _FILES_OF_OTHERS - _SPARE, CONNECTIONS_MAX)
+    if room < _CONNECTIONS_LEAST:
+        least = _CONNECTIONS_LEAST + _FILES_OF_OTHERS + _SPARE
+        raise Refused(f"expected a limit of at least {least} open files, found {files}; raise it with `ulimit -n`")
+    if room < CONNECTIONS_MAX:
+        log.warning("few_open_files", limit=files, connections_max=room)
+    return Crowd(members_max=room, spare=_SPARE)
+
+
+def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None) -> uvicorn.Server:
+    """Return a server for sockets that are bound already."""
+    limits = limits or Limits()
+
+    async def sweep() -> None:
+        # on the server's own tick, once a second
+        crowd.sweep(asyncio.get_running_loop().time())
+
+    connection: Any = partial(Connection, crowd=crowd, limits=limits)
+    config = uvicorn.Config(
+        app,
+        # by name: found missing it stops the start, where "auto" would quietly serve at half the speed
+        loop="uvloop",
+        http=connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        # its access log would hold ids from paths; our metrics count requests instead
+        access_log=False,
+        server_header=False,
+        callback_notify=sweep,
+        timeout_notify=0,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def _raise_files_limit(wanted: int) -> int:
+    """Raise the soft limit as far as it goes and is wanted; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return wanted if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,178 @@
+"""Scores transactions that have not happened: live partials, the kernel, the model; nothing is written.
+
+It is the stream's own path over a batch of what was asked at one time, each row in a partition of its own. Partials
+of a shared entity are all given as other partitions': merged, they give the same windows, and no partition need be
+guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from weir.inference.api.lookup import complete_from_ms
+from weir.inference.api.ports import PartialsReader
+from weir.inference.api.request import BadRequest, FieldError
+from weir.inference.champion import Champion
+from weir.inference.core.decisions import OUTCOMES, Judgement, judge
+from weir.inference.core.records import ID_FIELDS
+from weir.inference.core.vector import select_columns
+from weir.infra.redis.partials_reader import Partials
+from weir.schemas.codec import BatchCodec
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.validation import QUOTE_NOTHING, validate_transactions
+from weir.streaming.core.events import EventBatch, build_event_batch
+from weir.streaming.core.kernel import States, Step, read, step
+
+
+class AlreadyDecided(Exception):
+    """The card used this transaction id within the last day: the stream would not decide it again."""
+
+
+class Asked(NamedTuple):
+    """A transaction to be scored.
+
+    Attributes:
+        transaction: a value per field of the contract, from ``parse_transaction``.
+        now_ms: stands for the broker's append time, UTC epoch ms.
+    """
+
+    transaction: dict[str, Any]
+    now_ms: int
+
+
+Answer = dict[str, Any] | BadRequest | AlreadyDecided
+
+
+class WhatIf:
+    """Scores transactions that know nothing of one another; one thread at a time."""
+
+    def __init__(self, reader: PartialsReader, champion: Champion, placeholders: Placeholders) -> None:
+        """Bind to live state, to what decides, and to which ids name nobody."""
+        self._reader = reader
+        self._champion = champion
+        self._placeholders = placeholders
+        self._schema: pa.Schema = BatchCodec("transactions").arrow_schema
+
+    def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
+        """Compile or load both sides of the kernel before the first request needs them."""
+        asked = [Asked(transaction, now_ms)] * 2  # two: a batch of one needs less
+        nothing = Partials([], [], complete=True)
+        named = [self._name_entities(each) for each in asked]
+        step(self._build_events(asked)[0], _build_states(named, dict.fromkeys(chain.from_iterable(named), nothing)))
+        read(Entity.CARD, [], [], now_ms)
+
+    def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Score each as if it were the only one; Redis is asked once.
+
+        Returns:
+            In order: the decision that the stream would make now, as a JSON-ready document; or why there is none,
+            ``BadRequest`` for a value out of range (the field is named), ``AlreadyDecided`` for a repeated id.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        events, refused = self._build_events(asked)
+        valid = [each for place, each in enumerate(asked) if place not in refused]
+        scored = iter(self._score(valid, events) if valid else [])
+        return [refused[place] if place in refused else next(scored) for place in range(len(asked))]
+
+    def _score(self, asked: Sequence[Asked], events: EventBatch) -> list[Answer]:
+        named = [self._name_entities(each) for each in asked]
+        pairs = list(dict.fromkeys(chain.from_iterable(named)))
+        # of times that differ by a turn of the event loop the earliest is the strictest
+        from_ms = complete_from_ms(min(each.now_ms for each in asked))
+        found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
+        computed = step(events, _build_states(named, found))
+        self._champion.poll()
+        bundle = self._champion.bundle
+        features = select_columns(computed.features, FEATURE_NAMES, bundle.names)
+        listed = {kind: [each.transaction[name] for each in asked] for kind, name in ID_FIELDS.items()}
+        judgement = judge(features, listed, bundle, self._champion.lists)
+        degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
+        return [
+            AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
+            for row, each in enumerate(asked)
+        ]
+
+    def _build_events(self, asked: Sequence[Asked]) -> tuple[EventBatch, dict[int, BadRequest]]:
+        """Return the valid rows as a batch, and by place why the others are not."""
+        columns = [pa.array([each.transaction[field.name] for each in asked], field.type) for field in self._schema]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        keys = [each.transaction["card_id"].encode() for each in asked]
+        append = np.array([each.now_ms for each in asked], dtype=np.int64)
+        refused = {
+            place: BadRequest([FieldError(error.field or "$", _describe(error))])
+            for place, error in validate_transactions(
+                batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
+            )
+        }
+        if refused:
+            valid = np.array([place not in refused for place in range(len(asked))])
+            batch, append = batch.filter(pa.array(valid)), append[valid]
+        # a partition for each, so that the kernel keeps their entities apart: none has happened for another
+        partition = np.arange(len(append), dtype=np.int32)
+        digest = np.zeros(len(append), dtype=np.uint32)  # no record: a digest tells only two repeats of an id apart
+        events = build_event_batch(
+            batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=self._placeholders
+        )
+        return events, refused
+
+    def _name_entities(self, asked: Asked) -> list[tuple[str, str]]:
+        """Return kind and id of every entity that a transaction names; a placeholder names none."""
+        ids = ((kind, name, asked.transaction[name]) for kind, name in ID_FIELDS.items())
+        return [
+            (kind, value)
+            for kind, name, value in ids
+            if value is not None and not self._placeholders.covers(name, value)
+        ]
+
+    def _build_answer(
+        self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
+    ) -> dict[str, Any]:
+        manifest = self._champion.bundle.manifest
+        score = float(judgement.scores[row])
+        return {
+            "transaction_id": asked.transaction["transaction_id"],
+            "decision": OUTCOMES[int(judgement.outcomes[row])],
+            "score": None if np.isnan(score) else score,
+            "decided_by": judgement.decided_by[row],
+            "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[row]],
+            "model": {"name": manifest.name, "version": manifest.version},
+            "rules_version": judgement.rules_version,
+            "declarations_hash": manifest.declarations_hash,  # ours: another bundle is not loaded
+            "degraded": bool(degraded),
+            "degraded_by": degraded,
+            "late": bool(computed.late[row]),
+            "event_time_ms": asked.transaction["event_time_ms"],
+            "decision_time_ms": asked.now_ms,
+            # NaN becomes null: missing stays missing
+            "features": dict(zip(FEATURE_NAMES, computed.features[row].tolist(), strict=True)),
+        }
+
+
+def _describe(error: PoisonRecord) -> str:
+    """Say what was expected: a dead letter quotes what was found, an answer never repeats a value."""
+    expected = str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
+    return f"{expected}; {error.hint}" if error.hint else expected
+
+
+def _build_states(named: Sequence[list[tuple[str, str]]], found: Mapping[tuple[str, str], Partials]) -> States:
+    """Arrange partials by row, of the entities that it names."""
+    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
+    others: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
+    labels: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
+    for pair in chain.from_iterable(named):
+        entity, partials = Entity(pair[0]), found[pair]
+        # a card lives in one partition, which alone remembers its transaction ids
+        mine = partials.partials[:1] if entity is Entity.CARD else []
+        own[entity] += mine or [b""]
+        others[entity].append(partials.partials[len(mine) :])
+        labels[entity].append(partials.labels)
+    return States(own=own, others=others, labels=labels)

@@ -1,0 +1,1 @@
+"""``weir inspect``: what the system knows now. Read only."""

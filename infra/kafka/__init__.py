@@ -1,0 +1,1 @@
+"""The only clients of Kafka: reading, writing, asking, and the topics' own rules."""

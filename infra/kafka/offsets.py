@@ -1,0 +1,51 @@
+"""Where a topic ends, open transactions included.
+
+A read_committed consumer that asks for the end gets the last stable offset: an open transaction of anybody hides what
+others have committed after it. Who must not miss a committed record asks here and then reads up to the answer, which
+waits for the open ones to be decided.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from weir.infra.kafka.clients import build_admin
+from weir.infra.settings import KafkaSettings
+from weir.schemas.errors import Refused, Transient
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+
+def build_asker(kafka: KafkaSettings) -> AdminClient:
+    """Return a client to ask with, for who asks often: to connect takes longer than to ask."""
+    # log_level 0: that brokers are away is raised, once, and not also logged forty times a second
+    return build_admin(kafka, log_level=0)
+
+
+def end_offsets(kafka: KafkaSettings, topic: str, asker: AdminClient | None = None) -> dict[int, int]:
+    """Return the high watermark offset of each partition of a topic, in order of partition numbers.
+
+    Args:
+        kafka: the brokers.
+        topic: its name.
+        asker: from ``build_asker``; one is connected for this call by default.
+
+    Raises:
+        Refused: there is no such topic.
+        Transient: the brokers did not answer in time.
+    """
+    admin = asker or build_asker(kafka)
+    try:
+        found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise KafkaException(found.error)
+        if not found.partitions:
+            raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
+        futures = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        return {where.partition: int(future.result().offset) for where, future in futures.items()}
+    except KafkaException as error:
+        raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error

@@ -1,0 +1,133 @@
+"""Where groups stand and where their inputs end, asked of the brokers from outside the groups.
+
+A process that hangs or is dead reports nothing of itself, and one that reports its last lag of 0 looks well while the
+broker is away. So positions are asked for by whoever looks, for every partition there is.
+
+Committed offsets are asked by a consumer that joins nothing. The admin client has a question for them too, and ends the
+process by a segmentation fault when a coordinator is just loading (librdkafka 2.16: it refreshes the coordinator of a
+consumer group that an admin client does not have).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from weir.infra.kafka.clients import build_admin, build_consumer
+from weir.infra.settings import KafkaSettings, Settings
+from weir.schemas.errors import Transient
+
+REQUEST_TIMEOUT_SECONDS = 5.0
+
+
+class Following(NamedTuple):
+    """A group that follows a topic, by the name of its stage."""
+
+    stage: str
+    group: str
+    topic: str
+
+
+@dataclass(frozen=True)
+class GroupPosition:
+    """One partition of one group's input.
+
+    Attributes:
+        committed: next offset of the group; 0 where it has committed none.
+        end: of the log, open transactions included.
+    """
+
+    stage: str
+    topic: str
+    partition: int
+    committed: int
+    end: int
+
+
+def followings(settings: Settings) -> list[Following]:
+    """Return every group of this deployment and what it follows."""
+    topics, scorer = settings.topics, settings.scorer
+    return [
+        Following("process", settings.processor.group, topics.transactions),
+        Following("process", settings.processor.group, topics.labels),
+        Following("score", scorer.group, topics.features),
+        Following("index", scorer.index_group, topics.decisions),
+    ]
+
+
+class Positions:
+    """Asks again and again over the same connections."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        """Connect nothing yet; the clients do with the first question."""
+        self._kafka = kafka
+        self._admin = build_admin(kafka)
+        self._consumers: dict[str, Consumer] = {}
+
+    def read(self, wanted: Sequence[Following]) -> list[GroupPosition]:
+        """Return the positions of each group in its topic.
+
+        A topic that does not exist has none, and a group whose coordinator is just moving or loading is left out.
+
+        Raises:
+            Transient: the brokers did not answer in time.
+        """
+        ends = self._read_offsets([each.topic for each in wanted], OffsetSpec.latest())
+        found = []
+        for each in wanted:
+            parts = sorted(number for topic, number in ends if topic == each.topic)
+            for number, committed in self._read_committed(each, parts).items():
+                end = int(ends[each.topic, number].offset)
+                found.append(GroupPosition(each.stage, each.topic, number, committed, end))
+        return found
+
+    def read_newest(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Return per partition the offset and the append time in ms of the record with the newest time.
+
+        Raises:
+            Transient: the brokers did not answer in time, or are too old to know.
+        """
+        found = self._read_offsets([topic], OffsetSpec.max_timestamp())
+        return {number: (each.offset, each.timestamp) for (_, number), each in found.items() if each.offset >= 0}
+
+    def close(self) -> None:
+        """Disconnect."""
+        for consumer in self._consumers.values():
+            consumer.close()
+
+    def _read_offsets(self, topics: Sequence[str], spec: Any) -> dict[tuple[str, int], Any]:
+        try:
+            parts = [
+                TopicPartition(topic, number)
+                for topic in dict.fromkeys(topics)
+                for number in self._admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic].partitions
+            ]
+            if not parts:
+                return {}
+            futures = self._admin.list_offsets(
+                dict.fromkeys(parts, spec),
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+            return {(part.topic, part.partition): future.result() for part, future in futures.items()}
+        except KafkaException as error:
+            raise Transient(f"kafka: {error.args[0].str()}") from None
+
+    def _read_committed(self, following: Following, numbers: Sequence[int]) -> dict[int, int]:
+        if not numbers:
+            return {}
+        if following.group not in self._consumers:
+            # what is pending need not be waited for: the next look sees it
+            self._consumers[following.group] = build_consumer(
+                self._kafka, group=following.group, isolation_level="read_uncommitted"
+            )
+        asked = [TopicPartition(following.topic, number) for number in numbers]
+        try:
+            answer = self._consumers[following.group].committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
+        except KafkaException:
+            return {}  # the brokers answered for the topics, so it is the group's coordinator alone
+        return {at.partition: max(0, int(at.offset)) for at in answer if at.error is None}

@@ -1,0 +1,192 @@
+"""The output side of a read-process-write loop: one Kafka transaction per batch, or none.
+
+Delivery: exactly once. Outputs and the offsets they were made from become visible together or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from weir.infra.kafka.bounded_call import call_bounded
+from weir.infra.kafka.clients import ClientLost
+from weir.infra.kafka.source import Partition
+from weir.schemas.errors import Transient
+
+COMMIT_TIMEOUT_SECONDS = 10.0
+COMMIT_ATTEMPTS = 6
+"""A commit that timed out is called again: giving up on it would leave its outcome unknown."""
+OFFSETS_SECONDS_MAX = 2 * COMMIT_TIMEOUT_SECONDS
+"""Sending offsets can hang for ever when the group's coordinator went away: the client ignores its timeout there."""
+QUEUE_FULL_SECONDS_MAX = 20.0
+"""Room in the client's own queue is waited for this long: when brokers are away it comes back only by an abort."""
+_QUEUE_FULL_POLL_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Aborted(Transient):
+    """The transaction was aborted: nothing of it is visible. Forget what was gathered and catch up."""
+
+
+class Fenced(ClientLost):
+    """Another instance took this one's transactional id, or the client is beyond repair: this run must end."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Records for one topic, partitioned by key; the fast path.
+
+    Attributes:
+        topic: of all.
+        keys: one per record.
+        values: one per record.
+        headers: one set per record; empty for none at all.
+    """
+
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+    headers: Sequence[Headers] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record with headers, to a given partition or by its key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = field(default_factory=list)
+    partition: int | None = None
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """What a transaction commits for its inputs: the next offset per partition, and a note beside it."""
+
+    next_offsets: dict[Partition, int]
+    notes: dict[Partition, str]
+    metadata: Any
+
+
+class TransactionalOutput:
+    """Wraps a producer with a fixed transactional id."""
+
+    def __init__(self, producer: Producer) -> None:
+        """Fence whoever used the id before and abort what it left open.
+
+        Raises:
+            Transient: brokers did not answer in time.
+            Fenced: the id is refused.
+        """
+        self._producer = producer
+        try:
+            producer.init_transactions(COMMIT_TIMEOUT_SECONDS * 3)
+        except KafkaException as error:
+            raise (Fenced if error.args[0].fatal() else Transient)(f"kafka: init_transactions: {error}") from error
+
+    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
+        """Publish outputs and offsets in one transaction; ``None`` for outputs that come from no input.
+
+        Raises:
+            Aborted: nothing is visible and no offset moved.
+            Fenced: the process must end; what became of the transaction is known to its successor.
+        """
+        try:
+            self._producer.begin_transaction()
+            for batch in rows:
+                self._produce_rows(batch)
+            for record in records:
+                self._produce(record)
+            if offsets is not None:
+                self._send_offsets(offsets)
+            self._commit()
+        except KafkaException as error:
+            cause = error.args[0]
+            if cause.fatal():
+                raise Fenced(f"kafka: {cause.str()}") from error
+            _log.warning("kafka: a transaction failed and is aborted: %s", cause.str())
+            self.abort()
+            raise Aborted(f"kafka: transaction aborted: {cause.str()}") from error
+        except BufferError as error:
+            _log.warning("kafka: a transaction is aborted: no room to queue its records")
+            self.abort()  # drops what is queued, so there is room for the next one
+            raise Aborted(
+                f"kafka: transaction aborted: expected room in the client's queue within {QUEUE_FULL_SECONDS_MAX:.0f} s"
+            ) from error
+
+    def _send_offsets(self, offsets: Offsets) -> None:
+        positions = [
+            TopicPartition(*partition, offset, metadata=offsets.notes.get(partition, ""))
+            for partition, offset in offsets.next_offsets.items()
+        ]
+        send = partial(self._producer.send_offsets_to_transaction, positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
+        try:
+            call_bounded(send, OFFSETS_SECONDS_MAX)
+        except TimeoutError as error:
+            raise Fenced(f"kafka: offsets sent to the transaction: {error}; the client is given up") from error
+
+    def _commit(self) -> None:
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            try:
+                self._producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+                _log.warning("kafka: no answer to a commit, attempt %d of %d; asking again", attempt, COMMIT_ATTEMPTS)
+        # an abort might come after a commit that the broker has made; only a new start can find out which it was
+        raise Fenced(f"kafka: a commit had no answer in {COMMIT_ATTEMPTS} x {COMMIT_TIMEOUT_SECONDS:.0f} s")
+
+    def _produce_rows(self, rows: Rows) -> None:
+        if rows.headers:
+            for key, value, headers in zip(rows.keys, rows.values, rows.headers, strict=True):
+                self._enqueue(rows.topic, value, key, headers=headers)
+            return
+        produce = self._producer.produce
+        for key, value in zip(rows.keys, rows.values, strict=True):
+            try:
+                produce(rows.topic, value, key)  # a keyword argument would double its cost
+            except BufferError:
+                self._enqueue(rows.topic, value, key)
+
+    def _produce(self, record: Record) -> None:
+        options: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
+        self._enqueue(record.topic, record.value, record.key, headers=record.headers, **options)
+
+    def _enqueue(self, topic: str, value: bytes | None, key: bytes | None, **options: Any) -> None:
+        """Hand a record to the client, which may have to send others first.
+
+        Raises:
+            BufferError: its queue stayed full.
+        """
+        deadline = time.monotonic() + QUEUE_FULL_SECONDS_MAX
+        while True:
+            try:
+                self._producer.produce(topic, value, key, **options)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise
+                self._producer.poll(_QUEUE_FULL_POLL_SECONDS)
+            else:
+                return
+
+    def abort(self) -> None:
+        """Abort the open transaction.
+
+        Raises:
+            Fenced: the abort failed, so the outcome is left to the next owner of the id.
+        """
+        try:
+            self._producer.abort_transaction(COMMIT_TIMEOUT_SECONDS * 3)
+        except KafkaException as error:
+            raise Fenced(f"kafka: abort failed: {error}") from error

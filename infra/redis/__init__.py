@@ -1,0 +1,1 @@
+"""The only clients of Redis: the view, the decision index, and what they stand on."""

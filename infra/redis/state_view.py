@@ -1,0 +1,385 @@
+"""The view in Redis: one unit of state per input partition, moved forward by compare-and-set and nothing else.
+
+Keys of a unit share a hash tag, so that one transaction (WATCH the position, MULTI, MSET, SET, EXEC) writes a batch's
+partials and moves the position atomically, on one server as in a cluster. A server-side script does the same at
+three times the server's time per key (``docs/adr/0003``)::
+
+    weir:<cluster>:<group>:<view>:{t03}:position        "applied since target partitions known check"
+    weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
+    weir:<cluster>:<group>:<view>:{t03}:known:<n>       which partials were ever written, in order: see ``KNOWN_BYTES``
+    weir:<cluster>:<group>:view:{t03}                   the view that follows the log, see ``follow``
+    weir:<cluster>:<group>:suspect:{t03}                why the unit has to be built again, see ``suspect``
+    weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
+
+``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
+view beside this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
+the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
+complete again. ``partitions`` is the number of the input's partitions under which every key counted here belongs here,
+0 when some key does not: then whoever needs all of a card asks this unit too. ``check`` is a checksum of the others.
+
+Nothing that is read is trusted because it is there: a position that does not carry its check is none, a value of
+another type or an empty one is handed on as bytes that no partial can be, and whoever finds either says so
+(``suspect``).
+
+Delivery: exactly once per input offset range; a repeated apply changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Any
+
+from weir.infra.redis.client import Client, ask_servers, on_server, primaries, server_of, transient_errors
+from weir.infra.redis.session import Session, open_session, pack, pack_mset
+from weir.infra.redis.unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
+from weir.schemas.errors import Transient
+from weir.schemas.features import DAY_MS, HORIZON_MS, LABEL_HOLD_MS
+
+PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
+"""Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
+
+_SWEEP_KEYS = 500
+KNOWN_BYTES = 512_000
+"""A segment of the list of known ids: one may be read at a time, and the last one is what grew lately."""
+UNREADABLE = b"\0"
+"""What stands for a value that is no partial for sure: an empty one, or one of another Redis type."""
+_STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
+_STARTS_TTL_MS = DAY_MS
+_LASTING = re.compile(rb"\{[tl][0-9]+\}:(?:position|known:[0-9]+)$")
+_MGET_KEYS = 1_000
+"""Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Partials read together with their unit's position.
+
+    Attributes:
+        moved_on: another view of the group is the one that follows the log now, so this one lacks what came since.
+        suspect: why the unit has to be built again from the log, so that nothing of it counts; empty where it need not.
+        dropping: the unit is being deleted, or whoever deleted it died meanwhile.
+    """
+
+    position: Position | None
+    partials: list[bytes]
+    moved_on: bool = False
+    suspect: str = ""
+    dropping: bool = False
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the compare-and-set said: ``done`` when the batch is in, else what was found instead."""
+
+    done: bool
+    found: str
+
+
+class StateView:
+    """Reads and writes units of one group's view."""
+
+    def __init__(
+        self, client: Client, *, cluster: str, group: str, topic_ids: dict[str, str], declarations_hash: str
+    ) -> None:
+        """Bind to a key space.
+
+        Args:
+            client: from ``weir.infra.redis.client.connect``.
+            cluster: ``settings.cluster``.
+            group: the processor's consumer group.
+            topic_ids: unit kind to the id of its input topic.
+            declarations_hash: of the deployment, ``settings.declarations_hash``.
+        """
+        self._client = client
+        self._group = f"weir:{cluster}:{group}"
+        self._everything = f"{self._group}:*"
+        self._prefix = {
+            kind: f"{self._group}:{_view_hash(declarations_hash, topic_id)}" for kind, topic_id in topic_ids.items()
+        }
+
+    def prefix(self, unit: Unit) -> str:
+        """Return what every key of a unit starts with, the colon included."""
+        return f"{self._prefix[unit.kind]}:{{{unit.tag}}}:"
+
+    def position(self, unit: Unit) -> Position | None:
+        """Return the unit's position, or ``None`` when Redis knows none.
+
+        Raises:
+            UnreadablePosition: what stands there is no position.
+            Transient: Redis is away.
+        """
+        with transient_errors("reading a position"):
+            return parse_position(self._client.get(self.prefix(unit) + "position"), unit)
+
+    def look(self, unit: Unit) -> Loaded:
+        """Return where the unit stands and whether it can be believed, without partials.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        return self.load_many([(unit, [])])[unit]
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        """Mark a unit as one to be built again from the log: nobody believes it until its processor has done so.
+
+        Any process may say so, a reader as well; the mark is deleted with the unit.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = self._suspect(unit)
+        with transient_errors("marking a unit"), on_server(self._client, server_of(self._client, key)) as server:
+            server.set(key, f"{self._prefix[unit.kind]} {reason}")
+
+    def _suspect(self, unit: Unit) -> str:
+        return f"{self._group}:suspect:{{{unit.tag}}}"
+
+    def claim(self, unit: Unit, position: Position) -> bool:
+        """Create the unit's position; False when there is one already, which then stands."""
+        value = format_position(position, unit)
+        key = self.prefix(unit) + "position"
+        with transient_errors("claiming a position"), on_server(self._client, server_of(self._client, key)) as server:
+            return bool(server.set(key, value, nx=True))
+
+    def follow(self, unit: Unit) -> None:
+        """Say that this view is the one of the group that follows the log from now on in this unit.
+
+        While processors of two declarations share a group, and after it, the other view stays where it was left.
+        Whoever still reads it (a processor of the old declarations with other partitions, an API) is told by this.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = self._following(unit)
+        with transient_errors("naming the view"), on_server(self._client, server_of(self._client, key)) as server:
+            server.set(key, self._prefix[unit.kind])
+
+    def _following(self, unit: Unit) -> str:
+        return f"{self._group}:view:{{{unit.tag}}}"
+
+    def note_start(self, unit: Unit, offset: int) -> int:
+        """Count a process that is about to decide its first records of a unit, from ``offset`` on.
+
+        A note of what was tried, and no part of the state: it lies beside the view and is about the group's offset, so
+        it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
+
+        Returns:
+            How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        key = f"{self._group}:starts:{{{unit.tag}}}"
+        with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
+            # by MGET: a value of another type counts as none
+            known = _STARTS.fullmatch(server.mget([key])[0] or b"")
+            starts = int(known[2]) + 1 if known and int(known[1]) == offset else 1
+            server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
+        return starts
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        """Read partials of several units, one atomic command each, in one round trip per server.
+
+        A value of another Redis type reads as absent; ``find_other_types`` tells the two apart.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        found: dict[Unit, Loaded] = {}
+
+        def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            named = [self._keys(unit, keys) for unit, keys in units]
+            # the only server takes keys of all units in one command, where a cluster's wants one per hash slot
+            at_once = server is self._client and sum(map(len, named)) <= _MGET_KEYS
+            read = _read_at_once if at_once else _read_one_by_one
+            for (unit, _), raw in zip(units, read(server, named), strict=True):
+                found[unit] = self._loaded(unit, raw)
+
+        with transient_errors("reading partials"):
+            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
+        return found
+
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        """Return which of the keys that read as absent hold a value of another Redis type.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        found: dict[Unit, list[str]] = {}
+
+        def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            pipeline = server.pipeline(transaction=False)
+            for unit, keys in units:
+                prefix = self.prefix(unit)
+                pipeline.exists(*[prefix + key for key in keys])
+            for (unit, keys), there in zip(units, pipeline.execute(), strict=True):
+                if there:  # hardly ever: one by one says which; a string was written since
+                    prefix = self.prefix(unit)
+                    wrong = [key for key in keys if server.type(prefix + key) not in {b"none", b"string"}]
+                    found.update({unit: wrong} if wrong else {})
+
+        with transient_errors("looking for values of other types"):
+            wanted = [(unit, keys) for unit, keys in absent if keys]
+            ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
+        return found
+
+    def _keys(self, unit: Unit, keys: Sequence[str]) -> list[str]:
+        prefix = self.prefix(unit)
+        return [prefix + "position", self._following(unit), self._suspect(unit), *[prefix + key for key in keys]]
+
+    def _loaded(self, unit: Unit, raw: list[bytes | None]) -> Loaded:
+        """Make something of a position, the view that follows the log, the mark, and partials."""
+        ours = self._prefix[unit.kind].encode()
+        moved_on = raw[1] not in {None, ours}
+        view, _, reason = (raw[2] or b"").partition(b" ")
+        suspect = reason.decode(errors="replace") if view == ours else ""
+        position = None
+        try:
+            position = parse_position(raw[0], unit)
+        except UnreadablePosition as error:
+            suspect = suspect or str(error)
+        partials = [b"" if value is None else value or UNREADABLE for value in raw[3:]]
+        return Loaded(None if suspect else position, partials, moved_on, suspect, (raw[0] or b"").startswith(DROPPING))
+
+    def apply(
+        self,
+        unit: Unit,
+        *,
+        start: int,
+        end: int,
+        keys: Sequence[str],
+        partials: Sequence[bytes],
+        known: bytes = b"",
+        is_mixed: bool = False,
+    ) -> Applied:
+        """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
+
+        Args:
+            unit: whose.
+            start: input offset from which the partials were folded.
+            end: the offset after the last one.
+            keys: ``entity:id`` of each partial.
+            partials: their bytes.
+            known: what the list of known ids grows by.
+            is_mixed: a key was counted that does not belong in this partition.
+
+        Raises:
+            Transient: no answer; the write may or may not have happened, and asking again tells.
+        """
+        prefix = self.prefix(unit)
+        position = prefix + "position"
+        with transient_errors("applying a batch"), self._session(position) as session:
+            found = _parse_leniently(session.ask(pack("WATCH", position), pack("GET", position))[1], unit)
+            if found is None or found.applied != start:
+                session.ask(pack("UNWATCH"))
+                return _judge(found, end)
+            moved = replace(found, applied=end, known_bytes=found.known_bytes + len(known))
+            if is_mixed:
+                moved = replace(moved, partitions=0)
+            grown = [pack("APPEND", f"{prefix}known:{found.known_bytes // KNOWN_BYTES}", known)] if known else []
+            written = [*pack_mset(prefix, keys, partials), *grown, pack("SET", position, format_position(moved, unit))]
+            if not session.transact(*written):
+                now = _parse_leniently(session.ask(pack("GET", position))[0], unit)
+                if now is not None and now.applied == start:
+                    raise Transient("redis: applying a batch: the position was written, and is where it was")
+                return _judge(now, end)
+        return Applied(True, "ok")
+
+    def drop(self, unit: Unit) -> Iterator[int]:
+        """Delete a unit in short steps, and with it the mark that it is suspect; yields how many keys a step deleted.
+
+        Its position goes last and is no position meanwhile, so that nobody can claim and rebuild it: a rebuild next to
+        the deletion would lose what it has written. Only the one who began last continues: each step is guarded by the
+        position, like a write. A drop that was broken off is begun again.
+
+        Raises:
+            Transient: Redis is away, or another process drops the unit too.
+        """
+        prefix = self.prefix(unit)
+        position, mine = prefix + "position", b"%s %s" % (DROPPING, secrets.token_hex(8).encode())
+        pattern, cursor = prefix.replace("[", "\\[") + "*", 0
+        with transient_errors("dropping a unit"), on_server(self._client, server_of(self._client, position)) as server:
+            server.set(position, mine)
+        while True:
+            with transient_errors("dropping a unit"):
+                with on_server(self._client, server_of(self._client, position)) as server:
+                    cursor, keys = server.scan(cursor, match=pattern, count=_SWEEP_KEYS)
+                keys = [key for key in keys if key != position.encode()]
+                last = [position.encode(), self._suspect(unit).encode()] if cursor == 0 else []
+                if keys or last:
+                    self._delete(unit, [*keys, *last], mine)
+            yield len(keys)
+            if cursor == 0:
+                return
+
+    def _delete(self, unit: Unit, keys: Sequence[bytes], mine: bytes) -> None:
+        position = self.prefix(unit) + "position"
+        with self._session(position) as session:
+            found = session.ask(pack("WATCH", position), pack("GET", position))[1]
+            if found != mine or not session.transact(pack("UNLINK", *keys)):
+                raise Transient(f"redis: unit {unit.tag} is dropped by another process too; starting over")
+
+    def _session(self, key: str) -> AbstractContextManager[Session]:
+        return open_session(self._client, key)
+
+    def sweep(self) -> Iterator[int]:
+        """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.
+
+        A write drops the TTL of what it writes (MSET; see ``docs/adr/0003``). Setting it on a slow round keeps it off
+        the writes' path, and an entity that is never written again is collected all the same, as is another view's.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        lasting = (f"{self._group}:view:".encode(), f"{self._group}:suspect:".encode())
+        for node in primaries(self._client):
+            cursor = 0
+            while True:
+                with transient_errors("sweeping"), on_server(self._client, node) as server:
+                    cursor, keys = server.scan(cursor, match=self._everything, count=_SWEEP_KEYS)
+                    pipeline = server.pipeline(transaction=False)
+                    for key in keys:
+                        if not _LASTING.search(key) and not key.startswith(lasting):  # these never expire
+                            pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
+                    pipeline.execute()
+                yield len(keys)
+                if cursor == 0:
+                    break
+
+
+def _read_one_by_one(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
+    pipeline = server.pipeline(transaction=False)
+    for keys in wanted:
+        pipeline.mget(keys)
+    values: list[list[bytes | None]] = pipeline.execute()
+    return values
+
+
+def _read_at_once(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
+    values = iter(server.mget(list(chain.from_iterable(wanted))))
+    return [list(islice(values, len(keys))) for keys in wanted]
+
+
+def _parse_leniently(raw: bytes | None, unit: Unit) -> Position | None:
+    """Read a position for a write, which a position that is none refuses like an absent one."""
+    try:
+        return parse_position(raw, unit)
+    except UnreadablePosition:
+        return None
+
+
+def _judge(found: Position | None, end: int) -> Applied:
+    """Say what a position means for a write up to ``end``: there already (an earlier reply was lost), or refused."""
+    if found is None:
+        return Applied(False, "absent")
+    return Applied(True, "same") if found.applied == end else Applied(False, str(found.applied))
+
+
+def _view_hash(declarations_hash: str, topic_id: str) -> str:
+    return hashlib.sha256(f"{declarations_hash} {topic_id}".encode()).hexdigest()[:10]

@@ -1,0 +1,1 @@
+"""The only client of the schema registry, its twin in memory, and its commands."""

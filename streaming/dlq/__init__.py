@@ -1,0 +1,1 @@
+"""Dead letters: their form, how they are built, listed, repaired, replayed and discarded."""

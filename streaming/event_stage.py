@@ -1,0 +1,260 @@
+"""The ``transactions`` input: decode, judge, compute features, publish feature rows.
+
+State is folded from the record's bytes, its append time and whether it counts, and from nothing else (design rule R1).
+What other partitions know of a shared entity only flavours the published row; it never enters our own partials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Message
+
+from weir.infra.kafka.sink import Record, Rows
+from weir.infra.redis.unit import Unit
+from weir.monitoring import metrics
+from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.features import ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity, declarations_hash
+from weir.schemas.framing import HEADER_BYTES, IdOfGuid
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.validation import validate_transactions
+from weir.streaming.core.events import EventBatch, build_event_batch
+from weir.streaming.core.hashing import compute_partitions
+from weir.streaming.core.kernel import States, Step, find_repeats, fold, step
+from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_decodable
+from weir.streaming.framed import find_no_guid, read_values
+from weir.streaming.stage import DeadRecord, Outcome, Refolded
+from weir.streaming.state.arrangement import runs, sort_by_unit
+from weir.streaming.state.cache import Answer, Ask, PartialStore
+
+SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
+_COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
+_SHARED = tuple(spec.entity for spec in ENTITIES if spec.shared)
+_LABELLED = tuple(spec.entity for spec in ENTITIES if spec.has_labels)
+_PASSED_ON = (
+    "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
+    "mcc", "channel", "amount_minor", "currency", "country", "event_time_ms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Good records of a batch: columns, the messages they came from, and what the kernel needs."""
+
+    batch: pa.RecordBatch
+    messages: list[Message]
+    append_time_ms: np.ndarray
+    partition: np.ndarray
+    events: EventBatch
+    dead: list[DeadRecord]
+
+
+@dataclass(frozen=True)
+class TransactionsConfig:
+    """Names, sizes and ids that differ between deployments."""
+
+    topic: str
+    dlq_topic: str
+    features_topic: str
+    features_schema_id: int
+    partitions: int
+    label_partitions: int
+    group: str
+    dlq_header_prefix: str
+    placeholders: Placeholders
+
+
+class TransactionsFolder:
+    """Judges, computes and folds transactions."""
+
+    kind = "t"
+    input_kind = "transactions"
+
+    def __init__(
+        self, config: TransactionsConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid
+    ) -> None:
+        """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
+        self.topic = config.topic
+        self.dlq_topic = config.dlq_topic
+        self.partitions = config.partitions
+        self._config = config
+        self._declarations_hash = declarations_hash(config.placeholders)
+        self.schema_of = schema_of
+        self.id_of_guid = id_of_guid
+        self._codec = BatchCodec(self.input_kind)
+        self._rows_codec = BatchCodec("features")
+
+    def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
+        """Steps 2 and 3; see ``streaming.folder.Folder``."""
+        messages = [message for partition in sorted(records) for message in records[partition]]
+        with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
+            decoded = self._decode(messages)
+            elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+            strayed = set(np.unique(decoded.partition[elsewhere]).tolist())
+            asks = self._asks(decoded.events, store, strayed)
+            answer = store.read(asks)
+        with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
+            states = _arrange(asks, answer)
+            computed = step(decoded.events, states, find_repeats(decoded.events) if strayed else None)
+            dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
+            degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
+            rows = self._rows(decoded, computed, degraded)
+        return Outcome(
+            rows=[rows],
+            dead=[self.dead_letter(d) for d in dead],
+            changed=sort_by_unit("t", decoded.events.entities, states.own, computed.states),
+            counted=len(rows.values),
+            refused=dead,
+            late=int(np.count_nonzero(computed.late)),
+            elsewhere=int(np.count_nonzero(elsewhere)),
+            mixed={Unit("t", number) for number in strayed},
+        )
+
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
+        """Fold records that counted; see ``streaming.folder.Folder``."""
+        decoded = self._decode(records, counted=True)
+        if decoded.dead:
+            raise not_decodable(self.topic, decoded.dead[0])
+        unit = Unit("t", partition)
+        asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
+        answer = store.read(asks)
+        own = dict(_arrange(asks, answer).own)
+        changed = sort_by_unit("t", decoded.events.entities, own, fold(decoded.events, own)).get(unit, [])
+        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        return Refolded(changed, bool(elsewhere.any()))
+
+    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[Ask]:
+        """Name every partial a batch needs: per entity kind and input partition, our own unit's first.
+
+        A card's history is in its own unit, and where keys were counted that belong elsewhere now: partitions were
+        added since, or a sender partitions in another way. Of a record in such a partition (``strayed``), it may be in
+        any.
+        """
+        everyone = [Unit("t", partition) for partition in range(self.partitions)]
+        mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
+        labels = [Unit("l", partition) for partition in range(self._config.label_partitions)]
+        asks = []
+        for entity, index in events.entities.items():
+            for partition, ids in runs(index):
+                own = Unit("t", partition)
+                others = [u for u in (everyone if entity in _SHARED or partition in strayed else mixed) if u != own]
+                asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
+        return asks
+
+    def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
+        values, refused = read_values(messages, self.id_of_guid)
+        decoded = self._codec.decode(values, self.schema_of)
+        dead = [DeadRecord(messages[index], refused.get(index, error), "decode") for index, error in decoded.errors]
+        batch, rows = decoded.batch, decoded.rows.tolist()
+        kept = [messages[row] for row in rows]
+        append = np.array([message.timestamp()[1] for message in kept], np.int64)
+        keys = [message.key() for message in kept]
+        placeholders = self._config.placeholders
+        invalid = validate_transactions(
+            batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
+        )
+        if invalid:
+            dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]
+            good = np.ones(len(kept), bool)
+            good[[index for index, _ in invalid]] = False
+            batch, append = batch.filter(pa.array(good)), append[good]
+            rows, kept = list(compress(rows, good)), list(compress(kept, good))
+        partition = np.array([message.partition() for message in kept], np.int32)
+        digest = np.array([crc32((values[row] or b"")[HEADER_BYTES:]) for row in rows], np.uint32)
+        events = build_event_batch(
+            batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=placeholders
+        )
+        return Decoded(batch, kept, append, partition, events, dead)
+
+    def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
+        counted = computed.verdicts == _COUNTED
+        if not counted.any():  # dead letters alone: Arrow repeats no list no times
+            return Rows(self._config.features_topic, [], [])
+        messages = list(compress(decoded.messages, counted))
+        batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
+        n = batch.num_rows
+        columns = {name: batch.column(name) for name in _PASSED_ON}
+        columns |= {
+            "ingest_time_ms": pa.array(decoded.append_time_ms[counted]),
+            "source_partition": pa.array(decoded.partition[counted]),
+            "source_offset": pa.array([message.offset() for message in messages], pa.int64()),
+            "declarations_hash": pa.repeat(self._declarations_hash, n),
+            "late": pa.array(computed.late[counted]),
+            "degraded": pa.repeat(pa.scalar(degraded, pa.list_(pa.string())), n),
+        } | _build_feature_columns(computed.features[counted])
+        values = self._rows_codec.encode(
+            pa.record_batch(
+                [columns[field.name] for field in self._rows_codec.arrow_schema], self._rows_codec.arrow_schema
+            ),
+            self._config.features_schema_id,
+        )
+        return Rows(self._config.features_topic, [message.key() for message in messages], values)
+
+    def dead_letter(self, dead: DeadRecord) -> Record:
+        """Return what is published for a dead record."""
+        return build_dead_letter(
+            dead, dlq_topic=self.dlq_topic, group=self._config.group, prefix=self._config.dlq_header_prefix
+        )
+
+
+def _build_feature_columns(features: np.ndarray) -> dict[str, pa.Array]:
+    """Cut features, shape (rows, features), into a nullable column each, all of one array: NaN is looked for once."""
+    n = len(features)
+    flat = np.ascontiguousarray(features.T).ravel()
+    column = pa.array(flat, mask=np.isnan(flat))
+    return {name: column.slice(position * n, n) for position, name in enumerate(FEATURE_NAMES)}
+
+
+def _arrange(asks: list[Ask], answer: Answer) -> States:
+    """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
+    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
+    having: set[Entity] = set()
+    others: dict[Entity, list[Sequence[bytes]]] = {}
+    labels: dict[Entity, list[Sequence[bytes]]] = {}
+    for ask, values in zip(asks, answer.values, strict=True):
+        own.setdefault(ask.entity, []).extend(values[0])
+        of_transactions = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "t"][1:]
+        of_labels = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "l"]
+        having |= {ask.entity} if of_transactions else set()
+        # an ask without other units has none for each of its ids: the lists stay aligned with them
+        nothing: list[tuple[bytes, ...]] = [()] * len(ask.ids)
+        others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True) if of_transactions else nothing)
+        labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True) if of_labels else nothing)
+    others = {entity: lists for entity, lists in others.items() if entity in having}
+    return States(own=own, others=others, labels={entity: labels[entity] for entity in _LABELLED if entity in labels})
+
+
+def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
+    found = []
+    for index in np.flatnonzero(computed.verdicts != _COUNTED):
+        reused = computed.verdicts[index] == _ID_REUSED
+        error = duplicate_error(messages[index], reused=bool(reused))
+        found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
+    return found
+
+
+def find_elsewhere(batch: pa.RecordBatch, partition: np.ndarray, partitions: int) -> np.ndarray:
+    """Return, bool, shape (rows,), whose partition is not the one that the recommended partitioner gives their card."""
+    elsewhere: np.ndarray = compute_partitions(batch.column("card_id"), partitions) != partition
+    return elsewhere
+
+
+def _find_degraded(asks: list[Ask], answer: Answer, live: Mapping[Unit, int], append_time_ms: np.ndarray) -> list[str]:
+    """Name the units that were missing, being rebuilt, or began too late for this batch's look-back."""
+    if not len(append_time_ms):
+        return []
+    oldest = int(append_time_ms.min()) - HORIZON_MS
+    found = []
+    for unit in {unit for ask in asks for unit in ask.units}:
+        from_ms = oldest - (LABEL_HOLD_MS if unit.kind == "l" else 0)
+        position = answer.positions.get(unit)
+        is_ours = unit in live and live[unit] <= from_ms
+        if not is_ours and not (position is not None and position.is_complete(from_ms)):
+            found.append(f"partial.{unit.tag}")
+    return sorted(found)

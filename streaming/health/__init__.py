@@ -1,0 +1,1 @@
+"""What a running process looks at every few seconds, and what it does about what it finds."""

@@ -1,0 +1,105 @@
+"""What the processor needs to know of an input: how its records are judged, computed and folded again.
+
+``transactions`` and ``labels`` are two inputs with units of their own; the protocol around them is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from confluent_kafka import Message
+
+from weir.infra.kafka.sink import Record, Rows
+from weir.infra.redis.unit import Unit
+from weir.schemas.codec import WriterSchema
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.framing import IdOfGuid
+from weir.streaming.state.cache import Changed, PartialStore
+
+
+@dataclass(frozen=True)
+class DeadRecord:
+    """A record that goes to the dead letter queue, and why."""
+
+    message: Message
+    error: PoisonRecord
+    stage: str
+    coordinates_only: bool = False
+
+
+@dataclass
+class Outcome:
+    """Steps 2 and 3 of one input's records: outputs, and new partials per unit.
+
+    Attributes:
+        refused: the records that ``dead`` holds letters of, in order, and why.
+        late: how many were decided but not counted, being older than the look-back.
+        elsewhere: how many are in another partition than their key's own: senders with different partitioners split a
+            card's state between partitions.
+        mixed: units in which such a record counted.
+        forwarded: records that go to another partition of their own topic, where what they are about is known.
+    """
+
+    rows: list[Rows] = field(default_factory=list)
+    dead: list[Record] = field(default_factory=list)
+    changed: dict[Unit, list[Changed]] = field(default_factory=dict)
+    counted: int = 0
+    refused: list[DeadRecord] = field(default_factory=list)
+    late: int = 0
+    elsewhere: int = 0
+    mixed: set[Unit] = field(default_factory=set)
+    forwarded: list[Record] = field(default_factory=list)
+
+
+class Refolded(NamedTuple):
+    """What records that counted change in their unit, and whether the key of one belongs in another partition."""
+
+    changed: list[Changed]
+    is_mixed: bool
+
+
+class Folder(Protocol):
+    """One input topic's meaning."""
+
+    kind: str
+    input_kind: str
+    topic: str
+    dlq_topic: str
+    partitions: int
+
+    def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
+        """Judge and compute a batch: steps 2 and 3.
+
+        Args:
+            records: per partition, in offset order.
+            store: partials; nothing is written to it here.
+            live: units this process owns, with the append time in ms from which each is complete.
+
+        Raises:
+            Transient: a dependency is away or the view is not where it was left.
+        """
+        ...
+
+    @property
+    def schema_of(self) -> Callable[[int], WriterSchema | PoisonRecord]:
+        """Return what answers with the writer's schema of an id, or why there is none; it may raise ``Transient``."""
+        ...
+
+    @property
+    def id_of_guid(self) -> IdOfGuid:
+        """Return what answers with the id of a schema's GUID, or why there is none; it may raise ``Transient``."""
+        ...
+
+    def dead_letter(self, dead: DeadRecord) -> Record:
+        """Return what is published for a dead record."""
+        ...
+
+    def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
+        """Fold records that are known to count.
+
+        Raises:
+            WeirError: a record that counted can no longer be decoded.
+        """
+        ...

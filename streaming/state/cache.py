@@ -1,0 +1,320 @@
+"""The processor's copy of the view: own partials in memory, the others' read once per batch.
+
+What is not in memory (``streaming/state/memory.py``) is read from Redis together with the unit's position; such a read
+counts only at a position this process expects, because at any other one somebody else has written, and the batch must
+not be built on it.
+
+Two rules keep memory right:
+
+- *Pin*: what a batch changed stays in memory until Redis has confirmed it. Evicted and read again it would be the older
+  value. What is dropped was put there before the last time that something was, so ``trim`` waits until Redis has
+  confirmed all that was pinned by then.
+- *Born empty*: a unit that this process claimed at the log's start, and of which nothing was dropped since, is known
+  whole: a missing key is an entity never seen, and Redis need not be asked.
+
+What Redis answers is checked (``streaming/core/seal.py``): a value that is not what belongs under its key makes its
+unit suspect. An owned one is built again from the log; another process's is read as unknown until its owner has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.unit import Position, Unit
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Transient
+from weir.schemas.features import ENTITIES, Entity
+from weir.streaming.core.seal import compute_base, find_broken
+from weir.streaming.state.memory import Memory
+
+log = get_logger(__name__)
+
+
+class Moved(Transient):
+    """Owned units are not where this process left them, so nothing may be built on what it has of them.
+
+    Attributes:
+        units: those.
+    """
+
+    def __init__(self, units: Sequence[Unit], message: str) -> None:
+        super().__init__(message)
+        self.units = units
+
+
+class View(Protocol):
+    """The part of ``infra.redis_view.StateView`` that reads."""
+
+    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+        """Read partials of several units, each together with its position."""
+        ...
+
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        """Return which keys that read as absent hold a value of another Redis type."""
+        ...
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        """Mark a unit as one to be built again from the log."""
+        ...
+
+
+class Ask(NamedTuple):
+    """Some ids of one entity kind, wanted from several units."""
+
+    entity: Entity
+    ids: list[str]
+    units: list[Unit]
+
+
+class Changed(NamedTuple):
+    """New partials of one entity kind in one unit; ``ids`` and ``partials`` are aligned, none is empty.
+
+    Attributes:
+        new: those of the ids that had no partial before.
+    """
+
+    entity: Entity
+    ids: Sequence[str]
+    partials: Sequence[bytes]
+    new: Sequence[str] = ()
+
+
+def name_keys(entity: Entity, ids: Iterable[str]) -> list[str]:
+    """Return the keys of ids within a unit; the kind is formatted once, as an enum's formatting is most of the cost.
+
+    >>> name_keys(Entity.CARD, ["c1", "c2"])
+    ['card:c1', 'card:c2']
+    """
+    kind = f"{entity}:"
+    return [kind + entity_id for entity_id in ids]
+
+
+def encode_known(entity: Entity, ids: Iterable[str]) -> bytes:
+    r"""Return the entries of ids in their unit's list of known ones: kind, two bytes of length, id.
+
+    The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
+    back is in it twice.
+
+    >>> encode_known(Entity.CARD, ["c1"])
+    b'\x00\x02\x00c1'
+    """
+    kind = _KINDS[entity]
+    named = [entity_id.encode() for entity_id in ids]
+    return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
+
+
+_KINDS = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
+
+
+@dataclass
+class Answer:
+    """``values[i][j]`` are the partials of ask ``i`` in its unit ``j``, aligned with its ids; ``b""`` is never seen.
+
+    Attributes:
+        positions: of the units that are not ours, as of the read; ``None`` where there is none that moves.
+    """
+
+    values: list[list[Sequence[bytes]]]
+    positions: dict[Unit, Position | None]
+
+
+class PartialStore:
+    """Own partials in memory, other units' from Redis; one round trip per batch at most."""
+
+    def __init__(self, view: View, *, entities_max: int, bytes_max: int) -> None:
+        """Bind to a view; the bounds are those of ``streaming.memory.Memory``."""
+        self._view = view
+        self._memory = Memory(entities_max=entities_max, bytes_max=bytes_max)
+        self._asked: dict[tuple[Unit, Entity], tuple[list[str], list[int]]] = {}
+        self._expected: dict[Unit, set[int]] = {}
+        self._pinned_at_trim: dict[Unit, int] = {}
+        self._home_partitions: dict[Unit, int] = {}
+
+    def own(self, unit: Unit, position: Position, *, born_empty: bool) -> None:
+        """Start to own a unit that is in Redis at a position; ``born_empty`` when nothing was ever in it."""
+        self._expected[unit] = {position.applied}
+        self._home_partitions[unit] = position.partitions
+        self._pinned_at_trim.pop(unit, None)
+        self._memory.own(unit, born_empty=born_empty)
+
+    def forget(self, unit: Unit) -> None:
+        """Drop everything known about a unit."""
+        self._expected.pop(unit, None)
+        self._pinned_at_trim.pop(unit, None)
+        self._memory.forget(unit)
+
+    def home_partitions(self, unit: Unit) -> int:
+        """Return the number of partitions under which every key counted in a unit belongs in it.
+
+        0 when some key does not, or when nothing is known of the unit yet.
+        """
+        return self._home_partitions.get(unit, 0)
+
+    def pin(self, unit: Unit, end: int, changed: list[Changed], *, is_mixed: bool = False) -> None:
+        """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
+        self._expected[unit].add(end)
+        if is_mixed:
+            self._home_partitions[unit] = 0
+        for part in changed:
+            self._memory.put(unit, part.entity, self._number_again(unit, part), part.partials)
+
+    def confirm(self, unit: Unit, end: int) -> None:
+        """Redis confirmed the write up to ``end``; a unit forgotten meanwhile is left alone."""
+        if unit in self._expected:
+            self._expected[unit] = {position for position in self._expected[unit] if position >= end}
+
+    def trim(self) -> None:
+        """Drop what was not used lately when there is too much, unless some of it may be pinned (see *Pin*)."""
+        if any(min(self._expected[unit]) < end for unit, end in self._pinned_at_trim.items()):
+            return
+        if self._memory.drop_unused():
+            self._asked.clear()
+            self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
+            metrics.CACHE_GENERATIONS.inc()
+
+    def read(self, asks: Sequence[Ask]) -> Answer:
+        """Return the partials asked for, of owned and foreign units.
+
+        Raises:
+            Moved: owned units are not where this process left them.
+            Transient: Redis is away.
+        """
+        metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
+        values: list[list[Sequence[bytes]]] = []
+        missing: list[_Missing] = []
+        for at, ask in enumerate(asks):
+            slots = self._memory.number(ask.entity, ask.ids)
+            self._asked[ask.units[0], ask.entity] = (ask.ids, slots)
+            found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
+            for number, part in enumerate(found):
+                # a unit known whole has no gaps, so they are not looked for
+                if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part):
+                    missing.append(_find_missing(at, number, ask, slots, part))
+            values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
+        return Answer(values, self._load(missing, values) if missing else {})
+
+    def check(self, units: Sequence[Unit]) -> None:
+        """Ask Redis whether owned units are where this process left them.
+
+        Raises:
+            Moved: some are not.
+            Transient: Redis is away.
+        """
+        if units:
+            self._check(self._view.load_many([(unit, []) for unit in units]))
+
+    def _number_again(self, unit: Unit, part: Changed) -> list[int]:
+        """Return the slots of changed ids; as a rule they are those just read, and to compare is less than to hash."""
+        asked = self._asked.get((unit, part.entity))
+        return asked[1] if asked and asked[0] == part.ids else self._memory.number(part.entity, part.ids)
+
+    def _look_up(self, unit: Unit, entity: Entity, slots: list[int]) -> Sequence[bytes | None] | None:
+        """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
+        return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
+
+    def _load(self, missing: list[_Missing], values: list[list[Sequence[bytes]]]) -> dict[Unit, Position | None]:
+        wanted: dict[Unit, list[str]] = {}
+        for lack in missing:
+            keys = wanted.setdefault(lack.unit, [])
+            lack.start = len(keys)
+            keys += name_keys(lack.entity, lack.ids)
+        metrics.CACHE_MISSES.labels(entity="all").inc(sum(len(keys) for keys in wanted.values()))
+        loaded = self._view.load_many(wanted.items())
+        self._check({unit: part for unit, part in loaded.items() if unit in self._memory})
+        broken = self._find_broken(missing, loaded, wanted)
+        for lack in missing:
+            fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
+            values[lack.ask][lack.number] = lack.fill(fresh if lack.unit not in broken else [b""] * len(fresh))
+            if lack.unit in self._memory:
+                self._memory.put(lack.unit, lack.entity, lack.slots, fresh)
+        # where another view follows the log this one only has what was before, which is as good as a unit half there
+        positions = {
+            unit: None if part.moved_on or unit in broken else part.position
+            for unit, part in loaded.items()
+            if unit not in self._expected
+        }
+        self._home_partitions |= {unit: at.partitions if at else 0 for unit, at in positions.items()}
+        return positions
+
+    def _find_broken(
+        self, missing: Sequence[_Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
+    ) -> set[Unit]:
+        """Return units of other processes that hold what is no partial of ours; say so of each.
+
+        Raises:
+            Moved: owned units do.
+        """
+        broken: dict[Unit, str] = {}
+        for lack in missing:
+            fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
+            wrong = find_broken(compute_base(lack.unit.kind, lack.entity, lack.unit.partition), lack.ids, fresh)
+            if len(wrong):
+                broken[lack.unit] = wanted[lack.unit][lack.start + int(wrong[0])]
+        # of a unit that is not ours most keys are absent, and its owner looks at them
+        absent = [
+            (unit, [key for key, value in zip(keys, loaded[unit].partials, strict=True) if not value])
+            for unit, keys in wanted.items()
+            if unit in self._memory
+        ]
+        if any(keys for _, keys in absent):
+            broken |= {unit: keys[0] for unit, keys in self._view.find_other_types(absent).items()}
+        for unit, key in broken.items():
+            log.error("view_broken", unit=unit.tag, key=key)
+            metrics.VIEW_BROKEN.labels(unit=unit.tag).inc()
+            self._view.suspect(unit, f"the value of {key} is not what was written there")
+        own = [unit for unit in broken if unit in self._memory]
+        if own:
+            raise Moved(own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again")
+        return set(broken)
+
+    def observe(self) -> None:
+        """Publish how much is held in memory."""
+        metrics.CACHED_ENTITIES.labels(entity="all").set(len(self._memory))
+        metrics.CACHED_BYTES.set(self._memory.bytes_held)
+
+    def _check(self, loaded: Mapping[Unit, Loaded]) -> None:
+        moved = {
+            unit: found.suspect or "none" if found.position is None else str(found.position.applied)
+            for unit, found in loaded.items()
+            if found.position is None or found.position.applied not in self._expected[unit]
+        }
+        if not moved:
+            return
+        unit, found = next(iter(moved.items()))
+        expected = "/".join(str(offset) for offset in sorted(self._expected[unit]))
+        message = f"redis: expected unit {unit.tag} at {expected}, found {found}; catching up from the log"
+        raise Moved(list(moved), message)
+
+
+@dataclass
+class _Missing:
+    """What one unit lacks of one ask."""
+
+    ask: int
+    number: int
+    unit: Unit
+    entity: Entity
+    ids: list[str]
+    slots: list[int]
+    known: Sequence[bytes | None] | None
+    start: int = 0
+
+    def fill(self, fresh: list[bytes]) -> Sequence[bytes]:
+        """Return the ask's values with the fresh ones in the gaps."""
+        if self.known is None:
+            return fresh
+        gaps = iter(fresh)
+        return [next(gaps) if value is None else value for value in self.known]
+
+
+def _find_missing(at: int, number: int, ask: Ask, slots: list[int], part: Sequence[bytes | None] | None) -> _Missing:
+    unit = ask.units[number]
+    if part is None:
+        return _Missing(at, number, unit, ask.entity, ask.ids, slots, None)
+    gaps = [place for place, value in enumerate(part) if value is None]
+    ids = [ask.ids[place] for place in gaps]
+    return _Missing(at, number, unit, ask.entity, ids, [slots[place] for place in gaps], part)

@@ -1,0 +1,94 @@
+"""The model card: what a model was made from, how good it is, where it must not be trusted. Markdown, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from weir.schemas.features import FEATURE_NAMES
+from weir.training.results import Results
+from weir.training.split import Interval
+
+TOP_FEATURES = 15
+
+_LIMITS = """\
+- Simulated data unless you trained on your own: figures here say nothing about another portfolio.
+- Labels arrive late. Events younger than the maturity are left out, and so are events whose label was not known when
+  it was read: frauds that are reported very late are under-represented in training and in the figures.
+- Fraud is often confirmed sooner than honesty. Where less than all of an interval is known (table above), its fraud
+  share, precision and PR-AUC read higher than they are; recall at a false-positive rate does not depend on the share.
+- The first days of the history are left out because its windows were still filling.
+- Thresholds are chosen by the costs below on the validation interval; other costs want other thresholds.
+- No personal attribute is an input. Country and currency shape features, so compare decisions between countries.
+"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model the card is about, how close its graph is to its source, and by what its features were computed."""
+
+    name: str
+    version: str
+    source: str
+    parity_max_abs_diff: float
+    declarations_hash: str
+
+
+def build_card(identity: Identity, results: Results, costs: Mapping[str, float]) -> str:
+    """Return the model card as Markdown; costs are those the thresholds were chosen by."""
+    sections = [
+        f"# {identity.name} {identity.version}",
+        (
+            f"Source: {identity.source}. Features: {len(FEATURE_NAMES)}, declarations `{identity.declarations_hash}`. "
+            f"LightGBM, {results.trees} trees. "
+            f"Largest difference between the ONNX graph and the model: {identity.parity_max_abs_diff:.2e}."
+        ),
+        "## Data\n\n" + _build_data_table(results),
+        (
+            f"Labels known by {_day(results.split.cut_ms)} UTC taught and chose thresholds; "
+            f"labels known by {_day(results.split.end_ms)} UTC judged the test interval."
+        ),
+        "## Figures on the test interval\n\n" + _build_metrics_table(results.metrics),
+        "`stateless_rule` is the best set of rules of up to six conditions each on the transaction alone.",
+        "## Thresholds\n\n" + _build_pairs("threshold", results.thresholds),
+        "Costs, in base minor units:\n\n" + _build_pairs("cost", costs),
+        "What they do on the test interval:\n\n" + _build_pairs("figure", results.outcomes | results.calibration),
+        "## What the model looks at\n\nMean absolute SHAP value in log-odds, validation interval.\n\n"
+        + _build_pairs("feature", dict(list(results.importance.items())[:TOP_FEATURES])),
+        "## Limits\n\n" + _LIMITS.rstrip(),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _build_data_table(results: Results) -> str:
+    lines = ["| interval | from | to | transactions | known | fraud |", "|---|---|---|---|---|---|"]
+    intervals = {"train": results.split.train, "validation": results.split.validation, "test": results.split.test}
+    for name, interval in intervals.items():
+        counts = results.counts[name]
+        figures = f"{counts['transactions']} | {counts['known']} | {counts['fraud']}"
+        lines.append(f"| {name} | {_span(interval)} | {figures} |")
+    return "\n".join(lines)
+
+
+def _build_metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    models = list(metrics)
+    lines = ["| figure | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for name in metrics[models[0]]:
+        figures = " | ".join(f"{metrics[model][name]:.4f}" for model in models)
+        lines += [f"| {name} | {figures} |"]
+    return "\n".join(lines)
+
+
+def _build_pairs(title: str, pairs: Mapping[str, float]) -> str:
+    return "\n".join(
+        [f"| {title} | value |", "|---|---|", *(f"| {key} | {value:.6g} |" for key, value in pairs.items())]
+    )
+
+
+def _span(interval: Interval) -> str:
+    return f"{_day(interval.from_ms)} | {_day(interval.to_ms)}"
+
+
+def _day(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")

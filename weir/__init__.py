@@ -1,0 +1,1 @@
+"""Weir: streaming fraud and risk scoring on Kafka and Redis, exactly once."""

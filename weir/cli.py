@@ -1,0 +1,121 @@
+"""The command line: ``weir <verb>``. It dispatches and imports lazily, so that a verb loads only what it needs."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import os
+import sys
+from typing import Any
+
+from weir.schemas.errors import Refused, WeirError
+from weir.schemas.printable import escape
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# verb -> (module with ``main(argv) -> int``, one line of help)
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("weir.infra.embedded.cli", "start the embedded Kafka, Redis and schema registry"),
+    "down": ("weir.infra.embedded.cli", "stop what `up` started"),
+    "status": ("weir.infra.embedded.cli", "show each embedded server, its address and health"),
+    "logs": ("weir.infra.embedded.cli", "print the end of a server's log"),
+    "doctor": ("weir.infra.embedded.cli", "say what is missing on this machine and the command that fixes it"),
+    "clean": ("weir.infra.embedded.cli", "show what takes the space, and free what can be freed without loss"),
+    "topics": ("weir.infra.kafka.topics_cli", "create, check or repair the topics"),
+    "schemas": ("weir.infra.registry.cli", "check or register the Avro schemas"),
+    "generate": ("weir.generators.cli", "simulate cardholders, merchants and fraud; publish or write Parquet"),
+    "publish": ("weir.generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),
+    "process": ("weir.streaming.cli", "run a stream processor"),
+    "features": ("weir.streaming.features_cli", "list, document or backfill features"),
+    "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
+    "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
+    "score": ("weir.inference.cli", "run a scorer"),
+    "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
+    "serve": ("weir.inference.cli", "serve the HTTP API"),
+    "train": ("weir.training.cli", "train, check parity, export a model bundle"),
+    "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
+    "demo": ("weir.demo", "run everything for a while and show it live"),
+    "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
+    arguments = sys.argv[1:] if argv is None else argv
+    _write_any_text()
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(_usage())
+        return 0 if arguments else 2
+    if arguments[0] in {"-V", "--version", "version"}:
+        sys.stdout.write(_version())
+        return 0
+    verb = arguments[0]
+    if verb not in VERBS:
+        sys.stderr.write(f"weir: expected a verb, found {verb!r}{_guess(verb)}; `weir --help` lists them\n")
+        return 2
+    try:
+        return _run(arguments)
+    except WeirError as error:
+        # a server's last words are several lines; set in, none of them passes for one of ours
+        lines = "\n  ".join(map(escape, str(error).split("\n")))
+        sys.stderr.write(f"weir {verb}: {lines}\n")
+        return 2 if isinstance(error, Refused) else 1
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK_FULL:
+            raise  # not of a file: a fault of ours
+        sys.stderr.write(f"weir {verb}: {_file_error(error)}\n")
+        return 1 if error.errno in _DISK_FULL else 2
+
+
+def _write_any_text() -> None:
+    """Escape what a terminal's encoding lacks: an id in any script must not end a command under LANG=C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(_load(arguments[0]).main(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away, as `| head` does; what is still buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _load(verb: str) -> Any:
+    try:
+        return importlib.import_module(VERBS[verb][0])
+    except ModuleNotFoundError as error:  # an image for serving has neither the demo nor the training packages
+        raise Refused(f"this installation has no {error.name}; `make setup` in a checkout brings everything") from error
+
+
+def _file_error(error: OSError) -> str:
+    """Say what the file system refused; where it is full, what shows the reason."""
+    at = f"{error.filename}: " if error.filename is not None else ""
+    hint = "; `weir doctor` says what takes the space" if error.errno in _DISK_FULL else ""
+    return f"{at}{(error.strerror or 'cannot be used').lower()}{hint}"
+
+
+def _guess(verb: str) -> str:
+    from weir.infra.arguments import nearest  # noqa: PLC0415  (only a mistake needs it)
+
+    return nearest(verb, list(VERBS))
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (slow to import)
+
+    try:
+        own = version("weir")
+    except PackageNotFoundError:  # copied and not installed, as in the image
+        own = "of a checkout"
+    return f"weir {own}, Python {sys.version.split()[0]}\n"
+
+
+def _usage() -> str:
+    lines = [f"  {verb:<10} {help_line}" for verb, (_, help_line) in VERBS.items()]
+    return "weir <verb> [--flags]; each verb has --help\n\n" + "\n".join(lines) + "\n"
