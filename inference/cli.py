@@ -18,7 +18,7 @@ from weir.inference.processes import Reporter
 from weir.inference.scorer import STAGE as SCORE_STAGE
 from weir.inference.scorer import Scorer, ScorerConfig, no_step
 from weir.infra.arguments import Parser
-from weir.infra.heap import settle_heap
+from weir.infra.heap import freeze_gc
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_consumer, build_producer
 from weir.infra.kafka.first_start import outputs_without_offsets
@@ -127,7 +127,7 @@ def run_scorer(
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
-    settle_heap()
+    freeze_gc()
     thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
     if with_index:
         thread.start()
@@ -184,7 +184,7 @@ def run_index(
         batch_records_max=INDEX_BATCH_RECORDS_MAX,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
-    settle_heap()
+    freeze_gc()
     log.info("started", group=group, instance=instance)
     try:
         Follower(config, source, index.handle, index.look, index.begin).run(should_stop)

@@ -25,7 +25,7 @@ AnswerAll = Callable[[Sequence[Asked]], Sequence[Answer | Exception]]
 """Answers in the order of what was asked; an exception is for the request at its place, a raised one for all."""
 
 
-class Together(Generic[Asked, Answer]):
+class RequestBatcher(Generic[Asked, Answer]):
     """Gathers what is asked during a turn of the event loop; one thread, the loop's."""
 
     def __init__(self, answer_all: AnswerAll[Asked, Answer], *, batch_max: int = BATCH_MAX) -> None:

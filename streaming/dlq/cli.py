@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from weir.infra.arguments import Parser
-from weir.infra.heap import settle_heap
+from weir.infra.heap import freeze_gc
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     command: Callable[[argparse.Namespace, Settings, DeadLetterLog], int] = arguments.command
     try:
         with DeadLetterLog(settings, arguments.topic or settings.topics.dlq) as log:
-            settle_heap()
+            freeze_gc()
             return command(arguments, settings, log)
     except KafkaException as error:
         raise Transient(f"kafka: {error.args[0].str()}") from error

@@ -83,7 +83,7 @@ class Write:
         return self.end - self.start
 
 
-class Applier:
+class ViewWriter:
     """Applies what was committed in the background, each unit's writes in order."""
 
     def __init__(self, view: View) -> None:
