@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.group_position import Standing, read_standing
 from weir.infra.kafka.history import History
 from weir.infra.kafka.source import Partition, PartitionedInput
@@ -31,7 +30,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import Coverage, check_offsets
 from weir.streaming.stage import Refolded, Stage
 from weir.streaming.state.cache import PartialStore
@@ -237,13 +236,7 @@ def _read_verdicts(context: CatchUpContext, stage: Stage, unit: Unit, start: int
 
 def _source_offsets(context: CatchUpContext, source: Partition, letters: list[Message]) -> Iterator[int]:
     for message in letters:
-        letter = parse_dead_letter(
-            at=Coordinate(message.topic(), message.partition(), message.offset()),
-            key=None,
-            value=None,
-            headers=read_headers(message),
-            appended_ms=message.timestamp()[1],
-        )
+        letter = read_dead_letter(message)
         at = letter.source
         if at is not None and letter.group == context.group and (at.topic, at.partition) == source:
             yield at.offset
