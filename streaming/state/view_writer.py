@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
-from weir.infra.redis.state_view import Applied
+from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
@@ -39,28 +38,6 @@ _WRITES_AT_ONCE = 2
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = get_logger(__name__)
-
-
-class View(Protocol):
-    """The part of ``infra.redis_view.StateView`` that writes."""
-
-    def apply(
-        self,
-        unit: Unit,
-        *,
-        start: int,
-        end: int,
-        keys: Sequence[str],
-        partials: Sequence[bytes],
-        known: bytes,
-        is_mixed: bool,
-    ) -> Applied:
-        """Write partials and move the position, if it is at ``start``."""
-        ...
-
-    def sweep(self) -> Iterator[int]:
-        """Give partials that have no TTL one, in steps."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +63,7 @@ class Write:
 class ViewWriter:
     """Applies what was committed in the background, each unit's writes in order."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: StateView) -> None:
         """Bind to a view; the threads start with the first write."""
         self._view = view
         self._pool = ThreadPoolExecutor(max_workers=_WRITES_AT_ONCE, thread_name_prefix="apply")
