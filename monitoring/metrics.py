@@ -162,7 +162,7 @@ REDIS_SECONDS = _histogram("weir_redis_seconds", "Time of one Redis call.", "ope
 VIEW_BEHIND_RECORDS = _gauge(
     "weir_view_behind_records", "Committed records that Redis has not applied.", "topic", "partition"
 )
-VIEW_BROKEN = _counter("weir_view_broken_total", "Values in Redis that are not what was written there.", "unit")
+VIEW_BROKEN = _counter("weir_view_broken_total", "Values in Redis that are not what was written there.")
 VIEW_REFUSALS = _counter("weir_view_refusals_total", "Writes that Redis refused for their position.", "topic")
 CATCH_UP_RECORDS = _counter("weir_catch_up_records_total", "Records folded again to rebuild the view.", "topic")
 CATCH_UP_SECONDS = _counter("weir_catch_up_seconds_total", "Time spent to rebuild the view.", "topic")
@@ -190,6 +190,8 @@ SCORES = _histogram("weir_score", "Scores of the champion, P(fraud).", buckets=S
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
+for _result in ("loaded", "refused"):
+    BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what is born at 1
 
 
 def render_metrics() -> bytes:

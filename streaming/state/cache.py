@@ -264,7 +264,7 @@ class PartialStore:
             broken |= {unit: keys[0] for unit, keys in self._view.find_other_types(absent).items()}
         for unit, key in broken.items():
             log.error("view_broken", unit=unit.tag, key=key)
-            metrics.VIEW_BROKEN.labels(unit=unit.tag).inc()
+            metrics.VIEW_BROKEN.inc()
             self._view.suspect(unit, f"the value of {key} is not what was written there")
         own = [unit for unit in broken if unit in self._memory]
         if own:
