@@ -114,7 +114,7 @@ def run_scorer(
     Raises:
         Refused: the bundle is not right, or the group's offsets were lost.
         Stopped: before it was connected.
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     champion = Champion(settings)
     topic = settings.topics.features
@@ -156,7 +156,7 @@ def run_index(
     """Connect, follow the decisions until told to stop, disconnect; arguments are those of ``run_scorer``.
 
     Raises:
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     names, group = settings.topics, settings.scorer.index_group
     decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)

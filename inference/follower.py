@@ -36,8 +36,8 @@ class FollowerConfig:
     """What is followed, for whom, in which bites.
 
     Attributes:
-        topic_id: as the broker has it now; to be committed beside each offset.
-        start_over: what an operator does when the topic was created anew, for messages.
+        topic_id: as the broker has it now; to be committed next to each offset.
+        start_over: what an operator does when the topic was created again, for messages.
     """
 
     topic: str

@@ -266,7 +266,7 @@ def _compute_declarations_hash() -> str:
 
 
 DECLARATIONS_HASH: str = _compute_declarations_hash()
-"""16 hex digits of all that shapes state and features. Another hash is another view, built from the log beside it."""
+"""16 hex digits of all that shapes state and features. Another hash is another view, built from the log next to it."""
 
 
 def declarations_hash(placeholders: Placeholders) -> str:

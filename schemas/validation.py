@@ -148,7 +148,7 @@ def _find_card_numbers_in_text(batch: pa.RecordBatch) -> Iterator[_Finding]:
 
 
 def _find_card_numbers(batch: pa.RecordBatch, name: str) -> _Finding:
-    # where a card number belongs least, whatever may be one is refused, whoever would have issued it
+    # where a card number belongs least, whatever may be one is refused, whatever scheme would have issued it
     anyone = name == "card_id"
     offenders = np.zeros(batch.num_rows, dtype=bool)
     rows = find_card_like(batch.column(name), issued=not anyone)

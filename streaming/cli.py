@@ -94,7 +94,7 @@ def run_processor(
     Raises:
         Refused: topics, Redis or offsets are not as the promises need them.
         Stopped: before it was connected.
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     compile_kernel()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
@@ -113,7 +113,7 @@ def run_processor(
 
 
 def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str) -> None:
-    """Mark every unit of the group, whoever owns it: which keys a server lost cannot be known.
+    """Mark every unit of the group, whichever process owns it: which keys a server lost cannot be known.
 
     Raises:
         Transient: Redis is away; some units may be marked.

@@ -8,7 +8,7 @@ A batch, in the order that makes it right:
    letters, read partials together with their unit's position.
 3. *Kernel*: feature rows, and new partials in memory.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
-5. *Apply* to Redis by compare-and-set on the position, behind the loop: it goes on from what is in memory, and waits
+5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``).
 
 Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/state/catch_up.py``)
@@ -113,7 +113,7 @@ class Processor:
         """Process until told to stop, then finish what is on its way.
 
         Raises:
-            WeirError: what catch-up cannot mend; the process must end and start again.
+            WeirError: what catch-up cannot fix; the process must end and start again.
         """
         self._context.source.subscribe(list(self._stage), on_assigned=self._assigned, on_revoked=self._revoked)
         while not should_stop():

@@ -215,7 +215,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     )
     handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
     handle(Damaged, lambda error: _error(503, "damaged", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
-    # found while serving: an operator has to mend it, and waiting will not
+    # found while serving: an operator has to fix it, and waiting will not
     handle(Refused, lambda error: _error(503, "refused", str(error)))
     # with its headers: a 405 says in one of them what is allowed
     handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower(), error.headers))

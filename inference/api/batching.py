@@ -53,7 +53,7 @@ class RequestBatcher(Generic[Asked, Answer]):
             loop.call_soon(self._answer_waiting, loop)
         answers = self._answer([asked for asked, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # whoever asked has gone
+            if future.done():  # the client that asked has gone
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

@@ -86,7 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
     """Take the port before anything is loaded.
 
     Raises:
-        Refused: with the mend.
+        Refused: with the fix.
     """
     if host != HOST:
         raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")

@@ -12,7 +12,7 @@ A dead letter is the source record's raw key and value and, as headers, first ou
     <prefix>app.version                       always ours and always the last of ours
 
 ``app.version`` ends our block: a record may arrive with headers under our prefix, and a reader that took the last of
-a name would believe whoever published it. ``topic`` begins it, so the prefix is read off the block itself: letters are
+a name would believe the publisher. ``topic`` begins it, so the prefix is read off the block itself: letters are
 verdicts, and stay readable when the setting is changed. Always read through ``read_dead_letter``.
 """
 
@@ -50,7 +50,7 @@ UNDECODED = frozenset({DECODER_DIED, NOT_EXAMINED})
 HEALABLE = frozenset({"unknown_schema_id"})
 """Reasons that can go away by themselves, because the registry may learn the id later."""
 
-MESSAGE_CHARACTERS_MAX = 1_000  # a message is for people; the record itself is beside it
+MESSAGE_CHARACTERS_MAX = 1_000  # a message is for people; the record itself is next to it
 TRUNCATED_KEPT_BYTES = 65_536  # enough to see what it was
 _RECORD_OVERHEAD_BYTES = 512  # batch and record framing, generous
 

@@ -1,7 +1,7 @@
 """Reads a dead letter topic, and the log of what was done about its letters. Writes nothing.
 
 What was done is in a compacted topic, keyed by the coordinate of the dead letter together with that of its source (a
-topic that was deleted and made again starts its offsets anew; its letters must not inherit the old ones' fate).
+topic that was deleted and made again starts its offsets at 0; its letters must not inherit the old ones' fate).
 
 Delivery: read only, committed records alone, each once, a partition after the other, each in offset order.
 Cost: one entry of some 300 bytes of memory per settled letter; letters themselves are streamed.
@@ -95,7 +95,7 @@ class DoneLog:
             for messages in _read(self._history, (self._topic, partition), start, end):
                 for message in messages:
                     self._learn(message)
-                # with each chunk: a read that breaks off later goes on here, and counts no replay twice
+                # with each chunk: a read that breaks off later continues here, and counts no replay twice
                 self._next[partition] = messages[-1].offset() + 1
             self._next[partition] = end
 

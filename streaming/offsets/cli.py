@@ -119,7 +119,7 @@ def _check_ends(rows: Sequence[Row]) -> None:
         if row.proposed is not None and row.proposed > row.log_end:
             raise Refused(
                 f"{row.topic}[{row.partition}] ends at {row.log_end}, below {row.proposed} where its outputs end: the "
-                f"topic was created anew or lost records; {START_OVER}"
+                f"topic was created again or lost records; {START_OVER}"
             )
 
 

@@ -337,7 +337,7 @@ def check_offsets(coverage: Coverage, partition: Partition, found: Standing, *, 
     """Refuse offsets that are not where the group's own commits left them, before anything is made of them.
 
     Other topics than the stage's have no outputs to be compared with: a label's effect is its fold, which catch-up
-    makes of every label below the committed offset, whoever committed it.
+    makes of every label below the committed offset, whichever tool committed it.
 
     Args:
         coverage: of the stage.

@@ -29,7 +29,7 @@ RETRY_SECONDS_MAX = 20.0
 After this their units are forgotten and caught up once Redis is back: the log has everything.
 """
 BEHIND_RECORDS_MAX = 100_000
-"""So far the view may be behind: some two seconds of folding for whoever takes over, and what memory has to pin."""
+"""So far the view may be behind: some two seconds of folding for the next owner, and what memory has to pin."""
 WRITE_RECORDS_MAX = 20_000
 """Of what waits, so much is written as one: other clients wait while the server executes it."""
 SWEEP_EVERY_SECONDS = 0.5

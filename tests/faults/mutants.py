@@ -124,7 +124,7 @@ def _poll_until(condition: Callable[[], bool], consumer: Any) -> None:
 
 
 def _go_back() -> None:
-    """A unit goes on some way below what is committed."""
+    """A unit continues some way below what is committed."""
     resume = PartitionedInput.resume
 
     def resume_below(source: PartitionedInput, partition: Partition, offset: int) -> None:

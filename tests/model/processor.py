@@ -184,7 +184,7 @@ class Process:
         self.catching = self.catching_applier = None
 
     def _catch_up(self) -> Generator[bool, None, None]:
-        """Bring the view up to what is committed; yields True where a chunk ends and the loop goes on."""
+        """Bring the view up to what is committed; yields True where a chunk ends and the loop continues."""
         yield False
         while self.world.pending:  # the group's own read_committed consumer waits for them
             yield False
