@@ -16,8 +16,10 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import TRANSACTION_IDS
 from weir.streaming.core.hashing import fold_to_32_bits, hash_strings
 from weir.streaming.core.jit import entry
-from weir.streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL, NO_COORDINATE
+from weir.streaming.core.layout import NO_COORDINATE, REVERSAL
 
+FLAGS = ("declined", "online", "foreign", "small")
+ATTRIBUTE_FIELDS = tuple(dict.fromkeys(name for spec in ENTITIES for name in spec.attributes))
 ONLINE_CHANNELS = pa.array(["ECOM", "MOTO"])
 
 
@@ -57,29 +59,29 @@ class EventBatch:
     Attributes:
         event_time_ms: int64, UTC epoch ms.
         append_time_ms: int64, the broker's append time.
-        amount_minor: int64, base minor units; not above 0 for a refund.
-        flags: uint8, bits as in ``layout``.
+        values: int64, shape (measures, rows): base minor units; not above 0 for a refund.
+        flags: uint32, a bit per flag, and ``REVERSAL`` for a refund.
         lat_e5: int32, 1e-5 degrees, ``NO_COORDINATE`` where the position is not known.
         lon_e5: int32, likewise.
         mcc: int32.
         partition: int32, input partition.
         id_hash: uint64, of the transaction id.
         body_digest: uint32, of the record's raw value.
-        attributes: per field, uint32 hashes; 0 where null or a placeholder.
+        hashes: uint32, shape (fields told apart, rows); 0 where null or a placeholder.
         entities: who each row is about.
     """
 
     event_time_ms: NDArray[np.int64]
     append_time_ms: NDArray[np.int64]
-    amount_minor: NDArray[np.int64]
-    flags: NDArray[np.uint8]
+    values: NDArray[np.int64]
+    flags: NDArray[np.uint32]
     lat_e5: NDArray[np.int32]
     lon_e5: NDArray[np.int32]
     mcc: NDArray[np.int32]
     partition: NDArray[np.int32]
     id_hash: NDArray[np.uint64]
     body_digest: NDArray[np.uint32]
-    attributes: dict[str, NDArray[np.uint32]]
+    hashes: NDArray[np.uint32]
     entities: dict[Entity, EntityIndex]
 
     def __len__(self) -> int:
@@ -174,13 +176,16 @@ def _mask(condition: pa.Array) -> NDArray[np.bool_]:
     return mask
 
 
-def _compute_flags(batch: pa.RecordBatch, amount_minor: NDArray[np.int64]) -> NDArray[np.uint8]:
-    flags = _mask(pc.equal(read_strings(batch, "outcome"), "DECLINED")) * np.uint8(FLAG_DECLINED)
-    flags |= _mask(pc.is_in(read_strings(batch, "channel"), value_set=ONLINE_CHANNELS)) * np.uint8(FLAG_ONLINE)
-    abroad = pc.not_equal(read_strings(batch, "issuer_country"), read_strings(batch, "country"))
-    flags |= _mask(abroad) * np.uint8(FLAG_FOREIGN)
-    flags |= (amount_minor <= SMALL_AMOUNT_MINOR) * np.uint8(FLAG_SMALL)
-    flags |= (read_integers(batch, "amount_minor") < 0) * np.uint8(FLAG_REFUND)
+def _compute_flags(batch: pa.RecordBatch, amount_minor: NDArray[np.int64]) -> NDArray[np.uint32]:
+    masks = {
+        "declined": _mask(pc.equal(read_strings(batch, "outcome"), "DECLINED")),
+        "online": _mask(pc.is_in(read_strings(batch, "channel"), value_set=ONLINE_CHANNELS)),
+        "foreign": _mask(pc.not_equal(read_strings(batch, "issuer_country"), read_strings(batch, "country"))),
+        "small": amount_minor <= SMALL_AMOUNT_MINOR,
+    }
+    flags = (read_integers(batch, "amount_minor") < 0) * np.uint32(REVERSAL)
+    for bit, name in enumerate(FLAGS):
+        flags |= masks[name] * np.uint32(1 << bit)
     return flags
 
 
@@ -233,7 +238,7 @@ def build_event_batch(
     return EventBatch(
         event_time_ms=read_integers(batch, "event_time_ms"),
         append_time_ms=np.asarray(append_time_ms, dtype=np.int64),
-        amount_minor=amount_minor,
+        values=amount_minor.reshape(1, rows),
         flags=_compute_flags(batch, amount_minor),
         lat_e5=lat_e5,
         lon_e5=lon_e5,
@@ -241,7 +246,7 @@ def build_event_batch(
         partition=partitions,
         id_hash=hash_strings(read_strings(batch, "transaction_id")),
         body_digest=np.asarray(body_digest, dtype=np.uint32),
-        attributes={name: _hash_coded(coded[name]) for name in {name for spec in ENTITIES for name in spec.attributes}},
+        hashes=np.array([_hash_coded(coded[name]) for name in ATTRIBUTE_FIELDS]),
         entities={
             spec.entity: build_index(card if spec.entity is Entity.CARD else coded[spec.id_field], partitions)
             for spec in ENTITIES

@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weir.schemas.features import ENTITIES, FEATURES, Aggregate, Entity, EntitySpec
+from weir.schemas.features import DUPLICATE_HORIZON_MS, ENTITIES, FEATURES, Aggregate, Entity
 from weir.streaming.core.aggregates import KINDS
-from weir.streaming.core.events import EventBatch
-from weir.streaming.core.layout import DUPLICATE, ID_HORIZON, ID_REUSED
+from weir.streaming.core.events import ATTRIBUTE_FIELDS, EventBatch
+from weir.streaming.core.layout import DUPLICATE, ID_REUSED
 from weir.streaming.core.packing import as_canonical, pack_lists, pack_one_each, unpack
 from weir.streaming.core.passes import Columns, Groups, Machine, Partials, Results, evaluate_at, group_rows, run_pass
-from weir.streaming.core.plans import PLANS
+from weir.streaming.core.plans import PLANS, TYPES
 from weir.streaming.core.risk import Changes, build_no_changes
 from weir.streaming.core.seal import compute_seeds
 from weir.streaming.core.values import VALUES
@@ -85,25 +85,22 @@ class Step(Computed):
     states: dict[Entity, list[bytes]]
 
 
-def _columns(events: EventBatch, spec: EntitySpec) -> Columns:
-    a, b, c = (events.attributes[name] for name in spec.attributes)
+def _columns(events: EventBatch) -> Columns:
     return Columns(
         time=as_canonical(events.event_time_ms),
         append_time=as_canonical(events.append_time_ms),
-        amount=as_canonical(events.amount_minor),
+        values=as_canonical(events.values),
         flags=as_canonical(events.flags),
         lat=as_canonical(events.lat_e5),
         lon=as_canonical(events.lon_e5),
         id_hash=as_canonical(events.id_hash.view(np.int64)),
         digest=as_canonical(events.body_digest),
-        a=as_canonical(a),
-        b=as_canonical(b),
-        c=as_canonical(c),
+        hashes=as_canonical(events.hashes),
     )
 
 
 def _build_machine() -> Machine:
-    scratch = build_scratch()
+    scratch = build_scratch(TYPES)
     return Machine(scratch.own, scratch.other, scratch.merged, scratch.view, scratch.risk, scratch.row)
 
 
@@ -139,7 +136,7 @@ def _pack(events: EventBatch, states: States) -> PackedStates:
 
 def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bool) -> dict[Entity, Packed]:
     """Take every entity kind through the batch, cards first: their verdicts say which rows count for the others."""
-    machine, out = _build_machine(), {}
+    machine, out, columns = _build_machine(), {}, _columns(events)
     for spec in ENTITIES:
         index = events.entities[spec.entity]
         size = len(index)
@@ -148,8 +145,8 @@ def _run(events: EventBatch, states: PackedStates, results: Results, *, live: bo
         shared = states.others.get(spec.entity, none), states.labels.get(spec.entity, none), changes
         seeds = compute_seeds("t", spec.entity, index.values, index.units)
         groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
-        columns, own = _columns(events, spec), states.own[spec.entity]
-        out[spec.entity] = run_pass(PLANS[spec.entity], machine, columns, groups, own, shared, results, live)
+        own, plan = states.own[spec.entity], PLANS[spec.entity]
+        out[spec.entity] = run_pass(plan, machine, columns, groups, own, shared, results, live)
     return out
 
 
@@ -186,7 +183,7 @@ def find_repeats(events: EventBatch) -> NDArray[np.uint8]:
     """
     verdicts = np.zeros(len(events), dtype=np.uint8)
     columns = (
-        events.attributes["card_id"],
+        events.hashes[ATTRIBUTE_FIELDS.index("card_id")],
         events.id_hash,
         events.partition,
         events.append_time_ms,
@@ -196,7 +193,7 @@ def find_repeats(events: EventBatch) -> NDArray[np.uint8]:
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for row, (card, transaction, partition, append_ms, digest) in enumerate(rows):
         known = first.setdefault((card, transaction), (partition, append_ms, digest))
-        if known[0] != partition and abs(append_ms - known[1]) < ID_HORIZON:
+        if known[0] != partition and abs(append_ms - known[1]) < DUPLICATE_HORIZON_MS:
             verdicts[row] = DUPLICATE if known[2] == digest else ID_REUSED
     return verdicts
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weir.streaming.core.jit import SOURCE_STAMP, entry, leaf
-from weir.streaming.core.layout import HOLD, HORIZON, NEVER, VERSION
+from weir.streaming.core.layout import NEVER, VERSION
 from weir.streaming.core.passes import Groups, Partials, make_room
 from weir.streaming.core.risk import RISK_SIZE_BOUND, Changes, decode_risk, encode_risk, fold_change, reset_risk
 from weir.streaming.core.seal import put_seal
@@ -32,7 +32,6 @@ from weir.streaming.core.working_memory import Record
 
 LEDGER_SLOTS: Final = 8_192
 """Labels remembered per card within horizon and hold; beyond, the oldest transaction is forgotten first."""
-KEEP: Final = HORIZON + HOLD
 LEGITIMATE: Final = 0
 FRAUD: Final = 1
 WITHDRAWN: Final = 2
@@ -87,9 +86,9 @@ def _decode_ledger(data: Bytes, at: int, end: int, ledger: Record) -> None:
 
 
 @leaf
-def _encode_ledger(ledger: Record, data: Bytes, at: int, seed: np.uint64) -> int:
+def _encode_ledger(ledger: Record, keep_ms: int, data: Bytes, at: int, seed: np.uint64) -> int:
     begin, first = at, 0
-    while first < ledger.count and ledger.time[first] <= ledger.newest - KEEP:
+    while first < ledger.count and ledger.time[first] <= ledger.newest - keep_ms:
         first += 1
     data[at] = VERSION
     at = put_zv(data, at + 1, ledger.newest)
@@ -142,10 +141,10 @@ def _write_change(columns: LabelColumns, i: int, before: int, after: int) -> Non
 
 
 @leaf
-def _fold_label(ledger: Record, columns: LabelColumns, i: int) -> None:
+def _fold_label(ledger: Record, keep_ms: int, columns: LabelColumns, i: int) -> None:
     """Enter one label and note what it changes; withdrawn and never labelled count alike."""
     time, key, code = columns.time[i], columns.key[i], byte_at(columns.code, i)
-    columns.kept[i] = ledger.newest == NEVER or time > ledger.newest - KEEP
+    columns.kept[i] = ledger.newest == NEVER or time > ledger.newest - keep_ms
     if not columns.kept[i]:
         return
     ledger.newest = max(ledger.newest, time)
@@ -169,9 +168,17 @@ def _fold_label(ledger: Record, columns: LabelColumns, i: int) -> None:
 
 @entry
 def run_ledgers(
-    ledger: Record, columns: LabelColumns, groups: Groups, own: Partials
+    ledger: Record, keep_ms: int, columns: LabelColumns, groups: Groups, own: Partials
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Enter a batch of labels into the ledgers of its cards; return the new ones end to end, and their offsets."""
+    """Enter a batch of labels into the ledgers of its keys; return the new ones end to end, and their offsets.
+
+    Args:
+        ledger: working memory.
+        keep_ms: horizon and hold: what is older than the newest event time by more goes.
+        columns: the labels.
+        groups: their rows by key.
+        own: one ledger per key.
+    """
     size = len(groups.starts) - 1
     out = np.empty(len(own.data) + _ENTRY_BYTES * (len(groups.order) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)
@@ -179,9 +186,9 @@ def run_ledgers(
     for entity in range(size):
         _decode_ledger(own.data, own.offsets[entity], own.offsets[entity + 1], ledger)
         for i in groups.order[groups.starts[entity] : groups.starts[entity + 1]]:
-            _fold_label(ledger, columns, i)
+            _fold_label(ledger, keep_ms, columns, i)
         out = make_room(out, at, 32 + _ENTRY_BYTES * ledger.count)
-        at = _encode_ledger(ledger, out, at, groups.seeds[entity])
+        at = _encode_ledger(ledger, keep_ms, out, at, groups.seeds[entity])
         offsets[entity + 1] = at
     return out[:at], offsets
 

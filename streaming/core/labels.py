@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from weir.schemas.features import ENTITIES, Entity
+from weir.schemas.features import ENTITIES, HORIZON_MS, LABEL_HOLD_MS, Entity
 from weir.schemas.placeholders import Placeholders
 from weir.streaming.core import label_history as ledger
 from weir.streaming.core.events import (
@@ -164,7 +164,7 @@ def fold_and_tell(
         groups = _group(entity, index)
         partials = pack_one_each(own[entity])
         if entity is Entity.CARD:
-            packed = run_ledgers(build_record(LEDGER), columns, groups, partials)
+            packed = run_ledgers(build_record(LEDGER), HORIZON_MS + LABEL_HOLD_MS, columns, groups, partials)
         else:
             told[entity] = build_changes(columns, index.codes, len(index))
             packed = run_risks(PLANS[entity], build_record(RISK), told[entity], partials, groups.seeds)

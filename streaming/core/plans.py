@@ -13,9 +13,12 @@ from typing import Final
 from weir.schemas.errors import Refused
 from weir.schemas.features import (
     DAY_MS,
+    DUPLICATE_HORIZON_MS,
     ENTITIES,
     FEATURES,
+    HORIZON_MS,
     LABEL_HOLD_DAYS,
+    LABEL_HOLD_MS,
     WINDOWS_MS,
     Aggregate,
     Entity,
@@ -23,20 +26,48 @@ from weir.schemas.features import (
     Feature,
 )
 from weir.streaming.core.aggregates import ATTRIBUTE, KINDS
-from weir.streaming.core.layout import (
-    CELLS_PER_HALF_LIFE,
-    FLAGS,
-    LEVELS,
-    PANE_SLOTS_MAX,
-    compute_pane_slots,
-    longest_hold_ms,
-)
+from weir.streaming.core.events import ATTRIBUTE_FIELDS, FLAGS
+from weir.streaming.core.layout import CELLS_PER_HALF_LIFE, PANE_SLOTS_MAX, PANES_PER_WINDOW, compute_pane_slots
 from weir.streaming.core.values import VALUES
-from weir.streaming.core.working_memory import LABEL_LEVELS, MAX_OPS, MAX_VIEWS, PLAN, Record, build_record
+from weir.streaming.core.working_memory import (
+    LABEL_LEVELS,
+    MAX_OPS,
+    MAX_VIEWS,
+    Record,
+    Shape,
+    Types,
+    build_record,
+    build_types,
+)
 
 _WITH_ATTRIBUTE: Final = frozenset({Aggregate.DISTINCT, Aggregate.NEW})
 _NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})
 _HERE: Final = "streaming/core/aggregates.py"
+
+
+LEVELS: Final[tuple[str, ...]] = tuple(sorted(WINDOWS_MS, key=WINDOWS_MS.__getitem__))
+
+
+def longest_hold_ms(entity: Entity, level: str) -> int:
+    """Return by how much the features of an entity hold back a window at most; label risk has panes of its own.
+
+    >>> longest_hold_ms(Entity.CARD, "1h")
+    0
+    """
+    of_level = (f for f in FEATURES if f.entity is entity and f.window == level and f.aggregate is not Aggregate.RISK)
+    return max((feature.hold_ms for feature in of_level), default=0)
+
+
+def _build_shape() -> Shape:
+    slots = (compute_pane_slots(WINDOWS_MS[n], longest_hold_ms(s.entity, n)) for n in LEVELS for s in ENTITIES)
+    return Shape(
+        measures=1,
+        flags=len(FLAGS),
+        attributes=max(len(spec.attributes) for spec in ENTITIES),
+        levels=len(LEVELS),
+        ring_slots=1 << (max(spec.recent for spec in ENTITIES) - 1).bit_length(),
+        pane_slots=min(PANE_SLOTS_MAX, max(slots)),  # beyond, the declarations are refused
+    )
 
 
 def find_faults(features: Sequence[Feature], entities: Iterable[EntitySpec] = ENTITIES) -> Iterator[str]:
@@ -141,8 +172,13 @@ def risk_levels_ms(entity: Entity) -> list[int]:
 
 def build_plan(spec: EntitySpec) -> Record:
     """Turn the declarations of one entity kind into what compiled code reads."""
-    plan = build_record(PLAN)
+    plan = build_record(TYPES.plan)
     plan["attribute_level"] = -1
+    fields = [ATTRIBUTE_FIELDS.index(name) for name in spec.attributes]
+    plan["attribute_field"] = fields + [-1] * (SHAPE.attributes - len(fields))
+    plan["level_ms"] = [WINDOWS_MS[level] for level in LEVELS]
+    plan["pane_ms"] = plan["level_ms"] // PANES_PER_WINDOW
+    plan["horizon_ms"], plan["id_horizon_ms"], plan["label_hold_ms"] = HORIZON_MS, DUPLICATE_HORIZON_MS, LABEL_HOLD_MS
     plan["has_ids"] = int(spec.entity is Entity.CARD)
     plan["recent"] = spec.recent
     plan["kept_ms"] = [WINDOWS_MS[level] + longest_hold_ms(spec.entity, level) for level in LEVELS]
@@ -199,4 +235,6 @@ def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
 
 
 _refuse_faults()
+SHAPE: Final = _build_shape()
+TYPES: Final[Types] = build_types(SHAPE)
 PLANS: Final[dict[Entity, Record]] = {spec.entity: build_plan(spec) for spec in ENTITIES}

@@ -8,16 +8,22 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from weir.schemas.features import HOUR_MS
-from weir.streaming.core.events import EventBatch
-from weir.streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND
+from weir.streaming.core.events import FLAGS, EventBatch
+from weir.streaming.core.layout import REVERSAL
+
+
+def _has(flag: str) -> Callable[[EventBatch], NDArray[Any]]:
+    bit = 1 << FLAGS.index(flag)
+    return lambda events: events.flags & bit > 0
+
 
 VALUES: Final[Mapping[str, Callable[[EventBatch], NDArray[Any]]]] = {
-    "amount": lambda events: events.amount_minor,
+    "amount": lambda events: events.values[0],
     "hour": lambda events: events.event_time_ms % (24 * HOUR_MS) / HOUR_MS,
-    "is_online": lambda events: events.flags & FLAG_ONLINE > 0,
-    "is_declined": lambda events: events.flags & FLAG_DECLINED > 0,
-    "is_foreign": lambda events: events.flags & FLAG_FOREIGN > 0,
-    "is_refund": lambda events: events.flags & FLAG_REFUND > 0,
+    "is_online": _has("online"),
+    "is_declined": _has("declined"),
+    "is_foreign": _has("foreign"),
+    "is_refund": lambda events: events.flags & REVERSAL > 0,
     "mcc": lambda events: events.mcc,
 }
 """Measure -> its value of every row."""
