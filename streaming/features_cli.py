@@ -35,7 +35,7 @@ OUTPUT_SCHEMA = pa.schema(
 _DOCS_HEAD = """\
 # Features
 
-Generated from `schemas/features.py` by `weir features docs > docs/features.md`; a test holds the two equal.
+Generated from `schemas/streams/payments.py` by `weir features docs > docs/features.md`; a test holds the two equal.
 Amounts are in base minor units.
 
 A window is event time, `(t - window, t]`, evaluated at each event and including it.

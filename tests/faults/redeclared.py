@@ -1,7 +1,8 @@
 """A worker of the next release: one feature is declared with another window.
 
-``weir.schemas.features`` is executed from changed source before anything imports it, so that everything derived from
-the declarations (hash, view, layout of partials, compiled kernel, schema of the rows) is that release's own.
+``weir.schemas.streams.payments`` is executed from changed source before anything imports it, so that everything
+derived from the declarations (hash, view, layout of partials, compiled kernel, schema of the rows) is that release's
+own.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import pickle
 import sys
 from pathlib import Path
 
-DECLARED = '_A.DISTINCT, "1h 1d 7d", "many merchants in a short time"'
-REDECLARED = '_A.DISTINCT, "1h 1d 30d", "many merchants in a short time"'
+DECLARED = 'card.merchant.distinct("1h 1d 7d", '
+REDECLARED = 'card.merchant.distinct("1h 1d 30d", '
 GONE, NEW = "card_merchant_distinct_7d", "card_merchant_distinct_30d"
-_MODULE = "weir.schemas.features"
+_MODULE = "weir.schemas.streams.payments"
 
 
 def redeclare() -> None:
@@ -34,7 +35,7 @@ def redeclare() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[_MODULE] = module
     exec(compile(source.replace(DECLARED, REDECLARED), spec.origin, "exec"), module.__dict__)
-    importlib.import_module("weir.schemas").features = module  # type: ignore[attr-defined] # as an import would
+    importlib.import_module("weir.schemas.streams").payments = module  # type: ignore[attr-defined] # as an import would
 
 
 def main() -> None:

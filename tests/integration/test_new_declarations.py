@@ -30,21 +30,20 @@ FOLDERS = (
     "weir",
 )
 DECLARED = """\
-    *_each(_E.MERCHANT, "event", _A.COUNT, "30d", "volume over the window of its risk", hold=7),
-    *_each(_E.MERCHANT, "amount", _A.MEAN, "7d 30d", "what was usual before the labels", hold=7),
-    *_each(_E.MERCHANT, "amount", _A.STD, "7d", "how much it varied", hold=7),
-    *_each(_E.MERCHANT, "card", _A.DISTINCT, "7d", "how many cards it had", hold=7),
-    *_each(_E.CARD, "event", _A.COUNT, "1d 6h", "yesterday", hold=1),
-    *_each(_E.CARD, "amount", _A.SUM, "1d", "yesterday", hold=1),
-    *_each(_E.CARD, "amount", _A.MAX, "7d", "before", hold=2),
-    *_each(_E.CARD, "declined", _A.RATIO, "1d", "yesterday", hold=1),
-    *_each(_E.CARD, "merchant", _A.NEW, "7d", "not seen in the week before yesterday", hold=1),
-    *_each(_E.CARD, "refund", _A.SUM, "7d", "before", hold=2),
-    *_each(_E.DEVICE, "amount", _A.MAX, "6h", "a window and an aggregate that the device had not"),
-    *_each(_E.IP, "merchant", _A.DISTINCT, "6h", "one address at many merchants"),
-)
-
-HORIZON_MS"""
+        merchant.event.count("30d", hold="7d", why="volume over the window of its risk"),
+        merchant.amount.mean("7d 30d", hold="7d", why="what was usual before the labels"),
+        merchant.amount.std("7d", hold="7d", why="how much it varied"),
+        merchant.card.distinct("7d", hold="7d", why="how many cards it had"),
+        card.event.count("1d 6h", hold="1d", why="yesterday"),
+        card.amount.sum("1d", hold="1d", why="yesterday"),
+        card.amount.max("7d", hold="2d", why="before"),
+        card.declined.ratio("1d", hold="1d", why="yesterday"),
+        card.merchant.new("7d", hold="1d", why="not seen in the week before yesterday"),
+        card.refund.sum("7d", hold="2d", why="before"),
+        device.amount.max("6h", why="a window and an aggregate that the device had not"),
+        ip.merchant.distinct("6h", why="one address at many merchants"),
+    ],
+    reasons="""
 NAMES = (
     "merchant_event_count_30d_held_7d", "merchant_card_distinct_7d_held_7d", "card_event_count_6h_held_1d",
     "card_merchant_new_7d_held_1d", "device_amount_max_6h", "ip_merchant_distinct_6h",
@@ -62,8 +61,8 @@ def copy_source(folder: Path) -> Path:
 
 
 def declare(folder: Path, *changes: tuple[str, str]) -> None:
-    """Change ``schemas/features.py``, the one file that the table names."""
-    path = folder / "schemas" / "features.py"
+    """Change ``schemas/streams/payments.py``, the one file that the table names."""
+    path = folder / "schemas" / "streams" / "payments.py"
     text = path.read_text()
     for before, after in changes:
         assert len(re.findall(before, text)) == 1, before
@@ -85,9 +84,8 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_source(tmp_path_factory.mktemp("declared"))
     declare(
         folder,
-        (r"\)\n\nHORIZON_MS", DECLARED),
-        (r'"1d": DAY_MS,', '"6h": 6 * HOUR_MS,\n    "1d": DAY_MS,'),
-        (r'"country"\), shared=False\)', '"country"), shared=False, recent=48)'),
+        (r"    \],\n    reasons=", DECLARED.rstrip()),
+        (r'(?<=Entity\("card", "card_id", )(.*)\)', '["merchant_id", "device_id", "country"], recent=48)'),
     )
     return folder
 
@@ -125,22 +123,25 @@ def test_the_avro_schema_the_docs_the_api_and_the_reasons_follow(changed: Path) 
     assert found_hash not in run(ROOT, "-m", "weir", "features", "list", "--json").stdout
 
 
+FIRST_FEATURE, FIRST_VALUE = "    features=\\[", "    values=\\["
+
+
 @pytest.mark.parametrize(
-    ("line", "sentence"),
+    ("at", "line", "sentence"),
     [
-        ('*_each(_E.CARD, "amount", _A.COUNT, "1h", "")', "card_amount_count_1h: expected count of event, refund"),
-        ('*_each(_E.CARD, "event", _A.COUNT, "2h", "")', "card_event_count_2h: expected a window of"),
-        ('_value("fee", "")', "transaction_fee: expected a value of"),
+        (FIRST_FEATURE, 'card.amount.count("1h")', "card_amount_count_1h: expected count of event, refund"),
+        (FIRST_FEATURE, 'card.event.count("2q")', "card_event_count_2q: expected a window of"),
+        (FIRST_VALUE, 'Value("fee", col("mcc"))', "transaction_fee: expected a value of"),
         (
-            '*_each(_E.CARD, "amount", _A.OVER_MEAN, "30d", "")',
+            FIRST_FEATURE,
+            'card.amount.over_mean("30d")',
             "expected an aggregate of KINDS in streaming/core/aggregates",
         ),
     ],
 )
-def test_what_is_missing_is_one_sentence_and_no_traceback(tmp_path: Path, line: str, sentence: str) -> None:
+def test_what_is_missing_is_one_sentence_and_no_traceback(tmp_path: Path, at: str, line: str, sentence: str) -> None:
     folder = copy_source(tmp_path)
-    named = (r'    OVER_MIN = "over_min"', '    OVER_MEAN = "over_mean"\n    OVER_MIN = "over_min"')
-    declare(folder, named, (r"\)\n\nHORIZON_MS", f"    {line},\n)\n\nHORIZON_MS"))
+    declare(folder, (at, f"{at.replace(chr(92), '')}\n        {line},"))
     done = run(folder, "-m", "weir", "features", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("weir features: declarations: ")

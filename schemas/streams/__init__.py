@@ -1,0 +1,1 @@
+"""The streams that are shipped, each one file of declarations and the Avro files of its records."""
