@@ -50,7 +50,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## resolve the packages of pyproject.toml anew (needs uv on the PATH or in the environment)
+lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or in the environment)
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
 	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
@@ -129,7 +129,7 @@ build/peers/.ready: requirements/peers.lock
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
 	touch $@
 
-bench: $(READY) build/peers/.ready  ## measure everything beside its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
+bench: $(READY) build/peers/.ready  ## measure everything next to its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
 	@$(BIN)/python -m tests.bench --rounds $(ROUNDS) --only '$(ONLY)' $(if $(JSON),--json) $(if $(ONLY),,--write docs/results --command 'make bench ROUNDS=$(ROUNDS)') $(ARGS)
 
 bench-quick: $(READY) build/peers/.ready  ## measure what takes three minutes; fails when a ratio to the peers is lost in three rounds

@@ -142,7 +142,7 @@ def act(
     if identity is None:
         return events
     has_device = events.device >= 0
-    # whoever is not the owner has no position worth giving, except a terminal's
+    # someone who is not the owner has no position worth giving, except a terminal's
     unknown = population.merchant_online[merchants]
     return replace(
         events,

@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_live_flags(live: argparse._ArgumentGroup) -> None:
     live.add_argument("--rate", type=_positive, default=200.0, help="payments a second, on schedule whatever happens")
-    live.add_argument("--seconds", type=_not_negative, default=60.0, help="0 goes on until interrupted")
+    live.add_argument("--seconds", type=_not_negative, default=60.0, help="0 runs until interrupted")
     live.add_argument("--shape", choices=SHAPES, default="constant")
     live.add_argument("--late", type=_share, default=0.0, help="share with event times beyond the horizon")
     live.add_argument("--out-of-order", type=_share, default=0.0, help="share with event times up to 30 minutes old")

@@ -153,7 +153,7 @@ def _devices(population: Population, rng: np.random.Generator, cards: Ints, days
 
 
 def _addresses(population: Population, rng: np.random.Generator, cards: Ints, city: Ints, strays: Bools) -> Ints:
-    """Whoever hides the device often hides the address as well."""
+    """A fraudster who hides the device often hides the address as well."""
     kind = rng.random(len(cards))
     draws = rng.integers(0, 1 << 30, len(cards))
     known = np.where(kind < 0.9, carrier_ip_of(population, cards, draws), hotspot_ip(city, draws))

@@ -1,7 +1,7 @@
 """A labelled past of any length that ends at a given moment, as three Parquet files.
 
 Everything is a function of the seed and the epoch day or week: a longer history contains a shorter one with the same
-end, and a live stream of the same seed goes on with the same cards, habits, travellers and compromised merchants.
+end, and a live stream of the same seed continues with the same cards, habits, travellers and compromised merchants.
 """
 
 from __future__ import annotations

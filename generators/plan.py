@@ -19,7 +19,7 @@ PAYMENTS_PER_DAY = 0.8
 FRAUD_SHARE, HARD_SHARE = 0.007, 0.03
 """Of everyday payments: fraudulent, and honest but suspicious (travellers not counted)."""
 LONGEST_WEEKS = 6
-"""No actor goes on for longer; whoever wants a moment's actors looks this many weeks back."""
+"""No actor is active for longer; for a moment's actors it is enough to look this many weeks back."""
 _ACTORS_PER_WEEK_MAX = 100_000
 
 

@@ -57,7 +57,7 @@ def due_ms(*, rate_per_second: float, seconds: float, shape: str) -> Iterator[Fl
 
     Args:
         rate_per_second: the mean rate (constant, wave), or that between spikes.
-        seconds: how long; 0 goes on for ever.
+        seconds: how long; 0 is for ever.
         shape: one of ``SHAPES``.
     """
     count = _COUNTS[shape]

@@ -26,7 +26,7 @@ from weir.schemas.contracts import schema_json, subject, versions
 _LEAD_MS, _LEAD_MS_PER_RECORD = 1_000, 0.01
 """Between now and the first record: time to draw and encode the first block, so that it is not born late."""
 _LINGER_MS = 2
-"""A live stream measures latency; the producer's own wait is kept small beside it."""
+"""A live stream measures latency; the producer's own wait is kept small next to it."""
 
 
 def now_ms() -> int:

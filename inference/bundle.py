@@ -122,7 +122,7 @@ def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) 
         declarations_hash: what this process computes features by.
 
     Raises:
-        Refused: with one line that names what is wrong and the mend.
+        Refused: with one line that names what is wrong and the fix.
     """
     folder = directory.resolve()
     manifest = _read_manifest(folder, directory)

@@ -1,8 +1,8 @@
 """The bundle and the lists in force, and how they are replaced while the process runs.
 
 ``poll`` is called between batches: no thread, no lock, and never a batch judged by two models. At most once a second
-it looks whether the champion link, the manifest or the lists file is another; it then loads beside the old one and
-swaps. A replacement that is refused is logged and metered once, and the old one goes on.
+it looks whether the champion link, the manifest or the lists file is another; it then loads next to the old one and
+swaps. A replacement that is refused is logged and metered once, and the old one continues.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from weir.inference.processes import Reporter
 from weir.inference.scorer import STAGE as SCORE_STAGE
 from weir.inference.scorer import Scorer, ScorerConfig, no_step
 from weir.infra.arguments import Parser
-from weir.infra.heap import settle_heap
+from weir.infra.heap import freeze_gc
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_consumer, build_producer
 from weir.infra.kafka.first_start import outputs_without_offsets
@@ -114,7 +114,7 @@ def run_scorer(
     Raises:
         Refused: the bundle is not right, or the group's offsets were lost.
         Stopped: before it was connected.
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     champion = Champion(settings)
     topic = settings.topics.features
@@ -127,7 +127,7 @@ def run_scorer(
     log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
     failed: list[BaseException] = []
     done = threading.Event()
-    settle_heap()
+    freeze_gc()
     thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
     if with_index:
         thread.start()
@@ -156,7 +156,7 @@ def run_index(
     """Connect, follow the decisions until told to stop, disconnect; arguments are those of ``run_scorer``.
 
     Raises:
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     names, group = settings.topics, settings.scorer.index_group
     decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)
@@ -184,7 +184,7 @@ def run_index(
         batch_records_max=INDEX_BATCH_RECORDS_MAX,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
-    settle_heap()
+    freeze_gc()
     log.info("started", group=group, instance=instance)
     try:
         Follower(config, source, index.handle, index.look, index.begin).run(should_stop)

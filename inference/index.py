@@ -1,6 +1,6 @@
 """The decision index: Redis keys that follow the ``decisions`` log, so that a decision can be looked up by its id.
 
-A batch: gather, decode, write all keys and the positions beside them, then commit the offsets. Redis says where to go
+A batch: gather, decode, write all keys and the positions next to them, then commit the offsets. Redis says where to go
 on, not the offsets: what it lost comes back from the log (``infra/redis/decision_store.py``). The offsets are committed
 for who asks how far behind it is, and to tell a topic that was created again. A crash writes the same bytes again,
 because a value is a function of its log record alone.
@@ -74,7 +74,7 @@ class DecisionIndex:
             store: the entries.
             consumer: the follower's own, to commit with.
             schema_of: writer schema of a decision's id.
-            topic_id: of the decisions, committed beside each offset.
+            topic_id: of the decisions, committed next to each offset.
             rebuild_from: the offset of a partition's first decision that is worth an entry.
             monotonic: seconds.
         """

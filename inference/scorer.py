@@ -49,7 +49,7 @@ class ScorerConfig:
     """Names the scorer writes to, and its hooks.
 
     Attributes:
-        features_id: the topic id of the feature rows, committed beside each offset.
+        features_id: the topic id of the feature rows, committed next to each offset.
     """
 
     source_topic: str

@@ -142,7 +142,7 @@ def _signal(identities: dict[Identity, str], number: signal.Signals) -> None:
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and the end of the terminal (SIGHUP) end this process as an exception does, so that it cleans up.
 
-    Whoever runs it with ``nohup`` wants the terminal's end ignored, and it stays so.
+    A user who runs it with ``nohup`` wants the terminal's end ignored, and it stays so.
     """
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _raise_end) for number in numbers}

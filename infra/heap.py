@@ -14,7 +14,7 @@ _YOUNG_OBJECTS_MAX = 100_000
 """A few batches' worth; cycles (an exception and its frames) wait at most this long."""
 
 
-def settle_heap() -> None:
+def freeze_gc() -> None:
     """Set aside all that is alive now; call once, after building what the loop needs and before its first batch."""
     gc.collect()
     gc.freeze()

@@ -233,6 +233,17 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
         raise Refused(f"setting {name}: {reason[0].lower()}{reason[1:]}; see .env.example for every name") from None
 
 
+def check_setting_names() -> None:
+    """Refuse a ``WEIR_`` name of the environment that is no setting, whatever its value.
+
+    For commands that need no setting, or few: `weir status` would otherwise look as if the name were right.
+
+    Raises:
+        Refused: naming it, and the nearest setting.
+    """
+    build_tree(dict(os.environ), set(declared_names(Settings)))
+
+
 def _read_env_file(path: Path) -> dict[str, str]:
     try:
         lines = [line.strip() for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""How a process stands, as its health pages say it: noted by whoever looks, read by whoever asks, never waited for.
+"""How a process stands, as its health pages say it: noted by what looks, read by what asks, never waited for.
 
 ``/healthz``: the process is alive, and its loop turns. ``/readyz``: what it relies on is as it must be. Both answer
 from memory, so an answer costs nothing and a dependency that hangs holds no request up.

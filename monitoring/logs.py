@@ -145,11 +145,11 @@ class Logger:
         self._log(logging.INFO, event, fields)
 
     def warning(self, event: str, /, **fields: Any) -> None:
-        """Log what goes on by itself but should be known."""
+        """Log what needs nobody but should be known."""
         self._log(logging.WARNING, event, fields)
 
     def error(self, event: str, /, **fields: Any) -> None:
-        """Log what somebody must mend."""
+        """Log what somebody must fix."""
         self._log(logging.ERROR, event, fields)
 
     def exception(self, event: str, /, **fields: Any) -> None:

@@ -37,7 +37,7 @@ class Transient(WeirError):
 
 
 class Refused(WeirError):
-    """A start that must not go on (wrong setting, port, model, topic). One line, the mend named, exit code 2."""
+    """A start that must not continue (wrong setting, port, model, topic). One line, the fix named, exit code 2."""
 
 
 class Damaged(WeirError):

@@ -1,8 +1,9 @@
-"""Where a declaration was written: the file and line that a message about it names."""
+"""Where a declaration was written, and what is wrong with it: a message names the file and the line."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -11,6 +12,24 @@ class Origin(NamedTuple):
 
     file: str
     line: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of a declaration.
+
+    Attributes:
+        where: the line to change.
+        what: the part that is at fault, such as ``flag declined``.
+        fault: what was expected, what was found, and the nearest right thing.
+    """
+
+    where: Origin
+    what: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.where.file}:{self.where.line}: {self.what}: {self.fault}"
 
 
 def find_origin() -> Origin:

@@ -98,12 +98,7 @@ def _transaction_findings(
     append_time_ms: npt.NDArray[np.int64],
     placeholders: Placeholders,
 ) -> Iterator[_Finding]:
-    yield from _find_card_numbers_in_text(batch)
-    for name in TRANSACTION_IDS:
-        yield from _find_bad_ids(batch, name)
-    for name in _KEY_IDS:
-        yield _find_placeholders(batch, name, placeholders)
-    yield _find_key_mismatch(batch, keys)
+    yield from _id_findings(batch, TRANSACTION_IDS, keys, placeholders)
     yield _find_unknown_currency(batch)
     yield _find_bad_amounts(batch)
     for name in ("country", "issuer_country"):
@@ -119,15 +114,21 @@ def _label_findings(
     append_time_ms: npt.NDArray[np.int64],
     placeholders: Placeholders,
 ) -> Iterator[_Finding]:
+    yield from _id_findings(batch, _LABEL_IDS, keys, placeholders)
+    yield from _find_bad_times(batch, "event_time_ms", append_time_ms + FUTURE_MS_MAX)
+    yield from _find_bad_times(batch, "label_time_ms", append_time_ms + LABEL_SLACK_MS)
+    yield _find_early_labels(batch)
+
+
+def _id_findings(
+    batch: pa.RecordBatch, names: Sequence[str], keys: Sequence[bytes | None], placeholders: Placeholders
+) -> Iterator[_Finding]:
     yield from _find_card_numbers_in_text(batch)
-    for name in _LABEL_IDS:
+    for name in names:
         yield from _find_bad_ids(batch, name)
     for name in _KEY_IDS:
         yield _find_placeholders(batch, name, placeholders)
     yield _find_key_mismatch(batch, keys)
-    yield from _find_bad_times(batch, "event_time_ms", append_time_ms + FUTURE_MS_MAX)
-    yield from _find_bad_times(batch, "label_time_ms", append_time_ms + LABEL_SLACK_MS)
-    yield _find_early_labels(batch)
 
 
 def _collect(rows: int, findings: Iterator[_Finding], *, counted: bool) -> list[tuple[int, PoisonRecord]]:
@@ -147,7 +148,7 @@ def _find_card_numbers_in_text(batch: pa.RecordBatch) -> Iterator[_Finding]:
 
 
 def _find_card_numbers(batch: pa.RecordBatch, name: str) -> _Finding:
-    # where a card number belongs least, whatever may be one is refused, whoever would have issued it
+    # where a card number belongs least, whatever may be one is refused, whatever scheme would have issued it
     anyone = name == "card_id"
     offenders = np.zeros(batch.num_rows, dtype=bool)
     rows = find_card_like(batch.column(name), issued=not anyone)

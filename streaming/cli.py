@@ -9,7 +9,7 @@ from functools import partial
 
 from weir.infra.arguments import Parser
 from weir.infra.findings import refuse
-from weir.infra.heap import settle_heap
+from weir.infra.heap import freeze_gc
 from weir.infra.invariants import examine_start
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_consumer, build_producer
@@ -29,15 +29,15 @@ from weir.schemas.contracts import schema_json, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.framing import IdOfGuid
 from weir.streaming.compiling import compile_kernel
-from weir.streaming.event_stage import TransactionsConfig, TransactionsFolder
+from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.health.checks import LossHook, start_watch
-from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
 from weir.streaming.processor import STAGE, Processor, ProcessorConfig, no_step
 from weir.streaming.service import open_metrics_page, run_service, wait_for
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext
-from weir.streaming.state.view_writer import Applier
+from weir.streaming.state.view_writer import ViewWriter
 
 log = get_logger(__name__)
 
@@ -94,7 +94,7 @@ def run_processor(
     Raises:
         Refused: topics, Redis or offsets are not as the promises need them.
         Stopped: before it was connected.
-        WeirError: something that only a new start can mend.
+        WeirError: something that only a new start can fix.
     """
     compile_kernel()  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
@@ -103,7 +103,7 @@ def run_processor(
     wait_for(enter_place, should_stop)
     build = partial(_build, settings, topics, instance=instance, on_step=on_step, accept_offsets=accept_offsets)
     processor, close = wait_for(build, should_stop)
-    settle_heap()
+    freeze_gc()
     log.info("started", group=settings.processor.group, instance=instance)
     try:
         processor.run(should_stop)
@@ -113,7 +113,7 @@ def run_processor(
 
 
 def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str) -> None:
-    """Mark every unit of the group, whoever owns it: which keys a server lost cannot be known.
+    """Mark every unit of the group, whichever process owns it: which keys a server lost cannot be known.
 
     Raises:
         Transient: Redis is away; some units may be marked.
@@ -167,7 +167,7 @@ def _build(
     topic_ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
     # first what may be away: it is asked again, and nothing else has to be closed before that
     registry = Registry(settings.registry)
-    folders = _build_folders(settings, topics, registry)
+    stages = _build_stages(settings, topics, registry)
     view = _build_view(settings, connect(settings.redis), topic_ids)
     store = PartialStore(
         view,
@@ -196,15 +196,15 @@ def _build(
         batch_records_max=settings.processor.batch_records_max,
         linger_seconds=settings.processor.linger_ms / 1_000,
         group=group,
-        folders=folders,
+        stages=stages,
         topic_ids=topic_ids,
         on_step=on_step,
     )
-    applier = Applier(view)
-    processor = Processor(config, context, output, applier)
+    view_writer = ViewWriter(view)
+    processor = Processor(config, context, output, view_writer)
 
     def close() -> None:
-        applier.close()
+        view_writer.close()
         source.close()
         history.close()
         verifier.close()
@@ -212,12 +212,12 @@ def _build(
     return processor, close
 
 
-def _build_folders(
+def _build_stages(
     settings: Settings, topics: dict[str, TopicFacts], registry: Registry
-) -> tuple[TransactionsFolder, LabelsFolder]:
+) -> tuple[EventStage, LabelStage]:
     names = settings.topics
     features_id = registry.register(subject(names.features), schema_json("features"))
-    transactions = TransactionsConfig(
+    transactions = EventStageConfig(
         topic=names.transactions,
         dlq_topic=names.dlq,
         features_topic=names.features,
@@ -228,7 +228,7 @@ def _build_folders(
         dlq_header_prefix=settings.processor.dlq_header_prefix,
         placeholders=settings.placeholders,
     )
-    labels = LabelsConfig(
+    labels = LabelStageConfig(
         topic=names.labels,
         dlq_topic=names.labels_dlq,
         partitions=topics[names.labels].partitions,
@@ -237,8 +237,8 @@ def _build_folders(
         placeholders=settings.placeholders,
     )
     return (
-        TransactionsFolder(transactions, *_lookups(registry, subject(names.transactions))),
-        LabelsFolder(labels, *_lookups(registry, subject(names.labels))),
+        EventStage(transactions, *_lookups(registry, subject(names.transactions))),
+        LabelStage(labels, *_lookups(registry, subject(names.labels))),
     )
 
 

@@ -31,7 +31,7 @@ from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_dec
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Outcome, Refolded
 from weir.streaming.state.arrangement import runs, sort_by_unit
-from weir.streaming.state.cache import Answer, Ask, PartialStore
+from weir.streaming.state.cache import PartialQuery, PartialResult, PartialStore
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
@@ -56,7 +56,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class TransactionsConfig:
+class EventStageConfig:
     """Names, sizes and ids that differ between deployments."""
 
     topic: str
@@ -70,15 +70,13 @@ class TransactionsConfig:
     placeholders: Placeholders
 
 
-class TransactionsFolder:
+class EventStage:
     """Judges, computes and folds transactions."""
 
     kind = "t"
     input_kind = "transactions"
 
-    def __init__(
-        self, config: TransactionsConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid
-    ) -> None:
+    def __init__(self, config: EventStageConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid) -> None:
         """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
         self.topic = config.topic
         self.dlq_topic = config.dlq_topic
@@ -91,7 +89,7 @@ class TransactionsFolder:
         self._rows_codec = BatchCodec("features")
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
-        """Steps 2 and 3; see ``streaming.folder.Folder``."""
+        """Steps 2 and 3; see ``streaming.stage.Stage``."""
         messages = [message for partition in sorted(records) for message in records[partition]]
         with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
             decoded = self._decode(messages)
@@ -117,19 +115,19 @@ class TransactionsFolder:
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
-        """Fold records that counted; see ``streaming.folder.Folder``."""
+        """Fold records that counted; see ``streaming.stage.Stage``."""
         decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
         unit = Unit("t", partition)
-        asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
+        asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         answer = store.read(asks)
         own = dict(_arrange(asks, answer).own)
         changed = sort_by_unit("t", decoded.events.entities, own, fold(decoded.events, own)).get(unit, [])
         elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
         return Refolded(changed, bool(elsewhere.any()))
 
-    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[Ask]:
+    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[PartialQuery]:
         """Name every partial a batch needs: per entity kind and input partition, our own unit's first.
 
         A card's history is in its own unit, and where keys were counted that belong elsewhere now: partitions were
@@ -144,7 +142,7 @@ class TransactionsFolder:
             for partition, ids in runs(index):
                 own = Unit("t", partition)
                 others = [u for u in (everyone if entity in _SHARED or partition in strayed else mixed) if u != own]
-                asks.append(Ask(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
+                asks.append(PartialQuery(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
         return asks
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
@@ -211,7 +209,7 @@ def _build_feature_columns(features: np.ndarray) -> dict[str, pa.Array]:
     return {name: column.slice(position * n, n) for position, name in enumerate(FEATURE_NAMES)}
 
 
-def _arrange(asks: list[Ask], answer: Answer) -> States:
+def _arrange(asks: list[PartialQuery], answer: PartialResult) -> States:
     """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
     own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
     having: set[Entity] = set()
@@ -245,7 +243,9 @@ def find_elsewhere(batch: pa.RecordBatch, partition: np.ndarray, partitions: int
     return elsewhere
 
 
-def _find_degraded(asks: list[Ask], answer: Answer, live: Mapping[Unit, int], append_time_ms: np.ndarray) -> list[str]:
+def _find_degraded(
+    asks: list[PartialQuery], answer: PartialResult, live: Mapping[Unit, int], append_time_ms: np.ndarray
+) -> list[str]:
     """Name the units that were missing, being rebuilt, or began too late for this batch's look-back."""
     if not len(append_time_ms):
         return []

@@ -167,7 +167,7 @@ def decode_each(
 ) -> None:
     """Be the child: decode one by one and say after each that it was survived."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # whoever stops a service sends these to all of its processes: that says nothing of a record
+        # what stops a service sends these to all of its processes: that says nothing of a record
         signal.signal(number, signal.SIG_IGN)
     # nobody is left to end a child that hangs when the processor itself is killed meanwhile
     seconds = int(EXAMINE_SECONDS_MAX + START_SECONDS)

@@ -36,11 +36,11 @@ from weir.streaming.event_stage import find_elsewhere
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Outcome, Refolded
 from weir.streaming.state.arrangement import runs, sort_by_unit
-from weir.streaming.state.cache import Ask, Changed, PartialStore
+from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 
 
 @dataclass(frozen=True)
-class LabelsConfig:
+class LabelStageConfig:
     """Names and ids that differ between deployments."""
 
     topic: str
@@ -51,7 +51,7 @@ class LabelsConfig:
     placeholders: Placeholders
 
 
-class LabelsFolder:
+class LabelStage:
     """Judges and folds labels."""
 
     kind = "l"
@@ -59,7 +59,7 @@ class LabelsFolder:
 
     def __init__(
         self,
-        config: LabelsConfig,
+        config: LabelStageConfig,
         schema_of: Callable[[int], WriterSchema | PoisonRecord],
         id_of_guid: IdOfGuid = find_no_guid,
     ) -> None:
@@ -73,7 +73,7 @@ class LabelsFolder:
         self._codec = BatchCodec(self.input_kind)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
-        """Steps 2 and 3; see ``streaming.folder.Folder``."""
+        """Steps 2 and 3; see ``streaming.stage.Stage``."""
         del live  # labels are folded from their own units alone
         messages = [message for partition in sorted(records) for message in records[partition]]
         decoded = self._decode(messages)
@@ -96,7 +96,7 @@ class LabelsFolder:
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
-        """Fold records that counted; see ``streaming.folder.Folder``."""
+        """Fold records that counted; see ``streaming.stage.Stage``."""
         decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
@@ -107,7 +107,7 @@ class LabelsFolder:
     def _read(self, decoded: _Decoded, store: PartialStore, *, alone: bool = False) -> _States:
         """Read the partials of a batch, and unless ``alone`` the ledgers that other units may have of its cards.
 
-        Which those are is as for transactions (``TransactionsFolder``).
+        Which those are is as for transactions (``EventStage``).
         """
         everyone = [Unit("l", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
@@ -117,7 +117,7 @@ class LabelsFolder:
             for partition, ids in runs(index):
                 own = Unit("l", partition)
                 others = (everyone if partition in strayed else mixed) if entity is Entity.CARD and not alone else []
-                asks.append(Ask(entity, ids, [own, *[unit for unit in others if unit != own]]))
+                asks.append(PartialQuery(entity, ids, [own, *[unit for unit in others if unit != own]]))
         states = _States({entity: [] for entity in decoded.labels.entities}, [], [])
         for ask, values in zip(asks, store.read(asks).values, strict=True):
             states.own[ask.entity].extend(values[0])

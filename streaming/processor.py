@@ -8,7 +8,7 @@ A batch, in the order that makes it right:
    letters, read partials together with their unit's position.
 3. *Kernel*: feature rows, and new partials in memory.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
-5. *Apply* to Redis by compare-and-set on the position, behind the loop: it goes on from what is in memory, and waits
+5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``).
 
 Two verbs repair everything: ``forget`` drops what is known of a unit, ``catch_up`` (``streaming/state/catch_up.py``)
@@ -34,20 +34,12 @@ from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
-from weir.streaming.metering import (
-    meter_behind,
-    meter_decided,
-    meter_outcome,
-    meter_state,
-    meter_turn,
-    meter_units,
-    unmeter,
-)
+from weir.streaming.metering import meter_behind, meter_decided, meter_outcome, meter_state, meter_turn, meter_units
 from weir.streaming.quarantine import Quarantine
-from weir.streaming.stage import Folder, Outcome
-from weir.streaming.state.cache import Moved
+from weir.streaming.stage import Outcome, Stage
+from weir.streaming.state.cache import StaleState
 from weir.streaming.state.catch_up import Behind, CatchUpContext, Recovered, catch_up
-from weir.streaming.state.view_writer import BEHIND_RECORDS_MAX, Applier, Write
+from weir.streaming.state.view_writer import BEHIND_RECORDS_MAX, ViewWriter, Write
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 AWAY_SECONDS_MAX = 900.0
@@ -88,7 +80,7 @@ class ProcessorConfig:
     batch_records_max: int
     linger_seconds: float
     group: str
-    folders: Sequence[Folder]
+    stages: Sequence[Stage]
     topic_ids: dict[str, str]
     on_step: Callable[[str], None] = field(default=no_step)
 
@@ -97,16 +89,16 @@ class Processor:
     """Runs the protocol over the units that the consumer group assigns to this process."""
 
     def __init__(
-        self, config: ProcessorConfig, context: CatchUpContext, output: TransactionalOutput, applier: Applier
+        self, config: ProcessorConfig, context: CatchUpContext, output: TransactionalOutput, view_writer: ViewWriter
     ) -> None:
         """Bind to ports; nothing is read before ``run``."""
         self._config = config
         self._context = context
         self._output = output
-        self._applier = applier
+        self._view_writer = view_writer
         self._store = context.store
         self._quarantine = Quarantine(context.view)
-        self._folder = {folder.topic: folder for folder in config.folders}
+        self._stage = {stage.topic: stage for stage in config.stages}
         self._live: dict[Unit, _Live] = {}
         self._waiting: list[Unit] = []
         self._wait_until: dict[Unit, float] = {}
@@ -121,9 +113,9 @@ class Processor:
         """Process until told to stop, then finish what is on its way.
 
         Raises:
-            WeirError: what catch-up cannot mend; the process must end and start again.
+            WeirError: what catch-up cannot fix; the process must end and start again.
         """
-        self._context.source.subscribe(list(self._folder), on_assigned=self._assigned, on_revoked=self._revoked)
+        self._context.source.subscribe(list(self._stage), on_assigned=self._assigned, on_revoked=self._revoked)
         while not should_stop():
             meter_turn(STAGE)
             try:
@@ -152,7 +144,7 @@ class Processor:
             metrics.MISPLACED_RECORDS.labels(stage=STAGE).inc(gathered.dropped)
         if gathered.records:
             self._batch(gathered)
-        self._applier.sweep()
+        self._view_writer.sweep()
         meter_units(STAGE, live=len(self._live), waiting=len(self._waiting))
         self._look_at_view()
         return self._advance_catch_up() or bool(gathered.records)
@@ -170,7 +162,7 @@ class Processor:
         except Transient as error:
             # nothing of this batch is visible; its records and what was read for them are void, and so is a unit that
             # only lent it partials: without records of its own nobody else would find out that it was moved
-            self._forget_live([*involved, *(error.units if isinstance(error, Moved) else [])])
+            self._forget_live([*involved, *(error.units if isinstance(error, StaleState) else [])])
             raise
         self._apply(writes)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
@@ -180,13 +172,13 @@ class Processor:
         safe: dict[Partition, list[Message]] = {}
         apart, deadline = [], self._quarantine.begin()
         for partition, records in gathered.records.items():
-            unit, folder = self._unit(partition), self._folder[partition[0]]
-            found = self._quarantine.sort(folder, unit, self._live[unit].next_offset, records, deadline)
+            unit, stage = self._unit(partition), self._stage[partition[0]]
+            found = self._quarantine.sort(stage, unit, self._live[unit].next_offset, records, deadline)
             if found.size < len(records):
                 gathered.records[partition] = records[: found.size]
                 self._context.source.read_again(partition)
             if found.dead:
-                apart.append(Outcome(dead=[folder.dead_letter(dead) for dead in found.dead], refused=found.dead))
+                apart.append(Outcome(dead=[stage.dead_letter(dead) for dead in found.dead], refused=found.dead))
             if found.safe:
                 safe[partition] = found.safe
         return safe, apart
@@ -196,7 +188,7 @@ class Processor:
         for (topic, number), part in records.items():
             by_topic.setdefault(topic, {})[number] = part
         live = {unit: state.since_ms for unit, state in self._live.items()}
-        return [*apart, *(self._folder[topic].process(parts, self._store, live) for topic, parts in by_topic.items())]
+        return [*apart, *(self._stage[topic].process(parts, self._store, live) for topic, parts in by_topic.items())]
 
     def _build_writes(self, gathered: Gathered, outcomes: list[Outcome]) -> dict[Partition, Write]:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
@@ -232,7 +224,7 @@ class Processor:
         return format_note(self._context.topic_ids[write.unit.kind], home)
 
     def _apply(self, writes: dict[Partition, Write]) -> None:
-        self._applier.submit(list(writes.values()))
+        self._view_writer.submit(list(writes.values()))
         for partition, write in writes.items():
             self._store.pin(write.unit, write.end, write.changed, is_mixed=write.is_mixed)
             self._context.source.advance(partition, write.end)
@@ -244,7 +236,7 @@ class Processor:
         Raises:
             TimeoutError: more records than ``behind_max`` are still on their way.
         """
-        for write, outcome in self._applier.collect(timeout_seconds, behind_max=behind_max):
+        for write, outcome in self._view_writer.collect(timeout_seconds, behind_max=behind_max):
             self._step("applied")
             if not isinstance(outcome, Transient) and outcome.done:
                 self._store.confirm(write.unit, write.end)
@@ -282,7 +274,7 @@ class Processor:
                 return False
             # older writes of this unit may still be on their way: let them land or fail before asking where Redis is
             self._collect(None)
-            self._catching = (unit, catch_up(self._context, self._folder_of(unit), unit))
+            self._catching = (unit, catch_up(self._context, self._stage_of(unit), unit))
         unit, steps = self._catching
         self._store.trim()  # a rebuild sees every entity there is
         try:
@@ -325,7 +317,7 @@ class Processor:
         self._look_at = now + LOOK_EVERY_SECONDS
         try:
             self._store.check(list(self._live))
-        except Moved as error:
+        except StaleState as error:
             self._forget_live(error.units)
             raise
 
@@ -351,7 +343,7 @@ class Processor:
             self._wait_until.pop(unit, None)
             self._store.forget(unit)
             self._quarantine.let_go(unit)
-            unmeter(STAGE, self._partition(unit))
+            meter_behind(self._partition(unit), 0)  # its next owner says its own next to what was said last
             if self._catching is not None and self._catching[0] == unit:
                 self._catching[1].close()  # type: ignore[attr-defined] # it is a generator
                 self._catching = None
@@ -362,13 +354,13 @@ class Processor:
 
     def _unit(self, partition: Partition) -> Unit:
         topic, number = partition
-        return Unit(self._folder[topic].kind, number)
+        return Unit(self._stage[topic].kind, number)
 
-    def _folder_of(self, unit: Unit) -> Folder:
-        return next(folder for folder in self._config.folders if folder.kind == unit.kind)
+    def _stage_of(self, unit: Unit) -> Stage:
+        return next(stage for stage in self._config.stages if stage.kind == unit.kind)
 
     def _partition(self, unit: Unit) -> Partition:
-        return (self._folder_of(unit).topic, unit.partition)
+        return (self._stage_of(unit).topic, unit.partition)
 
     def _step(self, name: str) -> None:
         self._config.on_step(name)
@@ -385,7 +377,7 @@ class Processor:
 
     def _observe(self, gathered: Gathered, outcomes: list[Outcome], seconds: float) -> None:
         metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
-        meter_decided(STAGE, gathered, outcomes, self._context.source.end_offset_cached)
+        meter_decided(STAGE, gathered, outcomes)
         for outcome in outcomes:
             meter_state(outcome)
         for partition in gathered.records:

@@ -31,7 +31,7 @@ from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.letter import DECODER_DIED, NOT_EXAMINED
 from weir.streaming.framed import read_values
 from weir.streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
-from weir.streaming.stage import DeadRecord, Folder
+from weir.streaming.stage import DeadRecord, Stage
 
 STARTS_MAX = 2
 """So many processes may begin at one offset and not get past it before its records are suspected."""
@@ -81,11 +81,11 @@ class Quarantine:
         """Return the monotonic time until which the suspects of the next batch may be examined."""
         return time.monotonic() + self._seconds_max
 
-    def sort(self, folder: Folder, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
+    def sort(self, stage: Stage, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
         """Sort a unit's records before anything decodes them.
 
         Args:
-            folder: of the unit's input.
+            stage: of the unit's input.
             unit: whose records they are.
             offset: of the input, to be decided next.
             records: at least one.
@@ -100,8 +100,8 @@ class Quarantine:
         self._note(unit, offset)
         if unit not in self._suspects:
             return Sorted(records[:1] if offset < self._one_by_one.get(unit, 0) else records)
-        values, _ = read_values(records, folder.id_of_guid)
-        found = examine(folder.input_kind, values, folder.schema_of, deadline=deadline)
+        values, _ = read_values(records, stage.id_of_guid)
+        found = examine(stage.input_kind, values, stage.schema_of, deadline=deadline)
         log.warning("examined", unit=unit.tag, start=offset, records=found.end, killers=len(found.killers))
         if found.obstacle and not found.end:
             return self._set_first_aside(unit, records, found.obstacle)

@@ -58,7 +58,7 @@ def run_service(run: Callable[[Callable[[], bool]], None]) -> None:
         run: is given what says whether to stop.
 
     Raises:
-        WeirError: what a new start by the supervisor, or an operator, has to mend.
+        WeirError: what a new start by the supervisor, or an operator, has to fix.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

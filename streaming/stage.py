@@ -60,7 +60,7 @@ class Refolded(NamedTuple):
     is_mixed: bool
 
 
-class Folder(Protocol):
+class Stage(Protocol):
     """One input topic's meaning."""
 
     kind: str

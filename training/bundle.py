@@ -1,6 +1,6 @@
 """Writes a model bundle: ``model.onnx``, ``manifest.json``, ``model_card.md``, and names one of them the champion.
 
-**Delivery:** all or nothing. The files are written and flushed in a hidden folder beside the final one, which then
+**Delivery:** all or nothing. The files are written and flushed in a hidden folder next to the final one, which then
 takes its name; the champion is a symbolic link that is replaced in one step. A crash leaves at most a hidden folder.
 """
 

@@ -34,7 +34,7 @@ def build_onnx(booster: Any, *, metadata: dict[str, str]) -> Any:
 
     Args:
         booster: ``lightgbm.Booster`` with the objective ``binary`` and numeric splits.
-        metadata: text stored in the model file, for whoever finds it without its manifest.
+        metadata: text stored in the model file, for a reader that has no manifest.
 
     Returns:
         ``onnx.ModelProto``: input ``features`` float32 (N, n_features), output ``score`` float32 (N, 1).

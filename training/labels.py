@@ -1,6 +1,6 @@
 """Joins labels to transactions as they were known at one moment, the cut.
 
-A label says what a transaction turned out to be, days or months later. Whoever trains with a label that was not yet
+A label says what a transaction turned out to be, days or months later. A model trained with a label that was not yet
 known has seen the future, so every join here names its cut. An unlabelled transaction stays unknown: it is neither
 fraud nor legitimate and teaches nothing.
 """

@@ -1,7 +1,7 @@
 """Holds an exported graph to the model it came from, on every export.
 
 Compared are real rows, the same rows with values knocked out, a row where everything is missing, and rows placed on
-and just beside the trees' own thresholds, where a rounding error would show. A graph that answers the same score to
+and just next to the trees' own thresholds, where a rounding error would show. A graph that answers the same score to
 everything is refused too: a constant agrees with nothing that was worth training.
 """
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 # Costs in base minor units. Round figures for a card issuer, to be replaced by the operator's own.
 CHARGEBACK_FEE_MINOR = 1_500
-"""What a missed fraud costs beside its amount: fee and handling."""
+"""What a missed fraud costs on top of its amount: fee and handling."""
 REVIEW_COST_MINOR = 300
 """A few minutes of an analyst's time."""
 REVIEW_MISS_SHARE = 0.1

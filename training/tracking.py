@@ -38,7 +38,7 @@ def track_run(
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(_SILENT)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside MLflow are not ours to mend
+        warnings.simplefilter("ignore")  # deprecations inside MLflow are not ours to fix
         return _record(folder.resolve(), name, now_ms, parameters, metrics, bundle)
 
 

@@ -76,6 +76,10 @@ def _write_any_text() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[0] != "doctor" and not {"-h", "--help"} & set(arguments):  # the doctor says it with all else
+        from weir.infra.settings import check_setting_names  # noqa: PLC0415  (most commands load settings later)
+
+        check_setting_names()
     try:
         return int(_load(arguments[0]).main(arguments))
     except KeyboardInterrupt:

@@ -23,9 +23,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from weir.inference.api import examples, schema
-from weir.inference.api.batching import Together
+from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.body import UnknownEncoding
-from weir.inference.api.circuit_breaker import Guard
+from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.lookup import KNOWN_ENTITIES, LookUp, look_up_all
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from weir.inference.api.models import describe_models
@@ -64,7 +64,7 @@ class ApiParts:
     decisions: DecisionSource
     champion: Champion
     publisher: TransactionPublisher
-    redis: Guard
+    redis: CircuitBreaker
     checks: Mapping[str, ReadinessCheck]
     models_dir: Any
     placeholders: Placeholders
@@ -100,7 +100,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
     def answer_all(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
         return parts.redis.call(lambda: look_up_all(parts.reader, asked))
 
-    together = Together(answer_all)
+    together = RequestBatcher(answer_all)
 
     @app.get(
         "/v1/features/{entity}/{entity_id:path}",
@@ -138,7 +138,7 @@ def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
     def answer_all(asked: Sequence[Asked]) -> list[Answer]:
         return parts.redis.call(lambda: what_if.score_all(asked))
 
-    together = Together(answer_all)
+    together = RequestBatcher(answer_all)
 
     @app.post(
         "/v1/score",
@@ -215,7 +215,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     )
     handle(Transient, lambda error: _error(503, "unavailable", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
     handle(Damaged, lambda error: _error(503, "damaged", str(error), {"retry-after": str(RETRY_AFTER_SECONDS)}))
-    # found while serving: an operator has to mend it, and waiting will not
+    # found while serving: an operator has to fix it, and waiting will not
     handle(Refused, lambda error: _error(503, "refused", str(error)))
     # with its headers: a 405 says in one of them what is allowed
     handle(HTTPException, lambda error: _error(error.status_code, "http", str(error.detail).lower(), error.headers))

@@ -25,7 +25,7 @@ AnswerAll = Callable[[Sequence[Asked]], Sequence[Answer | Exception]]
 """Answers in the order of what was asked; an exception is for the request at its place, a raised one for all."""
 
 
-class Together(Generic[Asked, Answer]):
+class RequestBatcher(Generic[Asked, Answer]):
     """Gathers what is asked during a turn of the event loop; one thread, the loop's."""
 
     def __init__(self, answer_all: AnswerAll[Asked, Answer], *, batch_max: int = BATCH_MAX) -> None:
@@ -53,7 +53,7 @@ class Together(Generic[Asked, Answer]):
             loop.call_soon(self._answer_waiting, loop)
         answers = self._answer([asked for asked, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # whoever asked has gone
+            if future.done():  # the client that asked has gone
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 
-class Guard:
+class CircuitBreaker:
     """Lets calls through while a dependency answers."""
 
     def __init__(self, name: str, probe: Callable[[], None], *, probe_seconds: float = PROBE_SECONDS) -> None:

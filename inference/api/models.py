@@ -1,4 +1,4 @@
-"""Which models there are: the one in force, and the bundles beside it."""
+"""Which models there are: the one in force, and the bundles next to it."""
 
 from __future__ import annotations
 

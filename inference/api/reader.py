@@ -17,14 +17,14 @@ from weir.schemas.errors import Refused, Transient
 from weir.streaming.core.seal import compute_base, find_broken
 
 REFRESH_SECONDS = 10.0
-"""A topic created anew or given more partitions is seen this soon after a read."""
+"""A topic created again or given more partitions is seen this soon after a read."""
 log = get_logger(__name__)
 
 
 class CurrentReader:
     """Reads over the units that the topics have now, which may be others than when it was built.
 
-    The topics are asked for again beside the reads, never before one: a read waits for Redis alone.
+    The topics are asked for again in parallel with reads, never before one: a read waits for Redis alone.
     """
 
     def __init__(self, build: Callable[[], PartialsReader], clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from functools import cache, partial
 
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
-from weir.inference.api.circuit_breaker import Guard
+from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import transaction_fields
@@ -23,7 +23,7 @@ from weir.inference.champion import Champion
 from weir.inference.index import DecisionReader
 from weir.inference.processes import Reporter
 from weir.infra.embedded.ports import describe_listener
-from weir.infra.heap import settle_heap
+from weir.infra.heap import freeze_gc
 from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
 from weir.infra.redis.client import connect, ping
@@ -70,7 +70,7 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         sys.stdout.flush()
         server = build_server(build_api(parts), crowd)
         reporter = Reporter(settings, f"api :{listening.getsockname()[1]}", parts.champion)
-        settle_heap()
+        freeze_gc()
         # uvicorn stops in order on these, then raises them again: a stop that was asked for ends with exit code 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -86,7 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
     """Take the port before anything is loaded.
 
     Raises:
-        Refused: with the mend.
+        Refused: with the fix.
     """
     if host != HOST:
         raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
@@ -127,7 +127,7 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
         # ours, which may not be the subject's newest: the id must say what the bytes are
         schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
     )
-    guard = Guard("redis", lambda: ping(client))
+    guard = CircuitBreaker("redis", lambda: ping(client))
     return ApiParts(
         reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client))),
         decisions=DecisionReader(client, cluster=settings.cluster),
@@ -140,7 +140,7 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
     )
 
 
-def _check(health: Health, name: str, guard: Guard) -> str:
+def _check(health: Health, name: str, guard: CircuitBreaker) -> str:
     """Return how a dependency was at the last look; a request that Redis failed since is the newer news."""
     if name == "redis" and guard.reason:
         raise Transient(guard.reason)

@@ -1,4 +1,4 @@
-"""Rules beside the model: few, declared as data, versioned. Pure.
+"""Rules next to the model: few, declared as data, versioned. Pure.
 
 A rule is for what must hold whatever a model says, and for patterns that are certain enough to be explained in one
 line. Everything subtler belongs to the model.

@@ -41,7 +41,7 @@ def _up(options: argparse.Namespace) -> int:
     if demo_runs(stack.home):
         _tell("these are the servers of a demo that runs now, and they end with it")
     else:
-        # whoever starts the servers by hand keeps their data: the next demo will not wipe it
+        # a user who starts the servers by hand keeps their data: the next demo will not wipe it
         (stack.home / DEMO_MARKER).unlink(missing_ok=True)
         if left := find_left_over(stack.home):
             _tell(f"a demo that was killed left running: {', '.join(left)}; `weir down` ends them with the servers")

@@ -1,4 +1,4 @@
-"""``weir doctor``: what the embedded stack needs, whether it is here, and the command that mends what is not."""
+"""``weir doctor``: what the embedded stack needs, whether it is here, and the command that fixes what is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from weir.infra.embedded.artifacts import KAFKA_LOCK, find_missing_kafka_jars, load_lock, registry_dir
@@ -14,6 +13,7 @@ from weir.infra.embedded.java import find_java
 from weir.infra.embedded.redis_server import find_redis
 from weir.infra.embedded.space import freeable, measure, show_bytes
 from weir.infra.embedded.stack import Stack
+from weir.infra.findings import Finding, Level, worst
 from weir.infra.invariants import examine_all
 from weir.infra.settings import Settings, home_dir, load_settings, stack_env_path
 from weir.schemas.errors import Refused, WeirError
@@ -26,24 +26,17 @@ _WORTH_BYTES = 1024**2
 """What frees less is not named as a fix."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; ``mend`` is the command to run when it is not well."""
-
-    name: str
-    well: bool
-    found: str
-    mend: str = ""
+_MARKS: dict[Level, str] = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def run(home: Path, *, as_json: bool) -> int:
-    """Print every finding. Exit code 0 when all is well, 1 otherwise."""
+    """Print every finding. Exit code 1 when one fails; a warning is no fault yet."""
     findings = list(examine(home))
     if as_json:
         sys.stdout.write(json.dumps([vars(finding) for finding in findings]) + "\n")
     else:
         sys.stdout.writelines(_line(finding) for finding in findings)
-    return 0 if all(finding.well for finding in findings) else 1
+    return 1 if worst(findings) == "fail" else 0
 
 
 def examine(home: Path) -> Iterator[Finding]:
@@ -53,47 +46,50 @@ def examine(home: Path) -> Iterator[Finding]:
     yield _attempt("java", lambda: f"{find_java().version} at {find_java().path}", "make setup")
     yield _attempt("redis", find_redis, "make setup")
     yield _examine_jars()
-    yield Finding(
-        "registry app", registry_dir().is_dir(), "unpacked" if registry_dir().is_dir() else "absent", "weir up"
-    )
+    unpacked = registry_dir().is_dir()
+    yield _judge("registry app", well=unpacked, found="unpacked" if unpacked else "absent", fix="weir up")
     yield _examine_disk(home)
     yield from _examine_stack(home)
     yield from _examine_promises(home)
 
 
 def _line(finding: Finding) -> str:
-    mark = "ok  " if finding.well else "FAIL"
-    mend = "" if finding.well or not finding.mend else f"  -> {finding.mend}"
-    return f"{mark} {finding.name:<13} {finding.found}{mend}\n"
+    fix = "" if finding.well or not finding.fix else f"  -> {finding.fix}"
+    return f"{_MARKS[finding.level]} {finding.check:<13} {finding.found}{fix}\n"
 
 
-def _attempt(name: str, find: Callable[[], str], mend: str) -> Finding:
+def _judge(check: str, *, well: bool, found: str, fix: str) -> Finding:
+    return Finding(check, "ok", found) if well else Finding(check, "fail", found, fix)
+
+
+def _attempt(name: str, find: Callable[[], str], fix: str) -> Finding:
     try:
-        return Finding(name, well=True, found=find())
+        return Finding(name, "ok", find())
     except WeirError as error:
-        return Finding(name, well=False, found=str(error), mend=mend)
+        return Finding(name, "fail", str(error), fix)
 
 
 def _examine_python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     inside = "in a virtual environment" if sys.prefix != sys.base_prefix else "outside a virtual environment"
-    return Finding("python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{version}, {inside}", _OTHER_PYTHON)
+    well = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return _judge("python", well=well, found=f"{version}, {inside}", fix=_OTHER_PYTHON)
 
 
 def _examine_jars() -> Finding:
     missing, of = len(find_missing_kafka_jars()), len(load_lock(KAFKA_LOCK))
-    return Finding("kafka jars", missing == 0, f"{of - missing} of {of}", "weir up")
+    return _judge("kafka jars", well=missing == 0, found=f"{of - missing} of {of}", fix="weir up")
 
 
 def _examine_disk(home: Path) -> Finding:
     existing = next(folder for folder in [home.absolute(), *home.absolute().parents] if folder.is_dir())
     free = shutil.disk_usage(existing).free
     if free >= _DISK_BYTES_MIN:
-        return Finding("disk", well=True, found=f"{show_bytes(free)} free")
+        return Finding("disk", "ok", f"{show_bytes(free)} free")
     parts = measure(home.absolute())
     largest = ", ".join(f"{part.name} {show_bytes(part.size)}" for part in parts[:_PARTS_SHOWN])
     found = f"{show_bytes(free)} free, expected {show_bytes(_DISK_BYTES_MIN)}; {largest or 'nothing of it is ours'}"
-    return Finding("disk", well=False, found=found, mend=_free_space(sum(part.size for part in freeable(parts)), free))
+    return Finding("disk", "fail", found, _free_space(sum(part.size for part in freeable(parts)), free))
 
 
 def _free_space(gain: int, free: int) -> str:
@@ -111,9 +107,7 @@ def _examine_promises(home: Path) -> Iterator[Finding]:
         settings = load_settings() if home == home_dir() else load_settings({"WEIR_HOME": str(home)})
     except Refused:
         return  # said above
-    for each in examine_all(settings, without=_find_away(home, settings)):
-        warns = "" if each.level != "warn" else ", which is no fault yet"
-        yield Finding(each.check, each.level != "fail", each.found + warns, each.fix)
+    yield from examine_all(settings, without=_find_away(home, settings))
 
 
 def _find_away(home: Path, settings: Settings) -> set[str]:
@@ -132,8 +126,9 @@ def _find_away(home: Path, settings: Settings) -> set[str]:
 
 def _examine_stack(home: Path) -> Iterator[Finding]:
     if not home.is_dir():
-        yield Finding("stack", well=False, found="never started", mend="weir up")
+        yield Finding("stack", "fail", "never started", "weir up")
         return
     for status in Stack(home).status():
         found = f"{status.address}, pid {status.pid}" if status.pid else f"{status.address}, not running"
-        yield Finding(status.name, status.ready, found, "weir up" if not status.pid else f"weir logs {status.name}")
+        fix = "weir up" if not status.pid else f"weir logs {status.name}"
+        yield _judge(status.name, well=status.ready, found=found, fix=fix)

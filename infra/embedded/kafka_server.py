@@ -120,7 +120,7 @@ class KafkaServer:
             return False
 
     def settle(self) -> None:
-        """Wait until its transaction coordinator has loaded, so that whoever connects next is served at once.
+        """Wait until its transaction coordinator has loaded, so that the next client is served at once.
 
         Raises:
             WeirError: it did not load in time.

@@ -36,7 +36,7 @@ class RedisServer:
 
     def prepare(self) -> list[str]:
         """Return the command that starts it."""
-        # noeviction: a vanished key beside a position that stayed would be a wrong feature that nobody notices
+        # noeviction: a vanished key next to a position that stayed would be a wrong feature that nobody notices
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -44,7 +44,7 @@ class RedisServer:
             "daemonize": "no",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            # The process that writes the append-only file anew would take a core for seconds per GB, and everything
+            # The process that rewrites the append-only file would take a core for seconds per GB, and everything
             # else is on the same machine: it does not compress, and sleeps after every twentieth key on average.
             "rdbcompression": "no",
             "rdb-key-save-delay": "-20",
@@ -82,7 +82,7 @@ def find_redis() -> str:
     """Return the path of a server binary that is new enough.
 
     Raises:
-        Refused: there is none; the message names the mend.
+        Refused: there is none; the message names the fix.
     """
     installed = shutil.which("redis-server")
     if installed and _read_version(installed) >= VERSION_MIN:

@@ -109,7 +109,7 @@ class Stack:
             idle = [name for name in names if self.processes[name].find_running() is None]
             for name in idle:
                 self._check_ports(name)
-            # before they serve: whoever comes meanwhile, or after a failure, must not turn to other servers
+            # before they serve: a client that comes meanwhile, or after a failure, must not turn to other servers
             self._write_env()
             try:
                 self._start_all(names)

@@ -15,7 +15,7 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class TopicFacts:
-    """A topic as the broker has it; ``topic_id`` changes when it is deleted and created anew."""
+    """A topic as the broker has it; ``topic_id`` changes when it is deleted and created again."""
 
     name: str
     topic_id: str
@@ -26,7 +26,7 @@ def describe_topics(kafka: KafkaSettings, names: list[str]) -> dict[str, TopicFa
     """Return the facts of each topic.
 
     Raises:
-        Refused: one does not exist; the message names the mend.
+        Refused: one does not exist; the message names the fix.
         Transient: the brokers did not answer in time.
     """
     admin = build_admin(kafka)

@@ -1,7 +1,7 @@
 """Calls a client function that may never return, and stops waiting after a bound.
 
 A thread that is stuck in foreign code cannot be ended. It is left behind as a daemon, with the client it is stuck in,
-so whoever gets the ``TimeoutError`` must throw that client away.
+so a caller that gets the ``TimeoutError`` must throw that client away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where a group stands in a partition, held against the topic that is there now.
 
 Offsets are committed under a topic's name. Under the same name there may be another topic by now, deleted and created
-anew: its records up to the old offset would be passed over unseen. So the topic's id is committed beside each offset
+again: its records up to the old offset would be passed over unseen. So the topic's id is committed next to each offset
 (``infra.kafka_output.Offsets.notes``) and compared before any of them is believed.
 """
 
@@ -42,12 +42,10 @@ class Standing:
     Attributes:
         committed: next offset of the group; ``None`` where it never committed any.
         low: the log's first offset.
-        high: the log's end.
     """
 
     committed: int | None
     low: int
-    high: int
 
     @property
     def next_offset(self) -> int:
@@ -59,7 +57,7 @@ class Asked(Protocol):
     """The part of ``infra.kafka_input.PartitionedInput`` that answers."""
 
     def committed(self, partition: Partition) -> tuple[int | None, str]:
-        """Return the committed offset and the note beside it."""
+        """Return the committed offset and the note next to it."""
         ...
 
     def watermarks(self, partition: Partition) -> tuple[int, int]:
@@ -87,11 +85,11 @@ def read_standing(source: Asked, partition: Partition, *, group: str, topic_id: 
     noted = parse_note(note)[0]
     if committed is not None and noted and noted != topic_id:
         raise Refused(
-            f"{name} is not the topic that group {group} committed offsets for: it was created anew; {start_over}"
+            f"{name} is not the topic that group {group} committed offsets for: it was created again; {start_over}"
         )
     if committed is not None and committed > high:
         raise Refused(
             f"group {group} committed {name}@{committed}, but the log ends at {high}: records were lost or the "
-            f"topic was created anew; {start_over}"
+            f"topic was created again; {start_over}"
         )
-    return Standing(committed, low, high)
+    return Standing(committed, low)

@@ -2,9 +2,9 @@
 
 Two processes of one group and number take each other's place: brokers fence the older producer and the older static
 member. From inside, a broker that came back and no longer knows its clients looks the same. Here they are told apart:
-whoever starts leaves a mark before it connects anything else, as the note beside an offset of a group of its own, and
-who was fenced reads whose mark is there. The mark comes before the fence, so the one that started first always finds
-the other's and ends; the one that started last is fenced by nobody who has not read that.
+a process that starts leaves a mark before it connects anything else, as the note next to an offset of a separate group,
+and who was fenced reads whose mark is there. The mark comes before the fence, so the one that started first always
+finds the other's and ends; the one that started last is fenced by nobody who has not read that.
 
 Delivery: a mark is as durable as committed offsets. One that has expired (after a week without a start) reads as ours.
 """
@@ -33,7 +33,7 @@ class Place:
             kafka: connection.
             group: whose member the process is.
             instance: its ordinal.
-            topic: any topic that exists; the mark stands beside an offset of its first partition.
+            topic: any topic that exists; the mark stands next to an offset of its first partition.
         """
         self._kafka = kafka
         self._group = group

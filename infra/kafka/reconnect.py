@@ -1,7 +1,7 @@
 """Runs a loop again when its Kafka client was lost, so that brokers that went away and came back need no supervisor.
 
 A broker that comes back may take a static member for its own ghost and fence it, and a commit that never had an answer
-can only be settled by a new producer of the same id. Both are mended by a new start through the one recovery path; a
+can only be settled by a new producer of the same id. Both are repaired by a new start through the one recovery path; a
 broker that comes and goes asks for several.
 
 A second process of the same number looks the same from inside. ``infra/kafka/instance_claim.py`` tells them apart at

@@ -71,7 +71,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Offsets:
-    """What a transaction commits for its inputs: the next offset per partition, and a note beside it."""
+    """What a transaction commits for its inputs: the next offset per partition, and a note next to it."""
 
     next_offsets: dict[Partition, int]
     notes: dict[Partition, str]
@@ -82,7 +82,7 @@ class TransactionalOutput:
     """Wraps a producer with a fixed transactional id."""
 
     def __init__(self, producer: Producer) -> None:
-        """Fence whoever used the id before and abort what it left open.
+        """Fence the producer that used the id before and abort what it left open.
 
         Raises:
             Transient: brokers did not answer in time.

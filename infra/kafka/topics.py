@@ -22,10 +22,10 @@ from weir.schemas.features import DAY_MS, FEATURES, HORIZON_MS
 _REQUEST_TIMEOUT_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 _REPAIR_MS = 7 * DAY_MS
-"""How long an operator has to notice and mend before the log forgets what a rebuild needs."""
+"""How long an operator has to notice and fix before the log forgets what a rebuild needs."""
 RETENTION_MS_MIN = HORIZON_MS + max(feature.hold_ms for feature in FEATURES) + _REPAIR_MS
 DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
-"""A dead letter holds a whole record and its headers beside it; at the source's limit it would abort for ever."""
+"""A dead letter holds a whole record and its headers next to it; at the source's limit it would abort for ever."""
 _PARTITIONS_DONE = 1
 _REPAIR = "`weir topics repair` shows what it would set, `--apply` sets it"
 

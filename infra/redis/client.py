@@ -3,7 +3,7 @@
 On a Redis Cluster a unit of state, or one decision, lies on one server, and is asked for there by that server's plain
 client: the cluster's own client can neither watch nor send a transaction, and its pipeline asks again command by
 command when a server is away, one timeout for each. What such a client does not do by itself is done in ``on_server``:
-after a failure the cluster is asked anew which server holds what, so that the next attempt goes to the promoted one.
+after a failure the cluster is asked again which server holds what, so that the next attempt goes to the promoted one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decisions by their transaction's id in Redis, and beside them how far they follow the log.
+"""Decisions by their transaction's id in Redis, and next to them how far they follow the log.
 
 Entries are spread over buckets by a hash of their id. What a bucket holds shares a hash tag, its positions among it,
 so a script writes both or neither, on one server as in a cluster. Whatever a server loses (its last second, what a
@@ -148,7 +148,7 @@ class DecisionStore:
         Args:
             client: from ``weir.infra.redis.client.connect``.
             cluster: ``settings.cluster``.
-            topic_id: of the decisions; a topic created anew has positions of its own.
+            topic_id: of the decisions; a topic created again has positions of its own.
             ttl_seconds: how long an entry is kept.
         """
         self._client = client

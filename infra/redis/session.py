@@ -47,9 +47,9 @@ class Session:
 
         Raises:
             redis.RedisError: no answer (it may have taken place), or the server refused a command, and so all. One that
-                fails as it is executed leaves those beside it done; ``MSET`` and ``SET`` do not.
+                fails as it is executed leaves those next to it done; ``MSET`` and ``SET`` do not.
         """
-        if not self._connection.is_connected:  # sending would connect anew, and what was watched is forgotten
+        if not self._connection.is_connected:  # sending would connect again, and what was watched is forgotten
             raise redis.ConnectionError("the connection that watched is gone")
         executed = self.ask(pack("MULTI"), *commands, pack("EXEC"))[-1]
         if executed is None:

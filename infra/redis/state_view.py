@@ -11,14 +11,14 @@ three times the server's time per key (``docs/adr/0003``)::
     weir:<cluster>:<group>:suspect:{t03}                why the unit has to be built again, see ``suspect``
     weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
 
-``view`` is the hash of the declarations and of the topic's id: other declarations, or a topic created anew, are another
-view beside this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
+``view`` is the hash of declarations and of the topic's id: other declarations, or a topic created again, are another
+view next to this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
 the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
 complete again. ``partitions`` is the number of the input's partitions under which every key counted here belongs here,
-0 when some key does not: then whoever needs all of a card asks this unit too. ``check`` is a checksum of the others.
+0 when some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
 
 Nothing that is read is trusted because it is there: a position that does not carry its check is none, a value of
-another type or an empty one is handed on as bytes that no partial can be, and whoever finds either says so
+another type or an empty one is handed on as bytes that no partial can be, and the reader that finds either says so
 (``suspect``).
 
 Delivery: exactly once per input offset range; a repeated apply changes nothing.
@@ -63,7 +63,7 @@ class Loaded:
     Attributes:
         moved_on: another view of the group is the one that follows the log now, so this one lacks what came since.
         suspect: why the unit has to be built again from the log, so that nothing of it counts; empty where it need not.
-        dropping: the unit is being deleted, or whoever deleted it died meanwhile.
+        dropping: the unit is being deleted, or the process that deleted it died meanwhile.
     """
 
     position: Position | None
@@ -151,7 +151,7 @@ class StateView:
         """Say that this view is the one of the group that follows the log from now on in this unit.
 
         While processors of two declarations share a group, and after it, the other view stays where it was left.
-        Whoever still reads it (a processor of the old declarations with other partitions, an API) is told by this.
+        What still reads it (a processor of the old declarations with other partitions, an API) is told by this.
 
         Raises:
             Transient: Redis is away.
@@ -166,7 +166,7 @@ class StateView:
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
 
-        A note of what was tried, and no part of the state: it lies beside the view and is about the group's offset, so
+        A note of what was tried, and no part of the state: it lies next to the view and is about the group's offset, so
         it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
 
         Returns:

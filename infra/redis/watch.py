@@ -239,7 +239,7 @@ class Look:
 class RedisWatch:
     """Looks again and again, and remembers the look before: in memory and, given a key, in Redis itself.
 
-    The memory in Redis moves only after ``on_loss`` has said yes, so a loss is told at least once, whoever dies when.
+    The memory in Redis moves only after ``on_loss`` has said yes, so a loss is told at least once, whatever dies.
 
     Args:
         client: from ``weir.infra.redis.client.connect``; one of the watch's own, so that a slow ``INFO`` delays nobody.
@@ -299,7 +299,7 @@ def watch_key(cluster: str, group: str) -> str:
 
 
 def parse_seen(raw: bytes | None) -> dict[str, RedisState]:
-    """Return what was seen by whoever looked last; what is not ours to read counts as never seen.
+    """Return what was seen by the process that looked last; what is not ours to read counts as never seen.
 
     >>> parse_seen(b"scribble")
     {}

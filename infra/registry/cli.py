@@ -134,7 +134,7 @@ def check_registered(
 
 
 def check_level_of(registry: SchemaRegistry, name: str, kind: str) -> Finding:
-    """Compare a subject's level with the one that protects whoever reads its topic.
+    """Compare a subject's level with the one that protects the readers of its topic.
 
     Raises:
         Transient: the registry is away.

@@ -61,7 +61,7 @@ class SchemaRegistry(Protocol):
         """Return the id of a subject's newest version.
 
         Raises:
-            Refused: the subject has none; the message names the mend.
+            Refused: the subject has none; the message names the fix.
             Transient: the registry is away.
         """
 

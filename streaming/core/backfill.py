@@ -70,7 +70,7 @@ def backfill(
     """Take transactions in log order through the kernel.
 
     Args:
-        transactions: columns of the newest transaction schema; ``append_time_ms`` beside them if known, else the
+        transactions: columns of the newest transaction schema; ``append_time_ms`` next to them if known, else the
             event time stands in for it.
         labels: columns of the label schema, in any order; None for none.
         placeholders: ids that name nobody.

@@ -25,7 +25,7 @@ def leaf(function: F) -> F:
 
 
 def entry(function: F) -> F:
-    """Compile a function that Python calls, and keep the machine code beside the source file."""
+    """Compile a function that Python calls, and keep the machine code next to the source file."""
     return cast("F", njit(error_model="numpy", cache=True)(function))
 
 

@@ -166,7 +166,7 @@ def _build_results(rows: int, columns: int, refused: NDArray[np.uint8] | None = 
 def step_packed(
     events: EventBatch, states: PackedStates, refused: NDArray[np.uint8] | None = None
 ) -> tuple[Computed, dict[Entity, Packed]]:
-    """Judge a batch, compute its features and fold it, for whoever keeps partials in flat arrays; as ``step``."""
+    """Judge a batch, compute its features and fold it, for a caller that keeps partials in flat arrays; as ``step``."""
     results = _build_results(len(events), len(FEATURES), refused)
     out = _run(events, states, results, live=True)
     _write_values(events, results.features)

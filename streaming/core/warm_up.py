@@ -1,6 +1,6 @@
 """Compiles the kernel before it is needed: by the first start some tens of seconds, by later ones under a second.
 
-Numba keeps compiled code beside the source, so only the first process after a change pays. A processor that compiled
+Numba keeps compiled code next to the source, so only the first process after a change pays. A processor that compiled
 inside its first batch would hold its partitions meanwhile.
 """
 

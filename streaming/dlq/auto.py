@@ -4,7 +4,7 @@ Each failure of a record is a new dead letter with its replay count and its own 
 a letter is due ``base * 2 ** replays`` after it was written. Past a bound it is parked. A restart forgets nothing.
 
 Delivery: exactly once, as ``dlq_replay``. While nothing is due no transactional id is taken, so a replay by hand is
-left alone; when both want it the later goes on from what the earlier committed.
+left alone; when both want it the later continues from what the earlier committed.
 Cost: a round reads from the oldest healable letter that is still open.
 """
 

@@ -1,4 +1,4 @@
-"""Turns a record that cannot be processed into a dead letter beside its reason."""
+"""Turns a record that cannot be processed into a dead letter that says why."""
 
 from __future__ import annotations
 

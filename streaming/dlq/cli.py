@@ -21,16 +21,17 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from weir.infra.arguments import Parser
-from weir.infra.heap import settle_heap
+from weir.infra.arguments import Parser, nearest
+from weir.infra.heap import freeze_gc
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused, Transient
+from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
-from weir.streaming.dlq.letter import COORDINATES_ONLY, DeadLetter
+from weir.streaming.dlq.letter import COORDINATES_ONLY, HEALABLE, UNDECODED, DeadLetter
 from weir.streaming.dlq.log import DeadLetterLog, Selection, Settlement
 from weir.streaming.dlq.plan import ATTEMPTS_MAX, Options, Repair, Step
 from weir.streaming.dlq.repair import SchemaSource, build_field_repair, build_hook_repair, parse_assignments
@@ -40,6 +41,9 @@ from weir.streaming.health.checks import start_watch
 from weir.streaming.service import open_metrics_page
 
 _LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
+_OF_RUNBOOKS = COORDINATES_ONLY | HEALABLE | UNDECODED
+_REASONS_SHOWN = 40
+"""There are fewer of ours; a topic that others write to may have any number."""
 _STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
 
 
@@ -51,7 +55,7 @@ def main(argv: list[str]) -> int:
     command: Callable[[argparse.Namespace, Settings, DeadLetterLog], int] = arguments.command
     try:
         with DeadLetterLog(settings, arguments.topic or settings.topics.dlq) as log:
-            settle_heap()
+            freeze_gc()
             return command(arguments, settings, log)
     except KafkaException as error:
         raise Transient(f"kafka: {error.args[0].str()}") from error
@@ -133,9 +137,10 @@ def _time_ms(text: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-def _selection(arguments: argparse.Namespace) -> Selection:
+def _selection(arguments: argparse.Namespace, log: DeadLetterLog) -> Selection:
     if arguments.offset is not None and arguments.partition is None:
-        raise Refused("--offset: expected --partition beside it, found none")
+        raise Refused("--offset: expected --partition with it, found none")
+    _check_reasons(set(arguments.reason), log)
     return Selection(
         reasons=frozenset(arguments.reason),
         stages=frozenset(arguments.stage),
@@ -146,11 +151,33 @@ def _selection(arguments: argparse.Namespace) -> Selection:
     )
 
 
+def _check_reasons(asked: set[str], log: DeadLetterLog) -> None:
+    """Refuse a reason that no letter has: a mistyped one would select nothing and look as if all were well.
+
+    Reasons that a runbook asks for are taken on any topic: that there is no such letter is good news.
+    """
+    found, missing = set[str](), asked - _OF_RUNBOOKS
+    if not missing:
+        return
+    with closing(log.scan(Selection(), log.ends())) as letters:
+        for letter in letters:
+            found.add(letter.reason)
+            missing.discard(letter.reason)
+            if not missing:
+                return
+    shown = sorted(found)[:_REASONS_SHOWN]
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    there = ", ".join(shown) or "it has no letter"
+    named = ", ".join(map(repr, sorted(missing)))
+    message = f"--reason: expected one that a letter of {log.topic} has ({there}{more}), found {named}"
+    raise Refused(mask(message) + nearest(min(missing), shown))
+
+
 def _selected(
     arguments: argparse.Namespace, log: DeadLetterLog, keep: Callable[[DeadLetter], bool] = lambda _: True
 ) -> Iterator[tuple[DeadLetter, Settlement | None]]:
     """Yield the letters that are meant, oldest first, as many as the limit says."""
-    selection, limit = _selection(arguments), getattr(arguments, "limit", 0) or None
+    selection, limit = _selection(arguments, log), getattr(arguments, "limit", 0) or None
     log.done.refresh()
     letters: list[DeadLetter] = []
     for number, end in log.ends().items():
@@ -188,7 +215,7 @@ def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
 
 
 def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
-    selection = _selection(arguments)
+    selection = _selection(arguments, log)
     log.done.refresh()
     letters = ((letter, log.done.settlement(letter)) for letter in log.scan(selection, log.ends()))
     _write(arguments, count_letters(letters), _STATS_COLUMNS)
@@ -215,7 +242,7 @@ def _repair(arguments: argparse.Namespace, schemas: SchemaSource) -> Repair | No
 
 
 def _settle(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog, options: Options) -> int:
-    selection = _selection(arguments)
+    selection = _selection(arguments, log)
     log.done.refresh()
     planned = Report()
     for step in plan_steps(log, settings.processor.dlq_header_prefix, selection, options, log.ends()):

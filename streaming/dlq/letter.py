@@ -12,9 +12,8 @@ A dead letter is the source record's raw key and value and, as headers, first ou
     <prefix>app.version                       always ours and always the last of ours
 
 ``app.version`` ends our block: a record may arrive with headers under our prefix, and a reader that took the last of
-a name would believe whoever published it. ``topic`` begins it, so the prefix is read off the block itself: letters are
-verdicts, and stay readable when the setting is changed. Always read through ``parse_dead_letter`` or
-``source_coordinate``.
+a name would believe the publisher. ``topic`` begins it, so the prefix is read off the block itself: letters are
+verdicts, and stay readable when the setting is changed. Always read through ``read_dead_letter``.
 """
 
 from __future__ import annotations
@@ -25,6 +24,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from confluent_kafka import Message
+
+from weir.infra.kafka.clients import read_headers
 from weir.monitoring.logs import mask_card_numbers
 
 Header = tuple[str, bytes | None]
@@ -48,7 +50,7 @@ UNDECODED = frozenset({DECODER_DIED, NOT_EXAMINED})
 HEALABLE = frozenset({"unknown_schema_id"})
 """Reasons that can go away by themselves, because the registry may learn the id later."""
 
-MESSAGE_CHARACTERS_MAX = 1_000  # a message is for people; the record itself is beside it
+MESSAGE_CHARACTERS_MAX = 1_000  # a message is for people; the record itself is next to it
 TRUNCATED_KEPT_BYTES = 65_536  # enough to see what it was
 _RECORD_OVERHEAD_BYTES = 512  # batch and record framing, generous
 
@@ -241,16 +243,21 @@ def split_headers(headers: Iterable[Header] | None) -> tuple[str, list[Header], 
     return "", [], listed
 
 
-def source_coordinate(headers: Iterable[Header] | None) -> Coordinate | None:
-    """Return the coordinate of the record that a dead letter stands for, or ``None`` where it is not ours."""
-    prefix, ours, _ = split_headers(headers)
-    return _find_source({name.removeprefix(prefix): _text(value) for name, value in ours})
-
-
 def is_truncated(headers: Iterable[Header] | None) -> bool:
     """True when our block says that a part of the record was cut."""
     prefix, ours, _ = split_headers(headers)
     return any(name == prefix + TRUNCATED for name, _ in ours)
+
+
+def read_dead_letter(message: Message) -> DeadLetter:
+    """Read a message of a dead letter topic as the client returned it. Never refuses."""
+    return parse_dead_letter(
+        at=Coordinate(message.topic(), message.partition(), message.offset()),
+        key=message.key(),
+        value=message.value(),
+        headers=read_headers(message),
+        appended_ms=message.timestamp()[1],
+    )
 
 
 def parse_dead_letter(

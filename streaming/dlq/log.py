@@ -1,7 +1,7 @@
 """Reads a dead letter topic, and the log of what was done about its letters. Writes nothing.
 
 What was done is in a compacted topic, keyed by the coordinate of the dead letter together with that of its source (a
-topic that was deleted and made again starts its offsets anew; its letters must not inherit the old ones' fate).
+topic that was deleted and made again starts its offsets at 0; its letters must not inherit the old ones' fate).
 
 Delivery: read only, committed records alone, each once, a partition after the other, each in offset order.
 Cost: one entry of some 300 bytes of memory per settled letter; letters themselves are streamed.
@@ -18,11 +18,10 @@ from typing import Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Message
 
-from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings
-from weir.streaming.dlq.letter import Coordinate, DeadLetter, parse_dead_letter
+from weir.streaming.dlq.letter import DeadLetter, read_dead_letter
 
 READ_CHUNK_RECORDS = 500
 _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps would build an encoder for each record
@@ -96,7 +95,7 @@ class DoneLog:
             for messages in _read(self._history, (self._topic, partition), start, end):
                 for message in messages:
                     self._learn(message)
-                # with each chunk: a read that breaks off later goes on here, and counts no replay twice
+                # with each chunk: a read that breaks off later continues here, and counts no replay twice
                 self._next[partition] = messages[-1].offset() + 1
             self._next[partition] = end
 
@@ -163,7 +162,7 @@ class DeadLetterLog:
                 continue
             start, end = self._range(partition, selection, limit, (starts or {}).get(partition))
             for messages in _read(self._history, (self.topic, partition), start, end):
-                yield from filter(selection.matches, map(self._parse, messages))
+                yield from filter(selection.matches, map(read_dead_letter, messages))
 
     def _range(self, partition: int, selection: Selection, end: int, start: int | None) -> tuple[int, int]:
         if selection.offset is not None:
@@ -171,15 +170,6 @@ class DeadLetterLog:
         if start is None and selection.from_ms is not None:
             start = self._history.offset_at_time((self.topic, partition), selection.from_ms)
         return (OFFSET_BEGINNING if start is None else start), end
-
-    def _parse(self, message: Message) -> DeadLetter:
-        return parse_dead_letter(
-            at=Coordinate(self.topic, message.partition(), message.offset()),
-            key=message.key(),
-            value=message.value(),
-            headers=read_headers(message),
-            appended_ms=message.timestamp()[1],
-        )
 
 
 def _read(history: History, where: tuple[str, int], start: int, end: int) -> Iterator[list[Message]]:

@@ -104,7 +104,7 @@ def build_hook_repair(place: str) -> Repair:
     """Load ``file.py:function`` and return a repair that calls it.
 
     The function takes the key, the value and the ``DeadLetter`` and returns the new key and value. It runs with the
-    rights of whoever typed the command, which is why it can be named on the command line and nowhere else.
+    rights of the user who typed the command, which is why it can be named on the command line and nowhere else.
 
     Raises:
         Refused: there is no such file or function.

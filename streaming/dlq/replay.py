@@ -51,7 +51,7 @@ class Report:
 
 
 def transactional_id(dlq_topic: str) -> str:
-    """Return the one id under which letters of a topic are replayed, whoever does it."""
+    """Return the one id under which letters of a topic are replayed, whichever process does it."""
     return f"weir-dlq-replay-{dlq_topic}"
 
 
@@ -106,8 +106,8 @@ class Replay:
             on_step: called for each letter whose batch is committed, or for which nothing is written.
 
         Raises:
-            Aborted: a batch failed; what was committed before it stands, and running again goes on from there.
-            Fenced: another replay of this topic has started; it goes on from what this one committed.
+            Aborted: a batch failed; what was committed before it stands, and running again continues from there.
+            Fenced: another replay of this topic has started; it continues from what this one committed.
         """
         report = Report()
         prefix = self._settings.processor.dlq_header_prefix

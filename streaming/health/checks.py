@@ -23,7 +23,7 @@ from weir.streaming.health.watch import Look, Watch
 SELDOM_SECONDS = 60.0
 """Topics and subjects change by hand, and a look at all of them is some twenty requests."""
 AGAIN_SECONDS = 10.0
-"""After a fault was found: whoever fixes it waits for the page to say so."""
+"""After a fault was found: the operator who fixes it waits for the page to say so."""
 REDIS_SECONDS_MAX = 2.0
 """An ``INFO`` takes a millisecond; a server that hangs must be seen within 10 s, whatever other calls may take."""
 log = get_logger(__name__)
@@ -59,11 +59,11 @@ def start_watch(
 
 
 class LossHook:
-    """Hands a loss of keys to whoever can deal with it, once there is somebody.
+    """Hands a loss of keys to what can deal with it, once there is somebody.
 
     Attributes:
         handler: told why Redis may have lost keys that no position tells of. It must have marked every unit of the
-            group, whoever owns it, before it returns; ``Transient`` has it told again.
+            group, whichever process owns it, before it returns; ``Transient`` has it told again.
     """
 
     def __init__(self) -> None:

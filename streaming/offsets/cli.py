@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from weir.infra.arguments import Parser
 from weir.infra.kafka.admin import TopicFacts, describe_topics
-from weir.infra.kafka.clients import build_consumer, read_headers
+from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.redis.client import connect
@@ -32,7 +32,7 @@ from weir.schemas.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
 from weir.streaming.offsets.group import GroupOffsets, Row, await_empty
 from weir.streaming.offsets.scorer import ScorerOffsets, find_moved
@@ -119,7 +119,7 @@ def _check_ends(rows: Sequence[Row]) -> None:
         if row.proposed is not None and row.proposed > row.log_end:
             raise Refused(
                 f"{row.topic}[{row.partition}] ends at {row.log_end}, below {row.proposed} where its outputs end: the "
-                f"topic was created anew or lost records; {START_OVER}"
+                f"topic was created again or lost records; {START_OVER}"
             )
 
 
@@ -275,13 +275,7 @@ class OffsetsTool:
         """Note what this group's dead letters stand for; return whose there are."""
         groups = set()
         for record in records:
-            letter = parse_dead_letter(
-                at=Coordinate(record.topic(), record.partition(), record.offset()),
-                key=None,
-                value=None,
-                headers=read_headers(record),
-                appended_ms=record.timestamp()[1],
-            )
+            letter = read_dead_letter(record)
             source = letter.source
             if source is None or source.topic != self._settings.topics.transactions:
                 continue

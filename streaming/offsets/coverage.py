@@ -29,7 +29,6 @@ from typing import NamedTuple
 from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 
-from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.group_position import Standing
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
@@ -41,7 +40,7 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import subject
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import read_dead_letter
 
 TAIL_RECORDS = 500
 """As many as several batches write to a partition while they are small; a read of them takes a few milliseconds."""
@@ -318,13 +317,7 @@ class Coverage:
 
     def _places_of_letters(self, letters: list[Message]) -> Iterator[Place]:
         for message in letters:
-            letter = parse_dead_letter(
-                at=Coordinate(message.topic(), message.partition(), message.offset()),
-                key=None,
-                value=None,
-                headers=read_headers(message),
-                appended_ms=message.timestamp()[1],
-            )
+            letter = read_dead_letter(message)
             if letter.source is not None and letter.group == self.stage.group:
                 yield letter.source.topic, letter.source.partition, letter.source.offset
 
@@ -344,7 +337,7 @@ def check_offsets(coverage: Coverage, partition: Partition, found: Standing, *, 
     """Refuse offsets that are not where the group's own commits left them, before anything is made of them.
 
     Other topics than the stage's have no outputs to be compared with: a label's effect is its fold, which catch-up
-    makes of every label below the committed offset, whoever committed it.
+    makes of every label below the committed offset, whichever tool committed it.
 
     Args:
         coverage: of the stage.

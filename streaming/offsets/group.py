@@ -1,7 +1,7 @@
 """A group's committed offsets, read and written by hand: only while nobody is a member of it.
 
 A static member that was stopped in order is still a member until its session times out: the broker keeps its
-partitions for its next start, and refuses offsets meanwhile. So whoever writes here waits that long first.
+partitions for its next start, and refuses offsets meanwhile. So a tool that writes here waits that long first.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from weir.streaming.state.memory import Memory
 log = get_logger(__name__)
 
 
-class Moved(Transient):
+class StaleState(Transient):
     """Owned units are not where this process left them, so nothing may be built on what it has of them.
 
     Attributes:
@@ -62,7 +62,7 @@ class View(Protocol):
         ...
 
 
-class Ask(NamedTuple):
+class PartialQuery(NamedTuple):
     """Some ids of one entity kind, wanted from several units."""
 
     entity: Entity
@@ -111,7 +111,7 @@ _KINDS = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
 
 
 @dataclass
-class Answer:
+class PartialResult:
     """``values[i][j]`` are the partials of ask ``i`` in its unit ``j``, aligned with its ids; ``b""`` is never seen.
 
     Attributes:
@@ -176,11 +176,11 @@ class PartialStore:
             self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
             metrics.CACHE_GENERATIONS.inc()
 
-    def read(self, asks: Sequence[Ask]) -> Answer:
+    def read(self, asks: Sequence[PartialQuery]) -> PartialResult:
         """Return the partials asked for, of owned and foreign units.
 
         Raises:
-            Moved: owned units are not where this process left them.
+            StaleState: owned units are not where this process left them.
             Transient: Redis is away.
         """
         metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
@@ -195,13 +195,13 @@ class PartialStore:
                 if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part):
                     missing.append(_find_missing(at, number, ask, slots, part))
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
-        return Answer(values, self._load(missing, values) if missing else {})
+        return PartialResult(values, self._load(missing, values) if missing else {})
 
     def check(self, units: Sequence[Unit]) -> None:
-        """Ask Redis whether owned units are where this process left them.
+        """PartialQuery Redis whether owned units are where this process left them.
 
         Raises:
-            Moved: some are not.
+            StaleState: some are not.
             Transient: Redis is away.
         """
         if units:
@@ -246,7 +246,7 @@ class PartialStore:
         """Return units of other processes that hold what is no partial of ours; say so of each.
 
         Raises:
-            Moved: owned units do.
+            StaleState: owned units do.
         """
         broken: dict[Unit, str] = {}
         for lack in missing:
@@ -264,11 +264,13 @@ class PartialStore:
             broken |= {unit: keys[0] for unit, keys in self._view.find_other_types(absent).items()}
         for unit, key in broken.items():
             log.error("view_broken", unit=unit.tag, key=key)
-            metrics.VIEW_BROKEN.labels(unit=unit.tag).inc()
+            metrics.VIEW_BROKEN.inc()
             self._view.suspect(unit, f"the value of {key} is not what was written there")
         own = [unit for unit in broken if unit in self._memory]
         if own:
-            raise Moved(own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again")
+            raise StaleState(
+                own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again"
+            )
         return set(broken)
 
     def observe(self) -> None:
@@ -287,7 +289,7 @@ class PartialStore:
         unit, found = next(iter(moved.items()))
         expected = "/".join(str(offset) for offset in sorted(self._expected[unit]))
         message = f"redis: expected unit {unit.tag} at {expected}, found {found}; catching up from the log"
-        raise Moved(list(moved), message)
+        raise StaleState(list(moved), message)
 
 
 @dataclass
@@ -311,7 +313,9 @@ class _Missing:
         return [next(gaps) if value is None else value for value in self.known]
 
 
-def _find_missing(at: int, number: int, ask: Ask, slots: list[int], part: Sequence[bytes | None] | None) -> _Missing:
+def _find_missing(
+    at: int, number: int, ask: PartialQuery, slots: list[int], part: Sequence[bytes | None] | None
+) -> _Missing:
     unit = ask.units[number]
     if part is None:
         return _Missing(at, number, unit, ask.entity, ask.ids, slots, None)

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.group_position import Standing, read_standing
 from weir.infra.kafka.history import History
 from weir.infra.kafka.source import Partition, PartitionedInput
@@ -31,12 +30,12 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import Coverage, check_offsets
-from weir.streaming.stage import Folder, Refolded
+from weir.streaming.stage import Refolded, Stage
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.moved_keys import find_units_behind
-from weir.streaming.state.view_writer import Applier, Write
+from weir.streaming.state.view_writer import ViewWriter, Write
 
 CHUNK_RECORDS = 20_000
 _CLOCK_STEP_MS = 3_600_000
@@ -90,7 +89,7 @@ class CatchUpContext:
     """Up to where each unit was said to be caught up: a dependency that is away is asked again and again meanwhile."""
 
 
-def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Recovered | Behind | None]:
+def catch_up(context: CatchUpContext, stage: Stage, unit: Unit) -> Iterator[Recovered | Behind | None]:
     """Bring a unit's view up to what is committed; yields ``None`` between steps and the result at the end.
 
     Raises:
@@ -98,11 +97,11 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
         Refused: the log and the offsets contradict each other; the message names the fix.
     """
     started = time.monotonic()
-    partition = (folder.topic, unit.partition)
+    partition = (stage.topic, unit.partition)
     found = _read_committed(context, partition, unit)  # a
     committed, low = found.next_offset, found.low
     yield from _drop_what_is_not_believed(context, unit)  # b
-    position, born_empty = _find_position(context, partition, folder, low=low, committed=committed)
+    position, born_empty = _find_position(context, partition, stage, low=low, committed=committed)
     if committed < position.applied <= (context.source.committed(partition)[0] or 0):
         raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
     _check_order(partition, context.group, position, low=low, committed=committed)
@@ -110,21 +109,21 @@ def catch_up(context: CatchUpContext, folder: Folder, unit: Unit) -> Iterator[Re
     context.view.follow(unit)
     context.store.own(unit, position, born_empty=born_empty)
     if position.applied < committed:
-        dead = yield from _read_verdicts(context, folder, unit, position.applied)  # c
+        dead = yield from _read_verdicts(context, stage, unit, position.applied)  # c
         # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
         with (
             closing(_chunks(context, partition, position.applied, committed)) as chunks,
-            closing(Applier(context.view)) as applier,
+            closing(ViewWriter(context.view)) as view_writer,
         ):
             for chunk in chunks:  # d
-                changed, is_mixed = _fold_chunk(context, folder, unit, chunk, dead)
-                _settle(context, folder, applier)
+                changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)
+                _settle(context, stage, view_writer)
                 yield None
                 context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
-                applier.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
-            _settle(context, folder, applier)
-    metrics.CATCH_UP_SECONDS.labels(topic=folder.topic).inc(time.monotonic() - started)
-    if behind := find_units_behind(context.source, context.view, folder, unit):  # e
+                view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
+            _settle(context, stage, view_writer)
+    metrics.CATCH_UP_SECONDS.labels(topic=stage.topic).inc(time.monotonic() - started)
+    if behind := find_units_behind(context.source, context.view, stage, unit):  # e
         yield Behind(behind)
         return
     folded = committed - position.applied
@@ -143,11 +142,7 @@ class _Chunk:
 
 def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> Standing:
     topic_id = context.topic_ids[unit.kind]
-    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
-    # while it is paused nothing else meters it
-    behind = max(0, found.high - found.next_offset)
-    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
-    return found
+    return read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
 
 
 def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:
@@ -161,10 +156,10 @@ def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[
 
 
 def _find_position(
-    context: CatchUpContext, partition: Partition, folder: Folder, *, low: int, committed: int
+    context: CatchUpContext, partition: Partition, stage: Stage, *, low: int, committed: int
 ) -> tuple[Position, bool]:
     """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
-    unit = Unit(folder.kind, partition[1])
+    unit = Unit(stage.kind, partition[1])
     found = context.view.look(unit)
     if found.position is not None:
         return found.position, False
@@ -173,7 +168,7 @@ def _find_position(
         since_ms = first.timestamp()[1]
     if committed > low:
         log.warning("view_missing", unit=unit.tag, rebuild_from=low, rebuild_to=committed)
-    position = Position(low, since_ms, target=committed, partitions=folder.partitions)
+    position = Position(low, since_ms, target=committed, partitions=stage.partitions)
     if not context.view.claim(unit, position):
         if context.view.find_other_types([(unit, ["position"])]):
             context.view.suspect(unit, "its position is of another Redis type")
@@ -215,35 +210,29 @@ def _check_coverage(context: CatchUpContext, partition: Partition, found: Standi
         ) from None
 
 
-def _read_verdicts(context: CatchUpContext, folder: Folder, unit: Unit, start: int) -> Generator[None, None, set[int]]:
+def _read_verdicts(context: CatchUpContext, stage: Stage, unit: Unit, start: int) -> Generator[None, None, set[int]]:
     """Return source offsets from ``start`` on that have a dead letter of this group; yields between reads.
 
     They did not count.
     """
-    first = context.history.first_message((folder.topic, unit.partition), start)
+    first = context.history.first_message((stage.topic, unit.partition), start)
     if first is None:
         return set()
-    dlq = (folder.dlq_topic, unit.partition)
+    dlq = (stage.dlq_topic, unit.partition)
     begin = context.history.offset_at_time(dlq, first.timestamp()[1] - _CLOCK_STEP_MS)
     found: set[int] = set()
     # not the last stable offset: a predecessor's open transaction would hide dead letters that we committed after it
     end = context.history.high_watermark(dlq)
     with closing(context.history.read(dlq, begin, end, chunk=CHUNK_RECORDS)) as read:
         for messages in read:
-            found.update(_source_offsets(context, (folder.topic, unit.partition), messages))
+            found.update(_source_offsets(context, (stage.topic, unit.partition), messages))
             yield None
     return found
 
 
 def _source_offsets(context: CatchUpContext, source: Partition, letters: list[Message]) -> Iterator[int]:
     for message in letters:
-        letter = parse_dead_letter(
-            at=Coordinate(message.topic(), message.partition(), message.offset()),
-            key=None,
-            value=None,
-            headers=read_headers(message),
-            appended_ms=message.timestamp()[1],
-        )
+        letter = read_dead_letter(message)
         at = letter.source
         if at is not None and letter.group == context.group and (at.topic, at.partition) == source:
             yield at.offset
@@ -264,21 +253,21 @@ def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int)
         yield _Chunk(pending.start, end, pending.records)
 
 
-def _fold_chunk(context: CatchUpContext, folder: Folder, unit: Unit, chunk: _Chunk, dead: set[int]) -> Refolded:
+def _fold_chunk(context: CatchUpContext, stage: Stage, unit: Unit, chunk: _Chunk, dead: set[int]) -> Refolded:
     counted = [record for record in chunk.records if record.offset() not in dead]
-    changed = folder.fold_again(unit.partition, counted, context.store) if counted else Refolded([], False)
+    changed = stage.fold_again(unit.partition, counted, context.store) if counted else Refolded([], False)
     context.on_step("catch_up_folded")
-    metrics.CATCH_UP_RECORDS.labels(topic=folder.topic).inc(len(chunk.records))
+    metrics.CATCH_UP_RECORDS.labels(topic=stage.topic).inc(len(chunk.records))
     return changed
 
 
-def _settle(context: CatchUpContext, folder: Folder, applier: Applier) -> None:
+def _settle(context: CatchUpContext, stage: Stage, view_writer: ViewWriter) -> None:
     """Wait for the write in flight, if there is one; refused or unanswered, nothing after it is applied."""
-    for write, outcome in applier.collect():
+    for write, outcome in view_writer.collect():
         if isinstance(outcome, Transient):
             raise outcome
         if not outcome.done:
-            metrics.VIEW_REFUSALS.labels(topic=folder.topic).inc()
+            metrics.VIEW_REFUSALS.labels(topic=stage.topic).inc()
             raise Transient(f"redis: unit {write.unit.tag} moved to {outcome.found} while catching up; starting over")
         context.store.confirm(write.unit, write.end)
         context.on_step("catch_up_applied")

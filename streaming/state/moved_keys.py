@@ -20,7 +20,7 @@ from weir.infra.kafka.group_position import parse_note
 from weir.infra.kafka.source import Partition
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Unit
-from weir.streaming.stage import Folder
+from weir.streaming.stage import Stage
 
 
 class Committed(Protocol):
@@ -39,19 +39,19 @@ class View(Protocol):
         ...
 
 
-def find_units_behind(source: Committed, view: View, folder: Folder, unit: Unit) -> list[Unit]:
+def find_units_behind(source: Committed, view: View, stage: Stage, unit: Unit) -> list[Unit]:
     """Return the units of the same input that may hold keys of ours and are behind what the group committed of them.
 
     Raises:
         Transient: Kafka or Redis is away.
     """
-    others = [number for number in range(folder.partitions) if number != unit.partition]
+    others = [number for number in range(stage.partitions) if number != unit.partition]
     if not others:
         return []
-    committed = source.committed_many([(folder.topic, number) for number in others])
+    committed = source.committed_many([(stage.topic, number) for number in others])
     wanted: dict[Unit, int] = {}
     for (_, number), (offset, note) in committed.items():
-        if offset is not None and parse_note(note)[1] != folder.partitions:
+        if offset is not None and parse_note(note)[1] != stage.partitions:
             wanted[Unit(unit.kind, number)] = offset
     if not wanted:
         return []

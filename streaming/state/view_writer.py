@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
-from weir.infra.redis.state_view import Applied
+from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
@@ -30,7 +29,7 @@ RETRY_SECONDS_MAX = 20.0
 After this their units are forgotten and caught up once Redis is back: the log has everything.
 """
 BEHIND_RECORDS_MAX = 100_000
-"""So far the view may be behind: some two seconds of folding for whoever takes over, and what memory has to pin."""
+"""So far the view may be behind: some two seconds of folding for the next owner, and what memory has to pin."""
 WRITE_RECORDS_MAX = 20_000
 """Of what waits, so much is written as one: other clients wait while the server executes it."""
 SWEEP_EVERY_SECONDS = 0.5
@@ -39,28 +38,6 @@ _WRITES_AT_ONCE = 2
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = get_logger(__name__)
-
-
-class View(Protocol):
-    """The part of ``infra.redis_view.StateView`` that writes."""
-
-    def apply(
-        self,
-        unit: Unit,
-        *,
-        start: int,
-        end: int,
-        keys: Sequence[str],
-        partials: Sequence[bytes],
-        known: bytes,
-        is_mixed: bool,
-    ) -> Applied:
-        """Write partials and move the position, if it is at ``start``."""
-        ...
-
-    def sweep(self) -> Iterator[int]:
-        """Give partials that have no TTL one, in steps."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -83,10 +60,10 @@ class Write:
         return self.end - self.start
 
 
-class Applier:
+class ViewWriter:
     """Applies what was committed in the background, each unit's writes in order."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: StateView) -> None:
         """Bind to a view; the threads start with the first write."""
         self._view = view
         self._pool = ThreadPoolExecutor(max_workers=_WRITES_AT_ONCE, thread_name_prefix="apply")

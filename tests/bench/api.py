@@ -2,7 +2,7 @@
 
 ``wrk`` waits for an answer before it asks again, so its latencies leave out what a queue would have cost (coordinated
 omission); it is asked for throughput alone. The p99 at a fixed rate is from ``load_client``, which asks on schedule
-whatever comes back. Both are processes of their own beside the API on the same cores.
+whatever comes back. Both are processes of their own next to the API on the same cores.
 """
 
 from __future__ import annotations

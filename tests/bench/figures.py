@@ -93,7 +93,7 @@ def rate(times_ms: Sequence[float], *, expected: int | None = None) -> float:
 def visible_rate(seen: Sequence[tuple[float, int]]) -> float:
     """Return records per second that became visible to a read_committed consumer, from the first ones to the last.
 
-    Whoever commits every 5 s is measured over whole cycles of 5 s that way: by append times, the work of its last
+    A system that commits every 5 s is measured over whole cycles of 5 s that way: by append times, the work of its last
     checkpoint would not count, and a short run would flatter it.
 
     Args:

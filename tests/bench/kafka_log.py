@@ -1,6 +1,6 @@
 """Filling a topic, watching it grow until it has stopped to, and reading what is in it.
 
-Nothing of the measuring runs beside what is measured but a question for the topic's end twenty times a second; what a
+Nothing of the measuring runs next to what is measured but a question for the topic's end twenty times a second; what a
 contender wrote is read and counted when it has ended.
 """
 

@@ -1,6 +1,6 @@
 """The kernel over a Parquet file, as training runs it. A process of its own, whose processor time is what counts.
 
-The figure is per core, so it is events over processor seconds of all threads; the wall clock stands beside it.
+The figure is per core, so it is events over processor seconds of all threads; the wall clock stands next to it.
 """
 
 from __future__ import annotations

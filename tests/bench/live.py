@@ -75,7 +75,7 @@ def end_to_end(rate: int) -> Scenario:
 
 
 def freshness(lab: Lab, name: str) -> list[Sample]:
-    """Measure publish to visible in the lookup, by probes beside a load of 5,000/s."""
+    """Measure publish to visible in the lookup, by probes next to a load of 5,000/s."""
     del name
     deployment = keep_live(lab)
     seconds = _seconds(lab)
@@ -96,7 +96,7 @@ def _seconds(lab: Lab) -> float:
 
 
 def _in_background(at_ms: float, do: Callable[[], T]) -> Future[T]:
-    """Do something at a time, UTC epoch ms, while this thread goes on."""
+    """Do something at a time, UTC epoch ms, while this thread continues."""
     thread = ThreadPoolExecutor(1)
 
     def wait_and_do() -> T:

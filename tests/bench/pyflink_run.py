@@ -49,7 +49,7 @@ ENVIRONMENT = ROOT / "build" / "pyflink"
 LOCK = ROOT / "requirements" / "pyflink.lock"
 PAGE = ROOT / "docs" / "results" / "pyflink.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""What is between them is written anew by each run; what is around them is written by hand and stays."""
+"""Each run rewrites what is between them; what is around them is written by hand and stays."""
 INPUT, OUTPUT, PARTITIONS = "bench.transactions", "pyflink.out", 4
 WINDOWS_MS = {"1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000}
 _SEED = 5

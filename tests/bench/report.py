@@ -16,7 +16,7 @@ from tests.bench.rounds import Outcome
 
 PAGE, FLAT, RAW = "bench.md", "bench.json", "bench-raw.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""What is between them is written anew by each run; what is around them is written by hand and stays."""
+"""Each run rewrites what is between them; what is around them is written by hand and stays."""
 _PACKAGES = ("confluent-kafka", "fastavro", "lightgbm", "numba", "numpy", "onnxruntime", "pyarrow", "pyruhvro", "redis")
 _EMPTY_PAGE = f"# Measured\n\n{BEGIN}\n{END}\n"
 

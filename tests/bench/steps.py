@@ -1,6 +1,6 @@
 """What the stages and the servers do under a load: batches, how long their steps take, and cores.
 
-Redis's cores are without those of the process that writes its append-only file anew.
+Redis's cores are without those of the process that rewrites its append-only file.
 """
 
 from __future__ import annotations

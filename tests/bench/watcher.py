@@ -1,6 +1,6 @@
 """Sees decisions, or feature rows, as any consumer would, and notes when each was in hand. A process of its own.
 
-Decoding waits until the load is over: nothing but the receiving runs beside what is measured.
+Decoding waits until the load is over: nothing but the receiving runs next to what is measured.
 """
 
 from __future__ import annotations

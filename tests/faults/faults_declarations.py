@@ -29,7 +29,7 @@ SETTLED_MS = 2_000
 
 @fault(
     "declarations-changed",
-    "a processor of other feature declarations joins, goes on alone, and is rolled back",
+    "a processor of other feature declarations joins, continues alone, and is rolled back",
     Plan(rate=60),
 )
 def declarations_changed(lab: Lab) -> None:
@@ -73,7 +73,7 @@ def _view(lab: Lab) -> dict[bytes, bytes]:
 
 
 def _expect_left_alone(lab: Lab, new: Worker) -> None:
-    """The old view stays as it is while another one follows the log, and whoever reads it is told."""
+    """The old view stays as it is while another one follows the log, and every reader is told."""
     held = _view(lab)
     _go_on(new)
     lab.expect(held == _view(lab), "the view of the old declarations changed while only others ran")
@@ -95,9 +95,11 @@ def _expect_told(lab: Lab, until_ms: int) -> None:
     since_ms = min(entry.append_ms for entry, _ in others) + SETTLED_MS
     shared = [row for entry, row in entries if since_ms < entry.append_ms < until_ms]
     ours = [row for row in shared if row["declarations_hash"] == DECLARATIONS_HASH]
-    lab.expect(bool(ours), "the two never worked beside each other")
+    lab.expect(bool(ours), "the two never worked at the same time")
     silent = [row["source_offset"] for row in shared if not _names_a_unit(row)]
-    lab.expect(not silent, f"{len(silent)} of {len(shared)} rows made beside another view do not say so: {silent[:3]}")
+    lab.expect(
+        not silent, f"{len(silent)} of {len(shared)} rows made while there was another view do not say so: {silent[:3]}"
+    )
     sources = {(row["source_partition"], row["source_offset"]) for _, row in others}
     decisions = [decode(url, entry.value) for entry in read_topic(bootstrap, names.decisions)]
     theirs = [row for row in decisions if (row["source_partition"], row["source_offset"]) in sources]

@@ -97,7 +97,7 @@ def _sent_before(lab: Lab) -> list[Sending]:
     return [Sending(kind, e.key, e.value) for kind, topic in topics.items() for e in read_topic(bootstrap, topic)]
 
 
-@fault("partitions-raised", "two partitions become three while the load goes on", Plan(rate=200))
+@fault("partitions-raised", "two partitions become three while the load continues", Plan(rate=200))
 def partitions_raised(lab: Lab) -> None:
     scorer, processor = lab.scorer(), lab.processor()
     lab.run_until(processor, "committed", 3)

@@ -157,7 +157,7 @@ def one_partition(lab: Lab) -> None:
     lab.finish([lab.processor(), scorer])
 
 
-@fault("clock-off", "a processor whose clock is a day ahead dies, and one whose clock is right goes on")
+@fault("clock-off", "a processor whose clock is a day ahead dies, and one whose clock is right continues")
 def clock_off(lab: Lab) -> None:
     scorer = lab.scorer()
     kill_processor(lab, kill_at="committed:4", quirks=("clock_ahead",))

@@ -1,4 +1,4 @@
-"""Starts that must be refused, with exit code 2 and a line that names the mend."""
+"""Starts that must be refused, with exit code 2 and a line that names the fix."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SECONDS = 60.0
 DECIDED_MIN = 200
 
 
-def expect_refusal(lab: Lab, what: str, mend: str, **orders: object) -> None:
-    """Start a processor by its command line; it must refuse and name the mend."""
+def expect_refusal(lab: Lab, what: str, fix: str, **orders: object) -> None:
+    """Start a processor by its command line; it must refuse and name the fix."""
     worker = lab.crew.start("weir", arguments=("process",), **orders)
     worker.await_death(SECONDS)
     lab.times += 1
     code, text = worker.process.exitcode, worker.log()
     lab.expect(code == EXIT_REFUSED, f"{what}: expected exit code {EXIT_REFUSED}, found {code}: {worker.tail(3)}")
-    lab.expect(mend in text, f"{what}: the message does not name {mend!r}: {worker.tail(2)}")
+    lab.expect(fix in text, f"{what}: the message does not name {fix!r}: {worker.tail(2)}")
 
 
 def run_weir(lab: Lab, *arguments: str) -> None:
@@ -37,7 +37,7 @@ def run_weir(lab: Lab, *arguments: str) -> None:
 
 @fault(
     "refused-starts",
-    "wrong eviction policy, offsets lost, reset or of another group, short retention, topic anew",
+    "wrong eviction policy, offsets lost, reset or of another group, short retention, topic created again",
     Plan(records=600),
     judged=False,
 )
@@ -132,7 +132,7 @@ def _delete_offsets(lab: Lab) -> None:
     processor = lab.processor()
     before = lab.applied()
     lab.feeder.send(islice(lab.feeder.stream, DECIDED_MIN))
-    await_true(partial(lab.has_passed, before), "the mended group deciding again")
+    await_true(partial(lab.has_passed, before), "the repaired group deciding again")
     processor.stop()
 
 

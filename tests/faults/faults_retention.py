@@ -1,7 +1,7 @@
 """Input records that the broker deleted: before they were read, before they were applied, and before a rebuild.
 
 What is left is not the whole log, so the usual judge has nothing to compare with. Checked here: refusals, that what is
-rebuilt is the fold of what is left, and that whoever reads it is told that it is not all.
+rebuilt is the fold of what is left, and that its readers are told that it is not all.
 """
 
 from __future__ import annotations

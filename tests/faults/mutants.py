@@ -14,11 +14,11 @@ from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.kernel import step
-from weir.streaming.event_stage import TransactionsFolder, _arrange
+from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.processor import Processor
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
-from weir.streaming.state.cache import Ask, Changed, PartialStore
+from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 
 REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
 BACK_RECORDS = 300
@@ -75,10 +75,10 @@ def _judge_again() -> None:
     """Catch-up does not ask the dead letters, and judges each record by what it knows now."""
 
     def fold_by_own_judgement(
-        folder: TransactionsFolder, partition: int, records: list[Any], store: PartialStore
+        folder: EventStage, partition: int, records: list[Any], store: PartialStore
     ) -> list[Changed]:
         decoded, unit = folder._decode(records), Unit("t", partition)
-        asks = [Ask(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
+        asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         computed = step(decoded.events, _arrange(asks, store.read(asks)))
         return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
 
@@ -89,7 +89,7 @@ def _judge_again() -> None:
         return (yield from read_verdicts(context, folder, unit, start)) if unit.kind == "l" else set()
 
     replace(catch_up, _read_verdicts=of_labels_alone)
-    replace(TransactionsFolder, fold_again=fold_by_own_judgement)
+    replace(EventStage, fold_again=fold_by_own_judgement)
 
 
 def _late_metadata() -> None:
@@ -124,7 +124,7 @@ def _poll_until(condition: Callable[[], bool], consumer: Any) -> None:
 
 
 def _go_back() -> None:
-    """A unit goes on some way below what is committed."""
+    """A unit continues some way below what is committed."""
     resume = PartitionedInput.resume
 
     def resume_below(source: PartitionedInput, partition: Partition, offset: int) -> None:

@@ -1,6 +1,6 @@
 """The oracle: what must come of the logs, by naive Python over lists, sets and dicts. It shares no code with it.
 
-Feature names say what they mean (``card_amount_sum_1h``) and are read here anew, as are the rules: windows are
+Feature names say what they mean (``card_amount_sum_1h``) and are read here independently, as are the rules: windows are
 ``(t - w, t]`` of event time, the newest 64 events of an entity and partition are exact, older ones count by panes of
 ``w / 30``, nothing older than 30 days counts, labels are held back by 7 days.
 """

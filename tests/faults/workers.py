@@ -205,6 +205,6 @@ class Crew:
         return sum(worker.count(step) for worker in self.workers)
 
     def end(self) -> None:
-        """Kill whoever is left."""
+        """Kill every process that is left."""
         for worker in self.workers:
             worker.kill()

@@ -29,8 +29,8 @@ def _services() -> dict[str, Any]:
 
 
 def test_the_example_environment_lists_every_setting_with_its_default() -> None:
-    mend = "python -m weir.infra.env_example > .env.example"
-    assert (ROOT / ".env.example").read_text() == render(), f"run `{mend}`"
+    fix = "python -m weir.infra.env_example > .env.example"
+    assert (ROOT / ".env.example").read_text() == render(), f"run `{fix}`"
 
 
 def test_the_example_environment_uncommented_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ TESTS: dict[str, str] = {
     ),
     "weir dlq replay --reason unknown_schema_id --apply": (
         "tests/integration/test_exactly_once.py::"
-        "test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once"
+        "test_a_verdict_stands_though_its_cause_is_repaired_and_a_replay_counts_and_decides_once"
     ),
     "weir dlq replay --reason not_examined --apply": (
         f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"

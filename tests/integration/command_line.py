@@ -27,7 +27,7 @@ class Weir:
         return (code, *self._capsys.readouterr())
 
     def assert_refused(self, settings: Settings, *arguments: str, says: Sequence[str], **environment: str) -> None:
-        """One line that says what, where and the mend, and exit code 2."""
+        """One line that says what, where and the fix, and exit code 2."""
         code, _, written = self(settings, *arguments, **environment)
         lines = [line for line in written.splitlines() if not line.startswith("{")]  # logs are JSON
         assert (code, len(lines)) == (2, 1), written

@@ -15,7 +15,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.codec import BatchCodec
 from weir.schemas.contracts import subject
-from weir.streaming.dlq.letter import Coordinate, DeadLetter, parse_dead_letter
+from weir.streaming.dlq.letter import DeadLetter, read_dead_letter
 
 DEADLINE_SECONDS = 90.0
 
@@ -96,16 +96,7 @@ class Outputs:
 
     def letters(self) -> list[DeadLetter]:
         """Return every dead letter of the transactions."""
-        return [
-            parse_dead_letter(
-                at=Coordinate(message.topic(), message.partition(), message.offset()),
-                key=message.key(),
-                value=message.value(),
-                headers=message.headers(),
-                appended_ms=message.timestamp()[1],
-            )
-            for message in self._letters.poll()
-        ]
+        return [read_dead_letter(message) for message in self._letters.poll()]
 
     def settled(self) -> Counter[tuple[int, int]]:
         """Count the outputs of each input position: feature rows and dead letters."""

@@ -206,13 +206,13 @@ def test_every_fix_that_the_doctor_names_for_a_server_fixes_it(
     own_stack.start()
     create_deployment(load_settings())
     own_stack.kill("redis")
-    (finding,) = [finding for finding in doctor.examine(own_stack.home) if not finding.well]
-    _follow(f"`{finding.mend}`")
-    assert [finding for finding in doctor.examine(own_stack.home) if not finding.well] == []
+    (finding,) = [finding for finding in doctor.examine(own_stack.home) if finding.level == "fail"]
+    _follow(f"`{finding.fix}`")
+    assert [finding for finding in doctor.examine(own_stack.home) if finding.level == "fail"] == []
     own_stack.pause("redis")
-    (finding,) = [finding for finding in doctor.examine(own_stack.home) if not finding.well]
+    (finding,) = [finding for finding in doctor.examine(own_stack.home) if finding.level == "fail"]
     capsys.readouterr()
-    _follow(f"`{finding.mend}`")
+    _follow(f"`{finding.fix}`")
     assert "Ready to accept connections" in capsys.readouterr().out
     own_stack.resume("redis")
 
@@ -314,7 +314,7 @@ def test_missing_topics_refuse_the_start(settings: Settings) -> None:
 def test_the_doctor_finds_a_running_stack_well(own_stack: Stack) -> None:
     own_stack.start()
     create_deployment(load_settings({"WEIR_HOME": str(own_stack.home)}))
-    assert [finding for finding in doctor.examine(own_stack.home) if not finding.well] == []
+    assert [finding for finding in doctor.examine(own_stack.home) if finding.level == "fail"] == []
 
 
 def test_the_commands_start_show_and_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,18 +141,18 @@ def test_versions_mixed_in_one_topic_are_all_decided_and_counted(services: Servi
         assert outputs.letters() == []
 
 
-def test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_decides_once(
+def test_a_verdict_stands_though_its_cause_is_repaired_and_a_replay_counts_and_decides_once(
     stack: Settings, tmp_path: Path
 ) -> None:
     """``[c][c, schema unknown][c]``, killed before the write; the schema is registered; start; replay.
 
     Judged again in catch-up, the middle one would be counted there and once more when it is replayed.
     """
-    settings = deploy(stack, "mended", partitions=1).model_copy(update={"home": tmp_path})
+    settings = deploy(stack, "repaired", partitions=1).model_copy(update={"home": tmp_path})
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     services, publisher = Services(settings, tmp_path / "logs"), Publisher(settings)
-    card = "card-mended"
-    payments = [build_payment(f"mended-{number}", card_id=card) for number in range(4)]
+    card = "card-repaired"
+    payments = [build_payment(f"repaired-{number}", card_id=card) for number in range(4)]
     coming = _next_schema_id(settings)
     middle = (card, frame(coming, encode_body(payments[1]) + b"\x00"))  # one more nullable field, null
     values = [(card, publisher.value(payment)) for payment in payments]
@@ -175,7 +175,7 @@ def test_a_verdict_stands_though_its_cause_is_mended_and_a_replay_counts_and_dec
             wanted = sorted(payment["transaction_id"] for payment in payments)
             services.await_true(lambda: len(outputs.decisions()) >= len(wanted), "the decisions")
             assert sorted(decision["transaction_id"] for decision in outputs.decisions()) == wanted
-            (last,) = [row for row in outputs.rows() if row["transaction_id"] == "mended-3"]
+            (last,) = [row for row in outputs.rows() if row["transaction_id"] == "repaired-3"]
             assert last["card_event_count_1h"] == 4.0
         services.await_true(lambda: _count(reader, card) == 4.0, "redis counting four")
     finally:

@@ -174,10 +174,10 @@ def test_a_full_redis_is_called_full_everywhere_and_nothing_is_lost(
 def test_the_doctor_names_what_is_wrong_with_servers_that_run(servers: Stack, redis: Any) -> None:
     create_deployment(load_settings({"WEIR_HOME": str(servers.home)}))
     redis.config_set("maxmemory-policy", "allkeys-lru")
-    (wrong,) = [each for each in doctor.examine(servers.home) if not each.well]
-    assert wrong.name == "redis_policy"
-    obey(redis, wrong.mend)
-    assert [each for each in doctor.examine(servers.home) if not each.well] == []
+    (wrong,) = [each for each in doctor.examine(servers.home) if each.level == "fail"]
+    assert wrong.check == "redis_policy"
+    obey(redis, wrong.fix)
+    assert [each for each in doctor.examine(servers.home) if each.level == "fail"] == []
 
 
 def test_a_redis_that_refuses_config_is_watched_all_the_same(settings: Settings, redis: Any) -> None:

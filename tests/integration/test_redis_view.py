@@ -266,7 +266,7 @@ def test_a_write_that_the_server_refuses_changes_nothing(view: StateView) -> Non
 
 
 def test_nobody_can_claim_a_unit_before_all_of_it_is_dropped(view: StateView, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebuild that began beside the deletion would lose what it has written already."""
+    """A rebuild that began next to the deletion would lose what it has written already."""
     view.claim(UNIT, Position(0))
     view.apply(UNIT, start=0, end=3, keys=["card:a", "card:b"], partials=[b"1", b"2"])
     delete = view._delete

@@ -1,4 +1,4 @@
-"""Two processes with one ``--instance``: the one that started last goes on, the other ends and says why."""
+"""Two processes with one ``--instance``: the one that started last continues, the other ends and says why."""
 
 from __future__ import annotations
 

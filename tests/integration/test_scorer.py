@@ -26,7 +26,7 @@ from weir.infra.redis.client import connect
 from weir.infra.redis.decision_store import decision_key
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import read_dead_letter
 
 pytestmark = pytest.mark.server
 
@@ -84,13 +84,7 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
         await_true(lambda: bool(read_topic(scoring, scoring.topics.features_dlq)), "the dead letter")
     _assert_each_once(decisions, 40)
     (message,) = read_topic(scoring, scoring.topics.features_dlq)
-    letter = parse_dead_letter(
-        at=Coordinate(message.topic(), message.partition(), message.offset()),
-        key=message.key(),
-        value=message.value(),
-        headers=message.headers(),
-        appended_ms=0,
-    )
+    letter = read_dead_letter(message)
     assert message.partition() == 1
     assert (letter.key, letter.value or None) == (b"card-x", value or None)
     assert letter.source is not None

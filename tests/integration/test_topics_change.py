@@ -43,10 +43,10 @@ def test_offsets_of_another_topic_of_that_name_are_refused_by_scorer_and_index(s
     names, groups = scoring.topics, scoring.scorer
     publish_rows(scoring, build_rows(0, 60))
     _commit(scoring, groups.group, names.features, "id-of-the-old-topic")
-    with pytest.raises(Refused, match=r"created anew; .*WEIR_SCORER__GROUP.*--decide-again"):
+    with pytest.raises(Refused, match=r"created again; .*WEIR_SCORER__GROUP.*--decide-again"):
         run_scorer(scoring, instance=0, should_stop=lambda: False)
     _commit(scoring, groups.index_group, names.decisions, "id-of-the-old-topic")
-    with pytest.raises(Refused, match=r"created anew; .*WEIR_SCORER__INDEX_GROUP"):
+    with pytest.raises(Refused, match=r"created again; .*WEIR_SCORER__INDEX_GROUP"):
         run_index(scoring, instance=0, should_stop=lambda: False)
 
 

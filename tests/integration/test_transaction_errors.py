@@ -1,7 +1,7 @@
 """What brokers may answer to a transaction's requests, by librdkafka's own mock brokers, and which way each one goes.
 
 Retriable: the client asks again, and the batch is committed. Abortable: nothing of it is visible, and the same producer
-goes on. Fatal: the process must end. (A commit that is made and whose reply is lost is ``commit-reply-lost``, and what
+continues. Fatal: the process ends. (A commit that is made and whose reply is lost is ``commit-reply-lost``, and what
 becomes of outputs and state is judged there and in the other faults of ``tests/faults`` on a real broker.)
 """
 

@@ -9,8 +9,8 @@ from tests.model.world import Steps, World, Write
 ATTEMPTS_MAX = 3
 
 
-class Applier:
-    """``streaming.applier.Applier``: one write under way, what waits behind it merged."""
+class ViewWriter:
+    """``streaming.applier.ViewWriter``: one write under way, what waits behind it merged."""
 
     def __init__(self, world: World) -> None:
         self.world = world

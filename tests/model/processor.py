@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from tests.model.applier import Applier
+from tests.model.applier import ViewWriter
 from tests.model.partials import Store
 from tests.model.world import (
     RECORDS,
@@ -37,9 +37,9 @@ class Process:
         self.waits = False
         self.next_offset: int | None = None
         self.store = Store(world)
-        self.applier = Applier(world)
+        self.applier = ViewWriter(world)
         self.catching: Generator[bool, None, None] | None = None
-        self.catching_applier: Applier | None = None
+        self.catching_applier: ViewWriter | None = None
         self.has_ended = False
         self.main = self._run()
 
@@ -184,7 +184,7 @@ class Process:
         self.catching = self.catching_applier = None
 
     def _catch_up(self) -> Generator[bool, None, None]:
-        """Bring the view up to what is committed; yields True where a chunk ends and the loop goes on."""
+        """Bring the view up to what is committed; yields True where a chunk ends and the loop continues."""
         yield False
         while self.world.pending:  # the group's own read_committed consumer waits for them
             yield False
@@ -201,7 +201,7 @@ class Process:
         if position > committed:
             raise Transient
         self.store.own(position, born_empty=born_empty)
-        self.catching_applier = applier = Applier(self.world)
+        self.catching_applier = applier = ViewWriter(self.world)
         while position < committed:
             end = min(committed, position + self.world.rng.randint(1, BATCH_RECORDS_MAX))
             changed: Partials = {}
@@ -228,7 +228,7 @@ class Process:
                 fold(partials, record)
                 changed |= {entity: partials[entity] for entity in record.entities}
 
-    def _await_write(self, applier: Applier) -> Steps:
+    def _await_write(self, applier: ViewWriter) -> Steps:
         while applier.records_behind:
             yield
         ended, applier.ended = applier.ended, []

@@ -141,7 +141,7 @@ class World:
         self.generation += 1
 
     def send_offsets(self, batch: Batch, *, epoch: int) -> None:
-        """Begin a commit: it is refused to whoever is not, by what it says, the member that it was."""
+        """Begin a commit: it is refused to a process that is not, by what it says, the member that it was."""
         if self.epochs[batch.member] != epoch:
             raise Fenced
         if batch.generation != self.generation or self.happens(self.abort_rate):

@@ -45,7 +45,7 @@ class RedisState:
     Attributes:
         memory_mb: used.
         keys: in all.
-        rewriting: its append-only file is being written anew, by a process of its own.
+        rewriting: its append-only file is being rewritten, by a process of its own.
         fork_ms: how long the last start of such a process kept it from answering.
         delayed_fsyncs: how often a write waited for the disk, since its start.
     """

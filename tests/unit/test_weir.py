@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,43 @@ def test_a_mistyped_verb_is_refused_with_the_nearest_one(verb: str, capsys: pyte
         assert weir.cli.main([mistyped]) == 2
         assert re.search(r"did you mean \w+\?", (error := capsys.readouterr().err)), error
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", [verb for verb in weir.cli.VERBS if verb != "doctor"])
+def test_every_verb_refuses_a_misspelt_setting_with_the_nearest_one(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(weir.cli, "_load", lambda _: pytest.fail("it began"))
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVER", "elsewhere:9092")
+    assert weir.cli.main([verb]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"weir {verb}: setting WEIR_KAFKA__BOOTSTRAP_SERVER is not known; did you mean ")
+    assert "WEIR_KAFKA__BOOTSTRAP_SERVERS?" in error
+    assert error.count("\n") == 1
+
+
+def test_the_doctor_says_that_a_setting_is_misspelt_with_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVER", "elsewhere:9092")
+    assert weir.cli.main(["doctor", "--home", str(tmp_path)]) == 1
+    assert re.search(r"FAIL settings +setting WEIR_KAFKA__BOOTSTRAP_SERVER is not known", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("verb", weir.cli.VERBS)
+def test_help_is_shown_whatever_the_environment_holds(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVER", "elsewhere:9092")
+    with pytest.raises(SystemExit) as ended:
+        weir.cli.main([verb, "--help"])
+    assert ended.value.code == 0
+
+
+def test_an_environment_that_names_services_of_an_orchestrator_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_REDIS_PORT_6379_TCP", "tcp://10.0.0.1:6379")
+    assert weir.cli.main(["status", "--home", str(tmp_path / "none")]) == 1
+    assert "there is no stack yet" in capsys.readouterr().err
 
 
 class Seen(Exception):

@@ -255,7 +255,7 @@ class Connection(HttpToolsProtocol):
         self._closing = True
         self._crowd.leave(self)
         if self.cycle is not None and not self.cycle.response_complete:
-            # whoever still reads the body learns that no more of it will come, and its answer goes nowhere
+            # a handler that still reads the body learns that no more of it will come, and its answer goes nowhere
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if last_words:

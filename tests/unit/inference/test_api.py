@@ -11,7 +11,7 @@ import pytest
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher
 from weir.inference.api.app import ApiParts, build_api
-from weir.inference.api.circuit_breaker import Guard
+from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.examples import TRANSACTION
 from weir.inference.api.lookup import read_newest_ms
 from weir.inference.api.request import transaction_fields
@@ -38,7 +38,7 @@ class World:
         self.partials = MemoryPartials()
         self.decisions = MemoryDecisions(self.partials)
         self.publisher = MemoryPublisher()
-        self.guard = Guard("redis", self.partials.ping, probe_seconds=0.01)
+        self.guard = CircuitBreaker("redis", self.partials.ping, probe_seconds=0.01)
         self.champion = Champion(Settings(home=home))
         self.parts = ApiParts(
             reader=self.partials,
@@ -269,7 +269,7 @@ def test_a_guard_that_is_closed_stops_probing() -> None:
     def fail() -> None:
         raise Transient("gone")
 
-    guard = Guard("redis", fail, probe_seconds=0.001)
+    guard = CircuitBreaker("redis", fail, probe_seconds=0.001)
     with pytest.raises(Transient):
         guard.call(fail)
     guard.close()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.inference.test_api import NOW_MS, World
-from weir.inference.api.batching import Together
+from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.examples import TRANSACTION
 from weir.inference.api.request import transaction_fields
 from weir.schemas.codec import BatchCodec
@@ -37,7 +37,7 @@ class Square:
         return [number**2 if number >= 0 else ValueError(number) for number in asked]
 
 
-def ask_at_once(together: Together[int, int], *numbers: int) -> list[Any]:
+def ask_at_once(together: RequestBatcher[int, int], *numbers: int) -> list[Any]:
     async def ask() -> list[Any]:
         return await asyncio.gather(*map(together.ask, numbers), return_exceptions=True)
 
@@ -46,37 +46,37 @@ def ask_at_once(together: Together[int, int], *numbers: int) -> list[Any]:
 
 def test_what_is_asked_in_one_turn_is_answered_by_one_call_in_order() -> None:
     square = Square()
-    assert ask_at_once(Together(square), 3, 1, 2) == [9, 1, 4]
+    assert ask_at_once(RequestBatcher(square), 3, 1, 2) == [9, 1, 4]
     assert square.batches == [[3, 1, 2]]
 
 
 def test_a_batch_has_a_bound_and_the_rest_waits_for_the_next_turn() -> None:
     square = Square()
-    assert ask_at_once(Together(square, batch_max=2), 1, 2, 3, 4, 5) == [1, 4, 9, 16, 25]
+    assert ask_at_once(RequestBatcher(square, batch_max=2), 1, 2, 3, 4, 5) == [1, 4, 9, 16, 25]
     assert square.batches == [[1, 2], [3, 4], [5]]
 
 
 def test_an_exception_that_is_an_answer_is_for_one_request_alone() -> None:
-    two, error, three = ask_at_once(Together(Square()), 2, -1, 3)
+    two, error, three = ask_at_once(RequestBatcher(Square()), 2, -1, 3)
     assert (two, three) == (4, 9)
     assert isinstance(error, ValueError)
 
 
 def test_a_dependency_that_is_away_is_asked_once_and_concerns_all() -> None:
     square = Square()
-    assert [type(answer) for answer in ask_at_once(Together(square), 1, 404, 2)] == [Transient] * 3
+    assert [type(answer) for answer in ask_at_once(RequestBatcher(square), 1, 404, 2)] == [Transient] * 3
     assert len(square.batches) == 1
 
 
 def test_a_request_that_meets_a_bug_does_not_take_the_others_with_it() -> None:
-    one, error, two = ask_at_once(Together(Square()), 1, 13, 2)
+    one, error, two = ask_at_once(RequestBatcher(Square()), 1, 13, 2)
     assert (one, two) == (1, 4)
     assert isinstance(error, RuntimeError)
 
 
 def test_whoever_has_gone_is_not_waited_for() -> None:
     square = Square()
-    together = Together(square)
+    together = RequestBatcher(square)
 
     async def leave() -> int:
         gone = asyncio.ensure_future(together.ask(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ from tests.house.source import ROOT
 from weir.infra.embedded import doctor, space
 from weir.infra.embedded.leftover import only_demo
 from weir.infra.embedded.process import ServerProcess
+from weir.infra.findings import Finding
 
 DATA = ("servers/kafka/data/t-0/0.log", "servers/redis/appendonlydir/a.aof", "servers/registry/registry.mv.db")
 KEPT = (*DATA, "models/champion/model.onnx", "mlruns/runs.db", "history/transactions.parquet", "lists.json")
@@ -50,13 +52,13 @@ def _fill_the_disk(monkeypatch: pytest.MonkeyPatch, *, free: int) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(total=10**12, used=0, free=free))
 
 
-def _disk(home: Path) -> doctor.Finding:
+def _disk(home: Path) -> Finding:
     return doctor._examine_disk(home)
 
 
-def _follow(mend: str) -> None:
+def _follow(fix: str) -> None:
     """Run the first command that a fix names, exactly as it is named."""
-    command = re.findall(r"`weir ([^`]*)`", mend)[0]
+    command = re.findall(r"`weir ([^`]*)`", fix)[0]
     assert weir.cli.main(shlex.split(command)) == 0
 
 
@@ -69,9 +71,9 @@ def test_the_fix_for_a_full_disk_frees_space_and_loses_nothing(home: Path, monke
     finding = _disk(home)
     assert not finding.well
     assert "home/servers/kafka 2.0 MiB" in finding.found
-    assert "frees 10.0 MiB without loss" in finding.mend
-    assert "not enough" not in finding.mend
-    _follow(finding.mend)
+    assert "frees 10.0 MiB without loss" in finding.fix
+    assert "not enough" not in finding.fix
+    _follow(finding.fix)
     assert _files(home) == set(KEPT)
     assert space.kafka_jars_dir().is_dir()
     assert not (space.kafka_jars_dir().parent / "kafka-of-an-older-lock").exists()
@@ -86,16 +88,28 @@ def test_the_doctor_says_what_takes_the_space_of_a_full_disk(
     assert "home/servers/kafka 2.0 MiB" in capsys.readouterr().out
 
 
+def test_the_doctor_shows_a_warning_with_its_fix_and_ends_well(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = Finding("redis_memory", "warn", "redis is nearly full", "give it more")
+    monkeypatch.setattr(doctor, "examine", lambda _home: [Finding("java", "ok", "21"), memory])
+    assert weir.cli.main(["doctor", "--home", str(home)]) == 0
+    shown = " ".join(capsys.readouterr().out.splitlines()[1].split())
+    assert shown == "WARN redis_memory redis is nearly full -> give it more"
+    assert weir.cli.main(["doctor", "--json", "--home", str(home)]) == 0
+    assert json.loads(capsys.readouterr().out)[1] == vars(memory)
+
+
 def test_where_that_is_not_enough_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fill_the_disk(monkeypatch, free=0)
-    assert "that is not enough: free space elsewhere" in _disk(home).mend
+    assert "that is not enough: free space elsewhere" in _disk(home).fix
 
 
 def test_where_nothing_can_be_freed_no_command_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert weir.cli.main(["clean", "--apply"]) == 0
     _fill_the_disk(monkeypatch, free=0)
-    assert "nothing here can be freed without loss" in _disk(home).mend
-    assert "`" not in _disk(home).mend
+    assert "nothing here can be freed without loss" in _disk(home).fix
+    assert "`" not in _disk(home).fix
 
 
 @pytest.mark.parametrize("flags", [[], ["--data"]])

@@ -26,7 +26,7 @@ def test_what_is_no_card_number_is_left_alone(text: str) -> None:
 
 @given(st.text("0123456789", max_size=20), st.text("0123456789", max_size=20))
 def test_a_number_inside_a_longer_run_of_digits_is_not_shown(before: str, after: str) -> None:
-    # an Avro length prefix can itself be a digit's byte, right beside the number
+    # an Avro length prefix can itself be a digit's byte, right next to the number
     masked = mask(before + "4111111111111111" + after)
     assert "4111111111111111" not in masked
     assert masked[len(before) : len(before) + 12] == "*" * 12

@@ -15,7 +15,7 @@ from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Transient
 from weir.schemas.features import Entity
 from weir.streaming.state.cache import Changed
-from weir.streaming.state.view_writer import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, Applier, Write
+from weir.streaming.state.view_writer import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, ViewWriter, Write
 
 
 class _Away:
@@ -45,10 +45,10 @@ def test_many_units_share_one_bound_while_redis_is_away(monkeypatch: pytest.Monk
         "weir.streaming.state.view_writer.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
     )
     view = _Away(clock)
-    applier = Applier(view)
-    applier.submit([Write(Unit("t", number), 0, 1, []) for number in range(64)])
-    outcomes = applier.collect(60)
-    applier.close()
+    view_writer = ViewWriter(view)
+    view_writer.submit([Write(Unit("t", number), 0, 1, []) for number in range(64)])
+    outcomes = view_writer.collect(60)
+    view_writer.close()
     assert sorted(write.unit.partition for write, _ in outcomes) == list(range(64))
     assert all(isinstance(outcome, Transient) for _, outcome in outcomes)
     assert clock[0] < 2 * RETRY_SECONDS_MAX
@@ -83,12 +83,12 @@ class _Gated:
 
 
 @pytest.fixture
-def gated() -> Iterator[tuple[_Gated, Applier]]:
+def gated() -> Iterator[tuple[_Gated, ViewWriter]]:
     view = _Gated()
-    applier = Applier(view)
-    yield view, applier
+    view_writer = ViewWriter(view)
+    yield view, view_writer
     view.gate.release(100)
-    applier.close()
+    view_writer.close()
 
 
 def _write(unit: Unit, start: int, end: int, **values: bytes) -> Write:
@@ -98,63 +98,63 @@ def _write(unit: Unit, start: int, end: int, **values: bytes) -> Write:
 ONE, TWO, THREE = Unit("t", 0), Unit("t", 1), Unit("t", 2)
 
 
-def test_two_units_are_written_at_a_time(gated: tuple[_Gated, Applier]) -> None:
-    view, applier = gated
-    applier.submit([_write(unit, 0, 1) for unit in (ONE, TWO, THREE)])
+def test_two_units_are_written_at_a_time(gated: tuple[_Gated, ViewWriter]) -> None:
+    view, view_writer = gated
+    view_writer.submit([_write(unit, 0, 1) for unit in (ONE, TWO, THREE)])
     view.await_asked(2)
     assert not view.asked.acquire(timeout=0.05)
     with pytest.raises(TimeoutError):
-        applier.collect(0.05)
+        view_writer.collect(0.05)
     view.gate.release(3)
-    assert {write.unit for write, _ in applier.collect(10.0)} == {ONE, TWO, THREE}
-    assert applier.collect() == []
+    assert {write.unit for write, _ in view_writer.collect(10.0)} == {ONE, TWO, THREE}
+    assert view_writer.collect() == []
 
 
 def test_what_waits_behind_a_write_of_its_unit_is_written_as_one_with_the_last_values(
-    gated: tuple[_Gated, Applier],
+    gated: tuple[_Gated, ViewWriter],
 ) -> None:
-    view, applier = gated
-    applier.submit([_write(ONE, 0, 10, a=b"1", b=b"1")])
+    view, view_writer = gated
+    view_writer.submit([_write(ONE, 0, 10, a=b"1", b=b"1")])
     view.await_asked(1)
-    applier.submit([_write(ONE, 10, 20, a=b"2", c=b"2")])
-    applier.submit([_write(ONE, 20, 30, c=b"3")])
-    assert applier.collect(0.0, behind_max=30) == []
+    view_writer.submit([_write(ONE, 10, 20, a=b"2", c=b"2")])
+    view_writer.submit([_write(ONE, 20, 30, c=b"3")])
+    assert view_writer.collect(0.0, behind_max=30) == []
     with pytest.raises(TimeoutError):
-        applier.collect(0.0, behind_max=29)
+        view_writer.collect(0.0, behind_max=29)
     view.gate.release(2)
-    assert [(write.start, write.end) for write, _ in applier.collect(10.0)] == [(0, 10), (10, 30)]
+    assert [(write.start, write.end) for write, _ in view_writer.collect(10.0)] == [(0, 10), (10, 30)]
     assert view.writes[1] == (ONE, 10, 30, {"card:a": b"2", "card:c": b"3"})
 
 
-def test_what_is_written_as_one_is_bounded(gated: tuple[_Gated, Applier]) -> None:
-    view, applier = gated
-    applier.submit([_write(ONE, 0, 1)])
+def test_what_is_written_as_one_is_bounded(gated: tuple[_Gated, ViewWriter]) -> None:
+    view, view_writer = gated
+    view_writer.submit([_write(ONE, 0, 1)])
     view.await_asked(1)
     cuts = [1, 1 + WRITE_RECORDS_MAX, 2 + WRITE_RECORDS_MAX, 2 + 3 * WRITE_RECORDS_MAX, 3 + 3 * WRITE_RECORDS_MAX]
     for start, end in pairwise(cuts):
-        applier.submit([_write(ONE, start, end)])
+        view_writer.submit([_write(ONE, start, end)])
     view.gate.release(10)
-    assert [(write.start, write.end) for write, _ in applier.collect(10.0)] == [(0, 1), *pairwise(cuts)]
+    assert [(write.start, write.end) for write, _ in view_writer.collect(10.0)] == [(0, 1), *pairwise(cuts)]
 
 
-def test_nothing_that_waits_behind_a_refused_write_is_tried(gated: tuple[_Gated, Applier]) -> None:
-    view, applier = gated
+def test_nothing_that_waits_behind_a_refused_write_is_tried(gated: tuple[_Gated, ViewWriter]) -> None:
+    view, view_writer = gated
     view.positions[ONE] = 7
-    applier.submit([_write(ONE, 0, 10)])
+    view_writer.submit([_write(ONE, 0, 10)])
     view.await_asked(1)
-    applier.submit([_write(ONE, 10, 20), _write(TWO, 0, 5)])
+    view_writer.submit([_write(ONE, 10, 20), _write(TWO, 0, 5)])
     view.gate.release(10)
-    found = {(write.unit, write.start): outcome for write, outcome in applier.collect(10.0)}
+    found = {(write.unit, write.start): outcome for write, outcome in view_writer.collect(10.0)}
     assert found == {(ONE, 0): Applied(False, "7"), (TWO, 0): Applied(True, "ok")}
 
 
 def test_a_program_error_in_a_thread_reaches_whoever_collects() -> None:
     view: Any = SimpleNamespace(apply=None)
-    applier = Applier(view)
-    applier.submit([_write(ONE, 0, 1)])
+    view_writer = ViewWriter(view)
+    view_writer.submit([_write(ONE, 0, 1)])
     with pytest.raises(TypeError):
-        applier.collect(10.0)
-    applier.close()
+        view_writer.collect(10.0)
+    view_writer.close()
 
 
 def test_a_round_of_ttls_is_taken_up_where_it_was_and_one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,16 +169,16 @@ def test_a_round_of_ttls_is_taken_up_where_it_was_and_one_step_at_a_time(monkeyp
             yield 1
 
     view: Any = SimpleNamespace(sweep=sweep)
-    applier = Applier(view)
+    view_writer = ViewWriter(view)
     for _ in range(3):  # of which the last two find the first still under way
         clock[0] += 1.0
-        applier.sweep()
+        view_writer.sweep()
     gate.release(10)
     for _ in range(1_000):
         clock[0] += 1.0
-        applier.sweep()
+        view_writer.sweep()
         if len(steps) == 3:
             break
         threading.Event().wait(0.01)
-    applier.close()
+    view_writer.close()
     assert steps == [0, 1, 2]

@@ -22,7 +22,7 @@ from weir.schemas.errors import Transient
 from weir.schemas.features import Entity
 from weir.streaming.core.seal import SEAL_BYTES
 from weir.streaming.stage import Refolded
-from weir.streaming.state.cache import Ask, Changed, PartialStore
+from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 from weir.streaming.state.catch_up import CatchUpContext, catch_up
 
 UNIT = Unit("t", 0)
@@ -94,7 +94,7 @@ class _Folder:
     def fold_again(self, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         offsets = [record.offset() for record in records]
         ids = sorted({f"c{offset % CARDS}" for offset in offsets})
-        (own,) = store.read([Ask(Entity.CARD, ids, [Unit("t", partition)])]).values[0]
+        (own,) = store.read([PartialQuery(Entity.CARD, ids, [Unit("t", partition)])]).values[0]
         self.on_fold(offsets[0])
         new = [
             sealed(UNIT, Entity.CARD, card, old[:-SEAL_BYTES] + bytes(o for o in offsets if f"c{o % CARDS}" == card))
@@ -133,18 +133,18 @@ def test_redis_takes_a_chunk_while_the_next_is_folded() -> None:
     waited: list[bool] = []
     last = max(folded)
     view = _View(lambda start: waited.append(start == last or folded[start + CHUNK].wait(WAIT_SECONDS)))
-    folder: Any = _Folder()
-    folder.on_fold = lambda first_offset: folded[first_offset].set()
-    assert [found is not None for found in catch_up(_build_context(view), folder, UNIT)] == [False, False, False, True]
+    stage: Any = _Folder()
+    stage.on_fold = lambda first_offset: folded[first_offset].set()
+    assert [found is not None for found in catch_up(_build_context(view), stage, UNIT)] == [False, False, False, True]
     assert waited == [True, True, True]
     assert _is_right(view)
 
 
 @pytest.mark.parametrize("entities_max", [1, 1_000])
 def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entities_max: int) -> None:
-    view, folder = _View(), _Folder()
+    view, stage = _View(), _Folder()
     context = _build_context(view, entities_max=entities_max)
-    for _ in catch_up(context, folder, UNIT):  # type: ignore[arg-type] # as much of a folder as is called
+    for _ in catch_up(context, stage, UNIT):  # type: ignore[arg-type] # as much of a stage as is called
         assert view.in_flight == 0
         context.store.trim()
     assert _is_right(view)
@@ -163,38 +163,38 @@ def test_only_a_unit_that_this_start_claimed_is_not_asked_for_partials(applied: 
 def test_after_a_refusal_nothing_more_is_applied() -> None:
     view = _View()
     view.before_apply = lambda start: setattr(view, "applied", 9) if start == CHUNK else None
-    folder: Any = _Folder()
+    stage: Any = _Folder()
     with pytest.raises(Transient, match="moved to 9"):
-        list(catch_up(_build_context(view), folder, UNIT))
+        list(catch_up(_build_context(view), stage, UNIT))
     assert view.starts == [0, CHUNK]
 
 
 def test_a_fold_that_fails_leaves_no_write_in_flight() -> None:
     folding = threading.Event()
     view = _View(lambda _: folding.wait(WAIT_SECONDS))
-    folder: Any = _Folder()
+    stage: Any = _Folder()
 
     def fail(first_offset: int) -> None:
         if first_offset == CHUNK:
             folding.set()
             raise Transient("redis: away")
 
-    folder.on_fold = fail
+    stage.on_fold = fail
     with pytest.raises(Transient, match="away"):
-        list(catch_up(_build_context(view), folder, UNIT))
+        list(catch_up(_build_context(view), stage, UNIT))
     assert (view.in_flight, view.applied) == (0, CHUNK)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_a_catch_up_that_is_let_go_of_is_taken_up_by_the_next(steps: int) -> None:
     view = _View()
-    folder: Any = _Folder()
-    first: Any = catch_up(_build_context(view), folder, UNIT)
+    stage: Any = _Folder()
+    first: Any = catch_up(_build_context(view), stage, UNIT)
     for _ in range(steps):
         next(first)
     first.close()
     assert view.applied == (steps - 1) * CHUNK
-    assert list(catch_up(_build_context(view), folder, UNIT))
+    assert list(catch_up(_build_context(view), stage, UNIT))
     assert _is_right(view)
 
 
@@ -203,13 +203,13 @@ def test_a_unit_that_is_asked_for_again_and_again_is_told_once_until_something_c
 ) -> None:
     """While the registry is away every attempt ends in another catch-up, many times a minute."""
     caplog.set_level("INFO", logger="weir.streaming.state.catch_up")
-    view, folder = _View(), _Folder()
+    view, stage = _View(), _Folder()
     context = _build_context(view)
     for _ in range(100):
-        list(catch_up(context, folder, UNIT))  # type: ignore[arg-type] # as much of a folder as is called
+        list(catch_up(context, stage, UNIT))  # type: ignore[arg-type] # as much of a stage as is called
     told = [record for record in caplog.records if record.getMessage() == "caught_up"]
     assert len(told) == 1
     view.applied = CHUNK
-    list(catch_up(context, folder, UNIT))  # type: ignore[arg-type]
+    list(catch_up(context, stage, UNIT))  # type: ignore[arg-type]
     told = [record for record in caplog.records if record.getMessage() == "caught_up"]
     assert len(told) == 2

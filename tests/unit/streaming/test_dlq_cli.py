@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Self
 
 import pytest
 
+import weir.cli
+from tests.unit.streaming.dead_letter_samples import letter
+from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq.letter import DeadLetter
+from weir.streaming.dlq.log import Selection
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +24,65 @@ def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "stats", "replay", "discard"])
+class _Log:
+    """A dead letter topic in memory, of which nothing is settled."""
+
+    topic = "transactions.dlq"
+    letters = (letter(reason="duplicate"), letter(reason="card_number"), letter(reason="kind 4111111111111111\x1b[2J"))
+    done = SimpleNamespace(refresh=lambda: None, settlement=lambda _: None, attempts=lambda _: 0)
+
+    def __init__(self, _settings: Settings, _topic: str) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ends(self) -> dict[int, int]:
+        return {3: 18}
+
+    def scan(self, selection: Selection, *_: object) -> Generator[DeadLetter, None, None]:
+        yield from filter(selection.matches, self.letters)
+
+
+def _verbs_that_take_reasons() -> list[str]:
+    (actions,) = (action for action in dlq_cli._parser()._actions if isinstance(action.choices, dict))
+    return [verb for verb, parser in actions.choices.items() if "--reason" in parser.format_help()]
+
+
+def test_five_verbs_take_reasons() -> None:
+    assert _verbs_that_take_reasons() == ["list", "show", "stats", "replay", "discard"]
+
+
+@pytest.mark.parametrize("asked", [["nosuch"], ["card_number", "nosuch"], ["card_numbr"]])
+@pytest.mark.parametrize("verb", _verbs_that_take_reasons())
+def test_a_reason_that_no_letter_has_is_refused_and_those_that_there_are_named(
+    verb: str, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    assert weir.cli.main(["dlq", verb, *(f"--reason={reason}" for reason in asked)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.search(
+        r"transactions\.dlq has \(card_number, duplicate, kind [^)]*\), found '(nosuch|card_numbr)'", said.err
+    )
+    assert ("did you mean card_number?" in said.err) == (asked == ["card_numbr"])
+    assert "4111111111111111" not in said.err
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize("reason", ["card_number", "duplicate", "unknown_schema_id", "not_examined"])
+@pytest.mark.parametrize("verb", _verbs_that_take_reasons())
+def test_a_reason_that_a_letter_has_or_a_runbook_names_is_taken(
+    verb: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    assert weir.cli.main(["dlq", verb, "--reason", reason]) == 0
+
+
+@pytest.mark.parametrize("verb", _verbs_that_take_reasons())
 def test_an_offset_without_its_partition_is_refused(verb: str) -> None:
     with pytest.raises(Refused, match="--partition"):
         dlq_cli.main(["dlq", verb, "--offset", "3"])
@@ -40,7 +107,7 @@ def test_misuse_ends_with_exit_code_2(arguments: list[str]) -> None:
 
 def test_a_hook_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refused, match="--hook"):
-        dlq_cli.main(["dlq", "replay", "--hook", "missing.py:mend"])
+        dlq_cli.main(["dlq", "replay", "--hook", "missing.py:repair"])
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Letters(RuleBasedStateMachine):
         fails=st.lists(st.sampled_from([True, True, True, False]), min_size=10, max_size=10),
     )
     def treat(self, parked: bool, discard: bool, first: int, size: int, crash_after: int, fails: list[bool]) -> None:
-        """Take some letters in turn, each committed with its entry; whoever does it may die in between."""
+        """Take some letters in turn, each committed with its entry; the process may die in between."""
         log = self.read_done(self.done)
         first %= len(self.letters) + 1
         options = Options(parked=parked, discard=discard, attempts_max=ATTEMPTS_MAX)

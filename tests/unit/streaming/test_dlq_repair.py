@@ -51,30 +51,30 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason(value: bytes | None) ->
 
 
 def test_a_hook_changes_key_and_value(tmp_path: Path) -> None:
-    file = tmp_path / "mend.py"
-    file.write_text("def mend(key, value, letter):\n    return b'c9', value + letter.reason.encode()\n")
-    repaired = build_hook_repair(f"{file}:mend")(letter(value=b"v"))
+    file = tmp_path / "repair.py"
+    file.write_text("def repair(key, value, letter):\n    return b'c9', value + letter.reason.encode()\n")
+    repaired = build_hook_repair(f"{file}:repair")(letter(value=b"v"))
     assert (repaired.key, repaired.value, repaired.rekeyed) == (b"c9", b"vamount_out_of_range", True)
 
 
 @pytest.mark.parametrize("body", ["return None", "return 'text', value", "return key", "raise KeyError('x')"])
 def test_a_hook_that_fails_or_returns_something_else_leaves_the_letter_open(tmp_path: Path, body: str) -> None:
-    file = tmp_path / "mend.py"
-    file.write_text(f"def mend(key, value, letter):\n    {body}\n")
+    file = tmp_path / "repair.py"
+    file.write_text(f"def repair(key, value, letter):\n    {body}\n")
     with pytest.raises(PoisonRecord, match="hook"):
-        build_hook_repair(f"{file}:mend")(letter())
+        build_hook_repair(f"{file}:repair")(letter())
 
 
-@pytest.mark.parametrize("place", ["", "mend.py", "no_such_file.py:mend", ":mend"])
+@pytest.mark.parametrize("place", ["", "repair.py", "no_such_file.py:repair", ":repair"])
 def test_a_hook_that_is_not_there_is_refused_in_one_line(place: str) -> None:
     with pytest.raises(Refused, match="--hook"):
         build_hook_repair(place)
 
 
 def test_a_hook_file_without_the_function_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mend.py").write_text("x = 1\n")
-    with pytest.raises(Refused, match="function 'mend'"):
-        build_hook_repair(f"{tmp_path / 'mend.py'}:mend")
+    (tmp_path / "repair.py").write_text("x = 1\n")
+    with pytest.raises(Refused, match="function 'repair'"):
+        build_hook_repair(f"{tmp_path / 'repair.py'}:repair")
 
 
 def test_assignments_may_hold_an_equals_sign_and_need_a_name() -> None:

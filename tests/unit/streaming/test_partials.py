@@ -9,7 +9,7 @@ import pytest
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.features import Entity
-from weir.streaming.state.cache import Ask, Changed, Moved, PartialStore
+from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
 
@@ -45,8 +45,8 @@ def test_every_owned_unit_that_was_moved_is_named_also_one_that_only_lends_parti
     view = _View({OWN: 5, LENT: 7, IDLE: 0})
     store = _own_all(view)
     view.positions = {OWN: 5}
-    with pytest.raises(Moved, match="expected unit t01 at 7, found none") as found:
-        store.read([Ask(Entity.DEVICE, ["d1"], [OWN, LENT, IDLE])])
+    with pytest.raises(StaleState, match="expected unit t01 at 7, found none") as found:
+        store.read([PartialQuery(Entity.DEVICE, ["d1"], [OWN, LENT, IDLE])])
     assert list(found.value.units) == [LENT, IDLE]
 
 
@@ -55,7 +55,7 @@ def test_a_look_without_any_record_finds_a_unit_that_is_gone() -> None:
     store = _own_all(view)
     store.check([OWN, IDLE])
     del view.positions[IDLE]
-    with pytest.raises(Moved) as found:
+    with pytest.raises(StaleState) as found:
         store.check([OWN, IDLE])
     assert list(found.value.units) == [IDLE]
 
@@ -69,7 +69,7 @@ def test_a_look_takes_either_position_while_a_write_is_in_flight() -> None:
         store.check([OWN])
     store.confirm(OWN, 9)
     view.positions[OWN] = 5
-    with pytest.raises(Moved):
+    with pytest.raises(StaleState):
         store.check([OWN])
 
 
@@ -87,10 +87,10 @@ class _NoReads(_View):
 def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(changed: list[str]) -> None:
     store = PartialStore(_NoReads(), entities_max=100, bytes_max=1_000)
     store.own(OWN, Position(0), born_empty=True)
-    store.read([Ask(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
+    store.read([PartialQuery(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
     store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
     everyone = ["d4", "d3", "d2", "d1"]
-    found = store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]
+    found = store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]
     assert list(found) == [name.encode() if name in changed else b"" for name in everyone]
 
 
@@ -98,11 +98,11 @@ def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_
     view = _View({OWN: 0})
     store = PartialStore(view, entities_max=1, bytes_max=1_000)
     store.own(OWN, Position(0), born_empty=False)
-    store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])])
+    store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])])
     store.trim()
     nothing, some = Changed(Entity.IP, [], []), Changed(Entity.DEVICE, ["d1", "d2"], [b"one", b"two"])
     store.pin(OWN, 9, [nothing, some])
-    assert list(store.read([Ask(Entity.DEVICE, ["d1", "d2"], [OWN])]).values[0][0]) == [b"one", b"two"]
+    assert list(store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])]).values[0][0]) == [b"one", b"two"]
 
 
 def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> None:
@@ -112,14 +112,16 @@ def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> N
     store.own(OWN, Position(0), born_empty=False)
     for end in range(1, 6):
         name = f"d{end}"
-        store.read([Ask(Entity.DEVICE, [name], [OWN])])
+        store.read([PartialQuery(Entity.DEVICE, [name], [OWN])])
         store.pin(OWN, end, [Changed(Entity.DEVICE, [name], [name.encode()])])
         store.trim()
     everyone = [f"d{end}" for end in range(1, 6)]
-    assert list(store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [name.encode() for name in everyone]
+    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [
+        name.encode() for name in everyone
+    ]
     store.confirm(OWN, 5)
     view.positions[OWN] = 5
     for _ in range(2):  # the older generation goes, and then what was the younger one
-        store.read([Ask(Entity.DEVICE, ["other"], [OWN])])
+        store.read([PartialQuery(Entity.DEVICE, ["other"], [OWN])])
         store.trim()
-    assert list(store.read([Ask(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [b""] * 5
+    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [b""] * 5

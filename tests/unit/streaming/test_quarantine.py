@@ -11,12 +11,12 @@ from weir.infra.redis.unit import Unit
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming import quarantine
 from weir.streaming.isolation import Examined
-from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.quarantine import Quarantine
 
 UNIT, OTHER = Unit("l", 0), Unit("l", 1)
-FOLDER = LabelsFolder(
-    LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.", BUILT_IN),
+FOLDER = LabelStage(
+    LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.", BUILT_IN),
     lambda _: pytest.fail("no schema is asked for here"),
 )
 

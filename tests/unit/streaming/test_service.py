@@ -49,7 +49,7 @@ def test_a_stop_while_waiting_is_not_taken_for_a_failure() -> None:
 
 
 def test_a_signal_ends_a_loop_that_lost_its_client_and_waits_for_brokers_that_are_away() -> None:
-    """``run LOST, run [brokers away, SIGTERM]``: it used to start anew until its patience ended."""
+    """``run LOST, run [brokers away, SIGTERM]``: it used to start again until its patience ended."""
     starts: list[int] = []
 
     def run(should_stop: Callable[[], bool]) -> None:

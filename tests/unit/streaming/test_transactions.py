@@ -18,11 +18,11 @@ from weir.schemas.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.event_stage import TransactionsConfig, TransactionsFolder, find_elsewhere
-from weir.streaming.label_stage import LabelsConfig, LabelsFolder
+from weir.streaming.event_stage import EventStage, EventStageConfig, find_elsewhere
+from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.state.cache import PartialStore
 
-CONFIG = TransactionsConfig(
+CONFIG = EventStageConfig(
     topic="transactions",
     dlq_topic="transactions.dlq",
     features_topic="features",
@@ -73,7 +73,7 @@ def _no_schema(schema_id: int) -> WriterSchema | PoisonRecord:
 
 def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
     store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
-    outcome = TransactionsFolder(CONFIG, _no_schema).process({0: [_Garbage()]}, store, {})
+    outcome = EventStage(CONFIG, _no_schema).process({0: [_Garbage()]}, store, {})
     assert [list(rows.values) for rows in outcome.rows] == [[]]
     assert [(letter.topic, letter.partition, letter.value) for letter in outcome.dead] == [
         ("transactions.dlq", 0, b"\x07garbage")
@@ -102,17 +102,17 @@ class _Counted(_Garbage):
 
 def test_a_record_that_an_earlier_version_counted_is_folded_again_whatever_is_asked_since() -> None:
     message: Any = _Counted("transactions", transaction(event_time_ms=1_795_644_788, transaction_id="4111111111111111"))
-    folder = TransactionsFolder(CONFIG, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("transactions")))
+    stage = EventStage(CONFIG, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("transactions")))
     store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
-    assert [dead.error.reason for dead in folder.process({0: [message]}, store, {}).refused] == ["card_number"]
-    assert folder.fold_again(0, [message], store)
+    assert [dead.error.reason for dead in stage.process({0: [message]}, store, {}).refused] == ["card_number"]
+    assert stage.fold_again(0, [message], store)
 
 
 def test_a_label_that_an_earlier_version_counted_is_folded_again() -> None:
     message: Any = _Counted("labels", label(label_time_ms=1_795_644_788))
-    config = LabelsConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN)
-    folder = LabelsFolder(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
+    config = LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN)
+    stage = LabelStage(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
     store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
-    refused = folder.process({0: [message]}, store, {}).refused
+    refused = stage.process({0: [message]}, store, {}).refused
     assert [dead.error.reason for dead in refused] == ["event_time_out_of_range"]
-    assert folder.fold_again(0, [message], store)
+    assert stage.fold_again(0, [message], store)

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.schemas.expressions.oracle import value_of
+from tests.unit.streaming.streams import random_stream, record_batch
 from weir.schemas.expression import Expression, as_expression, col, money, to_data, to_json
 from weir.schemas.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
 from weir.schemas.expression_values import evaluate, fails, holds
 from weir.streaming.core.events import _compute_base_amounts, _compute_flags, read_integers, read_strings
 from weir.streaming.core.layout import FLAG_DECLINED, FLAG_FOREIGN, FLAG_ONLINE, FLAG_REFUND, FLAG_SMALL
-from tests.unit.schemas.expressions.oracle import value_of
-from tests.unit.streaming.streams import random_stream, record_batch
 
 COLUMNS = {
     "flag": Column(BOOLEAN, True),

@@ -1,0 +1,43 @@
+"""Feature rows decided by a model whose arithmetic is exact, under a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.golden.log import EXPECTED, Entry
+from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row, batches_of
+from tests.golden.records import Given
+from weir.inference.bundle import load_bundle
+from weir.inference.core.lists import parse_lists
+from weir.inference.decide import Scoring
+from weir.schemas.codec import WriterSchema
+from weir.schemas.contracts import schema_json
+
+DECISION_TIME_MS = 1_760_000_000_000
+LISTS = {
+    "version": "golden",
+    "allow": {"card": ["card-3", "card:with:colons"], "device": ["device-9"]},
+    "block": {"merchant": ["shop-2"], "ip": ["10.0.0.7"], "card": ["card-3"]},
+}
+_BATCH_ROWS = 500
+
+
+def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
+    """Return each decision as it was published, and its headers."""
+    scoring = Scoring(
+        source_topic="transactions",
+        decisions_topic="decisions",
+        schema_id=DECISIONS_SCHEMA_ID,
+        schema_of=lambda _: WriterSchema(FEATURES_SCHEMA_ID, subject_ok=True, schema=schema_json("features")),
+    )
+    bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS)
+    found: list[tuple[Row, list[Any]]] = []
+    for batch in batches_of(rows, _BATCH_ROWS):
+        messages: list[Any] = [Given(Entry("features", 0, n, 0, row.key, row.value)) for n, row in enumerate(batch)]
+        scored = scoring.score(messages, bundle, lists, decision_time_ms=DECISION_TIME_MS)
+        assert not scored.unreadable
+        made = scored.decisions
+        rows_made = [Row(key, value) for key, value in zip(made.keys, made.values, strict=True)]
+        found += zip(rows_made, [list(headers) for headers in made.headers], strict=True)
+    return found
