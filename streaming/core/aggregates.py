@@ -1,8 +1,8 @@
 """What each declared aggregate means, given the view of an entity's other events and the event at hand.
 
 ``plans.py`` turns the declarations of one entity kind into a table of operations; ``evaluate`` runs it. To add an
-aggregate: name it in ``schemas/features.py``, give it a code here, a line in ``KINDS`` and a branch in one of the
-families. What it may be declared of is checked before anything runs, in ``plans.py``.
+aggregate: name it in ``schemas/entity.py``, give it a code here, a line in ``KINDS`` and a branch in one of the
+families. What it may be declared of is checked before anything runs, in ``limits.py``.
 
 A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
 SPEED). NaN is missing. Amounts are base minor units.
@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from weir.schemas.features import Aggregate
+from weir.schemas.entity import Aggregate
 from weir.streaming.core.fold import compute_decayed
 from weir.streaming.core.jit import leaf
 from weir.streaming.core.layout import (
@@ -56,7 +56,14 @@ DECAYED: Final = 22
 SPEED: Final = 23
 RISK: Final = 24
 
-ATTRIBUTE: Final = "an attribute of the entity"
+EVENT: Final = "event"
+MEASURE: Final = "measure"
+FLAG: Final = "flag"
+ATTRIBUTE: Final = "attribute"
+REVERSAL: Final = "reversal"
+POSITION: Final = "position"
+LABEL: Final = "label"
+"""Kinds of what can be measured about an entity; a stream declares the names of some of them."""
 
 
 @dataclass(frozen=True)
@@ -64,35 +71,35 @@ class Kind:
     """What an aggregate can be declared of.
 
     Attributes:
-        measures: the code of each measure it knows; ``ATTRIBUTE`` stands for the entity's own attributes.
+        subjects: the code of each kind of subject it knows.
         can_hold: its window can end before the event.
         needs_event: it says nothing without an event at hand, so a live look-up leaves it out.
     """
 
-    measures: Mapping[str, int]
+    subjects: Mapping[str, int]
     can_hold: bool = True
     needs_event: bool = False
 
 
 KINDS: Final[Mapping[Aggregate, Kind]] = {
-    Aggregate.COUNT: Kind({"event": COUNT, "refund": REVERSAL_COUNT}),
-    Aggregate.SUM: Kind({"amount": SUM, "refund": REVERSAL_SUM}),
-    Aggregate.MEAN: Kind({"amount": MEAN}),
-    Aggregate.STD: Kind({"amount": STD}),
-    Aggregate.MIN: Kind({"amount": MIN}),
-    Aggregate.MAX: Kind({"amount": MAX}),
-    Aggregate.RATIO: Kind(dict.fromkeys(("declined", "online", "foreign", "small"), RATIO)),
+    Aggregate.COUNT: Kind({EVENT: COUNT, REVERSAL: REVERSAL_COUNT}),
+    Aggregate.SUM: Kind({MEASURE: SUM, REVERSAL: REVERSAL_SUM}),
+    Aggregate.MEAN: Kind({MEASURE: MEAN}),
+    Aggregate.STD: Kind({MEASURE: STD}),
+    Aggregate.MIN: Kind({MEASURE: MIN}),
+    Aggregate.MAX: Kind({MEASURE: MAX}),
+    Aggregate.RATIO: Kind({FLAG: RATIO}),
     Aggregate.DISTINCT: Kind({ATTRIBUTE: DISTINCT}),
     Aggregate.NEW: Kind({ATTRIBUTE: NEW}, needs_event=True),
-    Aggregate.GAP: Kind({"event": GAP}, can_hold=False),
-    Aggregate.AGE: Kind({"event": AGE}, can_hold=False),
-    Aggregate.ZSCORE: Kind({"amount": ZSCORE}, can_hold=False, needs_event=True),
-    Aggregate.OVER_MIN: Kind({"amount": OVER_MIN}, can_hold=False, needs_event=True),
-    Aggregate.DECAYED: Kind({"event": DECAYED}, can_hold=False),
-    Aggregate.SPEED: Kind({"position": SPEED}, can_hold=False, needs_event=True),
-    Aggregate.RISK: Kind({"label": RISK}, can_hold=False),
+    Aggregate.GAP: Kind({EVENT: GAP}, can_hold=False),
+    Aggregate.AGE: Kind({EVENT: AGE}, can_hold=False),
+    Aggregate.ZSCORE: Kind({MEASURE: ZSCORE}, can_hold=False, needs_event=True),
+    Aggregate.OVER_MIN: Kind({MEASURE: OVER_MIN}, can_hold=False, needs_event=True),
+    Aggregate.DECAYED: Kind({EVENT: DECAYED}, can_hold=False),
+    Aggregate.SPEED: Kind({POSITION: SPEED}, can_hold=False, needs_event=True),
+    Aggregate.RISK: Kind({LABEL: RISK}, can_hold=False),
 }
-"""Every aggregate of ``schemas/features.py`` but the stateless value, which ``values.py`` knows."""
+"""Every aggregate of ``schemas/entity.py`` but the stateless value, which is an expression."""
 _WRAPS_BACK_MAX: Final = 2.0**62  # half of what an int64 holds: the float that is compared with it is not exact
 
 EARTH_RADIUS_KM: Final = 6371.0088

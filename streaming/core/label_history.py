@@ -1,18 +1,19 @@
-"""What is remembered of a card's labels, so that repeats, corrections and withdrawals count once in any order.
+"""What is remembered of a key's labels, so that repeats, corrections and withdrawals count once in any order.
 
-A ledger is the card's partial in a label unit::
+A ledger is the key's partial in a label unit::
 
     u8 version, zv newest event time in ms, uv number of entries; per entry, newest first (ties: larger key first)
         uv ms before the previous one (before the newest event time for the first)
         u64 key, u8 code (0 legitimate, 1 fraud, 2 withdrawn), zv label time - event time in ms
     u32 seal
 
-The key is a hash of transaction id, merchant, device and event time: a label that names another merchant for the same
-transaction is about another fact, since only the counts of the label's own merchant and device can be corrected.
+The entry's key is a hash of the event's id, its time and the entities on which risk is kept: a label that names
+another merchant for the same payment is about another fact, since only the counts of the label's own merchant can be
+corrected.
 Of two labels with one key the later label time wins, on a tie the larger code. Entries at or before the newest event
 time less (horizon + hold) are dropped and older labels ignored: no risk window reaches them.
 
-**Cost:** a look-up scans the ledger backwards; labels come in about the order of their transactions.
+**Cost:** a look-up scans the ledger backwards; labels come in about the order of their events.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from weir.streaming.core.varint import Bytes, byte_at, get_u64, get_uv, get_zv, 
 from weir.streaming.core.working_memory import Record
 
 LEDGER_SLOTS: Final = 8_192
-"""Labels remembered per card within horizon and hold; beyond, the oldest transaction is forgotten first."""
+"""Labels remembered per key within horizon and hold; beyond, the oldest event is forgotten first."""
 LEGITIMATE: Final = 0
 FRAUD: Final = 1
 WITHDRAWN: Final = 2
@@ -204,7 +205,7 @@ def _is_known(ledger: Record, columns: LabelColumns, i: int) -> bool:
 def find_known_elsewhere(
     ledger: Record, columns: LabelColumns, groups: Groups, own: Partials, others: Partials
 ) -> NDArray[np.int64]:
-    """Return per label which of its card's other ledgers knows the fact that our own does not; -1 for none."""
+    """Return per label which of its key's other ledgers knows the fact that our own does not; -1 for none."""
     where = np.full(len(columns.time), -1, dtype=np.int64)
     for entity in range(len(groups.starts) - 1):
         first, last = others.first[entity], others.first[entity + 1]
@@ -226,7 +227,7 @@ def find_known_elsewhere(
 def run_risks(
     plan: Record, risk: Record, changes: Changes, own: Partials, seeds: NDArray[np.uint64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Count what labels changed in their merchants or devices; results as ``run_ledgers``."""
+    """Count what labels changed in the entities that they name; results as ``run_ledgers``."""
     size = len(changes.first)
     out = np.empty(2 * len(own.data) + 64 * (len(changes.time) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)

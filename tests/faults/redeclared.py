@@ -1,7 +1,8 @@
 """A worker of the next release: one feature is declared with another window.
 
 ``weir.schemas.streams.payments`` is executed from changed source before anything imports it, so that everything
-derived from the declarations (hash, view, layout of partials, compiled kernel, schema of the rows) is that release's own.
+derived from the declarations (hash, view, layout of partials, compiled kernel, schema of the rows) is that release's
+own.
 """
 
 from __future__ import annotations
