@@ -198,6 +198,8 @@ class Entity:
         shared: its events come from several input partitions, so it is read as the merge of every partition's partial.
         recent: K, how many of its newest events are kept exactly, at most 255; older ones are kept by pane.
         zeros_are_ids: whether an id of zeros alone, as ``0``, is somebody; of devices and addresses it is not.
+        card_tokens: its ids stand for cards, so whatever may be a card number is refused in them; elsewhere, and in
+            every text, only what a card scheme issues.
     """
 
     name: str
@@ -206,6 +208,7 @@ class Entity:
     shared: bool = False
     recent: int = 64
     zeros_are_ids: bool = True
+    card_tokens: bool = False
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
