@@ -108,6 +108,20 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(findings))
 
 
+def list_streams(start: Path) -> tuple[Stream, ...]:
+    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
+
+    Raises:
+        Refused: the project has faults, with a line for each.
+    """
+    folder = find_project(start)
+    if folder is None:
+        return (load_shipped("payments").stream,)
+    project = load_project(folder)
+    project.refuse_faults()
+    return tuple(each.stream for each in project.streams.values())
+
+
 def shipped_names() -> list[str]:
     """Return the names of the streams that are shipped, as ``weir init --like`` takes them."""
     return sorted(path.stem for path in SHIPPED.glob("[!_]*.py"))
