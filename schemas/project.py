@@ -84,6 +84,28 @@ def find_project(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)
 
 
+def choose_stream(start: Path, name: str = "") -> Stream:
+    """Return a stream of the project that a folder is in, or without a project one that is shipped.
+
+    Args:
+        start: a folder.
+        name: of the stream; by default the project's default, or the payments.
+
+    Raises:
+        Refused: the project has faults, a line for each; or there is no such stream, or several and none is named.
+    """
+    folder = find_project(start)
+    if folder is None:
+        return load_shipped("payments" if name in {"", "transactions"} else name).stream
+    project = load_project(folder)
+    project.refuse_faults()
+    wanted = name or project.default
+    if wanted not in project.streams:
+        found = f"found {name!r}{nearest(name, project.streams)}" if name else "found none; name it with --stream"
+        raise Refused(f"expected one of the streams {', '.join(project.streams)} of {folder}, {found}")
+    return project.streams[wanted].stream
+
+
 def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     """Load and check every stream of a project.
 

@@ -16,7 +16,7 @@ from weir.schemas.placeholders import Placeholders
 from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import encode_known, name_keys
 
 _READ_AT_MS = START_MS + (DAYS - 4) * DAY_MS

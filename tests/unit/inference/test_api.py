@@ -24,7 +24,7 @@ from weir.schemas.errors import Refused, Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 NOW_MS = 1_767_268_800_000
 CARD_NUMBER = "4111111111111111"
