@@ -277,9 +277,19 @@ class Stream:
         return frozenset(entity.field for entity in self.entities if not entity.zeros_are_ids)
 
     @cached_property
+    def id_field_of(self) -> dict[str, str]:
+        """The field of each entity's id, by the entity's name."""
+        return {entity.name: entity.field for entity in self.entities}
+
+    @cached_property
+    def reason_codes(self) -> dict[str, str]:
+        """The reason code of each feature, by its name."""
+        return {feature.name: self.reason_code(feature) for feature in self.all_features}
+
+    @cached_property
     def kept_in_rows(self) -> tuple[str, ...]:
-        """The fields of the event that a feature row has besides its time: whose it is, and what is kept."""
-        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep)))
+        """The fields of the event that a feature row has besides its time: what is kept, and everybody's id."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep, *self.id_field_of.values())))
 
     @cached_property
     def kept_in_decisions(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.records import ID_FIELDS
 from weir.inference.core.vector import select_columns
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.codec import BatchCodec
@@ -95,8 +94,10 @@ class WhatIf:
         self._champion.poll()
         bundle = self._champion.bundle
         features = select_columns(computed.features, self._kernel.stream.feature_names, bundle.names)
-        listed = {kind: [each.transaction[name] for each in asked] for kind, name in ID_FIELDS.items()}
-        judgement = judge(features, listed, bundle, self._champion.lists)
+        listed = {
+            kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
+        }
+        judgement = judge(features, listed, bundle, self._champion.lists, self._champion.rules)
         degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
@@ -128,7 +129,7 @@ class WhatIf:
 
     def _name_entities(self, asked: Asked) -> list[tuple[str, str]]:
         """Return kind and id of every entity that a transaction names; a placeholder names none."""
-        ids = ((kind, name, asked.transaction[name]) for kind, name in ID_FIELDS.items())
+        ids = ((kind, name, asked.transaction[name]) for kind, name in self._kernel.stream.id_field_of.items())
         return [
             (kind, value)
             for kind, name, value in ids

@@ -26,8 +26,6 @@ STILL: frozenset[str] = frozenset(
         "inference/api/schema.py",
         "inference/api/serve.py",
         "inference/api/what_if.py",
-        "inference/core/reason_codes.py",
-        "inference/core/records.py",
         "inference/index.py",
         "inference/inspect/cli.py",
         "inference/inspect/stream.py",
