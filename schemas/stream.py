@@ -182,6 +182,7 @@ class Stream:
         reasons: the end of a reason code for a subject's aggregate: ``{"event.count": "BURST"}``. Features that tell
             one story share a code.
         duplicates: how long an id is remembered, by append time.
+        example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
     """
 
@@ -205,6 +206,7 @@ class Stream:
     ids: Sequence[str] = ()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     duplicates: str = "1d"
+    example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 

@@ -22,6 +22,7 @@ from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.vector import select_columns
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import QUOTE_NOTHING, validate_events
@@ -38,7 +39,7 @@ class Asked(NamedTuple):
     """A transaction to be scored.
 
     Attributes:
-        transaction: a value per field of the contract, from ``parse_transaction``.
+        transaction: a value per field of the contract, from ``parse_event``.
         now_ms: stands for the broker's append time, UTC epoch ms.
     """
 
@@ -58,7 +59,7 @@ class WhatIf:
         self._reader = reader
         self._champion = champion
         self._placeholders = placeholders
-        self._schema: pa.Schema = BatchCodec("transactions").arrow_schema
+        self._schema: pa.Schema = BatchCodec(schema=event_schemas(kernel.stream)[-1]).arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
         """Compile or load both sides of the kernel before the first request needs them."""
@@ -108,7 +109,7 @@ class WhatIf:
         """Return the valid rows as a batch, and by place why the others are not."""
         columns = [pa.array([each.transaction[field.name] for each in asked], field.type) for field in self._schema]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        keys = [each.transaction["card_id"].encode() for each in asked]
+        keys = [each.transaction[self._kernel.stream.key.field].encode() for each in asked]
         append = np.array([each.now_ms for each in asked], dtype=np.int64)
         refused = {
             place: BadRequest([FieldError(error.field or "$", _describe(error))])
@@ -140,9 +141,9 @@ class WhatIf:
         self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
     ) -> dict[str, Any]:
         manifest = self._champion.bundle.manifest
-        score = float(judgement.scores[row])
+        stream, score = self._kernel.stream, float(judgement.scores[row])
         return {
-            "transaction_id": asked.transaction["transaction_id"],
+            stream.id: asked.transaction[stream.id],
             "decision": OUTCOMES[int(judgement.outcomes[row])],
             "score": None if np.isnan(score) else score,
             "decided_by": judgement.decided_by[row],
@@ -153,10 +154,10 @@ class WhatIf:
             "degraded": bool(degraded),
             "degraded_by": degraded,
             "late": bool(computed.late[row]),
-            "event_time_ms": asked.transaction["event_time_ms"],
+            stream.time: asked.transaction[stream.time],
             "decision_time_ms": asked.now_ms,
             # NaN becomes null: missing stays missing
-            "features": dict(zip(self._kernel.stream.feature_names, computed.features[row].tolist(), strict=True)),
+            "features": dict(zip(stream.feature_names, computed.features[row].tolist(), strict=True)),
         }
 
 
