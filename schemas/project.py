@@ -84,28 +84,6 @@ def find_project(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)
 
 
-def choose_stream(start: Path, name: str = "") -> Stream:
-    """Return a stream of the project that a folder is in, or without a project one that is shipped.
-
-    Args:
-        start: a folder.
-        name: of the stream; by default the project's default, or the payments.
-
-    Raises:
-        Refused: the project has faults, a line for each; or there is no such stream, or several and none is named.
-    """
-    folder = find_project(start)
-    if folder is None:
-        return load_shipped("payments" if name in {"", "transactions"} else name).stream
-    project = load_project(folder)
-    project.refuse_faults()
-    wanted = name or project.default
-    if wanted not in project.streams:
-        found = f"found {name!r}{nearest(name, project.streams)}" if name else "found none; name it with --stream"
-        raise Refused(f"expected one of the streams {', '.join(project.streams)} of {folder}, {found}")
-    return project.streams[wanted].stream
-
-
 def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     """Load and check every stream of a project.
 
@@ -142,6 +120,31 @@ def list_streams(start: Path) -> tuple[Stream, ...]:
     project = load_project(folder)
     project.refuse_faults()
     return tuple(each.stream for each in project.streams.values())
+
+
+def find_stream(start: Path, name: str = "") -> Stream:
+    """Return the stream of a name: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        name: ``""`` for the project's default, and without a project for the payments.
+
+    Raises:
+        Refused: there is none of that name, no default, or the project has faults.
+    """
+    folder = find_project(start)
+    if folder is None:
+        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
+        name = name or load_shipped("payments").stream.name
+    else:
+        project = load_project(folder)
+        project.refuse_faults()
+        streams = {each.stream.name: each.stream for each in project.streams.values()}
+        name = name or project.default
+    if name not in streams:
+        found = repr(name) if name else "no --stream and no default in weir.toml"
+        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+    return streams[name]
 
 
 def shipped_names() -> list[str]:

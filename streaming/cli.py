@@ -29,7 +29,7 @@ from weir.schemas.codec import SchemaLookup, WriterSchema
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.framing import IdOfGuid
-from weir.schemas.project import choose_stream
+from weir.schemas.project import find_stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.health.checks import LossHook, start_watch
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     arguments = parser.parse_args(argv[1:])
-    settings = load_settings().of_stream(choose_stream(Path.cwd(), arguments.stream))
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     group, topic = settings.processor.group, settings.topics.transactions
