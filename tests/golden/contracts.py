@@ -13,6 +13,7 @@ from weir.infra.redis.unit import Position, Unit, format_position
 from weir.schemas.contracts import compatibility_level, schema_json, subject
 from weir.schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
@@ -47,7 +48,7 @@ def observe_schemas() -> dict[str, str]:
 
 def _seals() -> list[str]:
     return [
-        f"{kind} {spec.entity} {unit} {int(compute_base(kind, spec.entity, unit)):016x}"
+        f"{kind} {spec.entity} {unit} {int(compute_base(payments.declarations_hash, kind, spec.entity, unit)):016x}"
         for kind in ("t", "l")
         for spec in ENTITIES
         for unit in (0, 7)
