@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.integration.outputs import Follower
-from tests.integration.own_stream import DECLARATION, SCHEMA, Row, build_rides, expect, is_same
+from tests.integration.rides import DECLARATION, SCHEMA, Row, build_rides, expect, is_same
 from tests.integration.payments import frame
 from tests.integration.running import running
 from weir.infra.kafka.clients import build_producer
