@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import settings_for
 from tests.integration.outputs import Follower
-from tests.integration.rides import DECLARATION, SCHEMA, Row, build_rides, expect, is_same
 from tests.integration.payments import frame
+from tests.integration.rides import DECLARATION, SCHEMA, Row, build_rides, expect, is_same
 from tests.integration.running import running
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.topics import ensure_topics
