@@ -138,6 +138,7 @@ def _build_view(settings: Settings, client: Client, topic_ids: dict[str, str]) -
         group=settings.processor.group,
         topic_ids=topic_ids,
         declarations_hash=settings.declarations_hash,
+        look_back_ms=settings.stream.horizon_ms + settings.stream.label_hold_ms,
     )
 
 
@@ -194,6 +195,7 @@ def _build(
         topic_ids=topic_ids,
         group=group,
         on_step=on_step,
+        entities=kernel_of(settings.stream).entities,
         coverage=build_coverage(processor_stage(settings), settings, history, registry),
         accept_offsets=accept_offsets,
     )
@@ -205,7 +207,7 @@ def _build(
         topic_ids=topic_ids,
         on_step=on_step,
     )
-    view_writer = ViewWriter(view)
+    view_writer = ViewWriter(view, kernel_of(settings.stream).entities)
     processor = Processor(config, context, output, view_writer)
 
     def close() -> None:

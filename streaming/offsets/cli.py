@@ -168,6 +168,7 @@ class OffsetsTool:
             group=settings.processor.group,
             topic_ids=topic_ids,
             declarations_hash=settings.declarations_hash,
+            look_back_ms=settings.stream.horizon_ms + settings.stream.label_hold_ms,
         )
         ids = {name: facts.topic_id for name, facts in self._topics.items()}
         self.offsets = GroupOffsets(build_consumer(settings.kafka, group=settings.processor.group), ids)
