@@ -68,8 +68,8 @@ down: $(READY)  ## stop them
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations
-	$(BIN)/python -m pytest -m long tests/integration tests/alerts --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
+	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Origin, find_origin
@@ -108,7 +108,7 @@ class Subject:
     def declare(self, aggregate: str, windows: str, *, why: str = "", hold: str = "") -> Features:
         """Declare an aggregate by its name, over windows written like ``"1h 1d"``."""
         where = find_origin()
-        texts = windows.split() or [""]  # no window is a fault, and not no feature
+        texts = (windows.split() if isinstance(windows, str) else [windows]) or [""]  # no window is a fault
         return tuple(Feature(self.entity, self.measure, aggregate, text, why, hold, where) for text in texts)
 
     def count(self, windows: str, *, why: str = "", hold: str = "") -> Features:
@@ -181,6 +181,11 @@ class Subject:
         return lambda windows="", *, why="", hold="": self.declare(aggregate, windows, why=why, hold=hold)
 
 
+def as_tuple(value: Any) -> Any:
+    """Return a list as a tuple, and what is no list as it is: the checks name it, with the line it is on."""
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
+
+
 @dataclass(frozen=True)
 class Entity:
     """Whom features are about, and what is kept per id of it. ``card.amount`` is ``card.subject("amount")``.
@@ -204,7 +209,7 @@ class Entity:
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tells_apart", tuple(self.tells_apart))
+        object.__setattr__(self, "tells_apart", as_tuple(self.tells_apart))
 
     @property
     def attributes(self) -> dict[str, str]:

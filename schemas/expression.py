@@ -91,8 +91,8 @@ class Expression:
         raise TypeError("expected an expression joined by & | ~ or .between(), found `and`, `or`, `not` or `a < b < c`")
 
     def is_in(self, values: Iterable[Literal]) -> Expression:
-        """Tell whether the value is one of these."""
-        return Expression("is_in", (self,), tuple(values))
+        """Tell whether the value is one of these; a text is one value, and not its letters."""
+        return Expression("is_in", (self,), (values,) if isinstance(values, str) else tuple(values))
 
     def between(self, least: Operand, most: Operand) -> Expression:
         """Tell whether the value is within two bounds, both included."""
@@ -124,7 +124,7 @@ class Expression:
 
     def is_holiday(self, dates: Iterable[str]) -> Expression:
         """Tell whether a time in epoch ms is on one of these days, UTC, each written like ``2026-12-25``."""
-        return Expression("is_holiday", (self,), tuple(dates))
+        return Expression("is_holiday", (self,), (dates,) if isinstance(dates, str) else tuple(dates))
 
     def sin_of(self, period: float) -> Expression:
         """Return the sine of the value's place in a cycle: with ``cos_of``, 23 h and 0 h are close to each other."""

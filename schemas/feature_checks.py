@@ -44,12 +44,16 @@ NEVER_HELD: Final = frozenset({
 def find_feature_faults(stream: Stream, retention_ms: int | None = None) -> Iterator[Finding]:
     """Yield every fault of the features, and of the reason codes that are given to them."""
     times = Counter(stream.feature_names)
+    passed_on = {stream.id, stream.time, stream.key.field, *stream.keep}
     written: dict[int, str] = {}
     for feature in stream.all_features:
         for fault in _find_faults(stream, feature, retention_ms):
             yield Finding(feature.where, f"feature {feature.name}", fault)
         if times[feature.name] > 1:
             fault = f"expected one feature of this name, found {times[feature.name]}"
+            yield Finding(feature.where, f"feature {feature.name}", fault)
+        if feature.name in passed_on:
+            fault = "expected a name of its own, found the name of a field that is passed on"
             yield Finding(feature.where, f"feature {feature.name}", fault)
         first = written.setdefault(feature.window_ms, feature.window)
         if feature.window_ms and first != feature.window:

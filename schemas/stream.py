@@ -18,7 +18,7 @@ from typing import Final
 from weir.schemas.currencies import MAX_AMOUNT_BASE_MINOR
 from weir.schemas.declarations_hash import compute_hash
 from weir.schemas.durations import DAY_MS, parse_ms
-from weir.schemas.entity import Aggregate, Entity, Feature, Features
+from weir.schemas.entity import Aggregate, Entity, Feature, Features, as_tuple
 from weir.schemas.expression import Expression, columns_of, to_json
 from weir.schemas.origin import Origin, find_origin
 
@@ -99,8 +99,8 @@ class Check(_ByShape):
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.reason:
-            object.__setattr__(self, "reason", f"bad_{min(columns_of(self.must), default='record')}")
+        if not self.reason and isinstance(self.must, Expression):
+            object.__setattr__(self, "reason", f"bad_{min(columns_of(self.must), key=str, default='record')}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Labels:
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "on", tuple(self.on))
+        object.__setattr__(self, "on", as_tuple(self.on))
 
 
 @dataclass(frozen=True)
@@ -207,20 +207,23 @@ class Stream:
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("entities", "measures", "flags", "values", "keep", "ids"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
-        object.__setattr__(self, "checks", tuple(checks))
-        object.__setattr__(self, "features", tuple(self._settle(self.features)))
+        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features"):
+            object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        if isinstance(self.checks, tuple):
+            checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
+            object.__setattr__(self, "checks", tuple(checks))
+        if isinstance(self.features, tuple) and isinstance(self.values, tuple):
+            object.__setattr__(self, "features", tuple(self._settle(self.features)))
 
     def _settle(self, declared: Iterable[Feature | Features]) -> Iterable[Feature]:
         """Yield every feature: values first, label risk with the hold of the labels."""
-        for value in self.values:
+        for value in (value for value in self.values if isinstance(value, Value)):
             yield Feature(self.event, value.name, Aggregate.VALUE, "", value.why, where=value.where)
+        hold = self.labels.hold if isinstance(self.labels, Labels) else ""
         for each in declared:
-            for feature in (each,) if isinstance(each, Feature) else each:
-                risky = feature.aggregate == Aggregate.RISK and not feature.hold and self.labels
-                yield dataclasses.replace(feature, hold=self.labels.hold) if risky and self.labels else feature
+            for feature in as_tuple(each) if isinstance(each, tuple | list) else (each,):
+                risky = isinstance(feature, Feature) and feature.aggregate == Aggregate.RISK and not feature.hold
+                yield dataclasses.replace(feature, hold=hold) if risky else feature
 
     @cached_property
     def all_features(self) -> Features:

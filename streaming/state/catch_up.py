@@ -142,7 +142,11 @@ class _Chunk:
 
 def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> Standing:
     topic_id = context.topic_ids[unit.kind]
-    return read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
+    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
+    # while it is paused nothing else meters it
+    behind = max(0, found.high - found.next_offset)
+    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
+    return found
 
 
 def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:
