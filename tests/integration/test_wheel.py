@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,14 @@ LEFT_OUT = {"infra/Dockerfile", "infra/Dockerfile.dockerignore"}
 """Files of a checkout that build an image of it."""
 MINE = """\
 raise ImportError("this is the user's own folder, and Weir must not look into it")
+"""
+STREAM = """\
+from weir import Entity, Stream
+
+shop = Entity("shop", "shop_id")
+orders = Stream(
+    "orders", "orders.avsc", "order_id", "event_time_ms", shop, [shop], features=[shop.event.count("1h")]
+)
 """
 
 
@@ -78,3 +87,15 @@ def test_a_users_own_folders_are_not_taken_for_ours(installed: Path, neighbours:
     code = "import weir, weir.training, weir.schemas.stream; print(weir.__file__); weir.Stream"
     assert run(installed, neighbours, "-c", code).strip() == str(installed / "weir" / "__init__.py")
     assert run(installed, neighbours, "-m", "weir", "--version").startswith("weir ")
+    make_project(neighbours)
+    assert "orders: 1 stream, no faults" in run(installed, neighbours, "-m", "weir", "check", "--project", "orders")
+
+
+def make_project(folder: Path) -> None:
+    (folder / "orders" / "streams").mkdir(parents=True)
+    (folder / "orders" / "weir.toml").write_text("")
+    (folder / "orders" / "streams" / "orders.py").write_text(STREAM)
+    fields = [{"name": name, "type": "string"} for name in ("order_id", "shop_id")]
+    fields += [{"name": "event_time_ms", "type": "long"}]
+    schema = {"type": "record", "name": "Order", "fields": fields}
+    (folder / "orders" / "streams" / "orders.avsc").write_text(json.dumps(schema))
