@@ -29,8 +29,8 @@ from weir.schemas.field_checks import PROVENANCE
 from weir.schemas.origin import Origin
 from weir.schemas.stream import Check, Flag, Measure, Stream, Value
 from weir.schemas.streams.payments import card, merchant, payments
-from weir.streaming.core.aggregates import ATTRIBUTE, KINDS
-from weir.streaming.core.layout import FLAGS
+from weir.streaming.core import layout
+from weir.streaming.core.aggregates import KINDS
 
 EVENTS, LABELS = schema_json("transactions"), schema_json("labels")
 
@@ -276,10 +276,9 @@ def test_a_schema_that_is_no_record_is_one_finding(text: str) -> None:
 
 def test_what_can_be_declared_is_what_the_kernel_computes() -> None:
     assert set(SUBJECTS_OF) == set(KINDS) == set(Aggregate) - {Aggregate.VALUE}
-    kinds = {"event": "event", "amount": "measure", "refund": "reversal", "position": "position", "label": "label"}
-    kinds |= dict.fromkeys(FLAGS, "flag") | {ATTRIBUTE: "attribute"}
+    assert layout.FLAGS_MAX == FLAGS_MAX
     for aggregate, kind in KINDS.items():
-        assert {kinds[measure] for measure in kind.measures} == set(SUBJECTS_OF[aggregate]), aggregate
+        assert set(kind.subjects) == set(SUBJECTS_OF[aggregate]), aggregate
         assert kind.can_hold == (aggregate not in NEVER_HELD | {Aggregate.RISK}), aggregate
 
 
