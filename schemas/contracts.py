@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from weir.schemas.expression import Expression
+from weir.schemas.expression import find_money
 from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
@@ -186,12 +186,8 @@ def _plain(kind: Any) -> Any:
 
 def _amounts(stream: Stream) -> dict[str, str]:
     """Return the fields that are amounts of money, each with the field of its currency."""
-    found = [node for measure in stream.measures for node in _monies(measure.value)]
+    found = [node for measure in stream.measures for node in find_money(measure.value)]
     return {node.parts[0].value: node.parts[1].value for node in found}
-
-
-def _monies(node: Expression) -> list[Expression]:
-    return [node] if node.op == "money" else [found for part in node.parts for found in _monies(part)]
 
 
 def _times(stream: Stream) -> list[dict[str, Any]]:

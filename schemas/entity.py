@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Origin, find_origin
@@ -175,6 +175,13 @@ class Subject:
         """Compute the share of labelled events that are fraud, held back as the stream's labels are."""
         return self.declare(Aggregate.RISK, windows, why=why, hold=hold)
 
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse ``card.count("1d")``, which counts nothing in particular."""
+        right = f"{self.entity}.event.{self.measure}(...)"
+        raise TypeError(
+            f"expected a subject and an aggregate, such as {right}, found {self.entity}.{self.measure}(...)"
+        )
+
     def __getattr__(self, aggregate: str) -> Callable[..., Features]:
         if aggregate.startswith("_"):
             raise AttributeError(aggregate)
@@ -198,6 +205,8 @@ class Entity:
         shared: its events come from several input partitions, so it is read as the merge of every partition's partial.
         recent: K, how many of its newest events are kept exactly, at most 255; older ones are kept by pane.
         zeros_are_ids: whether an id of zeros alone, as ``0``, is somebody; of devices and addresses it is not.
+        card_tokens: its ids stand for cards, so whatever may be a card number is refused in them; elsewhere, and in
+            every text, only what a card scheme issues.
     """
 
     name: str
@@ -206,6 +215,7 @@ class Entity:
     shared: bool = False
     recent: int = 64
     zeros_are_ids: bool = True
+    card_tokens: bool = False
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:

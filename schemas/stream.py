@@ -272,6 +272,11 @@ class Stream:
         return tuple(dict.fromkeys(own))
 
     @cached_property
+    def zero_fields(self) -> frozenset[str]:
+        """Id fields in which any number of zeros is nobody."""
+        return frozenset(entity.field for entity in self.entities if not entity.zeros_are_ids)
+
+    @cached_property
     def kept_in_rows(self) -> tuple[str, ...]:
         """The fields of the event that a feature row has besides its time: whose it is, and what is kept."""
         return tuple(dict.fromkeys((self.id, self.key.field, *self.keep)))

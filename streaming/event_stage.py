@@ -23,7 +23,7 @@ from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.framing import HEADER_BYTES, IdOfGuid
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import validate_transactions
+from weir.schemas.validation import validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
@@ -160,8 +160,8 @@ class EventStage:
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
         placeholders = self._config.placeholders
-        invalid = validate_transactions(
-            batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
+        invalid = validate_events(
+            self._kernel.stream, batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
         )
         if invalid:
             dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]

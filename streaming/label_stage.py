@@ -138,9 +138,15 @@ class LabelStage:
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
         placeholders = self._config.placeholders
-        invalid = dict(
-            validate_labels(decoded.batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted)
+        found = validate_labels(
+            self._kernel.stream,
+            decoded.batch,
+            keys=keys,
+            append_time_ms=append,
+            placeholders=placeholders,
+            counted=counted,
         )
+        invalid = dict(found)
         dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid.items()]
         partition = np.array([message.partition() for message in kept], dtype=np.int32)
         wrong = np.zeros(len(kept), dtype=bool)

@@ -16,13 +16,14 @@ from typing import Any
 from weir.inference.api.body import NotJson, name_type, read_object
 from weir.schemas.contracts import schema_json
 from weir.schemas.currencies import CURRENCIES
+from weir.schemas.streams.payments import MCC_MAX, payments
 from weir.schemas.units import EARLIEST_TIME_MS
-from weir.schemas.validation import ID_BYTES_MAX, MCC_MAX, TRANSACTION_IDS
+from weir.schemas.validation import ID_BYTES_MAX
 
 _LIMITS = {"int": 1 << 31, "long": 1 << 63}
 _COUNTRY: dict[str, Any] = {"pattern": "^[A-Z]{2}$"}
 _BOUNDS: dict[str, dict[str, Any]] = {
-    **{name: {"minLength": 1, "maxLength": ID_BYTES_MAX} for name in TRANSACTION_IDS},
+    **{name: {"minLength": 1, "maxLength": ID_BYTES_MAX} for name in payments.id_fields},
     "mcc": {"minimum": 0, "maximum": MCC_MAX},
     "currency": {"enum": sorted(CURRENCIES)},
     "country": _COUNTRY,

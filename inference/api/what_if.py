@@ -25,7 +25,7 @@ from weir.infra.redis.partials_reader import Partials
 from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import QUOTE_NOTHING, validate_transactions
+from weir.schemas.validation import QUOTE_NOTHING, validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
@@ -111,8 +111,8 @@ class WhatIf:
         append = np.array([each.now_ms for each in asked], dtype=np.int64)
         refused = {
             place: BadRequest([FieldError(error.field or "$", _describe(error))])
-            for place, error in validate_transactions(
-                batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
+            for place, error in validate_events(
+                self._kernel.stream, batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
             )
         }
         if refused:

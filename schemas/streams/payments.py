@@ -16,7 +16,7 @@ SMALL_AMOUNT_MINOR: Final = 200
 """At or below this many base minor units an amount is `small`: the size used to test stolen cards."""
 MCC_MAX: Final = 9_999
 
-card = Entity("card", "card_id", ["merchant_id", "device_id", "country"])
+card = Entity("card", "card_id", ["merchant_id", "device_id", "country"], card_tokens=True)
 customer = Entity("customer", "customer_id", ["card_id", "device_id", "merchant_id"], shared=True)
 device = Entity("device", "device_id", ["card_id", "customer_id", "merchant_id"], shared=True, zeros_are_ids=False)
 ip = Entity("ip", "ip", ["card_id", "device_id", "merchant_id"], shared=True, zeros_are_ids=False)

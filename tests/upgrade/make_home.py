@@ -21,7 +21,7 @@ from tests.upgrade.sender import Sender
 
 EVENTS = 50_000
 REPAIRABLE, GARBAGE = 120, 80
-"""Dead letters: some that a corrected field heals, and some that nobody can read."""
+"""Dead letters: some that a corrected field heals, and some that nobody can read and that an operator has settled."""
 NUMBER_OF_REPAIRABLE = 10_000_000
 """Payments that become dead letters are numbered from here."""
 SETTINGS = {
@@ -86,6 +86,8 @@ def _decide(deployment: Deployment, sender: Sender, events: int) -> None:
     deployment.await_ready()
     await_count(deployment, "transactions.dlq", REPAIRABLE + GARBAGE)
     await_count(deployment, "decisions", events)
+    discarded = deployment.run_json("dlq", "discard", "--reason", "unknown_schema_id", "--apply")
+    assert discarded["letters"] == {"discarded": GARBAGE}
 
 
 def await_count(deployment: Deployment, topic: str, count: int) -> None:

@@ -205,6 +205,7 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
         ({"duplicates": "0d"}, "expected duplicates like '1d', found '0d'"),
         ({"id": "ip"}, "expected a field that is never null, found 'ip'"),
         ({"time": "country"}, "expected a field of integer, found 'country' of string"),
+        ({"time": "micros"}, "expected a field of integer, found 'micros' of timestamp-micros"),
         ({"key": merchant}, "expected the key merchant among the entities, found card"),
         ({"ids": ["mcc"]}, "expected a field of text, found 'mcc' of int"),
         ({"keep": ["chanel"]}, "found 'chanel'; did you mean 'channel'?"),
@@ -228,6 +229,7 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
 def test_a_stream_that_cannot_be_is_named(changes: dict[str, Any], message: str) -> None:
     record = json.loads(EVENTS)
     record["fields"].append({"name": "n", "type": ["null", "long"], "default": None})
+    record["fields"].append({"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}})
     (found,) = find_faults(replace(bare(), **changes), json.dumps(record))
     assert message in found.fault
 
