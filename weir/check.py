@@ -64,7 +64,7 @@ def _find_folder(given: Path | None) -> Path:
     found = find_project(here) if given is None else here if (here / PROJECT_FILE).is_file() else None
     if found is None:
         above = " or a folder above it" if given is None else ""
-        raise Refused(f"expected a {PROJECT_FILE} in {here}{above}, found none; `weir init` makes a project")
+        raise Refused(f"expected a {PROJECT_FILE} in {here}{above}, found none; `weir init DIR` makes a project")
     return found
 
 

@@ -76,6 +76,7 @@ def build_project(folder_name: str, like: str) -> dict[str, str]:
         ".gitignore": _IGNORED,
         f"streams/{like}.py": import_from_weir((SHIPPED / f"{like}.py").read_text(encoding="utf-8")),
         **{f"streams/{name}": text for name, text in _schemas_of(loaded)},
+        f"tests/test_{like}.py": (_TEMPLATES / f"test_{like}.py.txt").read_text(encoding="utf-8"),
     }
 
 

@@ -288,7 +288,9 @@ def test_without_a_project_the_command_says_where_it_looked(
     assert weir.cli.main(["check"]) == 2
     assert weir.cli.main(["check", "--project", "none"]) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"weir check: expected a weir.toml in {tmp_path} or a folder above it, found none; ")
+    assert first.startswith(
+        f"weir check: expected a weir.toml in {tmp_path} or a folder above it, found none; `weir init DIR`"
+    )
     assert second.startswith(f"weir check: expected a weir.toml in {tmp_path}/none, found none; ")
 
 

@@ -39,7 +39,7 @@ def test_what_is_made_passes_the_check_and_is_the_shipped_stream(
 def test_every_name_of_the_declaration_is_from_weir_and_every_slot_is_filled(like: str) -> None:
     files = build_project("my-risk", like)
     for name, text in files.items():
-        assert "$" not in text, name
+        assert "$" not in text or name.startswith("tests/"), name
     declaration = files[f"streams/{like}.py"]
     assert "weir.schemas" not in declaration
     (names,) = re.findall(r"^from weir import (.*)$", declaration, re.MULTILINE)
