@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 import weir.cli
 from weir.declarations_note import NOTE
-from weir.schemas.project import SHIPPED
+from weir.init import build_project
 
 SCHEMA = {
     "type": "record",
@@ -296,10 +295,9 @@ def test_without_a_project_the_command_says_where_it_looked(
 
 def test_nothing_is_compiled_and_it_takes_less_than_two_seconds(tmp_path: Path) -> None:
     folder = project(tmp_path / "shop", orders=good())
-    payments = (SHIPPED / "payments.py").read_text()
-    (folder / "streams" / "payments.py").write_text(payments)
-    shutil.copy(SHIPPED.parent / "labels.avsc", folder / "streams")
-    shutil.copy(SHIPPED.parent / "transactions.v2.avsc", folder / "streams" / "transactions.avsc")
+    for name, text in build_project("shop", "payments").items():
+        if name.startswith("streams/"):
+            (folder / name).write_text(text)
     heavy = "{'numba', 'onnxruntime', 'confluent_kafka', 'weir.streaming', 'weir.inference'}"
     code = f"import sys, weir.cli; weir.cli.main(sys.argv[1:]); sys.exit(str(sorted({heavy} & set(sys.modules))))"
     command = [sys.executable, "-c", code, "check", "--project", str(folder)]
