@@ -1,6 +1,6 @@
 """Weir: streaming fraud and risk scoring on Kafka and Redis, exactly once.
 
-``from weir import Stream, Entity, col`` is all that a stream's file needs.
+``from weir import Stream, Entity, col`` is all that a stream's file needs; ``docs/streams.md`` begins there.
 Nothing is loaded before its name is asked for, so that ``weir --help`` is there at once.
 """
 

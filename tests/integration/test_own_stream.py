@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.source import ROOT
+from tests.unit.tutorial import follow
 from weir.schemas.project import shipped_names
 
 COMPILED_FOR_OTHERS = "payments"
@@ -26,3 +28,9 @@ def test_the_tests_of_a_new_project_pass(like: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path / "my-risk", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_tutorial_is_followed_to_its_end(tmp_path: Path) -> None:
+    assert follow(ROOT / "docs" / "streams.md", tmp_path) > 9
