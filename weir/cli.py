@@ -16,6 +16,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # verb -> (module with ``main(argv) -> int``, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("weir.init", "make a project: a folder with a stream of your own"),
+    "check": ("weir.check", "find every fault of a project's streams, and say what a change touches"),
     "up": ("weir.infra.embedded.cli", "start the embedded Kafka, Redis and schema registry"),
     "down": ("weir.infra.embedded.cli", "stop what `up` started"),
     "status": ("weir.infra.embedded.cli", "show each embedded server, its address and health"),
