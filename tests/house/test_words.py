@@ -23,9 +23,11 @@ NOT_OURS_TO_EDIT = {"docs/results/field.md"}  # a record of what was reported, i
 
 
 def _texts() -> list[Path]:
-    documents = [path for path in (ROOT / "docs").rglob("*.md") if name_of(path) not in NOT_OURS_TO_EDIT]
-    rules = [*(ROOT / "monitoring").rglob("*.yml"), ROOT / "README.md", ROOT / "Makefile", ROOT / ".env.example"]
-    return sorted([*product_files(), *documents, *rules])
+    documents = (ROOT / "docs").rglob("*.md")
+    pages = [ROOT / "tests" / "README.md", *ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]
+    rules = [*(ROOT / "monitoring").rglob("*.yml"), ROOT / "Makefile", ROOT / ".env.example"]
+    kept = {ROOT / name for name in NOT_OURS_TO_EDIT}
+    return sorted({*product_files(), *documents, *pages, *rules} - kept)
 
 
 def _find(text: str) -> dict[str, str]:
