@@ -2,8 +2,8 @@
 
 A fault is a finding: the file and line, the part, what was expected and found, and the nearest right thing. Checked is
 what can be known from the declarations and the Avro schemas alone; what the kernel's working memory cannot hold is
-said in ``streaming/core/plans.py``. Fields and expressions are
-checked in ``field_checks.py``, features in ``feature_checks.py``.
+said in ``streaming/core/limits.py``. Fields and expressions are checked in ``field_checks.py``, features in
+``feature_checks.py``.
 
 The bounds are those that the product is tested at. Each costs memory and time in every look-up of an entity, so they
 are a budget and not a limit of the format.

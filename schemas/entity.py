@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Origin, find_origin
@@ -174,6 +174,13 @@ class Subject:
     def risk(self, windows: str, *, why: str = "", hold: str = "") -> Features:
         """Compute the share of labelled events that are fraud, held back as the stream's labels are."""
         return self.declare(Aggregate.RISK, windows, why=why, hold=hold)
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse ``card.count("1d")``, which counts nothing in particular."""
+        right = f"{self.entity}.event.{self.measure}(...)"
+        raise TypeError(
+            f"expected a subject and an aggregate, such as {right}, found {self.entity}.{self.measure}(...)"
+        )
 
     def __getattr__(self, aggregate: str) -> Callable[..., Features]:
         if aggregate.startswith("_"):

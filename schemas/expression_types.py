@@ -81,6 +81,9 @@ def _read_column(avro: Any) -> Column:
         return Column("", nullable, avro="union of several types")
     inner = branches[0]
     name = inner if isinstance(inner, str) else str(inner.get("type"))
+    logical = str(inner.get("logicalType", "")) if isinstance(inner, dict) else ""
+    if "timestamp" in logical and logical != "timestamp-millis":
+        return Column("", nullable, avro=logical)  # times are epoch milliseconds: another unit would be another number
     if name == "enum":
         return Column(TEXT, nullable, tuple(inner["symbols"]), name)
     return Column(_KINDS.get(name, ""), nullable, avro=name)

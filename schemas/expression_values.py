@@ -105,6 +105,8 @@ def _read(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
     return column.cast(pa.float64()) if pa.types.is_floating(column.type) else column

@@ -30,13 +30,13 @@ from weir.schemas.declaration_checks import find_faults
 from weir.schemas.errors import Refused
 from weir.schemas.expression_types import nearest
 from weir.schemas.origin import Finding, Origin
+from weir.schemas.schema_files import find_versions
 from weir.schemas.stream import Stream
 
 PROJECT_FILE: Final = "weir.toml"
 SHIPPED: Final = Path(__file__).parent / "streams"
 _KEYS: Final = frozenset({"name", "default"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_VERSION: Final = re.compile(r"\.v([0-9]+)\.avsc")
 _LINE: Final = re.compile(r"at line ([0-9]+)")
 
 
@@ -122,7 +122,7 @@ def load_shipped(name: str) -> LoadedStream:
     if name not in shipped_names():
         raise Refused(f"expected a shipped stream, found {name!r}{nearest(name, shipped_names())}")
     (stream,) = _list_streams(vars(importlib.import_module(f"{__package__}.streams.{name}")))
-    loaded, findings = _read_schemas(stream, (SHIPPED, SHIPPED.parent))
+    loaded, findings = _read_schemas(stream, (SHIPPED,))
     assert not findings, findings  # our own files
     return loaded
 
@@ -185,7 +185,7 @@ def _read_schemas(stream: Stream, folders: Iterable[Path]) -> tuple[LoadedStream
 
 def _read_versions(name: str, where: Origin, folders: Iterable[Path], findings: list[Finding]) -> Iterator[str]:
     """Yield ``clicks.avsc``, or ``clicks.v1.avsc``, ``clicks.v2.avsc`` and so on, in one compact form."""
-    paths = next((found for folder in folders if (found := _find_versions(folder, name))), [])
+    paths = next((found for folder in folders if (found := find_versions(folder, name))), [])
     if not paths:
         there = [path.name for folder in folders for path in folder.glob("*.avsc")]
         findings.append(
@@ -203,14 +203,6 @@ def _read_versions(name: str, where: Origin, folders: Iterable[Path], findings: 
             findings.append(Finding(Origin(str(path), 1), path.name, fault))
         else:
             yield json.dumps(schema, separators=(",", ":"))
-
-
-def _find_versions(folder: Path, name: str) -> list[Path]:
-    if (folder / name).is_file():
-        return [folder / name]
-    stem = name.removesuffix(".avsc")
-    found = [(path, _VERSION.fullmatch(path.name.removeprefix(stem))) for path in folder.glob(f"{stem}.v*.avsc")]
-    return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
 
 
 def _find_clashes(streams: list[Stream]) -> Iterator[Finding]:

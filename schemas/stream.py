@@ -176,7 +176,8 @@ class Stream:
         entities: all of them, the key included, in the order in which state is kept.
         features: what entities' methods give, in the order of the model's input, after ``values``.
         event: the word for one event in names: ``transaction_amount``.
-        keep: fields that are passed on to features and decisions.
+        keep: fields that are passed on to feature rows.
+        decided: those of ``keep`` that decisions carry too; all of them by default.
         ids: further fields that hold ids: a placeholder in one is as null.
         reasons: the end of a reason code for a subject's aggregate: ``{"event.count": "BURST"}``. Features that tell
             one story share a code.
@@ -200,6 +201,7 @@ class Stream:
     labels: Labels | None = None
     checks: Sequence[Check | Expression] = ()
     keep: Sequence[str] = ()
+    decided: Sequence[str] | None = None
     ids: Sequence[str] = ()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     duplicates: str = "1d"
@@ -209,6 +211,7 @@ class Stream:
     def __post_init__(self) -> None:
         for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        object.__setattr__(self, "decided", self.keep if self.decided is None else as_tuple(self.decided))
         if isinstance(self.checks, tuple):
             checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
             object.__setattr__(self, "checks", tuple(checks))
@@ -267,6 +270,16 @@ class Stream:
         """Fields that hold ids, in which a placeholder is as null; of the event and of the key it is refused."""
         own = (self.id, self.key.field, *self.ids, *(entity.field for entity in self.entities))
         return tuple(dict.fromkeys(own))
+
+    @cached_property
+    def kept_in_rows(self) -> tuple[str, ...]:
+        """The fields of the event that a feature row has besides its time: whose it is, and what is kept."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep)))
+
+    @cached_property
+    def kept_in_decisions(self) -> tuple[str, ...]:
+        """The fields of the event that a decision has besides its time."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *(self.decided or ()))))
 
     @cached_property
     def attribute_fields(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
 from weir.streaming.processor import STAGE, Processor, ProcessorConfig, no_step
 from weir.streaming.service import open_metrics_page, run_service, wait_for
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext
 from weir.streaming.state.view_writer import ViewWriter
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> int:
         enter_place=place.enter,
         on_loss=(hook := LossHook()),
     )
-    compile_kernel()  # before any other thread begins: the compiler has the process to itself
+    compile_kernel(shipped_kernel())  # before any other thread begins: the compiler has the process to itself
     with closing(start_watch(settings, stages=[STAGE], on_loss=hook)):
         run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
@@ -96,7 +97,7 @@ def run_processor(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    compile_kernel()  # before joining the group: nothing should wait for a compiler
+    compile_kernel(shipped_kernel())  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if on_loss is not None:
         on_loss.handler = partial(_suspect_all, settings, topics)
@@ -171,6 +172,7 @@ def _build(
     view = _build_view(settings, connect(settings.redis), topic_ids)
     store = PartialStore(
         view,
+        declarations_hash=shipped_kernel().stream.declarations_hash,
         entities_max=settings.processor.cache_entities_max,
         bytes_max=settings.processor.cache_mb_max * 1_000_000,
     )
@@ -227,6 +229,7 @@ def _build_stages(
         group=settings.processor.group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
         placeholders=settings.placeholders,
+        kernel=shipped_kernel(),
     )
     labels = LabelStageConfig(
         topic=names.labels,
@@ -235,6 +238,7 @@ def _build_stages(
         group=settings.processor.group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
         placeholders=settings.placeholders,
+        kernel=shipped_kernel(),
     )
     return (
         EventStage(transactions, *_lookups(registry, subject(names.transactions))),

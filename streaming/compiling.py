@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +21,7 @@ from numba import config
 
 from weir.monitoring.logs import get_logger
 from weir.streaming.core import jit
+from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.warm_up import warm_up
 
 Tell = Callable[..., Any]
@@ -35,15 +38,25 @@ _FOR_PEOPLE = {
 log = get_logger(__name__)
 
 
-def compile_kernel(tell: Tell = log.info, *, run: Callable[[], None] = warm_up, lock: Path | None = None) -> None:
-    """Return when the kernel is compiled.
+def compile_kernel(kernel: Kernel, tell: Tell = log.info) -> None:
+    """Return when a kernel is compiled; kernels of one shape are compiled once.
 
     Args:
-        tell: told ``compiling`` and ``compiled``, or ``waiting_for_the_compiler``; else nothing.
-        run: compiles what is not compiled yet.
-        lock: the file that one process at a time compiles under; next to the compiled code by default.
+        kernel: of the stream that is about to be computed.
+        tell: as of ``compile_once``.
     """
-    with _one_at_a_time(lock or _lock_path(), tell), _told(tell):
+    compile_once(partial(warm_up, kernel), _lock_path(kernel), tell)
+
+
+def compile_once(run: Callable[[], None], lock: Path, tell: Tell = log.info) -> None:
+    """Return when something is compiled.
+
+    Args:
+        run: compiles what is not compiled yet.
+        lock: the file that one process at a time compiles under.
+        tell: told ``compiling`` and ``compiled``, or ``waiting_for_the_compiler``; else nothing.
+    """
+    with _one_at_a_time(lock, tell), _told(tell):
         run()
 
 
@@ -57,11 +70,13 @@ def describe(event: str, **fields: object) -> str:
     return _FOR_PEOPLE[event].format(**fields)
 
 
-def _lock_path() -> Path:
+def _lock_path(kernel: Kernel) -> Path:
+    """Next to the compiled code, one file per shape."""
     folder = (
         getattr(config, "CACHE_DIR", "") or Path(jit.__file__).parent / "__pycache__"
     )  # where the compiler itself writes
-    return Path(folder) / f"kernel-{jit.SOURCE_STAMP}.lock"
+    shape = "-".join(str(size) for size in astuple(kernel.shape))
+    return Path(folder) / f"kernel-{jit.SOURCE_STAMP}-{shape}.lock"
 
 
 @contextmanager

@@ -19,14 +19,15 @@ from weir.infra.kafka.sink import Record, Rows
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.features import ENTITIES, FEATURE_NAMES, HORIZON_MS, LABEL_HOLD_MS, Entity, declarations_hash
 from weir.schemas.framing import HEADER_BYTES, IdOfGuid
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import validate_transactions
-from weir.streaming.core.events import EventBatch, build_event_batch
+from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
-from weir.streaming.core.kernel import States, Step, find_repeats, fold, step
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.states import States, Step
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_decodable
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Outcome, Refolded
@@ -35,8 +36,6 @@ from weir.streaming.state.cache import PartialQuery, PartialResult, PartialStore
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
-_SHARED = tuple(spec.entity for spec in ENTITIES if spec.shared)
-_LABELLED = tuple(spec.entity for spec in ENTITIES if spec.has_labels)
 _PASSED_ON = (
     "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
     "mcc", "channel", "amount_minor", "currency", "country", "event_time_ms",
@@ -68,6 +67,7 @@ class EventStageConfig:
     group: str
     dlq_header_prefix: str
     placeholders: Placeholders
+    kernel: Kernel
 
 
 class EventStage:
@@ -82,7 +82,9 @@ class EventStage:
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
-        self._declarations_hash = declarations_hash(config.placeholders)
+        self._kernel = config.kernel
+        self._key_field = config.kernel.stream.key.field
+        self._declarations_hash = with_placeholders(config.kernel.stream.declarations_hash, config.placeholders)
         self.schema_of = schema_of
         self.id_of_guid = id_of_guid
         self._codec = BatchCodec(self.input_kind)
@@ -93,15 +95,16 @@ class EventStage:
         messages = [message for partition in sorted(records) for message in records[partition]]
         with metrics.STAGE_SECONDS.labels(stage="process", step="judge").time():
             decoded = self._decode(messages)
-            elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+            elsewhere = find_elsewhere(self._key_field, decoded.batch, decoded.partition, self.partitions)
             strayed = set(np.unique(decoded.partition[elsewhere]).tolist())
             asks = self._asks(decoded.events, store, strayed)
             answer = store.read(asks)
         with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
-            states = _arrange(asks, answer)
-            computed = step(decoded.events, states, find_repeats(decoded.events) if strayed else None)
+            states = _arrange(self._kernel, asks, answer)
+            repeats = self._kernel.find_repeats(decoded.events) if strayed else None
+            computed = self._kernel.step(decoded.events, states, repeats)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
-            degraded = _find_degraded(asks, answer, live, decoded.append_time_ms)
+            degraded = _find_degraded(self._kernel, asks, answer, live, decoded.append_time_ms)
             rows = self._rows(decoded, computed, degraded)
         return Outcome(
             rows=[rows],
@@ -122,9 +125,10 @@ class EventStage:
         unit = Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         answer = store.read(asks)
-        own = dict(_arrange(asks, answer).own)
-        changed = sort_by_unit("t", decoded.events.entities, own, fold(decoded.events, own)).get(unit, [])
-        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        own = dict(_arrange(self._kernel, asks, answer).own)
+        folded = self._kernel.fold(decoded.events, own)
+        changed = sort_by_unit("t", decoded.events.entities, own, folded).get(unit, [])
+        elsewhere = find_elsewhere(self._key_field, decoded.batch, decoded.partition, self.partitions)
         return Refolded(changed, bool(elsewhere.any()))
 
     def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[PartialQuery]:
@@ -141,8 +145,10 @@ class EventStage:
         for entity, index in events.entities.items():
             for partition, ids in runs(index):
                 own = Unit("t", partition)
-                others = [u for u in (everyone if entity in _SHARED or partition in strayed else mixed) if u != own]
-                asks.append(PartialQuery(entity, ids, [own, *others, *(labels if entity in _LABELLED else [])]))
+                is_spread = entity in self._kernel.shared or partition in strayed
+                others = [unit for unit in (everyone if is_spread else mixed) if unit != own]
+                known = labels if entity in self._kernel.labelled else []
+                asks.append(PartialQuery(entity, ids, [own, *others, *known]))
         return asks
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
@@ -165,7 +171,7 @@ class EventStage:
             rows, kept = list(compress(rows, good)), list(compress(kept, good))
         partition = np.array([message.partition() for message in kept], np.int32)
         digest = np.array([crc32((values[row] or b"")[HEADER_BYTES:]) for row in rows], np.uint32)
-        events = build_event_batch(
+        events = self._kernel.build_events(
             batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=placeholders
         )
         return Decoded(batch, kept, append, partition, events, dead)
@@ -185,7 +191,7 @@ class EventStage:
             "declarations_hash": pa.repeat(self._declarations_hash, n),
             "late": pa.array(computed.late[counted]),
             "degraded": pa.repeat(pa.scalar(degraded, pa.list_(pa.string())), n),
-        } | _build_feature_columns(computed.features[counted])
+        } | _build_feature_columns(self._kernel.stream.feature_names, computed.features[counted])
         values = self._rows_codec.encode(
             pa.record_batch(
                 [columns[field.name] for field in self._rows_codec.arrow_schema], self._rows_codec.arrow_schema
@@ -201,20 +207,20 @@ class EventStage:
         )
 
 
-def _build_feature_columns(features: np.ndarray) -> dict[str, pa.Array]:
+def _build_feature_columns(names: Sequence[str], features: np.ndarray) -> dict[str, pa.Array]:
     """Cut features, shape (rows, features), into a nullable column each, all of one array: NaN is looked for once."""
     n = len(features)
     flat = np.ascontiguousarray(features.T).ravel()
     column = pa.array(flat, mask=np.isnan(flat))
-    return {name: column.slice(position * n, n) for position, name in enumerate(FEATURE_NAMES)}
+    return {name: column.slice(position * n, n) for position, name in enumerate(names)}
 
 
-def _arrange(asks: list[PartialQuery], answer: PartialResult) -> States:
+def _arrange(kernel: Kernel, asks: list[PartialQuery], answer: PartialResult) -> States:
     """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
-    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
-    having: set[Entity] = set()
-    others: dict[Entity, list[Sequence[bytes]]] = {}
-    labels: dict[Entity, list[Sequence[bytes]]] = {}
+    own: dict[str, list[bytes]] = {entity: [] for entity in kernel.entities}
+    having: set[str] = set()
+    others: dict[str, list[Sequence[bytes]]] = {}
+    labels: dict[str, list[Sequence[bytes]]] = {}
     for ask, values in zip(asks, answer.values, strict=True):
         own.setdefault(ask.entity, []).extend(values[0])
         of_transactions = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "t"][1:]
@@ -225,7 +231,9 @@ def _arrange(asks: list[PartialQuery], answer: PartialResult) -> States:
         others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True) if of_transactions else nothing)
         labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True) if of_labels else nothing)
     others = {entity: lists for entity, lists in others.items() if entity in having}
-    return States(own=own, others=others, labels={entity: labels[entity] for entity in _LABELLED if entity in labels})
+    return States(
+        own=own, others=others, labels={entity: labels[entity] for entity in kernel.labelled if entity in labels}
+    )
 
 
 def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
@@ -237,22 +245,26 @@ def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
     return found
 
 
-def find_elsewhere(batch: pa.RecordBatch, partition: np.ndarray, partitions: int) -> np.ndarray:
-    """Return, bool, shape (rows,), whose partition is not the one that the recommended partitioner gives their card."""
-    elsewhere: np.ndarray = compute_partitions(batch.column("card_id"), partitions) != partition
+def find_elsewhere(key_field: str, batch: pa.RecordBatch, partition: np.ndarray, partitions: int) -> np.ndarray:
+    """Return, bool, shape (rows,), whose partition is not the one that the recommended partitioner gives their key."""
+    elsewhere: np.ndarray = compute_partitions(batch.column(key_field), partitions) != partition
     return elsewhere
 
 
 def _find_degraded(
-    asks: list[PartialQuery], answer: PartialResult, live: Mapping[Unit, int], append_time_ms: np.ndarray
+    kernel: Kernel,
+    asks: list[PartialQuery],
+    answer: PartialResult,
+    live: Mapping[Unit, int],
+    append_time_ms: np.ndarray,
 ) -> list[str]:
     """Name the units that were missing, being rebuilt, or began too late for this batch's look-back."""
     if not len(append_time_ms):
         return []
-    oldest = int(append_time_ms.min()) - HORIZON_MS
+    oldest = int(append_time_ms.min()) - kernel.stream.horizon_ms
     found = []
     for unit in {unit for ask in asks for unit in ask.units}:
-        from_ms = oldest - (LABEL_HOLD_MS if unit.kind == "l" else 0)
+        from_ms = oldest - (kernel.stream.label_hold_ms if unit.kind == "l" else 0)
         position = answer.positions.get(unit)
         is_ours = unit in live and live[unit] <= from_ms
         if not is_ours and not (position is not None and position.is_complete(from_ms)):

@@ -22,8 +22,10 @@ from weir.schemas.errors import Refused
 from weir.schemas.features import ENTITIES, FEATURE_NAMES, FEATURES, Feature, declarations_hash
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
 from weir.streaming.core.backfill import backfill
-from weir.streaming.core.kernel import Computed
+from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.layout import COUNTED
+from weir.streaming.core.states import Computed
+from weir.streaming.shipped import shipped_kernel
 
 OUTPUT_SCHEMA = pa.schema(
     [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]
@@ -77,14 +79,14 @@ def main(argv: list[str]) -> int:
     elif arguments.action == "docs":
         sys.stdout.write(format_docs())
     else:
-        compile_kernel(tell_on_stderr)
+        compile_kernel(shipped_kernel(), tell_on_stderr)
         files = HistoryFiles(
             arguments.transactions,
             arguments.labels,
             manner_of(arguments, load_settings().placeholders),
             arguments.skip_bad,
         )
-        counts = run_backfill(files, arguments.out, arguments.partitions, replace=arguments.replace)
+        counts = run_backfill(shipped_kernel(), files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
 
@@ -150,10 +152,13 @@ def format_docs() -> str:
     return _DOCS_HEAD.format(recent=recent) + "\n".join(rows) + "\n"
 
 
-def run_backfill(files: HistoryFiles, out: Path, partitions: int, *, replace: bool = False) -> dict[str, int]:
+def run_backfill(
+    kernel: Kernel, files: HistoryFiles, out: Path, partitions: int, *, replace: bool = False
+) -> dict[str, int]:
     """Compute the features of a file of transactions and write them next to their ids.
 
     Args:
+        kernel: of their stream.
         files: what is read, and how.
         out: written whole or not at all.
         partitions: number of input partitions to keep state for, 1 or more.
@@ -175,7 +180,7 @@ def run_backfill(files: HistoryFiles, out: Path, partitions: int, *, replace: bo
         schema = OUTPUT_SCHEMA.with_metadata({"declarations_hash": declarations_hash(placeholders)})
         with pq.ParquetWriter(partial, schema) as writer:
             for batch, step in backfill(
-                history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
+                kernel, history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
             ):
                 writer.write_table(_output(batch, step))
                 _count(counts, step)

@@ -25,11 +25,11 @@ from weir.infra.kafka.sink import Record
 from weir.infra.redis.unit import Unit
 from weir.schemas.codec import BatchCodec, WriterSchema
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.features import Entity
 from weir.schemas.framing import IdOfGuid
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import validate_labels
-from weir.streaming.core.labels import LabelBatch, build_label_batch, find_known_elsewhere, fold_labels
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.labels import LabelBatch
 from weir.streaming.dlq.build import build_dead_letter, not_decodable
 from weir.streaming.dlq.letter import FORWARDED
 from weir.streaming.event_stage import find_elsewhere
@@ -49,6 +49,7 @@ class LabelStageConfig:
     group: str
     dlq_header_prefix: str
     placeholders: Placeholders
+    kernel: Kernel
 
 
 class LabelStage:
@@ -68,6 +69,7 @@ class LabelStage:
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
         self._config = config
+        self._kernel = config.kernel
         self.schema_of = schema_of
         self.id_of_guid = id_of_guid
         self._codec = BatchCodec(self.input_kind)
@@ -79,16 +81,16 @@ class LabelStage:
         decoded = self._decode(messages)
         states = self._read(decoded, store)
         dead, forwarded = list(decoded.dead), []
-        if known := _find_homes(decoded.labels, states):
+        if known := _find_homes(self._kernel, decoded.labels, states):
             for row, unit in known.items():
                 dead.append(_forwarded(decoded.messages[row], unit))
                 forwarded.append(_copy_to(decoded.messages[row], unit))
             decoded = decoded.without(np.isin(np.arange(len(decoded.messages)), list(known)))
             states = self._read(decoded, store)
-        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        elsewhere = self._find_elsewhere(decoded)
         return Outcome(
             dead=[self.dead_letter(d) for d in dead],
-            changed=_fold(decoded.labels, states.own),
+            changed=self._fold(decoded.labels, states.own),
             counted=len(decoded.labels),
             refused=dead,
             mixed={Unit("l", number) for number in np.unique(decoded.partition[elsewhere]).tolist()},
@@ -100,28 +102,30 @@ class LabelStage:
         decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
-        changed = _fold(decoded.labels, self._read(decoded, store, alone=True).own)
-        elsewhere = find_elsewhere(decoded.batch, decoded.partition, self.partitions)
+        changed = self._fold(decoded.labels, self._read(decoded, store, alone=True).own)
+        elsewhere = self._find_elsewhere(decoded)
         return Refolded(changed.get(Unit("l", partition), []), bool(elsewhere.any()))
 
     def _read(self, decoded: _Decoded, store: PartialStore, *, alone: bool = False) -> _States:
-        """Read the partials of a batch, and unless ``alone`` the ledgers that other units may have of its cards.
+        """Read the partials of a batch, and unless ``alone`` the ledgers that other units may have of its keys.
 
         Which those are is as for transactions (``EventStage``).
         """
         everyone = [Unit("l", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
-        strayed = decoded.partition[find_elsewhere(decoded.batch, decoded.partition, self.partitions)].tolist()
+        strayed = decoded.partition[self._find_elsewhere(decoded)].tolist()
         asks = []
         for entity, index in decoded.labels.entities.items():
             for partition, ids in runs(index):
                 own = Unit("l", partition)
-                others = (everyone if partition in strayed else mixed) if entity is Entity.CARD and not alone else []
+                others = (
+                    (everyone if partition in strayed else mixed) if entity == self._kernel.key and not alone else []
+                )
                 asks.append(PartialQuery(entity, ids, [own, *[unit for unit in others if unit != own]]))
         states = _States({entity: [] for entity in decoded.labels.entities}, [], [])
         for ask, values in zip(asks, store.read(asks).values, strict=True):
             states.own[ask.entity].extend(values[0])
-            if ask.entity is Entity.CARD:
+            if ask.entity == self._kernel.key:
                 states.others.extend(zip(*values[1:], strict=True) if values[1:] else [()] * len(ask.ids))
                 states.units.extend([ask.units[1:]] * len(ask.ids))
         return states
@@ -141,7 +145,14 @@ class LabelStage:
         partition = np.array([message.partition() for message in kept], dtype=np.int32)
         wrong = np.zeros(len(kept), dtype=bool)
         wrong[list(invalid)] = True
-        return _Decoded(decoded.batch, kept, partition, dead, placeholders).without(wrong)
+        return _Decoded(decoded.batch, kept, partition, dead, placeholders, self._kernel).without(wrong)
+
+    def _find_elsewhere(self, decoded: _Decoded) -> np.ndarray:
+        key_field = self._kernel.stream.key.field
+        return find_elsewhere(key_field, decoded.batch, decoded.partition, self.partitions)
+
+    def _fold(self, labels: LabelBatch, own: dict[str, list[bytes]]) -> dict[Unit, list[Changed]]:
+        return sort_by_unit("l", labels.entities, own, self._kernel.fold_labels(labels, own))
 
     def dead_letter(self, dead: DeadRecord) -> Record:
         """Return what is published for a dead record."""
@@ -159,11 +170,12 @@ class _Decoded:
     partition: np.ndarray
     dead: list[DeadRecord]
     placeholders: Placeholders
+    kernel: Kernel
 
     @cached_property
     def labels(self) -> LabelBatch:
         """Return what the kernel takes."""
-        return build_label_batch(self.batch, partition=self.partition, placeholders=self.placeholders)
+        return self.kernel.build_labels(self.batch, partition=self.partition, placeholders=self.placeholders)
 
     def without(self, rows: np.ndarray) -> _Decoded:
         """Return the others; ``rows`` is bool, shape (rows,)."""
@@ -173,22 +185,22 @@ class _Decoded:
 
 
 class _States(NamedTuple):
-    """Our partials of a batch, other units' ledgers of its cards, and which units those are, per card."""
+    """Our partials of a batch, other units' ledgers of its keys, and which units those are, per key."""
 
-    own: dict[Entity, list[bytes]]
+    own: dict[str, list[bytes]]
     others: list[tuple[bytes, ...]]
     units: list[list[Unit]]
 
 
-def _find_homes(labels: LabelBatch, states: _States) -> dict[int, Unit]:
+def _find_homes(kernel: Kernel, labels: LabelBatch, states: _States) -> dict[int, Unit]:
     """Return, per row whose transaction was labelled in another unit, or before in this batch, that unit."""
-    where = find_known_elsewhere(labels, states.own[Entity.CARD], states.others)
-    cards = labels.entities[Entity.CARD]
-    homes = {row: states.units[int(cards.codes[row])][int(where[row])] for row in np.flatnonzero(where >= 0).tolist()}
+    where = kernel.find_known_elsewhere(labels, states.own[kernel.key], states.others)
+    keys = labels.entities[kernel.key]
+    homes = {row: states.units[int(keys.codes[row])][int(where[row])] for row in np.flatnonzero(where >= 0).tolist()}
     if any(states.units):  # in one batch, too, a transaction's labels may be in several partitions
         first: dict[int, int] = {}
-        for row, (key, code) in enumerate(zip(labels.key.tolist(), cards.codes.tolist(), strict=True)):
-            partition = int(cards.units[code])
+        for row, (key, code) in enumerate(zip(labels.key.tolist(), keys.codes.tolist(), strict=True)):
+            partition = int(keys.units[code])
             if row not in homes and first.setdefault(key, partition) != partition:
                 homes[row] = Unit("l", first[key])
     return homes
@@ -206,7 +218,3 @@ def _forwarded(message: Message, unit: Unit) -> DeadRecord:
 
 def _copy_to(message: Message, unit: Unit) -> Record:
     return Record(message.topic(), message.key(), message.value(), read_headers(message) or [], unit.partition)
-
-
-def _fold(labels: LabelBatch, own: dict[Entity, list[bytes]]) -> dict[Unit, list[Changed]]:
-    return sort_by_unit("l", labels.entities, own, fold_labels(labels, own))

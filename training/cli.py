@@ -18,6 +18,7 @@ from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.schemas.features import DAY_MS
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
+from weir.streaming.shipped import shipped_kernel
 from weir.training import report
 from weir.training.bundle import promote
 from weir.training.dataset import Examples
@@ -79,9 +80,10 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
     if arguments.from_topics:
         examples, labels = load_topics(settings)
         return examples, labels, "the features and labels topics"
-    compile_kernel(tell_on_stderr)
+    compile_kernel(shipped_kernel(), tell_on_stderr)
     folder = arguments.history or settings.home / "history"
-    examples, labels = load_history(folder, manner_of(arguments, settings.placeholders), skip_bad=arguments.skip_bad)
+    manner = manner_of(arguments, settings.placeholders)
+    examples, labels = load_history(shipped_kernel(), folder, manner, skip_bad=arguments.skip_bad)
     return examples, labels, "history replayed through the kernel"
 
 

@@ -16,16 +16,20 @@ from weir.infra.user_files.history import find_history, open_history
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
 from weir.streaming.core.backfill import backfill
+from weir.streaming.core.kernel import Kernel
 from weir.training.dataset import Examples, concatenate
 from weir.training.labels import build_keys
 
 _COUNTED = 0
 
 
-def load_history(folder: Path, manner: Manner | None = None, *, skip_bad: bool = False) -> tuple[Examples, pa.Table]:
+def load_history(
+    kernel: Kernel, folder: Path, manner: Manner | None = None, *, skip_bad: bool = False
+) -> tuple[Examples, pa.Table]:
     """Replay a history through the kernel.
 
     Args:
+        kernel: of the stream.
         folder: holds payments in event-time order and labels, or is a file of payments with a label column.
         manner: how they are read.
         skip_bad: whether bad rows are left out.
@@ -41,25 +45,27 @@ def load_history(folder: Path, manner: Manner | None = None, *, skip_bad: bool =
     with open_history(find_history(folder, manner, skip_bad=skip_bad)) as history:
         if history.labels is None or not history.labels.num_rows:
             raise Refused("history: expected labels, found none that are known by now")
-        return replay(history.transactions(), history.labels, manner.placeholders), history.labels
+        return replay(kernel, history.transactions(), history.labels, manner.placeholders), history.labels
 
 
-def replay(transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders) -> Examples:
+def replay(
+    kernel: Kernel, transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders
+) -> Examples:
     """Compute the features of transactions as the stream would have, label risk from labels known at the time.
 
     Raises:
         Refused: there are no transactions.
     """
-    parts = list(_replayed(transactions, labels, placeholders))
+    parts = list(_replayed(kernel, transactions, labels, placeholders))
     if not parts:
         raise Refused("history: expected transactions, found none; write some with `weir generate --to parquet`")
     return concatenate(parts)
 
 
 def _replayed(
-    transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders
+    kernel: Kernel, transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders
 ) -> Iterator[Examples]:
-    for batch, step in backfill(transactions, labels, placeholders=placeholders):
+    for batch, step in backfill(kernel, transactions, labels, placeholders=placeholders):
         counted = step.verdicts == _COUNTED
         if not counted.any():
             continue

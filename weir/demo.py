@@ -43,6 +43,7 @@ from weir.infra.settings import Settings, load_settings, stack_env_path
 from weir.monitoring.live_view import Snapshot, render, summary_line
 from weir.schemas.errors import Refused, WeirError
 from weir.streaming.compiling import compile_kernel, describe
+from weir.streaming.shipped import shipped_kernel
 
 STILL_SECONDS_MAX = 120.0
 """Without a decision; a large history on a busy machine may take long, and gets on all the while."""
@@ -128,7 +129,7 @@ class Demo:
         with _step(f"history: {self._arguments.cards:,} cards, {self._arguments.days} days, ending now"):
             self._make_history()
         with _step("kernel"):
-            compile_kernel(_say)
+            compile_kernel(shipped_kernel(), _say)
         with _step("model"):
             self._train()
         with _step("processor, scorer, index, API"):

@@ -40,6 +40,7 @@ from weir.schemas.errors import Damaged, Refused, Transient
 from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import ID_BYTES_MAX
+from weir.streaming.core.kernel import Kernel
 
 RETRY_AFTER_SECONDS = 1
 ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -60,6 +61,7 @@ class ApiParts:
         is_full: whether so many ask that health checks alone are answered.
     """
 
+    kernel: Kernel
     reader: PartialsReader
     decisions: DecisionSource
     champion: Champion
@@ -98,7 +100,7 @@ def build_api(parts: ApiParts) -> FastAPI:
 
 def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
     def answer_all(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
-        return parts.redis.call(lambda: look_up_all(parts.reader, asked))
+        return parts.redis.call(lambda: look_up_all(parts.kernel, parts.reader, asked))
 
     together = RequestBatcher(answer_all)
 
@@ -133,7 +135,7 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
-    what_if = WhatIf(parts.reader, parts.champion, parts.placeholders)
+    what_if = WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders)
 
     def answer_all(asked: Sequence[Asked]) -> list[Answer]:
         return parts.redis.call(lambda: what_if.score_all(asked))

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 from weir.inference.api.ports import PartialsReader
 from weir.infra.redis.partials_reader import Partials
-from weir.schemas.features import ENTITIES, HORIZON_MS, LABEL_HOLD_MS, Entity
-from weir.streaming.core import kernel
+from weir.schemas.features import ENTITIES
+from weir.schemas.stream import Stream
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.states import Reading
 
 KNOWN_ENTITIES: tuple[str, ...] = tuple(str(spec.entity) for spec in ENTITIES)
 
 
-def complete_from_ms(now_ms: int) -> int:
+def complete_from_ms(stream: Stream, now_ms: int) -> int:
     """Return the append time from which a unit must be complete for every window that ends now."""
-    return now_ms - HORIZON_MS - LABEL_HOLD_MS
+    return now_ms - stream.horizon_ms - stream.label_hold_ms
 
 
 class LookUp(NamedTuple):
@@ -32,25 +34,22 @@ class LookUp(NamedTuple):
     now_ms: int
 
 
-def look_up(reader: PartialsReader, entity: str, entity_id: str, *, now_ms: int) -> dict[str, Any]:
+def look_up(kernel: Kernel, reader: PartialsReader, entity: str, entity_id: str, *, now_ms: int) -> dict[str, Any]:
     """Return one entity's features; see ``LookUp`` and ``look_up_all``."""
-    return look_up_all(reader, [LookUp(entity, entity_id, now_ms)])[0]
+    return look_up_all(kernel, reader, [LookUp(entity, entity_id, now_ms)])[0]
 
 
-def look_up_all(reader: PartialsReader, asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+def look_up_all(kernel: Kernel, reader: PartialsReader, asked: Sequence[LookUp]) -> list[dict[str, Any]]:
     """Return entities' features as JSON-ready documents, in order; Redis is asked once.
 
     Raises:
         Transient: Redis is away.
     """
     # of times that differ by a turn of the event loop the earliest is the strictest
-    from_ms = complete_from_ms(min(each.now_ms for each in asked))
+    from_ms = complete_from_ms(kernel.stream, min(each.now_ms for each in asked))
     found = reader.read_many([(each.entity, each.entity_id) for each in asked], from_ms=from_ms)
     windows = kernel.read_all(
-        [
-            kernel.Reading(Entity(each.entity), one.partials, one.labels, each.now_ms)
-            for each, one in zip(asked, found, strict=True)
-        ]
+        [Reading(each.entity, one.partials, one.labels, each.now_ms) for each, one in zip(asked, found, strict=True)]
     )
     return [_build_answer(*parts) for parts in zip(asked, found, windows, strict=True)]
 

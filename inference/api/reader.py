@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from weir.inference.api.ports import PartialsReader
 from weir.infra.kafka.admin import describe_topics
@@ -14,7 +15,8 @@ from weir.infra.redis.state_view import StateView
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
-from weir.streaming.core.seal import compute_base, find_broken
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.seal import find_broken
 
 REFRESH_SECONDS = 10.0
 """A topic created again or given more partitions is seen this soon after a read."""
@@ -53,7 +55,7 @@ class CurrentReader:
             log.warning("topics_not_read", error=str(error))
 
 
-def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:
+def build_feature_reader(settings: Settings, client: Client, kernel: Kernel) -> FeatureReader:
     """Return a reader over all units of this deployment.
 
     Raises:
@@ -75,12 +77,12 @@ def build_feature_reader(settings: Settings, client: Client) -> FeatureReader:
         view,
         partitions=transactions.partitions,
         label_partitions=labels.partitions,
-        find_broken=find_broken_values,
+        find_broken=partial(find_broken_values, kernel),
     )
 
 
-def find_broken_values(stored: Sequence[Stored]) -> list[Stored]:
+def find_broken_values(kernel: Kernel, stored: Sequence[Stored]) -> list[Stored]:
     """Return the values that do not carry the seal of their key."""
-    bases = [compute_base(one.unit.kind, one.entity, one.unit.partition) for one in stored]
+    bases = [kernel.seal_base(one.unit.kind, one.entity, one.unit.partition) for one in stored]
     broken = find_broken(bases, [one.entity_id for one in stored], [one.value for one in stored])
     return [stored[place] for place in broken.tolist()]

@@ -37,6 +37,7 @@ from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
 from weir.streaming.service import wait_for
+from weir.streaming.shipped import shipped_kernel
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0
@@ -60,10 +61,10 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         metrics.BUILD_INFO.labels(app_version(), settings.declarations_hash).set(1)
         crowd = build_crowd()
         parts = replace(build_parts(settings), is_full=lambda: crowd.full)
-        compile_kernel()
+        compile_kernel(parts.kernel)
         now_ms = int(time.time() * 1_000)
         example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
-        WhatIf(parts.reader, parts.champion, parts.placeholders).warm_up(
+        WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders).warm_up(
             example | {"event_time_ms": now_ms, "outcome": "UNKNOWN"}, now_ms=now_ms
         )
         sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
@@ -128,8 +129,10 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
         schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
     )
     guard = CircuitBreaker("redis", lambda: ping(client))
+    kernel = shipped_kernel()
     return ApiParts(
-        reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client))),
+        kernel=kernel,
+        reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client, kernel))),
         decisions=DecisionReader(client, cluster=settings.cluster),
         champion=champion,
         publisher=publisher,

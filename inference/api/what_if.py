@@ -24,11 +24,11 @@ from weir.inference.core.vector import select_columns
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.validation import QUOTE_NOTHING, validate_transactions
-from weir.streaming.core.events import EventBatch, build_event_batch
-from weir.streaming.core.kernel import States, Step, read, step
+from weir.streaming.core.events import EventBatch
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.states import States, Step
 
 
 class AlreadyDecided(Exception):
@@ -53,8 +53,9 @@ Answer = dict[str, Any] | BadRequest | AlreadyDecided
 class WhatIf:
     """Scores transactions that know nothing of one another; one thread at a time."""
 
-    def __init__(self, reader: PartialsReader, champion: Champion, placeholders: Placeholders) -> None:
-        """Bind to live state, to what decides, and to which ids name nobody."""
+    def __init__(self, kernel: Kernel, reader: PartialsReader, champion: Champion, placeholders: Placeholders) -> None:
+        """Bind to what computes, to live state, to what decides, and to which ids name nobody."""
+        self._kernel = kernel
         self._reader = reader
         self._champion = champion
         self._placeholders = placeholders
@@ -65,8 +66,9 @@ class WhatIf:
         asked = [Asked(transaction, now_ms)] * 2  # two: a batch of one needs less
         nothing = Partials([], [], complete=True)
         named = [self._name_entities(each) for each in asked]
-        step(self._build_events(asked)[0], _build_states(named, dict.fromkeys(chain.from_iterable(named), nothing)))
-        read(Entity.CARD, [], [], now_ms)
+        found = dict.fromkeys(chain.from_iterable(named), nothing)
+        self._kernel.step(self._build_events(asked)[0], _build_states(self._kernel, named, found))
+        self._kernel.read(self._kernel.key, [], [], now_ms)
 
     def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
         """Score each as if it were the only one; Redis is asked once.
@@ -87,12 +89,12 @@ class WhatIf:
         named = [self._name_entities(each) for each in asked]
         pairs = list(dict.fromkeys(chain.from_iterable(named)))
         # of times that differ by a turn of the event loop the earliest is the strictest
-        from_ms = complete_from_ms(min(each.now_ms for each in asked))
+        from_ms = complete_from_ms(self._kernel.stream, min(each.now_ms for each in asked))
         found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
-        computed = step(events, _build_states(named, found))
+        computed = self._kernel.step(events, _build_states(self._kernel, named, found))
         self._champion.poll()
         bundle = self._champion.bundle
-        features = select_columns(computed.features, FEATURE_NAMES, bundle.names)
+        features = select_columns(computed.features, self._kernel.stream.feature_names, bundle.names)
         listed = {kind: [each.transaction[name] for each in asked] for kind, name in ID_FIELDS.items()}
         judgement = judge(features, listed, bundle, self._champion.lists)
         degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
@@ -119,7 +121,7 @@ class WhatIf:
         # a partition for each, so that the kernel keeps their entities apart: none has happened for another
         partition = np.arange(len(append), dtype=np.int32)
         digest = np.zeros(len(append), dtype=np.uint32)  # no record: a digest tells only two repeats of an id apart
-        events = build_event_batch(
+        events = self._kernel.build_events(
             batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=self._placeholders
         )
         return events, refused
@@ -153,7 +155,7 @@ class WhatIf:
             "event_time_ms": asked.transaction["event_time_ms"],
             "decision_time_ms": asked.now_ms,
             # NaN becomes null: missing stays missing
-            "features": dict(zip(FEATURE_NAMES, computed.features[row].tolist(), strict=True)),
+            "features": dict(zip(self._kernel.stream.feature_names, computed.features[row].tolist(), strict=True)),
         }
 
 
@@ -163,15 +165,17 @@ def _describe(error: PoisonRecord) -> str:
     return f"{expected}; {error.hint}" if error.hint else expected
 
 
-def _build_states(named: Sequence[list[tuple[str, str]]], found: Mapping[tuple[str, str], Partials]) -> States:
+def _build_states(
+    kernel: Kernel, named: Sequence[list[tuple[str, str]]], found: Mapping[tuple[str, str], Partials]
+) -> States:
     """Arrange partials by row, of the entities that it names."""
-    own: dict[Entity, list[bytes]] = {spec.entity: [] for spec in ENTITIES}
-    others: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
-    labels: dict[Entity, list[list[bytes]]] = {spec.entity: [] for spec in ENTITIES}
+    own: dict[str, list[bytes]] = {entity: [] for entity in kernel.entities}
+    others: dict[str, list[list[bytes]]] = {entity: [] for entity in kernel.entities}
+    labels: dict[str, list[list[bytes]]] = {entity: [] for entity in kernel.entities}
     for pair in chain.from_iterable(named):
-        entity, partials = Entity(pair[0]), found[pair]
-        # a card lives in one partition, which alone remembers its transaction ids
-        mine = partials.partials[:1] if entity is Entity.CARD else []
+        entity, partials = pair[0], found[pair]
+        # a key lives in one partition, which alone remembers its ids
+        mine = partials.partials[:1] if entity == kernel.key else []
         own[entity] += mine or [b""]
         others[entity].append(partials.partials[len(mine) :])
         labels[entity].append(partials.labels)

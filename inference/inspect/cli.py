@@ -77,13 +77,15 @@ def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
     from weir.inference.api.lookup import look_up  # noqa: PLC0415
     from weir.inference.api.reader import build_feature_reader  # noqa: PLC0415
     from weir.streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
+    from weir.streaming.shipped import shipped_kernel  # noqa: PLC0415
 
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
     _check_id(arguments.id)
-    compile_kernel(tell_on_stderr)
-    reader = build_feature_reader(settings, connect(settings.redis))
-    return look_up(reader, str(Entity.CARD), arguments.id, now_ms=int(time.time() * 1_000))
+    kernel = shipped_kernel()
+    compile_kernel(kernel, tell_on_stderr)
+    reader = build_feature_reader(settings, connect(settings.redis), kernel)
+    return look_up(kernel, reader, str(Entity.CARD), arguments.id, now_ms=int(time.time() * 1_000))
 
 
 def _check_id(found: str) -> None:

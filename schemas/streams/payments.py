@@ -33,6 +33,7 @@ payments = Stream(
     ids=["customer_id", "merchant_id", "device_id", "ip"],
     topic_prefix="",
     keep=["customer_id", "merchant_id", "device_id", "ip", "mcc", "channel", "amount_minor", "currency", "country"],
+    decided=["merchant_id", "amount_minor", "currency"],
     measures=[Measure("amount", money("amount_minor", "currency"))],
     flags=[
         Flag("declined", col("outcome") == "DECLINED"),

@@ -1,8 +1,8 @@
 """What each declared aggregate means, given the view of an entity's other events and the event at hand.
 
 ``plans.py`` turns the declarations of one entity kind into a table of operations; ``evaluate`` runs it. To add an
-aggregate: name it in ``schemas/features.py``, give it a code here, a line in ``KINDS`` and a branch in one of the
-families. What it may be declared of is checked before anything runs, in ``plans.py``.
+aggregate: name it in ``schemas/entity.py``, give it a code here, a line in ``KINDS`` and a branch in one of the
+families. What it may be declared of is checked before anything runs, in ``limits.py``.
 
 A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
 SPEED). NaN is missing. Amounts are base minor units.
@@ -21,16 +21,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from weir.schemas.features import Aggregate
+from weir.schemas.entity import Aggregate
 from weir.streaming.core.fold import compute_decayed
 from weir.streaming.core.jit import leaf
 from weir.streaming.core.layout import (
     BITMAP_BITS,
     BITS_IN_BYTE,
     DECAY_ONE,
-    FLAGS,
     INT64_MAX,
-    LEVEL_MS,
     NEVER,
     NO_COORDINATE,
 )
@@ -45,8 +43,8 @@ MEAN: Final = 2
 STD: Final = 3
 MIN: Final = 4
 MAX: Final = 5
-REFUND_COUNT: Final = 6
-REFUND_SUM: Final = 7
+REVERSAL_COUNT: Final = 6
+REVERSAL_SUM: Final = 7
 RATIO: Final = 10
 DISTINCT: Final = 11
 NEW: Final = 12
@@ -58,7 +56,14 @@ DECAYED: Final = 22
 SPEED: Final = 23
 RISK: Final = 24
 
-ATTRIBUTE: Final = "an attribute of the entity"
+EVENT: Final = "event"
+MEASURE: Final = "measure"
+FLAG: Final = "flag"
+ATTRIBUTE: Final = "attribute"
+REVERSAL: Final = "reversal"
+POSITION: Final = "position"
+LABEL: Final = "label"
+"""Kinds of what can be measured about an entity; a stream declares the names of some of them."""
 
 
 @dataclass(frozen=True)
@@ -66,35 +71,35 @@ class Kind:
     """What an aggregate can be declared of.
 
     Attributes:
-        measures: the code of each measure it knows; ``ATTRIBUTE`` stands for the entity's own attributes.
+        subjects: the code of each kind of subject it knows.
         can_hold: its window can end before the event.
         needs_event: it says nothing without an event at hand, so a live look-up leaves it out.
     """
 
-    measures: Mapping[str, int]
+    subjects: Mapping[str, int]
     can_hold: bool = True
     needs_event: bool = False
 
 
 KINDS: Final[Mapping[Aggregate, Kind]] = {
-    Aggregate.COUNT: Kind({"event": COUNT, "refund": REFUND_COUNT}),
-    Aggregate.SUM: Kind({"amount": SUM, "refund": REFUND_SUM}),
-    Aggregate.MEAN: Kind({"amount": MEAN}),
-    Aggregate.STD: Kind({"amount": STD}),
-    Aggregate.MIN: Kind({"amount": MIN}),
-    Aggregate.MAX: Kind({"amount": MAX}),
-    Aggregate.RATIO: Kind(dict.fromkeys(FLAGS, RATIO)),
+    Aggregate.COUNT: Kind({EVENT: COUNT, REVERSAL: REVERSAL_COUNT}),
+    Aggregate.SUM: Kind({MEASURE: SUM, REVERSAL: REVERSAL_SUM}),
+    Aggregate.MEAN: Kind({MEASURE: MEAN}),
+    Aggregate.STD: Kind({MEASURE: STD}),
+    Aggregate.MIN: Kind({MEASURE: MIN}),
+    Aggregate.MAX: Kind({MEASURE: MAX}),
+    Aggregate.RATIO: Kind({FLAG: RATIO}),
     Aggregate.DISTINCT: Kind({ATTRIBUTE: DISTINCT}),
     Aggregate.NEW: Kind({ATTRIBUTE: NEW}, needs_event=True),
-    Aggregate.GAP: Kind({"event": GAP}, can_hold=False),
-    Aggregate.AGE: Kind({"event": AGE}, can_hold=False),
-    Aggregate.ZSCORE: Kind({"amount": ZSCORE}, can_hold=False, needs_event=True),
-    Aggregate.OVER_MIN: Kind({"amount": OVER_MIN}, can_hold=False, needs_event=True),
-    Aggregate.DECAYED: Kind({"event": DECAYED}, can_hold=False),
-    Aggregate.SPEED: Kind({"position": SPEED}, can_hold=False, needs_event=True),
-    Aggregate.RISK: Kind({"label": RISK}, can_hold=False),
+    Aggregate.GAP: Kind({EVENT: GAP}, can_hold=False),
+    Aggregate.AGE: Kind({EVENT: AGE}, can_hold=False),
+    Aggregate.ZSCORE: Kind({MEASURE: ZSCORE}, can_hold=False, needs_event=True),
+    Aggregate.OVER_MIN: Kind({MEASURE: OVER_MIN}, can_hold=False, needs_event=True),
+    Aggregate.DECAYED: Kind({EVENT: DECAYED}, can_hold=False),
+    Aggregate.SPEED: Kind({POSITION: SPEED}, can_hold=False, needs_event=True),
+    Aggregate.RISK: Kind({LABEL: RISK}, can_hold=False),
 }
-"""Every aggregate of ``schemas/features.py`` but the stateless value, which ``values.py`` knows."""
+"""Every aggregate of ``schemas/entity.py`` but the stateless value, which is an expression."""
 _WRAPS_BACK_MAX: Final = 2.0**62  # half of what an int64 holds: the float that is compared with it is not exact
 
 EARTH_RADIUS_KM: Final = 6371.0088
@@ -127,34 +132,35 @@ def _compute_deviation(count: int, total: int, squares: int, least: int, most: i
 
 
 @leaf
-def _compute_moment(code: int, count: int, total: int, level: int, view: Record, row: Record) -> float:
-    least = min(view.min[level], row.amount) if row.present == 1 else view.min[level]
-    most = max(view.max[level], row.amount) if row.present == 1 else view.max[level]
+def _compute_moment(code: int, count: int, level: int, measure: int, view: Record, row: Record) -> float:
+    value = row.values[measure]
+    total = view.sum[level, measure] + row.present * value
+    least = min(view.min[level, measure], value) if row.present == 1 else view.min[level, measure]
+    most = max(view.max[level, measure], value) if row.present == 1 else view.max[level, measure]
     if code == MEAN:
         return total / count
     if code == MIN:
         return float(least)
     if code == MAX:
         return float(most)
-    squares = add_saturating(view.squares[level], row.present * row.amount * row.amount)
+    squares = add_saturating(view.squares[level, measure], row.present * value * value)
     return _compute_deviation(count, total, squares, least, most)
 
 
 @leaf
-def _compute_amount(code: int, level: int, view: Record, row: Record) -> float:
+def _compute_amount(code: int, level: int, measure: int, view: Record, row: Record) -> float:
     count = view.count[level] + row.present
-    total = view.sum[level] + row.present * row.amount
     if code == COUNT:
         return float(count)
     if code == SUM:
-        return float(total)
-    if code == REFUND_COUNT:
-        return float(view.refunds[level] + row.refund)
-    if code == REFUND_SUM:
-        return float(view.refund_sum[level] - row.refund * row.amount)
+        return float(view.sum[level, measure] + row.present * row.values[measure])
+    if code == REVERSAL_COUNT:
+        return float(view.reversals[level] + row.reversal)
+    if code == REVERSAL_SUM:
+        return float(view.reversed[level] + row.reversal * abs(row.values[measure]))
     if count == 0:
         return math.nan
-    return _compute_moment(code, count, total, level, view, row)
+    return _compute_moment(code, count, level, measure, view, row)
 
 
 @leaf
@@ -181,10 +187,10 @@ def _compute_new(level: int, attribute: int, view: Record, row: Record) -> float
 
 
 @leaf
-def _compute_gap(level: int, view: Record, row: Record) -> float:
+def _compute_gap(plan: Record, level: int, view: Record, row: Record) -> float:
     """From the ring if any of its events is in the window, else from the end of the newest pane."""
     newest = view.newest
-    if newest == NEVER or row.time - newest >= LEVEL_MS[level]:
+    if newest == NEVER or row.time - newest >= plan.level_ms[level]:
         newest = view.pane_newest[level]
     return math.nan if newest == NEVER else (row.time - newest) / 1000.0
 
@@ -197,27 +203,28 @@ def _compute_age(level: int, view: Record, row: Record) -> float:
 
 
 @leaf
-def _compute_presence(code: int, level: int, measure: int, view: Record, row: Record) -> float:
+def _compute_presence(plan: Record, code: int, level: int, subject: int, view: Record, row: Record) -> float:
     if code == RATIO:
         count = view.count[level] + row.present
-        carrying = view.flags[level, measure] + row.present * ((row.flags >> measure) & 1)
+        carrying = view.flags[level, subject] + row.present * ((row.flags >> subject) & 1)
         return carrying / count if count > 0 else math.nan
     if code == DISTINCT:
-        return _compute_distinct(level, measure, view, row)
+        return _compute_distinct(level, subject, view, row)
     if code == NEW:
-        return _compute_new(level, measure, view, row)
-    return _compute_gap(level, view, row) if code == GAP else _compute_age(level, view, row)
+        return _compute_new(level, subject, view, row)
+    return _compute_gap(plan, level, view, row) if code == GAP else _compute_age(level, view, row)
 
 
 @leaf
-def _compute_zscore(level: int, view: Record, row: Record) -> float:
-    count = view.count[level]
+def _compute_zscore(level: int, measure: int, view: Record, row: Record) -> float:
+    count, total = view.count[level], view.sum[level, measure]
     if count < 2 or row.present == 0:
         return math.nan
-    deviation = _compute_deviation(count, view.sum[level], view.squares[level], view.min[level], view.max[level])
+    least, most = view.min[level, measure], view.max[level, measure]
+    deviation = _compute_deviation(count, total, view.squares[level, measure], least, most)
     if deviation == 0.0:
         return math.nan
-    return (row.amount - view.sum[level] / count) / deviation
+    return (row.values[measure] - total / count) / deviation
 
 
 @leaf
@@ -231,11 +238,11 @@ def compute_distance_km(lat_a: float, lon_a: float, lat_b: float, lon_b: float) 
 
 
 @leaf
-def _compute_speed(level: int, own: Record, merged: Record, row: Record) -> float:
+def _compute_speed(plan: Record, level: int, own: Record, merged: Record, row: Record) -> float:
     time, lat, lon = own.position_time, own.lat, own.lon
     if merged.position_time > time:
         time, lat, lon = merged.position_time, merged.lat, merged.lon
-    if row.lat == NO_COORDINATE or time == NEVER or abs(row.time - time) >= LEVEL_MS[level]:
+    if row.lat == NO_COORDINATE or time == NEVER or abs(row.time - time) >= plan.level_ms[level]:
         return math.nan
     hours = max(abs(row.time - time), SPEED_FLOOR_MS) / 3_600_000.0
     return compute_distance_km(float(lat), float(lon), float(row.lat), float(row.lon)) / hours
@@ -258,10 +265,11 @@ def _compute_decayed_count(plan: Record, own: Record, merged: Record, row: Recor
 
 
 @leaf
-def _compute_habit(code: int, level: int, view: Record, row: Record) -> float:
+def _compute_habit(code: int, level: int, measure: int, view: Record, row: Record) -> float:
     if code == ZSCORE:
-        return _compute_zscore(level, view, row)
-    return row.amount / max(1, min(view.min[level], row.amount)) if row.present == 1 else math.nan
+        return _compute_zscore(level, measure, view, row)
+    value = row.values[measure]
+    return value / max(1, min(view.min[level, measure], value)) if row.present == 1 else math.nan
 
 
 @leaf
@@ -289,16 +297,16 @@ def evaluate(
     """
     for position in range(span[0], span[1]):
         code, level = plan.ops[position, 0], plan.ops[position, 1]
-        measure, column = plan.ops[position, 2], plan.ops[position, 3]
+        subject, column = plan.ops[position, 2], plan.ops[position, 3]
         if code < RATIO:
-            out[column] = _compute_amount(code, level, view, row)
+            out[column] = _compute_amount(code, level, subject, view, row)
         elif code < ZSCORE:
-            out[column] = _compute_presence(code, level, measure, view, row)
+            out[column] = _compute_presence(plan, code, level, subject, view, row)
         elif code < DECAYED:
-            out[column] = _compute_habit(code, level, view, row)
+            out[column] = _compute_habit(code, level, subject, view, row)
         elif code == DECAYED:
             out[column] = _compute_decayed_count(plan, own, merged, row)
         elif code == SPEED:
-            out[column] = _compute_speed(level, own, merged, row)
+            out[column] = _compute_speed(plan, level, own, merged, row)
         else:
             out[column] = compute_risk(plan, risk, level, row.time)

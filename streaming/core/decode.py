@@ -7,43 +7,41 @@ from weir.streaming.core.jit import leaf
 from weir.streaming.core.layout import (
     BITMAP_BYTES,
     DENSE_BITMAP,
-    N_ATTRIBUTES,
-    N_FLAGS,
-    N_LEVELS,
+    FLAGS_MAX,
+    MEASURE_FIELDS,
     PANE_COUNT,
-    PANE_FLAGS,
     PANE_MAX,
+    PANE_MEASURES,
     PANE_MIN,
-    PANE_MS,
-    PANE_REFUND_SUM,
-    PANE_REFUNDS,
+    PANE_REVERSALS,
+    PANE_REVERSED,
     PANE_SQUARES,
     PANE_SUM,
-    RING_FLAGS,
     SECTION_DECAYED,
     SECTION_IDS,
     SECTION_PANES,
     SECTION_POSITION,
     VERSION,
 )
-from weir.streaming.core.panes import Bits, Panes, add_to_pane, claim
+from weir.streaming.core.panes import Bits, Integers, claim, count_flags
 from weir.streaming.core.seal import SEAL_BYTES
-from weir.streaming.core.varint import Bytes, byte_at, get_u32, get_u64, get_uv, get_zv
+from weir.streaming.core.varint import Bytes, byte_at, get_bits, get_u32, get_u64, get_uv, get_zv
 from weir.streaming.core.working_memory import Record
 
 
 @leaf
 def _get_ring(data: Bytes, at: int, state: Record) -> int:
-    time = state.newest
+    time, flags, attributes = state.newest, count_flags(state), state.ring_hashes.shape[1]
     for i in range(state.ring_count - 1, -1, -1):
         delta, at = get_uv(data, at)
         time -= delta
-        marks = byte_at(data, at)
+        marks, at = get_bits(data, at, flags + attributes + 1)
         state.ring_time[i] = time
-        state.ring_flags[i] = marks & RING_FLAGS
-        state.ring_amount[i], at = get_zv(data, at + 1)
-        for attribute in range(N_ATTRIBUTES):
-            if (marks >> (4 + attribute)) & 1 == 0:
+        state.ring_flags[i] = marks & ((1 << flags) - 1) | (marks >> (flags + attributes)) << FLAGS_MAX
+        for measure in range(state.ring_values.shape[1]):
+            state.ring_values[i, measure], at = get_zv(data, at)
+        for attribute in range(attributes):
+            if (marks >> (flags + attribute)) & 1 == 0:
                 state.ring_hashes[i, attribute], at = get_u32(data, at)
             elif i == state.ring_count - 1:
                 state.ring_hashes[i, attribute] = 0
@@ -67,44 +65,68 @@ def _get_bitmap(data: Bytes, at: int, bits: Bits) -> int:
 
 
 @leaf
-def _get_fields(data: Bytes, at: int, pane: Panes, count: int) -> int:
+def _get_one(data: Bytes, at: int, pane: Integers, measures: int) -> int:
+    """Read the one event of a pane into its fields, which are empty."""
+    pane[PANE_COUNT] = 1
+    field = PANE_MEASURES
+    for _ in range(measures):
+        value, at = get_zv(data, at)
+        pane[field + PANE_SUM] = value
+        pane[field + PANE_SQUARES] = value * value
+        pane[field + PANE_MIN] = value
+        pane[field + PANE_MAX] = value
+        field += MEASURE_FIELDS
+    flags, at = get_bits(data, at, len(pane) - field)
+    for flag in range(len(pane) - field):
+        pane[field + flag] = (flags >> flag) & 1
+    return at
+
+
+@leaf
+def _get_fields(data: Bytes, at: int, pane: Integers, count: int, measures: int) -> int:
     if count == 0:
         return at
     if count == 1:
-        amount, at = get_zv(data, at)
-        add_to_pane(pane, amount, byte_at(data, at))
-        return at + 1
+        return _get_one(data, at, pane, measures)
     pane[PANE_COUNT] = count
-    pane[PANE_SUM], at = get_zv(data, at)
-    pane[PANE_SQUARES], at = get_uv(data, at)
-    pane[PANE_MIN], at = get_zv(data, at)
-    spread, at = get_uv(data, at)
-    pane[PANE_MAX] = pane[PANE_MIN] + spread
-    for flag in range(N_FLAGS):
-        pane[PANE_FLAGS + flag], at = get_uv(data, at)
+    field = PANE_MEASURES
+    for _ in range(measures):
+        pane[field + PANE_SUM], at = get_zv(data, at)
+        pane[field + PANE_SQUARES], at = get_uv(data, at)
+        pane[field + PANE_MIN], at = get_zv(data, at)
+        spread, at = get_uv(data, at)
+        pane[field + PANE_MAX] = pane[field + PANE_MIN] + spread
+        field += MEASURE_FIELDS
+    for flag in range(field, len(pane)):
+        pane[flag], at = get_uv(data, at)
+    return at
+
+
+@leaf
+def _get_level(plan: Record, data: Bytes, at: int, state: Record, level: int) -> int:
+    size, at = get_uv(data, at)
+    index = state.newest // plan.pane_ms[level]
+    for _ in range(size):
+        delta, at = get_uv(data, at)
+        index -= delta
+        slot = claim(state, level, index)
+        pane = state.pane[level, slot]
+        marked, at = get_uv(data, at)
+        at = _get_fields(data, at, pane, marked >> 1, state.ring_values.shape[1])
+        if marked & 1:
+            pane[PANE_REVERSALS], at = get_uv(data, at)
+            pane[PANE_REVERSED], at = get_uv(data, at)
+        for attribute in range(state.pane_bits.shape[2]):
+            if plan.bitmaps[level, attribute] == 1:
+                at = _get_bitmap(data, at, state.pane_bits[level, slot, attribute])
     return at
 
 
 @leaf
 def _get_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
-    for level in range(N_LEVELS):
-        if plan.levels[level] == 0:
-            continue
-        size, at = get_uv(data, at)
-        index = state.newest // PANE_MS[level]
-        for _ in range(size):
-            delta, at = get_uv(data, at)
-            index -= delta
-            slot = claim(state.pane, state.pane_bits, state.pane_count, level, index)
-            pane = state.pane[level, slot]
-            marked, at = get_uv(data, at)
-            at = _get_fields(data, at, pane, marked >> 1)
-            if marked & 1:
-                pane[PANE_REFUNDS], at = get_uv(data, at)
-                pane[PANE_REFUND_SUM], at = get_uv(data, at)
-            for attribute in range(N_ATTRIBUTES):
-                if plan.bitmaps[level, attribute] == 1:
-                    at = _get_bitmap(data, at, state.pane_bits[level, slot, attribute])
+    for level in range(len(plan.levels)):
+        if plan.levels[level] == 1:
+            at = _get_level(plan, data, at, state, level)
     return at
 
 

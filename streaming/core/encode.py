@@ -9,23 +9,20 @@ from weir.streaming.core.layout import (
     BITMAP_BYTES,
     BITS_IN_BYTE,
     DENSE_BITMAP,
+    FLAGS_MAX,
     ID_MASK,
-    N_ATTRIBUTES,
-    N_FLAGS,
-    N_LEVELS,
+    MEASURE_FIELDS,
     NEVER,
     PANE_COUNT,
-    PANE_FLAGS,
     PANE_INDEX,
     PANE_MAX,
+    PANE_MEASURES,
     PANE_MIN,
-    PANE_MS,
-    PANE_REFUND_SUM,
-    PANE_REFUNDS,
-    PANE_SLOTS,
+    PANE_REVERSALS,
+    PANE_REVERSED,
     PANE_SQUARES,
     PANE_SUM,
-    RING_MASK,
+    REVERSAL,
     SECTION_DECAYED,
     SECTION_IDS,
     SECTION_PANES,
@@ -33,9 +30,9 @@ from weir.streaming.core.layout import (
     SPARSE_BITS,
     VERSION,
 )
-from weir.streaming.core.panes import Bits, Panes, first_kept
+from weir.streaming.core.panes import Bits, Integers, count_flags, first_kept
 from weir.streaming.core.seal import put_seal
-from weir.streaming.core.varint import Bytes, byte_at, put_u32, put_u64, put_uv, put_zv
+from weir.streaming.core.varint import Bytes, byte_at, put_bits, put_u32, put_u64, put_uv, put_zv
 from weir.streaming.core.working_memory import Record
 
 
@@ -43,30 +40,35 @@ from weir.streaming.core.working_memory import Record
 def compute_size_bound(state: Record) -> int:
     """Return bytes that the state's partial cannot exceed."""
     panes = 0
-    for level in range(N_LEVELS):
+    for level in range(len(state.pane_count)):
         panes += state.pane_count[level]
-    return 96 + 36 * state.ring_count + 220 * panes + 22 * state.ids_count
+    measures, attributes = state.ring_values.shape[1], state.ring_hashes.shape[1]
+    event = 14 + 10 * measures + 4 * attributes
+    pane = 40 + 40 * measures + 10 * count_flags(state) + (1 + BITMAP_BYTES) * attributes
+    return 96 + event * state.ring_count + pane * panes + 22 * state.ids_count
 
 
 @leaf
 def _put_ring(data: Bytes, at: int, state: Record) -> int:
-    time = state.newest
+    time, flags, attributes = state.newest, count_flags(state), state.ring_hashes.shape[1]
     newer = -1
     for i in range(state.ring_count - 1, -1, -1):
-        slot = (state.ring_start + i) & RING_MASK
+        slot = (state.ring_start + i) & (len(state.ring_time) - 1)
         at = put_uv(data, at, time - state.ring_time[slot])
         time = state.ring_time[slot]
-        marks_at = at
-        marks = state.ring_flags[slot]
-        at = put_zv(data, at + 1, state.ring_amount[slot])
-        for attribute in range(N_ATTRIBUTES):
+        kept = state.ring_flags[slot]
+        marks_at, marks = at, kept & (REVERSAL - 1) | (kept >> FLAGS_MAX) << (flags + attributes)
+        at += (flags + attributes + 8) >> 3
+        for measure in range(state.ring_values.shape[1]):
+            at = put_zv(data, at, state.ring_values[slot, measure])
+        for attribute in range(attributes):
             value = state.ring_hashes[slot, attribute]
             before = 0 if newer < 0 else state.ring_hashes[newer, attribute]
             if value == before:
-                marks |= 16 << attribute
+                marks |= 1 << (flags + attribute)
             else:
                 at = put_u32(data, at, value)
-        data[marks_at] = marks
+        put_bits(data, marks_at, marks, flags + attributes + 1)
         newer = slot
     return at
 
@@ -101,21 +103,32 @@ def _put_bitmap(data: Bytes, at: int, bits: Bits) -> int:
 
 
 @leaf
-def _put_fields(data: Bytes, at: int, pane: Panes) -> int:
+def _put_one(data: Bytes, at: int, pane: Integers, measures: int) -> int:
+    """Write the one event of a pane."""
+    field, flags = PANE_MEASURES, 0
+    for _ in range(measures):
+        at = put_zv(data, at, pane[field + PANE_SUM])
+        field += MEASURE_FIELDS
+    for flag in range(len(pane) - field):
+        flags |= pane[field + flag] << flag
+    return put_bits(data, at, flags, len(pane) - field)
+
+
+@leaf
+def _put_fields(data: Bytes, at: int, pane: Integers, measures: int) -> int:
     if pane[PANE_COUNT] == 0:
         return at
-    at = put_zv(data, at, pane[PANE_SUM])
     if pane[PANE_COUNT] == 1:
-        flags = 0
-        for flag in range(N_FLAGS):
-            flags |= pane[PANE_FLAGS + flag] << flag
-        data[at] = flags
-        return at + 1
-    at = put_uv(data, at, pane[PANE_SQUARES])
-    at = put_zv(data, at, pane[PANE_MIN])
-    at = put_uv(data, at, pane[PANE_MAX] - pane[PANE_MIN])
-    for flag in range(N_FLAGS):
-        at = put_uv(data, at, pane[PANE_FLAGS + flag])
+        return _put_one(data, at, pane, measures)
+    field = PANE_MEASURES
+    for _ in range(measures):
+        at = put_zv(data, at, pane[field + PANE_SUM])
+        at = put_uv(data, at, pane[field + PANE_SQUARES])
+        at = put_zv(data, at, pane[field + PANE_MIN])
+        at = put_uv(data, at, pane[field + PANE_MAX] - pane[field + PANE_MIN])
+        field += MEASURE_FIELDS
+    for flag in range(field, len(pane)):
+        at = put_uv(data, at, pane[flag])
     return at
 
 
@@ -124,7 +137,7 @@ def _count_live(plan: Record, state: Record, level: int) -> int:
     """Panes of the level that the newest event has not pushed out."""
     oldest = first_kept(plan, level, state.newest)
     live = 0
-    for slot in range(PANE_SLOTS):
+    for slot in range(state.pane.shape[1]):
         live += state.pane[level, slot, PANE_INDEX] >= oldest
     return live
 
@@ -132,18 +145,19 @@ def _count_live(plan: Record, state: Record, level: int) -> int:
 @leaf
 def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) -> int:
     oldest = first_kept(plan, level, state.newest)
-    before = state.newest // PANE_MS[level]
+    before = state.newest // plan.pane_ms[level]
     for index in range(before, oldest - 1, -1):
-        slot = index & (PANE_SLOTS - 1)
+        slot = index & (state.pane.shape[1] - 1)
         if state.pane[level, slot, PANE_INDEX] != index:
             continue
         at = put_uv(data, at, before - index)
         pane = state.pane[level, slot]
-        has_refunds = pane[PANE_REFUNDS] > 0
-        at = _put_fields(data, put_uv(data, at, 2 * pane[PANE_COUNT] + has_refunds), pane)
-        if has_refunds:
-            at = put_uv(data, put_uv(data, at, pane[PANE_REFUNDS]), pane[PANE_REFUND_SUM])
-        for attribute in range(N_ATTRIBUTES):
+        has_reversals = pane[PANE_REVERSALS] > 0
+        at = put_uv(data, at, 2 * pane[PANE_COUNT] + has_reversals)
+        at = _put_fields(data, at, pane, state.ring_values.shape[1])
+        if has_reversals:
+            at = put_uv(data, put_uv(data, at, pane[PANE_REVERSALS]), pane[PANE_REVERSED])
+        for attribute in range(state.pane_bits.shape[2]):
             if plan.bitmaps[level, attribute] == 1:
                 at = _put_bitmap(data, at, state.pane_bits[level, slot, attribute])
         before = index
@@ -152,7 +166,7 @@ def _put_level(plan: Record, data: Bytes, at: int, state: Record, level: int) ->
 
 @leaf
 def _put_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
-    for level in range(N_LEVELS):
+    for level in range(len(plan.levels)):
         if plan.levels[level] == 1:
             live = _count_live(plan, state, level) if state.pane_count[level] > 0 else 0
             at = put_uv(data, at, live)
@@ -163,7 +177,7 @@ def _put_panes(plan: Record, data: Bytes, at: int, state: Record) -> int:
 
 @leaf
 def _has_panes(plan: Record, state: Record) -> bool:
-    for level in range(N_LEVELS):
+    for level in range(len(plan.levels)):
         if plan.levels[level] == 1 and state.pane_count[level] > 0 and _count_live(plan, state, level) > 0:
             return True
     return False

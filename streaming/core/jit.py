@@ -2,7 +2,9 @@
 
 Numba decides whether a cached entry point is fresh by the date of *its own* file, so a change to a leaf in another
 file would go unnoticed. ``SOURCE_STAMP`` is therefore made part of the entry points' argument types (a field name of
-the scratch records): any change to this package or to the declarations compiles again, whatever the file dates say.
+the plans and ledgers): any change to a file that compiled code is made of compiles again, whatever the file dates say.
+What a stream declares is data to compiled code, but for the shape of the records: another shape compiles once, next to
+the others.
 The few entry points that take no record (grouping, hashing) call no leaf of another file.
 """
 
@@ -14,8 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
-
-from weir.schemas.features import DECLARATIONS_HASH
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,9 +30,15 @@ def entry(function: F) -> F:
     return cast("F", njit(error_model="numpy", cache=True)(function))
 
 
+def list_sources() -> list[Path]:
+    """Return the files that compiled code is made of: whatever compiles something, and the format's constants."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return [path for path in files if path.stem in ("jit", "layout") or "core.jit import" in path.read_text()]
+
+
 def _compute_source_stamp() -> str:
-    digest = hashlib.sha256(DECLARATIONS_HASH.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    digest = hashlib.sha256()
+    for path in list_sources():
         digest.update(path.read_bytes())
     return f"source_{digest.hexdigest()[:16]}"
 

@@ -1,10 +1,10 @@
 """Labels of history, folded as the stream's time passes the moments at which they became known.
 
-The ledgers do not depend on transactions, so all labels that become known within a slice of rows are folded at once,
+The ledgers do not depend on events, so all labels that become known within a slice of rows are folded at once,
 in the order of being known. What each of them changed is kept for the slice: the kernel counts it from the row on at
 whose time it was known.
 
-**Cost:** one sort of the labels; per slice, one more look-up of its merchants' and devices' ids.
+**Cost:** one sort of the labels; per slice, one more look-up of the ids that they name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from weir.schemas.features import Entity
 from weir.schemas.placeholders import Placeholders
-from weir.streaming.core.events import read_strings
+from weir.streaming.core.columns import read_strings
 from weir.streaming.core.hashing import compute_partitions
-from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_and_tell
+from weir.streaming.core.labels import LabelFolder
 from weir.streaming.core.packing import pack, unpack
 from weir.streaming.core.partial_table import OWN, Shelf
 from weir.streaming.core.risk import Changes
@@ -28,10 +27,10 @@ from weir.streaming.core.risk import Changes
 _BATCH_LABELS: Final = 20_000
 """Labels folded at once: those known before a history begins may be all there are."""
 
-Shelves = dict[Entity, Shelf]
+Shelves = dict[str, Shelf]
 
 
-def build_shelves(entities: Iterable[Entity], partitions: int) -> Shelves:
+def build_shelves(entities: Iterable[str], partitions: int) -> Shelves:
     """Return an empty shelf for each kind."""
     return {entity: Shelf(partitions) for entity in entities}
 
@@ -49,16 +48,21 @@ class _Told(NamedTuple):
 class LabelHistory:
     """Labels in the order in which they became known."""
 
-    def __init__(self, labels: pa.Table | None, *, placeholders: Placeholders, partitions: int) -> None:
+    def __init__(
+        self, folder: LabelFolder, labels: pa.Table | None, *, placeholders: Placeholders, partitions: int
+    ) -> None:
         """Sort the labels; nothing is folded yet."""
-        self.shelves = build_shelves(LABEL_ENTITIES, partitions)
+        self.shelves = build_shelves(folder.entities, partitions)
+        self.labelled = folder.labelled
         self.partitions = partitions
+        self._folder = folder
+        label_time = folder.stream.labels.time if folder.stream.labels else ""
         self._placeholders = placeholders
-        self._labels = labels.sort_by("label_time_ms").combine_chunks() if labels is not None else None
-        times = self._labels["label_time_ms"].to_numpy() if self._labels is not None else np.empty(0, np.int64)
+        self._labels = labels.sort_by(label_time).combine_chunks() if labels is not None else None
+        times = self._labels[label_time].to_numpy() if self._labels is not None else np.empty(0, np.int64)
         self._times: NDArray[np.int64] = times
         self._done = 0
-        self._told: dict[Entity, list[_Told]] = {}
+        self._told: dict[str, list[_Told]] = {}
 
     def advance(self, until_ms: int) -> None:
         """Fold every label known at a time, and keep what changed until the next call."""
@@ -70,7 +74,7 @@ class LabelHistory:
                 self._fold(batch)
             self._done += rows
 
-    def changes(self, entity: Entity, numbers: NDArray[np.int64], clock: NDArray[np.int64]) -> Changes | None:
+    def changes(self, entity: str, numbers: NDArray[np.int64], clock: NDArray[np.int64]) -> Changes | None:
         """Return what the last ``advance`` changed, by position.
 
         Args:
@@ -87,14 +91,14 @@ class LabelHistory:
         return Changes(clock, first, end, known[order], time[order], count[order], fraud[order])
 
     def _fold(self, batch: pa.RecordBatch) -> None:
-        partition = compute_partitions(read_strings(batch, "card_id"), self.partitions)
-        labels = build_label_batch(batch, partition=partition, placeholders=self._placeholders)
-        numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in LABEL_ENTITIES}
+        partition = compute_partitions(read_strings(batch, self._folder.stream.key.field), self.partitions)
+        labels = self._folder.build(batch, partition=partition, placeholders=self._placeholders)
+        numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in self._folder.entities}
         own = {}
         for entity, shelf in self.shelves.items():
             packed = shelf.take(numbers[entity], labels.entities[entity].units, OWN)
             own[entity] = unpack(packed.data, packed.offsets)
-        folded, told = fold_and_tell(labels, own)
+        folded, told = self._folder.fold(labels, own)
         for entity, values in folded.items():
             self.shelves[entity].put(numbers[entity], labels.entities[entity].units, pack(values))
         for entity, changes in told.items():

@@ -1,18 +1,19 @@
-"""What is remembered of a card's labels, so that repeats, corrections and withdrawals count once in any order.
+"""What is remembered of a key's labels, so that repeats, corrections and withdrawals count once in any order.
 
-A ledger is the card's partial in a label unit::
+A ledger is the key's partial in a label unit::
 
     u8 version, zv newest event time in ms, uv number of entries; per entry, newest first (ties: larger key first)
         uv ms before the previous one (before the newest event time for the first)
         u64 key, u8 code (0 legitimate, 1 fraud, 2 withdrawn), zv label time - event time in ms
     u32 seal
 
-The key is a hash of transaction id, merchant, device and event time: a label that names another merchant for the same
-transaction is about another fact, since only the counts of the label's own merchant and device can be corrected.
+The entry's key is a hash of the event's id, its time and the entities on which risk is kept: a label that names
+another merchant for the same payment is about another fact, since only the counts of the label's own merchant can be
+corrected.
 Of two labels with one key the later label time wins, on a tie the larger code. Entries at or before the newest event
 time less (horizon + hold) are dropped and older labels ignored: no risk window reaches them.
 
-**Cost:** a look-up scans the ledger backwards; labels come in about the order of their transactions.
+**Cost:** a look-up scans the ledger backwards; labels come in about the order of their events.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weir.streaming.core.jit import SOURCE_STAMP, entry, leaf
-from weir.streaming.core.layout import HOLD, HORIZON, NEVER, VERSION
+from weir.streaming.core.layout import NEVER, VERSION
 from weir.streaming.core.passes import Groups, Partials, make_room
 from weir.streaming.core.risk import RISK_SIZE_BOUND, Changes, decode_risk, encode_risk, fold_change, reset_risk
 from weir.streaming.core.seal import put_seal
@@ -31,8 +32,7 @@ from weir.streaming.core.varint import Bytes, byte_at, get_u64, get_uv, get_zv, 
 from weir.streaming.core.working_memory import Record
 
 LEDGER_SLOTS: Final = 8_192
-"""Labels remembered per card within horizon and hold; beyond, the oldest transaction is forgotten first."""
-KEEP: Final = HORIZON + HOLD
+"""Labels remembered per key within horizon and hold; beyond, the oldest event is forgotten first."""
 LEGITIMATE: Final = 0
 FRAUD: Final = 1
 WITHDRAWN: Final = 2
@@ -87,9 +87,9 @@ def _decode_ledger(data: Bytes, at: int, end: int, ledger: Record) -> None:
 
 
 @leaf
-def _encode_ledger(ledger: Record, data: Bytes, at: int, seed: np.uint64) -> int:
+def _encode_ledger(ledger: Record, keep_ms: int, data: Bytes, at: int, seed: np.uint64) -> int:
     begin, first = at, 0
-    while first < ledger.count and ledger.time[first] <= ledger.newest - KEEP:
+    while first < ledger.count and ledger.time[first] <= ledger.newest - keep_ms:
         first += 1
     data[at] = VERSION
     at = put_zv(data, at + 1, ledger.newest)
@@ -142,10 +142,10 @@ def _write_change(columns: LabelColumns, i: int, before: int, after: int) -> Non
 
 
 @leaf
-def _fold_label(ledger: Record, columns: LabelColumns, i: int) -> None:
+def _fold_label(ledger: Record, keep_ms: int, columns: LabelColumns, i: int) -> None:
     """Enter one label and note what it changes; withdrawn and never labelled count alike."""
     time, key, code = columns.time[i], columns.key[i], byte_at(columns.code, i)
-    columns.kept[i] = ledger.newest == NEVER or time > ledger.newest - KEEP
+    columns.kept[i] = ledger.newest == NEVER or time > ledger.newest - keep_ms
     if not columns.kept[i]:
         return
     ledger.newest = max(ledger.newest, time)
@@ -169,9 +169,17 @@ def _fold_label(ledger: Record, columns: LabelColumns, i: int) -> None:
 
 @entry
 def run_ledgers(
-    ledger: Record, columns: LabelColumns, groups: Groups, own: Partials
+    ledger: Record, keep_ms: int, columns: LabelColumns, groups: Groups, own: Partials
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Enter a batch of labels into the ledgers of its cards; return the new ones end to end, and their offsets."""
+    """Enter a batch of labels into the ledgers of its keys; return the new ones end to end, and their offsets.
+
+    Args:
+        ledger: working memory.
+        keep_ms: horizon and hold: what is older than the newest event time by more goes.
+        columns: the labels.
+        groups: their rows by key.
+        own: one ledger per key.
+    """
     size = len(groups.starts) - 1
     out = np.empty(len(own.data) + _ENTRY_BYTES * (len(groups.order) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)
@@ -179,9 +187,9 @@ def run_ledgers(
     for entity in range(size):
         _decode_ledger(own.data, own.offsets[entity], own.offsets[entity + 1], ledger)
         for i in groups.order[groups.starts[entity] : groups.starts[entity + 1]]:
-            _fold_label(ledger, columns, i)
+            _fold_label(ledger, keep_ms, columns, i)
         out = make_room(out, at, 32 + _ENTRY_BYTES * ledger.count)
-        at = _encode_ledger(ledger, out, at, groups.seeds[entity])
+        at = _encode_ledger(ledger, keep_ms, out, at, groups.seeds[entity])
         offsets[entity + 1] = at
     return out[:at], offsets
 
@@ -197,7 +205,7 @@ def _is_known(ledger: Record, columns: LabelColumns, i: int) -> bool:
 def find_known_elsewhere(
     ledger: Record, columns: LabelColumns, groups: Groups, own: Partials, others: Partials
 ) -> NDArray[np.int64]:
-    """Return per label which of its card's other ledgers knows the fact that our own does not; -1 for none."""
+    """Return per label which of its key's other ledgers knows the fact that our own does not; -1 for none."""
     where = np.full(len(columns.time), -1, dtype=np.int64)
     for entity in range(len(groups.starts) - 1):
         first, last = others.first[entity], others.first[entity + 1]
@@ -219,7 +227,7 @@ def find_known_elsewhere(
 def run_risks(
     plan: Record, risk: Record, changes: Changes, own: Partials, seeds: NDArray[np.uint64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Count what labels changed in their merchants or devices; results as ``run_ledgers``."""
+    """Count what labels changed in the entities that they name; results as ``run_ledgers``."""
     size = len(changes.first)
     out = np.empty(2 * len(own.data) + 64 * (len(changes.time) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)

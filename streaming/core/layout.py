@@ -1,7 +1,11 @@
 """What a partial is: the state of one entity, as seen by one input partition, as bytes.
 
 Everything is an integer. ``uv`` is an unsigned LEB128 varint, ``zv`` the same after zigzag, ``u8/u32/u64`` are
-little-endian. An entity that was never seen is the empty string. A partial is written once, like this::
+little-endian. An entity that was never seen is the empty string.
+
+Its size depends on the stream's *shape*: M measures, F flags, A attributes (the most that one of its entities has), at
+least one of each. A reversal is an event that takes something back, such as a refund; a stream need not have any, nor a
+position. A partial is written once, like this::
 
     u8  version
     zv  newest event time in ms; every time below is relative to it
@@ -9,16 +13,18 @@ little-endian. An entity that was never seen is the empty string. A partial is w
     u8  sections that follow the ring: 1 panes, 2 position, 4 decayed count, 8 ids
     RING      newest to oldest; per event
               uv  ms before the previous (newer) one
-              u8  bits 0-3 flags; bits 4-6 "attribute a, b, c is the previous event's", then it takes no bytes;
-                  bit 7 a refund
-              zv  amount in base minor units, not above 0 for a refund
-              u32 hash of attribute a, b, c where not the same; 0 is null
+              marks, (F + A + 1) bits in as few bytes as hold them, lowest first: F flags; A times "the attribute is
+                  the previous event's", then it takes no bytes; a reversal
+              zv  value of each of M measures
+              u32 hash of each of A attributes where not the same; 0 is null
     PANES     per level that a declared feature of this entity needs, shortest window first
               uv  number of panes; per pane, newest to oldest
               uv  panes before the previous one (before the newest event's pane for the first)
-              uv  2 n + (1 if refunds follow), n payments; n = 1: zv amount, u8 flags; n > 1: zv sum, uv sum of
-                  squares (saturating), zv min, uv max - min, uv payments with each of the four flags
-              uv  refunds, uv their sum with its sign turned; where there are any
+              uv  2 n + (1 if reversals follow), n events that are none
+                  n = 1: zv value of each measure, flags in as few bytes as hold F bits
+                  n > 1: per measure zv sum, uv sum of squares (saturating), zv min, uv max - min; then uv events with
+                  each of the flags
+              uv  reversals, uv the sum of their sizes by one measure; where there are any
               bitmap per attribute that a declared distinct count or novelty needs at this level:
                   u8 number of set bits if below 32, then their positions, u8 each; else 255 and 32 bytes
     POSITION  uv ms before newest, zv latitude, zv longitude in 1e-5 degrees
@@ -27,9 +33,11 @@ little-endian. An entity that was never seen is the empty string. A partial is w
               zv ms of append time before the previous one, u64 id hash, u32 digest of the body
     u32 seal: a checksum bound to whose partial this is (``seal.py``)
 
+Payments have one measure, four flags and three attributes: an event's marks are one byte, bit 7 a refund.
+
 Invariants:
-    The ring holds the newest K events (``EntitySpec.recent``) by (event time, then log order). An event that falls off
-    it is added to its pane at every level that still keeps that pane; each event is in the ring or in panes, never
+    The ring holds the newest K events (``recent`` of the entity) by (event time, then log order). An event that falls
+    off it is added to its pane at every level that still keeps that pane; each event is in the ring or in panes, never
     in both.
     A pane of a level with window W is kept while its end is after newest - W - the longest hold of a feature of this
     entity and level. Ring events at or before newest - H go.
@@ -53,41 +61,10 @@ from typing import Final
 
 import numpy as np
 
-from weir.schemas.features import (
-    DUPLICATE_HORIZON_MS,
-    ENTITIES,
-    FEATURES,
-    HORIZON_MS,
-    LABEL_HOLD_MS,
-    PANES_PER_WINDOW,
-    WINDOWS_MS,
-    Aggregate,
-    Entity,
-)
-
 VERSION: Final = 2
 
-LEVELS: Final[tuple[str, ...]] = tuple(sorted(WINDOWS_MS, key=WINDOWS_MS.__getitem__))
-N_LEVELS: Final = len(LEVELS)
-LEVEL_MS: Final = np.array([WINDOWS_MS[name] for name in LEVELS], dtype=np.int64)
-PANE_MS: Final = LEVEL_MS // PANES_PER_WINDOW
-LONGEST_MS: Final = int(LEVEL_MS[-1])
-HORIZON: Final = HORIZON_MS
-HOLD: Final = LABEL_HOLD_MS
-ID_HORIZON: Final = DUPLICATE_HORIZON_MS
-
-RING_SLOTS: Final = 1 << (max(spec.recent for spec in ENTITIES) - 1).bit_length()
-RING_MASK: Final = RING_SLOTS - 1
-
-
-def longest_hold_ms(entity: Entity, level: str) -> int:
-    """Return by how much the features of an entity hold back a window at most; label risk has panes of its own.
-
-    >>> longest_hold_ms(Entity.CARD, "1h")
-    0
-    """
-    of_level = (f for f in FEATURES if f.entity is entity and f.window == level and f.aggregate is not Aggregate.RISK)
-    return max((feature.hold_ms for feature in of_level), default=0)
+PANES_PER_WINDOW: Final = 30
+"""A busy entity falls back to panes of ``window / 30``; only the trailing edge is coarse, by one pane."""
 
 
 def compute_pane_slots(window_ms: int, hold_ms: int) -> int:
@@ -95,7 +72,7 @@ def compute_pane_slots(window_ms: int, hold_ms: int) -> int:
 
     31 panes overlap a window of 30. A power of two makes the slot of a pane its number's low bits.
 
-    >>> compute_pane_slots(WINDOWS_MS["30d"], 0), compute_pane_slots(WINDOWS_MS["30d"], WINDOWS_MS["7d"])
+    >>> compute_pane_slots(30_000, 0), compute_pane_slots(30_000, 7_000)
     (32, 64)
     """
     live = (window_ms + hold_ms) // (window_ms // PANES_PER_WINDOW) + 1
@@ -104,29 +81,18 @@ def compute_pane_slots(window_ms: int, hold_ms: int) -> int:
 
 PANE_SLOTS_MAX: Final = 1_024
 """A short window held back for long would have more: they take memory and time in every look-up."""
-PANE_SLOTS: Final = min(
-    PANE_SLOTS_MAX,  # beyond, the declarations are refused
-    max(compute_pane_slots(WINDOWS_MS[n], longest_hold_ms(s.entity, n)) for n in LEVELS for s in ENTITIES),
-)
-MERGED_SLOTS: Final = 2 * PANE_SLOTS
-"""Other partitions may be ahead of or behind ours by about a window before their panes contend for a slot."""
 MERGED_RING: Final = 2_048
 """Ring events of other partitions kept apart per entity; beyond (64 busy partitions) they are merged by pane."""
 ID_SLOTS: Final = 4_096
-"""Ids remembered per card; beyond 4,096 payments of one card within 24 h the oldest is forgotten first."""
+"""Ids remembered per key; beyond 4,096 events of one key within the horizon the oldest is forgotten first."""
 ID_MASK: Final = ID_SLOTS - 1
 
-N_ATTRIBUTES: Final = 3
-N_FLAGS: Final = 4
-FLAG_DECLINED: Final = 1
-FLAG_ONLINE: Final = 2
-FLAG_FOREIGN: Final = 4
-FLAG_SMALL: Final = 8
-FLAG_REFUND: Final = 128
-"""Not counted like the flags: it says whose windows an event belongs to. An amount may round to 0, so it is kept."""
-RING_FLAGS: Final = FLAG_REFUND | (1 << N_FLAGS) - 1
-"""Bits of an event's mark that are its flags; the others say which attributes repeat."""
-FLAGS: Final[tuple[str, ...]] = ("declined", "online", "foreign", "small")
+FLAGS_MAX: Final = 16
+REVERSAL: Final = 1 << FLAGS_MAX
+"""The bit above all flags. Not counted like them: it says whose windows an event belongs to. A value may round to 0, so
+it is kept."""
+PACKED_FLAGS: Final = 4
+"""Up to this many flags are counted in one integer."""
 
 BITMAP_BITS: Final = 256
 BITMAP_BYTES: Final = BITMAP_BITS // 8
@@ -137,14 +103,15 @@ DENSE_BITMAP: Final = 255
 
 PANE_INDEX: Final = 0
 PANE_COUNT: Final = 1
-PANE_SUM: Final = 2
-PANE_SQUARES: Final = 3
-PANE_MIN: Final = 4
-PANE_MAX: Final = 5
-PANE_REFUNDS: Final = 6
-PANE_REFUND_SUM: Final = 7
-PANE_FLAGS: Final = 8
-PANE_FIELDS: Final = PANE_FLAGS + N_FLAGS
+PANE_REVERSALS: Final = 2
+PANE_REVERSED: Final = 3
+PANE_MEASURES: Final = 4
+"""Where the measures' fields begin, ``MEASURE_FIELDS`` for each; the counts of the flags follow."""
+PANE_SUM: Final = 0
+PANE_SQUARES: Final = 1
+PANE_MIN: Final = 2
+PANE_MAX: Final = 3
+MEASURE_FIELDS: Final = 4
 
 SECTION_PANES: Final = 1
 SECTION_POSITION: Final = 2
@@ -170,6 +137,3 @@ DECAY_FACTORS: Final = np.array(
 COUNTED: Final = 0
 DUPLICATE: Final = 1
 ID_REUSED: Final = 2
-
-assert RING_SLOTS <= 256, "the number of events in the ring is one byte"  # our own bug if a declaration breaks it
-assert all(level % PANES_PER_WINDOW == 0 for level in WINDOWS_MS.values()), "panes are whole milliseconds"

@@ -14,14 +14,9 @@ from weir.streaming.core.jit import leaf
 from weir.streaming.core.layout import (
     BITMAP_BYTES,
     MERGED_RING,
-    N_ATTRIBUTES,
-    N_LEVELS,
     NEVER,
     NO_COORDINATE,
     PANE_INDEX,
-    PANE_MS,
-    PANE_SLOTS,
-    RING_MASK,
 )
 from weir.streaming.core.panes import add_event, add_pane, claim, clear_panes, first_kept
 from weir.streaming.core.working_memory import Record
@@ -36,23 +31,24 @@ def reset_merged(merged: Record) -> None:
     merged.lon = NO_COORDINATE
     merged.decayed = 0
     merged.decayed_cell = NEVER
-    clear_panes(merged.pane, merged.pane_count)
+    clear_panes(merged)
 
 
 @leaf
 def _merge_ring(plan: Record, merged: Record, other: Record) -> None:
     for i in range(other.ring_count):
-        source = (other.ring_start + i) & RING_MASK
-        hashes = other.ring_hashes[source]
+        source = (other.ring_start + i) & (len(other.ring_time) - 1)
+        values, hashes = other.ring_values[source], other.ring_hashes[source]
         if merged.ring_count == MERGED_RING:
-            event = (other.ring_amount[source], other.ring_flags[source], hashes[0], hashes[1], hashes[2])
-            add_event(plan, merged, other.newest, other.ring_time[source], event)
+            time, flags = other.ring_time[source], other.ring_flags[source]
+            add_event(plan, merged, other.newest, time, values, flags, hashes)
             continue
         to = merged.ring_count
         merged.ring_time[to] = other.ring_time[source]
-        merged.ring_amount[to] = other.ring_amount[source]
         merged.ring_flags[to] = other.ring_flags[source]
-        for attribute in range(N_ATTRIBUTES):
+        for measure in range(len(values)):
+            merged.ring_values[to, measure] = values[measure]
+        for attribute in range(len(hashes)):
             merged.ring_hashes[to, attribute] = hashes[attribute]
         merged.ring_count += 1
 
@@ -60,23 +56,23 @@ def _merge_ring(plan: Record, merged: Record, other: Record) -> None:
 @leaf
 def _merge_pane(merged: Record, other: Record, level: int, source: int) -> None:
     index = other.pane[level, source, PANE_INDEX]
-    slot = claim(merged.pane, merged.pane_bits, merged.pane_count, level, index)
+    slot = claim(merged, level, index)
     if slot < 0:
         return
-    add_pane(merged.pane[level, slot], other.pane[level, source])
-    for attribute in range(N_ATTRIBUTES):
+    add_pane(merged.pane[level, slot], other.pane[level, source], other.ring_values.shape[1])
+    for attribute in range(other.pane_bits.shape[2]):
         for byte in range(BITMAP_BYTES):
             merged.pane_bits[level, slot, attribute, byte] |= other.pane_bits[level, source, attribute, byte]
 
 
 @leaf
 def _merge_panes(plan: Record, merged: Record, other: Record, time_min: int, time_max: int) -> None:
-    for level in range(N_LEVELS):
+    for level in range(len(other.pane_count)):
         if other.pane_count[level] == 0:
             continue
         oldest = first_kept(plan, level, time_min)
-        newest = time_max // PANE_MS[level]
-        for source in range(PANE_SLOTS):
+        newest = time_max // plan.pane_ms[level]
+        for source in range(other.pane.shape[1]):
             index = other.pane[level, source, PANE_INDEX]
             if oldest <= index <= newest:
                 _merge_pane(merged, other, level, source)

@@ -15,30 +15,26 @@ from weir.streaming.core.jit import leaf
 from weir.streaming.core.layout import (
     BITMAP_BITS,
     BITMAP_BYTES,
-    FLAG_REFUND,
     INT64_MAX,
-    N_ATTRIBUTES,
-    N_FLAGS,
-    N_LEVELS,
+    MEASURE_FIELDS,
     NEVER,
     PANE_COUNT,
-    PANE_FIELDS,
-    PANE_FLAGS,
     PANE_INDEX,
     PANE_MAX,
+    PANE_MEASURES,
     PANE_MIN,
-    PANE_MS,
-    PANE_REFUND_SUM,
-    PANE_REFUNDS,
+    PANE_REVERSALS,
+    PANE_REVERSED,
     PANE_SQUARES,
     PANE_SUM,
+    REVERSAL,
 )
 from weir.streaming.core.varint import byte_at
 from weir.streaming.core.working_memory import Record
 
 Panes = NDArray[np.int64]
 Bits = NDArray[np.uint8]
-Counts = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 @leaf
@@ -50,7 +46,7 @@ def add_saturating(left: int, right: int) -> int:
 @leaf
 def first_kept(plan: Record, level: int, newest: int) -> int:
     """Number of the oldest pane that still overlaps a window of the level, held back or not, as of ``newest``."""
-    return (newest - plan.kept_ms[level]) // PANE_MS[level]
+    return (newest - plan.kept_ms[level]) // plan.pane_ms[level]
 
 
 @leaf
@@ -69,8 +65,21 @@ def has_bit(bits: Bits, value_hash: int) -> bool:
 
 
 @leaf
-def claim(pane: Panes, bits: Bits, count: Counts, level: int, index: int) -> int:
-    """Return the slot of a pane, emptied if it held an older one; -1 when it holds a newer one."""
+def count_flags(target: Record) -> int:
+    """Return how many flags a ``STATE`` or ``MERGED`` record counts."""
+    return target.pane.shape[2] - PANE_MEASURES - MEASURE_FIELDS * target.ring_values.shape[1]
+
+
+@leaf
+def claim(target: Record, level: int, index: int) -> int:
+    """Return the slot of a pane, emptied if it held an older one; -1 when it holds a newer one.
+
+    Args:
+        target: a ``STATE`` or ``MERGED`` record.
+        level: whose pane.
+        index: the pane's number.
+    """
+    pane, bits = target.pane, target.pane_bits
     slot = index & (pane.shape[1] - 1)
     held = pane[level, slot, PANE_INDEX]
     if held == index:
@@ -78,60 +87,70 @@ def claim(pane: Panes, bits: Bits, count: Counts, level: int, index: int) -> int
     if held > index:
         return -1
     if held == NEVER:
-        count[level] += 1
-    for field in range(PANE_FIELDS):
+        target.pane_count[level] += 1
+    for field in range(pane.shape[2]):
         pane[level, slot, field] = 0
-    for attribute in range(N_ATTRIBUTES):
+    for attribute in range(bits.shape[2]):
         for byte in range(BITMAP_BYTES):
             bits[level, slot, attribute, byte] = 0
     pane[level, slot, PANE_INDEX] = index
-    pane[level, slot, PANE_MIN] = INT64_MAX
-    pane[level, slot, PANE_MAX] = -INT64_MAX
+    for measure in range(target.ring_values.shape[1]):
+        pane[level, slot, PANE_MEASURES + MEASURE_FIELDS * measure + PANE_MIN] = INT64_MAX
+        pane[level, slot, PANE_MEASURES + MEASURE_FIELDS * measure + PANE_MAX] = -INT64_MAX
     return slot
 
 
 @leaf
-def clear_panes(pane: Panes, count: Counts) -> None:
+def clear_panes(target: Record) -> None:
     """Empty every level that is in use."""
-    for level in range(N_LEVELS):
-        if count[level] > 0:
-            count[level] = 0
-            for slot in range(pane.shape[1]):
-                pane[level, slot, PANE_INDEX] = NEVER
+    for level in range(len(target.pane_count)):
+        if target.pane_count[level] > 0:
+            target.pane_count[level] = 0
+            for slot in range(target.pane.shape[1]):
+                target.pane[level, slot, PANE_INDEX] = NEVER
 
 
 @leaf
-def add_to_pane(into: NDArray[np.int64], amount: int, flags: int) -> None:
+def add_to_pane(plan: Record, into: Integers, values: Integers, flags: int) -> None:
     """Count one event in a pane's fields."""
-    if flags & FLAG_REFUND:
-        into[PANE_REFUNDS] += 1
-        into[PANE_REFUND_SUM] -= amount
+    if flags & REVERSAL:
+        into[PANE_REVERSALS] += 1
+        into[PANE_REVERSED] += abs(values[plan.reversal_measure])
         return
     into[PANE_COUNT] += 1
-    into[PANE_SUM] += amount  # 9e18 / 1e8 per event: cannot overflow
-    into[PANE_SQUARES] = add_saturating(into[PANE_SQUARES], amount * amount)
-    into[PANE_MIN] = min(into[PANE_MIN], amount)
-    into[PANE_MAX] = max(into[PANE_MAX], amount)
-    for flag in range(N_FLAGS):
-        into[PANE_FLAGS + flag] += (flags >> flag) & 1
+    at = PANE_MEASURES
+    for measure in range(len(values)):
+        value = values[measure]
+        into[at + PANE_SUM] += value  # 9e18 / 2e9 per event: cannot overflow
+        into[at + PANE_SQUARES] = add_saturating(into[at + PANE_SQUARES], value * value)
+        into[at + PANE_MIN] = min(into[at + PANE_MIN], value)
+        into[at + PANE_MAX] = max(into[at + PANE_MAX], value)
+        at += MEASURE_FIELDS
+    for flag in range(len(into) - PANE_MEASURES - MEASURE_FIELDS * len(values)):
+        into[at + flag] += (flags >> flag) & 1
 
 
 @leaf
-def add_pane(into: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+def add_pane(into: Integers, other: Integers, measures: int) -> None:
     """Merge another pane's fields into a pane's."""
     into[PANE_COUNT] += other[PANE_COUNT]
-    into[PANE_SUM] += other[PANE_SUM]
-    into[PANE_SQUARES] = add_saturating(into[PANE_SQUARES], other[PANE_SQUARES])
-    into[PANE_MIN] = min(into[PANE_MIN], other[PANE_MIN])
-    into[PANE_MAX] = max(into[PANE_MAX], other[PANE_MAX])
-    into[PANE_REFUNDS] += other[PANE_REFUNDS]
-    into[PANE_REFUND_SUM] += other[PANE_REFUND_SUM]
-    for flag in range(N_FLAGS):
-        into[PANE_FLAGS + flag] += other[PANE_FLAGS + flag]
+    into[PANE_REVERSALS] += other[PANE_REVERSALS]
+    into[PANE_REVERSED] += other[PANE_REVERSED]
+    at = PANE_MEASURES
+    for _ in range(measures):
+        into[at + PANE_SUM] += other[at + PANE_SUM]
+        into[at + PANE_SQUARES] = add_saturating(into[at + PANE_SQUARES], other[at + PANE_SQUARES])
+        into[at + PANE_MIN] = min(into[at + PANE_MIN], other[at + PANE_MIN])
+        into[at + PANE_MAX] = max(into[at + PANE_MAX], other[at + PANE_MAX])
+        at += MEASURE_FIELDS
+    for flag in range(PANE_MEASURES + MEASURE_FIELDS * measures, len(into)):
+        into[flag] += other[flag]
 
 
 @leaf
-def add_event(plan: Record, target: Record, oldest: int, time: int, event: tuple[int, int, int, int, int]) -> None:
+def add_event(
+    plan: Record, target: Record, oldest: int, time: int, values: Integers, flags: int, hashes: Integers
+) -> None:
     """Add an event to its pane at every level that keeps it.
 
     Args:
@@ -139,20 +158,22 @@ def add_event(plan: Record, target: Record, oldest: int, time: int, event: tuple
         target: a ``STATE`` or ``MERGED`` record.
         oldest: the newest event time from which retention is reckoned.
         time: the event's time.
-        event: amount, flags, and the three attribute hashes.
+        values: of its measures.
+        flags: its flags, and whether it is a reversal.
+        hashes: of its attributes.
     """
-    amount, flags, a, b, c = event
-    for level in range(N_LEVELS):
-        index = time // PANE_MS[level]
-        if plan.levels[level] == 0 or index < first_kept(plan, level, oldest):
+    for level in range(len(plan.levels)):
+        if plan.levels[level] == 0:
             continue
-        slot = claim(target.pane, target.pane_bits, target.pane_count, level, index)
+        index = time // plan.pane_ms[level]
+        if index < first_kept(plan, level, oldest):
+            continue
+        slot = claim(target, level, index)
         if slot < 0:
             continue
-        add_to_pane(target.pane[level, slot], amount, flags)
-        if flags & FLAG_REFUND:
+        add_to_pane(plan, target.pane[level, slot], values, flags)
+        if flags & REVERSAL:
             continue
-        hashes = (a, b, c)
-        for attribute in range(N_ATTRIBUTES):
+        for attribute in range(len(hashes)):
             if plan.bitmaps[level, attribute] == 1:
                 set_bit(target.pane_bits[level, slot, attribute], hashes[attribute])

@@ -7,58 +7,62 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from weir.schemas.features import Entity
+import numpy as np
+
 from weir.streaming.core.layout import (
     BITMAP_BYTES,
     DENSE_BITMAP,
-    FLAGS,
-    LEVELS,
-    N_ATTRIBUTES,
-    PANE_MS,
     SECTION_DECAYED,
     SECTION_IDS,
     SECTION_PANES,
     SECTION_POSITION,
     VERSION,
 )
-from weir.streaming.core.plans import PLANS
 from weir.streaming.core.seal import SEAL_BYTES
+from weir.streaming.core.working_memory import Record, Shape
 
 
 @dataclass(frozen=True)
 class RecentEvent:
-    """One event of the ring; hashes are 0 where the attribute was null; a refund's amount is not above 0."""
+    """One event of the ring, a value per measure; hashes are 0 where the attribute was null."""
 
     time_ms: int
-    amount_minor: int
+    values: tuple[int, ...]
     flags: int
-    hashes: tuple[int, int, int]
-    is_refund: bool = False
+    hashes: tuple[int, ...]
+    is_reversal: bool = False
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What is kept of one measure of several events."""
+
+    total: int = 0
+    squares: int = 0
+    least: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True)
 class Pane:
-    """What is kept of the events of one pane that are no longer in the ring; ``count`` is of payments."""
+    """What is kept of the events of one pane that are no longer in the ring; reversals are apart."""
 
     index: int
     count: int
-    total: int
-    squares: int
-    least: int
-    most: int
+    sums: tuple[Sums, ...]
     flag_counts: tuple[int, ...]
     bitmaps: dict[int, frozenset[int]]
-    refunds: int = 0
-    refund_total: int = 0
+    reversals: int = 0
+    reversed_total: int = 0
 
 
 @dataclass(frozen=True)
 class Partial:
-    """A decoded partial; ``ring`` is newest first, ``panes`` by window name, ``ids`` newest first."""
+    """A decoded partial; ``ring`` is newest first, ``panes`` by window in ms, ``ids`` newest first."""
 
     newest_ms: int
     ring: tuple[RecentEvent, ...]
-    panes: dict[str, tuple[Pane, ...]] = field(default_factory=dict)
+    panes: dict[int, tuple[Pane, ...]] = field(default_factory=dict)
     position: tuple[int, int, int] | None = None
     decayed: int | None = None
     ids: tuple[tuple[int, int, int], ...] = ()
@@ -85,16 +89,20 @@ class _Reader:
         return value // 2 if value % 2 == 0 else -(value // 2) - 1
 
 
-def _read_ring(reader: _Reader, newest_ms: int, size: int) -> tuple[RecentEvent, ...]:
+def _bytes_of(bits: int) -> int:
+    return -(-bits // 8)
+
+
+def _read_ring(reader: _Reader, shape: Shape, newest_ms: int, size: int) -> tuple[RecentEvent, ...]:
     ring: list[RecentEvent] = []
-    before, time_ms = (0, 0, 0), newest_ms
+    before, time_ms = (0,) * shape.attributes, newest_ms
+    repeats, last = shape.flags, shape.flags + shape.attributes
     for _ in range(size):
         time_ms -= reader.uv()
-        marks = reader.take(1)
-        amount = reader.zv()
-        hashes = tuple(before[i] if marks >> (4 + i) & 1 else reader.take(4) for i in range(N_ATTRIBUTES))
-        before = (hashes[0], hashes[1], hashes[2])
-        ring.append(RecentEvent(time_ms, amount, marks & 15, before, is_refund=marks >= 128))
+        marks = reader.take(_bytes_of(last + 1))
+        values = tuple(reader.zv() for _ in range(shape.measures))
+        before = tuple(was if marks >> repeats + i & 1 else reader.take(4) for i, was in enumerate(before))
+        ring.append(RecentEvent(time_ms, values, marks % 2**shape.flags, before, is_reversal=bool(marks >> last)))
     return tuple(ring)
 
 
@@ -106,38 +114,38 @@ def _read_bitmap(reader: _Reader) -> frozenset[int]:
     return frozenset(reader.take(1) for _ in range(size))
 
 
-def _read_pane(reader: _Reader, index: int, attributes: list[int]) -> Pane:
-    count, has_refunds = divmod(reader.uv(), 2)
-    total, squares, least, most, flag_counts = _read_payments(reader, count)
-    refunds, refund_total = (reader.uv(), reader.uv()) if has_refunds else (0, 0)
+def _read_pane(reader: _Reader, shape: Shape, index: int, attributes: list[int]) -> Pane:
+    count, has_reversals = divmod(reader.uv(), 2)
+    sums, flag_counts = _read_events(reader, shape, count)
+    reversals, reversed_total = (reader.uv(), reader.uv()) if has_reversals else (0, 0)
     bitmaps = {attribute: _read_bitmap(reader) for attribute in attributes}
-    return Pane(index, count, total, squares, least, most, flag_counts, bitmaps, refunds, refund_total)
+    return Pane(index, count, sums, flag_counts, bitmaps, reversals, reversed_total)
 
 
-def _read_payments(reader: _Reader, count: int) -> tuple[int, int, int, int, tuple[int, ...]]:
-    """Sum, sum of squares, smallest, largest, and payments with each flag."""
+def _read_events(reader: _Reader, shape: Shape, count: int) -> tuple[tuple[Sums, ...], tuple[int, ...]]:
+    """What is kept of each measure, and events with each flag."""
     if count == 0:
-        return 0, 0, 0, 0, (0,) * len(FLAGS)
-    total = reader.zv()
+        return (Sums(),) * shape.measures, (0,) * shape.flags
     if count == 1:
-        flags = reader.take(1)
-        return total, total * total, total, total, tuple(flags >> i & 1 for i in range(len(FLAGS)))
-    squares, least = reader.uv(), reader.zv()
-    most = least + reader.uv()
-    return total, squares, least, most, tuple(reader.uv() for _ in FLAGS)
+        values = [reader.zv() for _ in range(shape.measures)]
+        flags = reader.take(_bytes_of(shape.flags))
+        return tuple(Sums(v, v * v, v, v) for v in values), tuple(flags >> i & 1 for i in range(shape.flags))
+    sums = []
+    for _ in range(shape.measures):
+        total, squares, least = reader.zv(), reader.uv(), reader.zv()
+        sums.append(Sums(total, squares, least, least + reader.uv()))
+    return tuple(sums), tuple(reader.uv() for _ in range(shape.flags))
 
 
-def _read_panes(reader: _Reader, entity: Entity, newest_ms: int) -> dict[str, tuple[Pane, ...]]:
-    plan, levels = PLANS[entity], {}
-    for level, name in enumerate(LEVELS):
-        if not plan["levels"][level]:
-            continue
-        attributes = [i for i in range(N_ATTRIBUTES) if plan["bitmaps"][level][i]]
-        index, panes = newest_ms // int(PANE_MS[level]), []
+def _read_panes(reader: _Reader, plan: Record, shape: Shape, newest_ms: int) -> dict[int, tuple[Pane, ...]]:
+    levels = {}
+    for level in np.flatnonzero(plan["levels"]).tolist():
+        attributes = np.flatnonzero(plan["bitmaps"][level]).tolist()
+        index, panes = newest_ms // int(plan["pane_ms"][level]), []
         for _ in range(reader.uv()):
             index -= reader.uv()
-            panes.append(_read_pane(reader, index, attributes))
-        levels[name] = tuple(panes)
+            panes.append(_read_pane(reader, shape, index, attributes))
+        levels[int(plan["level_ms"][level])] = tuple(panes)
     return levels
 
 
@@ -150,14 +158,11 @@ def _read_ids(reader: _Reader, newest_ms: int) -> tuple[tuple[int, int, int], ..
     return tuple(ids)
 
 
-def decode_partial(entity: Entity, data: bytes) -> Partial | None:
-    """Read a partial of an entity kind; None for one that was never seen.
+def decode_partial(plan: Record, shape: Shape, data: bytes) -> Partial | None:
+    """Read a partial of the entity kind that a plan is of; None for one that was never seen.
 
     Raises:
         ValueError: when the bytes are not exactly one partial of this version.
-
-    >>> decode_partial(Entity.CARD, b"") is None
-    True
     """
     if not data:
         return None
@@ -167,8 +172,8 @@ def decode_partial(entity: Entity, data: bytes) -> Partial | None:
     newest_ms, size, sections = reader.zv(), reader.take(1), reader.take(1)
     partial = Partial(
         newest_ms=newest_ms,
-        ring=_read_ring(reader, newest_ms, size),
-        panes=_read_panes(reader, entity, newest_ms) if sections & SECTION_PANES else {},
+        ring=_read_ring(reader, shape, newest_ms, size),
+        panes=_read_panes(reader, plan, shape, newest_ms) if sections & SECTION_PANES else {},
         position=(newest_ms - reader.uv(), reader.zv(), reader.zv()) if sections & SECTION_POSITION else None,
         decayed=reader.uv() if sections & SECTION_DECAYED else None,
         ids=_read_ids(reader, newest_ms) if sections & SECTION_IDS else (),

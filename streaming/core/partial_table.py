@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weir.streaming.core.events import EntityIndex
+from weir.streaming.core.entity_index import EntityIndex
 from weir.streaming.core.jit import entry, leaf
 from weir.streaming.core.numbering import Numbering, grow
 from weir.streaming.core.passes import Partials

@@ -19,7 +19,7 @@ from weir.streaming.core.decode import decode
 from weir.streaming.core.encode import compute_size_bound, encode
 from weir.streaming.core.fold import find_verdict, fold_row, remember_id
 from weir.streaming.core.jit import entry, leaf
-from weir.streaming.core.layout import COUNTED, FLAG_REFUND, NEVER, NO_COORDINATE
+from weir.streaming.core.layout import COUNTED, FLAGS_MAX, NEVER, NO_COORDINATE
 from weir.streaming.core.merge import merge_partial, reset_merged
 from weir.streaming.core.risk import Changes, decode_risk, fold_change, reset_risk
 from weir.streaming.core.view import look
@@ -27,19 +27,17 @@ from weir.streaming.core.working_memory import Record
 
 
 class Columns(NamedTuple):
-    """The batch, one value per row; hashes of up to three attributes of the entity kind at hand."""
+    """The batch, one value per row; per measure, shape (measures, rows); per field told apart, shape (fields, rows)."""
 
     time: NDArray[np.int64]
     append_time: NDArray[np.int64]
-    amount: NDArray[np.int64]
-    flags: NDArray[np.uint8]
+    values: NDArray[np.int64]
+    flags: NDArray[np.uint32]
     lat: NDArray[np.int32]
     lon: NDArray[np.int32]
     id_hash: NDArray[np.int64]
     digest: NDArray[np.uint32]
-    a: NDArray[np.uint32]
-    b: NDArray[np.uint32]
-    c: NDArray[np.uint32]
+    hashes: NDArray[np.uint32]
 
 
 class Groups(NamedTuple):
@@ -99,20 +97,21 @@ def group_rows(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], 
 
 
 @leaf
-def _load_row(columns: Columns, i: int, row: Record) -> None:
+def _load_row(plan: Record, columns: Columns, i: int, row: Record) -> None:
     row.time = columns.time[i]
     row.append_time = columns.append_time[i]
-    row.amount = columns.amount[i]
+    for measure in range(len(row.values)):
+        row.values[measure] = columns.values[measure, i]
     row.flags = columns.flags[i]
-    row.refund = 1 if columns.flags[i] & FLAG_REFUND else 0
-    row.lat = NO_COORDINATE if row.refund == 1 else columns.lat[i]  # where money is given back, nobody need be
-    row.lon = NO_COORDINATE if row.refund == 1 else columns.lon[i]
+    row.reversal = row.flags >> FLAGS_MAX
+    row.lat = NO_COORDINATE if row.reversal == 1 else columns.lat[i]  # where money is given back, nobody need be
+    row.lon = NO_COORDINATE if row.reversal == 1 else columns.lon[i]
     row.id_hash = columns.id_hash[i]
     row.digest = columns.digest[i]
-    row.hashes[0] = columns.a[i]
-    row.hashes[1] = columns.b[i]
-    row.hashes[2] = columns.c[i]
-    row.present = 1 - row.refund
+    for attribute in range(len(row.hashes)):
+        field = plan.attribute_field[attribute]
+        row.hashes[attribute] = columns.hashes[field, i] if field >= 0 else 0
+    row.present = 1 - row.reversal
 
 
 @leaf
@@ -154,8 +153,8 @@ def _judge_by_others(
         decode(plan, others.data, others.offsets[k], others.offsets[k + 1], machine.other)
         for i in rows:
             if results.verdicts[i] == COUNTED:
-                _load_row(columns, i, machine.row)
-                results.verdicts[i] = find_verdict(machine.other, machine.row)
+                _load_row(plan, columns, i, machine.row)
+                results.verdicts[i] = find_verdict(plan, machine.other, machine.row)
 
 
 @leaf
@@ -163,9 +162,9 @@ def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bo
     """Whether the row counts; for cards, decide it."""
     if plan.has_ids == 1:
         if judging and results.verdicts[i] == COUNTED:
-            results.verdicts[i] = find_verdict(machine.own, machine.row)
+            results.verdicts[i] = find_verdict(plan, machine.own, machine.row)
         if results.verdicts[i] == COUNTED:
-            remember_id(machine.own, machine.row)
+            remember_id(plan, machine.own, machine.row)
     return results.verdicts[i] == COUNTED
 
 
@@ -173,16 +172,16 @@ def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bo
 def _compute_features(plan: Record, machine: Machine, out: NDArray[np.float32]) -> None:
     """Look at the entity as of the row, then as of each hold before it, and write the features of each look."""
     row, window = machine.row, machine.window
-    present, refund, begin = row.present, row.refund, 0
+    present, reversal, begin = row.present, row.reversal, 0
     for view in range(plan.n_views):
         hold_ms, end = plan.view_hold_ms[view], plan.view_end[view]
         if hold_ms > 0:  # the event at hand is no part of a window that ended before it
-            row.present, row.refund = 0, 0
+            row.present, row.reversal = 0, 0
         if end > begin:
             look(plan, window, machine.own, machine.merged, row, row.time - hold_ms)
             evaluate(plan, window, machine.own, machine.merged, machine.risk, row, (begin, end), out)
         begin = end
-    row.present, row.refund = present, refund
+    row.present, row.reversal = present, reversal
 
 
 @leaf
@@ -212,7 +211,7 @@ def _run_entity(
     for i in rows:
         if change < span[1]:
             change = _apply_known(plan, machine.risk, changes, (change, span[1]), changes.clock[i])
-        _load_row(columns, i, machine.row)
+        _load_row(plan, columns, i, machine.row)
         if not _judge(plan, machine, i, results, live):
             continue
         counted = True
@@ -299,6 +298,6 @@ def evaluate_at(
     _gather(plan, machine, others, labels, 0, (at_ms, at_ms))
     machine.row.time = at_ms
     machine.row.present = 0
-    machine.row.refund = 0
+    machine.row.reversal = 0
     machine.row.hashes[:] = 0
     _compute_features(plan, machine, out)

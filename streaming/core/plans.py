@@ -1,202 +1,144 @@
-"""The declarations of each entity kind as the table that compiled code runs, and the check that it can run them.
+"""The declarations of each entity of a stream as the table that compiled code runs.
 
-What a declaration asks for and nothing here knows is said in a sentence, as a refusal to start: it names the feature,
-what was expected, and the file where the missing part belongs.
+``limits.py`` says first whether it can run them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from weir.schemas.errors import Refused
-from weir.schemas.features import (
-    DAY_MS,
-    ENTITIES,
-    FEATURES,
-    LABEL_HOLD_DAYS,
-    WINDOWS_MS,
-    Aggregate,
-    Entity,
-    EntitySpec,
-    Feature,
-)
-from weir.streaming.core.aggregates import ATTRIBUTE, KINDS
-from weir.streaming.core.layout import (
-    CELLS_PER_HALF_LIFE,
-    FLAGS,
-    LEVELS,
-    PANE_SLOTS_MAX,
-    compute_pane_slots,
-    longest_hold_ms,
-)
-from weir.streaming.core.values import VALUES
-from weir.streaming.core.working_memory import LABEL_LEVELS, MAX_OPS, MAX_VIEWS, PLAN, Record, build_record
+from weir.schemas.entity import Aggregate, Entity, Feature
+from weir.schemas.stream import Stream
+from weir.streaming.core.aggregates import ATTRIBUTE, FLAG, KINDS, MEASURE, REVERSAL
+from weir.streaming.core.layout import CELLS_PER_HALF_LIFE, PANES_PER_WINDOW, compute_pane_slots
+from weir.streaming.core.working_memory import Record, Shape, build_record, build_types
 
-_WITH_ATTRIBUTE: Final = frozenset({Aggregate.DISTINCT, Aggregate.NEW})
+RING_SLOTS_MIN: Final = 64
+"""Streams whose entities keep fewer events share the machine code of those that keep so many."""
 _NO_PANES: Final = frozenset({Aggregate.DECAYED, Aggregate.SPEED, Aggregate.RISK})
-_HERE: Final = "streaming/core/aggregates.py"
 
 
-def find_faults(features: Sequence[Feature], entities: Iterable[EntitySpec] = ENTITIES) -> Iterator[str]:
-    """Say of each declaration what the kernel cannot do, one sentence each; nothing if it can do all."""
-    for name, times in Counter(feature.name for feature in features).items():
-        if times > 1:
-            yield f"{name}: expected one declaration, found {times}"
-    for feature in features:
-        if feature.aggregate is Aggregate.VALUE:
-            yield from _find_value_faults(feature)
-        else:
-            spec = next((spec for spec in entities if spec.entity is feature.entity), None)
-            yield from _find_window_faults(feature, spec)
-    for spec in entities:
-        yield from _find_room_faults(spec, [f for f in features if f.entity is spec.entity])
+def build_shape(stream: Stream) -> Shape:
+    """Return how much of each a stream declares."""
+    windows = stream.windows_ms.values()
+    slots = (compute_pane_slots(ms, longest_hold_ms(stream, e.name, ms)) for ms in windows for e in stream.entities)
+    recent = max((entity.recent for entity in stream.entities), default=1)
+    return Shape(
+        measures=max(1, len(stream.measures)),
+        flags=max(1, len(stream.flags)),
+        attributes=max(1, *(len(entity.tells_apart) for entity in stream.entities)),
+        levels=max(1, len(windows)),
+        ring_slots=max(RING_SLOTS_MIN, 1 << (recent - 1).bit_length()),
+        pane_slots=max(slots, default=compute_pane_slots(PANES_PER_WINDOW, 0)),
+    )
 
 
-def _find_value_faults(feature: Feature) -> Iterator[str]:
-    if feature.measure not in VALUES:
-        yield f"{feature.name}: expected a value of {_list(VALUES)}, found another; add it in streaming/core/values.py"
-    if feature.entity is not Entity.TRANSACTION or feature.window or feature.hold:
-        yield f"{feature.name}: expected entity transaction, no window and no hold, as of every stateless value"
+def longest_hold_ms(stream: Stream, entity: str, window_ms: int) -> int:
+    """Return by how much an entity's features of a window are held back at most; label risk has panes of its own."""
+    holds = (f.hold_ms for f in _features_of(stream, entity) if f.window_ms == window_ms)
+    return max(holds, default=0)
 
 
-def _find_window_faults(feature: Feature, spec: EntitySpec | None) -> Iterator[str]:
-    kind = KINDS.get(feature.aggregate)
-    if kind is None:
-        yield f"{feature.name}: expected an aggregate of KINDS in {_HERE}, found {feature.aggregate}; add it there"
-        return
-    if spec is None:
-        yield f"{feature.name}: expected an entity of ENTITIES in schemas/features.py, found {feature.entity}"
-        return
-    known = set(kind.measures) - {ATTRIBUTE} | (_attributes(spec) if ATTRIBUTE in kind.measures else set())
-    if feature.measure not in known:
-        yield f"{feature.name}: expected {feature.aggregate} of {_list(known)}, found of {feature.measure}"
-    if feature.window not in WINDOWS_MS:
-        yield f"{feature.name}: expected a window of {_list(WINDOWS_MS)}, found {feature.window!r}"
-    if feature.aggregate is Aggregate.RISK:
-        yield from _find_risk_faults(feature, spec)
-    elif feature.hold < 0 or (feature.hold and not kind.can_hold):
-        yield f"{feature.name}: expected no hold, found {feature.hold} days; {feature.aggregate} cannot be held back"
+def _features_of(stream: Stream, entity: str) -> list[Feature]:
+    """The features that look at an entity's events, label risk left out."""
+    return [f for f in stream.all_features if f.entity == entity and f.aggregate not in ("value", "risk")]
 
 
-def _find_risk_faults(feature: Feature, spec: EntitySpec) -> Iterator[str]:
-    if not spec.has_labels:
-        yield f"{feature.name}: expected an entity with has_labels, found {spec.entity} without"
-    if feature.hold != LABEL_HOLD_DAYS:
-        yield f"{feature.name}: expected hold={LABEL_HOLD_DAYS}, found {feature.hold}; all label risk is held alike"
+def build_plans(stream: Stream, shape: Shape) -> dict[str, Record]:
+    """Return what compiled code reads of each entity, by name."""
+    return {entity.name: _build_plan(stream, shape, entity) for entity in stream.entities}
 
 
-def _find_room_faults(spec: EntitySpec, own: Sequence[Feature]) -> Iterator[str]:
-    """Name what is declared beyond the bounds of the kernel's working memory."""
-    bounds = {
-        "features": (len(own), MAX_OPS),
-        "risk windows": (len({f.window for f in own if f.aggregate is Aggregate.RISK}), LABEL_LEVELS),
-        "holds": (len({_view_hold_ms(f) for f in own} - {0}), MAX_VIEWS - 1),
-        "half-lives": (len({f.window for f in own if f.aggregate is Aggregate.DECAYED}), 1),
-        "attributes": (len(spec.attributes), 3),
-        "recent events": (spec.recent, 255),
-    }
-    for what, (found, most) in bounds.items():
-        if found > most:
-            yield f"{spec.entity}: expected at most {most} {what}, found {found}"
-    for window in {f.window for f in own} & set(WINDOWS_MS):
-        hold_ms = max(_view_hold_ms(f) for f in own if f.window == window)
-        if compute_pane_slots(WINDOWS_MS[window], hold_ms) > PANE_SLOTS_MAX:
-            yield f"{spec.entity}: expected a hold of fewer panes, found {window} held back {hold_ms // DAY_MS} days"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _attributes(spec: EntitySpec) -> set[str]:
-    return {field.removesuffix("_id") for field in spec.attributes}
-
-
-def _refuse_faults() -> None:
-    """Refuse to start with declarations that the kernel cannot compute.
-
-    Raises:
-        Refused: with a sentence for each.
-    """
-    faults = list(find_faults(FEATURES))
-    if faults:
-        raise Refused("declarations: " + "; ".join(faults))
-
-
-def attribute_position(spec: EntitySpec, measure: str) -> int:
-    """Return which of an entity's attributes a measure names.
-
-    >>> attribute_position(ENTITIES[0], "device")
-    1
-    """
-    return [field.removesuffix("_id") for field in spec.attributes].index(measure)
-
-
-def risk_levels_ms(entity: Entity) -> list[int]:
+def risk_levels_ms(stream: Stream, entity: str) -> list[int]:
     """Return the windows for which label risk is declared, shortest first, in ms."""
-    return sorted({WINDOWS_MS[f.window] for f in FEATURES if f.entity is entity and f.aggregate is Aggregate.RISK})
+    risks = (f for f in stream.all_features if f.entity == entity and f.aggregate == Aggregate.RISK)
+    return sorted({feature.window_ms for feature in risks})
 
 
-def build_plan(spec: EntitySpec) -> Record:
-    """Turn the declarations of one entity kind into what compiled code reads."""
-    plan = build_record(PLAN)
+def _build_plan(stream: Stream, shape: Shape, entity: Entity) -> Record:
+    plan = build_record(build_types(shape).plan)
+    levels = list(stream.windows_ms.values()) or [PANES_PER_WINDOW]
+    fields = [stream.attribute_fields.index(name) for name in entity.tells_apart]
+    label_levels = risk_levels_ms(stream, entity.name)
+    plan["level_ms"] = levels
+    plan["pane_ms"] = [window_ms // PANES_PER_WINDOW for window_ms in levels]
+    plan["kept_ms"] = [window_ms + longest_hold_ms(stream, entity.name, window_ms) for window_ms in levels]
     plan["attribute_level"] = -1
-    plan["has_ids"] = int(spec.entity is Entity.CARD)
-    plan["recent"] = spec.recent
-    plan["kept_ms"] = [WINDOWS_MS[level] + longest_hold_ms(spec.entity, level) for level in LEVELS]
-    label_levels = risk_levels_ms(spec.entity)
+    plan["attribute_field"] = fields + [-1] * (shape.attributes - len(fields))
+    plan["recent"] = entity.recent
+    plan["horizon_ms"] = stream.horizon_ms
+    plan["has_ids"] = int(entity.name == stream.key.name)
+    plan["id_horizon_ms"] = stream.duplicate_horizon_ms
+    plan["reversal_measure"] = _reversal_measure(stream)
     plan["n_label_levels"] = len(label_levels)
     plan["label_level_ms"][: len(label_levels)] = label_levels
-    own = [(column, feature) for column, feature in enumerate(FEATURES) if feature.entity is spec.entity]
-    own.sort(key=lambda each: _view_hold_ms(each[1]))
-    for position, (column, feature) in enumerate(own):
-        plan["ops"][position] = (*_operation(spec, feature, label_levels), column)
-        _require(plan, spec, feature)
-    _plan_views(plan, [feature for _, feature in own])
+    plan["label_hold_ms"] = stream.label_hold_ms
+    _plan_features(plan, stream, entity, label_levels)
     return plan
 
 
-def _plan_views(plan: Record, own: list[Feature]) -> None:
-    holds = sorted({0, *map(_view_hold_ms, own)})
+def _reversal_measure(stream: Stream) -> int:
+    names = [measure.name for measure in stream.measures]
+    return names.index(stream.reversal.of) if stream.reversal else 0
+
+
+def _plan_features(plan: Record, stream: Stream, entity: Entity, label_levels: list[int]) -> None:
+    own = [(column, f) for column, f in enumerate(stream.all_features) if f.entity == entity.name]
+    own = [each for each in own if each[1].aggregate != Aggregate.VALUE]
+    own.sort(key=lambda each: view_hold_ms(each[1]))
+    for position, (column, feature) in enumerate(own):
+        plan["ops"][position] = (*_operation(stream, entity, feature, label_levels), column)
+        _require(plan, stream, entity, feature)
+    holds = sorted({0, *(view_hold_ms(feature) for _, feature in own)})
     plan["n_views"] = len(holds)
     plan["view_hold_ms"][: len(holds)] = holds
-    plan["view_end"][: len(holds)] = [sum(_view_hold_ms(feature) <= hold for feature in own) for hold in holds]
+    plan["view_end"][: len(holds)] = [sum(view_hold_ms(f) <= hold for _, f in own) for hold in holds]
 
 
-def _view_hold_ms(feature: Feature) -> int:
-    """How long before the event the entity is looked at; label risk sees to its own hold."""
-    return 0 if feature.aggregate is Aggregate.RISK else feature.hold_ms
+def view_hold_ms(feature: Feature) -> int:
+    """Return how long before the event the entity is looked at; label risk sees to its own hold."""
+    return 0 if feature.aggregate == Aggregate.RISK else feature.hold_ms
 
 
-def _operation(spec: EntitySpec, feature: Feature, label_levels: list[int]) -> tuple[int, int, int]:
-    level, position, measure = LEVELS.index(feature.window), 0, feature.measure
-    if feature.aggregate is Aggregate.RATIO:
-        position = FLAGS.index(feature.measure)
-    elif feature.aggregate in _WITH_ATTRIBUTE:
-        position, measure = attribute_position(spec, feature.measure), ATTRIBUTE
-    elif feature.aggregate is Aggregate.RISK:
-        level = label_levels.index(WINDOWS_MS[feature.window])
-    return KINDS[feature.aggregate].measures[measure], level, position
+def _level_of(stream: Stream, feature: Feature) -> int:
+    return list(stream.windows_ms.values()).index(feature.window_ms)
 
 
-def _require(plan: Record, spec: EntitySpec, feature: Feature) -> None:
+def _operation(stream: Stream, entity: Entity, feature: Feature, label_levels: list[int]) -> tuple[int, int, int]:
+    level = _level_of(stream, feature)
+    if feature.aggregate == Aggregate.RISK:
+        level = label_levels.index(feature.window_ms)
+    subjects, kind = list_subjects(stream, entity), KINDS[Aggregate(feature.aggregate)]
+    subject = next(subject for subject in kind.subjects if feature.measure in subjects[subject])
+    position = subjects[subject].index(feature.measure)
+    return kind.subjects[subject], level, _reversal_measure(stream) if subject == REVERSAL else position
+
+
+def list_subjects(stream: Stream, entity: Entity) -> dict[str, list[str]]:
+    """Return what can be measured about an entity, by what kind of subject it is."""
+    return {
+        "event": ["event"],
+        MEASURE: [measure.name for measure in stream.measures],
+        FLAG: [flag.name for flag in stream.flags],
+        ATTRIBUTE: list(entity.attributes),
+        REVERSAL: [stream.reversal.name] if stream.reversal else [],
+        "position": ["position"] if stream.position else [],
+        "label": ["label"] if stream.has_labels(entity) else [],
+    }
+
+
+def _require(plan: Record, stream: Stream, entity: Entity, feature: Feature) -> None:
     """Note what must be kept for the feature."""
-    level = LEVELS.index(feature.window)
-    if feature.aggregate is Aggregate.DECAYED:
-        plan["cell_ms"] = WINDOWS_MS[feature.window] // CELLS_PER_HALF_LIFE
-    if feature.aggregate is Aggregate.SPEED:
+    level = _level_of(stream, feature)
+    if feature.aggregate == Aggregate.DECAYED:
+        plan["cell_ms"] = feature.window_ms // CELLS_PER_HALF_LIFE
+    if feature.aggregate == Aggregate.SPEED:
         plan["has_position"] = 1
     if feature.aggregate not in _NO_PANES:
         plan["levels"][level] = 1
-    if feature.aggregate in _WITH_ATTRIBUTE:
-        attribute = attribute_position(spec, feature.measure)
+    if ATTRIBUTE in KINDS[Aggregate(feature.aggregate)].subjects:
+        attribute = list(entity.attributes).index(feature.measure)
         plan["bitmaps"][level, attribute] = 1
-        if feature.aggregate is Aggregate.DISTINCT:
+        if feature.aggregate == Aggregate.DISTINCT:
             plan["estimated"][level, attribute] = 1
         plan["attribute_level"][attribute] = max(level, plan["attribute_level"][attribute])
-
-
-_refuse_faults()
-PLANS: Final[dict[Entity, Record]] = {spec.entity: build_plan(spec) for spec in ENTITIES}

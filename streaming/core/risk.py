@@ -1,4 +1,4 @@
-"""Delayed-label risk: how many transactions of an entity were labelled, and how many of them fraud, by pane.
+"""Delayed-label risk: how many events of an entity were labelled, and how many of them fraud, by pane.
 
 A risk partial is folded from the ``labels`` topic alone (``labels.py``)::
 
@@ -19,9 +19,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weir.schemas.features import PANES_PER_WINDOW
 from weir.streaming.core.jit import leaf
-from weir.streaming.core.layout import HOLD, NEVER, VERSION
+from weir.streaming.core.layout import NEVER, PANES_PER_WINDOW, VERSION
 from weir.streaming.core.seal import SEAL_BYTES, put_seal
 from weir.streaming.core.varint import Bytes, get_uv, get_zv, put_uv, put_zv
 from weir.streaming.core.working_memory import LABEL_LEVELS, LABEL_SLOTS, Record
@@ -68,7 +67,7 @@ def reset_risk(risk: Record) -> None:
 def first_kept_label(plan: Record, level: int, newest: int) -> int:
     """Number of the oldest pane that may still be looked at."""
     window_ms = plan.label_level_ms[level]
-    return (newest - window_ms - HOLD) // (window_ms // PANES)
+    return (newest - window_ms - plan.label_hold_ms) // (window_ms // PANES)
 
 
 @leaf
@@ -153,10 +152,10 @@ def encode_risk(plan: Record, risk: Record, data: Bytes, at: int, seed: np.uint6
 
 @leaf
 def compute_risk(plan: Record, risk: Record, level: int, at_ms: int) -> float:
-    """Fraud share of transactions in whole panes within (at - hold - window, at - hold]; NaN if none is labelled."""
+    """Fraud share of events in whole panes within (at - hold - window, at - hold]; NaN if none is labelled."""
     if risk.newest == NEVER:
         return math.nan
-    end = (at_ms - HOLD) // (plan.label_level_ms[level] // PANES)
+    end = (at_ms - plan.label_hold_ms) // (plan.label_level_ms[level] // PANES)
     count = 0
     fraud = 0
     for index in range(max(end - PANES, first_kept_label(plan, level, risk.newest)), end):

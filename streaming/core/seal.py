@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from weir.schemas.features import DECLARATIONS_HASH
 from weir.streaming.core.hashing import hash_strings, mix
 from weir.streaming.core.jit import entry, leaf
 from weir.streaming.core.varint import Bytes, byte_at, put_u32
@@ -74,22 +73,25 @@ def _find_broken(data: NDArray[np.uint8], offsets: NDArray[np.int64], seeds: NDA
 
 
 @lru_cache(maxsize=4_096)
-def compute_base(kind: str, entity: str, partition: int = 0) -> np.uint64:
+def compute_base(declarations_hash: str, kind: str, entity: str, partition: int = 0) -> np.uint64:
     """Return what the seeds of all ids of one entity kind in one unit have in common."""
-    base: np.uint64 = hash_strings(pa.array([f"{DECLARATIONS_HASH} {kind} {entity}"]))[0]
+    base: np.uint64 = hash_strings(pa.array([f"{declarations_hash} {kind} {entity}"]))[0]
     return np.uint64((int(base) + partition) % 2**64)
 
 
-def compute_seeds(kind: str, entity: str, ids: pa.Array, units: NDArray[np.int32]) -> NDArray[np.uint64]:
+def compute_seeds(
+    declarations_hash: str, kind: str, entity: str, ids: pa.Array, units: NDArray[np.int32]
+) -> NDArray[np.uint64]:
     """Return the seed of each entity's seal.
 
     Args:
+        declarations_hash: of the stream.
         kind: of the units, ``t`` or ``l``.
         entity: the entity kind.
         ids: Arrow strings.
         units: int32, shape (ids,): the input partition that each partial belongs to.
     """
-    return mix(hash_strings(ids), compute_base(kind, entity) + units.astype(np.uint64))
+    return mix(hash_strings(ids), compute_base(declarations_hash, kind, entity) + units.astype(np.uint64))
 
 
 def find_broken(
@@ -102,7 +104,7 @@ def find_broken(
         ids: whose they should be.
         partials: as they were read.
 
-    >>> find_broken(compute_base("t", "card"), ["c1", "c2"], [b"", b"not a partial"]).tolist()
+    >>> find_broken(compute_base("0" * 16, "t", "card"), ["c1", "c2"], [b"", b"not a partial"]).tolist()
     [1]
     """
     offsets = np.zeros(len(partials) + 1, dtype=np.int64)

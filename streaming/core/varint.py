@@ -88,6 +88,23 @@ def put_u32(data: Bytes, at: int, value: int) -> int:
 
 
 @leaf
+def get_bits(data: Bytes, at: int, size: int) -> tuple[int, int]:
+    """Read a number of bits from as few bytes as hold them."""
+    value = byte_at(data, at)
+    for i in range(1, (size + 7) >> 3):
+        value |= byte_at(data, at + i) << (8 * i)
+    return value, at + ((size + 7) >> 3)
+
+
+@leaf
+def put_bits(data: Bytes, at: int, value: int, size: int) -> int:
+    """Write a number of bits to as few bytes as hold them."""
+    for i in range((size + 7) >> 3):
+        put_byte(data, at + i, value >> (8 * i))
+    return at + ((size + 7) >> 3)
+
+
+@leaf
 def get_u64(data: Bytes, at: int) -> tuple[int, int]:
     """Read eight bytes as the signed integer of the same bits."""
     value = 0

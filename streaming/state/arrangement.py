@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import Entity
-from weir.streaming.core.events import EntityIndex
+from weir.streaming.core.entity_index import EntityIndex
 from weir.streaming.state.cache import Changed
 
 
@@ -22,9 +21,9 @@ def runs(index: EntityIndex) -> Iterator[tuple[int, list[str]]]:
 
 def sort_by_unit(
     kind: str,
-    entities: Mapping[Entity, EntityIndex],
-    before: Mapping[Entity, Sequence[bytes]],
-    states: Mapping[Entity, Sequence[bytes]],
+    entities: Mapping[str, EntityIndex],
+    before: Mapping[str, Sequence[bytes]],
+    states: Mapping[str, Sequence[bytes]],
 ) -> dict[Unit, list[Changed]]:
     """Sort new partials by unit; an entity that no counted record touched has none.
 

@@ -22,12 +22,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
-from weir.schemas.features import ENTITIES, Entity
+from weir.schemas.features import ENTITIES
 from weir.streaming.core.seal import compute_base, find_broken
 from weir.streaming.state.memory import Memory
 
@@ -65,7 +67,7 @@ class View(Protocol):
 class PartialQuery(NamedTuple):
     """Some ids of one entity kind, wanted from several units."""
 
-    entity: Entity
+    entity: str
     ids: list[str]
     units: list[Unit]
 
@@ -77,29 +79,29 @@ class Changed(NamedTuple):
         new: those of the ids that had no partial before.
     """
 
-    entity: Entity
+    entity: str
     ids: Sequence[str]
     partials: Sequence[bytes]
     new: Sequence[str] = ()
 
 
-def name_keys(entity: Entity, ids: Iterable[str]) -> list[str]:
+def name_keys(entity: str, ids: Iterable[str]) -> list[str]:
     """Return the keys of ids within a unit; the kind is formatted once, as an enum's formatting is most of the cost.
 
-    >>> name_keys(Entity.CARD, ["c1", "c2"])
+    >>> name_keys("card", ["c1", "c2"])
     ['card:c1', 'card:c2']
     """
     kind = f"{entity}:"
     return [kind + entity_id for entity_id in ids]
 
 
-def encode_known(entity: Entity, ids: Iterable[str]) -> bytes:
+def encode_known(entity: str, ids: Iterable[str]) -> bytes:
     r"""Return the entries of ids in their unit's list of known ones: kind, two bytes of length, id.
 
     The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
     back is in it twice.
 
-    >>> encode_known(Entity.CARD, ["c1"])
+    >>> encode_known("card", ["c1"])
     b'\x00\x02\x00c1'
     """
     kind = _KINDS[entity]
@@ -107,7 +109,7 @@ def encode_known(entity: Entity, ids: Iterable[str]) -> bytes:
     return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
 
 
-_KINDS = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
+_KINDS: dict[str, bytes] = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
 
 
 @dataclass
@@ -125,11 +127,12 @@ class PartialResult:
 class PartialStore:
     """Own partials in memory, other units' from Redis; one round trip per batch at most."""
 
-    def __init__(self, view: View, *, entities_max: int, bytes_max: int) -> None:
-        """Bind to a view; the bounds are those of ``streaming.memory.Memory``."""
+    def __init__(self, view: View, *, declarations_hash: str, entities_max: int, bytes_max: int) -> None:
+        """Bind to a view; the hash is in the seals, the bounds are those of ``Memory``."""
         self._view = view
+        self._declarations_hash = declarations_hash
         self._memory = Memory(entities_max=entities_max, bytes_max=bytes_max)
-        self._asked: dict[tuple[Unit, Entity], tuple[list[str], list[int]]] = {}
+        self._asked: dict[tuple[Unit, str], tuple[list[str], list[int]]] = {}
         self._expected: dict[Unit, set[int]] = {}
         self._pinned_at_trim: dict[Unit, int] = {}
         self._home_partitions: dict[Unit, int] = {}
@@ -212,7 +215,7 @@ class PartialStore:
         asked = self._asked.get((unit, part.entity))
         return asked[1] if asked and asked[0] == part.ids else self._memory.number(part.entity, part.ids)
 
-    def _look_up(self, unit: Unit, entity: Entity, slots: list[int]) -> Sequence[bytes | None] | None:
+    def _look_up(self, unit: Unit, entity: str, slots: list[int]) -> Sequence[bytes | None] | None:
         """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
         return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
 
@@ -251,7 +254,7 @@ class PartialStore:
         broken: dict[Unit, str] = {}
         for lack in missing:
             fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
-            wrong = find_broken(compute_base(lack.unit.kind, lack.entity, lack.unit.partition), lack.ids, fresh)
+            wrong = find_broken(self._compute_base(lack.unit, lack.entity), lack.ids, fresh)
             if len(wrong):
                 broken[lack.unit] = wanted[lack.unit][lack.start + int(wrong[0])]
         # of a unit that is not ours most keys are absent, and its owner looks at them
@@ -272,6 +275,9 @@ class PartialStore:
                 own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again"
             )
         return set(broken)
+
+    def _compute_base(self, unit: Unit, entity: str) -> np.uint64:
+        return compute_base(self._declarations_hash, unit.kind, entity, unit.partition)
 
     def observe(self) -> None:
         """Publish how much is held in memory."""
@@ -299,7 +305,7 @@ class _Missing:
     ask: int
     number: int
     unit: Unit
-    entity: Entity
+    entity: str
     ids: list[str]
     slots: list[int]
     known: Sequence[bytes | None] | None

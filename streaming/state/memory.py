@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import Entity
 
 Column = list[bytes | None]
 """One unit's partials of one entity kind by slot: ``b""`` for never seen, ``None`` for not known."""
@@ -36,8 +35,8 @@ class _Generation:
         bytes_held: of the partials in ``columns``, and of units forgotten since.
     """
 
-    slots: dict[Entity, dict[str, int]] = field(default_factory=dict)
-    columns: dict[Unit, dict[Entity, Column]] = field(default_factory=dict)
+    slots: dict[str, dict[str, int]] = field(default_factory=dict)
+    columns: dict[Unit, dict[str, Column]] = field(default_factory=dict)
     bytes_held: int = 0
 
     def __len__(self) -> int:
@@ -73,7 +72,7 @@ class Memory:
         """Return whether ``look_up`` has no gaps for a unit."""
         return self._born_empty[unit]
 
-    def number(self, entity: Entity, ids: Sequence[str]) -> list[int]:
+    def number(self, entity: str, ids: Sequence[str]) -> list[int]:
         """Return the slots of ids, good until ``drop_unused`` returns True."""
         table = self._young.slots.setdefault(entity, {})
         slots = list(map(table.get, ids))
@@ -83,14 +82,14 @@ class Memory:
             self._take_over(entity, new)
         return slots  # type: ignore[return-value] # no None is left
 
-    def look_up(self, unit: Unit, entity: Entity, slots: Sequence[int]) -> Sequence[bytes | None]:
+    def look_up(self, unit: Unit, entity: str, slots: Sequence[int]) -> Sequence[bytes | None]:
         """Return what is known of an owned unit: ``b""`` for never seen, ``None`` for not known."""
         column = self._column(unit, entity)
         if len(slots) == 1:
             return [column[slots[0]]]
         return itemgetter(*slots)(column) if slots else []
 
-    def put(self, unit: Unit, entity: Entity, slots: Iterable[int], partials: Iterable[bytes]) -> None:
+    def put(self, unit: Unit, entity: str, slots: Iterable[int], partials: Iterable[bytes]) -> None:
         """Hold partials of an owned unit."""
         column, grown = self._column(unit, entity), 0
         for slot, partial in zip(slots, partials, strict=True):
@@ -117,14 +116,14 @@ class Memory:
         """Bytes of partials; one that was taken over counts in both generations."""
         return self._young.bytes_held + self._old.bytes_held
 
-    def _column(self, unit: Unit, entity: Entity) -> Column:
+    def _column(self, unit: Unit, entity: str) -> Column:
         column = self._young.columns.setdefault(unit, {}).setdefault(entity, [])
         lacking = len(self._young.slots[entity]) - len(column)
         if lacking > 0:
             column.extend([b"" if self._born_empty[unit] else None] * lacking)
         return column
 
-    def _take_over(self, entity: Entity, ids: Iterable[str]) -> None:
+    def _take_over(self, entity: str, ids: Iterable[str]) -> None:
         """Copy what the old generation has of ids that are new in the young one."""
         new, old = self._young.slots[entity], self._old.slots.get(entity, {})
         pairs = [(new[entity_id], old[entity_id]) for entity_id in ids if entity_id in old]

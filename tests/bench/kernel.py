@@ -14,16 +14,19 @@ import pyarrow.parquet as pq
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.warm_up import warm_up
+from weir.streaming.shipped import shipped_kernel
 
 _READ_ROWS = 100_000
 
 
 def main() -> None:
     """Run over the file named first and write what it took as JSON."""
-    warm_up()
+    warm_up(shipped_kernel())
     events = 0
     begun, cpu = time.perf_counter(), time.process_time()
-    for batch, _ in backfill(pq.ParquetFile(sys.argv[1]).iter_batches(_READ_ROWS), None, placeholders=BUILT_IN):
+    for batch, _ in backfill(
+        shipped_kernel(), pq.ParquetFile(sys.argv[1]).iter_batches(_READ_ROWS), None, placeholders=BUILT_IN
+    ):
         events += batch.num_rows
     # reading Parquet has threads of its own: what they take counts as well
     cpu_seconds, seconds = time.process_time() - cpu, time.perf_counter() - begun

@@ -33,6 +33,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.errors import WeirError
 from weir.streaming.core.warm_up import warm_up
+from weir.streaming.shipped import shipped_kernel
 
 INPUT = "bench.transactions"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"
@@ -110,7 +111,9 @@ class Lab:
         payments = draw_payments(self.sizes.cards, self.sizes.records, now_ms=int(time.time() * 1_000))
         self.payments = encode(payments, self.encoder(settings), INPUT)
         fill(settings, self.payments)
-        warm_up()  # compiles the kernel where this checkout has not yet; the processes then find it in the cache
+        warm_up(
+            shipped_kernel()
+        )  # compiles the kernel where this checkout has not yet; the processes then find it in the cache
 
     @property
     def settings(self) -> Settings:

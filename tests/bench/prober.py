@@ -23,6 +23,7 @@ from weir.infra.redis.client import connect
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
+from weir.streaming.shipped import shipped_kernel
 
 PROBES_PER_SECOND = 40
 _WORLD_CARDS = 500
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
     settings = load_settings()
-    reader = build_feature_reader(settings, connect(settings.redis))
+    reader = build_feature_reader(settings, connect(settings.redis), shipped_kernel())
     probes = draw_probes(settings, given.begin_ms, given.seconds)
     sys.stdout.write(json.dumps(probe_all(settings, reader, probes)) + "\n")
 

@@ -32,6 +32,7 @@ from weir.schemas.features import (
 )
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
+from weir.streaming.shipped import shipped_kernel
 
 SEED = 11
 CARDS = 600
@@ -85,9 +86,8 @@ def draw(cards: int, days: int) -> tuple[Stream, Floats]:
     """Simulate a history and take it through the kernel."""
     history = build_history(build_population(SEED, cards), END_MS - days * DAY_MS, END_MS)
     batch, labels = history.transactions, pa.Table.from_batches([history.labels])
-    features = np.concatenate([step.features for _, step in backfill([batch], labels, placeholders=BUILT_IN)]).astype(
-        np.float64
-    )
+    steps = [step for _, step in backfill(shipped_kernel(), [batch], labels, placeholders=BUILT_IN)]
+    features = np.concatenate([step.features for step in steps]).astype(np.float64)
     columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
     amount = next(i for i, f in enumerate(FEATURES) if f.name == "transaction_amount")
     return Stream(columns["event_time_ms"].astype(np.int64), features[:, amount], columns, labels), features

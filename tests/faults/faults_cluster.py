@@ -13,6 +13,7 @@ from tests.faults.workers import await_true
 from weir.inference.api.reader import build_feature_reader
 from weir.infra.redis.client import connect
 from weir.infra.redis.unit import Unit
+from weir.streaming.shipped import shipped_kernel
 
 FAILOVERS_MAX = 5
 BEHIND_RECORDS_MIN = 300
@@ -78,7 +79,7 @@ def redis_cluster_failover(lab: Lab) -> None:
 
 def _read_back(lab: Lab) -> None:
     """What the API's reader gives must be what lies there: one look-up goes to every master."""
-    reader = build_feature_reader(lab.settings, connect(lab.settings.redis))
+    reader = build_feature_reader(lab.settings, connect(lab.settings.redis), shipped_kernel())
     prefixes = [lab.view.prefix(unit) for unit in lab.units() if unit.kind == "t"]
     merchants = lab.redis.scan_iter(match=f"{prefixes[0]}merchant:*")
     ids = sorted({key.decode().rpartition(":")[2] for key in merchants})[:READ_BACK_MAX]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Event
 
 from tests.faults.catalogue import fault
@@ -16,6 +17,7 @@ from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
 from weir.schemas.features import DECLARATIONS_HASH
+from weir.streaming.shipped import shipped_kernel
 
 START_SECONDS = 240.0
 """Another release's kernel is compiled at its first start."""
@@ -78,9 +80,13 @@ def _expect_left_alone(lab: Lab, new: Worker) -> None:
     _go_on(new)
     lab.expect(held == _view(lab), "the view of the old declarations changed while only others ran")
     reader = FeatureReader(
-        lab.redis, lab.view, partitions=PARTITIONS, label_partitions=lab.plan.partitions, find_broken=find_broken_values
+        lab.redis,
+        lab.view,
+        partitions=PARTITIONS,
+        label_partitions=lab.plan.partitions,
+        find_broken=partial(find_broken_values, shipped_kernel()),
     )
-    found = look_up(reader, "card", "card-0", now_ms=lab.now_ms())
+    found = look_up(shipped_kernel(), reader, "card", "card-0", now_ms=lab.now_ms())
     tags = {Unit("t", number).tag for number in UNITS}
     lab.expect(tags <= set(found["incomplete_units"]), f"a view that is left behind is called whole: {found}")
 

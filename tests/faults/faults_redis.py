@@ -13,6 +13,7 @@ from tests.faults.workers import Worker, await_true
 from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
+from weir.streaming.shipped import shipped_kernel
 
 PAUSE_MS = 4_000
 FULL_SECONDS = 3.0
@@ -86,7 +87,7 @@ def view_spoiled(lab: Lab) -> None:
         lab.view,
         partitions=lab.plan.partitions,
         label_partitions=lab.plan.partitions,
-        find_broken=find_broken_values,
+        find_broken=partial(find_broken_values, shipped_kernel()),
     )
     for spoil in (_spoil_value, _spoil_type, _spoil_position) * max(1, min(lab.kills, 3)):
         unit = lab.random.choice([Unit(kind, number) for kind in "tl" for number in range(lab.plan.partitions)])

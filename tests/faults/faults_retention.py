@@ -30,6 +30,7 @@ from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
+from weir.streaming.shipped import shipped_kernel
 
 RECORDS = 600
 UNITS = (Unit("t", 0), Unit("t", 1))
@@ -159,7 +160,7 @@ def _expect_rebuilt(lab: Lab, what: str) -> None:
         lab.view,
         partitions=lab.plan.partitions,
         label_partitions=lab.plan.partitions,
-        find_broken=find_broken_values,
+        find_broken=partial(find_broken_values, shipped_kernel()),
     )
-    found = look_up(reader, "card", rows[-1][0]["card_id"], now_ms=lab.now_ms())
+    found = look_up(shipped_kernel(), reader, "card", rows[-1][0]["card_id"], now_ms=lab.now_ms())
     lab.expect(not found["complete"], f"{what}: the API calls a view complete that lacks records")

@@ -18,7 +18,7 @@ from tests.faults.lab import Lab
 from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk
 from tests.faults.refold import as_float32, refold_labels, refold_transactions
 from weir.schemas.features import Entity
-from weir.streaming.core.kernel import read
+from weir.streaming.shipped import shipped_kernel
 
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}
 """Aggregates whose last step is not one rounding of an integer ratio: the relative error the documents allow."""
@@ -264,7 +264,9 @@ def _judge_values(found: Judgement, lab: Lab, evidence: Evidence, histories: His
         partials, ledgers = (
             [evidence.view[unit].get(key, b"") for unit in units if unit.kind == kind] for kind in ("t", "l")
         )
-        values = read(Entity(entity), partials, ledgers if entity in {"device", "merchant"} else [], at_ms)
+        values = shipped_kernel().read(
+            Entity(entity), partials, ledgers if entity in {"device", "merchant"} else [], at_ms
+        )
         look = Look(entity, known, at_ms, None)
         wrong += _compare_values(found, key, values, look, by_entity[entity, entity_id])
     found.state_differences += len(wrong)

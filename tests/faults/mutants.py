@@ -13,9 +13,9 @@ from tests.faults.table import Result
 from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
-from weir.streaming.core.kernel import step
 from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.processor import Processor
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
@@ -79,7 +79,7 @@ def _judge_again() -> None:
     ) -> list[Changed]:
         decoded, unit = folder._decode(records), Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        computed = step(decoded.events, _arrange(asks, store.read(asks)))
+        computed = shipped_kernel().step(decoded.events, _arrange(shipped_kernel(), asks, store.read(asks)))
         return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
 
     read_verdicts = catch_up._read_verdicts

@@ -13,8 +13,7 @@ import pyarrow as pa
 from tests.unit.streaming.streams import build
 from weir.schemas.features import Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.core.kernel import fold
-from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
+from weir.streaming.shipped import shipped_kernel
 
 Row = dict[str, Any]
 State = dict[str, bytes]
@@ -41,7 +40,7 @@ def refold_transactions(counted: Sequence[tuple[Row, int, bytes]], *, partition:
     for part in _cuts(events, seed):
         batch = build(part)
         own = {e: [state.get((e, i), b"") for i in index.ids] for e, index in batch.entities.items()}
-        _keep(state, batch.entities, fold(batch, own))
+        _keep(state, batch.entities, shipped_kernel().fold(batch, own))
     return {f"{entity}:{entity_id}": partial for (entity, entity_id), partial in state.items()}
 
 
@@ -50,11 +49,11 @@ def refold_labels(labels: Sequence[Row], *, partition: int, seed: int) -> State:
     state: dict[tuple[Entity, str], bytes] = {}
     for part in _cuts(labels, seed):
         columns = [pa.array([one[name] for one in part], kind) for name, kind in _LABEL_TYPES.items()]
-        batch = build_label_batch(
+        batch = shipped_kernel().build_labels(
             pa.RecordBatch.from_arrays(columns, names=list(_LABEL_TYPES)), partition=partition, placeholders=BUILT_IN
         )
-        own = {e: [state.get((e, i), b"") for i in batch.entities[e].ids] for e in LABEL_ENTITIES}
-        _keep(state, batch.entities, fold_labels(batch, own))
+        own = {e: [state.get((e, i), b"") for i in batch.entities[e].ids] for e in shipped_kernel().label_entities}
+        _keep(state, batch.entities, shipped_kernel().fold_labels(batch, own))
     return {f"{entity}:{entity_id}": partial for (entity, entity_id), partial in state.items()}
 
 

@@ -14,8 +14,9 @@ from weir.schemas.contracts import compatibility_level, schema_json, subject
 from weir.schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
 from weir.schemas.placeholders import Placeholders
 from weir.streaming.core.hashing import compute_partitions, hash_strings
-from weir.streaming.core.kernel import Reading, read_all
 from weir.streaming.core.seal import compute_base
+from weir.streaming.core.states import Reading
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.cache import encode_known, name_keys
 
 _READ_AT_MS = START_MS + (DAYS - 4) * DAY_MS
@@ -83,6 +84,6 @@ def _look_ups() -> list[str]:
                 partial = state.partials.get((tag, spec.entity, entity_id))
                 if partial and (tag.startswith("t") or spec.has_labels):
                     parts[tag[0]].append(partial)
-            values = read_all([Reading(spec.entity, parts["t"], parts["l"], _READ_AT_MS)])[0]
+            values = shipped_kernel().read_all([Reading(spec.entity, parts["t"], parts["l"], _READ_AT_MS)])[0]
             lines.append(f"{spec.entity} {entity_id} {values}")
     return lines

@@ -20,6 +20,7 @@ from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.stage import Outcome
 from weir.streaming.state.cache import Changed, PartialStore, encode_known
 
@@ -119,7 +120,12 @@ class Run:
         return state
 
     def _build_store(self) -> PartialStore:
-        store = PartialStore(NothingThere(), entities_max=1_000_000, bytes_max=1 << 30)
+        store = PartialStore(
+            NothingThere(),
+            declarations_hash=shipped_kernel().stream.declarations_hash,
+            entities_max=1_000_000,
+            bytes_max=1 << 30,
+        )
         for unit in self._units:
             store.own(unit, Position(0, partitions=self._partitions), born_empty=True)
         return store
@@ -140,7 +146,11 @@ def compute_history(log: Sequence[Entry], unreadable: Iterable[tuple[str, int, i
     transactions, labels = (_decode(kind, readable) for kind in ("transactions", "labels"))
     append_ms = [entry.append_ms for entry in readable if entry.topic == "transactions"]
     batch = transactions.append_column("append_time_ms", pa.array(append_ms, pa.int64()))
-    done = list(backfill([batch], pa.Table.from_batches([labels]), placeholders=BUILT_IN, partitions=partitions))
+    done = list(
+        backfill(
+            shipped_kernel(), [batch], pa.Table.from_batches([labels]), placeholders=BUILT_IN, partitions=partitions
+        )
+    )
     return History(*(np.concatenate([getattr(step, name) for _, step in done]) for name in History._fields))
 
 
@@ -168,9 +178,9 @@ def _build_folders(partitions: int) -> dict[str, EventStage | LabelStage]:
     own = EventStageConfig(
         topic="transactions", dlq_topic="transactions.dlq", features_topic="features",
         features_schema_id=FEATURES_SCHEMA_ID, partitions=partitions, label_partitions=partitions, group="golden",
-        dlq_header_prefix="__dlq.errors.", placeholders=BUILT_IN,
+        dlq_header_prefix="__dlq.errors.", placeholders=BUILT_IN, kernel=shipped_kernel(),
     )  # fmt: skip
-    labels = LabelStageConfig("labels", "labels.dlq", partitions, "golden", "__dlq.errors.", BUILT_IN)
+    labels = LabelStageConfig("labels", "labels.dlq", partitions, "golden", "__dlq.errors.", BUILT_IN, shipped_kernel())
     return {"transactions": EventStage(own, _schema_of), "labels": LabelStage(labels, _schema_of)}
 
 

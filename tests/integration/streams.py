@@ -22,6 +22,7 @@ from weir.inference.api.reader import build_feature_reader
 from weir.infra.redis.client import connect
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.settings import Settings
+from weir.streaming.shipped import shipped_kernel
 
 SPAN_MS = 3 * 86_400_000
 JITTER_MS = 600_000
@@ -107,7 +108,7 @@ def _assert_rows(rows: dict[tuple[int, int], dict[str, Any]], judged: list[Read]
 
 def await_applied(settings: Settings, ends: dict[str, int], await_true: Await) -> FeatureReader:
     """Wait until Redis stands at these offsets by unit tag; return a reader of it."""
-    reader = build_feature_reader(settings, connect(settings.redis))
+    reader = build_feature_reader(settings, connect(settings.redis), shipped_kernel())
     await_true(lambda: ends.items() <= reader.read_partials("card", "x").positions.items(), f"redis at {ends}")
     return reader
 
@@ -122,6 +123,6 @@ def _assert_view(settings: Settings, judged: list[Read], await_true: Await) -> N
         for entity_id in {event[field] for event in events} - {None}:
             own = [event for event in events if event[field] == entity_id]
             wanted = oracle.windows(own, entity, at_ms)
-            found = look_up(reader, entity, entity_id, now_ms=at_ms)
+            found = look_up(shipped_kernel(), reader, entity, entity_id, now_ms=at_ms)
             assert found["complete"], (entity, entity_id)
             assert {name: found["features"][name] for name in wanted} == wanted, (entity, entity_id)

@@ -23,6 +23,7 @@ from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.contracts import schema_json, subject
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = pytest.mark.server
 
@@ -183,7 +184,11 @@ def test_a_verdict_stands_though_its_cause_is_repaired_and_a_replay_counts_and_d
 
 
 def _count(reader: FeatureReader, card: str) -> float:
-    return float(look_up(reader, "card", card, now_ms=int(time.time() * 1_000))["features"]["card_event_count_1h"])
+    return float(
+        look_up(shipped_kernel(), reader, "card", card, now_ms=int(time.time() * 1_000))["features"][
+            "card_event_count_1h"
+        ]
+    )
 
 
 def _next_schema_id(settings: Settings) -> int:

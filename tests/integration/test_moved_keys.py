@@ -21,7 +21,7 @@ from weir.infra.kafka.clients import CLIENT_LOG, admin_config
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings
 from weir.schemas.features import Entity
-from weir.streaming.core.kernel import read
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = pytest.mark.server
 
@@ -120,7 +120,7 @@ def test_a_label_that_reaches_another_partition_than_the_first_corrects_it(servi
         found = reader.read_partials("merchant", "m1")
         if not found.complete:
             return None
-        return read(Entity.MERCHANT, found.partials, found.labels, now_ms)["merchant_label_risk_30d"]
+        return shipped_kernel().read(Entity.MERCHANT, found.partials, found.labels, now_ms)["merchant_label_risk_30d"]
 
     wanted = (CARDS / 2 + 1) / CARDS
     services.await_true(lambda: (value := risk()) is not None and abs(value - wanted) < 1e-6, f"a risk of {wanted}")

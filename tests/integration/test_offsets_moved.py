@@ -32,6 +32,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -70,7 +71,7 @@ def _decide(services: Services, log: Log) -> None:
 def _await_applied(services: Services, log: Log) -> None:
     ends = _ends(log)
     with closing(connect(services.settings.redis)) as client:
-        reader = build_feature_reader(services.settings, client)
+        reader = build_feature_reader(services.settings, client, shipped_kernel())
         services.await_true(
             lambda: ends.items() <= reader.read_partials("card", "x").positions.items(), f"redis at {ends}"
         )

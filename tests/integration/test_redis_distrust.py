@@ -21,6 +21,7 @@ from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
 from weir.schemas.features import DECLARATIONS_HASH
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = pytest.mark.server
 
@@ -65,7 +66,7 @@ class World:
             topic_ids=ids,
             declarations_hash=DECLARATIONS_HASH,
         )
-        self.reader = build_feature_reader(settings, self.redis)
+        self.reader = build_feature_reader(settings, self.redis, shipped_kernel())
 
     def fill(self) -> None:
         now_ms = int(time.time() * 1_000)
@@ -96,7 +97,7 @@ class World:
         return {key: bytes(sorted(value or b"")) if b":known:" in key else value for key, value in held.items()}
 
     def is_incomplete(self, unit: Unit, entity: str, entity_id: str) -> bool:
-        found = look_up(self.reader, entity, entity_id, now_ms=int(time.time() * 1_000))
+        found = look_up(shipped_kernel(), self.reader, entity, entity_id, now_ms=int(time.time() * 1_000))
         return not found["complete"] and unit.tag in found["incomplete_units"]
 
 
@@ -165,7 +166,7 @@ def test_a_start_on_spoiled_units_builds_them_again_and_says_which(stack: Settin
         ends = {f"t{partition:02d}": offset + 1 for partition, offset in sorted(places)}
         reader = await_applied(settings, ends, services.await_true)
         for number in range(CARDS):
-            found = look_up(reader, "card", f"c{number}", now_ms=now_ms)
+            found = look_up(shipped_kernel(), reader, "card", f"c{number}", now_ms=now_ms)
             assert found["features"]["card_event_count_30d"] == 2.0
         said = log_of(second)
         assert '"view_broken"' in said

@@ -28,6 +28,7 @@ from weir.infra.kafka.offsets import end_offsets
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -64,7 +65,7 @@ def _decide(services: Services, ends: dict[str, int]) -> None:
     """Start a processor, wait until Redis stands at these offsets, and stop it."""
     child = services.start("process")
     with closing(connect(services.settings.redis)) as client:
-        reader = build_feature_reader(services.settings, client)
+        reader = build_feature_reader(services.settings, client, shipped_kernel())
         services.await_true(lambda: ends.items() <= reader.read_partials("card", "x").positions.items(), str(ends))
     services.end(child)
 

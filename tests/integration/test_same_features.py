@@ -22,6 +22,7 @@ from weir.infra.settings import Settings
 from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
+from weir.streaming.shipped import shipped_kernel
 
 pytestmark = pytest.mark.server
 
@@ -127,7 +128,9 @@ def trained(settings: Settings, *, known_until_ms: int = 1 << 62) -> dict[tuple[
     labels = labels.filter(pc.less_equal(labels["label_time_ms"], known_until_ms))
     found: dict[tuple[int, int], NDArray[np.float32]] = {}
     at = 0
-    for piece, step in backfill([batch], pa.Table.from_batches([labels]), partitions=partitions, placeholders=BUILT_IN):
+    for piece, step in backfill(
+        shipped_kernel(), [batch], pa.Table.from_batches([labels]), partitions=partitions, placeholders=BUILT_IN
+    ):
         for row in range(piece.num_rows):
             if step.verdicts[row] == 0:
                 found[good[at + row].partition(), good[at + row].offset()] = step.features[row]

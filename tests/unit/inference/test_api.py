@@ -23,8 +23,8 @@ from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.core.events import build_event_batch
-from weir.streaming.core.kernel import States, step
+from weir.streaming.core.states import States
+from weir.streaming.shipped import shipped_kernel
 
 NOW_MS = 1_767_268_800_000
 CARD_NUMBER = "4111111111111111"
@@ -41,6 +41,7 @@ class World:
         self.guard = CircuitBreaker("redis", self.partials.ping, probe_seconds=0.01)
         self.champion = Champion(Settings(home=home))
         self.parts = ApiParts(
+            kernel=shipped_kernel(),
             reader=self.partials,
             decisions=self.decisions,
             champion=self.champion,
@@ -70,9 +71,11 @@ class World:
         batch = pa.RecordBatch.from_pylist(rows, schema=schema)
         append = np.array(times_ms, dtype=np.int64)
         digest = np.zeros(len(rows), np.uint32)
-        events = build_event_batch(batch, append_time_ms=append, partition=0, body_digest=digest, placeholders=BUILT_IN)
+        events = shipped_kernel().build_events(
+            batch, append_time_ms=append, partition=0, body_digest=digest, placeholders=BUILT_IN
+        )
         fresh = {spec.entity: [b""] * len(events.entities[spec.entity].ids) for spec in ENTITIES}
-        for entity, states in step(events, States(fresh)).states.items():
+        for entity, states in shipped_kernel().step(events, States(fresh)).states.items():
             for entity_id, partial in zip(events.entities[entity].ids, states, strict=True):
                 self.partials.stored[str(entity), entity_id] = Partials([partial], [], True, [], {"t00": len(rows)})
 

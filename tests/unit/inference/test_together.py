@@ -18,8 +18,8 @@ from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.core.events import build_event_batch
-from weir.streaming.core.kernel import States, read, step
+from weir.streaming.core.states import States
+from weir.streaming.shipped import shipped_kernel
 
 
 class Square:
@@ -139,12 +139,12 @@ def stream_features(world: World, payment: dict[str, Any]) -> Any:
     row = {field.name: None for field in transaction_fields()} | {"event_time_ms": NOW_MS, "outcome": "UNKNOWN"}
     batch = pa.RecordBatch.from_pylist([row | payment], schema=BatchCodec("transactions").arrow_schema)
     append = np.array([NOW_MS], dtype=np.int64)
-    events = build_event_batch(
+    events = shipped_kernel().build_events(
         batch, append_time_ms=append, partition=0, body_digest=np.zeros(1, np.uint32), placeholders=BUILT_IN
     )
     own = {spec.entity: [partial_of(world, spec.entity, name) for name in events.entities[spec.entity].ids]
            for spec in ENTITIES}  # fmt: skip
-    return step(events, States(own)).features[0]
+    return shipped_kernel().step(events, States(own)).features[0]
 
 
 def partial_of(world: World, entity: Entity, name: str) -> bytes:
@@ -169,8 +169,8 @@ def test_entities_looked_up_together_are_read_at_once_and_answered_as_each_alone
 
 def test_a_partial_that_cannot_be_read_leaves_nothing_behind_for_the_next_look_up(world: World) -> None:
     partial = partial_of(world, Entity.CARD, TRANSACTION["card_id"])
-    before = read(Entity.CARD, [partial], [], NOW_MS)
+    before = shipped_kernel().read(Entity.CARD, [partial], [], NOW_MS)
     with pytest.raises(ValueError, match="expected a whole partial"):
-        read(Entity.CARD, [partial, partial + b"\0"], [], NOW_MS)
-    assert read(Entity.CARD, [partial], [], NOW_MS) == before
-    assert read(Entity.CARD, [], [], NOW_MS)["card_event_count_1h"] == 0.0
+        shipped_kernel().read(Entity.CARD, [partial, partial + b"\0"], [], NOW_MS)
+    assert shipped_kernel().read(Entity.CARD, [partial], [], NOW_MS) == before
+    assert shipped_kernel().read(Entity.CARD, [], [], NOW_MS)["card_event_count_1h"] == 0.0

@@ -29,8 +29,8 @@ from weir.schemas.field_checks import PROVENANCE
 from weir.schemas.origin import Origin
 from weir.schemas.stream import Check, Flag, Measure, Stream, Value
 from weir.schemas.streams.payments import card, merchant, payments
-from weir.streaming.core.aggregates import ATTRIBUTE, KINDS
-from weir.streaming.core.layout import FLAGS
+from weir.streaming.core import layout
+from weir.streaming.core.aggregates import KINDS
 
 EVENTS, LABELS = schema_json("transactions"), schema_json("labels")
 
@@ -205,6 +205,7 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
         ({"duplicates": "0d"}, "expected duplicates like '1d', found '0d'"),
         ({"id": "ip"}, "expected a field that is never null, found 'ip'"),
         ({"time": "country"}, "expected a field of integer, found 'country' of string"),
+        ({"time": "micros"}, "expected a field of integer, found 'micros' of timestamp-micros"),
         ({"key": merchant}, "expected the key merchant among the entities, found card"),
         ({"ids": ["mcc"]}, "expected a field of text, found 'mcc' of int"),
         ({"keep": ["chanel"]}, "found 'chanel'; did you mean 'channel'?"),
@@ -226,6 +227,7 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
 def test_a_stream_that_cannot_be_is_named(changes: dict[str, Any], message: str) -> None:
     record = json.loads(EVENTS)
     record["fields"].append({"name": "n", "type": ["null", "long"], "default": None})
+    record["fields"].append({"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}})
     (found,) = find_faults(replace(bare(), **changes), json.dumps(record))
     assert message in found.fault
 
@@ -274,10 +276,9 @@ def test_a_schema_that_is_no_record_is_one_finding(text: str) -> None:
 
 def test_what_can_be_declared_is_what_the_kernel_computes() -> None:
     assert set(SUBJECTS_OF) == set(KINDS) == set(Aggregate) - {Aggregate.VALUE}
-    kinds = {"event": "event", "amount": "measure", "refund": "reversal", "position": "position", "label": "label"}
-    kinds |= dict.fromkeys(FLAGS, "flag") | {ATTRIBUTE: "attribute"}
+    assert layout.FLAGS_MAX == FLAGS_MAX
     for aggregate, kind in KINDS.items():
-        assert {kinds[measure] for measure in kind.measures} == set(SUBJECTS_OF[aggregate]), aggregate
+        assert set(kind.subjects) == set(SUBJECTS_OF[aggregate]), aggregate
         assert kind.can_hold == (aggregate not in NEVER_HELD | {Aggregate.RISK}), aggregate
 
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from weir.schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.core.events import EventBatch, build_event_batch
-from weir.streaming.core.kernel import States, Step, fold, step
+from weir.streaming.core.events import EventBatch
+from weir.streaming.core.states import States, Step
+from weir.streaming.shipped import shipped_kernel
 
 START_MS = 1_750_000_000_000
 Event = dict[str, Any]
@@ -49,7 +50,7 @@ def record_batch(events: Sequence[Event]) -> pa.RecordBatch:
 
 
 def build(events: Sequence[Event]) -> EventBatch:
-    return build_event_batch(
+    return shipped_kernel().build_events(
         record_batch(events),
         append_time_ms=np.array([e["append_ms"] for e in events], dtype=np.int64),
         partition=np.array([e["partition"] for e in events], dtype=np.int32),
@@ -87,13 +88,13 @@ class Driver:
 
     def step(self, events: Sequence[Event]) -> Step:
         batch = build(events)
-        done = step(batch, self.gather(batch))
+        done = shipped_kernel().step(batch, self.gather(batch))
         self.keep(batch, done.states)
         return done
 
     def fold(self, events: Sequence[Event]) -> None:
         batch = build(events)
-        self.keep(batch, fold(batch, self.gather(batch).own))
+        self.keep(batch, shipped_kernel().fold(batch, self.gather(batch).own))
 
     def run(self, events: Sequence[Event], cuts: Sequence[int] = ()) -> Step:
         """Take the events in batches cut at the given positions; return all rows as if of one batch."""

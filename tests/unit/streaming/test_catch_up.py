@@ -21,6 +21,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.schemas.errors import Transient
 from weir.schemas.features import Entity
 from weir.streaming.core.seal import SEAL_BYTES
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.stage import Refolded
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 from weir.streaming.state.catch_up import CatchUpContext, catch_up
@@ -117,7 +118,12 @@ def _build_context(view: Any, *, entities_max: int = 1_000) -> CatchUpContext:
     history: Any = SimpleNamespace(
         read=_read, first_message=lambda *_: first, offset_at_time=lambda *_: 0, high_watermark=lambda _: 0
     )
-    store = PartialStore(view, entities_max=entities_max, bytes_max=1_000_000)
+    store = PartialStore(
+        view,
+        declarations_hash=shipped_kernel().stream.declarations_hash,
+        entities_max=entities_max,
+        bytes_max=1_000_000,
+    )
     return CatchUpContext(source, history, view, store, {"t": "id"}, "g", on_step=lambda _: None)
 
 

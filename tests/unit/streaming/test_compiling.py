@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from weir.streaming import compiling
-from weir.streaming.compiling import compile_kernel, tell_on_stderr
+from weir.streaming.compiling import compile_once, tell_on_stderr
 
 DEADLINE_SECONDS = 10.0
 
@@ -39,14 +39,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compiling_is_told_before_it_ends_and_after(tmp_path: Path) -> None:
     told = Told()
-    compile_kernel(told, run=lambda: told.wait_for("compiling"), lock=tmp_path / "lock")
+    compile_once(lambda: told.wait_for("compiling"), tmp_path / "lock", told)
     assert told.events == ["compiling", "compiled"]
 
 
 def test_reading_what_was_compiled_before_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "CACHED_SECONDS_MAX", DEADLINE_SECONDS)
     told = Told()
-    compile_kernel(told, run=lambda: None, lock=tmp_path / "lock")
+    compile_once(lambda: None, tmp_path / "lock", told)
     assert told.events == []
 
 
@@ -69,22 +69,18 @@ def test_of_processes_that_start_together_one_compiles_at_a_time_and_the_others_
 
     started = threading.Event()
     with ThreadPoolExecutor(len(tolds)) as pool:
-        compiler = pool.submit(
-            compile_kernel, tolds[0], run=lambda: (started.set(), first())[0], lock=tmp_path / "lock"
-        )
+        compiler = pool.submit(compile_once, lambda: (started.set(), first())[0], tmp_path / "lock", tolds[0])
         assert started.wait(DEADLINE_SECONDS)
-        others = [pool.submit(compile_kernel, told, run=run, lock=tmp_path / "lock") for told in tolds[1:]]
+        others = [pool.submit(compile_once, run, tmp_path / "lock", told) for told in tolds[1:]]
         for start in (compiler, *others):
             start.result(DEADLINE_SECONDS)
     assert most == [1]
 
 
 def test_once_compiled_nobody_waits_for_another(tmp_path: Path) -> None:
-    compile_kernel(Told(), run=lambda: None, lock=tmp_path / "lock")
+    compile_once(lambda: None, tmp_path / "lock", Told())
     inner = Told()
-    compile_kernel(
-        Told(), run=lambda: compile_kernel(inner, run=lambda: None, lock=tmp_path / "lock"), lock=tmp_path / "lock"
-    )
+    compile_once(lambda: compile_once(lambda: None, tmp_path / "lock", inner), tmp_path / "lock", Told())
     assert "waiting_for_the_compiler" not in inner.events
 
 
@@ -93,14 +89,14 @@ def test_a_compiler_that_failed_leaves_the_next_one_to_compile(tmp_path: Path) -
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError):
-        compile_kernel(Told(), run=fail, lock=tmp_path / "lock")
+        compile_once(fail, tmp_path / "lock", Told())
     assert (tmp_path / "lock").read_text() == ""
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = []
-    compile_kernel(Told(), run=lambda: ran.append(1), lock=tmp_path / "file" / "lock")
+    compile_once(lambda: ran.append(1), tmp_path / "file" / "lock", Told())
     assert ran == [1]
 
 

@@ -12,6 +12,7 @@ from weir.schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.hashing import compute_partitions
+from weir.streaming.shipped import shipped_kernel
 
 
 def test_history_gives_the_numbers_that_the_stream_gave() -> None:
@@ -20,7 +21,9 @@ def test_history_gives_the_numbers_that_the_stream_gave() -> None:
     streamed = Driver().run(unique, [20, 75])
     replayed = [
         step
-        for _, step in backfill([record_batch(unique[:60]), record_batch(unique[60:])], None, placeholders=BUILT_IN)
+        for _, step in backfill(
+            shipped_kernel(), [record_batch(unique[:60]), record_batch(unique[60:])], None, placeholders=BUILT_IN
+        )
     ]
     np.testing.assert_array_equal(np.concatenate([s.features for s in replayed]), streamed.features)
     np.testing.assert_array_equal(np.concatenate([s.late for s in replayed]), streamed.late)
@@ -29,8 +32,11 @@ def test_history_gives_the_numbers_that_the_stream_gave() -> None:
 def test_partitioned_history_gives_a_cards_own_windows_bit_for_bit() -> None:
     events = random_stream(4, 150, cards=8, disorder=False)
     own = [column for column, name in enumerate(FEATURE_NAMES) if name.startswith("card_")]
-    one = [step for _, step in backfill([record_batch(events)], None, placeholders=BUILT_IN)]
-    four = [step for _, step in backfill([record_batch(events)], None, partitions=4, placeholders=BUILT_IN)]
+    one = [step for _, step in backfill(shipped_kernel(), [record_batch(events)], None, placeholders=BUILT_IN)]
+    four = [
+        step
+        for _, step in backfill(shipped_kernel(), [record_batch(events)], None, partitions=4, placeholders=BUILT_IN)
+    ]
     both = [np.concatenate([step.features[:, own] for step in steps]) for steps in (one, four)]
     np.testing.assert_array_equal(*both)
 
@@ -43,7 +49,7 @@ def test_partitioned_history_gives_the_numbers_that_as_many_partitions_gave_the_
     placed, cuts = list(unique), [0, 90, 200, len(unique)]
     streamed = Driver(partitions=3).run(placed, [*cuts, *seconds_apart(placed, cuts)])
     batches = [record_batch(placed[begin:end]) for begin, end in pairwise(cuts)]
-    replayed = [step for _, step in backfill(batches, None, partitions=3, placeholders=BUILT_IN)]
+    replayed = [step for _, step in backfill(shipped_kernel(), batches, None, partitions=3, placeholders=BUILT_IN)]
     assert len(set(partitions)) == 3
     np.testing.assert_array_equal(np.concatenate([s.features for s in replayed]), streamed.features)
     np.testing.assert_array_equal(np.concatenate([s.late for s in replayed]), streamed.late)
@@ -64,7 +70,10 @@ def test_a_small_partitioned_history_sees_what_other_partitions_counted_a_moment
     #   one merchant, a payment a minute, cards of four partitions: each sees all before it
     events = [event(START_MS + i * MINUTE_MS, transaction_id=f"t-{i}", card_id=f"c-{i % 12}") for i in range(40)]
     column = FEATURE_NAMES.index("merchant_event_count_1h")
-    steps = [step for _, step in backfill([record_batch(events)], None, partitions=4, placeholders=BUILT_IN)]
+    steps = [
+        step
+        for _, step in backfill(shipped_kernel(), [record_batch(events)], None, partitions=4, placeholders=BUILT_IN)
+    ]
     counts = np.concatenate([step.features[:, column] for step in steps])
     np.testing.assert_array_equal(counts, np.arange(1, 41))
 
@@ -84,7 +93,10 @@ def test_a_label_is_not_seen_before_it_was_known() -> None:
     )
     batches = [record_batch([event(time_ms)]) for time_ms in (START_MS, known_ms - 1, known_ms)]
     column = FEATURE_NAMES.index("merchant_label_risk_30d")
-    risks = [float(step.features[0, column]) for _, step in backfill(batches, labels, placeholders=BUILT_IN)]
+    risks = [
+        float(step.features[0, column])
+        for _, step in backfill(shipped_kernel(), batches, labels, placeholders=BUILT_IN)
+    ]
     assert np.isnan(risks[:2]).all()
     assert risks[2] == 1.0
 

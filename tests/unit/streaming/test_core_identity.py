@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.streaming.streams import START_MS, Driver, event
 from weir.schemas.features import DAY_MS, Entity
 from weir.streaming.core.layout import ID_SLOTS
-from weir.streaming.core.partial import decode_partial
+from weir.streaming.shipped import shipped_kernel
 
 
 def test_the_same_id_of_the_same_card_is_a_duplicate_within_a_day_of_append_time() -> None:
@@ -45,6 +45,6 @@ def test_ids_outlive_the_ring_and_are_bounded() -> None:
     rows = [event(START_MS + i, transaction_id=f"t-{i}") for i in range(ID_SLOTS + 1)]
     assert not driver.run(rows, [1_000, 3_000]).verdicts.any()
     assert driver.step([rows[1], rows[0]]).verdicts.tolist() == [1, 0]  # the very first was pushed out
-    partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
+    partial = shipped_kernel().decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
     assert len(partial.ids) == ID_SLOTS

@@ -17,6 +17,7 @@ from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core import backfill as history
 from weir.streaming.core.backfill import backfill
+from weir.streaming.shipped import shipped_kernel
 from weir.training.history import replay
 
 Label = dict[str, Any]
@@ -78,7 +79,9 @@ def found_risks(batches: list[pa.RecordBatch], labels: list[Label], partitions: 
     columns = [FEATURE_NAMES.index(name) for _, name in RISKS]
     steps = [
         step.features[:, columns]
-        for _, step in backfill(batches, label_table(labels), partitions=partitions, placeholders=BUILT_IN)
+        for _, step in backfill(
+            shipped_kernel(), batches, label_table(labels), partitions=partitions, placeholders=BUILT_IN
+        )
     ]
     return np.concatenate(steps)
 
@@ -148,7 +151,10 @@ def test_a_label_known_after_seven_days_is_seen_after_twenty_however_many_paymen
         ]
         == 1.0
     )
-    assert replay([record_batch([a, *others, b])], label_table(labels), BUILT_IN).features[-1, column] == 1.0
+    assert (
+        replay(shipped_kernel(), [record_batch([a, *others, b])], label_table(labels), BUILT_IN).features[-1, column]
+        == 1.0
+    )
 
 
 def test_a_label_is_seen_at_the_very_millisecond_it_was_known_and_not_one_before() -> None:

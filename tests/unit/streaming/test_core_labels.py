@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.streaming.streams import START_MS
 from weir.schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.core.kernel import read
-from weir.streaming.core.labels import LABEL_ENTITIES, build_label_batch, fold_labels
+from weir.streaming.shipped import shipped_kernel
 
 Label = dict[str, Any]
 HORIZON_END_MS = START_MS + 60 * DAY_MS
@@ -41,16 +40,18 @@ class Labels:
             + [("event_time_ms", pa.int64()), ("label_time_ms", pa.int64()), ("is_fraud", pa.bool_())]
         )
         columns = [pa.array([one[name] for one in labels], schema.field(name).type) for name in schema.names]
-        batch = build_label_batch(
+        batch = shipped_kernel().build_labels(
             pa.RecordBatch.from_arrays(columns, schema=schema), partition=0, placeholders=BUILT_IN
         )
-        indexes = {entity: batch.entities[entity] for entity in LABEL_ENTITIES}
+        indexes = {entity: batch.entities[entity] for entity in shipped_kernel().label_entities}
         own = {e: [self.states.get((e, key), b"") for key in index.ids] for e, index in indexes.items()}
-        for entity, values in fold_labels(batch, own).items():
+        for entity, values in shipped_kernel().fold_labels(batch, own).items():
             self.states |= {(entity, k): v for k, v in zip(indexes[entity].ids, values, strict=True) if v}
 
     def risk(self, entity: Entity, key: str, window: str, at_ms: int) -> float | None:
-        return read(entity, [], [self.states.get((entity, key), b"")], at_ms)[f"{entity}_label_risk_{window}"]
+        return shipped_kernel().read(entity, [], [self.states.get((entity, key), b"")], at_ms)[
+            f"{entity}_label_risk_{window}"
+        ]
 
 
 def naive_risk(labels: Sequence[Label], field: str, key: str, window_ms: int, at_ms: int) -> float | None:

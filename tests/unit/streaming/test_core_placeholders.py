@@ -11,6 +11,7 @@ from tests.unit.streaming.streams import START_MS, Driver, build, event, record_
 from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
 from weir.streaming.core.backfill import backfill
+from weir.streaming.shipped import shipped_kernel
 
 IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
 VALUES = ("null", " UNKNOWN ", "N/A", "0.0.0.0", "(none)", "00000000-0000-0000-0000-000000000000", "-")
@@ -74,5 +75,7 @@ def test_what_a_deployment_adds_joins_nobody_either() -> None:
     rows = record_batch(_strangers("device_id", ["POS-1", "pos-1 "]))
     column = FEATURE_NAMES.index("device_event_count_1h")
     for ours, expected in ((BUILT_IN, [1.0, 1.0]), (Placeholders.adding(["pos-1"]), [np.nan, np.nan])):
-        found = np.concatenate([done.features for _, done in backfill([rows], None, placeholders=ours)])[:, column]
+        found = np.concatenate(
+            [done.features for _, done in backfill(shipped_kernel(), [rows], None, placeholders=ours)]
+        )[:, column]
         np.testing.assert_array_equal(found, expected)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import weir.streaming.core.numbering
-from weir.streaming.core.events import EntityIndex
+from weir.streaming.core.entity_index import EntityIndex
 from weir.streaming.core.numbering import Numbering
 from weir.streaming.core.packing import pack
 from weir.streaming.core.partial_table import ALL, OTHERS, OWN, Shelf

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
 from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, random_stream
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, WINDOWS_MS, Entity, entity_spec
-from weir.streaming.core.kernel import read, step
-from weir.streaming.core.partial import Partial, decode_partial
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity, entity_spec
+from weir.streaming.core.partial import Partial, Sums
+from weir.streaming.shipped import shipped_kernel
 
 SEEDS = st.integers(0, 2**32 - 1)
 CUTS = st.lists(st.integers(0, 1_000), max_size=6)
@@ -59,43 +59,43 @@ def test_a_second_reader_finds_in_the_bytes_what_the_oracle_keeps(seed: int) -> 
         oracle.take(one)
     assert set(driver.states) == {key for key, history in oracle.histories.items() if history.newest_ms is not None}
     for key, data in driver.states.items():
-        partial = decode_partial(key[0], data)
+        partial = shipped_kernel().decode_partial(key[0], data)
         assert partial is not None
         history = oracle.histories[key]
         assert partial.newest_ms == history.newest_ms
         newest_first = [(e["event_time_ms"], amount_of(e), is_refund(e)) for e in reversed(history.exact)]
-        assert [(e.time_ms, e.amount_minor, e.is_refund) for e in partial.ring] == newest_first
+        assert [(e.time_ms, *e.values, e.is_reversal) for e in partial.ring] == newest_first
         assert_panes(key[0], partial, history.tiled)
 
 
 def assert_panes(entity: Entity, partial: Partial, tiled: list[Event]) -> None:
     names = entity_spec(entity).attributes
-    for window, panes in partial.panes.items():
-        pane_ms = WINDOWS_MS[window] // PANES_PER_WINDOW
+    for window_ms, panes in partial.panes.items():
+        pane_ms = window_ms // PANES_PER_WINDOW
         for pane in panes:
             inside = [e for e in tiled if e["event_time_ms"] // pane_ms == pane.index]
             refunds = [-amount_of(e) for e in inside if is_refund(e)]
-            assert (pane.refunds, pane.refund_total) == (len(refunds), sum(refunds)), window
+            assert (pane.reversals, pane.reversed_total) == (len(refunds), sum(refunds)), window_ms
             inside = [e for e in inside if not is_refund(e)]
             amounts = [amount_of(e) for e in inside]
-            assert (pane.count, pane.total) == (len(inside), sum(amounts)), window
-            assert (pane.least, pane.most) == (min(amounts, default=0), max(amounts, default=0)), window
-            assert pane.squares == sum(a * a for a in amounts), window
+            least, most = min(amounts, default=0), max(amounts, default=0)
+            assert pane.count == len(inside), window_ms
+            assert pane.sums == (Sums(sum(amounts), sum(a * a for a in amounts), least, most),), window_ms
             for attribute, bits in pane.bitmaps.items():
                 values = {e[names[attribute]] for e in inside} - {None}
-                assert bits == {bit_of(value) for value in values}, window
+                assert bits == {bit_of(value) for value in values}, window_ms
 
 
 def test_the_ring_is_bounded_and_the_horizon_forgets() -> None:
     driver = Driver()
     driver.run([event(START_MS + i) for i in range(100)])
-    partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
+    partial = shipped_kernel().decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
     kept = entity_spec(Entity.CARD).recent
     assert len(partial.ring) == kept
-    assert sum(pane.count for pane in partial.panes["30d"]) == 100 - kept
+    assert sum(pane.count for pane in partial.panes[30 * DAY_MS]) == 100 - kept
     driver.run([event(START_MS + 40 * DAY_MS)])
-    partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
+    partial = shipped_kernel().decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
     assert len(partial.ring) == 1
     assert partial.panes == {}
@@ -105,10 +105,10 @@ def test_the_ring_is_bounded_and_the_horizon_forgets() -> None:
 def test_of_events_of_one_millisecond_the_first_in_the_log_leaves_the_ring_first() -> None:
     driver = Driver()
     driver.run([event(transaction_id=f"t-{i}", amount_minor=1_000 + i) for i in range(65)])
-    partial = decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
+    partial = shipped_kernel().decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
-    assert [pane.total for pane in partial.panes["30d"]] == [1_000]
-    assert [e.amount_minor for e in partial.ring] == list(range(1_064, 1_000, -1))
+    assert [pane.sums[0].total for pane in partial.panes[30 * DAY_MS]] == [1_000]
+    assert [e.values[0] for e in partial.ring] == list(range(1_064, 1_000, -1))
 
 
 def test_an_entity_with_one_event_is_small() -> None:
@@ -124,7 +124,7 @@ def test_bytes_of_another_version_are_refused_and_not_guessed_at() -> None:
     states = Driver().gather(batch)
     states.own[Entity.CARD][0] = b"\xff\x00\x00"
     with pytest.raises(ValueError, match="rebuild the view"):
-        step(batch, states)
+        shipped_kernel().step(batch, states)
 
 
 def test_partials_that_do_not_match_the_batch_are_refused() -> None:
@@ -132,7 +132,7 @@ def test_partials_that_do_not_match_the_batch_are_refused() -> None:
     states = Driver().gather(batch)
     states.own[Entity.IP].append(b"")
     with pytest.raises(ValueError, match="expected 1 partials of ip"):
-        step(batch, states)
+        shipped_kernel().step(batch, states)
 
 
 def test_a_live_look_up_sees_what_the_next_event_would_less_itself() -> None:
@@ -140,7 +140,7 @@ def test_a_live_look_up_sees_what_the_next_event_would_less_itself() -> None:
     events = random_stream(11, 60, cards=1, disorder=False)
     driver.run(events)
     at_ms = events[-1]["event_time_ms"] + 1_000
-    card = read(Entity.CARD, [driver.states[Entity.CARD, 0, "c-0"]], [], at_ms)
+    card = shipped_kernel().read(Entity.CARD, [driver.states[Entity.CARD, 0, "c-0"]], [], at_ms)
     following = driver.run([event(at_ms, card_id="c-0", transaction_id="next")])
     columns = {name: float(v) for name, v in zip(FEATURE_NAMES, following.features[0], strict=True)}
     assert card["card_event_count_1d"] == columns["card_event_count_1d"] - 1
@@ -153,7 +153,11 @@ def test_a_live_look_up_forgets_an_idle_entity_by_the_time_asked_for() -> None:
     driver = Driver()
     driver.run([event(START_MS + i) for i in range(50)])
     partials = [driver.states[Entity.MERCHANT, 0, "m-1"]]
-    assert read(Entity.MERCHANT, partials, [], START_MS + 100)["merchant_event_count_1h"] == 50.0
-    assert read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_event_count_1d"] == 0.0
-    assert read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_event_count_30d"] == 50.0
-    assert read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_amount_mean_1d"] is None
+    assert shipped_kernel().read(Entity.MERCHANT, partials, [], START_MS + 100)["merchant_event_count_1h"] == 50.0
+    assert shipped_kernel().read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_event_count_1d"] == 0.0
+    assert (
+        shipped_kernel().read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_event_count_30d"] == 50.0
+    )
+    assert (
+        shipped_kernel().read(Entity.MERCHANT, partials, [], START_MS + 2 * DAY_MS)["merchant_amount_mean_1d"] is None
+    )

@@ -16,8 +16,9 @@ from weir.infra.kafka.group_position import format_note, parse_note
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.features import ENTITIES, FEATURE_NAMES
-from weir.streaming.core.kernel import States, find_repeats, step
 from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_HORIZON, ID_REUSED
+from weir.streaming.core.states import States
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.moved_keys import find_units_behind
 
 FOLDER: Any = SimpleNamespace(topic="transactions", partitions=4)
@@ -88,22 +89,22 @@ def test_of_copies_in_several_partitions_of_a_batch_the_first_counts() -> None:
         _row("a", 0), _row("a", 0), _row("b", 0), _row("a", 1), _row("b", 1, digest=2), _row("a", 1, card="d"),
         _row("b", 2, append_ms=START_MS + ID_HORIZON),
     ]  # fmt: skip
-    verdicts = find_repeats(build(rows))
+    verdicts = shipped_kernel().find_repeats(build(rows))
     # in its own partition the card's state finds a repeat
     assert verdicts.tolist() == [COUNTED, COUNTED, COUNTED, DUPLICATE, ID_REUSED, COUNTED, COUNTED]
     own = {spec.entity: [b""] * len(build(rows).entities[spec.entity]) for spec in ENTITIES}
-    done = step(build(rows), States(own), verdicts)
+    done = shipped_kernel().step(build(rows), States(own), verdicts)
     assert done.verdicts.tolist() == [COUNTED, DUPLICATE, COUNTED, DUPLICATE, ID_REUSED, COUNTED, COUNTED]
 
 
 def test_a_card_is_judged_and_seen_over_what_other_units_hold_of_it() -> None:
     before = build([_row(str(number), 0) for number in range(3)])
     none = {spec.entity: [b""] * len(before.entities[spec.entity]) for spec in ENTITIES}
-    held = step(before, States(none)).states
+    held = shipped_kernel().step(before, States(none)).states
     now = build([_row("1", 1), _row("2", 1, digest=9), _row("3", 1)])
     own = {spec.entity: [b""] * len(now.entities[spec.entity]) for spec in ENTITIES}
     others = {entity: [(b"", partial) for partial in partials] for entity, partials in held.items()}
-    done = step(now, States(own, others=others))
+    done = shipped_kernel().step(now, States(own, others=others))
     assert done.verdicts.tolist() == [DUPLICATE, ID_REUSED, COUNTED]
     counts = done.features[:, FEATURE_NAMES.index("card_event_count_1d")]
     assert counts[2] == np.float32(4)

@@ -9,6 +9,7 @@ import pytest
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.features import Entity
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
@@ -35,7 +36,9 @@ class _View:
 
 
 def _own_all(view: _View) -> PartialStore:
-    store = PartialStore(view, entities_max=100, bytes_max=1_000)
+    store = PartialStore(
+        view, declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=100, bytes_max=1_000
+    )
     for unit, applied in view.positions.items():
         store.own(unit, Position(applied), born_empty=False)
     return store
@@ -85,7 +88,9 @@ class _NoReads(_View):
 
 @pytest.mark.parametrize("changed", [["d1", "d2", "d3"], ["d1", "d3"], ["d3", "d2", "d1"], ["d4", "d1"]])
 def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(changed: list[str]) -> None:
-    store = PartialStore(_NoReads(), entities_max=100, bytes_max=1_000)
+    store = PartialStore(
+        _NoReads(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=100, bytes_max=1_000
+    )
     store.own(OWN, Position(0), born_empty=True)
     store.read([PartialQuery(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
     store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
@@ -96,7 +101,9 @@ def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(cha
 
 def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_pinning() -> None:
     view = _View({OWN: 0})
-    store = PartialStore(view, entities_max=1, bytes_max=1_000)
+    store = PartialStore(
+        view, declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=1, bytes_max=1_000
+    )
     store.own(OWN, Position(0), born_empty=False)
     store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])])
     store.trim()
@@ -108,7 +115,9 @@ def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_
 def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> None:
     """Read again it would be the older value, here nothing."""
     view = _View({OWN: 0})
-    store = PartialStore(view, entities_max=1, bytes_max=1_000)
+    store = PartialStore(
+        view, declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=1, bytes_max=1_000
+    )
     store.own(OWN, Position(0), born_empty=False)
     for end in range(1, 6):
         name = f"d{end}"

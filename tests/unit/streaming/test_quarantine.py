@@ -13,10 +13,11 @@ from weir.streaming import quarantine
 from weir.streaming.isolation import Examined
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.quarantine import Quarantine
+from weir.streaming.shipped import shipped_kernel
 
 UNIT, OTHER = Unit("l", 0), Unit("l", 1)
 FOLDER = LabelStage(
-    LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.", BUILT_IN),
+    LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.", BUILT_IN, shipped_kernel()),
     lambda _: pytest.fail("no schema is asked for here"),
 )
 

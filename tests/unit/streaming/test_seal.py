@@ -12,15 +12,17 @@ from tests.unit.streaming.sealed import sealed
 from tests.unit.streaming.streams import build, random_stream
 from weir.infra.redis.unit import Unit
 from weir.schemas.features import ENTITIES, Entity
-from weir.streaming.core.kernel import fold
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.seal import SEAL_BYTES, compute_base, find_broken
+from weir.streaming.shipped import shipped_kernel
 
 UNIT = Unit("t", 3)
+HASH = payments.declarations_hash
 BODIES = st.binary(min_size=1, max_size=200)
 
 
 def _is_broken(value: bytes, *, unit: Unit = UNIT, entity: Entity = Entity.CARD, entity_id: str = "c1") -> bool:
-    return len(find_broken(compute_base(unit.kind, entity, unit.partition), [entity_id], [value])) == 1
+    return len(find_broken(compute_base(HASH, unit.kind, entity, unit.partition), [entity_id], [value])) == 1
 
 
 @settings(deadline=None)  # the first one compiles
@@ -59,8 +61,10 @@ def test_a_value_of_a_few_bytes_is_no_partial(junk: bytes) -> None:
 def test_what_the_kernel_writes_carries_the_seal_of_its_key_whatever_the_unit() -> None:
     for partition in (0, 7):
         events = build([event | {"partition": partition} for event in random_stream(3, 200)])
-        states = fold(events, {spec.entity: [b""] * len(events.entities[spec.entity]) for spec in ENTITIES})
+        states = shipped_kernel().fold(
+            events, {spec.entity: [b""] * len(events.entities[spec.entity]) for spec in ENTITIES}
+        )
         for entity, index in events.entities.items():
-            base, other = compute_base("t", entity, partition), compute_base("t", entity, partition + 1)
+            base, other = compute_base(HASH, "t", entity, partition), compute_base(HASH, "t", entity, partition + 1)
             assert not len(find_broken(base, index.ids, states[entity]))
             assert len(find_broken(other, index.ids, states[entity])) == sum(map(bool, states[entity]))

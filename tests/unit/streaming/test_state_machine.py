@@ -19,8 +19,7 @@ from tests.unit.streaming.oracle import Oracle, amount_of
 from tests.unit.streaming.streams import START_MS, Driver, Event, event
 from tests.unit.streaming.test_core_windows import tolerance
 from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
-from weir.streaming.core.kernel import read
-from weir.streaming.core.partial import decode_partial
+from weir.streaming.shipped import shipped_kernel
 
 PARTITIONS = 2
 EXACT_EVENTS = 64
@@ -118,11 +117,11 @@ class Stream(RuleBasedStateMachine):
         """``decode(encode(s)) == s``: a second reader finds in the bytes what the oracle keeps."""
         for (entity, partition, key), data in self.memory.states.items():
             history = self.oracle.histories[entity, partition, key]
-            partial = decode_partial(entity, data)
+            partial = shipped_kernel().decode_partial(entity, data)
             assert partial is not None
             assert partial.newest_ms == history.newest_ms
             kept = [(e["event_time_ms"], amount_of(e)) for e in reversed(history.exact)]
-            assert [(e.time_ms, e.amount_minor) for e in partial.ring] == kept
+            assert [(e.time_ms, *e.values) for e in partial.ring] == kept
 
 
 def test_state_is_a_function_of_the_log_whatever_dies_and_whenever() -> None:
@@ -180,7 +179,7 @@ class Split(RuleBasedStateMachine):
     @staticmethod
     def read(driver: Driver, at_ms: int) -> dict[str, float | None]:
         partials = [data for (entity, _, _), data in sorted(driver.states.items()) if entity is Entity.MERCHANT]
-        return read(Entity.MERCHANT, partials, [], at_ms)
+        return shipped_kernel().read(Entity.MERCHANT, partials, [], at_ms)
 
     @staticmethod
     def adds_up_in_panes(aggregate: Aggregate, window: str) -> bool:

@@ -20,6 +20,7 @@ from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.event_stage import EventStage, EventStageConfig, find_elsewhere
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
+from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.cache import PartialStore
 
 CONFIG = EventStageConfig(
@@ -32,6 +33,7 @@ CONFIG = EventStageConfig(
     group="g",
     dlq_header_prefix="__dlq.errors.",
     placeholders=BUILT_IN,
+    kernel=shipped_kernel(),
 )
 
 
@@ -72,7 +74,9 @@ def _no_schema(schema_id: int) -> WriterSchema | PoisonRecord:
 
 
 def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
-    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
+    store = PartialStore(
+        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+    )
     outcome = EventStage(CONFIG, _no_schema).process({0: [_Garbage()]}, store, {})
     assert [list(rows.values) for rows in outcome.rows] == [[]]
     assert [(letter.topic, letter.partition, letter.value) for letter in outcome.dead] == [
@@ -87,7 +91,7 @@ def test_records_that_another_partitioner_put_elsewhere_are_counted() -> None:
     decoded: Any = SimpleNamespace(
         batch=pa.RecordBatch.from_pydict({"card_id": ["21", "foobar", "21"]}), partition=np.array([340, 7, 166])
     )
-    assert find_elsewhere(decoded.batch, decoded.partition, 1_000).tolist() == [False, True, True]
+    assert find_elsewhere("card_id", decoded.batch, decoded.partition, 1_000).tolist() == [False, True, True]
 
 
 class _Counted(_Garbage):
@@ -103,16 +107,20 @@ class _Counted(_Garbage):
 def test_a_record_that_an_earlier_version_counted_is_folded_again_whatever_is_asked_since() -> None:
     message: Any = _Counted("transactions", transaction(event_time_ms=1_795_644_788, transaction_id="4111111111111111"))
     stage = EventStage(CONFIG, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("transactions")))
-    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
+    store = PartialStore(
+        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+    )
     assert [dead.error.reason for dead in stage.process({0: [message]}, store, {}).refused] == ["card_number"]
     assert stage.fold_again(0, [message], store)
 
 
 def test_a_label_that_an_earlier_version_counted_is_folded_again() -> None:
     message: Any = _Counted("labels", label(label_time_ms=1_795_644_788))
-    config = LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN)
+    config = LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN, shipped_kernel())
     stage = LabelStage(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
-    store = PartialStore(_Empty(), entities_max=10, bytes_max=10_000)
+    store = PartialStore(
+        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+    )
     refused = stage.process({0: [message]}, store, {}).refused
     assert [dead.error.reason for dead in refused] == ["event_time_out_of_range"]
     assert stage.fold_again(0, [message], store)

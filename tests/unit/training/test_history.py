@@ -15,6 +15,7 @@ from weir.schemas.errors import Refused, WeirError
 from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
+from weir.streaming.shipped import shipped_kernel
 from weir.training.history import load_history, replay
 
 ROWS = 300
@@ -63,9 +64,9 @@ def _batches(transactions: pa.RecordBatch) -> list[pa.RecordBatch]:
 def test_features_are_the_kernels_own_bit_for_bit() -> None:
     transactions = _transactions()
     labels = _labels(transactions)
-    examples = replay(_batches(transactions), labels, BUILT_IN)
+    examples = replay(shipped_kernel(), _batches(transactions), labels, BUILT_IN)
     expected = np.concatenate(
-        [step.features for _, step in backfill(_batches(transactions), labels, placeholders=BUILT_IN)]
+        [step.features for _, step in backfill(shipped_kernel(), _batches(transactions), labels, placeholders=BUILT_IN)]
     )
     assert examples.features.tobytes() == expected.tobytes()
     assert not np.isnan(examples.features[:, RISK]).all()
@@ -78,7 +79,10 @@ def test_shuffling_the_future_does_not_change_the_past() -> None:
     shuffled = transactions.take(pa.array(np.concatenate([np.arange(PAST), future])))
     times = shuffled.schema.get_field_index("event_time_ms")
     shuffled = shuffled.set_column(times, "event_time_ms", transactions["event_time_ms"])
-    before, after = replay(_batches(transactions), labels, BUILT_IN), replay(_batches(shuffled), labels, BUILT_IN)
+    before, after = (
+        replay(shipped_kernel(), _batches(transactions), labels, BUILT_IN),
+        replay(shipped_kernel(), _batches(shuffled), labels, BUILT_IN),
+    )
     assert before.features[:PAST].tobytes() == after.features[:PAST].tobytes()
     assert before.features[PAST:].tobytes() != after.features[PAST:].tobytes()
 
@@ -88,18 +92,18 @@ def test_labels_that_become_known_later_do_not_change_a_feature() -> None:
     last_ms = transactions["event_time_ms"][-1].as_py()
     late = _labels(transactions, delay_ms=last_ms)
     assert (
-        replay(_batches(transactions), late, BUILT_IN).features.tobytes()
-        == replay(_batches(transactions), None, BUILT_IN).features.tobytes()
+        replay(shipped_kernel(), _batches(transactions), late, BUILT_IN).features.tobytes()
+        == replay(shipped_kernel(), _batches(transactions), None, BUILT_IN).features.tobytes()
     )
 
 
 def test_labels_that_become_known_in_time_are_seen_however_the_history_is_cut() -> None:
     #   a label is known three days after its payment, and risk is held back for seven: rows see it from day eight on
     transactions = _transactions()
-    whole = replay([transactions], _labels(transactions), BUILT_IN).features[:, RISK]
-    one_by_one = replay([transactions.slice(row, 1) for row in range(ROWS)], _labels(transactions), BUILT_IN).features[
-        :, RISK
-    ]
+    whole = replay(shipped_kernel(), [transactions], _labels(transactions), BUILT_IN).features[:, RISK]
+    one_by_one = replay(
+        shipped_kernel(), [transactions.slice(row, 1) for row in range(ROWS)], _labels(transactions), BUILT_IN
+    ).features[:, RISK]
     assert whole.tobytes() == one_by_one.tobytes()
     column = RISK.index(FEATURE_NAMES.index("merchant_label_risk_30d"))
     seen = ~np.isnan(whole[:, column])
@@ -110,25 +114,25 @@ def test_labels_that_become_known_in_time_are_seen_however_the_history_is_cut() 
 def test_a_duplicate_is_left_out_as_it_is_in_the_stream() -> None:
     transactions = _transactions(30)
     twice = pa.Table.from_batches([transactions, transactions.slice(29, 1)]).combine_chunks().to_batches()
-    assert len(replay(twice, None, BUILT_IN)) == 30
+    assert len(replay(shipped_kernel(), twice, None, BUILT_IN)) == 30
 
 
 def test_a_folder_is_read_in_event_time_order_with_every_label(tmp_path: Path) -> None:
     transactions = _transactions()
     pq.write_table(pa.Table.from_batches([transactions]), tmp_path / "transactions.parquet")
     pq.write_table(_labels(transactions), tmp_path / "labels.parquet")
-    examples, labels = load_history(tmp_path)
+    examples, labels = load_history(shipped_kernel(), tmp_path)
     assert (len(examples), labels.num_rows) == (ROWS, ROWS)
     assert bool(np.all(np.diff(examples.event_time_ms) >= 0))
 
 
 def test_the_files_of_a_folder_may_be_of_any_format_and_a_mapping_may_label_them(tmp_path: Path) -> None:
     transactions = _transactions()
-    expected = replay([transactions], _labels(transactions), BUILT_IN)
+    expected = replay(shipped_kernel(), [transactions], _labels(transactions), BUILT_IN)
     rows = transactions.to_pylist()
     write_json(tmp_path / "transactions.jsonl", rows)
     write_json(tmp_path / "labels.ndjson", _labels(transactions).to_pylist())
-    examples, labels = load_history(tmp_path)
+    examples, labels = load_history(shipped_kernel(), tmp_path)
     assert (len(examples), labels.num_rows) == (ROWS, ROWS)
     assert examples.features.tobytes() == expected.features.tobytes()
 
@@ -136,7 +140,7 @@ def test_the_files_of_a_folder_may_be_of_any_format_and_a_mapping_may_label_them
     own.mkdir()
     path = write_json(own / "mine.jsonl", [row | {"fraud": number % 7 == 0} for number, row in enumerate(rows)])
     (own / "map.toml").write_text('label = { column = "fraud", delay = "3d", source = "analyst" }')
-    mapped, own_labels = load_history(path, Manner(mapping=load_mapping(own / "map.toml")))
+    mapped, own_labels = load_history(shipped_kernel(), path, Manner(mapping=load_mapping(own / "map.toml")))
     assert mapped.features.tobytes() == examples.features.tobytes()
     assert own_labels.select(labels.schema.names).to_pylist() == labels.to_pylist()
 
@@ -150,23 +154,23 @@ def test_a_bad_row_refuses_a_history_before_anything_is_computed(
     write_json(tmp_path / "transactions.jsonl", rows)
     write_json(tmp_path / "labels.jsonl", _labels(transactions).to_pylist())
     with pytest.raises(WeirError, match="1 bad of 300 rows"):
-        load_history(tmp_path)
+        load_history(shipped_kernel(), tmp_path)
     assert "transactions.jsonl:5: missing_field" in capsys.readouterr().err
-    assert len(load_history(tmp_path, skip_bad=True)[0]) == ROWS - 1
+    assert len(load_history(shipped_kernel(), tmp_path, skip_bad=True)[0]) == ROWS - 1
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("transactions.csv", "transactions.parquet"):
         (tmp_path / name).write_text("")
     with pytest.raises(Refused, match=r"transactions\.csv and transactions\.parquet"):
-        load_history(tmp_path)
+        load_history(shipped_kernel(), tmp_path)
 
 
 def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="weir generate --to parquet"):
-        load_history(tmp_path)
+        load_history(shipped_kernel(), tmp_path)
 
 
 def test_a_history_without_transactions_is_refused() -> None:
     with pytest.raises(Refused, match="expected transactions, found none"):
-        replay([], None, BUILT_IN)
+        replay(shipped_kernel(), [], None, BUILT_IN)

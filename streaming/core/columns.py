@@ -1,0 +1,65 @@
+"""Columns of a record batch as arrays, and the expressions of a stream over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from weir.schemas.expression import Expression
+from weir.schemas.expression_values import evaluate
+
+
+def read_strings(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a string column of the batch; all null when an older writer did not have it."""
+    if name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, pa.string())
+    column = batch.column(name)
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def read_integers(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
+    """Return an integer column of the batch."""
+    values: NDArray[np.int64] = batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return values
+
+
+def read_numbers(batch: pa.RecordBatch, name: str) -> NDArray[np.float64]:
+    """Return a column of numbers as doubles; NaN where null."""
+    return _as_doubles(batch.column(name))
+
+
+def with_columns(batch: pa.RecordBatch, named: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """Return the batch with columns of those names, in place of its own if it has such."""
+    kept = {name: batch.column(name) for name in batch.schema.names if name not in named}
+    columns = kept | dict(named)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def compute_integers(node: Expression, batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Return an expression's value of every row.
+
+    Raises:
+        ValueError: when a row has none; such records are dead letters.
+    """
+    column = evaluate(node, batch)
+    if column.null_count:
+        raise ValueError("expected validated records, found one without a measure; such records belong in the DLQ")
+    values: NDArray[np.int64] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def compute_numbers(node: Expression, batch: pa.RecordBatch) -> NDArray[np.float64]:
+    """Return an expression's value of every row as doubles; NaN where there is none."""
+    return _as_doubles(evaluate(node, batch))
+
+
+def _as_doubles(column: pa.Array) -> NDArray[np.float64]:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    doubles = pc.cast(column, pa.float64(), safe=False)
+    values: NDArray[np.float64] = pc.fill_null(doubles, float("nan")).to_numpy(zero_copy_only=False)
+    return values
