@@ -15,7 +15,7 @@ from tests.house.handbook import blocks, missing_paths, section
 from tests.house.source import ROOMS, ROOT, product_files
 from weir.infra.settings import Settings
 
-PAGES = ["CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "tests/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "tests/README.md"]
 
 
 def _read(page: str) -> str:
@@ -54,6 +54,15 @@ def test_the_faults_and_guards_that_are_named_exist() -> None:
 
 def test_a_section_has_the_blocks_of_its_language() -> None:
     assert len(blocks(section(_read("CONTRIBUTING.md"), "Add a feature"), "sh")) == 2
+
+
+def test_every_rate_of_the_comparison_is_one_that_was_measured() -> None:
+    compared = section(_read("README.md"), "How it compares")
+    rates = re.findall(r"^\| [^|]+ \| ([\d,]+) \|", compared, re.MULTILINE)
+    measured = _read("docs/results/bench.md") + _read("docs/results/pyflink.md")
+    assert len(rates) == 7
+    assert [rate for rate in rates if not re.search(rf"\| {rate} \|", measured)] == []
+    assert re.search(r"20\d\d-\d\d-\d\d", compared)
 
 
 # --- drawings ---------------------------------------------------------------------------------------------------------
