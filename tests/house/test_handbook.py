@@ -12,10 +12,19 @@ from tests.faults.catalogue import CATALOGUE
 from tests.faults.mutants import MUTANTS
 from tests.faults.runs import load_catalogue
 from tests.house.handbook import blocks, missing_paths, section
-from tests.house.source import ROOMS, ROOT, product_files
+from tests.house.source import ROOMS, ROOT, name_of, product_files
 from weir.infra.settings import Settings
 
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "tests/README.md"]
+
+
+DOCUMENTS = sorted({*PAGES, "CHANGELOG.md", *(name_of(path) for path in (ROOT / "docs").rglob("*.md"))})
+
+
+def _anchors(text: str) -> set[str]:
+    """Return what a link can name of a page: its headings, as forges write them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _read(page: str) -> str:
@@ -27,13 +36,23 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert missing_paths(_read(page)) == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", _read(page))
-    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+@pytest.mark.parametrize("page", DOCUMENTS)
+def test_every_link_of_a_page_leads_to_a_file_and_to_a_heading_of_it(page: str) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", _read(page)):
+        target = (ROOT / page).parent / link if link else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target.read_text()), f"{link}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+def test_a_heading_is_named_as_forges_name_it() -> None:
+    assert _anchors("# Weir\n## Where do I change…\ntext\n### What it's for, `a_b`\n") == {
+        "weir",
+        "where-do-i-change",
+        "what-its-for-a_b",
+    }
+
+
+@pytest.mark.parametrize("page", DOCUMENTS)
 def test_every_block_is_closed(page: str) -> None:
     assert len(re.findall(r"^ *```", _read(page), re.MULTILINE)) % 2 == 0
 
