@@ -119,6 +119,8 @@ NO_REMEDY = {
     "weir serve",
     "make bench",
     "make bench-quick",
+    "make bench ROUNDS=5",
+    "make bench-pyflink",
     "make clean",
     "make faults",
     "make test",
