@@ -176,6 +176,7 @@ def run_index(
         build_lookup(registry, names.decisions),
         topic_id=decisions.topic_id,
         schema=decisions_schema(settings.stream),
+        id_field=settings.stream.id,
         rebuild_from=lambda partition: verifier.offset_at_time(partition, int((time.time() - ttl_seconds) * 1_000)),
     )
     config = FollowerConfig(
