@@ -237,9 +237,8 @@ def _build_scorer(
 ) -> tuple[Follower, Callable[[], None]]:
     names, group = settings.topics, settings.scorer.group
     registry = Registry(settings.registry)
-    schema_id = wait_for(
-        lambda: registry.register(subject(names.decisions), decisions_schema(settings.stream)), should_stop
-    )
+    contract = subject(names.decisions), decisions_schema(settings.stream)
+    schema_id = wait_for(lambda: registry.register(*contract), should_stop)
     scoring = Scoring(
         source_topic=names.transactions,
         decisions_topic=names.decisions,

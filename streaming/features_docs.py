@@ -16,7 +16,7 @@ from weir.schemas.streams.payments import payments
 _HEAD = """\
 # Features
 
-Generated from `{file}` by `weir features docs{named} > {page}`{held_equal}.{money}
+Generated from `{file}` by `{command}`{held_equal}.{money}
 
 A window is event time, `(t - window, t]`, evaluated at each event and including it.
 A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
@@ -100,8 +100,11 @@ def _format_head(stream: Stream) -> str:
     has_money = any(find_money(measure.value) for measure in stream.measures)
     return _HEAD.format(
         file=_name_file(stream),
-        named="" if is_default else f" --stream {stream.name}",
-        page="docs/features.md" if is_default else f"docs/{stream.name}.md",
+        command=(
+            "weir features docs > docs/features.md"
+            if is_default
+            else f"weir features docs --stream {stream.name} > docs/{stream.name}.md"
+        ),
         held_equal="; a test holds the two equal" if is_default else "",
         money="\nAmounts are in base minor units." if has_money else "",
         reversal=reversal,

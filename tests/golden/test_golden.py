@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from weir.streaming.shipped import shipped_kernel
 
 from tests.golden.allowed import ADDED_FIELDS, DIFFERENCES
 from tests.golden.contracts import observe_contracts, observe_schemas
@@ -26,6 +25,7 @@ from tests.golden.observed import PARTITIONS, Lines, differences, observe, take
 from tests.golden.records import decode, parse_schema, read_schema, schema_without_added
 from weir.schemas.features import ENTITIES, Entity
 from weir.streaming.core.partial import Partial
+from weir.streaming.kernels import shipped_kernel
 
 FOLDER = Path(__file__).parent
 STDLIB_ONLY = ("dice", "wire", "log")

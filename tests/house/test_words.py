@@ -52,7 +52,10 @@ def test_another_word_for_a_plain_one_is_found(text: str) -> None:
     assert _find(f"{text} besides, amend, mention, {FROZEN[0]}") == _find(text)
 
 
-SPELT = {"followings": "what a process follows: a function's name"}
+SPELT = {
+    "followings": "what a process follows: a function's name",
+    "chanel": "a mistake that the tutorial makes, so that `weir check` finds it",
+}
 """What the spell checker takes for a mistake, and why it is none."""
 
 
