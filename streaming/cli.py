@@ -190,6 +190,7 @@ def _build(
         store=store,
         topic_ids=topic_ids,
         group=group,
+        entities=shipped_kernel().entities,
         on_step=on_step,
         coverage=build_coverage(processor_stage(settings), settings, history, registry),
         accept_offsets=accept_offsets,
@@ -202,7 +203,7 @@ def _build(
         topic_ids=topic_ids,
         on_step=on_step,
     )
-    view_writer = ViewWriter(view)
+    view_writer = ViewWriter(view, shipped_kernel().entities)
     processor = Processor(config, context, output, view_writer)
 
     def close() -> None:

@@ -16,7 +16,7 @@ The same records give the same bytes, so a zombie's late write is either what th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -72,6 +72,7 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
+        entities: the stream's, in order.
         coverage: of the transactions; ``None`` to believe every offset.
         accept_offsets: continue above what the outputs cover, and count it.
     """
@@ -82,6 +83,7 @@ class CatchUpContext:
     store: PartialStore
     topic_ids: dict[str, str]
     group: str
+    entities: Sequence[str]
     on_step: Callable[[str], None]
     coverage: Coverage | None = None
     accept_offsets: bool = False
@@ -113,7 +115,7 @@ def catch_up(context: CatchUpContext, stage: Stage, unit: Unit) -> Iterator[Reco
         # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
         with (
             closing(_chunks(context, partition, position.applied, committed)) as chunks,
-            closing(ViewWriter(context.view)) as view_writer,
+            closing(ViewWriter(context.view, context.entities)) as view_writer,
         ):
             for chunk in chunks:  # d
                 changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)

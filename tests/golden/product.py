@@ -61,7 +61,9 @@ class State:
         for part in changed:
             for entity_id, partial in zip(part.ids, part.partials, strict=True):
                 self.partials[unit.tag, str(part.entity), entity_id] = partial
-            self.known[unit.tag] = self.known.get(unit.tag, b"") + encode_known(part.entity, part.new)
+            self.known[unit.tag] = self.known.get(unit.tag, b"") + encode_known(
+                shipped_kernel().entities, part.entity, part.new
+            )
 
 
 class Run:
