@@ -72,7 +72,7 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
-        entities: of the stream, in its order.
+        entities: the stream's, in order.
         coverage: of the transactions; ``None`` to believe every offset.
         accept_offsets: continue above what the outputs cover, and count it.
     """
@@ -83,8 +83,8 @@ class CatchUpContext:
     store: PartialStore
     topic_ids: dict[str, str]
     group: str
+    entities: Sequence[str]
     on_step: Callable[[str], None]
-    entities: Sequence[str] = ()
     coverage: Coverage | None = None
     accept_offsets: bool = False
     told: dict[Unit, int] = field(default_factory=dict)

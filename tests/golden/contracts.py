@@ -67,7 +67,7 @@ def _keys() -> list[str]:
         *[view.prefix(unit) for unit in units],
         *[key for entity in entities for key in name_keys(entity, ["a:b", "\u5361"])],
         *[format_position(position, unit).decode() for unit in units],
-        *[encode_known(entities.index(entity), ["a:b", "\u5361"]).hex() for entity in entities],
+        *[encode_known(shipped_kernel().entities, entity, ["a:b", "\u5361"]).hex() for entity in entities],
         decision_key("golden", "tx-1"),
         seal("tx-1", b'{"decision":"APPROVE"}').decode(),
     ]

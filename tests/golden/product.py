@@ -62,7 +62,7 @@ class State:
             for entity_id, partial in zip(part.ids, part.partials, strict=True):
                 self.partials[unit.tag, str(part.entity), entity_id] = partial
             self.known[unit.tag] = self.known.get(unit.tag, b"") + encode_known(
-                shipped_kernel().entities.index(part.entity), part.new
+                shipped_kernel().entities, part.entity, part.new
             )
 
 
