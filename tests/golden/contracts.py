@@ -47,7 +47,7 @@ def observe_schemas() -> dict[str, str]:
 
 def _seals() -> list[str]:
     return [
-        f"{kind} {spec.entity} {unit} {int(compute_base(kind, spec.entity, unit)):016x}"
+        f"{kind} {spec.entity} {unit} {int(compute_base(payments.declarations_hash, kind, spec.entity, unit)):016x}"
         for kind in ("t", "l")
         for spec in ENTITIES
         for unit in (0, 7)
