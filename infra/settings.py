@@ -21,6 +21,8 @@ from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, R
 from weir.schemas.errors import Refused
 from weir.schemas.features import declarations_hash
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.stream import Stream, Topics
+from weir.schemas.streams.payments import payments
 
 
 class _Section(BaseModel):
@@ -73,7 +75,7 @@ class RedisSettings(_Section):
 
 
 class TopicSettings(_Section):
-    """Topic names, and how they are made where they do not exist."""
+    """Names of the payments' topics, and how topics are made where they do not exist."""
 
     transactions: Topic = "transactions"
     dlq: Topic = "transactions.dlq"
@@ -96,6 +98,18 @@ class TopicSettings(_Section):
         if len(set(names)) < len(names):
             raise ValueError("every topic has a name of its own, and two of these are equal")
         return self
+
+    def of(self, stream: Stream) -> Topics:
+        """Return a stream's topics: those set here for the payments, and of any other stream its own.
+
+        >>> TopicSettings(features="rows").of(payments).features
+        'rows'
+        """
+        if stream.name != payments.name:
+            return stream.topics
+        return Topics(
+            self.transactions, self.labels, self.features, self.decisions, self.dlq, self.labels_dlq, self.features_dlq
+        )
 
 
 class ProcessorSettings(_Section):

@@ -8,13 +8,14 @@ stream: where the event was, the fields that are passed on, and the features or 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from weir.schemas.expression import find_money
 from weir.schemas.schema_files import read_versions
-from weir.schemas.stream import Stream
+from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
 TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
@@ -96,6 +97,46 @@ def decisions_schema(stream: Stream) -> str:
     ]
     where = "Headers carry the source topic, partition and offset."
     return _record("Decision", f"The outcome for one {stream.event}. Key: {stream.key.field}. {where}", fields)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one topic carries.
+
+    Attributes:
+        schemas: Avro schemas as JSON text, oldest version first; the newest one is what this code reads and writes.
+        is_input: others write it and we read it.
+    """
+
+    topic: str
+    schemas: tuple[str, ...]
+    is_input: bool
+
+    @property
+    def subject(self) -> str:
+        """The registry subject of the topic's values."""
+        return subject(self.topic)
+
+    @property
+    def level(self) -> str:
+        """The rule that a registry is to hold the versions to; see ``compatibility_level``."""
+        return _INPUT_LEVEL if self.is_input else _OUTPUT_LEVEL
+
+
+def list_contracts(stream: Stream, topics: Topics) -> list[Contract]:
+    """Return what each of a stream's topics carries.
+
+    Args:
+        stream: whose schemas they are.
+        topics: what its topics are called here.
+    """
+    labels = [Contract(topics.labels, label_schemas(stream), True)] if stream.labels else []
+    return [
+        Contract(topics.events, event_schemas(stream), True),
+        *labels,
+        Contract(topics.features, (features_schema(stream),), False),
+        Contract(topics.decisions, (decisions_schema(stream),), False),
+    ]
 
 
 def versions(kind: str) -> tuple[int, ...]:

@@ -39,6 +39,9 @@ def find_field_faults(stream: Stream, columns: Columns) -> Iterator[Finding]:
             fault = f"expected another field to pass on, found {name!r}, which decisions have of their own"
             yield Finding(stream.where, f"stream {stream.name}", fault)
     yield from _find_row_faults(stream)
+    for name in sorted(set(stream.example) - set(columns)):
+        fault = f"expected a field of {stream.schema}, found {name!r}{nearest(name, columns)}"
+        yield Finding(stream.where, f"stream {stream.name}, example", fault)
 
 
 def _find_row_faults(stream: Stream) -> Iterator[Finding]:

@@ -109,6 +109,45 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
+def list_streams(start: Path) -> tuple[Stream, ...]:
+    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
+
+    Raises:
+        Refused: the project has faults, with a line for each.
+    """
+    folder = find_project(start)
+    if folder is None:
+        return (load_shipped("payments").stream,)
+    project = load_project(folder)
+    project.refuse_faults()
+    return tuple(each.stream for each in project.streams.values())
+
+
+def find_stream(start: Path, name: str = "") -> Stream:
+    """Return the stream of a name: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        name: ``""`` for the project's default, and without a project for the payments.
+
+    Raises:
+        Refused: there is none of that name, no default, or the project has faults.
+    """
+    folder = find_project(start)
+    if folder is None:
+        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
+        name = name or load_shipped("payments").stream.name
+    else:
+        project = load_project(folder)
+        project.refuse_faults()
+        streams = {each.stream.name: each.stream for each in project.streams.values()}
+        name = name or project.default
+    if name not in streams:
+        found = repr(name) if name else "no --stream and no default in weir.toml"
+        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+    return streams[name]
+
+
 def shipped_names() -> list[str]:
     """Return the names of the streams that are shipped, as ``weir init --like`` takes them."""
     return sorted(path.stem for path in SHIPPED.glob("[!_]*.py"))

@@ -182,6 +182,7 @@ class Stream:
         reasons: the end of a reason code for a subject's aggregate: ``{"event.count": "BURST"}``. Features that tell
             one story share a code.
         duplicates: how long an id is remembered, by append time.
+        example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
     """
 
@@ -205,6 +206,7 @@ class Stream:
     ids: Sequence[str] = ()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     duplicates: str = "1d"
+    example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
@@ -277,9 +279,19 @@ class Stream:
         return frozenset(entity.field for entity in self.entities if not entity.zeros_are_ids)
 
     @cached_property
+    def id_field_of(self) -> dict[str, str]:
+        """The field of each entity's id, by the entity's name."""
+        return {entity.name: entity.field for entity in self.entities}
+
+    @cached_property
+    def reason_codes(self) -> dict[str, str]:
+        """The reason code of each feature, by its name."""
+        return {feature.name: self.reason_code(feature) for feature in self.all_features}
+
+    @cached_property
     def kept_in_rows(self) -> tuple[str, ...]:
-        """The fields of the event that a feature row has besides its time: whose it is, and what is kept."""
-        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep)))
+        """The fields of the event that a feature row has besides its time: what is kept, and everybody's id."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep, *self.id_field_of.values())))
 
     @cached_property
     def kept_in_decisions(self) -> tuple[str, ...]:

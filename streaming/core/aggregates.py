@@ -5,10 +5,10 @@ aggregate: name it in ``schemas/entity.py``, give it a code here, a line in ``KI
 families. What it may be declared of is checked before anything runs, in ``limits.py``.
 
 A window includes the event at hand, except where the aggregate compares the event with the others (NEW, GAP, ZSCORE,
-SPEED). NaN is missing. Amounts are base minor units.
+SPEED). NaN is missing. Measures are integers.
 
-Windows are of payments. At a refund they are those of the payments before it, and what weighs the amount or the place
-at hand (ZSCORE, OVER_MIN, SPEED) is missing; the windows of refunds include it.
+Windows are of the events that are no reversals. At a reversal they are those of the events before it, and what weighs
+the value or the place at hand (ZSCORE, OVER_MIN, SPEED) is missing; the windows of reversals include it.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ LINEAR_COUNTS: Final = np.array(
 
 @leaf
 def _compute_deviation(count: int, total: int, squares: int, least: int, most: int) -> float:
-    """Population standard deviation from integers; exactly 0 when all amounts are equal.
+    """Population standard deviation from integers; exactly 0 when all values are equal.
 
-    For large amounts that differ little, the two terms agree in all the digits that a float has.
+    For large values that differ little, the two terms agree in all the digits that a float has.
     """
     if least >= most:
         return 0.0
@@ -148,7 +148,7 @@ def _compute_moment(code: int, count: int, level: int, measure: int, view: Recor
 
 
 @leaf
-def _compute_amount(code: int, level: int, measure: int, view: Record, row: Record) -> float:
+def _compute_total(code: int, level: int, measure: int, view: Record, row: Record) -> float:
     count = view.count[level] + row.present
     if code == COUNT:
         return float(count)
@@ -299,7 +299,7 @@ def evaluate(
         code, level = plan.ops[position, 0], plan.ops[position, 1]
         subject, column = plan.ops[position, 2], plan.ops[position, 3]
         if code < RATIO:
-            out[column] = _compute_amount(code, level, subject, view, row)
+            out[column] = _compute_total(code, level, subject, view, row)
         elif code < ZSCORE:
             out[column] = _compute_presence(plan, code, level, subject, view, row)
         elif code < DECAYED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,16 +28,17 @@ def read_integers(batch: pa.RecordBatch, name: str) -> NDArray[np.int64]:
     return values
 
 
-def read_numbers(batch: pa.RecordBatch, name: str) -> NDArray[np.float64]:
-    """Return a column of numbers as doubles; NaN where null."""
-    return _as_doubles(batch.column(name))
+def read_numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    """Return a column of numbers; NaN where null, and everywhere when an older writer did not have it."""
+    return _as_numbers(batch.column(name)) if name in batch.schema.names else np.full(batch.num_rows, np.nan)
 
 
 def with_columns(batch: pa.RecordBatch, named: Mapping[str, pa.Array]) -> pa.RecordBatch:
     """Return the batch with columns of those names, in place of its own if it has such."""
-    kept = {name: batch.column(name) for name in batch.schema.names if name not in named}
-    columns = kept | dict(named)
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+    for name, column in named.items():
+        at = batch.schema.get_field_index(name)
+        batch = batch.append_column(name, column) if at < 0 else batch.set_column(at, name, column)
+    return batch
 
 
 def compute_integers(node: Expression, batch: pa.RecordBatch) -> NDArray[np.int64]:
@@ -52,14 +54,14 @@ def compute_integers(node: Expression, batch: pa.RecordBatch) -> NDArray[np.int6
     return values
 
 
-def compute_numbers(node: Expression, batch: pa.RecordBatch) -> NDArray[np.float64]:
-    """Return an expression's value of every row as doubles; NaN where there is none."""
-    return _as_doubles(evaluate(node, batch))
+def compute_numbers(node: Expression, batch: pa.RecordBatch) -> NDArray[Any]:
+    """Return an expression's value of every row as numbers; NaN where there is none."""
+    return _as_numbers(evaluate(node, batch))
 
 
-def _as_doubles(column: pa.Array) -> NDArray[np.float64]:
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    doubles = pc.cast(column, pa.float64(), safe=False)
-    values: NDArray[np.float64] = pc.fill_null(doubles, float("nan")).to_numpy(zero_copy_only=False)
+def _as_numbers(column: pa.Array) -> NDArray[Any]:
+    if column.null_count:
+        whole = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+        column = pc.fill_null(pc.cast(whole, pa.float64(), safe=False), float("nan"))
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values

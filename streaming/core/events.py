@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from weir.schemas.expression import columns_of
+from weir.schemas.expression import Expression
 from weir.schemas.expression_values import holds
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream
@@ -44,7 +44,7 @@ class EventBatch:
         body_digest: uint32, of the record's raw value.
         hashes: uint32, shape (fields told apart, rows); 0 where null or a placeholder.
         entities: who each row is about, by the entity's name.
-        records: the records with a column for each measure, flag and reversal; stateless values are read from them.
+        records: the records with a column for each measure.
     """
 
     event_time_ms: NDArray[np.int64]
@@ -101,7 +101,6 @@ def build_event_batch(
         for name, column in coded.items()
     }
     values, records = _compute_measures(stream, shape, batch)
-    flags, records = _compute_flags(stream, records)
     lat_e5, lon_e5 = _compute_coordinates(stream, batch)
     hashes = np.empty((len(stream.attribute_fields), batch.num_rows), np.uint32)
     for row, name in enumerate(stream.attribute_fields):
@@ -111,7 +110,7 @@ def build_event_batch(
         event_time_ms=read_integers(batch, stream.time),
         append_time_ms=np.asarray(log.append_time_ms, dtype=np.int64),
         values=values,
-        flags=flags,
+        flags=_compute_flags(stream, records),
         lat_e5=lat_e5,
         lon_e5=lon_e5,
         partition=partition,
@@ -141,19 +140,17 @@ def _compute_measures(stream: Stream, shape: Shape, batch: pa.RecordBatch) -> tu
     return values, with_columns(batch, named) if named else batch
 
 
-def _compute_flags(stream: Stream, records: pa.RecordBatch) -> tuple[NDArray[np.uint32], pa.RecordBatch]:
-    """Return a bit per flag, and the records with a column for each that a value reads."""
+def list_conditions(stream: Stream) -> list[tuple[str, Expression, int]]:
+    """Return the name, the expression and the bit of each flag, and of the reversal."""
     conditions = [(flag.name, flag.when, 1 << bit) for bit, flag in enumerate(stream.flags)]
-    if stream.reversal:
-        conditions.append((stream.reversal.name, stream.reversal.when, REVERSAL))
-    read = frozenset[str]().union(*(columns_of(value.value) for value in stream.values))
-    flags, named = np.zeros(records.num_rows, np.uint32), {}
-    for name, when, bit in conditions:
-        mask = holds(when, records)
-        flags |= mask * np.uint32(bit)
-        if name in read:
-            named[name] = pa.array(mask)
-    return flags, with_columns(records, named) if named else records
+    return conditions + ([(stream.reversal.name, stream.reversal.when, REVERSAL)] if stream.reversal else [])
+
+
+def _compute_flags(stream: Stream, records: pa.RecordBatch) -> NDArray[np.uint32]:
+    flags = np.zeros(records.num_rows, np.uint32)
+    for _, when, bit in list_conditions(stream):
+        flags |= holds(when, records) * np.uint32(bit)
+    return flags
 
 
 def _compute_coordinates(stream: Stream, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -1,7 +1,7 @@
 """Stable 64-bit hashes of strings: FNV-1a with a finalizer, over Arrow buffers.
 
 The same string hashes the same in every process, version and machine (Python's ``hash`` does not). Not cryptographic:
-one who can choose ids could make two collide within one card, which costs that card's features and no other's.
+one who can choose ids could make two collide within one key, which costs that key's features and no other's.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from weir.schemas.entity import Aggregate
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream
 from weir.streaming.core.aggregates import KINDS
-from weir.streaming.core.columns import compute_numbers
 from weir.streaming.core.events import EventBatch, Log, build_event_batch
 from weir.streaming.core.labels import LabelBatch, LabelFolder
 from weir.streaming.core.layout import DUPLICATE, ID_REUSED
@@ -35,6 +34,7 @@ from weir.streaming.core.plans import build_plans, build_shape
 from weir.streaming.core.risk import build_no_changes
 from weir.streaming.core.seal import compute_base, compute_seeds
 from weir.streaming.core.states import Computed, Packed, PackedStates, Reading, States, Step, pack_states
+from weir.streaming.core.values import plan_values
 from weir.streaming.core.working_memory import build_scratch, build_types
 
 
@@ -57,11 +57,7 @@ class Kernel:
         self.shared: tuple[str, ...] = tuple(entity.name for entity in stream.entities if entity.shared)
         self.labelled: tuple[str, ...] = tuple(e.name for e in stream.entities if stream.has_labels(e))
         self._labels = LabelFolder(stream, self.plans, self.labelled)
-        self._values = [
-            (column, stream.value_expressions[feature.measure])
-            for column, feature in enumerate(stream.all_features)
-            if feature.aggregate == Aggregate.VALUE
-        ]
+        self._values = plan_values(stream)
         self._read = {name: self._list_read(name) for name in self.entities}
         self._kept = threading.local()
 
@@ -112,8 +108,8 @@ class Kernel:
         """Judge a batch, compute its features and fold it, for who keeps partials in flat arrays; as ``step``."""
         results = _build_results(len(events), len(self.stream.all_features), refused)
         out = self._run(events, states, results, live=True)
-        for column, expression in self._values:
-            results.features[:, column] = compute_numbers(expression, events.records)
+        for column, read in self._values.items():
+            results.features[:, column] = read(events)
         return Computed(results.verdicts, results.late, results.features), out
 
     def fold(self, events: EventBatch, own: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
@@ -224,11 +220,12 @@ class Kernel:
         verdicts = np.zeros(len(events), dtype=np.uint8)
         columns = index.codes, events.id_hash, events.partition, events.append_time_ms, events.body_digest
         first: dict[tuple[str, int], tuple[int, int, int]] = {}
+        horizon_ms = self.stream.duplicate_horizon_ms
         for row, (code, event, partition, append_ms, digest) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True)
         ):
             seen = first.setdefault((index.ids[code], event), (partition, append_ms, digest))
-            if seen[0] != partition and abs(append_ms - seen[1]) < self.stream.duplicate_horizon_ms:
+            if seen[0] != partition and abs(append_ms - seen[1]) < horizon_ms:
                 verdicts[row] = DUPLICATE if seen[2] == digest else ID_REUSED
         return verdicts
 

@@ -1,8 +1,8 @@
 """The compiled loop over entities and their rows. ``kernel.py`` is its face; here are the arrays it takes.
 
 For each entity of one kind: decode its partial, add up the other partitions' and the labels', then for each of its rows
-in log order judge (cards only), look, evaluate and fold, and encode. Entities do not see one another, except that the
-card pass comes first and its verdicts say which rows count.
+in log order judge (keys only), look, evaluate and fold, and encode. Entities do not see one another, except that the
+key's pass comes first and its verdicts say which rows count.
 
 **Cost:** see ``fold`` and ``view``; memory is one scratch for all entities, plus the bytes going in and out.
 """
@@ -71,7 +71,7 @@ class Machine(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a pass writes, one per row: verdict, lateness for the card, features."""
+    """What a pass writes, one per row: verdict, lateness for the key, features."""
 
     verdicts: NDArray[np.uint8]
     late: NDArray[np.bool_]
@@ -104,7 +104,9 @@ def _load_row(plan: Record, columns: Columns, i: int, row: Record) -> None:
         row.values[measure] = columns.values[measure, i]
     row.flags = columns.flags[i]
     row.reversal = row.flags >> FLAGS_MAX
-    row.lat = NO_COORDINATE if row.reversal == 1 else columns.lat[i]  # where money is given back, nobody need be
+    row.lat = (
+        NO_COORDINATE if row.reversal == 1 else columns.lat[i]
+    )  # a reversal need not be made by who made the event
     row.lon = NO_COORDINATE if row.reversal == 1 else columns.lon[i]
     row.id_hash = columns.id_hash[i]
     row.digest = columns.digest[i]
@@ -148,7 +150,7 @@ def _judge_by_others(
     entity: int,
     results: Results,
 ) -> None:
-    """Judge a card's rows by the ids that other units remember of it."""
+    """Judge a key's rows by the ids that other units remember of it."""
     for k in range(others.first[entity], others.first[entity + 1]):
         decode(plan, others.data, others.offsets[k], others.offsets[k + 1], machine.other)
         for i in rows:
@@ -159,7 +161,7 @@ def _judge_by_others(
 
 @leaf
 def _judge(plan: Record, machine: Machine, i: int, results: Results, judging: bool) -> bool:
-    """Whether the row counts; for cards, decide it."""
+    """Whether the row counts; for keys, decide it."""
     if plan.has_ids == 1:
         if judging and results.verdicts[i] == COUNTED:
             results.verdicts[i] = find_verdict(plan, machine.own, machine.row)

@@ -6,13 +6,13 @@ import pyarrow as pa
 
 from tests.golden.log import DAY_MS, DAYS, START_MS
 from tests.golden.observed import take
-from weir.inference.core.reason_codes import CODE_OF_FEATURE
 from weir.infra.redis.decision_store import decision_key, seal
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Position, Unit, format_position
 from weir.schemas.contracts import compatibility_level, schema_json, subject
 from weir.schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
@@ -28,7 +28,7 @@ def observe_contracts() -> dict[str, list[str]]:
     return {
         "declarations": [DECLARATIONS_HASH, declarations_hash(Placeholders.adding(["pos-default"]))],
         "feature names": list(FEATURE_NAMES),
-        "reason codes": [f"{name} {code}" for name, code in CODE_OF_FEATURE.items()],
+        "reason codes": [f"{name} {code}" for name, code in payments.reason_codes.items()],
         "subjects": [
             f"{subject(kind)} {compatibility_level(kind)}" for kind in ("transactions", "labels", "decisions")
         ],
@@ -47,7 +47,7 @@ def observe_schemas() -> dict[str, str]:
 
 def _seals() -> list[str]:
     return [
-        f"{kind} {spec.entity} {unit} {int(compute_base(kind, spec.entity, unit)):016x}"
+        f"{kind} {spec.entity} {unit} {int(compute_base(payments.declarations_hash, kind, spec.entity, unit)):016x}"
         for kind in ("t", "l")
         for spec in ENTITIES
         for unit in (0, 7)

@@ -24,7 +24,8 @@ from tests.golden.log import EXPECTED
 from tests.golden.observed import PARTITIONS, Lines, differences, observe, take
 from tests.golden.records import decode, parse_schema, read_schema, schema_without_added
 from weir.schemas.features import ENTITIES, Entity
-from weir.streaming.core.partial import Partial, decode_partial
+from weir.streaming.core.partial import Partial
+from weir.streaming.shipped import shipped_kernel
 
 FOLDER = Path(__file__).parent
 STDLIB_ONLY = ("dice", "wire", "log")
@@ -107,14 +108,14 @@ def test_the_log_fills_rings_panes_and_bitmaps(name: str) -> None:
         for spec in ENTITIES
         for (unit, entity, _), data in take(name).state.partials.items()
         if unit.startswith("t") and entity == spec.entity
-        if (partial := decode_partial(spec.entity, data)) is not None
+        if (partial := shipped_kernel().decode_partial(spec.entity, data)) is not None
     ]
     full = {spec.entity for spec, partial in decoded if len(partial.ring) == spec.recent}
     assert full == {spec.entity for spec in ENTITIES}
     assert {spec.entity for spec, partial in decoded if any(partial.panes.values())} >= full
     bitmaps = {spec.entity for spec, partial in decoded if _most_bits(partial) >= DENSE_BITS}
     assert bitmaps >= {Entity.CARD, Entity.DEVICE, Entity.IP}
-    assert any(pane.refunds for _, partial in decoded for panes in partial.panes.values() for pane in panes)
+    assert any(pane.reversals for _, partial in decoded for panes in partial.panes.values() for pane in panes)
     assert any(partial.position for _, partial in decoded)
     assert any(partial.decayed for _, partial in decoded)
     assert max(len(partial.ids) for _, partial in decoded) > 100

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
 from tests.unit.schemas.records import frame
 from tests.unit.schemas.test_codec import OURS, body, decode
 from tests.unit.streaming.streams import Driver, event
-from weir.inference.api.examples import TRANSACTION
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.streams.payments import payments
 from weir.schemas.validation import validate_events

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from weir.inference.core.reason_codes import CODE_OF_FEATURE
+from tests.golden.kept import load
 from weir.schemas import features as face
 from weir.schemas.contracts import schema_json
 from weir.schemas.declarations_hash import compute_hash, describe_shape, with_placeholders
@@ -53,7 +53,8 @@ def test_code_that_takes_no_stream_sees_what_it_saw() -> None:
 
 
 def test_reason_codes_ids_and_topics_are_those_of_before() -> None:
-    assert {f.name: payments.reason_code(f) for f in payments.all_features} == CODE_OF_FEATURE
+    kept = load("contracts")["reason codes"]
+    assert [f"{name} {code}" for name, code in payments.reason_codes.items()] == kept
     assert payments.id_fields == (
         "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
     )  # fmt: skip

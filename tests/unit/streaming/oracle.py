@@ -1,7 +1,9 @@
 """The slow and obvious twin of the kernel: lists of events, looked through from the start for every feature.
 
-It shares the declarations with the kernel and no code. The one rule of the state it must know is which events a busy
-entity keeps exactly (the newest K within the horizon) and which by pane of a thirtieth of the window.
+It reads the declarations of a stream as the kernel does and shares no code with it. What an event is worth (measures,
+flags, whether it is a reversal) is written by hand for payments, and computed from the declared expressions by a
+reader of their JSON for any other stream. The one rule of the state it must know is which events a busy entity keeps
+exactly (the newest K within the horizon) and which by pane of a thirtieth of the window.
 """
 
 from __future__ import annotations
@@ -11,36 +13,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.schemas.expressions.oracle import value_of
 from tests.unit.streaming.streams import PLACEHOLDERS
 from weir.schemas.currencies import compute_base_minor
-from weir.schemas.features import (
-    DAY_MS,
-    DUPLICATE_HORIZON_MS,
-    ENTITIES,
-    FEATURES,
-    HORIZON_MS,
-    HOUR_MS,
-    PANES_PER_WINDOW,
-    SMALL_AMOUNT_MINOR,
-    WINDOWS_MS,
-    Aggregate,
-    Entity,
-    EntitySpec,
-    Feature,
-)
+from weir.schemas.entity import Aggregate, Entity, Feature
+from weir.schemas.expression import to_data
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 Event = dict[str, Any]
 MISSING = math.nan
+PANES = 30
+HOUR_MS = 3_600_000
 
 
-def flags_of(event: Event) -> dict[str, bool]:
-    issuer = event["issuer_country"]
-    return {
-        "declined": event["outcome"] == "DECLINED",
-        "online": event["channel"] in ("ECOM", "MOTO"),
-        "foreign": issuer is not None and issuer != event["country"],
-        "small": amount_of(event) <= SMALL_AMOUNT_MINOR,
-    }
+@dataclass(frozen=True)
+class Facts:
+    """What an event is worth: its measures, its flags, whether it takes something back, and where it was."""
+
+    values: dict[str, int]
+    flags: dict[str, bool]
+    is_reversal: bool
+    position: tuple[float, float] | None
+    stateless: dict[str, float]
 
 
 def amount_of(event: Event) -> int:
@@ -50,6 +45,45 @@ def amount_of(event: Event) -> int:
 
 def is_refund(event: Event) -> bool:
     return bool(event["amount_minor"] < 0)
+
+
+def facts_of_payment(event: Event) -> Facts:
+    """By hand: the declared expressions are judged as well."""
+    issuer, amount = event["issuer_country"], amount_of(event)
+    flags = {
+        "declined": event["outcome"] == "DECLINED",
+        "online": event["channel"] in ("ECOM", "MOTO"),
+        "foreign": issuer is not None and issuer != event["country"],
+        "small": amount <= 200,
+    }
+    stateless = {
+        "amount": amount,
+        "hour": event["event_time_ms"] % (24 * HOUR_MS) / HOUR_MS,
+        "is_online": flags["online"],
+        "is_declined": flags["declined"],
+        "is_foreign": flags["foreign"],
+        "is_refund": is_refund(event),
+        "mcc": event["mcc"],
+    }
+    position = (event["lat"], event["lon"]) if event["lat"] is not None else None
+    return Facts({"amount": amount}, flags, is_refund(event), position, stateless)
+
+
+def facts_of_declared(stream: Stream) -> Callable[[Event], Facts]:
+    """From the expressions of any stream."""
+
+    def facts(event: Event) -> Facts:
+        values = {measure.name: value_of(to_data(measure.value), event) for measure in stream.measures}
+        row = event | values
+        flags = {flag.name: value_of(to_data(flag.when), row) is True for flag in stream.flags}
+        back = stream.reversal is not None and value_of(to_data(stream.reversal.when), row) is True
+        row |= flags | ({stream.reversal.name: back} if stream.reversal else {})
+        found = {value.name: value_of(to_data(value.value), row) for value in stream.values}
+        stateless = {name: MISSING if value is None else float(value) for name, value in found.items()}
+        place = [event[name] for name in (stream.position.lat, stream.position.lon)] if stream.position else [None]
+        return Facts(values, flags, back, None if None in place else (place[0], place[1]), stateless)
+
+    return facts
 
 
 def bit_of(value: str) -> int:
@@ -68,6 +102,8 @@ class History:
 
     recent: int
     held_ms: dict[int, int]
+    horizon_ms: int
+    time: str
     newest_ms: int | None = None
     exact: list[Event] = field(default_factory=list)  # oldest first; ties in log order
     tiled: list[Event] = field(default_factory=list)
@@ -75,26 +111,26 @@ class History:
     position: Event | None = None
 
     def is_late(self, event: Event) -> bool:
-        return self.newest_ms is not None and event["event_time_ms"] <= self.newest_ms - HORIZON_MS
+        return self.newest_ms is not None and event[self.time] <= self.newest_ms - self.horizon_ms
 
     def add(self, event: Event) -> None:
-        time_ms = event["event_time_ms"]
+        time_ms = event[self.time]
         self.newest_ms = time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
-        self.exact = [e for e in self.exact if e["event_time_ms"] > self.newest_ms - HORIZON_MS]
-        self.exact = sorted([*self.exact, event], key=lambda e: e["event_time_ms"])  # stable: log order on ties
+        self.exact = [e for e in self.exact if e[self.time] > self.newest_ms - self.horizon_ms]
+        self.exact = sorted([*self.exact, event], key=lambda e: e[self.time])  # stable: log order on ties
         if len(self.exact) > self.recent:
             self.tiled.append(self.exact.pop(0))
         self.ever.append(event)
-        located = event["lat"] is not None and not is_refund(event)
-        if located and (self.position is None or time_ms >= self.position["event_time_ms"]):
+        located = event["facts"].position is not None and not event["facts"].is_reversal
+        if located and (self.position is None or time_ms >= self.position[self.time]):
             self.position = event
 
     def in_panes(self, window_ms: int, at_ms: int) -> list[tuple[int, Event]]:
         """Tiled events of panes that overlap the window and are still kept, with their pane's start."""
-        pane_ms = window_ms // PANES_PER_WINDOW
+        pane_ms = window_ms // PANES
         found = []
         for e in self.tiled:
-            start = e["event_time_ms"] // pane_ms * pane_ms
+            start = e[self.time] // pane_ms * pane_ms
             floor_ms = (self.newest_ms or 0) - window_ms - self.held_ms.get(window_ms, 0)
             kept = self.newest_ms is not None and start + pane_ms > floor_ms
             if kept and start + pane_ms > at_ms - window_ms and start <= at_ms:
@@ -111,6 +147,7 @@ class Window:
     exact: list[Event]
     paned: list[tuple[int, Event]]
     event: Event
+    time: str
     is_held: bool = False
 
     @property
@@ -119,8 +156,8 @@ class Window:
 
     @property
     def all(self) -> list[Event]:
-        """The event at hand is in a window of payments if it is one, and if the window reaches up to it."""
-        return self.others if self.is_held or is_refund(self.event) else [*self.others, self.event]
+        """The event at hand is in a window if it is no reversal, and if the window reaches up to it."""
+        return self.others if self.is_held or self.event["facts"].is_reversal else [*self.others, self.event]
 
 
 def distinct(window: Window, name: str) -> float:
@@ -140,17 +177,17 @@ def is_new(window: Window, name: str) -> float:
 
 
 def gap(window: Window) -> float:
-    pane_ms = window.window_ms // PANES_PER_WINDOW
-    times = [e["event_time_ms"] for e in window.exact]
+    pane_ms = window.window_ms // PANES
+    times = [e[window.time] for e in window.exact]
     times = times or [min(start + pane_ms - 1, window.at_ms) for start, _ in window.paned]
     return (window.at_ms - max(times)) / 1000 if times else MISSING
 
 
 def age(window: Window) -> float:
-    times = [e["event_time_ms"] for e in window.exact]
+    times = [e[window.time] for e in window.exact]
     times += [max(start, window.at_ms - window.window_ms) for start, _ in window.paned]
     if not times:
-        return MISSING if is_refund(window.event) else 0.0
+        return MISSING if window.event["facts"].is_reversal else 0.0
     return (window.at_ms - min(times)) / 1000
 
 
@@ -160,163 +197,164 @@ def deviation(amounts: list[int]) -> float:
     return math.sqrt(n * sum(a * a for a in amounts) - sum(amounts) ** 2) / n
 
 
-def zscore(window: Window) -> float:
-    amounts = [amount_of(e) for e in window.others]
-    if is_refund(window.event) or len(amounts) < 2 or len(set(amounts)) == 1:
+def zscore(window: Window, measure: str) -> float:
+    amounts = [e["facts"].values[measure] for e in window.others]
+    if window.event["facts"].is_reversal or len(amounts) < 2 or len(set(amounts)) == 1:
         return MISSING
-    return (amount_of(window.event) - sum(amounts) / len(amounts)) / deviation(amounts)
+    return (window.event["facts"].values[measure] - sum(amounts) / len(amounts)) / deviation(amounts)
 
 
-def speed(histories: list[History], event: Event, window_ms: int) -> float:
+def speed(histories: list[History], event: Event, window_ms: int, time: str) -> float:
     known = [
-        h.position
-        for h in histories
-        if h.position is not None and h.position["event_time_ms"] > (h.newest_ms or 0) - HORIZON_MS
+        h.position for h in histories if h.position is not None and h.position[time] > (h.newest_ms or 0) - h.horizon_ms
     ]
-    if not known or event["lat"] is None or is_refund(event):
+    facts = event["facts"]
+    if not known or facts.position is None or facts.is_reversal:
         return MISSING
-    last = max(known, key=lambda e: e["event_time_ms"])
-    apart_ms = abs(event["event_time_ms"] - last["event_time_ms"])
+    last = max(known, key=lambda e: e[time])
+    apart_ms = abs(event[time] - last[time])
     if apart_ms >= window_ms:
         return MISSING
-    a, b = (tuple(math.radians(round(e[k] * 1e5) / 1e5) for k in ("lat", "lon")) for e in (last, event))
+    a, b = (tuple(math.radians(round(x * 1e5) / 1e5) for x in e["facts"].position) for e in (last, event))
     chord = math.sin((b[0] - a[0]) / 2) ** 2 + math.cos(a[0]) * math.cos(b[0]) * math.sin((b[1] - a[1]) / 2) ** 2
     return 2 * 6371.0088 * math.asin(min(1.0, math.sqrt(chord))) / (max(apart_ms, 60_000) / HOUR_MS)
 
 
-def decayed(histories: list[History], event: Event, half_life_ms: int) -> float:
+def decayed(histories: list[History], event: Event, half_life_ms: int, time: str) -> float:
     """On a grid of 64 cells to the half-life, as of the newest event known."""
     every = [event, *(e for h in histories for e in h.ever)]
-    now = max(e["event_time_ms"] * 64 // half_life_ms for e in every)
-    cells = [e["event_time_ms"] * 64 // half_life_ms for e in every if not is_refund(e)]
+    cell_ms = half_life_ms // 64
+    now = max(e[time] // cell_ms for e in every)
+    cells = [e[time] // cell_ms for e in every if not e["facts"].is_reversal]
     return sum(0.5 ** ((now - cell) / 64) for cell in cells)
 
 
-def over_min(window: Window) -> float:
-    if is_refund(window.event):
+def over_min(window: Window, measure: str) -> float:
+    if window.event["facts"].is_reversal:
         return MISSING
-    return amount_of(window.event) / max(1, min(amount_of(e) for e in window.all))
+    return window.event["facts"].values[measure] / max(1, min(e["facts"].values[measure] for e in window.all))
 
 
-AMOUNTS: dict[Aggregate, Callable[[list[int]], float]] = {
+MEASURES: dict[str, Callable[[list[int]], float]] = {
     Aggregate.SUM: sum,
     Aggregate.MEAN: lambda amounts: sum(amounts) / len(amounts) if amounts else MISSING,
     Aggregate.STD: lambda amounts: deviation(amounts) if amounts else MISSING,
     Aggregate.MIN: lambda amounts: min(amounts, default=MISSING),
     Aggregate.MAX: lambda amounts: max(amounts, default=MISSING),
 }
-ATTRIBUTES: dict[Aggregate, Callable[[Window, str], float]] = {Aggregate.DISTINCT: distinct, Aggregate.NEW: is_new}
-EVENTS: dict[Aggregate, Callable[[Window], float]] = {
+COMPARED: dict[str, Callable[[Window, str], float]] = {Aggregate.ZSCORE: zscore, Aggregate.OVER_MIN: over_min}
+ATTRIBUTES: dict[str, Callable[[Window, str], float]] = {Aggregate.DISTINCT: distinct, Aggregate.NEW: is_new}
+EVENTS: dict[str, Callable[[Window], float]] = {
     Aggregate.COUNT: lambda window: float(len(window.all)),
     Aggregate.GAP: gap,
     Aggregate.AGE: age,
-    Aggregate.ZSCORE: zscore,
-    Aggregate.OVER_MIN: over_min,
     Aggregate.RISK: lambda _: MISSING,  # labels have an oracle of their own
 }
 
 
-def compute(feature: Feature, spec: EntitySpec, histories: list[History], event: Event) -> float:
+def compute(
+    stream: Stream, feature: Feature, lengths: tuple[int, int], histories: list[History], event: Event
+) -> float:
     """One feature of one event, from every other event of the entity in every partition."""
-    is_held = feature.hold > 0 and feature.aggregate is not Aggregate.RISK
-    window_ms, at_ms = WINDOWS_MS[feature.window], event["event_time_ms"] - is_held * feature.hold * DAY_MS
-    if feature.aggregate is Aggregate.SPEED:
-        return speed(histories, event, window_ms)
-    if feature.aggregate is Aggregate.DECAYED:
-        return decayed(histories, event, window_ms)
-    exact = [e for h in histories for e in h.exact if 0 <= at_ms - e["event_time_ms"] < window_ms]
+    (window_ms, hold_ms), time = lengths, stream.time
+    is_held = hold_ms > 0 and feature.aggregate != Aggregate.RISK
+    at_ms = event[time] - is_held * hold_ms
+    if feature.aggregate == Aggregate.SPEED:
+        return speed(histories, event, window_ms, time)
+    if feature.aggregate == Aggregate.DECAYED:
+        return decayed(histories, event, window_ms, time)
+    exact = [e for h in histories for e in h.exact if 0 <= at_ms - e[time] < window_ms]
     paned = [p for h in histories for p in h.in_panes(window_ms, at_ms)]
-    if feature.measure == "refund":
+    if stream.reversal and feature.measure == stream.reversal.name:
         events = [*exact, *(e for _, e in paned), *([] if is_held else [event])]
-        refunds = [-amount_of(e) for e in events if is_refund(e)]
-        return float({Aggregate.COUNT: len(refunds), Aggregate.SUM: sum(refunds)}[feature.aggregate])
-    exact = [e for e in exact if not is_refund(e)]
-    paned = [(start, e) for start, e in paned if not is_refund(e)]
-    return over_payments(feature, spec, Window(at_ms, window_ms, exact, paned, event, is_held))
+        sizes = [abs(e["facts"].values[stream.reversal.of]) for e in events if e["facts"].is_reversal]
+        return float(len(sizes) if feature.aggregate == Aggregate.COUNT else sum(sizes))
+    exact = [e for e in exact if not e["facts"].is_reversal]
+    paned = [(start, e) for start, e in paned if not e["facts"].is_reversal]
+    return over_events(
+        feature, stream.entity(feature.entity), Window(at_ms, window_ms, exact, paned, event, time, is_held)
+    )
 
 
-def over_payments(feature: Feature, spec: EntitySpec, window: Window) -> float:
-    if feature.aggregate in AMOUNTS:
-        return float(AMOUNTS[feature.aggregate]([amount_of(e) for e in window.all]))
+def over_events(feature: Feature, entity: Entity, window: Window) -> float:
+    if feature.aggregate in MEASURES:
+        return float(MEASURES[feature.aggregate]([e["facts"].values[feature.measure] for e in window.all]))
+    if feature.aggregate in COMPARED:
+        return COMPARED[feature.aggregate](window, feature.measure)
     if feature.aggregate in ATTRIBUTES:
-        names = {name.removesuffix("_id"): name for name in spec.attributes}
+        names = {name.removesuffix("_id"): name for name in entity.tells_apart}
         return ATTRIBUTES[feature.aggregate](window, names[feature.measure])
-    if feature.aggregate is Aggregate.RATIO:
-        return sum(flags_of(e)[feature.measure] for e in window.all) / len(window.all) if window.all else MISSING
+    if feature.aggregate == Aggregate.RATIO:
+        flags = [e["facts"].flags[feature.measure] for e in window.all]
+        return sum(flags) / len(flags) if flags else MISSING
     return EVENTS[feature.aggregate](window)
 
 
-def stateless(feature: Feature, event: Event) -> float:
-    flags = flags_of(event)
-    values = {
-        "amount": amount_of(event),
-        "hour": event["event_time_ms"] % (24 * HOUR_MS) / HOUR_MS,
-        "is_online": flags["online"],
-        "is_declined": flags["declined"],
-        "is_foreign": flags["foreign"],
-        "is_refund": is_refund(event),
-        "mcc": event["mcc"],
-    }
-    return float(values[feature.measure])
-
-
-def held_ms(entity: Entity) -> dict[int, int]:
+def held_ms(stream: Stream, entity: Entity) -> dict[int, int]:
     """For how much longer than its length a window's panes are kept: the longest hold among its features."""
     held: dict[int, int] = {}
-    for f in FEATURES:
-        if f.entity is entity and f.aggregate not in {Aggregate.VALUE, Aggregate.RISK}:
-            held[WINDOWS_MS[f.window]] = max(f.hold * DAY_MS, held.get(WINDOWS_MS[f.window], 0))
+    for f in stream.all_features:
+        if f.entity == entity.name and f.aggregate not in {Aggregate.VALUE, Aggregate.RISK}:
+            held[f.window_ms] = max(f.hold_ms, held.get(f.window_ms, 0))
     return held
-
-
-FORGETTABLE = ("customer_id", "merchant_id", "device_id", "ip")
 
 
 class Oracle:
     """Takes events one by one; every partition sees the others as they are at that moment."""
 
-    def __init__(self, partitions: int = 1) -> None:
+    def __init__(
+        self, partitions: int = 1, stream: Stream = payments, facts: Callable[[Event], Facts] = facts_of_payment
+    ) -> None:
         self.partitions = partitions
-        self.histories: dict[tuple[Entity, int, str], History] = {}
+        self.stream = stream
+        self.facts = facts
+        self.histories: dict[tuple[str, int, str], History] = {}
         self.ids: dict[tuple[int, str], list[Event]] = {}
+        self.held = {entity.name: held_ms(stream, entity) for entity in stream.entities}
+        self.lengths = {feature.name: (feature.window_ms, feature.hold_ms) for feature in stream.all_features}
 
     def verdict(self, event: Event) -> int:
-        seen = self.ids.setdefault((event["partition"], event["card_id"]), [])
+        seen = self.ids.setdefault((event["partition"], event[self.stream.key.field]), [])
         for earlier in seen:
-            same = earlier["transaction_id"] == event["transaction_id"]
-            if same and earlier["append_ms"] > event["append_ms"] - DUPLICATE_HORIZON_MS:
+            same = earlier[self.stream.id] == event[self.stream.id]
+            if same and earlier["append_ms"] > event["append_ms"] - self.stream.duplicate_horizon_ms:
                 return 1 if earlier["digest"] == event["digest"] else 2
         seen.append(event)
         return 0
 
     def take(self, event: Event) -> tuple[int, bool, list[float]]:
-        """Verdict, lateness for the card, features."""
-        event = event | {name: None for name in FORGETTABLE if event[name] in PLACEHOLDERS.values()}
+        """Verdict, lateness for the key, features."""
+        forgettable = set(self.stream.id_fields) - {self.stream.id, self.stream.key.field}
+        event = event | {name: None for name in forgettable if event[name] in PLACEHOLDERS.values()}
+        event |= {"facts": self.facts(event)}
         verdict = self.verdict(event)
         if verdict:
             return verdict, False, []
-        values = [self.feature(feature, event) for feature in FEATURES]
+        values = [self.feature(feature, event) for feature in self.stream.all_features]
         late = False
-        for spec in ENTITIES:
-            key = event[spec.id_field]
+        for entity in self.stream.entities:
+            key = event[entity.field]
             if key is None:
                 continue
-            place = (spec.entity, event["partition"], key)
-            history = self.histories.setdefault(place, History(spec.recent, held_ms(spec.entity)))
+            place = (entity.name, event["partition"], key)
+            history = self.histories.get(place) or self._start(entity)
+            self.histories[place] = history
             if history.is_late(event):
-                late = late or spec.entity is Entity.CARD
+                late = late or entity.name == self.stream.key.name
             else:
                 history.add(event)
         return 0, late, values
 
+    def _start(self, entity: Entity) -> History:
+        return History(entity.recent, self.held[entity.name], self.stream.horizon_ms, self.stream.time)
+
     def feature(self, feature: Feature, event: Event) -> float:
-        if feature.entity is Entity.TRANSACTION:
-            return stateless(feature, event)
-        spec = next(s for s in ENTITIES if s.entity is feature.entity)
-        key = event[spec.id_field]
+        if feature.aggregate == Aggregate.VALUE:
+            return float(event["facts"].stateless[feature.measure])
+        entity = self.stream.entity(feature.entity)
+        key = event[entity.field]
         if key is None:
             return MISSING
-        found = [self.histories.get((spec.entity, p, key)) for p in range(self.partitions)]
-        if not spec.shared:
-            found = [self.histories.get((spec.entity, event["partition"], key))]
-        return compute(feature, spec, [h for h in found if h is not None], event)
+        partitions = range(self.partitions) if entity.shared else [event["partition"]]
+        found = [self.histories.get((entity.name, partition, key)) for partition in partitions]
+        return compute(self.stream, feature, self.lengths[feature.name], [h for h in found if h is not None], event)

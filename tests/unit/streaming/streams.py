@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from weir.schemas.features import DAY_MS, ENTITIES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Entity
+from weir.schemas.features import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.events import EventBatch
+from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
 from weir.streaming.shipped import shipped_kernel
 
@@ -49,9 +50,10 @@ def record_batch(events: Sequence[Event]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def build(events: Sequence[Event]) -> EventBatch:
-    return shipped_kernel().build_events(
-        record_batch(events),
+def build(events: Sequence[Event], kernel: Kernel | None = None, records: pa.RecordBatch | None = None) -> EventBatch:
+    """A batch of payments, or of another kernel's records; ``events`` then say what the log knows of each."""
+    return (kernel or shipped_kernel()).build_events(
+        record_batch(events) if records is None else records,
         append_time_ms=np.array([e["append_ms"] for e in events], dtype=np.int64),
         partition=np.array([e["partition"] for e in events], dtype=np.int32),
         body_digest=np.array([e["digest"] for e in events], dtype=np.uint32),
@@ -64,22 +66,28 @@ class Driver:
     """Holds every partition's partials, as the processor and Redis would."""
 
     partitions: int = 1
-    states: dict[tuple[Entity, int, str], bytes] = field(default_factory=dict)
+    states: dict[tuple[str, int, str], bytes] = field(default_factory=dict)
+    kernel: Kernel = field(default_factory=shipped_kernel)
+    records: Callable[[Sequence[Event]], pa.RecordBatch] = record_batch
 
-    def _others(self, entity: Entity, partition: int, key: str) -> list[bytes]:
+    def _others(self, entity: str, partition: int, key: str) -> list[bytes]:
         others = (p for p in range(self.partitions) if p != partition)
         return [self.states[entity, p, key] for p in others if (entity, p, key) in self.states]
 
+    def build(self, events: Sequence[Event]) -> EventBatch:
+        return build(events, self.kernel, self.records(events))
+
     def gather(self, batch: EventBatch) -> States:
         own, others = {}, {}
-        for spec in ENTITIES:
-            index = batch.entities[spec.entity]
+        for entity in self.kernel.entities:
+            index = batch.entities[entity]
             keys = list(zip(index.partitions, index.ids, strict=True))
-            own[spec.entity] = [self.states.get((spec.entity, p, key), b"") for p, key in keys]
-            others[spec.entity] = [self._others(spec.entity, p, key) for p, key in keys]
+            own[entity] = [self.states.get((entity, p, key), b"") for p, key in keys]
+            if entity in self.kernel.shared or self.kernel is shipped_kernel():
+                others[entity] = [self._others(entity, p, key) for p, key in keys]
         return States(own, others)
 
-    def keep(self, batch: EventBatch, states: dict[Entity, list[bytes]]) -> None:
+    def keep(self, batch: EventBatch, states: Mapping[str, list[bytes]]) -> None:
         for entity, values in states.items():
             index = batch.entities[entity]
             for p, key, value in zip(index.partitions, index.ids, values, strict=True):
@@ -87,14 +95,14 @@ class Driver:
                     self.states[entity, p, key] = value
 
     def step(self, events: Sequence[Event]) -> Step:
-        batch = build(events)
-        done = shipped_kernel().step(batch, self.gather(batch))
+        batch = self.build(events)
+        done = self.kernel.step(batch, self.gather(batch))
         self.keep(batch, done.states)
         return done
 
     def fold(self, events: Sequence[Event]) -> None:
-        batch = build(events)
-        self.keep(batch, shipped_kernel().fold(batch, self.gather(batch).own))
+        batch = self.build(events)
+        self.keep(batch, self.kernel.fold(batch, dict(self.gather(batch).own)))
 
     def run(self, events: Sequence[Event], cuts: Sequence[int] = ()) -> Step:
         """Take the events in batches cut at the given positions; return all rows as if of one batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from weir.streaming import compiling
 from weir.streaming.compiling import compile_once, tell_on_stderr
+from weir.streaming.core import jit
 
 DEADLINE_SECONDS = 10.0
 
@@ -106,3 +108,12 @@ def test_people_read_it_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert shown.count("\n") == 3
     assert shown.endswith("compiled the kernel in 3.5 s\n")
+
+
+def test_whatever_compiled_code_takes_from_another_file_is_part_of_the_stamp() -> None:
+    stamped = {path.stem: path for path in jit.list_sources()}
+    assert {"view", "layout", "passes"} <= set(stamped)
+    assert not {"kernel", "plans", "events"} & set(stamped), "a change to what compiles nothing would compile again"
+    for path in stamped.values():
+        taken = set(re.findall(r"^from weir\.streaming\.core\.(\w+) import", path.read_text(), re.MULTILINE))
+        assert taken <= set(stamped), path.name

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
 from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.shipped import shipped_kernel
 
@@ -68,7 +69,7 @@ def test_a_placeholder_is_neither_distinct_nor_new() -> None:
 def test_a_card_that_was_counted_under_a_placeholder_keeps_its_state() -> None:
     batch = build([event(card_id="null"), event(START_MS + 1, card_id="null")])
     assert batch.entities[Entity.CARD].ids == ["null"]
-    assert batch.attributes["card_id"].tolist() == [0, 0]
+    assert batch.hashes[payments.attribute_fields.index("card_id")].tolist() == [0, 0]
 
 
 def test_what_a_deployment_adds_joins_nobody_either() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
 from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, random_stream
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity, entity_spec
+from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.partial import Partial, Sums
 from weir.streaming.shipped import shipped_kernel
 
@@ -68,8 +69,8 @@ def test_a_second_reader_finds_in_the_bytes_what_the_oracle_keeps(seed: int) -> 
         assert_panes(key[0], partial, history.tiled)
 
 
-def assert_panes(entity: Entity, partial: Partial, tiled: list[Event]) -> None:
-    names = entity_spec(entity).attributes
+def assert_panes(entity: str, partial: Partial, tiled: list[Event]) -> None:
+    names = payments.entity(entity).tells_apart
     for window_ms, panes in partial.panes.items():
         pane_ms = window_ms // PANES_PER_WINDOW
         for pane in panes:
@@ -91,7 +92,7 @@ def test_the_ring_is_bounded_and_the_horizon_forgets() -> None:
     driver.run([event(START_MS + i) for i in range(100)])
     partial = shipped_kernel().decode_partial(Entity.CARD, driver.states[Entity.CARD, 0, "c-1"])
     assert partial is not None
-    kept = entity_spec(Entity.CARD).recent
+    kept = payments.key.recent
     assert len(partial.ring) == kept
     assert sum(pane.count for pane in partial.panes[30 * DAY_MS]) == 100 - kept
     driver.run([event(START_MS + 40 * DAY_MS)])

@@ -15,8 +15,8 @@ from tests.unit.streaming.streams import START_MS, build, event
 from weir.infra.kafka.group_position import format_note, parse_note
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
-from weir.schemas.features import ENTITIES, FEATURE_NAMES
-from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_HORIZON, ID_REUSED
+from weir.schemas.features import DUPLICATE_HORIZON_MS, ENTITIES, FEATURE_NAMES
+from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_REUSED
 from weir.streaming.core.states import States
 from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.moved_keys import find_units_behind
@@ -87,7 +87,7 @@ def _row(number: str, partition: int, append_ms: int = START_MS, digest: int = 1
 def test_of_copies_in_several_partitions_of_a_batch_the_first_counts() -> None:
     rows = [
         _row("a", 0), _row("a", 0), _row("b", 0), _row("a", 1), _row("b", 1, digest=2), _row("a", 1, card="d"),
-        _row("b", 2, append_ms=START_MS + ID_HORIZON),
+        _row("b", 2, append_ms=START_MS + DUPLICATE_HORIZON_MS),
     ]  # fmt: skip
     verdicts = shipped_kernel().find_repeats(build(rows))
     # in its own partition the card's state finds a repeat
