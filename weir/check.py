@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from weir.declarations_note import Note, describe_streams, find_changes, load_note, save_note
+from weir.deep_checks import find_deep_faults
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
 from weir.schemas.durations import DAY_MS
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
     arguments = _build_parser().parse_args(argv[1:])
     retention_ms = load_settings().topics.retention_days * DAY_MS
     project = load_project(_find_folder(arguments.project), retention_ms=retention_ms)
+    project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1

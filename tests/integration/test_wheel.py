@@ -27,6 +27,14 @@ orders = Stream(
     "orders", "orders.avsc", "order_id", "event_time_ms", shop, [shop], features=[shop.event.count("1h")]
 )
 """
+REPLAY = """\
+from weir.testing import load_stream, replay
+
+orders = load_stream("orders/streams/orders.py")
+rows = [{"order_id": str(n), "shop_id": "s-1", "event_time_ms": 1_750_000_000_000 + n} for n in (1, 2, 2)]
+for each in replay(orders, rows):
+    print(each.reason or each.features["shop_event_count_1h"])
+"""
 
 
 def sources() -> list[Path]:
@@ -89,6 +97,14 @@ def test_a_users_own_folders_are_not_taken_for_ours(installed: Path, neighbours:
     assert run(installed, neighbours, "-m", "weir", "--version").startswith("weir ")
     make_project(neighbours)
     assert "orders: 1 stream, no faults" in run(installed, neighbours, "-m", "weir", "check", "--project", "orders")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_records_are_replayed_by_the_wheel_alone(installed: Path, neighbours: Path) -> None:
+    make_project(neighbours)
+    told = run(installed, neighbours, "-c", REPLAY)
+    assert told.splitlines() == ["1.0", "2.0", "duplicate"]
 
 
 def make_project(folder: Path) -> None:

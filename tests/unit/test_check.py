@@ -184,6 +184,36 @@ def test_a_mistake_that_hides_all_others_is_told_with_its_line(
     assert found == [told, "1 fault in 1 file"]
 
 
+def test_what_the_kernel_cannot_hold_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    windows = " ".join(f"{3 * number}s" for number in range(1, 66))
+    many = good().replace("features=[", f'features=[shop.event.count("{windows}"), shop.event.decayed("1h 1d"), ')
+    monkeypatch.chdir(project(tmp_path / "shop", orders=many.replace('shop.event.count("1m 1h"), ', "")))
+    assert weir.cli.main(["check"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "streams/orders.py:3: entity shop: expected at most 64 features, found 68",
+        "streams/orders.py:3: entity shop: expected at most 1 half lives, found 2",
+        "2 faults in 1 file",
+    ]
+
+
+def test_a_version_that_a_registry_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project(tmp_path / "shop", orders=good()))
+    first = Path("streams/orders.avsc").rename("streams/orders.v1.avsc")
+    more = {"name": "coupon", "type": "string"}
+    for second, told in (
+        (more | {"default": ""}, "no faults"),
+        (more, "FULL_TRANSITIVE), found: expected a default for the field that was not written at $.coupon"),
+    ):
+        fields = [*json.loads(first.read_text())["fields"], second]
+        Path("streams/orders.v2.avsc").write_text(json.dumps(SCHEMA | {"fields": fields}))
+        weir.cli.main(["check"])
+        assert told in capsys.readouterr().out
+
+
 def test_faults_are_told_to_machines_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = project(tmp_path / "shop", orders=NEWCOMER)
     found = json.loads(check(folder, capsys, "--json", code=1))
@@ -298,7 +328,7 @@ def test_nothing_is_compiled_and_it_takes_less_than_two_seconds(tmp_path: Path) 
     for name, text in build_project("shop", "payments").items():
         if name.startswith("streams/"):
             (folder / name).write_text(text)
-    heavy = "{'numba', 'onnxruntime', 'confluent_kafka', 'weir.streaming', 'weir.inference'}"
+    heavy = "{'onnxruntime', 'confluent_kafka', 'weir.streaming.compiling', 'weir.inference'}"
     code = f"import sys, weir.cli; weir.cli.main(sys.argv[1:]); sys.exit(str(sorted({heavy} & set(sys.modules))))"
     command = [sys.executable, "-c", code, "check", "--project", str(folder)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
