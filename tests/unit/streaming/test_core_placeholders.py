@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
+from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
+from weir.streaming.core.kernel import Kernel
 from weir.streaming.shipped import shipped_kernel
 
 IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
@@ -80,3 +85,18 @@ def test_what_a_deployment_adds_joins_nobody_either() -> None:
             [done.features for _, done in backfill(shipped_kernel(), [rows], None, placeholders=ours)]
         )[:, column]
         np.testing.assert_array_equal(found, expected)
+
+
+def test_zeros_are_an_id_unless_an_entity_says_otherwise() -> None:
+    """Of devices of payments zeros are nobody; of clicks a device is an attribute, and nothing is said of it."""
+    schema = BatchCodec(schema=event_schemas(clicks)[-1]).arrow_schema
+    row = {"click_id": "c", "customer_id": "v", "event_time_ms": START_MS, "page": "/", "dwell_ms": 1, "device_id": "0"}
+    batch = pa.RecordBatch.from_pylist([row], schema=schema)
+    built = Kernel(clicks).build_events(
+        batch,
+        append_time_ms=np.array([START_MS]),
+        partition=0,
+        body_digest=np.zeros(1, np.uint32),
+        placeholders=BUILT_IN,
+    )
+    assert (built.hashes[:, 0] != 0).all()
