@@ -85,8 +85,7 @@ class Kernel:
     ) -> EventBatch:
         """Turn validated records into flat columns; see ``events.Log`` and ``events.build_event_batch``."""
         log = Log(append_time_ms, partition, body_digest)
-        known = placeholders.with_zero_fields(self.stream.zero_fields)
-        return build_event_batch(self.stream, self.shape, batch, log, known)
+        return build_event_batch(self.stream, self.shape, batch, log, placeholders)
 
     def step(self, events: EventBatch, states: States, refused: NDArray[np.uint8] | None = None) -> Step:
         """Judge a batch, compute its features and fold it.
@@ -184,8 +183,7 @@ class Kernel:
         self, batch: pa.RecordBatch, *, partition: NDArray[np.int32] | int, placeholders: Placeholders
     ) -> LabelBatch:
         """Turn validated labels into flat columns; see ``labels.LabelFolder``."""
-        known = placeholders.with_zero_fields(self.stream.zero_fields)
-        return self._labels.build(batch, partition=partition, placeholders=known)
+        return self._labels.build(batch, partition=partition, placeholders=placeholders)
 
     def fold_labels(self, labels: LabelBatch, own: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
         """Fold a batch of labels; see ``labels.LabelFolder.fold``."""
