@@ -164,7 +164,9 @@ def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
 
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
-    return settings.scorer.bundle_dir or settings.home / "models" / "champion"
+    models = settings.home / "models"
+    own = models if settings.stream is payments else models / settings.stream.name
+    return settings.scorer.bundle_dir or own / "champion"
 
 
 def _read_file(path: Path, directory: Path) -> bytes:

@@ -39,6 +39,12 @@ NEVER_HELD: Final = frozenset({
     Aggregate.GAP, Aggregate.AGE, Aggregate.DECAYED, Aggregate.SPEED, Aggregate.ZSCORE, Aggregate.OVER_MIN,
 })  # fmt: skip
 """Aggregates that compare the event at hand with what is just before it: their window cannot end earlier."""
+_OTHER_WORDS: Final = {
+    "avg": "mean", "average": "mean", "total": "sum", "stddev": "std", "stdev": "std", "deviation": "std",
+    "nunique": "distinct", "unique": "distinct", "approx_count_distinct": "distinct", "rate": "ratio",
+    "share": "ratio", "percentage": "ratio", "minimum": "min", "maximum": "max", "fraud_rate": "risk",
+}  # fmt: skip
+"""What other tools call these aggregates; ``avg`` is not nearest to ``age``."""
 
 
 def find_feature_faults(stream: Stream, retention_ms: int | None = None) -> Iterator[Finding]:
@@ -75,7 +81,7 @@ def _find_faults(stream: Stream, feature: Feature, retention_ms: int | None) -> 
         hint = nearest(feature.entity, names)
         yield f"expected an entity of the stream, found {feature.entity!r}, which is not in entities={hint}"
     elif feature.aggregate not in SUBJECTS_OF:
-        hint = nearest(feature.aggregate, SUBJECTS_OF)
+        hint = nearest(_OTHER_WORDS.get(feature.aggregate, feature.aggregate), SUBJECTS_OF)
         yield f"expected an aggregate, found {feature.aggregate!r}{hint}"
     else:
         yield from _find_subject_faults(stream, feature)

@@ -29,6 +29,7 @@ import fastavro
 from weir.schemas.declaration_checks import find_faults
 from weir.schemas.errors import Refused
 from weir.schemas.expression_types import nearest
+from weir.schemas.load_hints import find_hint
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.schema_files import find_versions
 from weir.schemas.stream import Stream
@@ -105,7 +106,7 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     default = str(settings.get("default", next(iter(streams)) if len(streams) == 1 else ""))
     if default and streams and default not in streams:
         findings.append(Finding(where, "default", f"expected a stream, found {default!r}{nearest(default, streams)}"))
-    return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(findings))
+    return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
 def list_streams(start: Path) -> tuple[Stream, ...]:
@@ -193,20 +194,18 @@ def _run(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 # nosec B102 - the user's own
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it becomes a finding
-        return {}, [_describe(path, error)]
+        return {}, [_describe(path, error, vars(module))]
     finally:
         del sys.modules[module.__name__]
     return vars(module), []
 
 
-def _describe(path: Path, error: BaseException) -> Finding:
+def _describe(path: Path, error: BaseException, namespace: Mapping[str, Any]) -> Finding:
     if isinstance(error, SyntaxError):
         where, fault = Origin(str(path), error.lineno or 1), f"expected Python, found a syntax error: {error.msg}"
         return Finding(where, path.name, fault)
     own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    hint = "; a stream file stands alone: no other file of the project can be imported"
-    hint = hint if isinstance(error, ModuleNotFoundError) else ""
-    fault = f"expected a file that runs, found {type(error).__name__}: {error}{hint}"
+    fault = f"expected a file that runs, found {type(error).__name__}: {error}{find_hint(error, namespace)}"
     return Finding(Origin(str(path), (own or [1])[-1] or 1), path.name, fault)
 
 

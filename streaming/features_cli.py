@@ -29,7 +29,7 @@ from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.layout import COUNTED
 from weir.streaming.core.states import Computed
 from weir.streaming.features_docs import format_docs, format_list
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 OUTPUT_SCHEMA = pa.schema(
     [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]

@@ -16,7 +16,7 @@ from weir.schemas.streams.payments import payments
 _HEAD = """\
 # Features
 
-Generated from `{file}` by {command}.{money}
+Generated from `{file}` by `{command}`{held_equal}.{money}
 
 A window is event time, `(t - window, t]`, evaluated at each event and including it.
 A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
@@ -41,8 +41,6 @@ What a window counts is exact up to K events, and beyond that at most one pane (
 {labels}How large the errors are on a realistic stream is in `docs/results/windows.md`.
 
 """
-_PAYMENTS_COMMAND = "`weir features docs > docs/features.md`; a test holds the two equal"
-_COMMAND = "`weir features docs --stream NAME`"
 _LABELS = """\
 Label risk is the fraud share of labelled {event}s, by the {event}s' own time, held back {hold}.
 It is kept by pane alone: it looks at the 30 whole panes that end at or before `t - {hold}`.
@@ -102,7 +100,12 @@ def _format_head(stream: Stream) -> str:
     has_money = any(find_money(measure.value) for measure in stream.measures)
     return _HEAD.format(
         file=_name_file(stream),
-        command=_PAYMENTS_COMMAND if is_default else _COMMAND.replace("NAME", stream.name),
+        command=(
+            "weir features docs > docs/features.md"
+            if is_default
+            else f"weir features docs --stream {stream.name} > docs/{stream.name}.md"
+        ),
+        held_equal="; a test holds the two equal" if is_default else "",
         money="\nAmounts are in base minor units." if has_money else "",
         reversal=reversal,
         others=f"The id of a {_join(others, 'or')}" if others else "An id",

@@ -37,8 +37,8 @@ from weir.schemas.errors import Refused, Transient
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.service import wait_for
-from weir.streaming.shipped import shipped_kernel
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0

@@ -79,7 +79,7 @@ def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
     from weir.inference.api.lookup import look_up  # noqa: PLC0415
     from weir.inference.api.reader import build_feature_reader  # noqa: PLC0415
     from weir.streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
-    from weir.streaming.shipped import shipped_kernel  # noqa: PLC0415
+    from weir.streaming.kernels import shipped_kernel  # noqa: PLC0415
 
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")

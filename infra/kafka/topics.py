@@ -115,24 +115,25 @@ def ensure_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> l
     return [plan.name for plan in missing]
 
 
-def examine_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> list[Finding]:
-    """Return every fault of the topics, or the one finding that there is none.
+def examine_topics(settings: Settings) -> list[Finding]:
+    """Return every fault of the topics of the settings' stream, or the one finding that there is none.
 
     Raises:
         Transient: the brokers did not answer in time.
     """
+    streams = (settings.stream,)
     faults = find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams))
     return [fault.finding for fault in faults] or [Finding("topics", "ok", "every topic is as it must be")]
 
 
-def check_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> None:
+def check_topics(settings: Settings) -> None:
     """Refuse to continue with topics on which the promises cannot be kept.
 
     Raises:
         Refused: the first fault found, and the command that fixes it.
         Transient: the brokers did not answer in time.
     """
-    refuse(examine_topics(settings, streams))
+    refuse(examine_topics(settings))
 
 
 def describe_states(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> dict[str, TopicState]:

@@ -29,7 +29,6 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
-from weir.schemas.features import ENTITIES
 from weir.streaming.core.seal import compute_base, find_broken
 from weir.streaming.state.memory import Memory
 
@@ -95,21 +94,20 @@ def name_keys(entity: str, ids: Iterable[str]) -> list[str]:
     return [kind + entity_id for entity_id in ids]
 
 
-def encode_known(entity: str, ids: Iterable[str]) -> bytes:
+def encode_known(place: int, ids: Iterable[str]) -> bytes:
     r"""Return the entries of ids in their unit's list of known ones: kind, two bytes of length, id.
+
+    The kind is the place of the entity among those of the stream.
 
     The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
     back is in it twice.
 
-    >>> encode_known("card", ["c1"])
+    >>> encode_known(0, ["c1"])
     b'\x00\x02\x00c1'
     """
-    kind = _KINDS[entity]
+    kind = bytes([place])
     named = [entity_id.encode() for entity_id in ids]
     return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
-
-
-_KINDS: dict[str, bytes] = {spec.entity: bytes([place]) for place, spec in enumerate(ENTITIES)}
 
 
 @dataclass

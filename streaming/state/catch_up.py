@@ -16,7 +16,7 @@ The same records give the same bytes, so a zombie's late write is either what th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -72,6 +72,7 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
+        entities: of the stream, in its order.
         coverage: of the transactions; ``None`` to believe every offset.
         accept_offsets: continue above what the outputs cover, and count it.
     """
@@ -83,6 +84,7 @@ class CatchUpContext:
     topic_ids: dict[str, str]
     group: str
     on_step: Callable[[str], None]
+    entities: Sequence[str] = ()
     coverage: Coverage | None = None
     accept_offsets: bool = False
     told: dict[Unit, int] = field(default_factory=dict)
@@ -113,7 +115,7 @@ def catch_up(context: CatchUpContext, stage: Stage, unit: Unit) -> Iterator[Reco
         # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
         with (
             closing(_chunks(context, partition, position.applied, committed)) as chunks,
-            closing(ViewWriter(context.view)) as view_writer,
+            closing(ViewWriter(context.view, context.entities)) as view_writer,
         ):
             for chunk in chunks:  # d
                 changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)

@@ -16,7 +16,7 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import encode_known, name_keys
 
 _READ_AT_MS = START_MS + (DAYS - 4) * DAY_MS
@@ -67,7 +67,7 @@ def _keys() -> list[str]:
         *[view.prefix(unit) for unit in units],
         *[key for entity in entities for key in name_keys(entity, ["a:b", "\u5361"])],
         *[format_position(position, unit).decode() for unit in units],
-        *[encode_known(entity, ["a:b", "\u5361"]).hex() for entity in entities],
+        *[encode_known(entities.index(entity), ["a:b", "\u5361"]).hex() for entity in entities],
         decision_key("golden", "tx-1"),
         seal("tx-1", b'{"decision":"APPROVE"}').decode(),
     ]

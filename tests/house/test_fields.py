@@ -32,7 +32,6 @@ STILL: frozenset[str] = frozenset(
         "schemas/placeholders.py",
         "streaming/dlq/build.py",
         "streaming/dlq/repair.py",
-        "streaming/event_stage.py",
         "streaming/features_cli.py",
         "training/dataset.py",
         "training/evaluate.py",

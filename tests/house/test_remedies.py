@@ -77,6 +77,8 @@ TESTS: dict[str, str] = {
     "weir inspect stream": (
         "tests/integration/test_views.py::test_the_last_decisions_are_shown_in_order_with_latency_reasons_and_amount"
     ),
+    "weir init DIR": "tests/unit/test_init.py::test_what_is_made_passes_the_check_and_is_the_shipped_stream",
+    "weir check --accept": "tests/unit/test_check.py::test_a_change_is_told_until_it_is_accepted",
     "weir status": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
     "weir up": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
     "weir down": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
@@ -96,9 +98,6 @@ TESTS: dict[str, str] = {
     "make PYTHON=python3.11 setup": f"{SPACE}::test_make_setup_takes_the_python_that_it_is_told_to_take",
     "weir features docs > docs/features.md": (
         "tests/unit/streaming/test_features_cli.py::test_docs_are_the_page_that_is_checked_in"
-    ),
-    "weir features docs --stream NAME": (
-        "tests/unit/streaming/test_features_cli.py::test_docs_of_another_stream_say_what_is_true_of_it"
     ),
     "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
@@ -120,6 +119,8 @@ NO_REMEDY = {
     "weir serve",
     "make bench",
     "make bench-quick",
+    "make bench ROUNDS=5",
+    "make bench-pyflink",
     "make clean",
     "make faults",
     "make test",

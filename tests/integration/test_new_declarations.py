@@ -107,7 +107,7 @@ def test_the_avro_schema_the_docs_the_api_and_the_reasons_follow(changed: Path) 
     page = run(changed, "-m", "weir", "features", "docs").stdout
     script = (
         "import json; from weir.schemas.contracts import schema_json;"
-        "from weir.streaming.shipped import shipped_kernel; from weir.schemas.streams.payments import payments;"
+        "from weir.streaming.kernels import shipped_kernel; from weir.schemas.streams.payments import payments;"
         "fields = [f['name'] for f in json.loads(schema_json('features'))['fields']];"
         "card = list(shipped_kernel().read('card', [], [], 0));"
         "print(json.dumps([fields, payments.reason_codes, card, payments.declarations_hash]))"

@@ -19,7 +19,7 @@ from weir.infra.setting_names import declared_names
 from weir.infra.settings import Settings
 from weir.monitoring.metrics import CATALOGUE
 from weir.schemas.contracts import TOPIC_KINDS, subject
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 KEPT = Path(__file__).parent / "names.json"
 _GROUPS = re.compile(r"\b([a-z][a-z-]*(?: ?\| ?[a-z][a-z-]*)+)")

@@ -30,7 +30,7 @@ from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
 from weir.schemas.streams.transfers import transfers
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 NOW_MS = 1_767_268_800_000
 CARD_NUMBER = "4111111111111111"

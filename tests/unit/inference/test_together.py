@@ -20,7 +20,7 @@ from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 
 class Square:

@@ -221,6 +221,8 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
         ({"checks": ["mcc > 5"]}, "expected a list of Check(...) or an expression such as col(\"field\") for"),
         ({"key": "card"}, "expected Entity(...) for key, found 'card'"),
         ({"measures": [Measure("m", col("mcc"), True)]}, "expected a whole number or None for bound, found True"),
+        ({"features": card.amount.avg("1d")}, "expected an aggregate, found 'avg'; did you mean 'mean'?"),
+        ({"features": card.merchant.nunique("1d")}, "expected an aggregate, found 'nunique'; did you mean 'distinct'"),
         ({"features": card.position.speed("1d")}, "expected a position of card, found 'position', which is not dec"),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.schemas.errors import Transient
 from weir.schemas.features import Entity
 from weir.streaming.core.seal import SEAL_BYTES
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.stage import Refolded
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 from weir.streaming.state.catch_up import CatchUpContext, catch_up

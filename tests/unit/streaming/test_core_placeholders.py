@@ -19,7 +19,7 @@ from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import merchant, payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
 VALUES = ("null", " UNKNOWN ", "N/A", "0.0.0.0", "(none)", "00000000-0000-0000-0000-000000000000", "-")
