@@ -58,7 +58,7 @@ class WhatIf:
         self._kernel = kernel
         self._reader = reader
         self._champion = champion
-        self._placeholders = placeholders
+        self._placeholders = placeholders.with_zero_fields(kernel.stream.zero_fields)
         self._schema: pa.Schema = BatchCodec(schema=event_schemas(kernel.stream)[-1]).arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:

@@ -96,6 +96,7 @@ def build_event_batch(
     """
     partition = spread(log.partition, batch.num_rows)
     coded = _encode_fields(stream, batch)
+    placeholders = placeholders.with_zero_fields(stream.zero_fields)
     known = {
         name: without_placeholders(column, name, placeholders) if name in stream.id_fields else column
         for name, column in coded.items()

@@ -74,6 +74,7 @@ class LabelFolder:
         if labels is None:
             raise ValueError(f"expected a stream with labels, found {self.stream.name} without")
         partitions = spread(partition, batch.num_rows)
+        placeholders = placeholders.with_zero_fields(self.stream.zero_fields)
         times = read_integers(batch, self.stream.time)
         verdict = batch.column(labels.verdict).cast(pa.int8())
         return LabelBatch(

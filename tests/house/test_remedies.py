@@ -99,9 +99,6 @@ TESTS: dict[str, str] = {
     "weir features docs > docs/features.md": (
         "tests/unit/streaming/test_features_cli.py::test_docs_are_the_page_that_is_checked_in"
     ),
-    "weir features docs --stream NAME": (
-        "tests/unit/streaming/test_features_cli.py::test_docs_of_another_stream_say_what_is_true_of_it"
-    ),
     "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "weir process": (

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
+from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
-from weir.schemas.streams.payments import payments
+from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import merchant, payments
 from weir.streaming.core.backfill import backfill
+from weir.streaming.core.kernel import Kernel
 from weir.streaming.kernels import shipped_kernel
 
 IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
@@ -80,3 +87,36 @@ def test_what_a_deployment_adds_joins_nobody_either() -> None:
             [done.features for _, done in backfill(shipped_kernel(), [rows], None, placeholders=ours)]
         )[:, column]
         np.testing.assert_array_equal(found, expected)
+
+
+def test_zeros_are_an_id_unless_an_entity_says_otherwise() -> None:
+    """Of devices of payments zeros are nobody; of clicks a device is an attribute, and nothing is said of it."""
+    schema = BatchCodec(schema=event_schemas(clicks)[-1]).arrow_schema
+    row = {"click_id": "c", "customer_id": "v", "event_time_ms": START_MS, "page": "/", "dwell_ms": 1, "device_id": "0"}
+    batch = pa.RecordBatch.from_pylist([row], schema=schema)
+    built = Kernel(clicks).build_events(
+        batch,
+        append_time_ms=np.array([START_MS]),
+        partition=0,
+        body_digest=np.zeros(1, np.uint32),
+        placeholders=BUILT_IN,
+    )
+    assert (built.hashes[:, 0] != 0).all()
+
+
+def test_zeros_of_a_label_are_an_id_unless_its_entity_says_otherwise() -> None:
+    shops = replace(merchant, zeros_are_ids=False)
+    known = []
+    for shop in (merchant, shops):
+        entities = [shop if entity is merchant else entity for entity in payments.entities]
+        labels = replace(payments.labels, on=[shop])  # type: ignore[type-var] # payments have labels
+        features = [f for f in payments.all_features if f.window and f.measure != "label"]
+        stream = replace(payments, entities=entities, labels=labels, features=features)
+        row = {
+            "transaction_id": "t", "card_id": "c", "merchant_id": "0", "device_id": None, "event_time_ms": START_MS,
+            "label_time_ms": START_MS, "is_fraud": True, "source": "analyst",
+        }  # fmt: skip
+        batch = pa.RecordBatch.from_pylist([row], schema=BatchCodec("labels").arrow_schema)
+        built = Kernel(stream).label_folder.build(batch, partition=0, placeholders=BUILT_IN)
+        known.append(len(built.entities["merchant"]))
+    assert known == [1, 0]
