@@ -227,6 +227,8 @@ class Stream:
         hold = self.labels.hold if isinstance(self.labels, Labels) else ""
         for each in declared:
             for feature in as_tuple(each) if isinstance(each, tuple | list) else (each,):
+                if isinstance(feature, Feature) and feature.aggregate == Aggregate.VALUE:
+                    continue  # of ``values``, in a copy of a stream
                 risky = isinstance(feature, Feature) and feature.aggregate == Aggregate.RISK and not feature.hold
                 yield dataclasses.replace(feature, hold=hold) if risky else feature
 

@@ -113,6 +113,9 @@ TESTS: dict[str, str] = {
 }
 # they measure, show or delete on purpose; none of them is the fix of anything
 NO_REMEDY = {
+    "weir check",
+    "weir init",
+    "weir features docs --stream NAME",
     "weir --help",
     "weir bench",
     "weir publish",
@@ -150,6 +153,7 @@ def _parse_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 COMPLETE = {
     "weir inspect card": "weir inspect card CARD",
     "weir publish": "weir publish FILE",
+    "weir init": "weir init DIR --like payments",
 }
 """Named without what it is about."""
 NO_COMMAND = {"weir --help", "weir 1 1"}

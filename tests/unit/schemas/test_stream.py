@@ -13,6 +13,7 @@ from weir.schemas.durations import DAY_MS, HOUR_MS
 from weir.schemas.entity import Entity, Feature
 from weir.schemas.expression import col, money
 from weir.schemas.stream import Check, Flag, Labels, Measure, Position, Reversal, Stream, Value
+from weir.schemas.streams.payments import payments
 
 card = Entity("card", field="card_id", tells_apart=["merchant_id", "device_id", "country"])
 device = Entity("device", field="device_id", tells_apart=["card_id", "customer_id", "merchant_id"], shared=True)
@@ -137,3 +138,9 @@ def test_money_has_a_bound_and_a_bare_check_has_a_reason() -> None:
         stream.entity("shop")
     assert stream.has_labels(device)
     assert not stream.has_labels(card)
+
+
+def test_a_copy_of_a_stream_has_the_features_of_the_original() -> None:
+    other = replace(payments, name="others")
+    assert other.feature_names == payments.feature_names
+    assert other.declarations_hash == payments.declarations_hash
