@@ -74,19 +74,20 @@ How large the errors are on a realistic stream is in `docs/results/windows.md`.
 def main(argv: list[str]) -> int:
     """Run ``weir features``; ``argv[0]`` is the verb."""
     arguments = _build_parser().parse_args(argv[1:])
+    kernel = shipped_kernel()  # what cannot be computed is refused before anything is listed
     if arguments.action == "list":
         sys.stdout.write(format_list(load_settings().declarations_hash if arguments.json else None))
     elif arguments.action == "docs":
         sys.stdout.write(format_docs())
     else:
-        compile_kernel(shipped_kernel(), tell_on_stderr)
+        compile_kernel(kernel, tell_on_stderr)
         files = HistoryFiles(
             arguments.transactions,
             arguments.labels,
             manner_of(arguments, load_settings().placeholders),
             arguments.skip_bad,
         )
-        counts = run_backfill(shipped_kernel(), files, arguments.out, arguments.partitions, replace=arguments.replace)
+        counts = run_backfill(kernel, files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
 
