@@ -1,4 +1,4 @@
-# Every command a developer needs, one line each. `make` alone lists them.
+# Every command a developer needs, one line each. `make` alone lists them, in the groups that `##@` begins.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -35,9 +35,7 @@ ARGS ?=
 
 .PHONY: help setup lock demo up down test test-long unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
 
-help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
-
+##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY)
@@ -50,12 +48,6 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or in the environment)
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
-	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header -o requirements/peers.lock
-
 demo: $(READY)  ## run everything for a minute and show it live
 	$(WEIR) demo --seconds $(DURATION) --rate $(RATE) $(ARGS)
 
@@ -65,14 +57,31 @@ up: $(READY)  ## start the embedded Kafka, Redis and schema registry
 down: $(READY)  ## stop them
 	$(WEIR) down
 
+health: $(READY)  ## show each embedded server, then the topics' fitness
+	$(WEIR) status
+	$(WEIR) topics check
+
+inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as in `make inspect ARGS="card C1"`
+	$(WEIR) inspect $(or $(ARGS),lag)
+
+serve: $(READY)  ## serve the HTTP API on 127.0.0.1
+	$(WEIR) serve $(ARGS)
+
+train: $(READY)  ## train on the history at hand, compare, and promote what is better
+	$(WEIR) train $(ARGS)
+
+##@ Check
+unit: $(READY)  ## run the tests that need no server
+	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
+
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations
-	$(BIN)/python -m pytest -m long tests/integration tests/alerts --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
+	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-unit: $(READY)  ## run the tests that need no server
-	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
+test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
+	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py $(wildcard tests/integration/test_api*.py) $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .
@@ -85,34 +94,15 @@ format: $(READY)  ## format in place
 types: $(READY)  ## check types
 	$(BIN)/mypy
 
-security: $(READY)  ## look for insecure constructs in what is installed
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
-
-audit: $(READY)  ## ask a vulnerability service about every locked package (needs a network; not part of CI)
-	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
-	build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.lock $(ARGS)
-
 imports: $(READY)  ## check which package may import which
 	$(BIN)/lint-imports
 
+security: $(READY)  ## look for insecure constructs in what is installed
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
+
 check: lint types imports security test test-long  ## everything that CI runs
 
-train: $(READY)  ## train on the history at hand, compare, and promote what is better
-	$(WEIR) train $(ARGS)
-
-serve: $(READY)  ## serve the HTTP API on 127.0.0.1
-	$(WEIR) serve $(ARGS)
-
-health: $(READY)  ## show each embedded server, then the topics' fitness
-	$(WEIR) status
-	$(WEIR) topics check
-
-inspect: $(READY)  ## show a card, a transaction or the stream as it is now, as in `make inspect ARGS="card C1"`
-	$(WEIR) inspect $(or $(ARGS),lag)
-
-test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
-	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py $(wildcard tests/integration/test_api*.py) $(ARGS)
-
+##@ Break it on purpose
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
 	@$(BIN)/python -m tests.faults $(FAULT) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS) $(if $(JSON),--json) $(if $(FAULT),,--write 'make faults KILLS=$(KILLS) SEED="$(SEED)" JOBS=$(JOBS)')
 
@@ -122,6 +112,28 @@ faults-short: $(READY)  ## every fault once
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
 	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
 
+soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)
+
+##@ Measure
+bench-quick: $(READY) build/peers/.ready  ## measure what takes three minutes; fails when a ratio to the peers is lost in three rounds
+	@$(BIN)/python -m tests.bench --quick --only '$(ONLY)' $(if $(JSON),--json) $(ARGS)
+
+bench: $(READY) build/peers/.ready  ## measure everything next to its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
+	@$(BIN)/python -m tests.bench --rounds $(ROUNDS) --only '$(ONLY)' $(if $(JSON),--json) $(if $(ONLY),,--write docs/results --command 'make bench ROUNDS=$(ROUNDS)') $(ARGS)
+
+bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)
+	@$(BIN)/python -m tests.bench.growth --only '$(ONLY)' $(if $(ONLY),,--write docs/results/growth.md --command 'make bench-growth') $(ARGS)
+
+bench-pyflink: $(READY) $(PYFLINK)/.ready  ## measure PyFlink on generated payments (its environment takes 900 MB; Python 3.11)
+	$(BIN)/python -m tests.bench.pyflink_run $(ARGS)
+
+weir-bench: $(READY)  ## the user's quick look: `weir bench`, throughput and latency without peers
+	$(WEIR) bench $(ARGS)
+
+flamegraphs: $(READY) build/peers/.ready  ## draw where the processor and the scorer spend their time, into docs/results
+	@$(BIN)/python -m tests.bench.flamegraphs $(ARGS)
+
 peers: build/peers/.ready  ## make the environment of the systems that `make bench` compares with (175 MB, in build/)
 
 build/peers/.ready: requirements/peers.lock
@@ -129,32 +141,24 @@ build/peers/.ready: requirements/peers.lock
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
 	touch $@
 
-bench: $(READY) build/peers/.ready  ## measure everything next to its peers (up to an hour; HTTP throughput needs `wrk` on the PATH)
-	@$(BIN)/python -m tests.bench --rounds $(ROUNDS) --only '$(ONLY)' $(if $(JSON),--json) $(if $(ONLY),,--write docs/results --command 'make bench ROUNDS=$(ROUNDS)') $(ARGS)
-
-bench-quick: $(READY) build/peers/.ready  ## measure what takes three minutes; fails when a ratio to the peers is lost in three rounds
-	@$(BIN)/python -m tests.bench --quick --only '$(ONLY)' $(if $(JSON),--json) $(ARGS)
-
-bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)
-	@$(BIN)/python -m tests.bench.growth --only '$(ONLY)' $(if $(ONLY),,--write docs/results/growth.md --command 'make bench-growth') $(ARGS)
-
-flamegraphs: $(READY) build/peers/.ready  ## draw where the processor and the scorer spend their time, into docs/results
-	@$(BIN)/python -m tests.bench.flamegraphs $(ARGS)
-
-weir-bench: $(READY)  ## the user's quick look: `weir bench`, throughput and latency without peers
-	$(WEIR) bench $(ARGS)
-
-soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)
-
-bench-pyflink: $(READY) $(PYFLINK)/.ready  ## measure PyFlink on generated payments (its environment takes 900 MB; Python 3.11)
-	$(BIN)/python -m tests.bench.pyflink_run $(ARGS)
-
 $(PYFLINK)/.ready: requirements/pyflink-build.lock requirements/pyflink.lock
 	$(PYTHON) -m venv $(PYFLINK)
 	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pyflink-build.lock
 	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/pyflink.lock
 	touch $@
+
+##@ Keep house
+help:  ## list the targets, in groups
+	@awk -F ':[^#]*## ' '/^##@ / { print substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or in the environment)
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
+	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header -o requirements/peers.lock
+
+audit: $(READY)  ## ask a vulnerability service about every locked package (needs a network; not part of CI)
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.lock $(ARGS)
 
 clean:  ## free what can be freed without loss: old logs and downloads, caches, the environments of `make bench`
 	@if test -x $(WEIR); then $(WEIR) clean --apply; fi

@@ -25,7 +25,8 @@ from weir.inference.graph import Graph, WrongGraph, check_input, check_output, c
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 from weir.schemas.units import EARLIEST_TIME_MS
 
 _NONE_YET = "train one with `weir train`, or bring your own: docs/models.md"
@@ -74,14 +75,14 @@ class Bundle:
         graph: that scores.
     """
 
-    def __init__(self, manifest: Manifest, session: Any, directory: Path) -> None:
+    def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream = payments) -> None:
         self.manifest = manifest
         self.directory = directory
         self.names = manifest.features
         self.review_threshold = manifest.thresholds.review
         self.decline_threshold = manifest.thresholds.decline
         self.reference = np.array([np.nan if v is None else v for v in manifest.reference], dtype=np.float32)
-        self.groups = build_groups(self.names)
+        self.groups = build_groups(self.names, stream)
         self.graph = Graph(
             session,
             input_name=manifest.input_name,
@@ -114,12 +115,13 @@ class Bundle:
             return None
 
 
-def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) -> Bundle:
+def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream = payments) -> Bundle:
     """Load and check a bundle.
 
     Args:
         directory: the bundle, or a link to it; resolved once, so that a link replaced meanwhile mixes no two bundles.
-        declarations_hash: what this process computes features by.
+        declarations_hash: what this process computes features by; that of the stream by default.
+        stream: whose features the model takes.
 
     Raises:
         Refused: with one line that names what is wrong and the fix.
@@ -131,20 +133,21 @@ def load_bundle(directory: Path, *, declarations_hash: str = DECLARATIONS_HASH) 
     if found != manifest.model_sha256:
         raise Refused(f"model bundle {directory}: expected model.onnx with sha256 {manifest.model_sha256[:12]}..., "
                       f"found {found[:12]}...; {_WRONG}")  # fmt: skip
-    if manifest.declarations_hash != declarations_hash:
+    declares = declarations_hash or stream.declarations_hash
+    if manifest.declarations_hash != declares:
         raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declarations_hash}; train again with `weir train`, or export your own "
+                      f"this code declares {declares}; train again with `weir train`, or export your own "
                       "for these features: docs/models.md")  # fmt: skip
-    _check_features(manifest, directory)
+    _check_features(manifest, directory, stream)
     try:
-        bundle = Bundle(manifest, _open_graph(manifest, model), folder)
+        bundle = Bundle(manifest, _open_graph(manifest, model), folder, stream)
         check_probe(bundle.graph, bundle.reference)
     except WrongGraph as error:
         raise Refused(f"model bundle {directory}: {error}; {_WRONG}") from None
     return bundle
 
 
-def load_lists(settings: Settings) -> Lists:
+def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
     """Read the allow and block lists.
 
     Raises:
@@ -154,14 +157,16 @@ def load_lists(settings: Settings) -> Lists:
     if settings.scorer.lists_file is None and not path.is_file():
         return Lists()
     try:
-        return parse_lists(json.loads(path.read_text(encoding="utf-8")))
+        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(stream.id_field_of))
     except (OSError, ValueError) as error:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 
 
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
-    return settings.scorer.bundle_dir or settings.home / "models" / "champion"
+    models = settings.home / "models"
+    own = models if settings.stream is payments else models / settings.stream.name
+    return settings.scorer.bundle_dir or own / "champion"
 
 
 def _read_file(path: Path, directory: Path) -> bytes:
@@ -180,8 +185,8 @@ def _read_manifest(folder: Path, directory: Path) -> Manifest:
         raise Refused(f"model bundle {directory}: manifest.json at {where}: {first['msg'].lower()}; {_WRONG}") from None
 
 
-def _check_features(manifest: Manifest, directory: Path) -> None:
-    unknown = [name for name in manifest.features if name not in FEATURE_NAMES]
+def _check_features(manifest: Manifest, directory: Path, stream: Stream) -> None:
+    unknown = [name for name in manifest.features if name not in stream.feature_names]
     if unknown or len(set(manifest.features)) < len(manifest.features):
         raise Refused(f"model bundle {directory}: wants features that are not declared or named twice "
                       f"({', '.join(unknown[:3]) or 'twice'}); {_WRONG}")  # fmt: skip

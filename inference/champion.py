@@ -13,10 +13,14 @@ from pathlib import Path
 
 from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists
 from weir.inference.core.lists import Lists
+from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
+from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 POLL_SECONDS = 1.0
 
@@ -26,20 +30,24 @@ Signature = tuple[object, ...]
 
 
 class Champion:
-    """What decides now; ``bundle`` and ``lists`` change only inside ``poll``."""
+    """What decides the events of a stream now; ``bundle`` and ``lists`` change only inside ``poll``."""
 
-    def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, stream: Stream = payments, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Load both.
 
         Raises:
             Refused: there is no bundle, or a file is not right.
         """
         self._settings = settings
+        self._stream = stream
+        self.rules = rules_of(stream)
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
-        self.bundle: Bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash)
-        self.lists: Lists = load_lists(settings)
+        self.bundle = self._load_bundle()
+        self.lists: Lists = load_lists(settings, stream)
         _meter(self.bundle)
 
     def poll(self) -> bool:
@@ -58,9 +66,13 @@ class Champion:
             changed |= self._replace_lists()
         return changed
 
+    def _load_bundle(self) -> Bundle:
+        declares = with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
+        return load_bundle(champion_path(self._settings), declarations_hash=declares, stream=self._stream)
+
     def _replace_bundle(self) -> bool:
         try:
-            loaded = load_bundle(champion_path(self._settings), declarations_hash=self._settings.declarations_hash)
+            loaded = self._load_bundle()
         except Refused as error:
             metrics.BUNDLE_RELOADS.labels(result="refused").inc()
             _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)
@@ -73,7 +85,7 @@ class Champion:
 
     def _replace_lists(self) -> bool:
         try:
-            self.lists = load_lists(self._settings)
+            self.lists = load_lists(self._settings, self._stream)
         except Refused as error:
             _log.error("lists_refused", detail=str(error), goes_on_with=self.lists.version)
             return False

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from weir.inference.champion import Champion
 from weir.inference.decide import SchemaLookup, Scoring
@@ -33,8 +34,9 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
 from weir.schemas.codec import WriterSchema
-from weir.schemas.contracts import schema_json, subject
+from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.project import find_stream
 from weir.streaming.health.checks import start_watch
 from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
 from weir.streaming.service import open_metrics_page, run_service, wait_for
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
     """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
-    settings = load_settings()
+    settings = load_settings().of_stream(find_stream(Path.cwd(), "" if verb == "serve" else arguments.stream))
     name = "api" if verb == "serve" else f"{verb}-{arguments.instance}"
     configure(settings.monitoring.log_level, settings.monitoring.log_format, name)
     if verb == "serve":
@@ -116,7 +118,7 @@ def run_scorer(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings)
+    champion = Champion(settings, settings.stream)
     topic = settings.topics.features
     features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     if not decide_again:
@@ -173,6 +175,8 @@ def run_index(
         consumer,
         build_lookup(registry, names.decisions),
         topic_id=decisions.topic_id,
+        schema=decisions_schema(settings.stream),
+        id_field=settings.stream.id,
         rebuild_from=lambda partition: verifier.offset_at_time(partition, int((time.time() - ttl_seconds) * 1_000)),
     )
     config = FollowerConfig(
@@ -233,12 +237,14 @@ def _build_scorer(
 ) -> tuple[Follower, Callable[[], None]]:
     names, group = settings.topics, settings.scorer.group
     registry = Registry(settings.registry)
-    schema_id = wait_for(lambda: registry.register(subject(names.decisions), schema_json("decisions")), should_stop)
+    contract = subject(names.decisions), decisions_schema(settings.stream)
+    schema_id = wait_for(lambda: registry.register(*contract), should_stop)
     scoring = Scoring(
         source_topic=names.transactions,
         decisions_topic=names.decisions,
         schema_id=schema_id,
         schema_of=build_lookup(registry, names.features),
+        stream=settings.stream,
     )
     scorer_config = ScorerConfig(
         source_topic=names.transactions,
@@ -306,6 +312,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
         return parser
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
+    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     if verb == "score":
         parser.add_argument("--with-index", action="store_true", help="also run the decision index, in a thread")
         parser.add_argument(

@@ -19,12 +19,16 @@ from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Lists
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.vector import build_degraded, build_matrix
+from weir.inference.shipped_rules import rules_of
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import decisions_schema, features_schema
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.source.partition", "weir.source.offset"
-"""Headers of a decision: the coordinates of the transaction it is about."""
+"""Headers of a decision: the coordinates of the event it is about."""
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 
@@ -49,22 +53,33 @@ class Scored:
 
 
 class Scoring:
-    """Decodes, judges, encodes.
+    """Decodes, judges, encodes: the rows of one stream.
 
     Args:
-        source_topic: topic of the transactions, named in each decision's headers.
+        source_topic: topic of the events, named in each decision's headers.
         decisions_topic: where decisions go.
         schema_id: the registry's id of the decision schema.
         schema_of: writer schema of a feature row's id; may raise ``Transient``.
+        stream: whose rows they are.
     """
 
-    def __init__(self, *, source_topic: str, decisions_topic: str, schema_id: int, schema_of: SchemaLookup) -> None:
+    def __init__(
+        self,
+        *,
+        source_topic: str,
+        decisions_topic: str,
+        schema_id: int,
+        schema_of: SchemaLookup,
+        stream: Stream = payments,
+    ) -> None:
         self._source_topic = source_topic.encode()
         self._decisions_topic = decisions_topic
         self._schema_id = schema_id
         self._schema_of = schema_of
-        self._features = BatchCodec("features")
-        self._decisions = BatchCodec("decisions")
+        self._features = BatchCodec(schema=features_schema(stream))
+        self._decisions = BatchCodec(schema=decisions_schema(stream))
+        self._id_field_of = stream.id_field_of
+        self._rules = rules_of(stream)
 
     def score(self, messages: Sequence[Message], bundle: Bundle, lists: Lists, *, decision_time_ms: int) -> Scored:
         """Decide a batch.
@@ -74,10 +89,14 @@ class Scoring:
         """
         decoded = self._features.decode([message.value() for message in messages], self._schema_of)
         rows = decoded.batch
-        judgement = judge(build_matrix(rows, bundle.names), read_ids(rows, lists.kinds), bundle, lists)
+        ids = read_ids(rows, lists.kinds, self._id_field_of)
+        judgement = judge(build_matrix(rows, bundle.names), ids, bundle, lists, self._rules)
         degraded_by = build_degraded(rows, bundle.manifest.declarations_hash)
         label = ModelLabel(bundle.manifest.name, bundle.manifest.version)
-        batch = build_decisions(rows, judgement, degraded_by, model=label, decision_time_ms=decision_time_ms)
+        schema = self._decisions.arrow_schema
+        batch = build_decisions(
+            rows, judgement, degraded_by, schema=schema, model=label, decision_time_ms=decision_time_ms
+        )
         values = self._decisions.encode(batch, self._schema_id)
         keys = [messages[index].key() for index in decoded.rows.tolist()]
         decisions = Rows(self._decisions_topic, keys, values, self._build_headers(rows))
@@ -95,6 +114,6 @@ class Scoring:
 
 
 def compute_ages_seconds(rows: pa.RecordBatch, now_ms: int) -> npt.NDArray[np.float64]:
-    """Return how long ago each row's transaction was appended, in seconds, never below 0."""
+    """Return how long ago each row's event was appended, in seconds, never below 0."""
     ingest: npt.NDArray[np.int64] = rows.column("ingest_time_ms").to_numpy(zero_copy_only=False)
     return np.maximum(0, now_ms - ingest) / 1_000

@@ -143,7 +143,7 @@ class Follower:
             raise
         for partition, records in gathered.records.items():
             self._source.advance(partition, records[-1].offset() + 1)
-        self._observe()
+        self._observe(gathered)
         return True
 
     def _resume_waiting(self) -> None:
@@ -183,7 +183,12 @@ class Follower:
         log.warning("retrying", error=str(error), attempt=self._failures, retry_seconds=round(pause, 3))
         self._config.sleep(pause)
 
-    def _observe(self) -> None:
+    def _observe(self, gathered: Gathered) -> None:
         stage = self._config.stage
+        for (topic, number), records in gathered.records.items():
+            end = self._source.end_offset_cached((topic, number))
+            if end is not None:
+                behind = max(0, end - records[-1].offset() - 1)
+                metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(behind)
         metrics.ASSIGNED_PARTITIONS.labels(stage=stage).set(len(self._live) + len(self._waiting))
         metrics.PAUSED_PARTITIONS.labels(stage=stage).set(len(self._waiting))

@@ -65,6 +65,8 @@ class DecisionIndex:
         schema_of: SchemaLookup,
         *,
         topic_id: str,
+        schema: str,
+        id_field: str,
         rebuild_from: Callable[[Partition], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,6 +77,8 @@ class DecisionIndex:
             consumer: the follower's own, to commit with.
             schema_of: writer schema of a decision's id.
             topic_id: of the decisions, committed next to each offset.
+            schema: of the decisions, as JSON text.
+            id_field: of the event's id in it.
             rebuild_from: the offset of a partition's first decision that is worth an entry.
             monotonic: seconds.
         """
@@ -86,7 +90,8 @@ class DecisionIndex:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._next: dict[Partition, int] = {}
-        self._codec = BatchCodec("decisions")
+        self._codec = BatchCodec(schema=schema)
+        self._id_field = id_field
 
     def begin(self, partition: Partition, found: Standing) -> int:
         """Return where Redis needs a partition from: the lowest of its buckets' positions.
@@ -164,7 +169,7 @@ class DecisionIndex:
             where = correlation_id(message.topic(), message.partition(), message.offset())
             log.error("decision_not_indexed", correlation_id=where, reason=error.reason)
         for decision in decoded.batch.to_pylist():
-            yield decision["transaction_id"], orjson.dumps(decision)
+            yield decision[self._id_field], orjson.dumps(decision)
 
     def _commit(self, ends: dict[Partition, int]) -> None:
         offsets = [TopicPartition(topic, number, end, metadata=self._topic_id) for (topic, number), end in ends.items()]

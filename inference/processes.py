@@ -36,7 +36,7 @@ def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Rep
         "model": manifest.name,
         "version": manifest.version,
         "model_sha256": manifest.model_sha256,
-        "rules_version": build_rules_version(champion.lists),
+        "rules_version": build_rules_version(champion.lists, champion.rules),
         "declarations_hash": manifest.declarations_hash,  # the process's own: another bundle is not loaded
         "code_version": app_version(),
         "host": socket.gethostname(),

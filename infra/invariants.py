@@ -58,7 +58,7 @@ def examine_registry(settings: Settings) -> list[Finding]:
         Refused: it does not let us in.
     """
     with closing(Registry(settings.registry)) as registry:
-        found = list(check_registered(registry, settings.topics))
+        found = list(check_registered(registry, settings.topics, streams=(settings.stream,)))
     faults = [
         Finding("schemas", "fail", f"{each.subject}: {each.problem}", "see `weir schemas check`")
         for each in found

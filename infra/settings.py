@@ -9,18 +9,21 @@ in ``infra/kafka/clients.py``.
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from weir.infra.home import check_home
 from weir.infra.setting_names import PREFIX, build_tree, declared_names
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Topic
+from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
-from weir.schemas.features import declarations_hash
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.stream import Stream, Topics
+from weir.schemas.streams.payments import payments
 
 
 class _Section(BaseModel):
@@ -73,7 +76,7 @@ class RedisSettings(_Section):
 
 
 class TopicSettings(_Section):
-    """Topic names, and how they are made where they do not exist."""
+    """Names of the payments' topics, and how topics are made where they do not exist."""
 
     transactions: Topic = "transactions"
     dlq: Topic = "transactions.dlq"
@@ -96,6 +99,18 @@ class TopicSettings(_Section):
         if len(set(names)) < len(names):
             raise ValueError("every topic has a name of its own, and two of these are equal")
         return self
+
+    def of(self, stream: Stream) -> Topics:
+        """Return a stream's topics: those set here for the payments, and of any other stream its own.
+
+        >>> TopicSettings(features="rows").of(payments).features
+        'rows'
+        """
+        if stream.name != payments.name:
+            return stream.topics
+        return Topics(
+            self.transactions, self.labels, self.features, self.decisions, self.dlq, self.labels_dlq, self.features_dlq
+        )
 
 
 class ProcessorSettings(_Section):
@@ -162,16 +177,43 @@ class Settings(_Section):
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    _stream: Stream | None = PrivateAttr(default=None)
+
+    @property
+    def stream(self) -> Stream:
+        """Return the stream that a process with these settings works on; the payments by default."""
+        return self._stream or payments
+
+    def of_stream(self, stream: Stream) -> Settings:
+        """Return the settings of a process that works on a stream: its own topics, and groups of its own.
+
+        >>> from weir.schemas.project import load_shipped
+        >>> clicks = Settings().of_stream(load_shipped("clicks").stream)
+        >>> clicks.topics.features, clicks.processor.group
+        ('clicks.features', 'weir-processor.clicks')
+        """
+        if stream.name == payments.name:
+            return self
+        own = asdict(self.topics.of(stream))
+        scorer = {name: f"{getattr(self.scorer, name)}.{stream.name}" for name in ("group", "index_group")}
+        changed = {
+            "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own}),
+            "processor": self.processor.model_copy(update={"group": f"{self.processor.group}.{stream.name}"}),
+            "scorer": self.scorer.model_copy(update=scorer),
+        }
+        settings = self.model_copy(update=changed)
+        settings._stream = stream
+        return settings
 
     @cached_property
     def placeholders(self) -> Placeholders:
         """Return which ids name nobody in this deployment."""
         return Placeholders.adding(self.placeholder_ids)
 
-    @cached_property
+    @property
     def declarations_hash(self) -> str:
         """Return the hash of what shapes state and features in this deployment."""
-        return declarations_hash(self.placeholders)
+        return with_placeholders(self.stream.declarations_hash, self.placeholders)
 
 
 def home_dir() -> Path:

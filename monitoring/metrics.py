@@ -106,6 +106,7 @@ ELSEWHERE_RECORDS = _counter(
 MISPLACED_RECORDS = _counter("weir_misplaced_records_total", "Records dropped below the expected position.", "stage")
 
 # --- lag and liveness ------------------------------------------------------------------------------------------------
+LAG_RECORDS = _gauge("weir_lag_records", "Committed records not yet read.", "stage", "topic", "partition")
 RECORDS_WITHOUT_OUTPUT = _gauge(
     "weir_records_without_output",
     "Records below a committed offset without output, as a start found them: offsets were moved forward.",

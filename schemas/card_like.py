@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from weir.schemas.masking import DIGITS_MIN, ISSUED
+from weir.schemas.masking import DIGITS_MIN, INVISIBLE, ISSUED
 
-_SEPARATED = "[ ._/-]"
+_SEPARATED = r"[\x00-\x20\x7f._/-]"
 _DIGITS = rf"^{_SEPARATED}*(?:[0-9]{_SEPARATED}*){{12,19}}$"
 _ISSUED = f"^(?:{ISSUED})$"
 _ALLOWED = np.zeros(256, dtype=bool)
-_ALLOWED[list(b"0123456789 -._/")] = True
+_ALLOWED[list(b"0123456789 -._/" + INVISIBLE.encode())] = True
 _PROBES = ((0, 1), (1, 1), (1, 2), (1, 4), (3, 4))
 """Where a character is looked at, as parts of the way from the first to the last."""
 

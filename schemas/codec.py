@@ -64,11 +64,12 @@ class BatchCodec:
     """Decodes and encodes one kind of record, by its newest local schema.
 
     Args:
-        kind: one of ``contracts.TOPIC_KINDS``.
+        kind: one of ``contracts.TOPIC_KINDS``, of the payments.
+        schema: the newest schema of a kind of any stream, instead.
     """
 
-    def __init__(self, kind: str) -> None:
-        self._reader_json = schema_json(kind)
+    def __init__(self, kind: str = "", *, schema: str = "") -> None:
+        self._reader_json = schema or schema_json(kind)
         self._plans: OrderedDict[str, Projection | PoisonRecord] = OrderedDict()
         self._plans_bytes = 0
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._reader_json)

@@ -1,57 +1,146 @@
 """The Avro contracts: which kinds of record exist, their versions, and the subject a topic's values live under.
 
-The ``.avsc`` files are the contracts; the ``features`` schema alone is generated, from ``FEATURES``, because a
-feature is declared once. What bytes look like is in ``schemas/codec.py``, what may change in
-``schemas/compatibility.py``.
+Events and labels are Avro files next to a stream's own file. Feature rows and decisions are generated from the
+stream: where the event was, the fields that are passed on, and the features or the verdict. What bytes look like is in
+``schemas/codec.py``, what may change in ``schemas/compatibility.py``.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from weir.schemas.features import FEATURES
+from weir.schemas.expression import find_money
+from weir.schemas.schema_files import read_versions
+from weir.schemas.stream import Stream, Topics
+from weir.schemas.streams.payments import payments
 
 TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
 
 _OUTPUT_KINDS = frozenset({"features", "decisions"})
 _INPUT_LEVEL, _OUTPUT_LEVEL = "FULL_TRANSITIVE", "BACKWARD"
+_NAMESPACE: Final = "weir"
 
-# kind -> its .avsc files, oldest version first; the newest one is what this code reads and writes
-_FILES: dict[str, tuple[str, ...]] = {
-    "transactions": ("transactions.v1.avsc", "transactions.v2.avsc"),
-    "labels": ("labels.avsc",),
-    "decisions": ("decisions.avsc",),
-    "clicks": ("clicks.avsc",),
-    "devices": ("devices.avsc",),
+_OUTCOME: Final = {"type": "enum", "name": "Outcome", "symbols": ["APPROVE", "REVIEW", "DECLINE"]}
+_TEXTS: Final = {"type": "array", "items": "string"}
+_REASONS: Final = {
+    "type": "array",
+    "items": {
+        "type": "record",
+        "name": "Reason",
+        "fields": [{"name": "code", "type": "string"}, {"name": "detail", "type": "string"}],
+    },
 }
 
-_FEATURE_ROW_HEAD: tuple[dict[str, Any], ...] = (
-    {"name": "transaction_id", "type": "string"},
-    {"name": "card_id", "type": "string"},
-    {"name": "customer_id", "type": "string"},
-    {"name": "merchant_id", "type": "string"},
-    {"name": "device_id", "type": ["null", "string"], "default": None},
-    {"name": "ip", "type": ["null", "string"], "default": None},
-    {"name": "mcc", "type": "int"},
-    {"name": "channel", "type": "string"},
-    {"name": "amount_minor", "type": "long", "doc": "Minor units of currency."},
-    {"name": "currency", "type": "string"},
-    {"name": "country", "type": "string"},
-    {"name": "event_time_ms", "type": "long"},
-    {"name": "ingest_time_ms", "type": "long", "doc": "The broker's append time of the transaction."},
-    {"name": "source_partition", "type": "int", "doc": "Partition of the transaction in its topic."},
-    {"name": "source_offset", "type": "long", "doc": "Offset of the transaction in its partition."},
-    {"name": "declarations_hash", "type": "string", "doc": "Feature declarations that these numbers follow."},
-    {"name": "late", "type": "boolean", "doc": "Older than the card's horizon: decided, not counted in windows."},
-    {"name": "degraded", "type": {"type": "array", "items": "string"}, "doc": "What was incomplete; empty is whole."},
-)
+
+def event_schemas(stream: Stream) -> tuple[str, ...]:
+    """Return the Avro schemas of a stream's events as JSON text, oldest version first; the newest one is what is read.
+
+    Raises:
+        Refused: there is no such file next to the stream's own.
+    """
+    return read_versions(_folder(stream), stream.schema)
+
+
+def label_schemas(stream: Stream) -> tuple[str, ...]:
+    """Return the Avro schemas of a stream's labels, oldest version first; nothing for a stream without labels.
+
+    Raises:
+        Refused: there is no such file next to the stream's own.
+    """
+    return read_versions(_folder(stream), stream.labels.schema) if stream.labels else ()
+
+
+def features_schema(stream: Stream) -> str:
+    """Return the Avro schema of a stream's feature rows as JSON text."""
+    amounts = _amounts(stream)
+    kept = [
+        field | ({"doc": f"Minor units of {amounts[field['name']]}."} if field["name"] in amounts else {})
+        for field in _pass_on(stream, stream.kept_in_rows)
+    ]
+    columns = [
+        {"name": feature.name, "type": ["null", "float"], "default": None, "doc": feature.why}
+        for feature in stream.all_features
+    ]
+    hashed = _field("declarations_hash", "string", "Feature declarations that these numbers follow.")
+    degraded = _field("degraded", _TEXTS, "What was incomplete; empty is whole.")
+    doc = f"What the model saw for one {stream.event}; null is a missing feature. Key: {stream.key.field}."
+    fields = [*kept, *_times(stream), *_source(stream), hashed, _late(stream), degraded, *columns]
+    return _record("FeatureRow", doc, fields)
+
+
+def decisions_schema(stream: Stream) -> str:
+    """Return the Avro schema of a stream's decisions as JSON text."""
+    score = {
+        "name": "score",
+        "type": ["null", "double"],
+        "default": None,
+        "doc": "Model output in [0, 1]; null when the model could not score and a rule or the fallback decided.",
+    }
+    fields = [
+        *_pass_on(stream, stream.kept_in_decisions),
+        _field("decision", _OUTCOME),
+        score,
+        _field("decided_by", "string", "model, fallback, or the name of the rule or list that decided."),
+        {"name": "reasons", "type": _REASONS, "default": []},
+        *(_field(name, "string") for name in ("model_name", "model_version", "rules_version")),
+        _field("declarations_hash", "string", "Feature declarations of the row that was scored."),
+        _field("degraded", "boolean", "True when some inputs were incomplete or unavailable."),
+        {"name": "degraded_by", "type": _TEXTS, "default": [], "doc": "What was incomplete."},
+        _late(stream),
+        *_times(stream),
+        _field("decision_time_ms", "long"),
+        *_source(stream),
+    ]
+    where = "Headers carry the source topic, partition and offset."
+    return _record("Decision", f"The outcome for one {stream.event}. Key: {stream.key.field}. {where}", fields)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one topic carries.
+
+    Attributes:
+        schemas: Avro schemas as JSON text, oldest version first; the newest one is what this code reads and writes.
+        is_input: others write it and we read it.
+    """
+
+    topic: str
+    schemas: tuple[str, ...]
+    is_input: bool
+
+    @property
+    def subject(self) -> str:
+        """The registry subject of the topic's values."""
+        return subject(self.topic)
+
+    @property
+    def level(self) -> str:
+        """The rule that a registry is to hold the versions to; see ``compatibility_level``."""
+        return _INPUT_LEVEL if self.is_input else _OUTPUT_LEVEL
+
+
+def list_contracts(stream: Stream, topics: Topics) -> list[Contract]:
+    """Return what each of a stream's topics carries.
+
+    Args:
+        stream: whose schemas they are.
+        topics: what its topics are called here.
+    """
+    labels = [Contract(topics.labels, label_schemas(stream), True)] if stream.labels else []
+    return [
+        Contract(topics.events, event_schemas(stream), True),
+        *labels,
+        Contract(topics.features, (features_schema(stream),), False),
+        Contract(topics.decisions, (decisions_schema(stream),), False),
+    ]
 
 
 def versions(kind: str) -> tuple[int, ...]:
-    """Return the versions of a kind that are checked in, oldest first.
+    """Return the versions of a kind of the payments that exist, oldest first.
 
     Raises:
         KeyError: when the kind is not one of ``TOPIC_KINDS``.
@@ -59,12 +148,11 @@ def versions(kind: str) -> tuple[int, ...]:
     >>> versions("transactions")
     (1, 2)
     """
-    return (1,) if kind == "features" else tuple(range(1, len(_FILES[kind]) + 1))
+    return tuple(range(1, len(_schemas(kind)) + 1))
 
 
-@cache
 def schema_json(kind: str, version: int | None = None) -> str:
-    """Return an Avro schema as JSON text, the newest version by default.
+    """Return an Avro schema of the payments as JSON text, the newest version by default.
 
     Args:
         kind: one of ``TOPIC_KINDS``.
@@ -76,11 +164,7 @@ def schema_json(kind: str, version: int | None = None) -> str:
     number = versions(kind)[-1] if version is None else version
     if number not in versions(kind):
         raise KeyError(f"expected {kind} version in {versions(kind)}, found {number}")
-    if kind == "features":
-        return _build_features_schema()
-    text = resources.files("weir.schemas").joinpath(_FILES[kind][number - 1]).read_text(encoding="utf-8")
-    # one compact form, so that the registry sees the same text whatever the file's layout
-    return json.dumps(json.loads(text), separators=(",", ":"))
+    return _schemas(kind)[number - 1]
 
 
 def subject(topic: str) -> str:
@@ -108,15 +192,66 @@ def is_input(kind: str) -> bool:
     return kind not in _OUTPUT_KINDS
 
 
-def _build_features_schema() -> str:
-    columns = [
-        {"name": feature.name, "type": ["null", "float"], "default": None, "doc": feature.why} for feature in FEATURES
+@cache
+def _schemas(kind: str) -> tuple[str, ...]:
+    if kind not in TOPIC_KINDS:
+        raise KeyError(kind)
+    if kind in _OUTPUT_KINDS:
+        return ((features_schema if kind == "features" else decisions_schema)(payments),)
+    if kind == "transactions":
+        return event_schemas(payments)
+    return label_schemas(payments) if kind == "labels" else read_versions(Path(__file__).parent, f"{kind}.avsc")
+
+
+def _folder(stream: Stream) -> Path:
+    return Path(stream.where.file).parent
+
+
+def _pass_on(stream: Stream, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return fields of an event as they stand in what is written: no enum, so that a new symbol breaks no reader."""
+    types = {field["name"]: field["type"] for field in json.loads(event_schemas(stream)[-1])["fields"]}
+    return [_pass_on_as(name, types[name]) for name in names]
+
+
+def _pass_on_as(name: str, kind: Any) -> dict[str, Any]:
+    if not isinstance(kind, list):
+        return {"name": name, "type": _plain(kind)}
+    branches = [_plain(branch) for branch in kind if branch != "null"]
+    # null first: a default is of the first branch
+    return {"name": name, "type": ["null", *branches], "default": None} if "null" in kind else _field(name, branches)
+
+
+def _plain(kind: Any) -> Any:
+    return "string" if isinstance(kind, dict) and kind["type"] == "enum" else kind
+
+
+def _amounts(stream: Stream) -> dict[str, str]:
+    """Return the fields that are amounts of money, each with the field of its currency."""
+    found = [node for measure in stream.measures for node in find_money(measure.value)]
+    return {node.parts[0].value: node.parts[1].value for node in found}
+
+
+def _times(stream: Stream) -> list[dict[str, Any]]:
+    ingest = _field("ingest_time_ms", "long", f"The broker's append time of the {stream.event}.")
+    return [_field(stream.time, "long"), ingest]
+
+
+def _source(stream: Stream) -> list[dict[str, Any]]:
+    return [
+        _field("source_partition", "int", f"Partition of the {stream.event} in its topic."),
+        _field("source_offset", "long", f"Offset of the {stream.event} in its partition."),
     ]
-    record = {
-        "type": "record",
-        "name": "FeatureRow",
-        "namespace": "weir",
-        "doc": "What the model saw for one transaction; null is a missing feature. Key: card_id.",
-        "fields": [*_FEATURE_ROW_HEAD, *columns],
-    }
+
+
+def _late(stream: Stream) -> dict[str, Any]:
+    doc = f"Older than the {stream.key.name}'s horizon: decided, not counted in windows."
+    return _field("late", "boolean", doc)
+
+
+def _field(name: str, kind: Any, doc: str = "") -> dict[str, Any]:
+    return {"name": name, "type": kind} | ({"doc": doc} if doc else {})
+
+
+def _record(name: str, doc: str, fields: list[dict[str, Any]]) -> str:
+    record = {"type": "record", "name": name, "namespace": _NAMESPACE, "doc": doc, "fields": fields}
     return json.dumps(record, separators=(",", ":"))

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from weir.schemas.declaration_types import find_type_faults
 from weir.schemas.durations import parse_ms
 from weir.schemas.feature_checks import find_feature_faults
 from weir.schemas.field_checks import find_expression_faults, find_field_faults, find_label_faults, read_schema
@@ -54,6 +55,9 @@ def find_faults(
         labels_json: the Avro schema of its labels, where it has any.
         retention_ms: how long the log keeps events, where that is known.
     """
+    wrong = list(find_type_faults(stream))
+    if wrong:
+        return wrong
     columns = read_schema(schema_json)
     if columns is None:
         return [Finding(stream.where, f"stream {stream.name}", f"expected an Avro record in {stream.schema}")]
@@ -83,6 +87,9 @@ def _find_name_faults(stream: Stream) -> Iterator[Finding]:
                 yield Finding(where, f"{kind} {name}", f"expected a name of a-z, 0-9 and _, found {name!r}")
             if times[name] > 1:
                 yield Finding(where, f"{kind} {name}", f"expected one {kind} of this name, found {times[name]}")
+    for check in stream.all_checks:
+        if not _NAME.fullmatch(check.reason):
+            yield Finding(check.where, "check", f"expected a reason of a-z, 0-9 and _, found {check.reason!r}")
     yield from _find_clashes(stream)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Origin, find_origin
@@ -108,7 +108,7 @@ class Subject:
     def declare(self, aggregate: str, windows: str, *, why: str = "", hold: str = "") -> Features:
         """Declare an aggregate by its name, over windows written like ``"1h 1d"``."""
         where = find_origin()
-        texts = windows.split() or [""]  # no window is a fault, and not no feature
+        texts = (windows.split() if isinstance(windows, str) else [windows]) or [""]  # no window is a fault
         return tuple(Feature(self.entity, self.measure, aggregate, text, why, hold, where) for text in texts)
 
     def count(self, windows: str, *, why: str = "", hold: str = "") -> Features:
@@ -175,10 +175,22 @@ class Subject:
         """Compute the share of labelled events that are fraud, held back as the stream's labels are."""
         return self.declare(Aggregate.RISK, windows, why=why, hold=hold)
 
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse ``card.count("1d")``, which counts nothing in particular."""
+        right = f"{self.entity}.event.{self.measure}(...)"
+        raise TypeError(
+            f"expected a subject and an aggregate, such as {right}, found {self.entity}.{self.measure}(...)"
+        )
+
     def __getattr__(self, aggregate: str) -> Callable[..., Features]:
         if aggregate.startswith("_"):
             raise AttributeError(aggregate)
         return lambda windows="", *, why="", hold="": self.declare(aggregate, windows, why=why, hold=hold)
+
+
+def as_tuple(value: Any) -> Any:
+    """Return a list as a tuple, and what is no list as it is: the checks name it, with the line it is on."""
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
 @dataclass(frozen=True)
@@ -193,6 +205,8 @@ class Entity:
         shared: its events come from several input partitions, so it is read as the merge of every partition's partial.
         recent: K, how many of its newest events are kept exactly, at most 255; older ones are kept by pane.
         zeros_are_ids: whether an id of zeros alone, as ``0``, is somebody; of devices and addresses it is not.
+        card_tokens: its ids stand for cards, so whatever may be a card number is refused in them; elsewhere, and in
+            every text, only what a card scheme issues.
     """
 
     name: str
@@ -201,10 +215,11 @@ class Entity:
     shared: bool = False
     recent: int = 64
     zeros_are_ids: bool = True
+    card_tokens: bool = False
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tells_apart", tuple(self.tells_apart))
+        object.__setattr__(self, "tells_apart", as_tuple(self.tells_apart))
 
     @property
     def attributes(self) -> dict[str, str]:

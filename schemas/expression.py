@@ -21,6 +21,11 @@ Operand: TypeAlias = "Expression | Literal"
 COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 ARITHMETIC: Final = frozenset({"add", "sub", "mul"})
 CALENDAR: Final = frozenset({"hour", "weekday", "month", "is_weekend", "is_holiday"})
+_SIGNS: Final = {
+    "or": "or", "and": "and", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "add": "+",
+    "sub": "-", "mul": "*",
+}  # fmt: skip
+"""From what binds least to what binds most."""
 _UNORDERED: Final = frozenset({"is_in", "is_holiday"})
 """Operations whose list of values is a set: its order changes nothing, so it does not change the hash."""
 
@@ -91,8 +96,8 @@ class Expression:
         raise TypeError("expected an expression joined by & | ~ or .between(), found `and`, `or`, `not` or `a < b < c`")
 
     def is_in(self, values: Iterable[Literal]) -> Expression:
-        """Tell whether the value is one of these."""
-        return Expression("is_in", (self,), tuple(values))
+        """Tell whether the value is one of these; a text is one value, and not its letters."""
+        return Expression("is_in", (self,), (values,) if isinstance(values, str) else tuple(values))
 
     def between(self, least: Operand, most: Operand) -> Expression:
         """Tell whether the value is within two bounds, both included."""
@@ -124,7 +129,7 @@ class Expression:
 
     def is_holiday(self, dates: Iterable[str]) -> Expression:
         """Tell whether a time in epoch ms is on one of these days, UTC, each written like ``2026-12-25``."""
-        return Expression("is_holiday", (self,), tuple(dates))
+        return Expression("is_holiday", (self,), (dates,) if isinstance(dates, str) else tuple(dates))
 
     def sin_of(self, period: float) -> Expression:
         """Return the sine of the value's place in a cycle: with ``cos_of``, 23 h and 0 h are close to each other."""
@@ -176,3 +181,37 @@ def columns_of(node: Expression) -> frozenset[str]:
     if node.op == "col":
         return frozenset({node.value})
     return frozenset[str]().union(*map(columns_of, node.parts))
+
+
+def find_money(node: Expression) -> list[Expression]:
+    """Return every amount of money that an expression reads."""
+    return [node] if node.op == "money" else [found for part in node.parts for found in find_money(part)]
+
+
+def to_text(node: Expression) -> str:
+    """Return an expression as people write it, for messages.
+
+    >>> to_text(col("dwell").between(0, 500) & ~col("page").is_in(["a", "b"]))
+    "dwell >= 0 and dwell <= 500 and not page in ('a', 'b')"
+    """
+    parts = [to_text(part) for part in node.parts]
+    if node.op in _SIGNS:
+        inner = [f"({text})" if _binds_less(node, place) else text for place, text in enumerate(parts)]
+        return f" {_SIGNS[node.op]} ".join(inner)
+    if node.op == "not":
+        return f"not ({parts[0]})" if node.parts[0].op in {"and", "or"} else f"not {parts[0]}"
+    if node.op == "is_in":
+        return f"{parts[0]} in ({', '.join(map(repr, node.value))})"
+    if node.op in {"col", "lit"}:
+        return str(node.value) if node.op == "col" else repr(node.value)
+    if node.op in {"is_null", "matches"}:
+        return f"{parts[0]} is null" if node.op == "is_null" else f"{parts[0]} matching {node.value}"
+    return f"{node.op}({', '.join(parts)})"
+
+
+def _binds_less(node: Expression, place: int) -> bool:
+    """Whether a part needs brackets: its sign is another and no stronger one, or it is taken away as a whole."""
+    part, order = node.parts[place], (*_SIGNS,)
+    if part.op == node.op:
+        return node.op == "sub" and place > 0
+    return part.op in _SIGNS and order.index(part.op) <= order.index(node.op)

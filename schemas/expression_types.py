@@ -81,6 +81,9 @@ def _read_column(avro: Any) -> Column:
         return Column("", nullable, avro="union of several types")
     inner = branches[0]
     name = inner if isinstance(inner, str) else str(inner.get("type"))
+    logical = str(inner.get("logicalType", "")) if isinstance(inner, dict) else ""
+    if "timestamp" in logical and logical != "timestamp-millis":
+        return Column("", nullable, avro=logical)  # times are epoch milliseconds: another unit would be another number
     if name == "enum":
         return Column(TEXT, nullable, tuple(inner["symbols"]), name)
     return Column(_KINDS.get(name, ""), nullable, avro=name)
@@ -126,7 +129,7 @@ def _find_kind(node: Expression, columns: Mapping[str, Column], where: str, faul
 
 
 def _find_column_kind(name: str, columns: Mapping[str, Column], where: str, faults: list[str]) -> str:
-    if name not in columns:
+    if not isinstance(name, str) or name not in columns:
         faults.append(f"expected a field of {where}, found {name!r}{nearest(name, columns)}")
         return ""
     if not columns[name].kind:
@@ -168,7 +171,7 @@ def _check_comparison(node: Expression, kinds: list[str], columns: Mapping[str, 
 def _find_symbol_faults(node: Expression, values: Iterable[object], columns: Mapping[str, Column]) -> list[str]:
     """An enum never equals what is none of its symbols: a misspelt one would be a flag that is never set."""
     symbols = columns[node.value].symbols if node.op == "col" and node.value in columns else ()
-    wrong = [value for value in values if symbols and value not in symbols]
+    wrong = [value for value in values if symbols and isinstance(value, str) and value not in symbols]
     return [f"expected a value of {node.value!r}, found {value!r}{nearest(value, symbols)}" for value in wrong]
 
 

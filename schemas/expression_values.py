@@ -105,6 +105,8 @@ def _read(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
     return column.cast(pa.float64()) if pa.types.is_floating(column.type) else column
@@ -147,7 +149,7 @@ def _is_in(column: Any, values: tuple[Any, ...]) -> Any:
     if pa.types.is_floating(column.type):
         values_set = values_set.filter(pc.invert(pc.is_nan(values_set)))
     found = pc.is_in(column, value_set=values_set)
-    return pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), found)
+    return found if not column.null_count else pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), found)
 
 
 def _matches(column: Any, pattern: str) -> Any:
@@ -158,7 +160,7 @@ def _matches(column: Any, pattern: str) -> Any:
 def _fill(column: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return times as numbers, and where there is none."""
     times = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    return times, column.is_null().to_numpy(zero_copy_only=False)
+    return times, pc.is_null(column).to_numpy(zero_copy_only=False)
 
 
 _Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
@@ -199,14 +201,14 @@ def _money(amounts: Any, currencies: Any) -> pa.Array:
     filled, missing = _fill(amounts)
     texts = currencies.cast(pa.string()) if pa.types.is_null(currencies.type) else currencies
     codes = pc.dictionary_encode(texts)
-    rates = [micro_rate(text) if text in CURRENCIES else 0 for text in codes.dictionary.to_pylist()]
-    rate = np.array([*rates, 0], dtype=np.int64)[pc.fill_null(codes.indices, len(rates)).to_numpy(zero_copy_only=False)]
+    rates = np.array([micro_rate(text) if text in CURRENCIES else 0 for text in codes.dictionary.to_pylist()] + [0])
     # compared before they are multiplied: an extreme amount times a rate would wrap around
-    limit = (_INT64_MAX - 500_000) // np.maximum(rate, 1)
-    missing = missing | (rate == 0) | (filled > limit) | (filled < -limit)
-    known = np.where(missing, 0, filled)
-    sizes = (np.abs(known) * rate + 500_000) // 1_000_000
-    return pa.array(np.where(known < 0, -sizes, sizes), mask=missing)
+    limits = np.where(rates > 0, (_INT64_MAX - 500_000) // np.maximum(rates, 1), -1)
+    code = pc.fill_null(codes.indices, len(rates) - 1).to_numpy(zero_copy_only=False)
+    sizes = np.abs(filled)
+    missing = missing | (sizes > limits[code]) | (sizes < 0)  # the least integer has no size
+    found = (np.where(missing, 0, sizes) * rates[code] + 500_000) // 1_000_000
+    return pa.array(np.where(filled < 0, -found, found), mask=missing if missing.any() else None)
 
 
 _CALENDAR: Final[dict[str, Callable[..., pa.Array]]] = {

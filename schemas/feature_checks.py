@@ -39,17 +39,27 @@ NEVER_HELD: Final = frozenset({
     Aggregate.GAP, Aggregate.AGE, Aggregate.DECAYED, Aggregate.SPEED, Aggregate.ZSCORE, Aggregate.OVER_MIN,
 })  # fmt: skip
 """Aggregates that compare the event at hand with what is just before it: their window cannot end earlier."""
+_OTHER_WORDS: Final = {
+    "avg": "mean", "average": "mean", "total": "sum", "stddev": "std", "stdev": "std", "deviation": "std",
+    "nunique": "distinct", "unique": "distinct", "approx_count_distinct": "distinct", "rate": "ratio",
+    "share": "ratio", "percentage": "ratio", "minimum": "min", "maximum": "max", "fraud_rate": "risk",
+}  # fmt: skip
+"""What other tools call these aggregates; ``avg`` is not nearest to ``age``."""
 
 
 def find_feature_faults(stream: Stream, retention_ms: int | None = None) -> Iterator[Finding]:
     """Yield every fault of the features, and of the reason codes that are given to them."""
     times = Counter(stream.feature_names)
+    passed_on = {stream.id, stream.time, stream.key.field, *stream.keep}
     written: dict[int, str] = {}
     for feature in stream.all_features:
         for fault in _find_faults(stream, feature, retention_ms):
             yield Finding(feature.where, f"feature {feature.name}", fault)
         if times[feature.name] > 1:
             fault = f"expected one feature of this name, found {times[feature.name]}"
+            yield Finding(feature.where, f"feature {feature.name}", fault)
+        if feature.name in passed_on:
+            fault = "expected a name of its own, found the name of a field that is passed on"
             yield Finding(feature.where, f"feature {feature.name}", fault)
         first = written.setdefault(feature.window_ms, feature.window)
         if feature.window_ms and first != feature.window:
@@ -71,7 +81,7 @@ def _find_faults(stream: Stream, feature: Feature, retention_ms: int | None) -> 
         hint = nearest(feature.entity, names)
         yield f"expected an entity of the stream, found {feature.entity!r}, which is not in entities={hint}"
     elif feature.aggregate not in SUBJECTS_OF:
-        hint = nearest(feature.aggregate, SUBJECTS_OF)
+        hint = nearest(_OTHER_WORDS.get(feature.aggregate, feature.aggregate), SUBJECTS_OF)
         yield f"expected an aggregate, found {feature.aggregate!r}{hint}"
     else:
         yield from _find_subject_faults(stream, feature)

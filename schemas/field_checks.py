@@ -38,6 +38,21 @@ def find_field_faults(stream: Stream, columns: Columns) -> Iterator[Finding]:
         if name in PROVENANCE:
             fault = f"expected another field to pass on, found {name!r}, which decisions have of their own"
             yield Finding(stream.where, f"stream {stream.name}", fault)
+    yield from _find_row_faults(stream)
+    for name in sorted(set(stream.example) - set(columns)):
+        fault = f"expected a field of {stream.schema}, found {name!r}{nearest(name, columns)}"
+        yield Finding(stream.where, f"stream {stream.name}, example", fault)
+
+
+def _find_row_faults(stream: Stream) -> Iterator[Finding]:
+    """A feature row and a decision have each name once."""
+    for name in sorted({*(stream.decided or ())} - {*stream.keep}):
+        fault = f"expected a field of keep=, found {name!r}{nearest(name, stream.keep)}"
+        yield Finding(stream.where, f"stream {stream.name}, decided", fault)
+    for feature in stream.all_features:
+        if feature.name in PROVENANCE:
+            fault = f"expected another name, found {feature.name!r}, which feature rows and decisions have of their own"
+            yield Finding(feature.where, f"feature {feature.name}", fault)
 
 
 def _list_fields(stream: Stream) -> Iterator[tuple[str, Origin, str, tuple[str, ...], bool]]:

@@ -1,8 +1,8 @@
 """Card numbers: recognise them, and mask them where bytes are shown to a person.
 
 A false alarm costs a few characters of a view; a number that slips through is a breach. So everything that could be
-one is masked: 12 to 19 digits, spaces and dashes between them allowed, Luhn valid, also inside a longer run of digits.
-A tenth of all numbers is valid by chance, so epoch milliseconds are masked now and then too.
+one is masked: 12 to 19 digits, spaces, dashes and control characters between them allowed, Luhn valid, also inside a
+longer run of digits. A tenth of all numbers is valid by chance, so epoch milliseconds are masked now and then too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ ISSUED = (
 any more, and retrieval reference numbers have as many."""
 
 _ISSUED = re.compile(ISSUED)
-_RUN = re.compile(rf"[0-9](?:[ -]?[0-9]){{{DIGITS_MIN - 1},}}")
-_SEPARATORS = str.maketrans("", "", " -")
-_ID_SEPARATORS = str.maketrans("", "", " -._/")
+INVISIBLE = "".join(map(chr, range(0x20))) + "\x7f"
+"""Control characters: a number with a tab, a line's end or a NUL in it reads as one all the same."""
+_RUN = re.compile(rf"[0-9](?:[\x00-\x20\x7f-]?[0-9]){{{DIGITS_MIN - 1},}}")
+_SEPARATORS = str.maketrans("", "", " -" + INVISIBLE)
+_ID_SEPARATORS = str.maketrans("", "", " -._/" + INVISIBLE)
 
 
 def is_luhn_valid(digits: str) -> bool:
@@ -49,7 +51,7 @@ def is_luhn_valid(digits: str) -> bool:
 
 
 def is_card_number(text: str) -> bool:
-    """True when the whole text is a card number, spaces and dashes apart.
+    """True when the whole text is a card number, spaces, dashes and control characters apart.
 
     >>> is_card_number("4111 1111-1111 1111"), is_card_number("card-4111111111111111")
     (True, False)
@@ -59,7 +61,7 @@ def is_card_number(text: str) -> bool:
 
 
 def is_issued_card_number(text: str) -> bool:
-    """True when the whole text is a number that a card scheme issues, spaces and ``- . _ /`` apart.
+    """True when the whole text is a number that a card scheme issues; spaces, ``- . _ /`` and control characters apart.
 
     For ids of anything but a card: of those that are numbers a tenth is Luhn valid by chance, and refusing them all
     would cost a payment each.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -56,9 +56,11 @@ class Placeholders:
 
     Attributes:
         added: lower case, without blanks around; compared with the whole id.
+        zero_fields: where any number of zeros is nothing; by default those of the payments.
     """
 
     added: frozenset[str] = frozenset()
+    zero_fields: frozenset[str] = ZERO_FIELDS
 
     @classmethod
     def adding(cls, values: Iterable[str]) -> Placeholders:
@@ -69,6 +71,14 @@ class Placeholders:
         """
         folded = {value.strip().casefold() for value in values}
         return cls(frozenset(text for text in folded if not BUILT_IN.covers("device_id", text)))
+
+    def with_zero_fields(self, fields: frozenset[str]) -> Placeholders:
+        """Return the same for other fields in which any number of zeros is nothing.
+
+        >>> BUILT_IN.with_zero_fields(frozenset()).covers("device_id", "0")
+        False
+        """
+        return self if fields == self.zero_fields else _with_zero_fields(self.added, fields)
 
     def covers(self, field: str, value: str) -> bool:
         """Return whether an id of that field is a placeholder.
@@ -83,7 +93,7 @@ class Placeholders:
             return True
         if _ZEROS.fullmatch(text):
             zeros = text.count("0")
-            return not zeros or zeros >= ZEROS_MIN or field in ZERO_FIELDS
+            return not zeros or zeros >= ZEROS_MIN or field in self.zero_fields
         return _PUNCTUATION.sub(" ", text).strip() in WORDS
 
     def find(self, field: str, values: pa.Array) -> npt.NDArray[np.int64]:
@@ -150,6 +160,12 @@ class Placeholders:
         texts = "|".join(re.escape(text) for text in sorted({*TEXTS, *self.added}))
         whole = f"{between}(?:{words})?{between}|[\\x00-\\x20]*(?:{texts})[\\x00-\\x20]*"
         return f"(?is)^(?:{whole})$|[^\\x00-\\x7f]"
+
+
+@cache
+def _with_zero_fields(added: frozenset[str], fields: frozenset[str]) -> Placeholders:
+    """Return one object for the same values, so that its tables are built once."""
+    return Placeholders(added, fields)
 
 
 BUILT_IN = Placeholders()

@@ -29,14 +29,15 @@ import fastavro
 from weir.schemas.declaration_checks import find_faults
 from weir.schemas.errors import Refused
 from weir.schemas.expression_types import nearest
+from weir.schemas.load_hints import find_hint
 from weir.schemas.origin import Finding, Origin
+from weir.schemas.schema_files import find_versions
 from weir.schemas.stream import Stream
 
 PROJECT_FILE: Final = "weir.toml"
 SHIPPED: Final = Path(__file__).parent / "streams"
 _KEYS: Final = frozenset({"name", "default"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_VERSION: Final = re.compile(r"\.v([0-9]+)\.avsc")
 _LINE: Final = re.compile(r"at line ([0-9]+)")
 
 
@@ -105,7 +106,46 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     default = str(settings.get("default", next(iter(streams)) if len(streams) == 1 else ""))
     if default and streams and default not in streams:
         findings.append(Finding(where, "default", f"expected a stream, found {default!r}{nearest(default, streams)}"))
-    return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(findings))
+    return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(dict.fromkeys(findings)))
+
+
+def list_streams(start: Path) -> tuple[Stream, ...]:
+    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
+
+    Raises:
+        Refused: the project has faults, with a line for each.
+    """
+    folder = find_project(start)
+    if folder is None:
+        return (load_shipped("payments").stream,)
+    project = load_project(folder)
+    project.refuse_faults()
+    return tuple(each.stream for each in project.streams.values())
+
+
+def find_stream(start: Path, name: str = "") -> Stream:
+    """Return the stream of a name: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        name: ``""`` for the project's default, and without a project for the payments.
+
+    Raises:
+        Refused: there is none of that name, no default, or the project has faults.
+    """
+    folder = find_project(start)
+    if folder is None:
+        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
+        name = name or load_shipped("payments").stream.name
+    else:
+        project = load_project(folder)
+        project.refuse_faults()
+        streams = {each.stream.name: each.stream for each in project.streams.values()}
+        name = name or project.default
+    if name not in streams:
+        found = repr(name) if name else "no --stream and no default in weir.toml"
+        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+    return streams[name]
 
 
 def shipped_names() -> list[str]:
@@ -122,7 +162,7 @@ def load_shipped(name: str) -> LoadedStream:
     if name not in shipped_names():
         raise Refused(f"expected a shipped stream, found {name!r}{nearest(name, shipped_names())}")
     (stream,) = _list_streams(vars(importlib.import_module(f"{__package__}.streams.{name}")))
-    loaded, findings = _read_schemas(stream, (SHIPPED, SHIPPED.parent))
+    loaded, findings = _read_schemas(stream, (SHIPPED,))
     assert not findings, findings  # our own files
     return loaded
 
@@ -154,20 +194,18 @@ def _run(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 # nosec B102 - the user's own
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it becomes a finding
-        return {}, [_describe(path, error)]
+        return {}, [_describe(path, error, vars(module))]
     finally:
         del sys.modules[module.__name__]
     return vars(module), []
 
 
-def _describe(path: Path, error: BaseException) -> Finding:
+def _describe(path: Path, error: BaseException, namespace: Mapping[str, Any]) -> Finding:
     if isinstance(error, SyntaxError):
         where, fault = Origin(str(path), error.lineno or 1), f"expected Python, found a syntax error: {error.msg}"
         return Finding(where, path.name, fault)
     own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    hint = "; a stream file stands alone: no other file of the project can be imported"
-    hint = hint if isinstance(error, ModuleNotFoundError) else ""
-    fault = f"expected a file that runs, found {type(error).__name__}: {error}{hint}"
+    fault = f"expected a file that runs, found {type(error).__name__}: {error}{find_hint(error, namespace)}"
     return Finding(Origin(str(path), (own or [1])[-1] or 1), path.name, fault)
 
 
@@ -185,7 +223,7 @@ def _read_schemas(stream: Stream, folders: Iterable[Path]) -> tuple[LoadedStream
 
 def _read_versions(name: str, where: Origin, folders: Iterable[Path], findings: list[Finding]) -> Iterator[str]:
     """Yield ``clicks.avsc``, or ``clicks.v1.avsc``, ``clicks.v2.avsc`` and so on, in one compact form."""
-    paths = next((found for folder in folders if (found := _find_versions(folder, name))), [])
+    paths = next((found for folder in folders if (found := find_versions(folder, name))), [])
     if not paths:
         there = [path.name for folder in folders for path in folder.glob("*.avsc")]
         findings.append(
@@ -203,14 +241,6 @@ def _read_versions(name: str, where: Origin, folders: Iterable[Path], findings: 
             findings.append(Finding(Origin(str(path), 1), path.name, fault))
         else:
             yield json.dumps(schema, separators=(",", ":"))
-
-
-def _find_versions(folder: Path, name: str) -> list[Path]:
-    if (folder / name).is_file():
-        return [folder / name]
-    stem = name.removesuffix(".avsc")
-    found = [(path, _VERSION.fullmatch(path.name.removeprefix(stem))) for path in folder.glob(f"{stem}.v*.avsc")]
-    return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
 
 
 def _find_clashes(streams: list[Stream]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from typing import Final
 from weir.schemas.currencies import MAX_AMOUNT_BASE_MINOR
 from weir.schemas.declarations_hash import compute_hash
 from weir.schemas.durations import DAY_MS, parse_ms
-from weir.schemas.entity import Aggregate, Entity, Feature, Features
+from weir.schemas.entity import Aggregate, Entity, Feature, Features, as_tuple
 from weir.schemas.expression import Expression, columns_of, to_json
 from weir.schemas.origin import Origin, find_origin
 
@@ -99,8 +99,8 @@ class Check(_ByShape):
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.reason:
-            object.__setattr__(self, "reason", f"bad_{min(columns_of(self.must), default='record')}")
+        if not self.reason and isinstance(self.must, Expression):
+            object.__setattr__(self, "reason", f"bad_{min(columns_of(self.must), key=str, default='record')}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Labels:
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "on", tuple(self.on))
+        object.__setattr__(self, "on", as_tuple(self.on))
 
 
 @dataclass(frozen=True)
@@ -176,11 +176,13 @@ class Stream:
         entities: all of them, the key included, in the order in which state is kept.
         features: what entities' methods give, in the order of the model's input, after ``values``.
         event: the word for one event in names: ``transaction_amount``.
-        keep: fields that are passed on to features and decisions.
+        keep: fields that are passed on to feature rows.
+        decided: those of ``keep`` that decisions carry too; all of them by default.
         ids: further fields that hold ids: a placeholder in one is as null.
         reasons: the end of a reason code for a subject's aggregate: ``{"event.count": "BURST"}``. Features that tell
             one story share a code.
         duplicates: how long an id is remembered, by append time.
+        example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
     """
 
@@ -200,27 +202,33 @@ class Stream:
     labels: Labels | None = None
     checks: Sequence[Check | Expression] = ()
     keep: Sequence[str] = ()
+    decided: Sequence[str] | None = None
     ids: Sequence[str] = ()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     duplicates: str = "1d"
+    example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("entities", "measures", "flags", "values", "keep", "ids"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
-        object.__setattr__(self, "checks", tuple(checks))
-        object.__setattr__(self, "features", tuple(self._settle(self.features)))
+        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features"):
+            object.__setattr__(self, name, as_tuple(getattr(self, name)))
+        object.__setattr__(self, "decided", self.keep if self.decided is None else as_tuple(self.decided))
+        if isinstance(self.checks, tuple):
+            checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
+            object.__setattr__(self, "checks", tuple(checks))
+        if isinstance(self.features, tuple) and isinstance(self.values, tuple):
+            object.__setattr__(self, "features", tuple(self._settle(self.features)))
 
     def _settle(self, declared: Iterable[Feature | Features]) -> Iterable[Feature]:
         """Yield every feature: values first, label risk with the hold of the labels."""
-        for value in self.values:
+        for value in (value for value in self.values if isinstance(value, Value)):
             yield Feature(self.event, value.name, Aggregate.VALUE, "", value.why, where=value.where)
+        hold = self.labels.hold if isinstance(self.labels, Labels) else ""
         for each in declared:
-            for feature in (each,) if isinstance(each, Feature) else each:
-                risky = feature.aggregate == Aggregate.RISK and not feature.hold and self.labels
-                yield dataclasses.replace(feature, hold=self.labels.hold) if risky and self.labels else feature
+            for feature in as_tuple(each) if isinstance(each, tuple | list) else (each,):
+                risky = isinstance(feature, Feature) and feature.aggregate == Aggregate.RISK and not feature.hold
+                yield dataclasses.replace(feature, hold=hold) if risky else feature
 
     @cached_property
     def all_features(self) -> Features:
@@ -264,6 +272,31 @@ class Stream:
         """Fields that hold ids, in which a placeholder is as null; of the event and of the key it is refused."""
         own = (self.id, self.key.field, *self.ids, *(entity.field for entity in self.entities))
         return tuple(dict.fromkeys(own))
+
+    @cached_property
+    def zero_fields(self) -> frozenset[str]:
+        """Id fields in which any number of zeros is nobody."""
+        return frozenset(entity.field for entity in self.entities if not entity.zeros_are_ids)
+
+    @cached_property
+    def id_field_of(self) -> dict[str, str]:
+        """The field of each entity's id, by the entity's name."""
+        return {entity.name: entity.field for entity in self.entities}
+
+    @cached_property
+    def reason_codes(self) -> dict[str, str]:
+        """The reason code of each feature, by its name."""
+        return {feature.name: self.reason_code(feature) for feature in self.all_features}
+
+    @cached_property
+    def kept_in_rows(self) -> tuple[str, ...]:
+        """The fields of the event that a feature row has besides its time: what is kept, and everybody's id."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *self.keep, *self.id_field_of.values())))
+
+    @cached_property
+    def kept_in_decisions(self) -> tuple[str, ...]:
+        """The fields of the event that a decision has besides its time."""
+        return tuple(dict.fromkeys((self.id, self.key.field, *(self.decided or ()))))
 
     @cached_property
     def attribute_fields(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from weir.infra.arguments import Parser
 from weir.infra.findings import refuse
@@ -25,17 +26,19 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
 from weir.schemas.codec import SchemaLookup, WriterSchema
-from weir.schemas.contracts import schema_json, subject
+from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.framing import IdOfGuid
+from weir.schemas.project import find_stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.health.checks import LossHook, start_watch
+from weir.streaming.kernels import kernel_of
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
 from weir.streaming.processor import STAGE, Processor, ProcessorConfig, no_step
 from weir.streaming.service import open_metrics_page, run_service, wait_for
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.stage import Stage
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext
 from weir.streaming.state.view_writer import ViewWriter
@@ -51,8 +54,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--accept-offsets", action="store_true", help="continue above what the outputs cover: they were deleted"
     )
+    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     arguments = parser.parse_args(argv[1:])
-    settings = load_settings()
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     group, topic = settings.processor.group, settings.topics.transactions
@@ -65,7 +69,7 @@ def main(argv: list[str]) -> int:
         enter_place=place.enter,
         on_loss=(hook := LossHook()),
     )
-    compile_kernel(shipped_kernel())  # before any other thread begins: the compiler has the process to itself
+    compile_kernel(kernel_of(settings.stream))  # before any other thread begins: the compiler has the process to itself
     with closing(start_watch(settings, stages=[STAGE], on_loss=hook)):
         run_service(lambda should_stop: run(should_stop=should_stop))
     return 0
@@ -97,7 +101,7 @@ def run_processor(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    compile_kernel(shipped_kernel())  # before joining the group: nothing should wait for a compiler
+    compile_kernel(kernel_of(settings.stream))  # before joining the group: nothing should wait for a compiler
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if on_loss is not None:
         on_loss.handler = partial(_suspect_all, settings, topics)
@@ -119,8 +123,7 @@ def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str)
     Raises:
         Transient: Redis is away; some units may be marked.
     """
-    names = settings.topics
-    inputs = {"t": topics[names.transactions], "l": topics[names.labels]}
+    inputs = {kind: topics[name] for kind, name in _inputs(settings).items()}
     with closing(connect(settings.redis)) as client:
         view = _build_view(settings, client, {kind: facts.topic_id for kind, facts in inputs.items()})
         for kind, facts in inputs.items():
@@ -135,13 +138,14 @@ def _build_view(settings: Settings, client: Client, topic_ids: dict[str, str]) -
         group=settings.processor.group,
         topic_ids=topic_ids,
         declarations_hash=settings.declarations_hash,
+        look_back_ms=settings.stream.horizon_ms + settings.stream.label_hold_ms,
     )
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:
     refuse(examine_start(settings))
     names = settings.topics
-    topics = describe_topics(settings.kafka, [names.transactions, names.labels, names.features])
+    topics = describe_topics(settings.kafka, [*_inputs(settings).values(), names.features])
     _check_first_start(settings)
     return topics
 
@@ -163,23 +167,23 @@ def _build(
     on_step: Callable[[str], None],
     accept_offsets: bool,
 ) -> tuple[Processor, Callable[[], None]]:
-    names, group = settings.topics, settings.processor.group
+    group, inputs = settings.processor.group, _inputs(settings)
     member = f"{group}-{instance}"
-    topic_ids = {"t": topics[names.transactions].topic_id, "l": topics[names.labels].topic_id}
+    topic_ids = {kind: topics[name].topic_id for kind, name in inputs.items()}
     # first what may be away: it is asked again, and nothing else has to be closed before that
     registry = Registry(settings.registry)
     stages = _build_stages(settings, topics, registry)
     view = _build_view(settings, connect(settings.redis), topic_ids)
     store = PartialStore(
         view,
-        declarations_hash=shipped_kernel().stream.declarations_hash,
+        declarations_hash=settings.stream.declarations_hash,
         entities_max=settings.processor.cache_entities_max,
         bytes_max=settings.processor.cache_mb_max * 1_000_000,
     )
     output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
     # A static member that starts again gets its old partitions back without a rebalance, and added ones would belong to
     # nobody. With the partition counts in its name it is another member then, and the old one times out.
-    counts = f"{topics[names.transactions].partitions}.{topics[names.labels].partitions}"
+    counts = ".".join(str(topics[name].partitions) for name in inputs.values())
     consumer = build_consumer(settings.kafka, group=group, instance=f"{member}.{counts}")
     history, verifier = History(settings.kafka), History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
@@ -190,8 +194,8 @@ def _build(
         store=store,
         topic_ids=topic_ids,
         group=group,
-        entities=shipped_kernel().entities,
         on_step=on_step,
+        entities=kernel_of(settings.stream).entities,
         coverage=build_coverage(processor_stage(settings), settings, history, registry),
         accept_offsets=accept_offsets,
     )
@@ -203,7 +207,7 @@ def _build(
         topic_ids=topic_ids,
         on_step=on_step,
     )
-    view_writer = ViewWriter(view, shipped_kernel().entities)
+    view_writer = ViewWriter(view, kernel_of(settings.stream).entities)
     processor = Processor(config, context, output, view_writer)
 
     def close() -> None:
@@ -215,36 +219,39 @@ def _build(
     return processor, close
 
 
-def _build_stages(
-    settings: Settings, topics: dict[str, TopicFacts], registry: Registry
-) -> tuple[EventStage, LabelStage]:
+def _inputs(settings: Settings) -> dict[str, str]:
+    """Return the input topics by the kind of their units: ``t`` events, and ``l`` labels where the stream has any."""
     names = settings.topics
-    features_id = registry.register(subject(names.features), schema_json("features"))
-    transactions = EventStageConfig(
+    return {"t": names.transactions} | ({"l": names.labels} if settings.stream.labels else {})
+
+
+def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: Registry) -> list[Stage]:
+    names, stream = settings.topics, settings.stream
+    events = EventStageConfig(
         topic=names.transactions,
         dlq_topic=names.dlq,
         features_topic=names.features,
-        features_schema_id=features_id,
+        features_schema_id=registry.register(subject(names.features), features_schema(stream)),
         partitions=topics[names.transactions].partitions,
-        label_partitions=topics[names.labels].partitions,
+        label_partitions=topics[names.labels].partitions if stream.labels else 0,
         group=settings.processor.group,
         dlq_header_prefix=settings.processor.dlq_header_prefix,
         placeholders=settings.placeholders,
-        kernel=shipped_kernel(),
+        kernel=kernel_of(stream),
     )
-    labels = LabelStageConfig(
-        topic=names.labels,
-        dlq_topic=names.labels_dlq,
-        partitions=topics[names.labels].partitions,
-        group=settings.processor.group,
-        dlq_header_prefix=settings.processor.dlq_header_prefix,
-        placeholders=settings.placeholders,
-        kernel=shipped_kernel(),
-    )
-    return (
-        EventStage(transactions, *_lookups(registry, subject(names.transactions))),
-        LabelStage(labels, *_lookups(registry, subject(names.labels))),
-    )
+    stages: list[Stage] = [EventStage(events, *_lookups(registry, subject(names.transactions)))]
+    if stream.labels:
+        labels = LabelStageConfig(
+            topic=names.labels,
+            dlq_topic=names.labels_dlq,
+            partitions=topics[names.labels].partitions,
+            group=settings.processor.group,
+            dlq_header_prefix=settings.processor.dlq_header_prefix,
+            placeholders=settings.placeholders,
+            kernel=kernel_of(stream),
+        )
+        stages.append(LabelStage(labels, *_lookups(registry, subject(names.labels))))
+    return stages
 
 
 def _lookups(registry: Registry, of_subject: str) -> tuple[SchemaLookup, IdOfGuid]:

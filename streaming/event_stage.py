@@ -1,4 +1,4 @@
-"""The ``transactions`` input: decode, judge, compute features, publish feature rows.
+"""The events of a stream: decode, judge, compute features, publish feature rows.
 
 State is folded from the record's bytes, its append time and whether it counts, and from nothing else (design rule R1).
 What other partitions know of a shared entity only flavours the published row; it never enters our own partials.
@@ -19,11 +19,12 @@ from weir.infra.kafka.sink import Record, Rows
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import event_schemas, features_schema
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.framing import HEADER_BYTES, IdOfGuid
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import validate_transactions
+from weir.schemas.validation import validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
@@ -36,10 +37,6 @@ from weir.streaming.state.cache import PartialQuery, PartialResult, PartialStore
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
-_PASSED_ON = (
-    "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
-    "mcc", "channel", "amount_minor", "currency", "country", "event_time_ms",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,10 +68,9 @@ class EventStageConfig:
 
 
 class EventStage:
-    """Judges, computes and folds transactions."""
+    """Judges, computes and folds the events of a stream."""
 
     kind = "t"
-    input_kind = "transactions"
 
     def __init__(self, config: EventStageConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid) -> None:
         """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
@@ -83,12 +79,15 @@ class EventStage:
         self.partitions = config.partitions
         self._config = config
         self._kernel = config.kernel
-        self._key_field = config.kernel.stream.key.field
-        self._declarations_hash = with_placeholders(config.kernel.stream.declarations_hash, config.placeholders)
+        stream = config.kernel.stream
+        self._key_field = stream.key.field
+        self._declarations_hash = with_placeholders(stream.declarations_hash, config.placeholders)
         self.schema_of = schema_of
         self.id_of_guid = id_of_guid
-        self._codec = BatchCodec(self.input_kind)
-        self._rows_codec = BatchCodec("features")
+        self.schema = event_schemas(stream)[-1]
+        self._codec = BatchCodec(schema=self.schema)
+        self._rows_codec = BatchCodec(schema=features_schema(stream))
+        self._passed_on = (*stream.kept_in_rows, stream.time)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
         """Steps 2 and 3; see ``streaming.stage.Stage``."""
@@ -160,8 +159,8 @@ class EventStage:
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
         placeholders = self._config.placeholders
-        invalid = validate_transactions(
-            batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
+        invalid = validate_events(
+            self._kernel.stream, batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted
         )
         if invalid:
             dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid]
@@ -183,7 +182,7 @@ class EventStage:
         messages = list(compress(decoded.messages, counted))
         batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
         n = batch.num_rows
-        columns = {name: batch.column(name) for name in _PASSED_ON}
+        columns = {name: batch.column(name) for name in self._passed_on}
         columns |= {
             "ingest_time_ms": pa.array(decoded.append_time_ms[counted]),
             "source_partition": pa.array(decoded.partition[counted]),

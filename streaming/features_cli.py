@@ -18,14 +18,19 @@ from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.infra.user_files.history import HistoryFiles, check_output, open_history
+from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
-from weir.schemas.features import ENTITIES, FEATURE_NAMES, FEATURES, Feature, declarations_hash
+from weir.schemas.features import FEATURE_NAMES, declarations_hash
+from weir.schemas.project import find_stream
+from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.layout import COUNTED
+from weir.streaming.core.limits import refuse_faults
 from weir.streaming.core.states import Computed
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.features_docs import format_docs, format_list
+from weir.streaming.kernels import shipped_kernel
 
 OUTPUT_SCHEMA = pa.schema(
     [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]
@@ -34,62 +39,31 @@ OUTPUT_SCHEMA = pa.schema(
 """One row per counted transaction; a missing feature is null. The file's metadata has the declarations' hash."""
 
 
-_DOCS_HEAD = """\
-# Features
-
-Generated from `schemas/streams/payments.py` by `weir features docs > docs/features.md`; a test holds the two equal.
-Amounts are in base minor units.
-
-A window is event time, `(t - window, t]`, evaluated at each event and including it.
-A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
-Windows are of payments, except those of measure `refund`; at a refund, they are of the payments before it.
-
-A device, address, customer or merchant id that names nobody, such as `null`, `unknown`, `N/A` or `0.0.0.0`, is as null:
-its features are missing, it is no distinct or new value, and no payments are joined by it. `schemas/placeholders.py`
-has the list, and `WEIR_PLACEHOLDER_IDS` adds to it. As the id of a card or a transaction it is refused.
-
-What a window counts is exact up to K events, and beyond that at most one pane (a thirtieth of the window) too much:
-
-- Each entity keeps its newest K events as they are (K: {recent}), per input partition; older ones are kept by pane.
-- A window is exact if at most K events of the entity are younger than its start less one pane.
-  So a 30-day window wants at most K events in 31 days.
-- Beyond, the pane that holds the window's start counts whole: events of up to `window / 30` before the start are
-  counted too, never one too few. Smallest, largest, mean, ratio and age are over the same events.
-  Distinct values are then estimated from 256 bits: a few percent up to some 200 values, at most 1,597.
-- A payment that arrives out of order sees the pane of its own time whole, with events up to `window / 30` after it.
-  So does the end of a held window, which lies inside a pane.
-- An hour-long window forgets by its own panes of two minutes, a 30-day window by panes of a day.
-
-Label risk is the fraud share of labelled transactions, by the transactions' own time, held back seven days.
-It is kept by pane alone: it looks at the 30 whole panes that end at or before `t - 7d`.
-So it spans a whole window that ends up to one pane before `t - 7d`: up to 48 minutes for 1d, 5.6 hours for 7d, a day
-for 30d.
-A payment that is older than the merchant's or device's newest labelled transaction may miss panes at the start.
-
-How large the errors are on a realistic stream is in `docs/results/windows.md`.
-
-"""
-
-
 def main(argv: list[str]) -> int:
     """Run ``weir features``; ``argv[0]`` is the verb."""
     arguments = _build_parser().parse_args(argv[1:])
-    kernel = shipped_kernel()  # what cannot be computed is refused before anything is listed
     if arguments.action == "list":
-        sys.stdout.write(format_list(load_settings().declarations_hash if arguments.json else None))
+        sys.stdout.write(_list(_find_stream(arguments.stream), as_json=arguments.json))
     elif arguments.action == "docs":
-        sys.stdout.write(format_docs())
+        sys.stdout.write(format_docs(_find_stream(arguments.stream)))
     else:
-        compile_kernel(kernel, tell_on_stderr)
+        compile_kernel(shipped_kernel(), tell_on_stderr)
         files = HistoryFiles(
             arguments.transactions,
             arguments.labels,
             manner_of(arguments, load_settings().placeholders),
             arguments.skip_bad,
         )
-        counts = run_backfill(kernel, files, arguments.out, arguments.partitions, replace=arguments.replace)
+        counts = run_backfill(shipped_kernel(), files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
+
+
+def _find_stream(name: str) -> Stream:
+    """Return a stream that the kernel can compute: nothing is listed that never has a value."""
+    stream = find_stream(Path.cwd(), name)
+    refuse_faults(stream)
+    return stream
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -97,7 +71,9 @@ def _build_parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="name every feature and why it is there")
     listing.add_argument("--json", action="store_true", help="for machines")
-    actions.add_parser("docs", help="write docs/features.md on standard output")
+    docs = actions.add_parser("docs", help="write the features' page on standard output")
+    for action in (listing, docs):
+        action.add_argument("--stream", default="", help="by its name; by default the project's default, or payments")
     history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
     history.add_argument("--transactions", type=Path, required=True, help="a file as publish takes it, in log order")
     history.add_argument("--labels", type=Path, help="a file of labels as publish takes it, in any order")
@@ -110,47 +86,9 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def describe(feature: Feature) -> dict[str, str | int]:
-    """Return one feature's declaration as text."""
-    return {
-        "name": feature.name,
-        "entity": str(feature.entity),
-        "measure": feature.measure,
-        "aggregate": str(feature.aggregate),
-        "window": feature.window,
-        "hold_days": feature.hold,
-        "why": feature.why,
-    }
-
-
-def format_list(declared_as: str | None = None) -> str:
-    """List the features, one per line, or as one JSON document with the hash of the declarations that is given."""
-    if declared_as:
-        document = {"declarations_hash": declared_as, "features": [describe(feature) for feature in FEATURES]}
-        return json.dumps(document) + "\n"
-    width = max(map(len, FEATURE_NAMES))
-    return "".join(f"{feature.name:<{width}}  {feature.why}\n" for feature in FEATURES)
-
-
-def format_docs() -> str:
-    """Return ``docs/features.md``: what a window is, and the features as a Markdown table.
-
-    >>> format_docs().splitlines()[0]
-    '# Features'
-    """
-    rows = ["| feature | entity | aggregate | window | why |", "|---|---|---|---|---|"]
-    for feature in FEATURES:
-        held = f", held {feature.hold}d" if feature.hold else ""
-        cells = (
-            f"`{feature.name}`",
-            feature.entity,
-            feature.aggregate,
-            f"{feature.window or 'none'}{held}",
-            feature.why,
-        )
-        rows.append(f"| {' | '.join(cells)} |")
-    recent = ", ".join(f"{spec.entity} {spec.recent}" for spec in ENTITIES)
-    return _DOCS_HEAD.format(recent=recent) + "\n".join(rows) + "\n"
+def _list(stream: Stream, *, as_json: bool) -> str:
+    declared_as = with_placeholders(stream.declarations_hash, load_settings().placeholders) if as_json else None
+    return format_list(stream, declared_as)
 
 
 def run_backfill(

@@ -57,7 +57,7 @@ class Examined:
 
 
 def examine(
-    kind: str,
+    reader: str,
     values: Sequence[bytes | None],
     schema_of: Callable[[int], WriterSchema | PoisonRecord],
     *,
@@ -66,7 +66,7 @@ def examine(
     """Decode values in children; at least the first one is examined, where a child can be started at all.
 
     Args:
-        kind: of the records, as for ``BatchCodec``.
+        reader: the Avro schema, as JSON text, that the records are read by.
         values: as they stood in the log.
         schema_of: the writer's schema of an id.
         deadline: monotonic time after which the rest is left unexamined.
@@ -79,20 +79,20 @@ def examine(
     schemas = _find_schemas(values, schema_of)
     found = Examined()
     try:
-        _examine_all(kind, values, schemas, found, deadline)
+        _examine_all(reader, values, schemas, found, deadline)
     except _CannotStart as error:
         found.obstacle = str(error)
     return found
 
 
 def _examine_all(
-    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], found: Examined, deadline: float
+    reader: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], found: Examined, deadline: float
 ) -> None:
     while found.end < len(values) and (found.end == 0 or time.monotonic() < deadline):
-        survived, _ = _decode_in_child(kind, values[found.end :], schemas, deadline=deadline)
+        survived, _ = _decode_in_child(reader, values[found.end :], schemas, deadline=deadline)
         found.end += survived
         if found.end < len(values) and (found.end == 0 or time.monotonic() < deadline):
-            survived, how = _decode_in_child(kind, values[found.end : found.end + 1], schemas)
+            survived, how = _decode_in_child(reader, values[found.end : found.end + 1], schemas)
             if not survived:
                 found.killers[found.end] = how
             found.end += 1
@@ -107,10 +107,10 @@ def _find_schemas(
 
 
 def _decode_in_child(
-    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], *, deadline: float | None = None
+    reader: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], *, deadline: float | None = None
 ) -> tuple[int, str]:
     """Return how many values a child decoded before it fell silent, the time was up or all were done, and its end."""
-    child, ours = _start(kind, values, schemas)
+    child, ours = _start(reader, values, schemas)
     with closing(ours):
         try:
             alive, said = 0, None
@@ -126,7 +126,7 @@ def _decode_in_child(
 
 
 def _start(
-    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema]
+    reader: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema]
 ) -> tuple[BaseProcess, Connection]:
     """Start a child and wait until it is ready; it has looked at none of the values yet."""
     try:
@@ -134,7 +134,7 @@ def _start(
     except OSError as error:
         raise _CannotStart(f"no pipe: {error.strerror}") from None
     with closing(theirs):
-        child = _CONTEXT.Process(target=decode_each, args=(kind, list(values), dict(schemas), theirs))
+        child = _CONTEXT.Process(target=decode_each, args=(reader, list(values), dict(schemas), theirs))
         try:
             child.start()
         except (OSError, EOFError, RuntimeError, ValueError) as error:  # no process, no memory, or no fork server
@@ -163,7 +163,7 @@ def _hear(pipe: Connection, seconds: float) -> bytes | None:
 
 
 def decode_each(
-    kind: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], report: Connection
+    reader: str, values: Sequence[bytes | None], schemas: Mapping[int, WriterSchema], report: Connection
 ) -> None:
     """Be the child: decode one by one and say after each that it was survived."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -172,7 +172,7 @@ def decode_each(
     # nobody is left to end a child that hangs when the processor itself is killed meanwhile
     seconds = int(EXAMINE_SECONDS_MAX + START_SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    codec = BatchCodec(kind)
+    codec = BatchCodec(schema=reader)
     unknown = PoisonRecord("unknown_schema_id", "expected a registered schema id")
     # ready before any schema is looked at: one that ends its reader must be found by its record, as bytes are
     report.send_bytes(_READY)

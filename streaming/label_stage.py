@@ -24,6 +24,7 @@ from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.sink import Record
 from weir.infra.redis.unit import Unit
 from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import label_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.framing import IdOfGuid
 from weir.schemas.placeholders import Placeholders
@@ -56,7 +57,6 @@ class LabelStage:
     """Judges and folds labels."""
 
     kind = "l"
-    input_kind = "labels"
 
     def __init__(
         self,
@@ -72,7 +72,8 @@ class LabelStage:
         self._kernel = config.kernel
         self.schema_of = schema_of
         self.id_of_guid = id_of_guid
-        self._codec = BatchCodec(self.input_kind)
+        self.schema = label_schemas(config.kernel.stream)[-1]
+        self._codec = BatchCodec(schema=self.schema)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
         """Steps 2 and 3; see ``streaming.stage.Stage``."""
@@ -138,9 +139,15 @@ class LabelStage:
         append = np.array([message.timestamp()[1] for message in kept], np.int64)
         keys = [message.key() for message in kept]
         placeholders = self._config.placeholders
-        invalid = dict(
-            validate_labels(decoded.batch, keys=keys, append_time_ms=append, placeholders=placeholders, counted=counted)
+        found = validate_labels(
+            self._kernel.stream,
+            decoded.batch,
+            keys=keys,
+            append_time_ms=append,
+            placeholders=placeholders,
+            counted=counted,
         )
+        invalid = dict(found)
         dead += [DeadRecord(kept[index], error, "validate") for index, error in invalid.items()]
         partition = np.array([message.partition() for message in kept], dtype=np.int32)
         wrong = np.zeros(len(kept), dtype=bool)

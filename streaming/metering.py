@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from weir.infra.kafka.sink import Record
 from weir.infra.kafka.source import Gathered, Partition
@@ -22,8 +22,10 @@ def meter_turn(stage: str) -> None:
     HEALTH.turn(stage)
 
 
-def meter_decided(stage: str, gathered: Gathered, outcomes: Sequence[Outcome]) -> None:
-    """Count a batch of the processor that was just committed."""
+def meter_decided(
+    stage: str, gathered: Gathered, outcomes: Sequence[Outcome], end_of: Callable[[Partition], int | None]
+) -> None:
+    """Count a batch of the processor that was just committed; ``end_of`` gives the end of an input's log, if known."""
     records = sum(len(part) for part in gathered.records.values())
     metrics.RECORDS_CONSUMED.labels(stage=stage).inc(records)
     metrics.RECORDS_DECIDED.labels(stage=stage).inc(records)
@@ -31,9 +33,12 @@ def meter_decided(stage: str, gathered: Gathered, outcomes: Sequence[Outcome]) -
     for outcome in outcomes:
         for rows in outcome.rows:
             metrics.RECORDS_PRODUCED.labels(stage=stage, topic=rows.topic).inc(len(rows.values))
-    for part in gathered.records.values():
+    for (topic, number), part in gathered.records.items():
         age_ms = time.time() * 1_000 - part[0].timestamp()[1]
         metrics.END_TO_END_SECONDS.labels(stage=stage).observe(max(0.0, age_ms) / 1_000)
+        if (end := end_of((topic, number))) is not None:
+            behind = max(0, end - part[-1].offset() - 1)
+            metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(behind)
 
 
 def meter_outcome(outcome: Outcome) -> None:
@@ -53,6 +58,13 @@ def meter_behind(partition: Partition, records: int) -> None:
     """Say how far Redis is behind what was committed of a partition."""
     topic, number = partition
     metrics.VIEW_BEHIND_RECORDS.labels(topic=topic, partition=str(number)).set(records)
+
+
+def unmeter(stage: str, partition: Partition) -> None:
+    """Say nothing of a partition any more: another process owns it, and says its own next to what was said last."""
+    topic, number = partition
+    meter_behind(partition, 0)
+    metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(0)
 
 
 def meter_state(outcome: Outcome) -> None:

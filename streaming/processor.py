@@ -34,7 +34,15 @@ from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
-from weir.streaming.metering import meter_behind, meter_decided, meter_outcome, meter_state, meter_turn, meter_units
+from weir.streaming.metering import (
+    meter_behind,
+    meter_decided,
+    meter_outcome,
+    meter_state,
+    meter_turn,
+    meter_units,
+    unmeter,
+)
 from weir.streaming.quarantine import Quarantine
 from weir.streaming.stage import Outcome, Stage
 from weir.streaming.state.cache import StaleState
@@ -343,7 +351,7 @@ class Processor:
             self._wait_until.pop(unit, None)
             self._store.forget(unit)
             self._quarantine.let_go(unit)
-            meter_behind(self._partition(unit), 0)  # its next owner says its own next to what was said last
+            unmeter(STAGE, self._partition(unit))
             if self._catching is not None and self._catching[0] == unit:
                 self._catching[1].close()  # type: ignore[attr-defined] # it is a generator
                 self._catching = None
@@ -377,7 +385,7 @@ class Processor:
 
     def _observe(self, gathered: Gathered, outcomes: list[Outcome], seconds: float) -> None:
         metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
-        meter_decided(STAGE, gathered, outcomes)
+        meter_decided(STAGE, gathered, outcomes, self._context.source.end_offset_cached)
         for outcome in outcomes:
             meter_state(outcome)
         for partition in gathered.records:

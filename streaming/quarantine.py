@@ -101,7 +101,7 @@ class Quarantine:
         if unit not in self._suspects:
             return Sorted(records[:1] if offset < self._one_by_one.get(unit, 0) else records)
         values, _ = read_values(records, stage.id_of_guid)
-        found = examine(stage.input_kind, values, stage.schema_of, deadline=deadline)
+        found = examine(stage.schema, values, stage.schema_of, deadline=deadline)
         log.warning("examined", unit=unit.tag, start=offset, records=found.end, killers=len(found.killers))
         if found.obstacle and not found.end:
             return self._set_first_aside(unit, records, found.obstacle)

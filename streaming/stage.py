@@ -64,7 +64,7 @@ class Stage(Protocol):
     """One input topic's meaning."""
 
     kind: str
-    input_kind: str
+    schema: str
     topic: str
     dlq_topic: str
     partitions: int

@@ -18,7 +18,7 @@ from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.schemas.features import DAY_MS
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.training import report
 from weir.training.bundle import promote
 from weir.training.dataset import Examples

@@ -16,6 +16,8 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # verb -> (module with ``main(argv) -> int``, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("weir.init", "make a project: a folder with a stream of your own"),
+    "check": ("weir.check", "find every fault of a project's streams, and say what a change touches"),
     "up": ("weir.infra.embedded.cli", "start the embedded Kafka, Redis and schema registry"),
     "down": ("weir.infra.embedded.cli", "stop what `up` started"),
     "status": ("weir.infra.embedded.cli", "show each embedded server, its address and health"),
@@ -37,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
+    "completion": ("weir.completion", "print a script that completes commands in bash, zsh or fish"),
 }
 
 

@@ -43,7 +43,7 @@ from weir.infra.settings import Settings, load_settings, stack_env_path
 from weir.monitoring.live_view import Snapshot, render, summary_line
 from weir.schemas.errors import Refused, WeirError
 from weir.streaming.compiling import compile_kernel, describe
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 STILL_SECONDS_MAX = 120.0
 """Without a decision; a large history on a busy machine may take long, and gets on all the while."""

@@ -26,11 +26,11 @@ from weir.inference.api import examples, schema
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
-from weir.inference.api.lookup import KNOWN_ENTITIES, LookUp, look_up_all
+from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from weir.inference.api.models import describe_models
 from weir.inference.api.ports import DecisionSource, PartialsReader, ReadinessCheck, TransactionPublisher
-from weir.inference.api.request import BadRequest, FieldError, parse_transaction
+from weir.inference.api.request import BadRequest, FieldError, parse_event
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.web.pages import add_pages
 from weir.inference.api.what_if import AlreadyDecided, Answer, Asked, WhatIf
@@ -39,6 +39,7 @@ from weir.monitoring import metrics
 from weir.schemas.errors import Damaged, Refused, Transient
 from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.stream import Stream
 from weir.schemas.validation import ID_BYTES_MAX
 from weir.streaming.core.kernel import Kernel
 
@@ -46,9 +47,17 @@ RETRY_AFTER_SECONDS = 1
 ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 """However many ask: a supervisor that gets no answer would kill a process that is only busy."""
 
-# shown in the document and not enforced by the framework, whose answer would be another than ours
-_EntityKind = Annotated[str, Path(json_schema_extra={"enum": list(KNOWN_ENTITIES)})]
 _Id = Annotated[str, Path(json_schema_extra={"minLength": 1, "maxLength": ID_BYTES_MAX})]
+
+
+@dataclass(frozen=True)
+class StreamParts:
+    """What the API stands on for one stream."""
+
+    kernel: Kernel
+    reader: PartialsReader
+    champion: Champion
+    publisher: TransactionPublisher
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,12 @@ class ApiParts:
     """What the API stands on.
 
     Attributes:
+        kernel: of the default stream, for which the paths without a stream's name answer; so are its reader, champion
+            and publisher.
         checks: by dependency, asked by ``/readyz``.
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
+        others: further streams, each under ``/v1/streams/`` and its name, as the default stream is too.
     """
 
     kernel: Kernel
@@ -72,6 +84,7 @@ class ApiParts:
     placeholders: Placeholders
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
+    others: Sequence[StreamParts] = ()
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -91,37 +104,72 @@ def build_api(parts: ApiParts) -> FastAPI:
     app.add_middleware(Watched)
     app.add_middleware(Heads)
     _add_error_handlers(app)
-    _add_lookups(app, parts)
-    _add_scoring(app, parts)
+    default = StreamParts(parts.kernel, parts.reader, parts.champion, parts.publisher)
+    for served in (default, *parts.others):
+        own = f"/v1/streams/{served.kernel.stream.name}"
+        _add_stream(app, parts, served, ["/v1", own] if served is default else [own])
+    _add_decisions(app, parts)
     _add_operations(app, parts)
     add_pages(app)
     return app
 
 
-def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
-    def answer_all(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
-        return parts.redis.call(lambda: look_up_all(parts.kernel, parts.reader, asked))
+def _add_stream(app: FastAPI, parts: ApiParts, served: StreamParts, prefixes: Sequence[str]) -> None:
+    """Add what is asked about one stream, under each prefix: one stream has all of its paths share their batches."""
+    stream = served.kernel.stream
+    what_if = WhatIf(served.kernel, served.reader, served.champion, parts.placeholders)
 
-    together = RequestBatcher(answer_all)
+    def look_up(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+        return parts.redis.call(lambda: look_up_all(served.kernel, served.reader, asked))
 
-    @app.get(
-        "/v1/features/{entity}/{entity_id:path}",
+    def score(asked: Sequence[Asked]) -> list[Answer]:
+        return parts.redis.call(lambda: what_if.score_all(asked))
+
+    look_ups, scores = RequestBatcher(look_up), RequestBatcher(score)
+    for prefix in prefixes:
+        _add_lookup(app, f"{prefix}/features", stream, look_ups, parts.now_ms)
+        _add_scoring(app, f"{prefix}/score", served, scores, parts.now_ms)
+
+
+def _add_lookup(
+    app: FastAPI,
+    path: str,
+    stream: Stream,
+    together: RequestBatcher[LookUp, dict[str, Any]],
+    now_ms: Callable[[], int],
+) -> None:
+    kinds = tuple(stream.id_field_of)
+
+    async def get_features(entity: str, entity_id: str) -> Response:
+        if entity not in kinds:
+            return _error(404, "unknown_entity", f"expected one of {', '.join(kinds)}")
+        _check_id(entity_id, of_card=stream.entity(entity).card_tokens)
+        return _json(await together.ask(LookUp(entity, entity_id, now_ms())))
+
+    # shown in the document and not enforced by the framework, whose answer would be another than ours
+    kind = Annotated[str, Path(json_schema_extra={"enum": list(kinds)})]
+    get_features.__annotations__ = {"entity": kind, "entity_id": _Id, "return": Response}
+    app.get(
+        f"{path}/{{entity}}/{{entity_id:path}}",
         responses={
-            200: examples.answer("windows as of now", schema.FEATURES, examples.FEATURES),
+            200: examples.answer("windows as of now", schema.build_features(stream), examples.build_features(stream)),
             **examples.error_answers(404, 422, 503),
         },
-        summary="Live windows of a card, customer, device, IP or merchant",
-    )
-    async def get_features(entity: _EntityKind, entity_id: _Id) -> Response:
-        if entity not in KNOWN_ENTITIES:
-            return _error(404, "unknown_entity", f"expected one of {', '.join(KNOWN_ENTITIES)}")
-        _check_id(entity_id, of_card=entity == "card")
-        return _json(await together.ask(LookUp(entity, entity_id, parts.now_ms())))
+        summary=f"Live windows of {_name_one(kinds)}",
+    )(get_features)
+
+
+def _name_one(kinds: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+
+
+def _add_decisions(app: FastAPI, parts: ApiParts) -> None:
+    stream = parts.kernel.stream
 
     @app.get(
         "/v1/decisions/{transaction_id:path}",
         responses={
-            200: examples.answer("the decision", schema.DECISION, examples.DECISION),
+            200: examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
             **examples.error_answers(404, 422, 503),
         },
         summary="The decision on a transaction",
@@ -134,32 +182,35 @@ def _add_lookups(app: FastAPI, parts: ApiParts) -> None:
         return Response(found, media_type="application/json")
 
 
-def _add_scoring(app: FastAPI, parts: ApiParts) -> None:
-    what_if = WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders)
-
-    def answer_all(asked: Sequence[Asked]) -> list[Answer]:
-        return parts.redis.call(lambda: what_if.score_all(asked))
-
-    together = RequestBatcher(answer_all)
+def _add_scoring(
+    app: FastAPI,
+    path: str,
+    served: StreamParts,
+    together: RequestBatcher[Asked, dict[str, Any]],
+    clock: Callable[[], int],
+) -> None:
+    stream = served.kernel.stream
 
     @app.post(
-        "/v1/score",
+        path,
         responses={
-            200: examples.answer("the decision that the stream would make now", schema.SCORE, examples.SCORE),
+            200: examples.answer(
+                "the decision that the stream would make now", schema.build_score(stream), examples.build_score(stream)
+            ),
             **examples.error_answers(409, 413, 415, 422, 503),
         },
-        openapi_extra=examples.transaction_body(),
-        summary="Score a transaction; nothing is written unless publish=true",
+        openapi_extra=examples.event_body(stream),
+        summary=f"Score a {stream.event}; nothing is written unless publish=true",
     )
     async def post_score(request: Request, publish: bool = False) -> Response:
         if wrong := find_wrong_content(request.headers):
             return _error(415, *wrong)
-        now_ms = parts.now_ms()
-        transaction = parse_transaction(await request.body(), now_ms=now_ms)
-        scored = await together.ask(Asked(transaction, now_ms))
+        now_ms = clock()
+        event = parse_event(stream, await request.body(), now_ms=now_ms)
+        scored = await together.ask(Asked(event, now_ms))
         scored["published"] = None
         if publish:
-            at = await run_in_threadpool(parts.publisher.publish, transaction)
+            at = await run_in_threadpool(served.publisher.publish, event)
             scored["published"] = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
         return _json(scored)
 

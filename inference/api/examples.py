@@ -5,78 +5,100 @@ from __future__ import annotations
 from typing import Any
 
 from weir.inference.api import schema as api_schema
-from weir.inference.api.request import build_json_schema
+from weir.inference.api.request import FieldSpec, build_json_schema, event_fields
+from weir.schemas.currencies import BASE_CURRENCY
+from weir.schemas.expression import find_money
+from weir.schemas.stream import Stream
 
-TRANSACTION: dict[str, Any] = {
-    "transaction_id": "what-if-1",
-    "card_id": "card-000017",
-    "customer_id": "customer-000017",
-    "merchant_id": "merchant-0042",
-    "mcc": 5732,
-    "channel": "ECOM",
-    "amount_minor": 129_900,
-    "currency": "EUR",
-    "country": "DE",
-    "device_id": "device-000017",
-    "ip": "203.0.113.7",
-}
-"""A request as small as it may be; ``event_time_ms`` is now unless given."""
+_STATEFUL_SHOWN = 2
+_TIME_MS = 1_767_268_800_000
+_SAMPLES: dict[str, Any] = {"int": 1, "long": 1, "double": 1.0, "float": 1.0, "boolean": False}
 
-SCORE: dict[str, Any] = {
-    "transaction_id": "what-if-1",
-    "decision": "DECLINE",
-    "score": 0.93,
-    "decided_by": "model",
-    "reasons": [{"code": "CARD_BURST", "detail": "card_event_count_5m = 9 (typical 1)"}],
-    "model": {"name": "fraud", "version": "20260101-120000"},
-    "rules_version": "1",
-    "declarations_hash": "0123456789abcdef",
-    "degraded": False,
-    "degraded_by": [],
-    "late": False,
-    "event_time_ms": 1_767_268_800_000,
-    "decision_time_ms": 1_767_268_800_004,
-    "features": {"card_event_count_5m": 9.0, "card_amount_zscore_30d": None},
-    "published": None,
-}
-FEATURES: dict[str, Any] = {
-    "entity": "card",
-    "id": "card-000017",
-    "known": True,
-    "at_ms": 1_767_268_800_000,
-    "features": {"card_event_count_1h": 3.0, "card_amount_sum_1d": 12_950.0},
-    "freshness": {"newest_event_ms": 1_767_268_799_200, "positions": {"t00": 1_042}},
-    "complete": True,
-    "incomplete_units": [],
-}
-DECISION: dict[str, Any] = {
-    "transaction_id": "t-1",
-    "card_id": "card-000017",
-    "merchant_id": "merchant-0042",
-    "amount_minor": 129_900,
-    "currency": "EUR",
-    "decision": "REVIEW",
-    "score": 0.61,
-    "decided_by": "model",
-    "reasons": [{"code": "CARD_NEW_DEVICE", "detail": "card_device_new_30d = 1 (typical 0)"}],
-    "model_name": "fraud",
-    "model_version": "20260101-120000",
-    "rules_version": "1",
-    "declarations_hash": "0123456789abcdef",
-    "degraded": False,
-    "degraded_by": [],
-    "late": False,
-    "event_time_ms": 1_767_268_800_000,
-    "ingest_time_ms": 1_767_268_800_040,
-    "decision_time_ms": 1_767_268_800_065,
-    "source_partition": 3,
-    "source_offset": 10_452,
-}
+
+def build_event(stream: Stream) -> dict[str, Any]:
+    """Return a request as small as it may be: the stream's own example, and samples of what that leaves out."""
+    fields = [field for field in event_fields(stream) if field.required and field.name not in stream.example]
+    currencies = {money.parts[1].value for measure in stream.measures for money in find_money(measure.value)}
+    made = {field.name: _sample(field, is_currency=field.name in currencies) for field in fields}
+    return made | dict(stream.example)
+
+
+def _sample(field: FieldSpec, *, is_currency: bool) -> Any:
+    if field.kind == "string":
+        return BASE_CURRENCY if is_currency else f"{field.name.removesuffix('_id')}-000017"
+    return field.symbols[0] if field.symbols else _SAMPLES.get(field.kind)
+
+
+def build_score(stream: Stream) -> dict[str, Any]:
+    """Return an answer to a request to score."""
+    return {
+        stream.id: build_event(stream)[stream.id],
+        **_verdict(stream, "DECLINE", 0.93),
+        "model": {"name": "fraud", "version": "20260101-120000"},
+        stream.time: _TIME_MS,
+        "decision_time_ms": _TIME_MS + 4,
+        "features": dict(zip(_stateful(stream), (9.0, None), strict=False)),
+        "published": None,
+    }
+
+
+def build_features(stream: Stream) -> dict[str, Any]:
+    """Return an answer to a look-up of the key's windows."""
+    names = _stateful(stream, stream.key.name)
+    return {
+        "entity": stream.key.name,
+        "id": build_event(stream)[stream.key.field],
+        "known": True,
+        "at_ms": _TIME_MS,
+        "features": dict(zip(names, (3.0, 12_950.0), strict=False)),
+        "freshness": {"newest_event_ms": _TIME_MS - 800, "positions": {"t00": 1_042}},
+        "complete": True,
+        "incomplete_units": [],
+    }
+
+
+def build_decision(stream: Stream) -> dict[str, Any]:
+    """Return a decision as the index keeps it."""
+    event = build_event(stream)
+    return {
+        **{name: event.get(name) for name in stream.kept_in_decisions},
+        **_verdict(stream, "REVIEW", 0.61),
+        "model_name": "fraud",
+        "model_version": "20260101-120000",
+        stream.time: _TIME_MS,
+        "ingest_time_ms": _TIME_MS + 40,
+        "decision_time_ms": _TIME_MS + 65,
+        "source_partition": 3,
+        "source_offset": 10_452,
+    }
+
+
+def _verdict(stream: Stream, decision: str, score: float) -> dict[str, Any]:
+    names = _stateful(stream)
+    reasons = [{"code": stream.reason_codes[name], "detail": f"{name} = 9 (typical 1)"} for name in names[:1]]
+    return {
+        "decision": decision,
+        "score": score,
+        "decided_by": "model",
+        "reasons": reasons,
+        "rules_version": "1",
+        "declarations_hash": stream.declarations_hash,
+        "degraded": False,
+        "degraded_by": [],
+        "late": False,
+    }
+
+
+def _stateful(stream: Stream, entity: str = "") -> list[str]:
+    found = [feature.name for feature in stream.all_features if feature.window and entity in {"", feature.entity}]
+    return found[:_STATEFUL_SHOWN]
+
+
 ERROR: dict[str, Any] = {
     "error": {
         "code": "invalid_transaction",
         "message": "1 field is not as the contract wants it",
-        "fields": [{"field": "amount_minor", "message": "expected an integer of 64 bits, found another string"}],
+        "fields": [{"field": "currency", "message": "expected a string, found a number"}],
     }
 }
 
@@ -91,7 +113,7 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI responses for errors; all share one shape."""
     texts = {
         404: "no such thing",
-        409: "the card used this transaction id within the last day",
+        409: "the key used this id within the last day",
         413: "a body over 1 MB",
         415: "not application/json in plain UTF-8",
         422: "a value is wrong; the field is named",
@@ -100,7 +122,7 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: answer(texts[status], api_schema.ERROR, ERROR) for status in statuses}
 
 
-def transaction_body() -> dict[str, Any]:
-    """Return the OpenAPI request body of a transaction."""
-    content = {"application/json": {"schema": build_json_schema(), "example": TRANSACTION}}
+def event_body(stream: Stream) -> dict[str, Any]:
+    """Return the OpenAPI request body of an event."""
+    content = {"application/json": {"schema": build_json_schema(stream), "example": build_event(stream)}}
     return {"requestBody": {"required": True, "content": content}}

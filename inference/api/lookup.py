@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 
 from weir.inference.api.ports import PartialsReader
 from weir.infra.redis.partials_reader import Partials
-from weir.schemas.features import ENTITIES
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import Reading
-
-KNOWN_ENTITIES: tuple[str, ...] = tuple(str(spec.entity) for spec in ENTITIES)
 
 
 def complete_from_ms(stream: Stream, now_ms: int) -> int:
@@ -24,7 +21,7 @@ class LookUp(NamedTuple):
     """What is asked for.
 
     Attributes:
-        entity: one of ``KNOWN_ENTITIES``.
+        entity: the name of an entity of the stream.
         entity_id: its id; one that was never seen has empty windows and ``known`` false.
         now_ms: where the windows end, UTC epoch ms.
     """

@@ -9,7 +9,6 @@ import orjson
 
 from weir.inference.champion import Champion
 from weir.inference.core.decisions import build_rules_version
-from weir.inference.core.rules import RULES
 
 BUNDLES_SHOWN_MAX = 100
 
@@ -20,7 +19,7 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
     return {
         "champion": manifest.model_dump(mode="json", exclude={"features", "reference"})
         | {"feature_count": len(manifest.features)},
-        "rules_version": build_rules_version(champion.lists),
+        "rules_version": build_rules_version(champion.lists, champion.rules),
         "rules": [
             {
                 "name": rule.name,
@@ -29,7 +28,7 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
                 "why": rule.why,
                 "conditions": [str(condition) for condition in rule.conditions],
             }
-            for rule in RULES
+            for rule in champion.rules.rules
         ],
         "bundles": list_bundles(models_dir),
     }

@@ -15,7 +15,10 @@ from confluent_kafka import KafkaException, Producer
 
 from weir.inference.api.ports import Published
 from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 ANSWER_SECONDS_MAX = 5.0
 _POLL_SECONDS = 0.02
@@ -24,18 +27,22 @@ _POLL_SECONDS = 0.02
 class KafkaPublisher:
     """Encodes by the contract and waits for the broker; safe to use from several threads."""
 
-    def __init__(self, producer: Producer, *, topic: str, schema_id: Callable[[], int]) -> None:
+    def __init__(
+        self, producer: Producer, *, topic: str, schema_id: Callable[[], int], stream: Stream = payments
+    ) -> None:
         """Bind to a topic.
 
         Args:
             producer: idempotent, without a transactional id.
             topic: of transactions.
             schema_id: the registry's id of the newest transaction schema; may raise ``Transient``.
+            stream: whose events they are.
         """
         self._producer = producer
         self._topic = topic
         self._schema_id = schema_id
-        self._codec = BatchCodec("transactions")
+        self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+        self._key_field = stream.key.field
 
     def publish(self, transaction: dict[str, object]) -> Published:
         """See ``inference.ports.TransactionPublisher``."""
@@ -47,7 +54,7 @@ class KafkaPublisher:
             self._producer.produce(
                 self._topic,
                 value,
-                str(transaction["card_id"]).encode(),
+                str(transaction[self._key_field]).encode(),
                 on_delivery=lambda error, message: outcome.append((error, message)),
             )
         except (BufferError, KafkaException) as error:

@@ -1,4 +1,4 @@
-"""A transaction as JSON, checked against its Avro contract. Pure.
+"""An event as JSON, checked against its Avro contract. Pure.
 
 The fields, their types and which may be absent come from the contract itself, so that the API asks for what the topic
 takes. No message repeats a value: ids are what a card number hides in.
@@ -8,32 +8,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from weir.inference.api.body import NotJson, name_type, read_object
-from weir.schemas.contracts import schema_json
+from weir.schemas.contracts import event_schemas
 from weir.schemas.currencies import CURRENCIES
+from weir.schemas.expression import Expression, find_money
+from weir.schemas.stream import Stream
 from weir.schemas.units import EARLIEST_TIME_MS
-from weir.schemas.validation import ID_BYTES_MAX, MCC_MAX, TRANSACTION_IDS
+from weir.schemas.validation import ID_BYTES_MAX
 
 _LIMITS = {"int": 1 << 31, "long": 1 << 63}
-_COUNTRY: dict[str, Any] = {"pattern": "^[A-Z]{2}$"}
-_BOUNDS: dict[str, dict[str, Any]] = {
-    **{name: {"minLength": 1, "maxLength": ID_BYTES_MAX} for name in TRANSACTION_IDS},
-    "mcc": {"minimum": 0, "maximum": MCC_MAX},
-    "currency": {"enum": sorted(CURRENCIES)},
-    "country": _COUNTRY,
-    "issuer_country": _COUNTRY,
-    "event_time_ms": {"minimum": EARLIEST_TIME_MS},
-    "lat": {"minimum": -90, "maximum": 90},
-    "lon": {"minimum": -180, "maximum": 180},
-}
-"""What ``schemas/validation.py`` asks beyond the type, as far as JSON Schema can say it of one field."""
-_FILLED_IN = frozenset({"event_time_ms", "outcome"})
-"""May be left out of a request: now, and not known."""
+_NUMBERS = frozenset({"double", "float"})
+_JSON_TYPES = {
+    "string": "string", "enum": "string", "int": "integer", "long": "integer", "double": "number", "float": "number",
+    "boolean": "boolean",
+}  # fmt: skip
+_RANGES = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+_NOT_KNOWN = "UNKNOWN"
+"""An enum that has this symbol as its default may be left out of a request."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,9 @@ class FieldSpec:
     """One field of the contract.
 
     Attributes:
-        kind: ``string``, ``int``, ``long``, ``double`` or ``enum``.
+        kind: ``enum``, or the Avro type.
         required: must be in a request.
+        default: what stands for it where it is left out.
     """
 
     name: str
@@ -51,6 +48,7 @@ class FieldSpec:
     required: bool
     symbols: tuple[str, ...]
     doc: str
+    default: Any = None
 
 
 @dataclass(frozen=True)
@@ -62,25 +60,25 @@ class FieldError:
 
 
 class BadRequest(Exception):
-    """A request that is not a transaction; carries every field that is wrong."""
+    """A request that is no event of its stream; carries every field that is wrong."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
         self.errors = errors
 
 
-@cache
-def transaction_fields() -> tuple[FieldSpec, ...]:
-    """Return the fields of the newest transaction contract, in its order."""
-    return tuple(_build_spec(field) for field in json.loads(schema_json("transactions"))["fields"])
+def event_fields(stream: Stream) -> tuple[FieldSpec, ...]:
+    """Return the fields of the newest schema of a stream's events, in its order."""
+    return _build_specs(event_schemas(stream)[-1], stream.time)
 
 
-def parse_transaction(body: bytes, *, now_ms: int) -> dict[str, Any]:
+def parse_event(stream: Stream, body: bytes, *, now_ms: int) -> dict[str, Any]:
     """Read a request body.
 
     Args:
+        stream: whose event it is.
         body: JSON.
-        now_ms: stands in for an absent ``event_time_ms``.
+        now_ms: stands in for an absent time of the event.
 
     Returns:
         A value for every field of the contract.
@@ -93,47 +91,82 @@ def parse_transaction(body: bytes, *, now_ms: int) -> dict[str, Any]:
         document = read_object(body)
     except NotJson as error:
         raise BadRequest([FieldError("$", str(error))]) from None
-    fields = transaction_fields()
+    fields = event_fields(stream)
     names = {field.name for field in fields}
     # an unknown name is cut and counted on to be no secret: people put values where names belong
     errors = [FieldError("$", f"{len(unknown)} unknown field(s)")] if (unknown := set(document) - names) else []
     parsed = {field.name: _read_field(field, document, errors) for field in fields}
     if errors:
         raise BadRequest(errors)
-    if parsed["event_time_ms"] is None:
-        parsed["event_time_ms"] = now_ms
-    parsed["outcome"] = parsed["outcome"] or "UNKNOWN"
+    if parsed[stream.time] is None:
+        parsed[stream.time] = now_ms
     return parsed
 
 
-def build_json_schema() -> dict[str, Any]:
+def build_json_schema(stream: Stream) -> dict[str, Any]:
     """Return the request as JSON Schema, for OpenAPI."""
-    types = {"string": "string", "enum": "string", "int": "integer", "long": "integer", "double": "number"}
+    bounds = _list_bounds(stream)
     properties: dict[str, Any] = {}
-    for field in transaction_fields():
-        kind = types[field.kind]
-        properties[field.name] = {"type": [kind, "null"] if field.nullable else kind} | _BOUNDS.get(field.name, {})
+    for field in event_fields(stream):
+        kind = _JSON_TYPES.get(field.kind, "null")
+        properties[field.name] = {"type": [kind, "null"] if field.nullable else kind} | bounds.get(field.name, {})
         if field.doc:
             properties[field.name]["description"] = field.doc
         if field.symbols:
             properties[field.name]["enum"] = list(field.symbols)
-    required = [field.name for field in transaction_fields() if field.required]
+    required = [field.name for field in event_fields(stream) if field.required]
     return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
 
 
-def _build_spec(field: dict[str, Any]) -> FieldSpec:
+def _list_bounds(stream: Stream) -> dict[str, dict[str, Any]]:
+    """Return what ``schemas/validation.py`` asks beyond the type, as far as JSON Schema can say it of one field."""
+    bounds: dict[str, dict[str, Any]] = {}
+    for name in stream.id_fields:
+        bounds[name] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
+    for check in stream.all_checks:
+        for name, bound in _read_bounds(check.must):
+            bounds[name] = bounds.get(name, {}) | bound
+    for measure in stream.measures:
+        for money in find_money(measure.value):
+            bounds[money.parts[1].value] = {"enum": sorted(CURRENCIES)}
+    bounds[stream.time] = {"minimum": EARLIEST_TIME_MS}
+    if stream.position:
+        bounds[stream.position.lat] = {"minimum": -90, "maximum": 90}
+        bounds[stream.position.lon] = {"minimum": -180, "maximum": 180}
+    return bounds
+
+
+def _read_bounds(must: Expression) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a check says of single fields: a range or a pattern."""
+    if must.op == "and":
+        yield from (found for part in must.parts for found in _read_bounds(part))
+    elif must.op == "matches" and must.parts[0].op == "col":
+        yield must.parts[0].value, {"pattern": f"^{must.value}$"}
+    elif must.op in _RANGES and (must.parts[0].op, must.parts[1].op) == ("col", "lit"):
+        yield must.parts[0].value, {_RANGES[must.op]: must.parts[1].value}
+
+
+@cache
+def _build_specs(schema: str, time: str) -> tuple[FieldSpec, ...]:
+    return tuple(_build_spec(field, time) for field in json.loads(schema)["fields"])
+
+
+def _build_spec(field: dict[str, Any], time: str) -> FieldSpec:
     kind: Any = field["type"]
     nullable = isinstance(kind, list)
     if nullable:
         kind = next(each for each in kind if each != "null")
-    symbols = tuple(kind["symbols"]) if isinstance(kind, dict) else ()
+    inner = kind if isinstance(kind, dict) else {"type": kind}
+    symbols = tuple(inner.get("symbols", ()))
+    default = field.get("default", _NOT_KNOWN if inner.get("default") == _NOT_KNOWN else None)
     return FieldSpec(
         name=field["name"],
-        kind="enum" if symbols else str(kind),
+        kind="enum" if symbols else str(inner["type"]),
         nullable=nullable,
-        required=not nullable and field["name"] not in _FILLED_IN,
+        required=not nullable and default is None and field["name"] != time,
         symbols=symbols,
         doc=field.get("doc", ""),
+        default=default,
     )
 
 
@@ -142,13 +175,15 @@ def _read_field(field: FieldSpec, document: dict[str, Any], errors: list[FieldEr
     if value is None:
         if field.required:
             found = "null" if field.name in document else "nothing"
-            errors.append(FieldError(field.name, f"expected {_CHECKS[field.kind].expected(field)}, found {found}"))
-        return None
-    check = _CHECKS[field.kind]
+            errors.append(
+                FieldError(field.name, f"expected {_CHECKS.get(field.kind, _NOTHING).expected(field)}, found {found}")
+            )
+        return field.default
+    check = _CHECKS.get(field.kind, _NOTHING)
     if not check.accepts(field, value):
         errors.append(FieldError(field.name, f"expected {check.expected(field)}, found {_name_found(field, value)}"))
         return None
-    return float(value) if field.kind == "double" else value
+    return float(value) if field.kind in _NUMBERS else value
 
 
 @dataclass(frozen=True)
@@ -173,7 +208,10 @@ _CHECKS: dict[str, _Check] = {
     "int": _INTEGER,
     "long": _INTEGER,
     "double": _Check(_is_number, lambda _: "a number"),
+    "float": _Check(_is_number, lambda _: "a number"),
+    "boolean": _Check(lambda _, value: isinstance(value, bool), lambda _: "true or false"),
 }
+_NOTHING = _Check(lambda *_: False, lambda field: f"no value: a {field.kind} cannot be sent as JSON")
 
 
 def _name_found(field: FieldSpec, value: Any) -> str:
@@ -181,7 +219,7 @@ def _name_found(field: FieldSpec, value: Any) -> str:
     found = name_type(value)
     if found != "a number":
         return "another string" if found == "a string" else found
-    if field.kind not in {*_LIMITS, "double"}:
+    if field.kind not in {*_LIMITS, *_NUMBERS}:
         return found
     # beyond 64 bits an integer is read as a float: only one within them was written with a point or an exponent
     if isinstance(value, float) and field.kind in _LIMITS and abs(value) < _LIMITS["long"]:

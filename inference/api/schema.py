@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from weir.inference.api.lookup import KNOWN_ENTITIES
 from weir.inference.core.decisions import OUTCOMES
-from weir.schemas.contracts import schema_json
-from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.contracts import decisions_schema
+from weir.schemas.stream import Stream
 
 Schema = dict[str, Any]
 
@@ -69,40 +68,55 @@ ERROR: Schema = _object(
         )
     }
 )
-FEATURES: Schema = _object(
-    {
-        "entity": {"type": "string", "enum": list(KNOWN_ENTITIES)},
-        "id": _STRING,
-        "known": _BOOLEAN,
-        "at_ms": _INTEGER,
-        "features": _map(_NUMBER_OR_NULL),
-        "freshness": _object({"newest_event_ms": {"type": ["integer", "null"]}, "positions": _map(_INTEGER)}),
-        "complete": _BOOLEAN,
-        "incomplete_units": _list(_STRING),
-    }
-)
-DECISION: Schema = from_avro(json.loads(schema_json("decisions")))
-SCORE: Schema = _object(
-    {
-        "transaction_id": _STRING,
-        "decision": {"type": "string", "enum": list(OUTCOMES)},
-        "score": _NUMBER_OR_NULL,
-        "decided_by": _STRING,
-        "reasons": _list(_object({"code": _STRING, "detail": _STRING})),
-        "model": _object({"name": _STRING, "version": _STRING}),
-        "rules_version": _STRING,
-        "declarations_hash": _STRING,
-        "degraded": _BOOLEAN,
-        "degraded_by": _list(_STRING),
-        "late": _BOOLEAN,
-        "event_time_ms": _INTEGER,
-        "decision_time_ms": _INTEGER,
-        "features": _map(_NUMBER_OR_NULL) | {"minProperties": len(FEATURE_NAMES), "maxProperties": len(FEATURE_NAMES)},
-        "published": {
-            "anyOf": [{"type": "null"}, _object({"topic": _STRING, "partition": _INTEGER, "offset": _INTEGER})]
-        },
-    }
-)
+
+
+def build_features(stream: Stream) -> Schema:
+    """Return what a look-up of one of a stream's entities answers."""
+    return _object(
+        {
+            "entity": {"type": "string", "enum": list(stream.id_field_of)},
+            "id": _STRING,
+            "known": _BOOLEAN,
+            "at_ms": _INTEGER,
+            "features": _map(_NUMBER_OR_NULL),
+            "freshness": _object({"newest_event_ms": {"type": ["integer", "null"]}, "positions": _map(_INTEGER)}),
+            "complete": _BOOLEAN,
+            "incomplete_units": _list(_STRING),
+        }
+    )
+
+
+def build_decision(stream: Stream) -> Schema:
+    """Return what a decision of a stream looks like."""
+    return from_avro(json.loads(decisions_schema(stream)))
+
+
+def build_score(stream: Stream) -> Schema:
+    """Return what a request to score an event answers."""
+    count = len(stream.feature_names)
+    return _object(
+        {
+            stream.id: _STRING,
+            "decision": {"type": "string", "enum": list(OUTCOMES)},
+            "score": _NUMBER_OR_NULL,
+            "decided_by": _STRING,
+            "reasons": _list(_object({"code": _STRING, "detail": _STRING})),
+            "model": _object({"name": _STRING, "version": _STRING}),
+            "rules_version": _STRING,
+            "declarations_hash": _STRING,
+            "degraded": _BOOLEAN,
+            "degraded_by": _list(_STRING),
+            "late": _BOOLEAN,
+            stream.time: _INTEGER,
+            "decision_time_ms": _INTEGER,
+            "features": _map(_NUMBER_OR_NULL) | {"minProperties": count, "maxProperties": count},
+            "published": {
+                "anyOf": [{"type": "null"}, _object({"topic": _STRING, "partition": _INTEGER, "offset": _INTEGER})]
+            },
+        }
+    )
+
+
 MODELS: Schema = _object(
     {
         "champion": {"type": "object", "required": ["name", "version", "thresholds", "feature_count"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
-from weir.inference.api.request import transaction_fields
+from weir.inference.api.request import parse_event
 from weir.inference.api.web.server import build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import Champion
@@ -36,8 +37,8 @@ from weir.schemas.errors import Refused, Transient
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.service import wait_for
-from weir.streaming.shipped import shipped_kernel
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0
@@ -63,10 +64,9 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         parts = replace(build_parts(settings), is_full=lambda: crowd.full)
         compile_kernel(parts.kernel)
         now_ms = int(time.time() * 1_000)
-        example = {field.name: None for field in transaction_fields()} | api_examples.TRANSACTION
-        WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders).warm_up(
-            example | {"event_time_ms": now_ms, "outcome": "UNKNOWN"}, now_ms=now_ms
-        )
+        stream = parts.kernel.stream
+        example = parse_event(stream, json.dumps(api_examples.build_event(stream)).encode(), now_ms=now_ms)
+        WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders).warm_up(example, now_ms=now_ms)
         sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
         sys.stdout.flush()
         server = build_server(build_api(parts), crowd)

@@ -19,13 +19,13 @@ from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.records import ID_FIELDS
 from weir.inference.core.vector import select_columns
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import QUOTE_NOTHING, validate_transactions
+from weir.schemas.validation import QUOTE_NOTHING, validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     """A transaction to be scored.
 
     Attributes:
-        transaction: a value per field of the contract, from ``parse_transaction``.
+        transaction: a value per field of the contract, from ``parse_event``.
         now_ms: stands for the broker's append time, UTC epoch ms.
     """
 
@@ -59,7 +59,7 @@ class WhatIf:
         self._reader = reader
         self._champion = champion
         self._placeholders = placeholders
-        self._schema: pa.Schema = BatchCodec("transactions").arrow_schema
+        self._schema: pa.Schema = BatchCodec(schema=event_schemas(kernel.stream)[-1]).arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
         """Compile or load both sides of the kernel before the first request needs them."""
@@ -95,8 +95,10 @@ class WhatIf:
         self._champion.poll()
         bundle = self._champion.bundle
         features = select_columns(computed.features, self._kernel.stream.feature_names, bundle.names)
-        listed = {kind: [each.transaction[name] for each in asked] for kind, name in ID_FIELDS.items()}
-        judgement = judge(features, listed, bundle, self._champion.lists)
+        listed = {
+            kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
+        }
+        judgement = judge(features, listed, bundle, self._champion.lists, self._champion.rules)
         degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
@@ -107,12 +109,12 @@ class WhatIf:
         """Return the valid rows as a batch, and by place why the others are not."""
         columns = [pa.array([each.transaction[field.name] for each in asked], field.type) for field in self._schema]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        keys = [each.transaction["card_id"].encode() for each in asked]
+        keys = [each.transaction[self._kernel.stream.key.field].encode() for each in asked]
         append = np.array([each.now_ms for each in asked], dtype=np.int64)
         refused = {
             place: BadRequest([FieldError(error.field or "$", _describe(error))])
-            for place, error in validate_transactions(
-                batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
+            for place, error in validate_events(
+                self._kernel.stream, batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
             )
         }
         if refused:
@@ -128,7 +130,7 @@ class WhatIf:
 
     def _name_entities(self, asked: Asked) -> list[tuple[str, str]]:
         """Return kind and id of every entity that a transaction names; a placeholder names none."""
-        ids = ((kind, name, asked.transaction[name]) for kind, name in ID_FIELDS.items())
+        ids = ((kind, name, asked.transaction[name]) for kind, name in self._kernel.stream.id_field_of.items())
         return [
             (kind, value)
             for kind, name, value in ids
@@ -139,9 +141,9 @@ class WhatIf:
         self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
     ) -> dict[str, Any]:
         manifest = self._champion.bundle.manifest
-        score = float(judgement.scores[row])
+        stream, score = self._kernel.stream, float(judgement.scores[row])
         return {
-            "transaction_id": asked.transaction["transaction_id"],
+            stream.id: asked.transaction[stream.id],
             "decision": OUTCOMES[int(judgement.outcomes[row])],
             "score": None if np.isnan(score) else score,
             "decided_by": judgement.decided_by[row],
@@ -152,10 +154,10 @@ class WhatIf:
             "degraded": bool(degraded),
             "degraded_by": degraded,
             "late": bool(computed.late[row]),
-            "event_time_ms": asked.transaction["event_time_ms"],
+            stream.time: asked.transaction[stream.time],
             "decision_time_ms": asked.now_ms,
             # NaN becomes null: missing stays missing
-            "features": dict(zip(self._kernel.stream.feature_names, computed.features[row].tolist(), strict=True)),
+            "features": dict(zip(stream.feature_names, computed.features[row].tolist(), strict=True)),
         }
 
 

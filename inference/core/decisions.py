@@ -18,7 +18,7 @@ import numpy.typing as npt
 from weir.inference.core.lists import Ids, Lists, find_listed
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
-from weir.inference.core.rules import RULES, RULES_VERSION, Rule, match_rules
+from weir.inference.core.rules import Rule, RuleSet, match_rules
 from weir.inference.core.vector import Matrix
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
@@ -59,12 +59,12 @@ class Judgement:
     rules_version: str
 
 
-def build_rules_version(lists: Lists) -> str:
+def build_rules_version(lists: Lists, rules: RuleSet) -> str:
     """Return what the decisions carry: which rules and which lists were in force."""
-    return RULES_VERSION if lists.version == "none" else f"{RULES_VERSION}+lists-{lists.version}"
+    return rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
 
 
-def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rules: Sequence[Rule] = RULES) -> Judgement:
+def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
     """Score rows and decide them.
 
     Args:
@@ -72,8 +72,9 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rules: Sequenc
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion.
         lists: allow and block lists.
-        rules: in order of precedence.
+        rule_set: of the stream.
     """
+    rules = rule_set.rules
     rows = features.shape[0]
     scores = check_scores(model.score(features))
     outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
@@ -90,7 +91,7 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rules: Sequenc
         decided_by[row], reasons[row] = _name_decider(
             allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
         )
-    return Judgement(scores, outcomes, decided_by, reasons, build_rules_version(lists))
+    return Judgement(scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set))
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,10 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from weir.schemas.errors import Refused
-from weir.schemas.features import ENTITIES
-
-LIST_ENTITIES: tuple[str, ...] = tuple(str(spec.entity) for spec in ENTITIES)
-"""Kinds a list may name; each is looked up in the field that the declarations give it."""
 
 Ids = Mapping[str, Sequence[str | None]]
 """Entity kind to its ids, one per row."""
@@ -38,18 +34,22 @@ class Lists:
         return frozenset(kind for side in (self.allow, self.block) for kind, listed in side.items() if listed)
 
 
-def parse_lists(document: Any) -> Lists:
+def parse_lists(document: Any, entities: Sequence[str]) -> Lists:
     """Check a lists document.
+
+    Args:
+        document: as read.
+        entities: names of the stream's entities: kinds that a list may name.
 
     Raises:
         Refused: wrong shape or an unknown entity kind; ids are never repeated in the message.
 
-    >>> parse_lists({"version": "1", "block": {"ip": ["203.0.113.7"]}}).block["ip"]
-    frozenset({'203.0.113.7'})
+    >>> parse_lists({"version": "1", "block": {"shop": ["s-7"]}}, ["shop"]).block["shop"]
+    frozenset({'s-7'})
     """
     if not isinstance(document, dict) or not set(document) <= {"version", "allow", "block"}:
         raise Refused("lists: expected an object with version, allow and block; fix the file or remove it")
-    sides = {side: _parse_side(side, document.get(side, {})) for side in ("allow", "block")}
+    sides = {side: _parse_side(side, document.get(side, {}), entities) for side in ("allow", "block")}
     return Lists(version=str(document.get("version", "unnamed")), **sides)
 
 
@@ -70,12 +70,12 @@ def find_listed(side: Mapping[str, frozenset[str]], ids: Ids, rows: int) -> tupl
     return hits, kinds
 
 
-def _parse_side(side: str, given: Any) -> dict[str, frozenset[str]]:
+def _parse_side(side: str, given: Any, entities: Sequence[str]) -> dict[str, frozenset[str]]:
     if not isinstance(given, dict):
         raise Refused(f"lists: expected an object at {side}, found {type(given).__name__}; fix the file or remove it")
     for kind, entries in given.items():
-        if kind not in LIST_ENTITIES:
-            raise Refused(f"lists: expected one of {', '.join(LIST_ENTITIES)} in {side}, found {kind!r:.40}")
+        if kind not in entities:
+            raise Refused(f"lists: expected one of {', '.join(entities)} in {side}, found {kind!r:.40}")
         if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
             raise Refused(f"lists: expected non-empty strings in {side}.{kind}; fix the file or remove it")
     return {kind: frozenset(entries) for kind, entries in given.items()}

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weir.inference.core.reason_codes import CODE_OF_FEATURE, MODEL_SCORE, build_missing_code, format_value
+from weir.inference.core.reason_codes import MODEL_SCORE, build_missing_code, format_value
 from weir.inference.core.vector import Matrix
+from weir.schemas.stream import Stream
 
 EXPLAINED_ROWS_MAX = 256
 REASONS_MAX = 3
@@ -53,18 +54,22 @@ class Groups:
     columns: tuple[npt.NDArray[np.int64], ...]
     members: npt.NDArray[np.bool_]
     """Shape (groups, features): the same as ``columns``, for whole batches."""
+    missing: tuple[str, ...]
+    """Per feature, the code where its absence is the reason."""
 
 
-def build_groups(names: Sequence[str]) -> Groups:
-    """Group a model's features by reason code; a feature without one is its own group under its upper-cased name."""
+def build_groups(names: Sequence[str], stream: Stream) -> Groups:
+    """Group a model's features by reason code; what the stream does not have is its own group, named in upper case."""
     by_code: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        by_code.setdefault(CODE_OF_FEATURE.get(name, name.upper()), []).append(index)
+        by_code.setdefault(stream.reason_codes.get(name, name.upper()), []).append(index)
     columns = tuple(np.array(found, dtype=np.int64) for found in by_code.values())
     members = np.zeros((len(columns), len(names)), dtype=np.bool_)
     for group, found in enumerate(columns):
         members[group, found] = True
-    return Groups(tuple(names), tuple(by_code), columns, members)
+    entities = {feature.name: feature.entity for feature in stream.all_features}
+    missing = tuple(build_missing_code(entities.get(name, name.split("_", 1)[0])) for name in names)
+    return Groups(tuple(names), tuple(by_code), columns, members, missing)
 
 
 def explain(
@@ -165,7 +170,7 @@ def _describe(
     row: npt.NDArray[np.float32], reference: npt.NDArray[np.float32], groups: Groups, group: int, column: int
 ) -> Reason:
     name, value = groups.names[column], float(row[column])
-    code = build_missing_code(name) if math.isnan(value) else groups.codes[group]
+    code = groups.missing[column] if math.isnan(value) else groups.codes[group]
     return Reason(code, f"{name} = {format_value(value)} (typical {format_value(float(reference[column]))})")
 
 

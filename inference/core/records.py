@@ -1,10 +1,9 @@
-"""Decision records: one Arrow batch in the shape of ``schemas/decisions.avsc``. Pure."""
+"""Decision records: one Arrow batch in the shape of a stream's decisions. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -13,14 +12,6 @@ import pyarrow.compute as pc
 
 from weir.inference.core.decisions import OUTCOMES, Judgement
 from weir.inference.core.reasons import Reason
-from weir.schemas.features import ENTITIES
-
-_COPIED = ("transaction_id", "card_id", "merchant_id", "amount_minor", "currency", "declarations_hash", "late",
-           "event_time_ms", "ingest_time_ms", "source_partition", "source_offset")  # fmt: skip
-"""What a decision takes from its feature row as it is."""
-
-ID_FIELDS: dict[str, str] = {str(spec.entity): spec.id_field for spec in ENTITIES}
-"""Entity kind to the field of a feature row that names it."""
 
 
 @dataclass(frozen=True)
@@ -31,39 +22,9 @@ class ModelLabel:
     version: str
 
 
-@cache
-def decision_schema() -> pa.Schema:
-    """Return the Arrow schema of decisions: the Avro fields in their order, all as the codec wants them."""
-    reason = pa.struct([pa.field("code", pa.string()), pa.field("detail", pa.string())])
-    types: Mapping[str, pa.DataType] = {
-        "transaction_id": pa.string(),
-        "card_id": pa.string(),
-        "merchant_id": pa.string(),
-        "amount_minor": pa.int64(),
-        "currency": pa.string(),
-        "decision": pa.string(),
-        "score": pa.float64(),
-        "decided_by": pa.string(),
-        "reasons": pa.list_(pa.field("item", reason)),
-        "model_name": pa.string(),
-        "model_version": pa.string(),
-        "rules_version": pa.string(),
-        "declarations_hash": pa.string(),
-        "degraded": pa.bool_(),
-        "degraded_by": pa.list_(pa.field("item", pa.string())),
-        "late": pa.bool_(),
-        "event_time_ms": pa.int64(),
-        "ingest_time_ms": pa.int64(),
-        "decision_time_ms": pa.int64(),
-        "source_partition": pa.int32(),
-        "source_offset": pa.int64(),
-    }
-    return pa.schema([pa.field(name, kind, nullable=name == "score") for name, kind in types.items()])
-
-
-def read_ids(rows: pa.RecordBatch, kinds: Iterable[str]) -> dict[str, list[str | None]]:
-    """Return the ids of some entity kinds, one per row."""
-    return {kind: rows.column(ID_FIELDS[kind]).to_pylist() for kind in kinds}
+def read_ids(rows: pa.RecordBatch, kinds: Iterable[str], id_field_of: Mapping[str, str]) -> dict[str, list[str | None]]:
+    """Return the ids of some entity kinds, one per row, by the field of each."""
+    return {kind: rows.column(id_field_of[kind]).to_pylist() for kind in kinds}
 
 
 def build_decisions(
@@ -71,6 +32,7 @@ def build_decisions(
     judgement: Judgement,
     degraded_by: pa.ListArray,
     *,
+    schema: pa.Schema,
     model: ModelLabel,
     decision_time_ms: int,
 ) -> pa.RecordBatch:
@@ -80,15 +42,14 @@ def build_decisions(
         rows: feature rows, as the codec decodes them.
         judgement: one outcome per row.
         degraded_by: lists of strings, per row what it was made without.
+        schema: of the stream's decisions; what is not made here is taken from the rows as it is.
         model: that judged.
         decision_time_ms: when, UTC epoch ms.
     """
     count = rows.num_rows
-    schema = decision_schema()
     scores = judgement.scores.astype(np.float64)
     outcomes = pa.DictionaryArray.from_arrays(pa.array(judgement.outcomes.astype(np.int8)), list(OUTCOMES))
-    columns: dict[str, pa.Array] = {name: rows.column(name) for name in _COPIED}
-    columns |= {
+    made: dict[str, pa.Array] = {
         "decision": outcomes.cast(pa.string()),
         "score": pa.array(scores, mask=np.isnan(scores)),
         "decided_by": pa.array(judgement.decided_by, pa.string()),
@@ -100,7 +61,8 @@ def build_decisions(
         "degraded_by": degraded_by,
         "decision_time_ms": pa.array(np.full(count, decision_time_ms, dtype=np.int64)),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    columns = [made[name] if name in made else rows.column(name) for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _build_reasons(reasons: Sequence[Sequence[Reason]], kind: pa.ListType) -> pa.ListArray:

@@ -6,7 +6,7 @@ line. Everything subtler belongs to the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,6 @@ import numpy.typing as npt
 
 from weir.inference.core.reason_codes import format_value
 from weir.inference.core.vector import Matrix
-from weir.schemas.features import FEATURE_NAMES
-
-RULES_VERSION = "1"
-"""Raised with every change of ``RULES``; each decision carries it."""
 
 _OPERATORS: dict[str, Callable[[Matrix, float], npt.NDArray[np.bool_]]] = {">=": np.greater_equal, "<=": np.less_equal}
 
@@ -45,45 +41,37 @@ class Rule:
     conditions: tuple[Condition, ...]
 
     def __post_init__(self) -> None:
-        unknown = [c.feature for c in self.conditions if c.feature not in FEATURE_NAMES or c.operator not in _OPERATORS]
+        unknown = [each.operator for each in self.conditions if each.operator not in _OPERATORS]
         if unknown or not self.conditions or self.decision not in {"REVIEW", "DECLINE"}:
-            raise ValueError(f"rule {self.name}: unknown feature or operator {unknown}, or no condition or decision")
+            raise ValueError(f"rule {self.name}: unknown operator {unknown}, or no condition or decision")
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "card_testing_run",
-        "DECLINE",
-        "CARD_TESTING",
-        "a script tries a card with tiny payments, most of them refused",
-        (
-            Condition("card_event_count_5m", ">=", 12),
-            Condition("card_small_ratio_1h", ">=", 0.8),
-            Condition("card_declined_ratio_1h", ">=", 0.5),
-        ),
-    ),
-    Rule(
-        "device_farm",
-        "REVIEW",
-        "DEVICE_FARM",
-        "no family owns this many cards",
-        (Condition("device_card_distinct_1d", ">=", 15),),
-    ),
-    Rule(
-        "impossible_travel",
-        "REVIEW",
-        "IMPOSSIBLE_TRAVEL",
-        "faster than any airliner, not online, and in another country: two shops of one town can look as fast",
-        (
-            Condition("card_position_speed_30d", ">=", 1_200),
-            Condition("card_country_distinct_1d", ">=", 2),
-            Condition("transaction_is_online", "<=", 0),
-        ),
-    ),
-)
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules of one stream.
+
+    Attributes:
+        version: raised with every change of them; each decision carries it.
+        rules: in order of precedence within their outcome.
+    """
+
+    version: str = "none"
+    rules: tuple[Rule, ...] = ()
+
+    def check(self, names: Collection[str]) -> RuleSet:
+        """Return the rules themselves, all of whose features are declared.
+
+        Raises:
+            ValueError: one is not.
+        """
+        for rule in self.rules:
+            unknown = [condition.feature for condition in rule.conditions if condition.feature not in names]
+            if unknown:
+                raise ValueError(f"rule {rule.name}: unknown feature {unknown}")
+        return self
 
 
-def match_rules(features: Matrix, names: Sequence[str], rules: Sequence[Rule] = RULES) -> npt.NDArray[np.int32]:
+def match_rules(features: Matrix, names: Sequence[str], rules: Sequence[Rule]) -> npt.NDArray[np.int32]:
     """Return per row the position of the first rule that applies, -1 for none; DECLINE goes before REVIEW.
 
     Args:

@@ -20,6 +20,7 @@ from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
 from weir.inference.inspect.stream import COLUMNS, DecisionStream, describe_row, follow
 from weir.inference.processes import read_processes
+from weir.inference.shipped_rules import rules_of
 from weir.infra.arguments import Parser
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect
@@ -31,6 +32,7 @@ from weir.schemas.errors import Refused, Transient, WeirError
 from weir.schemas.features import FEATURES, Aggregate, Entity, Feature
 from weir.schemas.masking import is_card_number
 from weir.schemas.printable import escape, to_json
+from weir.schemas.streams.payments import payments
 from weir.schemas.validation import ID_BYTES_MAX
 
 _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
@@ -77,7 +79,7 @@ def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
     from weir.inference.api.lookup import look_up  # noqa: PLC0415
     from weir.inference.api.reader import build_feature_reader  # noqa: PLC0415
     from weir.streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
-    from weir.streaming.shipped import shipped_kernel  # noqa: PLC0415
+    from weir.streaming.kernels import shipped_kernel  # noqa: PLC0415
 
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
@@ -105,7 +107,7 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash)
-    rules_version = build_rules_version(load_lists(settings))
+    rules_version = build_rules_version(load_lists(settings), rules_of(payments))
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),

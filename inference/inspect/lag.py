@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.offsets import end_offsets
+from weir.infra.kafka.positions import followings
 from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
 from weir.streaming.service import wait_for
@@ -42,14 +43,7 @@ def read_lag(settings: Settings) -> list[GroupLag]:
         Refused: a topic does not exist.
         Transient: the brokers did not answer in time.
     """
-    topics, scorer = settings.topics, settings.scorer
-    stages = (
-        ("process", settings.processor.group, topics.transactions),
-        ("process", settings.processor.group, topics.labels),
-        ("score", scorer.group, topics.features),
-        ("index", scorer.index_group, topics.decisions),
-    )
-    return [row for stage, group, topic in stages for row in _read_group(settings, stage, group, topic)]
+    return [row for each in followings(settings) for row in _read_group(settings, each.stage, each.group, each.topic)]
 
 
 def _read_group(settings: Settings, stage: str, group: str, topic: str) -> list[GroupLag]:

@@ -42,10 +42,12 @@ class Standing:
     Attributes:
         committed: next offset of the group; ``None`` where it never committed any.
         low: the log's first offset.
+        high: the log's end.
     """
 
     committed: int | None
     low: int
+    high: int
 
     @property
     def next_offset(self) -> int:
@@ -92,4 +94,4 @@ def read_standing(source: Asked, partition: Partition, *, group: str, topic_id: 
             f"group {group} committed {name}@{committed}, but the log ends at {high}: records were lost or the "
             f"topic was created again; {start_over}"
         )
-    return Standing(committed, low)
+    return Standing(committed, low, high)

@@ -51,9 +51,9 @@ class GroupPosition:
 def followings(settings: Settings) -> list[Following]:
     """Return every group of this deployment and what it follows."""
     topics, scorer = settings.topics, settings.scorer
+    inputs = [topics.transactions, topics.labels] if settings.stream.labels else [topics.transactions]
     return [
-        Following("process", settings.processor.group, topics.transactions),
-        Following("process", settings.processor.group, topics.labels),
+        *(Following("process", settings.processor.group, topic) for topic in inputs),
         Following("score", scorer.group, topics.features),
         Following("index", scorer.index_group, topics.decisions),
     ]

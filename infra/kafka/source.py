@@ -190,6 +190,11 @@ class PartitionedInput:
             raise Transient(f"kafka: watermarks: {error}") from error
         return low, high
 
+    def end_offset_cached(self, partition: Partition) -> int | None:
+        """Return the end of the log as the last fetch saw it, without asking; ``None`` before the first fetch."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        return high if high >= 0 else None
+
     def close(self) -> None:
         """Leave the group; a static member's partitions wait for it until the session times out."""
         self._consumer.close()

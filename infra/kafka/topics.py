@@ -7,7 +7,7 @@ from a sender's clock, breaks the product's promises in silence. A start on such
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -16,14 +16,16 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from weir.infra.findings import Finding, refuse
 from weir.infra.kafka.clients import MAX_MESSAGE_BYTES, build_admin
 from weir.infra.settings import Settings, TopicSettings
+from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.features import DAY_MS, FEATURES, HORIZON_MS
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 _REPAIR_MS = 7 * DAY_MS
 """How long an operator has to notice and fix before the log forgets what a rebuild needs."""
-RETENTION_MS_MIN = HORIZON_MS + max(feature.hold_ms for feature in FEATURES) + _REPAIR_MS
+_SHIPPED: tuple[Stream, ...] = (payments,)
 DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
 """A dead letter holds a whole record and its headers next to it; at the source's limit it would abort for ever."""
 _PARTITIONS_DONE = 1
@@ -36,14 +38,14 @@ class TopicPlan:
 
     Attributes:
         source: for a dead letter topic, the topic whose partitions it mirrors.
-        rebuilt_from: whether state is rebuilt from it, so that its times and its memory are checked.
+        remembers_ms: of a topic that state is rebuilt from, how long it must; its times are checked too. 0 for others.
         compacted: keyed state instead of a log.
     """
 
     name: str
     partitions: int
     source: str = ""
-    rebuilt_from: bool = False
+    remembers_ms: int = 0
     compacted: bool = False
 
     def config(self, retention_days: int) -> dict[str, str]:
@@ -63,24 +65,39 @@ class TopicState:
     config: Mapping[str, str]
 
 
-def plan_topics(topics: TopicSettings) -> list[TopicPlan]:
-    """Return every topic of the project, sources before their dead letters."""
-    count = topics.partitions
-    return [
-        TopicPlan(topics.transactions, count, rebuilt_from=True),
-        TopicPlan(topics.labels, count, rebuilt_from=True),
-        TopicPlan(topics.features, count),
-        TopicPlan(topics.decisions, count),
-        TopicPlan(topics.clicks, count),
-        TopicPlan(topics.devices, count),
-        TopicPlan(topics.dlq, count, source=topics.transactions, rebuilt_from=True),
-        TopicPlan(topics.labels_dlq, count, source=topics.labels, rebuilt_from=True),
-        TopicPlan(topics.features_dlq, count, source=topics.features, rebuilt_from=True),
-        TopicPlan(topics.dlq_done, _PARTITIONS_DONE, compacted=True),
-    ]
+def compute_remembered_ms(stream: Stream) -> int:
+    """Return how long what a stream is rebuilt from must be kept: its look-back, what is held back, and a week."""
+    return stream.horizon_ms + max((f.hold_ms for f in stream.all_features), default=0) + _REPAIR_MS
 
 
-def ensure_topics(settings: Settings) -> list[str]:
+def plan_topics(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> list[TopicPlan]:
+    """Return every topic of some streams, sources before their dead letters."""
+    plans = [plan for stream in streams for plan in _plan_outputs(topics, stream)]
+    if any(stream.name == payments.name for stream in streams):
+        plans += [TopicPlan(name, topics.partitions) for name in (topics.clicks, topics.devices)]
+    plans += [plan for stream in streams for plan in _plan_dead_letters(topics, stream)]
+    plans.append(TopicPlan(topics.dlq_done, _PARTITIONS_DONE, compacted=True))
+    return list({plan.name: plan for plan in reversed(plans)}.values())[::-1]  # the first of a name counts
+
+
+def _plan_outputs(topics: TopicSettings, stream: Stream) -> Iterable[TopicPlan]:
+    names, count, kept = topics.of(stream), topics.partitions, compute_remembered_ms(stream)
+    yield TopicPlan(names.events, count, remembers_ms=kept)
+    if stream.labels:
+        yield TopicPlan(names.labels, count, remembers_ms=kept)
+    yield TopicPlan(names.features, count)
+    yield TopicPlan(names.decisions, count)
+
+
+def _plan_dead_letters(topics: TopicSettings, stream: Stream) -> Iterable[TopicPlan]:
+    names, count, kept = topics.of(stream), topics.partitions, compute_remembered_ms(stream)
+    yield TopicPlan(names.dlq, count, source=names.events, remembers_ms=kept)
+    if stream.labels:
+        yield TopicPlan(names.labels_dlq, count, source=names.labels, remembers_ms=kept)
+    yield TopicPlan(names.features_dlq, count, source=names.features, remembers_ms=kept)
+
+
+def ensure_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> list[str]:
     """Create the topics that do not exist, wait until they can be written, and return their names.
 
     A topic that exists is left as it is; ``check_topics`` judges it.
@@ -91,7 +108,7 @@ def ensure_topics(settings: Settings) -> list[str]:
     """
     admin = build_admin(settings.kafka)
     existing = _list_partitions(admin, settings)
-    missing = [plan for plan in plan_topics(settings.topics) if plan.name not in existing]
+    missing = [plan for plan in plan_topics(settings.topics, streams) if plan.name not in existing]
     if missing:
         _create(admin, settings, missing)
         _await_leaders(admin, settings, {plan.name for plan in missing})
@@ -99,12 +116,13 @@ def ensure_topics(settings: Settings) -> list[str]:
 
 
 def examine_topics(settings: Settings) -> list[Finding]:
-    """Return every fault of the topics, or the one finding that there is none.
+    """Return every fault of the topics of the settings' stream, or the one finding that there is none.
 
     Raises:
         Transient: the brokers did not answer in time.
     """
-    faults = find_faults(plan_topics(settings.topics), describe_states(settings))
+    streams = (settings.stream,)
+    faults = find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams))
     return [fault.finding for fault in faults] or [Finding("topics", "ok", "every topic is as it must be")]
 
 
@@ -118,15 +136,15 @@ def check_topics(settings: Settings) -> None:
     refuse(examine_topics(settings))
 
 
-def describe_states(settings: Settings) -> dict[str, TopicState]:
-    """Return each of the project's topics that exists.
+def describe_states(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> dict[str, TopicState]:
+    """Return each of the streams' topics that exists.
 
     Raises:
         Transient: the brokers did not answer in time.
     """
     admin = build_admin(settings.kafka)
     existing = _list_partitions(admin, settings)
-    names = [plan.name for plan in plan_topics(settings.topics) if plan.name in existing]
+    names = [plan.name for plan in plan_topics(settings.topics, streams) if plan.name in existing]
     if not names:
         return {}  # the client refuses to ask about nothing
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
@@ -166,8 +184,8 @@ def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Ite
         if state is None:
             yield _missing(plan.name)
             continue
-        if plan.rebuilt_from:
-            yield from _find_log_faults(plan.name, state.config)
+        if plan.remembers_ms:
+            yield from _find_log_faults(plan.name, state.config, plan.remembers_ms)
         if plan.source in states:
             yield from _find_mirror_faults(plan, state, states[plan.source])
         if plan.compacted and "compact" not in state.config["cleanup.policy"]:
@@ -180,13 +198,13 @@ def _missing(name: str) -> TopicFault:
     )
 
 
-def _find_log_faults(name: str, config: Mapping[str, str]) -> Iterator[TopicFault]:
+def _find_log_faults(name: str, config: Mapping[str, str], remembers_ms: int) -> Iterator[TopicFault]:
     if config["message.timestamp.type"] != "LogAppendTime":
         yield _fault(name, "message.timestamp.type", "LogAppendTime", config)
     if "compact" in config["cleanup.policy"]:
         yield _fault(name, "cleanup.policy", "delete", config)
-    if 0 <= int(config["retention.ms"]) < RETENTION_MS_MIN:
-        yield _fault(name, "retention.ms", str(RETENTION_MS_MIN), config, or_more=True)
+    if 0 <= int(config["retention.ms"]) < remembers_ms:
+        yield _fault(name, "retention.ms", str(remembers_ms), config, or_more=True)
     if int(config["retention.bytes"]) >= 0:
         yield _fault(name, "retention.bytes", "-1", config)
 

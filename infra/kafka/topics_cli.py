@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -18,6 +20,8 @@ from weir.infra.kafka.clients import build_admin
 from weir.infra.kafka.topics import TopicFault, describe_states, ensure_topics, find_faults, plan_topics
 from weir.infra.settings import KafkaSettings, Settings, load_settings
 from weir.schemas.errors import Refused, Transient
+from weir.schemas.project import list_streams
+from weir.schemas.stream import Stream
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
 
@@ -29,23 +33,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--apply", action="store_true", help="repair: set it, after a look at what would be set")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv[1:])
-    settings = load_settings()
+    settings, streams = load_settings(), list_streams(Path.cwd())
     if options.action == "create":
-        return _show_created(ensure_topics(settings), as_json=options.json)
-    faults = list(find_faults(plan_topics(settings.topics), describe_states(settings)))
+        return _show_created(ensure_topics(settings, streams), as_json=options.json)
+    faults = list(find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams)))
     if options.action == "repair":
-        return _repair(settings, faults, apply=options.apply, as_json=options.json)
+        return _repair(settings, streams, faults, apply=options.apply, as_json=options.json)
     return _show_faults(faults, as_json=options.json)
 
 
-def repair_topics(settings: Settings, faults: list[TopicFault]) -> None:
+def repair_topics(settings: Settings, streams: Sequence[Stream], faults: list[TopicFault]) -> None:
     """Set what each fault names, and create the topics that are missing. Records and offsets are left alone.
 
     Raises:
         Refused: the broker refuses one.
         Transient: the brokers did not answer in time.
     """
-    ensure_topics(settings)
+    ensure_topics(settings, streams)
     for fault in faults:
         if fault.config is not None:
             _set_option(settings.kafka, fault.topic, *fault.config)
@@ -78,9 +82,11 @@ def _await(futures: object, topic: str) -> None:
             raise Refused(f"kafka refuses to repair topic {topic}: {reason.str()}") from error
 
 
-def _repair(settings: Settings, faults: list[TopicFault], *, apply: bool, as_json: bool) -> int:
+def _repair(
+    settings: Settings, streams: Sequence[Stream], faults: list[TopicFault], *, apply: bool, as_json: bool
+) -> int:
     if apply:
-        repair_topics(settings, faults)
+        repair_topics(settings, streams, faults)
     steps = [_describe(fault) for fault in faults]
     if as_json:
         sys.stdout.write(json.dumps({"applied": apply, "steps": steps}) + "\n")

@@ -38,11 +38,13 @@ from typing import Any
 from weir.infra.redis.client import Client, ask_servers, on_server, primaries, server_of, transient_errors
 from weir.infra.redis.session import Session, open_session, pack, pack_mset
 from weir.infra.redis.unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
+from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Transient
-from weir.schemas.features import DAY_MS, HORIZON_MS, LABEL_HOLD_MS
+from weir.schemas.streams.payments import payments
 
-PARTIAL_TTL_MS = HORIZON_MS + LABEL_HOLD_MS + 30 * DAY_MS
-"""Look-back with hold, plus the longest stop tolerated. It only collects garbage: reads forget by event time."""
+STOP_MS_MAX = 30 * DAY_MS
+"""The longest stop tolerated: a partial expires by so much after it is in no window. That only collects garbage, as
+reads forget by event time."""
 
 _SWEEP_KEYS = 500
 KNOWN_BYTES = 512_000
@@ -85,7 +87,14 @@ class StateView:
     """Reads and writes units of one group's view."""
 
     def __init__(
-        self, client: Client, *, cluster: str, group: str, topic_ids: dict[str, str], declarations_hash: str
+        self,
+        client: Client,
+        *,
+        cluster: str,
+        group: str,
+        topic_ids: dict[str, str],
+        declarations_hash: str,
+        look_back_ms: int = payments.horizon_ms + payments.label_hold_ms,
     ) -> None:
         """Bind to a key space.
 
@@ -95,8 +104,10 @@ class StateView:
             group: the processor's consumer group.
             topic_ids: unit kind to the id of its input topic.
             declarations_hash: of the deployment, ``settings.declarations_hash``.
+            look_back_ms: of the stream, with the hold of its labels: what is older is in no window.
         """
         self._client = client
+        self._ttl_ms = look_back_ms + STOP_MS_MAX
         self._group = f"weir:{cluster}:{group}"
         self._everything = f"{self._group}:*"
         self._prefix = {
@@ -346,7 +357,7 @@ class StateView:
                     pipeline = server.pipeline(transaction=False)
                     for key in keys:
                         if not _LASTING.search(key) and not key.startswith(lasting):  # these never expire
-                            pipeline.pexpire(key, PARTIAL_TTL_MS, nx=True)
+                            pipeline.pexpire(key, self._ttl_ms, nx=True)
                     pipeline.execute()
                 yield len(keys)
                 if cursor == 0:

@@ -10,17 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from weir.infra.arguments import Parser
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.compatibility import check_backward, check_level, find_unreadable, parse_inlined
-from weir.schemas.contracts import TOPIC_KINDS, compatibility_level, is_input, schema_json, subject, versions
+from weir.schemas.contracts import Contract, list_contracts, schema_json
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
+from weir.schemas.project import list_streams
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
+
+_SHIPPED: tuple[Stream, ...] = (payments,)
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,19 @@ class Finding:
     problem: str
 
 
-def topic_of(kind: str, topics: TopicSettings) -> str:
-    """Return the topic that carries a kind of record.
+def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
+    """Return the contracts of some streams, each topic once."""
+    found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
+    if any(stream.name == payments.name for stream in streams):
+        kinds = {topics.clicks: "clicks", topics.devices: "devices"}
+        found += [Contract(topic, (schema_json(kind),), True) for topic, kind in kinds.items()]
+    return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts
 
-    >>> topic_of("labels", TopicSettings())
-    'labels'
-    """
-    return str(getattr(topics, kind))
 
-
-def register_contracts(registry: SchemaRegistry, topics: TopicSettings) -> list[Registered]:
-    """Register every version of every kind under its topic's subject, oldest first. Idempotent.
+def register_contracts(
+    registry: SchemaRegistry, topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED
+) -> list[Registered]:
+    """Register every version of every contract under its topic's subject, oldest first. Idempotent.
 
     Raises:
         Refused: a version does not read the one before it, or another team's schema stands there already.
@@ -59,31 +67,32 @@ def register_contracts(registry: SchemaRegistry, topics: TopicSettings) -> list[
     """
     found: list[tuple[str, int]] = []
     numbers: dict[tuple[str, int], int] = {}
-    for kind in TOPIC_KINDS:
-        name = subject(topic_of(kind, topics))
+    for contract in contracts_of(streams, topics):
+        name = contract.subject
         # looked up first: an old version registered again next to a newer one would be judged again by some
         known = {_canonical(text): schema_id for _, schema_id, text in registry.version_texts(name)}
-        _require_level(registry, name, kind)
-        texts = [schema_json(kind, number) for number in versions(kind)]
-        found += [(name, known.get(_canonical(text)) or _register_one(registry, name, kind, text)) for text in texts]
-        _require_level(registry, name, kind)  # some registries kept nothing for a subject without a version
+        _require_level(registry, contract)
+        ids = [known.get(_canonical(text)) or _register_one(registry, contract, text) for text in contract.schemas]
+        found += [(name, schema_id) for schema_id in ids]
+        _require_level(registry, contract)  # some registries kept nothing for a subject without a version
         numbers |= {(name, schema_id): number for number, schema_id, _ in registry.version_texts(name)}
     return [Registered(name, schema_id, numbers[name, schema_id]) for name, schema_id in found if schema_id]
 
 
-def _register_one(registry: SchemaRegistry, name: str, kind: str, text: str) -> int:
+def _register_one(registry: SchemaRegistry, contract: Contract, text: str) -> int:
     """Return the new id, or 0 where what is registered already stands in the way: ``check_registered`` says what."""
     try:
-        return registry.register(name, text)
+        return registry.register(contract.subject, text)
     except Refused:
-        if not any(_find_conflict(kind, text, theirs) for _, _, theirs in registry.version_texts(name)):
+        theirs = (text for _, _, text in registry.version_texts(contract.subject))
+        if not any(_find_conflict(contract, text, other) for other in theirs):
             raise
         return 0
 
 
-def _require_level(registry: SchemaRegistry, name: str, kind: str) -> None:
-    if registry.level(name) != compatibility_level(kind):
-        registry.require_level(name, compatibility_level(kind))
+def _require_level(registry: SchemaRegistry, contract: Contract) -> None:
+    if registry.level(contract.subject) != contract.level:
+        registry.require_level(contract.subject, contract.level)
 
 
 def _canonical(text: str) -> str:
@@ -94,68 +103,71 @@ def _canonical(text: str) -> str:
         return text
 
 
-def check_contracts(topics: TopicSettings) -> Iterator[Finding]:
+def check_contracts(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> Iterator[Finding]:
     """Compare each checked-in version with the one before it."""
-    for kind in TOPIC_KINDS:
-        for old, new in pairwise(versions(kind)):
-            problem = check_backward(schema_json(kind, new), schema_json(kind, old))
-            yield Finding(subject(topic_of(kind, topics)), f"v{new} reads v{old}", problem)
+    for contract in contracts_of(streams, topics):
+        for old, (before, after) in enumerate(pairwise(contract.schemas), start=1):
+            yield Finding(contract.subject, f"v{old + 1} reads v{old}", check_backward(after, before))
 
 
 def check_registered(
-    registry: SchemaRegistry, topics: TopicSettings, url: str = "$WEIR_REGISTRY__URL"
+    registry: SchemaRegistry,
+    topics: TopicSettings,
+    url: str = "$WEIR_REGISTRY__URL",
+    streams: Sequence[Stream] = _SHIPPED,
 ) -> Iterator[Finding]:
-    """Compare each kind with what the registry has: the subject's level, and every version of it with our newest.
+    """Compare each contract with what the registry has: the subject's level, and every version of it with our newest.
 
     Args:
         registry: to be asked.
         topics: whose subjects are looked at.
         url: of the registry, for the command that removes a version.
+        streams: whose contracts they are.
 
     Raises:
         Transient: the registry is away.
     """
-    for kind in TOPIC_KINDS:
-        name = subject(topic_of(kind, topics))
+    for contract in contracts_of(streams, topics):
+        name, ours = contract.subject, contract.schemas[-1]
         registered = registry.version_texts(name)
         if not registered:
             yield Finding(name, "registered", "expected a schema, found none; run `weir schemas register`")
             continue
-        yield check_level_of(registry, name, kind)
-        is_known = _canonical(schema_json(kind)) in {_canonical(text) for _, _, text in registered}
-        heard = registered if is_input(kind) else registered[-1:]
+        yield check_level_of(registry, contract)
+        is_known = _canonical(ours) in {_canonical(text) for _, _, text in registered}
+        heard = registered if contract.is_input else registered[-1:]
         yield Finding(
-            name, "ours is registered", "" if is_known else _find_obstacle(kind, heard, f"{url}/subjects/{name}")
+            name, "ours is registered", "" if is_known else _find_obstacle(contract, heard, f"{url}/subjects/{name}")
         )
         for number, schema_id, text in heard:
-            problem = _find_foreign(schema_json(kind), text)
+            problem = _find_foreign(ours, text)
             fix = _removal(f"{url}/subjects/{name}", number)
             yield Finding(name, f"ours reads v{number} (id {schema_id})", problem and f"{problem}; {fix}")
 
 
-def check_level_of(registry: SchemaRegistry, name: str, kind: str) -> Finding:
+def check_level_of(registry: SchemaRegistry, contract: Contract) -> Finding:
     """Compare a subject's level with the one that protects the readers of its topic.
 
     Raises:
         Transient: the registry is away.
     """
-    wanted, found = compatibility_level(kind), registry.level(name)
+    wanted, found = contract.level, registry.level(contract.subject)
     problem = "" if found == wanted else f"expected level {wanted}, found {found}; run `weir schemas register`"
-    return Finding(name, f"level {wanted}", problem)
+    return Finding(contract.subject, f"level {wanted}", problem)
 
 
-def _find_obstacle(kind: str, registered: list[tuple[int, int, str]], url: str) -> str:
-    """Return why our newest version of a kind is not registered, which it is not."""
+def _find_obstacle(contract: Contract, registered: list[tuple[int, int, str]], url: str) -> str:
+    """Return why our newest version of a contract is not registered, which it is not."""
     for number, _, text in registered:
-        reason = _find_conflict(kind, schema_json(kind), text)
+        reason = _find_conflict(contract, contract.schemas[-1], text)
         if reason:
             return f"expected it, found v{number} in its way: {reason}; {_removal(url, number)}"
     return "expected it, found others; run `weir schemas register`"
 
 
-def _find_conflict(kind: str, ours: str, theirs: str) -> str:
+def _find_conflict(contract: Contract, ours: str, theirs: str) -> str:
     try:
-        return check_level(compatibility_level(kind), ours, [theirs])
+        return check_level(contract.level, ours, [theirs])
     except ValueError as error:
         return str(error)
 
@@ -176,11 +188,11 @@ def _find_foreign(ours: str, theirs: str) -> str:
 def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
-    run: Callable[[Registry, Settings, bool], int] = arguments.run
-    settings = load_settings()
+    run: Callable[[Registry, Settings, Sequence[Stream], bool], int] = arguments.run
+    settings, streams = load_settings(), list_streams(Path.cwd())
     registry = Registry(settings.registry)
     try:
-        return run(registry, settings, arguments.json)
+        return run(registry, settings, streams, arguments.json)
     finally:
         registry.close()
 
@@ -198,10 +210,10 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(registry: Registry, settings: Settings, as_json: bool) -> int:
-    findings = list(check_contracts(settings.topics))
+def _check(registry: Registry, settings: Settings, streams: Sequence[Stream], as_json: bool) -> int:
+    findings = list(check_contracts(settings.topics, streams))
     try:
-        findings += check_registered(registry, settings.topics, settings.registry.url)
+        findings += check_registered(registry, settings.topics, settings.registry.url, streams)
     except Transient as error:
         sys.stderr.write(f"weir schemas: {error}; only the checked-in versions were compared\n")
     if as_json:
@@ -211,9 +223,10 @@ def _check(registry: Registry, settings: Settings, as_json: bool) -> int:
     return 1 if any(finding.problem for finding in findings) else 0
 
 
-def _register(registry: Registry, settings: Settings, as_json: bool) -> int:
-    registered = register_contracts(registry, settings.topics)
-    problems = [f for f in check_registered(registry, settings.topics, settings.registry.url) if f.problem]
+def _register(registry: Registry, settings: Settings, streams: Sequence[Stream], as_json: bool) -> int:
+    registered = register_contracts(registry, settings.topics, streams)
+    found = check_registered(registry, settings.topics, settings.registry.url, streams)
+    problems = [finding for finding in found if finding.problem]
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in registered]) + "\n")
     else:

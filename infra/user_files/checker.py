@@ -26,7 +26,8 @@ from weir.infra.user_files.survey import FileRefused, Survey
 from weir.infra.user_files.tables import Table
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import validate_labels, validate_transactions
+from weir.schemas.streams.payments import payments
+from weir.schemas.validation import validate_events, validate_labels
 
 Report = Callable[[int, PoisonRecord], None]
 
@@ -198,8 +199,8 @@ class Checker:
 
     def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
         appended: Any = np.full(batch.num_rows, self.now_ms())
-        validate = validate_labels if self.plan.kind == "labels" else validate_transactions
-        return validate(batch, keys=_keys(batch), append_time_ms=appended, placeholders=self.placeholders)
+        validate = validate_labels if self.plan.kind == "labels" else validate_events
+        return validate(payments, batch, keys=_keys(batch), append_time_ms=appended, placeholders=self.placeholders)
 
     def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
         assert self.plan.label is not None

@@ -16,7 +16,7 @@ SMALL_AMOUNT_MINOR: Final = 200
 """At or below this many base minor units an amount is `small`: the size used to test stolen cards."""
 MCC_MAX: Final = 9_999
 
-card = Entity("card", "card_id", ["merchant_id", "device_id", "country"])
+card = Entity("card", "card_id", ["merchant_id", "device_id", "country"], card_tokens=True)
 customer = Entity("customer", "customer_id", ["card_id", "device_id", "merchant_id"], shared=True)
 device = Entity("device", "device_id", ["card_id", "customer_id", "merchant_id"], shared=True, zeros_are_ids=False)
 ip = Entity("ip", "ip", ["card_id", "device_id", "merchant_id"], shared=True, zeros_are_ids=False)
@@ -33,6 +33,20 @@ payments = Stream(
     ids=["customer_id", "merchant_id", "device_id", "ip"],
     topic_prefix="",
     keep=["customer_id", "merchant_id", "device_id", "ip", "mcc", "channel", "amount_minor", "currency", "country"],
+    decided=["merchant_id", "amount_minor", "currency"],
+    example={
+        "transaction_id": "what-if-1",
+        "card_id": "card-000017",
+        "customer_id": "customer-000017",
+        "merchant_id": "merchant-0042",
+        "mcc": 5732,
+        "channel": "ECOM",
+        "amount_minor": 129_900,
+        "currency": "EUR",
+        "country": "DE",
+        "device_id": "device-000017",
+        "ip": "203.0.113.7",
+    },
     measures=[Measure("amount", money("amount_minor", "currency"))],
     flags=[
         Flag("declined", col("outcome") == "DECLINED"),

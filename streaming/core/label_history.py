@@ -137,8 +137,8 @@ def _find_place(ledger: Record, time: int, key: int) -> int:
 
 @leaf
 def _write_change(columns: LabelColumns, i: int, before: int, after: int) -> None:
-    columns.count_change[i] = (after != WITHDRAWN) - (before != WITHDRAWN)
-    columns.fraud_change[i] = (after == FRAUD) - (before == FRAUD)
+    columns.count_change[i] = int(after != WITHDRAWN) - int(before != WITHDRAWN)
+    columns.fraud_change[i] = int(after == FRAUD) - int(before == FRAUD)
 
 
 @leaf

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from weir.streaming.core.interpreted import INTERPRETED, NamedRecord
 from weir.streaming.core.jit import SOURCE_STAMP
 from weir.streaming.core.layout import BITMAP_BYTES, ID_SLOTS, MEASURE_FIELDS, MERGED_RING, NEVER, PANE_MEASURES
 
@@ -233,8 +234,8 @@ class Scratch:
 
 
 def build_record(kind: np.dtype[Any]) -> Record:
-    """Return one zeroed record."""
-    return np.zeros(1, dtype=kind)[0]
+    """Return one zeroed record; with compiled code off, one whose fields Python can name."""
+    return np.zeros(1, dtype=(NamedRecord, kind) if INTERPRETED else kind)[0]
 
 
 def build_scratch(types: Types) -> Scratch:

@@ -29,7 +29,7 @@ from weir.infra.redis.unit import Unit
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.codec import BatchCodec
-from weir.schemas.contracts import subject
+from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
 from weir.streaming.dlq.letter import read_dead_letter
@@ -155,10 +155,10 @@ class OffsetsTool:
         """
         self._settings = settings
         names = settings.topics
+        self._kinds = {"t": names.transactions} | ({"l": names.labels} if settings.stream.labels else {})
         self._topics: dict[str, TopicFacts] = describe_topics(
-            settings.kafka, [names.transactions, names.labels, names.features, names.dlq]
+            settings.kafka, [*self._kinds.values(), names.features, names.dlq]
         )
-        self._kinds = {"t": names.transactions, "l": names.labels}
         self._registry = Registry(settings.registry)
         topic_ids = {kind: self._topics[topic].topic_id for kind, topic in self._kinds.items()}
         self._client = connect(settings.redis)
@@ -168,6 +168,7 @@ class OffsetsTool:
             group=settings.processor.group,
             topic_ids=topic_ids,
             declarations_hash=settings.declarations_hash,
+            look_back_ms=settings.stream.horizon_ms + settings.stream.label_hold_ms,
         )
         ids = {name: facts.topic_id for name, facts in self._topics.items()}
         self.offsets = GroupOffsets(build_consumer(settings.kafka, group=settings.processor.group), ids)
@@ -286,7 +287,7 @@ class OffsetsTool:
 
     def _note_rows(self, records: list[Message], after: dict[int, int]) -> None:
         registry, names = self._registry, self._settings.topics
-        decoded = BatchCodec("features").decode(
+        decoded = BatchCodec(schema=features_schema(self._settings.stream)).decode(
             [record.value() for record in records], lambda i: registry.writer_schema(i, subject(names.features))
         )
         partitions = np.asarray(decoded.batch.column("source_partition"))

@@ -38,7 +38,7 @@ from weir.infra.settings import KafkaSettings, Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import subject
+from weir.schemas.contracts import decisions_schema, features_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.streaming.dlq.letter import read_dead_letter
 
@@ -63,8 +63,8 @@ class Stage:
 
     Attributes:
         source: topic that it commits offsets of.
-        source_kind: the contract of its records, where an output names something that stands in them; else ``""``.
-        rows: topic of its outputs, with ``rows_kind`` their contract.
+        source_schema: of its records, where an output names something that stands in them; else ``""``.
+        rows: topic of its outputs, with ``rows_schema`` theirs.
         letters: topic of its dead letters.
         named: topic whose coordinates its rows carry.
         harm: what follows from offsets that were moved forward, for messages.
@@ -74,9 +74,9 @@ class Stage:
 
     group: str
     source: str
-    source_kind: str
+    source_schema: str
     rows: str
-    rows_kind: str
+    rows_schema: str
     letters: str
     named: str
     harm: str
@@ -85,14 +85,14 @@ class Stage:
 
 
 def processor_stage(settings: Settings) -> Stage:
-    """Return the stage that turns transactions into feature rows."""
+    """Return the stage that turns events into feature rows."""
     names = settings.topics
     return Stage(
         group=settings.processor.group,
         source=names.transactions,
-        source_kind="",
+        source_schema="",
         rows=names.features,
-        rows_kind="features",
+        rows_schema=features_schema(settings.stream),
         letters=names.dlq,
         named=names.transactions,
         harm="would be counted and never decided",
@@ -106,9 +106,9 @@ def scorer_stage(settings: Settings) -> Stage:
     return Stage(
         group=settings.scorer.group,
         source=names.features,
-        source_kind="features",
+        source_schema=features_schema(settings.stream),
         rows=names.decisions,
-        rows_kind="decisions",
+        rows_schema=decisions_schema(settings.stream),
         letters=names.features_dlq,
         named=names.transactions,
         harm="would never be decided",
@@ -159,7 +159,9 @@ class Coverage:
         self._schema_of = schema_of
         self._ends: Offsets = {}
         self._asker: AdminClient | None = None
-        self._codecs = {kind: BatchCodec(kind) for kind in {stage.rows_kind, stage.source_kind} if kind}
+        self._codecs = {
+            schema: BatchCodec(schema=schema) for schema in {stage.rows_schema, stage.source_schema} if schema
+        }
 
     def check(self, number: int, *, low: int, committed: int | None) -> Found | None:
         """Return what was passed over below a committed offset, or ``None`` where nothing was.
@@ -238,8 +240,8 @@ class Coverage:
 
     def _name_sources(self, messages: list[Message]) -> list[_Source]:
         places: list[list[Place]] = [[(m.topic(), m.partition(), m.offset())] for m in messages]
-        if self.stage.source_kind:
-            for row, place in self._named(self.stage.source_kind, self.stage.source, messages):
+        if self.stage.source_schema:
+            for row, place in self._named(self.stage.source_schema, self.stage.source, messages):
                 places[row].append(place)
         return [
             _Source(message.offset(), message.timestamp()[1], tuple(named))
@@ -303,13 +305,13 @@ class Coverage:
         with closing(self._history.read((topic, number), start, end)) as read:
             for messages in read:
                 if topic == self.stage.rows:
-                    yield from (place for _, place in self._named(self.stage.rows_kind, topic, messages))
+                    yield from (place for _, place in self._named(self.stage.rows_schema, topic, messages))
                 else:
                     yield from self._places_of_letters(messages)
 
-    def _named(self, kind: str, topic: str, messages: list[Message]) -> Iterator[tuple[int, Place]]:
+    def _named(self, schema: str, topic: str, messages: list[Message]) -> Iterator[tuple[int, Place]]:
         """Yield which message names which transaction; what cannot be decoded names none."""
-        decoded = self._codecs[kind].decode([message.value() for message in messages], self._schema_of[topic])
+        decoded = self._codecs[schema].decode([message.value() for message in messages], self._schema_of[topic])
         partitions = decoded.batch.column("source_partition").to_pylist()
         offsets = decoded.batch.column("source_offset").to_pylist()
         for row, partition, offset in zip(decoded.rows.tolist(), partitions, offsets, strict=True):

@@ -94,16 +94,18 @@ def name_keys(entity: str, ids: Iterable[str]) -> list[str]:
     return [kind + entity_id for entity_id in ids]
 
 
-def encode_known(entities: Sequence[str], entity: str, ids: Iterable[str]) -> bytes:
-    r"""Return the entries of ids in their unit's list of known ones: place of the kind, two bytes of length, id.
+def encode_known(place: int, ids: Iterable[str]) -> bytes:
+    r"""Return the entries of ids in their unit's list of known ones: kind, two bytes of length, id.
+
+    The kind is the place of the entity among those of the stream.
 
     The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
     back is in it twice.
 
-    >>> encode_known(["card", "device"], "card", ["c1"])
+    >>> encode_known(0, ["c1"])
     b'\x00\x02\x00c1'
     """
-    kind = bytes([entities.index(entity)])
+    kind = bytes([place])
     named = [entity_id.encode() for entity_id in ids]
     return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
 

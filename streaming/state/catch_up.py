@@ -72,7 +72,7 @@ class CatchUpContext:
     Attributes:
         topic_ids: unit kind to the id of its input topic, as the broker has it now.
         group: the consumer group whose dead letters are verdicts.
-        entities: the stream's, in order.
+        entities: of the stream, in its order.
         coverage: of the transactions; ``None`` to believe every offset.
         accept_offsets: continue above what the outputs cover, and count it.
     """
@@ -83,8 +83,8 @@ class CatchUpContext:
     store: PartialStore
     topic_ids: dict[str, str]
     group: str
-    entities: Sequence[str]
     on_step: Callable[[str], None]
+    entities: Sequence[str] = ()
     coverage: Coverage | None = None
     accept_offsets: bool = False
     told: dict[Unit, int] = field(default_factory=dict)
@@ -144,7 +144,11 @@ class _Chunk:
 
 def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> Standing:
     topic_id = context.topic_ids[unit.kind]
-    return read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
+    found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
+    # while it is paused nothing else meters it
+    behind = max(0, found.high - found.next_offset)
+    metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
+    return found
 
 
 def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:

@@ -63,10 +63,10 @@ class Write:
 class ViewWriter:
     """Applies what was committed in the background, each unit's writes in order."""
 
-    def __init__(self, view: StateView, entities: Sequence[str]) -> None:
-        """Bind to a view and the stream's entities, in order; the threads start with the first write."""
+    def __init__(self, view: StateView, entities: Sequence[str] = ()) -> None:
+        """Bind to a view, and to the entities of its stream in their order; the threads start with the first write."""
         self._view = view
-        self._entities = entities
+        self._place = {entity: place for place, entity in enumerate(entities)}
         self._pool = ThreadPoolExecutor(max_workers=_WRITES_AT_ONCE, thread_name_prefix="apply")
         self._changed = threading.Condition()
         self._waiting: dict[Unit, list[Write]] = {}
@@ -166,7 +166,7 @@ class ViewWriter:
         """Apply one write, asking again while no answer comes; ``Transient`` when none came within the bound."""
         keys = [key for part in write.changed for key in name_keys(part.entity, part.ids)]
         partials = [partial for part in write.changed for partial in part.partials]
-        known = b"".join(encode_known(self._entities, part.entity, part.new) for part in write.changed)
+        known = b"".join(encode_known(self._place[part.entity], part.new) for part in write.changed if part.new)
         attempt, begun = 0, time.monotonic()
         if self._is_too_long_since(begun):
             return Transient("redis: not tried, no write before it was answered for too long")

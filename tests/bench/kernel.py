@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.warm_up import warm_up
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 _READ_ROWS = 100_000
 

@@ -33,7 +33,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.errors import WeirError
 from weir.streaming.core.warm_up import warm_up
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 INPUT = "bench.transactions"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"

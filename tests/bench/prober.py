@@ -23,7 +23,7 @@ from weir.infra.redis.client import connect
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 PROBES_PER_SECOND = 40
 _WORLD_CARDS = 500

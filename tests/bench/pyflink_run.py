@@ -165,7 +165,7 @@ def run_job(settings: Settings, folder: Path, connector: Path, seconds_max: floa
         "output": OUTPUT,
         "folder": str(folder),
         "connector": str(connector),
-        "schema": str(ROOT / "schemas" / "transactions.v2.avsc"),
+        "schema": str(ROOT / "schemas" / "streams" / "transactions.v2.avsc"),
     }
     program = Path(__file__).parent / "peers" / "pyflink_job.py"
     command = [str(ENVIRONMENT / "bin" / "python"), str(program)]

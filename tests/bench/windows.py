@@ -32,7 +32,7 @@ from weir.schemas.features import (
 )
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 SEED = 11
 CARDS = 600

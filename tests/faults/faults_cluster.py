@@ -13,7 +13,7 @@ from tests.faults.workers import await_true
 from weir.inference.api.reader import build_feature_reader
 from weir.infra.redis.client import connect
 from weir.infra.redis.unit import Unit
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 FAILOVERS_MAX = 5
 BEHIND_RECORDS_MIN = 300

@@ -17,7 +17,7 @@ from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
 from weir.schemas.features import DECLARATIONS_HASH
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 START_SECONDS = 240.0
 """Another release's kernel is compiled at its first start."""

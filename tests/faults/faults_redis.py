@@ -13,7 +13,7 @@ from tests.faults.workers import Worker, await_true
 from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 PAUSE_MS = 4_000
 FULL_SECONDS = 3.0

@@ -30,7 +30,7 @@ from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 RECORDS = 600
 UNITS = (Unit("t", 0), Unit("t", 1))

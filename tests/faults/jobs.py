@@ -13,6 +13,8 @@ from weir.infra.embedded.stack import Stack
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _END_SECONDS = 60.0
+RUNS_PER_STACK = 12
+"""Each run leaves its topics behind, and a broker that is killed reads all of them again: after 50 runs for minutes."""
 
 Run = Callable[[Stack, Any], Any]
 """From servers and a task to its result; it is sent to another process, as are both."""
@@ -70,11 +72,19 @@ def _hand_out(waiting: list[Any], idle: list[Connection]) -> Iterator[Any]:
 
 def _serve(tasks: Connection, run: Run) -> None:
     """Be a job until the other end closes."""
-    with running_stack() as stack:
-        while True:
-            try:
-                task = tasks.recv()
-            except EOFError:
-                break
-            tasks.send(run(stack, task))
+    task = _receive(tasks)
+    while task is not None:
+        with running_stack() as stack:
+            for _ in range(RUNS_PER_STACK):
+                if task is not None:
+                    tasks.send(run(stack, task))
+                    task = _receive(tasks)
     sys.stderr.flush()
+
+
+def _receive(tasks: Connection) -> Any:
+    """Return the next task; None when the other end has closed."""
+    try:
+        return tasks.recv()
+    except EOFError:
+        return None

@@ -15,10 +15,10 @@ from tests.faults import bounds
 from tests.faults.contracts import Row, subject_ids
 from tests.faults.evidence import Evidence, Verdicts, collect, judge_labels, judge_transactions
 from tests.faults.lab import Lab
-from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk
+from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk, remembered
 from tests.faults.refold import as_float32, refold_labels, refold_transactions
 from weir.schemas.features import Entity
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}
 """Aggregates whose last step is not one rounding of an integer ratio: the relative error the documents allow."""
@@ -249,7 +249,7 @@ def _judge_values(found: Judgement, lab: Lab, evidence: Evidence, histories: His
     entities: dict[tuple[str, str], list[History]] = defaultdict(list)
     for (entity, _, entity_id), history in sorted(histories.items()):
         entities[entity, entity_id].append(history)
-    label_rows = [row for _, row in labels.counted]
+    label_rows = list(remembered((entry.partition, row) for entry, row in labels.counted))
     by_entity: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in label_rows:
         for entity in ("device", "merchant"):

@@ -14,8 +14,8 @@ from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.event_stage import EventStage, _arrange
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.processor import Processor
-from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore

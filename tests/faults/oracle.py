@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -310,6 +310,19 @@ class Ids:
             return elsewhere
         seen.append((event.append_ms, body))
         return ""
+
+
+def remembered(labels: Iterable[tuple[int, Row]]) -> Iterator[Row]:
+    """Leave out labels of payments that their card's ledger has forgotten; given with their partition, in its order.
+
+    The oldest pane of a window begins up to a pane before it, so the window may still show what the ledger forgot.
+    """
+    newest: dict[tuple[int, str], int] = {}
+    for partition, row in labels:
+        card, event_ms = (partition, row["card_id"]), row["event_time_ms"]
+        if event_ms > newest.get(card, event_ms) - HORIZON - HOLD:
+            newest[card] = max(event_ms, newest.get(card, event_ms))
+            yield row
 
 
 def find_risk(labels: Iterable[Row], name: str, entity_id: str, window: str, at_ms: int) -> float:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tests.unit.streaming.streams import build
 from weir.schemas.features import Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 Row = dict[str, Any]
 State = dict[str, bytes]

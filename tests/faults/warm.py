@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults import worker
 from tests.unit.streaming.streams import Driver, event
 from weir.streaming.core.warm_up import warm_up
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 # here, or a worker compiles the rest, is killed at the run's end, and the next one begins again
 warm_up(shipped_kernel())

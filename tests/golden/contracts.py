@@ -6,7 +6,6 @@ import pyarrow as pa
 
 from tests.golden.log import DAY_MS, DAYS, START_MS
 from tests.golden.observed import take
-from weir.inference.core.reason_codes import CODE_OF_FEATURE
 from weir.infra.redis.decision_store import decision_key, seal
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Position, Unit, format_position
@@ -17,7 +16,7 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import encode_known, name_keys
 
 _READ_AT_MS = START_MS + (DAYS - 4) * DAY_MS
@@ -29,7 +28,7 @@ def observe_contracts() -> dict[str, list[str]]:
     return {
         "declarations": [DECLARATIONS_HASH, declarations_hash(Placeholders.adding(["pos-default"]))],
         "feature names": list(FEATURE_NAMES),
-        "reason codes": [f"{name} {code}" for name, code in CODE_OF_FEATURE.items()],
+        "reason codes": [f"{name} {code}" for name, code in payments.reason_codes.items()],
         "subjects": [
             f"{subject(kind)} {compatibility_level(kind)}" for kind in ("transactions", "labels", "decisions")
         ],
@@ -68,7 +67,7 @@ def _keys() -> list[str]:
         *[view.prefix(unit) for unit in units],
         *[key for entity in entities for key in name_keys(entity, ["a:b", "\u5361"])],
         *[format_position(position, unit).decode() for unit in units],
-        *[encode_known(shipped_kernel().entities, entity, ["a:b", "\u5361"]).hex() for entity in entities],
+        *[encode_known(entities.index(entity), ["a:b", "\u5361"]).hex() for entity in entities],
         decision_key("golden", "tx-1"),
         seal("tx-1", b'{"decision":"APPROVE"}').decode(),
     ]

@@ -13,6 +13,7 @@ from weir.inference.core.lists import parse_lists
 from weir.inference.decide import Scoring
 from weir.schemas.codec import WriterSchema
 from weir.schemas.contracts import schema_json
+from weir.schemas.streams.payments import payments
 
 DECISION_TIME_MS = 1_760_000_000_000
 LISTS = {
@@ -31,7 +32,7 @@ def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
         schema_id=DECISIONS_SCHEMA_ID,
         schema_of=lambda _: WriterSchema(FEATURES_SCHEMA_ID, subject_ok=True, schema=schema_json("features")),
     )
-    bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS)
+    bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS, list(payments.id_field_of))
     found: list[tuple[Row, list[Any]]] = []
     for batch in batches_of(rows, _BATCH_ROWS):
         messages: list[Any] = [Given(Entry("features", 0, n, 0, row.key, row.value)) for n, row in enumerate(batch)]

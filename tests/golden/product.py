@@ -19,8 +19,8 @@ from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.event_stage import EventStage, EventStageConfig
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
-from weir.streaming.shipped import shipped_kernel
 from weir.streaming.stage import Outcome
 from weir.streaming.state.cache import Changed, PartialStore, encode_known
 
@@ -62,7 +62,7 @@ class State:
             for entity_id, partial in zip(part.ids, part.partials, strict=True):
                 self.partials[unit.tag, str(part.entity), entity_id] = partial
             self.known[unit.tag] = self.known.get(unit.tag, b"") + encode_known(
-                shipped_kernel().entities, part.entity, part.new
+                shipped_kernel().entities.index(part.entity), part.new
             )
 
 

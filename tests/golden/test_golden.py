@@ -25,7 +25,7 @@ from tests.golden.observed import PARTITIONS, Lines, differences, observe, take
 from tests.golden.records import decode, parse_schema, read_schema, schema_without_added
 from weir.schemas.features import ENTITIES, Entity
 from weir.streaming.core.partial import Partial
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 FOLDER = Path(__file__).parent
 STDLIB_ONLY = ("dice", "wire", "log")

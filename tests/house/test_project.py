@@ -83,7 +83,15 @@ def test_make_alone_lists_every_target() -> None:
     # run by make itself, it would say which folder it enters
     command = ["make", "--no-print-directory"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
-    assert [line.split()[0] for line in shown.splitlines()] == TARGETS
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ")] == TARGETS
+
+
+def test_every_target_that_is_listed_stands_in_a_group_and_is_phony() -> None:
+    text = (ROOT / "Makefile").read_text()
+    groups = re.split(r"^##@ .*$", text, flags=re.MULTILINE)
+    assert len(groups) == 6
+    assert re.findall(r"^[a-z-]+:.*## ", groups[0], flags=re.MULTILINE) == []
+    assert sorted(re.search(r"^\.PHONY: (.*)$", text, flags=re.MULTILINE)[1].split()) == sorted(TARGETS)  # type: ignore[index]
 
 
 def test_every_test_of_the_api_is_run_by_its_target() -> None:

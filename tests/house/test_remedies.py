@@ -77,6 +77,8 @@ TESTS: dict[str, str] = {
     "weir inspect stream": (
         "tests/integration/test_views.py::test_the_last_decisions_are_shown_in_order_with_latency_reasons_and_amount"
     ),
+    "weir init DIR": "tests/unit/test_init.py::test_what_is_made_passes_the_check_and_is_the_shipped_stream",
+    "weir check --accept": "tests/unit/test_check.py::test_a_change_is_told_until_it_is_accepted",
     "weir status": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
     "weir up": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
     "weir down": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
@@ -117,6 +119,8 @@ NO_REMEDY = {
     "weir serve",
     "make bench",
     "make bench-quick",
+    "make bench ROUNDS=5",
+    "make bench-pyflink",
     "make clean",
     "make faults",
     "make test",

@@ -1,8 +1,10 @@
-"""Plain words: an engineer who searches for a thing finds it under the name that everybody gives it."""
+"""Plain words, rightly spelt: an engineer who searches for a thing finds it under the name that everybody gives it."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,11 @@ NOT_OURS_TO_EDIT = {"docs/results/field.md"}  # a record of what was reported, i
 
 
 def _texts() -> list[Path]:
-    documents = [path for path in (ROOT / "docs").rglob("*.md") if name_of(path) not in NOT_OURS_TO_EDIT]
-    rules = [*(ROOT / "monitoring").rglob("*.yml"), ROOT / "README.md", ROOT / "Makefile", ROOT / ".env.example"]
-    return sorted([*product_files(), *documents, *rules])
+    documents = (ROOT / "docs").rglob("*.md")
+    pages = [ROOT / "tests" / "README.md", *ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]
+    rules = [*(ROOT / "monitoring").rglob("*.yml"), ROOT / "Makefile", ROOT / ".env.example"]
+    kept = {ROOT / name for name in NOT_OURS_TO_EDIT}
+    return sorted({*product_files(), *documents, *pages, *rules} - kept)
 
 
 def _find(text: str) -> dict[str, str]:
@@ -46,3 +50,27 @@ def test_a_file_of_the_product_uses_plain_words(path: Path) -> None:
 def test_another_word_for_a_plain_one_is_found(text: str) -> None:
     assert len(_find(text)) == 1
     assert _find(f"{text} besides, amend, mention, {FROZEN[0]}") == _find(text)
+
+
+SPELT = {
+    "followings": "what a process follows: a function's name",
+    "chanel": "a mistake that the tutorial makes, so that `weir check` finds it",
+}
+"""What the spell checker takes for a mistake, and why it is none."""
+
+
+def _misspelt(*paths: Path) -> str:
+    """Return what codespell says of files; its lists of mistakes come with it, so it asks no network."""
+    command = [str(Path(sys.executable).parent / "codespell"), "--ignore-words-list", ",".join(SPELT)]
+    done = subprocess.run([*command, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_no_word_of_the_product_and_its_documents_is_misspelt() -> None:
+    assert _misspelt(*_texts()) == ""
+
+
+def test_a_misspelt_word_is_found(tmp_path: Path) -> None:
+    (page := tmp_path / "page.md").write_text("Decisions are " + "recie" + "ved once.\n")
+    assert "received" in _misspelt(page)

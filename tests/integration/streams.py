@@ -22,7 +22,7 @@ from weir.inference.api.reader import build_feature_reader
 from weir.infra.redis.client import connect
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.settings import Settings
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 SPAN_MS = 3 * 86_400_000
 JITTER_MS = 600_000

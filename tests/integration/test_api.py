@@ -8,9 +8,9 @@ import pytest
 
 from tests.integration.decided import await_true, read_topic
 from tests.unit.inference.bundles import link_champion, write_bundle
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.twins import Client
 from weir.inference.api.app import build_api
-from weir.inference.api.examples import TRANSACTION
 from weir.inference.api.serve import REDIS_SECONDS_MAX, STAGES, build_parts
 from weir.infra.embedded.stack import Stack
 from weir.infra.settings import Settings

@@ -23,7 +23,7 @@ from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.contracts import schema_json, subject
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from weir.inference.api.examples import TRANSACTION
+from tests.unit.inference.examples import TRANSACTION
 
 SECONDS = 2.0
 """What the child gives a client for each part."""

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.test_http_connections import Child, head, health, status_of
-from weir.inference.api.examples import TRANSACTION
+from tests.unit.inference.examples import TRANSACTION
 
 SECRET = "4111111111111111"
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW", "get", "PRI"]

@@ -29,7 +29,7 @@ def _schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
 
 
 def _examine(values: list[bytes | None], seconds: float = 60.0) -> Examined:
-    return examine("transactions", values, _schema_of, deadline=time.monotonic() + seconds)
+    return examine(schema_json("transactions"), values, _schema_of, deadline=time.monotonic() + seconds)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from weir.infra.kafka.clients import CLIENT_LOG, admin_config
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings
 from weir.schemas.features import Entity
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server
 

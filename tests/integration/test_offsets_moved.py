@@ -31,8 +31,8 @@ from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
-from weir.streaming.shipped import shipped_kernel
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

@@ -21,7 +21,7 @@ from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
 from weir.schemas.features import DECLARATIONS_HASH
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server
 

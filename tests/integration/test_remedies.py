@@ -28,7 +28,7 @@ from weir.infra.kafka.offsets import end_offsets
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

@@ -22,7 +22,7 @@ from weir.infra.settings import Settings
 from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server
 

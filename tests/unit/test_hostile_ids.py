@@ -211,9 +211,9 @@ def _demo_run(hostile: str) -> None:
 def _schemas(hostile: str) -> None:
     finding = schemas_cli.Finding("transactions-value", "v1 of the registry", hostile)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schemas_cli, "check_contracts", lambda _topics: [finding])
+        patch.setattr(schemas_cli, "check_contracts", lambda *_: [finding])
         patch.setattr(schemas_cli, "check_registered", lambda *_: [])
-        schemas_cli._check(cast("Registry", None), Settings(), False)
+        schemas_cli._check(cast("Registry", None), Settings(), [], False)
 
 
 VIEWS: dict[str, Callable[[str], object]] = {

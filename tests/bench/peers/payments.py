@@ -12,7 +12,9 @@ from fastavro import parse_schema, schemaless_reader
 
 WINDOWS_MS = {"1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000}
 _HEADER_BYTES = 5
-_SCHEMA = parse_schema(json.loads((Path(__file__).parents[3] / "schemas" / "transactions.v2.avsc").read_text()))
+_SCHEMA = parse_schema(
+    json.loads((Path(__file__).parents[3] / "schemas" / "streams" / "transactions.v2.avsc").read_text())
+)
 
 
 def build_flags() -> argparse.ArgumentParser:

@@ -15,7 +15,8 @@ from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
-from weir.schemas.validation import validate_transactions
+from weir.schemas.streams.payments import payments
+from weir.schemas.validation import validate_events
 
 # malformed on purpose, but only a neighbour record or the state shows it
 SEEN_ONLY_BY_THE_PROCESSOR = {"id_reused"}
@@ -34,7 +35,7 @@ def errors_of(key: bytes | None, value: bytes | None) -> list[str]:
     decoded = decode([value])
     times = decoded.batch["event_time_ms"].to_numpy()
     now = np.full(len(times), END_MS)
-    found = validate_transactions(decoded.batch, keys=[key] * len(times), append_time_ms=now, placeholders=BUILT_IN)
+    found = validate_events(payments, decoded.batch, keys=[key] * len(times), append_time_ms=now, placeholders=BUILT_IN)
     return [error.reason for _, error in (*decoded.errors, *found)]
 
 

@@ -16,7 +16,8 @@ from weir.generators.population import CITY_COUNTRY, build_population
 from weir.schemas.codec import BatchCodec
 from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
-from weir.schemas.validation import validate_labels, validate_transactions
+from weir.schemas.streams.payments import payments as shipped
+from weir.schemas.validation import validate_events, validate_labels
 
 FRAUD = SCENARIOS[1:8]
 HONEST = SCENARIOS[8:]
@@ -92,10 +93,10 @@ def test_every_payment_and_label_passes_the_rules_that_the_processor_holds_it_to
     payments, labels = history().transactions, history().labels
     keys = [card.encode() for card in payments["card_id"].to_pylist()]
     times = payments["event_time_ms"].to_numpy()
-    assert validate_transactions(payments, keys=keys, append_time_ms=times, placeholders=BUILT_IN) == []
+    assert validate_events(shipped, payments, keys=keys, append_time_ms=times, placeholders=BUILT_IN) == []
     known = labels["label_time_ms"].to_numpy()
     keys = [card.encode() for card in labels["card_id"].to_pylist()]
-    assert validate_labels(labels, keys=keys, append_time_ms=known, placeholders=BUILT_IN) == []
+    assert validate_labels(shipped, labels, keys=keys, append_time_ms=known, placeholders=BUILT_IN) == []
 
 
 def test_no_threshold_on_the_amount_finds_fraud_with_useful_precision() -> None:

@@ -1,3 +1,4 @@
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
-from weir.inference.api.examples import TRANSACTION
+from weir.inference.api.examples import build_event
 from weir.inference.api.lookup import read_newest_ms
-from weir.inference.api.request import transaction_fields
+from weir.inference.api.request import BadRequest, build_json_schema, event_fields, parse_event
 from weir.inference.api.serve import bind
 from weir.inference.champion import Champion
 from weir.infra.redis.partials_reader import Partials
@@ -23,8 +25,12 @@ from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.stream import Stream
+from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.transfers import transfers
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 NOW_MS = 1_767_268_800_000
 CARD_NUMBER = "4111111111111111"
@@ -63,7 +69,7 @@ class World:
         """Fold payments of the example's card, device and merchant as partition 0 would."""
         schema = BatchCodec("transactions").arrow_schema
         rows = [
-            {f.name: None for f in transaction_fields()}
+            {f.name: None for f in event_fields(payments)}
             | TRANSACTION
             | {"transaction_id": f"t{time_ms}", "event_time_ms": time_ms, "outcome": "ACCEPTED"}
             for time_ms in times_ms
@@ -299,7 +305,7 @@ def test_the_openapi_document_has_examples_and_the_contract_of_a_transaction(wor
     document = world.client.get("/openapi.json").json()
     score = document["paths"]["/v1/score"]["post"]
     content = score["requestBody"]["content"]["application/json"]
-    assert set(content["schema"]["properties"]) == {field.name for field in transaction_fields()}
+    assert set(content["schema"]["properties"]) == {field.name for field in event_fields(payments)}
     assert content["example"]["card_id"]
     for path, operations in document["paths"].items():
         if path.startswith("/v1/") and path != "/v1/models":
@@ -342,3 +348,40 @@ def await_true(condition: Any, seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
+
+
+def test_the_default_stream_answers_by_its_name_as_it_does_without(world: World) -> None:
+    world.see(NOW_MS - 1_000)
+    card = TRANSACTION["card_id"]
+    client, own = world.client, "/v1/streams/transactions"
+    assert client.get(f"{own}/features/card/{card}").json() == client.get(f"/v1/features/card/{card}").json()
+    by_name = client.post(f"{own}/score", json=TRANSACTION)
+    assert by_name.json() == world.score().json()
+    assert by_name.status_code == 200
+    assert client.get("/v1/streams/clicks/features/card/c").status_code == 404
+
+
+def test_the_document_of_a_stream_is_that_of_its_own_fields_and_entities(world: World) -> None:
+    paths = world.client.get("/openapi.json").json()["paths"]
+    for path in ("/score", "/features/{entity}/{entity_id}"):
+        ours, old = paths[f"/v1/streams/transactions{path}"], paths[f"/v1{path}"]
+        for method in ours:
+            assert {**ours[method], "operationId": ""} == {**old[method], "operationId": ""}
+
+
+@pytest.mark.parametrize("stream", [transfers, clicks], ids=lambda stream: stream.name)
+def test_a_request_of_another_stream_is_read_by_its_own_contract(stream: Stream) -> None:
+    example = build_event(stream)
+    asked = build_json_schema(stream)
+    assert set(asked["required"]) <= set(example)
+    read = parse_event(stream, json.dumps(example).encode(), now_ms=NOW_MS)
+    assert set(read) == set(asked["properties"])
+    assert read[stream.time] == NOW_MS
+    with pytest.raises(BadRequest) as refused:
+        parse_event(stream, json.dumps({**example, stream.id: 5, "card_id": "c"}).encode(), now_ms=NOW_MS)
+    assert {error.field for error in refused.value.errors} == {"$", stream.id}
+
+
+def test_a_boolean_is_true_or_false_and_nothing_else() -> None:
+    with pytest.raises(BadRequest, match="is_instant: expected true or false, found a number"):
+        parse_event(transfers, json.dumps(build_event(transfers) | {"is_instant": 1}).encode(), now_ms=NOW_MS)

@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from tests.unit.inference.examples import DECISION, TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World, await_true
-from weir.inference.api.examples import DECISION, TRANSACTION
-from weir.inference.api.request import transaction_fields
+from weir.inference.api.request import event_fields
+from weir.schemas.streams.payments import payments
 
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 SCORE = "POST /v1/score"
+BY_NAME = ("GET /v1/streams/transactions/features/{entity}/{entity_id}", "POST /v1/streams/transactions/score")
+"""The same two by the name of the stream: the same functions answer."""
 PLAIN = ("GET /v1/models", "GET /healthz", "GET /readyz")
 UNASKED = [positive_data_acceptance]
 
@@ -75,7 +78,7 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    assert set(operations) == {*LOOKUPS, SCORE, *PLAIN}
+    assert set(operations) == {*LOOKUPS, SCORE, *BY_NAME, *PLAIN}
 
 
 @pytest.mark.parametrize("label", LOOKUPS)
@@ -102,7 +105,7 @@ def test_a_transaction_against_the_documents_schema_is_refused(operations: dict[
     assert set(answers) <= {200, 422}  # a query parameter that nobody knows harms nobody; the library knows
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE])
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:
@@ -138,14 +141,14 @@ VALUES = (
 
 
 @some(200)
-@given(st.dictionaries(st.sampled_from([field.name for field in transaction_fields()]), VALUES, max_size=4))
+@given(st.dictionaries(st.sampled_from([field.name for field in event_fields(payments)]), VALUES, max_size=4))
 def test_any_value_in_any_field_is_scored_or_refused(world: World, changes: dict[str, Any]) -> None:
     document = TRANSACTION | changes
     answer = world.client.post("/v1/score", content=to_json(document), headers={"content-type": "application/json"})
     assert answer.status_code in {200, 409, 415, 422}
 
 
-@pytest.mark.parametrize("field", [field.name for field in transaction_fields()])
+@pytest.mark.parametrize("field", [field.name for field in event_fields(payments)])
 def test_a_refused_value_is_never_repeated(world: World, field: str) -> None:
     for value in ("a secret", "a secret" * 20, -987_654_321, 2**60 + 987_654_321, -987654321.5):
         answer = world.score(**{field: value})

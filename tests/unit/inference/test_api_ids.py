@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
 from tests.unit.schemas.records import frame
 from tests.unit.schemas.test_codec import OURS, body, decode
 from tests.unit.streaming.streams import Driver, event
-from weir.inference.api.examples import TRANSACTION
 from weir.schemas.placeholders import BUILT_IN
-from weir.schemas.validation import TRANSACTION_IDS, validate_transactions
+from weir.schemas.streams.payments import payments
+from weir.schemas.validation import validate_events
 
 TAKEN = {
     "NUL inside": "pay\x00ment",
@@ -55,11 +56,11 @@ def _of_topic(**changes: str) -> list[str]:
     assert {name: row[name] for name in changes} == changes
     key = changes.get("card_id", row["card_id"]).encode()
     times = np.array([row["event_time_ms"]])
-    found = validate_transactions(decoded.batch, keys=[key], append_time_ms=times, placeholders=BUILT_IN)
+    found = validate_events(payments, decoded.batch, keys=[key], append_time_ms=times, placeholders=BUILT_IN)
     return [error.reason for _, error in found]
 
 
-@pytest.mark.parametrize("name", TRANSACTION_IDS)
+@pytest.mark.parametrize("name", payments.id_fields)
 @pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN)
 def test_the_topic_and_the_api_take_the_same_ids(world: World, name: str, text: str) -> None:
     assert _of_topic(**{name: text}) == []
@@ -69,7 +70,7 @@ def test_the_topic_and_the_api_take_the_same_ids(world: World, name: str, text: 
         assert answer.json()["transaction_id"] == text
 
 
-@pytest.mark.parametrize("name", TRANSACTION_IDS)
+@pytest.mark.parametrize("name", payments.id_fields)
 @pytest.mark.parametrize(("text", "reason", "said"), REFUSED.values(), ids=REFUSED)
 def test_the_topic_and_the_api_refuse_the_same_ids(world: World, name: str, text: str, reason: str, said: str) -> None:
     assert _of_topic(**{name: text}) == [reason]

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client
 from weir.inference.api.app import ALWAYS_ANSWERED, build_api
-from weir.inference.api.examples import TRANSACTION
-from weir.inference.api.lookup import KNOWN_ENTITIES
 from weir.schemas.errors import Damaged
+from weir.schemas.streams.payments import payments
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_another_request_id_is_replaced(world: World, given: str) -> None:
     assert len(found) == 32
 
 
-PATHS = ["/v1/decisions/{}", *(f"/v1/features/{kind}/{{}}" for kind in KNOWN_ENTITIES)]
+PATHS = ["/v1/decisions/{}", *(f"/v1/features/{kind}/{{}}" for kind in payments.id_field_of)]
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,22 @@ import pyarrow as pa
 import pytest
 
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.lists import LIST_ENTITIES, Lists
-from weir.inference.core.reason_codes import CODE_OF_FEATURE, build_code
+from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
-from weir.inference.core.records import ModelLabel, build_decisions, decision_schema, read_ids
-from weir.inference.core.rules import RULES, Condition, Rule, match_rules
+from weir.inference.core.records import ModelLabel, build_decisions, read_ids
+from weir.inference.core.rules import Condition, Rule, RuleSet, match_rules
 from weir.inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
+from weir.inference.shipped_rules import rules_of
 from weir.schemas.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES, FEATURES
+from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.transfers import transfers
 
 NAMES = ("card_event_count_5m", "card_device_new_30d", "transaction_amount", "transaction_hour")
-GROUPS = build_groups(NAMES)
+GROUPS = build_groups(NAMES, payments)
+LIST_ENTITIES = tuple(payments.id_field_of)
+RULES = rules_of(payments).rules
 
 
 class _Model:
@@ -38,7 +42,7 @@ def _rows(*rows: Sequence[float]) -> np.ndarray:
 
 
 def _judge(rows: np.ndarray, lists: Lists | None = None, rules: Sequence[Rule] = (), **ids: list) -> Judgement:
-    return judge(rows, ids, _Model(), lists or Lists(), rules)
+    return judge(rows, ids, _Model(), lists or Lists(), RuleSet("1", tuple(rules)))
 
 
 def _decisions(judgement: Judgement) -> list[str]:
@@ -117,14 +121,20 @@ def test_a_rule_over_a_feature_that_the_model_does_not_take_never_applies() -> N
 
 
 def test_a_rule_over_an_undeclared_feature_cannot_be_built() -> None:
+    rule = Rule("r", "REVIEW", "R", "because", (Condition("no_such", ">=", 1.0),))
     with pytest.raises(ValueError, match="unknown feature"):
-        Rule("r", "REVIEW", "R", "because", (Condition("no_such", ">=", 1.0),))
+        RuleSet("1", (rule,)).check(FEATURE_NAMES)
+
+
+def test_the_shipped_rules_are_the_payments_own() -> None:
+    assert [rule.name for rule in RULES] == ["card_testing_run", "device_farm", "impossible_travel"]
+    assert rules_of(transfers) == RuleSet("none", ())
 
 
 def test_every_rule_can_decide_and_names_its_numbers() -> None:
     for rule in RULES:
         row = np.array([[_satisfy(rule, name) for name in FEATURE_NAMES]], dtype=np.float32)
-        assert RULES[match_rules(row, FEATURE_NAMES)[0]].decision in {rule.decision, "DECLINE"}
+        assert RULES[match_rules(row, FEATURE_NAMES, RULES)[0]].decision in {rule.decision, "DECLINE"}
 
 
 def _satisfy(rule: Rule, name: str) -> float:
@@ -198,8 +208,14 @@ def test_no_row_has_more_reasons_than_the_bound() -> None:
 
 
 def test_every_declared_feature_has_a_reason_code() -> None:
-    assert {build_code(feature) for feature in FEATURES} == set(CODE_OF_FEATURE.values())
-    assert set(CODE_OF_FEATURE) == set(FEATURE_NAMES)
+    assert tuple(payments.reason_codes) == FEATURE_NAMES
+    assert all(payments.reason_codes.values())
+
+
+def test_a_stream_without_words_for_its_stories_has_codes_all_the_same() -> None:
+    groups = build_groups(("sender_amount_sum_1d", "sender_amount_sum_7d", "receiver_event_count_1d"), transfers)
+    assert groups.codes[0] == transfers.reason_codes["sender_amount_sum_1d"]
+    assert groups.missing == ("SENDER_NOT_KNOWN", "SENDER_NOT_KNOWN", "RECEIVER_NOT_KNOWN")
 
 
 def _feature_rows(**columns: list) -> pa.RecordBatch:
@@ -241,9 +257,10 @@ def test_a_decision_record_survives_the_wire() -> None:
     rows = _feature_rows(card_id=["c1", "c2", "c3"], source_offset=[5, 6, 7])
     judged = _judge(_rows([0.95], [0, 0, -1], [0.1]))
     degraded_by = pa.array([[], ["partial.t00"], []], pa.list_(pa.string()))
-    batch = build_decisions(rows, judged, degraded_by, model=ModelLabel("tiny", "1"), decision_time_ms=99)
     codec = BatchCodec("decisions")
-    assert decision_schema().names == codec.arrow_schema.names
+    batch = build_decisions(
+        rows, judged, degraded_by, schema=codec.arrow_schema, model=ModelLabel("tiny", "1"), decision_time_ms=99
+    )
     values = codec.encode(batch, 7)
 
     again = codec.decode(values, lambda _: WriterSchema(7, True, schema_json("decisions"))).batch.to_pylist()
@@ -256,4 +273,4 @@ def test_a_decision_record_survives_the_wire() -> None:
 
 
 def test_ids_are_read_by_the_declared_field_of_each_kind() -> None:
-    assert set(read_ids(_feature_rows(card_id=["c"]), LIST_ENTITIES)) == set(LIST_ENTITIES)
+    assert set(read_ids(_feature_rows(card_id=["c"]), LIST_ENTITIES, payments.id_field_of)) == set(LIST_ENTITIES)

@@ -65,6 +65,9 @@ class _Source:
     def advance(self, partition: Partition, next_offset: int) -> None:
         self.at[partition] = next_offset
 
+    def end_offset_cached(self, partition: Partition) -> int:
+        return len(self.logs[partition])
+
 
 class _Handler:
     """Commits what it is given, unless the next entry of a script says what happens instead."""

@@ -10,16 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
 from weir.inference.api.batching import RequestBatcher
-from weir.inference.api.examples import TRANSACTION
-from weir.inference.api.request import transaction_fields
+from weir.inference.api.request import event_fields
 from weir.schemas.codec import BatchCodec
 from weir.schemas.errors import Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 
 class Square:
@@ -136,7 +137,7 @@ def test_payments_scored_together_have_the_features_that_the_stream_gives_each(w
 
 def stream_features(world: World, payment: dict[str, Any]) -> Any:
     """What the processor of the only partition computes: every partial is its own."""
-    row = {field.name: None for field in transaction_fields()} | {"event_time_ms": NOW_MS, "outcome": "UNKNOWN"}
+    row = {field.name: None for field in event_fields(payments)} | {"event_time_ms": NOW_MS, "outcome": "UNKNOWN"}
     batch = pa.RecordBatch.from_pylist([row | payment], schema=BatchCodec("transactions").arrow_schema)
     append = np.array([NOW_MS], dtype=np.int64)
     events = shipped_kernel().build_events(

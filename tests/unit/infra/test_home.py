@@ -33,6 +33,7 @@ SEEN_WITHOUT_MAKING = [name for name in BAD_HOMES if not name.startswith(("in /p
 SEEN_WITHOUT_MAKING.append("a path that is too long")
 """That the others cannot be made, nobody knows who does not try."""
 VERBS = {
+    "check": [],
     "up": [],
     "demo": [],
     "down": [],

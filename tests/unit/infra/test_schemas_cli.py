@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from weir.infra.registry import cli as schemas_cli
 from weir.infra.registry.cli import main
 from weir.infra.registry.memory import MemoryRegistry
 from weir.schemas.contracts import TOPIC_KINDS, schema_json
+from weir.schemas.errors import Refused
+from weir.schemas.project import SHIPPED
 
 SUBJECT = "transactions-value"
 
@@ -85,3 +89,28 @@ def test_check_names_a_level_that_points_the_wrong_way_and_register_corrects_it(
     assert "expected level FULL_TRANSITIVE, found BACKWARD; run `weir schemas register`" in wrong[0]
     assert main(["weir schemas", "register"]) == 0
     assert main(["weir schemas", "check"]) == 0
+
+
+def test_in_a_project_the_contracts_of_its_streams_are_registered_and_checked(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "streams", ignore=shutil.ignore_patterns("__*", "payments*", "clicks*"))
+    (tmp_path / "weir.toml").write_text("")
+    monkeypatch.chdir(tmp_path / "streams")
+    assert main(["weir schemas", "register"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "transfers-value", "transfers.features-value", "transfers.decisions-value",
+    ]  # fmt: skip
+    assert main(["weir schemas", "check"]) == 0
+    assert registry.level("transfers-value") == "FULL_TRANSITIVE"
+    assert registry.level("transfers.features-value") == "BACKWARD"
+
+
+def test_in_a_project_with_faults_nothing_is_registered(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weir.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match=r"weir.toml:1: project: expected a stream in"):
+        main(["weir schemas", "register"])
+    assert registry.version_texts(SUBJECT) == []

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from weir.infra.kafka.topics import RETENTION_MS_MIN, TopicPlan, TopicState, find_faults, plan_topics
+from weir.infra.kafka.topics import TopicPlan, TopicState, compute_remembered_ms, find_faults, plan_topics
 from weir.infra.settings import TopicSettings
 from weir.schemas.features import DAY_MS
+from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.transfers import transfers
 
+RETENTION_MS_MIN = compute_remembered_ms(payments)
 PLANS = plan_topics(TopicSettings())
 
 
@@ -90,3 +96,33 @@ def test_every_topic_setting_has_a_plan() -> None:
 
 def test_a_plan_keeps_a_log_as_long_as_it_is_told() -> None:
     assert TopicPlan("t", 1).config(60)["retention.ms"] == str(60 * DAY_MS)
+
+
+def test_another_stream_has_topics_of_its_own_and_none_of_labels_that_it_does_not_have() -> None:
+    topics = TopicSettings(features="rows", partitions=7)
+    names = [plan.name for plan in plan_topics(topics, [payments, transfers])]
+    assert names == [
+        "transactions", "labels", "rows", "decisions",
+        "transfers", "transfers.features", "transfers.decisions",
+        "clicks", "devices",
+        "transactions.dlq", "labels.dlq", "features.dlq",
+        "transfers.dlq", "transfers.features.dlq",
+        "transactions.dlq.done",
+    ]  # fmt: skip
+    assert [plan.name for plan in plan_topics(topics, [transfers])] == [n for n in names if "transfers" in n] + [
+        "transactions.dlq.done"
+    ]
+
+
+def test_a_stream_named_like_a_topic_that_nothing_reads_gets_that_topic_as_an_input() -> None:
+    (plan,) = [plan for plan in plan_topics(TopicSettings(), [payments, clicks]) if plan.name == "clicks"]
+    assert plan.remembers_ms == compute_remembered_ms(clicks)
+
+
+def test_each_stream_is_kept_for_as_long_as_it_looks_back() -> None:
+    far = replace(transfers, features=[transfers.key.event.count("90d")], values=[])
+    (log,) = [plan for plan in plan_topics(TopicSettings(), [far]) if plan.name == "transfers"]
+    assert log.remembers_ms == (90 + 7) * DAY_MS
+    short = TopicState(4, {"retention.bytes": "-1"} | log.config(96))
+    (fault,) = find_faults([log], {log.name: short})
+    assert fault.config == ("retention.ms", str(97 * DAY_MS))

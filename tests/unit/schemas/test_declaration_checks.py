@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from weir.schemas.expression import col
 from weir.schemas.feature_checks import NEVER_HELD, SUBJECTS_OF
 from weir.schemas.field_checks import PROVENANCE
 from weir.schemas.origin import Origin
-from weir.schemas.stream import Flag, Measure, Stream
+from weir.schemas.stream import Check, Flag, Measure, Stream, Value
 from weir.schemas.streams.payments import card, merchant, payments
 from weir.streaming.core import layout
 from weir.streaming.core.aggregates import KINDS
@@ -204,20 +205,65 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
         ({"duplicates": "0d"}, "expected duplicates like '1d', found '0d'"),
         ({"id": "ip"}, "expected a field that is never null, found 'ip'"),
         ({"time": "country"}, "expected a field of integer, found 'country' of string"),
+        ({"time": "micros"}, "expected a field of integer, found 'micros' of timestamp-micros"),
         ({"key": merchant}, "expected the key merchant among the entities, found card"),
         ({"ids": ["mcc"]}, "expected a field of text, found 'mcc' of int"),
         ({"keep": ["chanel"]}, "found 'chanel'; did you mean 'channel'?"),
         ({"reasons": {"event.count": "X"}}, "expected the subject and aggregate of a feature, found 'event.count'"),
         ({"measures": [Measure("m", col("n"), 5)]}, "expected fields that are never null, found 'n', which may be"),
         ({"features": [replace(card.event.count("1d")[0], aggregate="value")]}, "expected a stateless value to be dec"),
+        ({"event": "card", "values": [Value("id", col("mcc"))]}, "found the name of a field that is passed on"),
+        ({"checks": [Check(col("mcc") > 5, "Bad Code")]}, "expected a reason of a-z, 0-9 and _, found 'Bad Code'"),
+        ({"keep": "mcc"}, "expected a list of text for keep, found 'mcc'"),
+        ({"entities": card}, "expected a list of Entity(...) for entities, found Entity(name='card'"),
+        ({"features": [card.event]}, "expected a list of a feature such as card.event.count(\"1d\") for features, fo"),
+        ({"features": [card.event.count]}, "for features, found (<bound method Subject.count of Subject(entity='card'"),
+        ({"checks": ["mcc > 5"]}, "expected a list of Check(...) or an expression such as col(\"field\") for"),
+        ({"key": "card"}, "expected Entity(...) for key, found 'card'"),
+        ({"measures": [Measure("m", col("mcc"), True)]}, "expected a whole number or None for bound, found True"),
+        ({"features": card.amount.avg("1d")}, "expected an aggregate, found 'avg'; did you mean 'mean'?"),
+        ({"features": card.merchant.nunique("1d")}, "expected an aggregate, found 'nunique'; did you mean 'distinct'"),
         ({"features": card.position.speed("1d")}, "expected a position of card, found 'position', which is not dec"),
     ],
 )  # fmt: skip
 def test_a_stream_that_cannot_be_is_named(changes: dict[str, Any], message: str) -> None:
     record = json.loads(EVENTS)
     record["fields"].append({"name": "n", "type": ["null", "long"], "default": None})
+    record["fields"].append({"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}})
     (found,) = find_faults(replace(bare(), **changes), json.dumps(record))
     assert message in found.fault
+
+
+JUNK: list[Any] = [
+    None, 5, 1.5, "", "x", True, [], ["x"], [5], {"a": 1}, col("mcc"), col("mcc") > 1, card, card.event,
+    card.event.count, card.event.count("1d"), object(), b"x", float("nan"), ("a", None),
+]  # fmt: skip
+
+
+SMALL = replace(payments, features=[card.event.count("1d"), merchant.label.risk("1d")], values=(), reasons={})
+LISTS = ("entities", "measures", "flags", "checks")
+PARTS: dict[str, Any] = {
+    "": SMALL,
+    **{name: getattr(SMALL, name) for name in ("key", "reversal", "position", "labels")},
+    **{name: getattr(SMALL, name)[0] for name in LISTS},
+    "values": payments.values[0],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_no_value_of_any_part_makes_a_check_fail_itself(name: str) -> None:
+    part = PARTS[name]
+    for field, junk in product((field.name for field in fields(part)), JUNK):
+        if field == "where":
+            continue
+        try:
+            changed = replace(part, **{field: junk})
+        except TypeError:
+            continue  # said at the user's line, as any exception of the file
+        value = [changed] if name in {*LISTS, "values"} else changed
+        stream = replace(SMALL, **{name: value}) if name else changed
+        for finding in find_faults(stream, EVENTS, LABELS):
+            assert str(finding).startswith(f"{finding.where.file}:")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '"string"', '{"type": "enum"}', '{"fields": 7}', '{"fields": [{}]}'])

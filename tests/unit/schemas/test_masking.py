@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.schemas.masking import RUN_DIGITS_MAX, is_card_number, mask
+from weir.schemas.card_like import find_card_like
+from weir.schemas.masking import RUN_DIGITS_MAX, is_card_number, is_issued_card_number, mask
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,14 @@ def test_a_run_too_long_to_search_is_masked_whole() -> None:
 
 def test_bytes_that_are_no_text_are_shown_escaped() -> None:
     assert mask(b"\xff4111111111111111\x00") == "\\xff************1111\x00"
+
+
+@pytest.mark.parametrize("separator", ["\0", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f"])
+@pytest.mark.parametrize("form", ["{s}4111111111111111", "4111111111111111{s}", "4111{s}1111{s}1111{s}1111"])
+def test_a_control_character_hides_no_card_number(separator: str, form: str) -> None:
+    text = form.format(s=separator)
+    assert is_card_number(text)
+    assert is_issued_card_number(text)
+    assert "4111" not in mask(text)
+    for issued in (True, False):
+        assert find_card_like(pa.array(["t-1", text]), issued=issued).tolist() == [1]

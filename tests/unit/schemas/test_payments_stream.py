@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from weir.inference.core.reason_codes import CODE_OF_FEATURE
+from tests.golden.kept import load
 from weir.schemas import features as face
 from weir.schemas.contracts import schema_json
 from weir.schemas.declarations_hash import compute_hash, describe_shape, with_placeholders
@@ -20,7 +20,6 @@ from weir.schemas.expression import col
 from weir.schemas.placeholders import ZERO_FIELDS, Placeholders
 from weir.schemas.stream import Flag, Measure, Stream
 from weir.schemas.streams.payments import card, device, merchant, payments
-from weir.schemas.validation import TRANSACTION_IDS
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "payments.json").read_text())
 
@@ -54,8 +53,11 @@ def test_code_that_takes_no_stream_sees_what_it_saw() -> None:
 
 
 def test_reason_codes_ids_and_topics_are_those_of_before() -> None:
-    assert {f.name: payments.reason_code(f) for f in payments.all_features} == CODE_OF_FEATURE
-    assert payments.id_fields == TRANSACTION_IDS
+    kept = load("contracts")["reason codes"]
+    assert [f"{name} {code}" for name, code in payments.reason_codes.items()] == kept
+    assert payments.id_fields == (
+        "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
+    )  # fmt: skip
     assert {entity.field for entity in payments.entities if not entity.zeros_are_ids} == ZERO_FIELDS
     topics = payments.topics
     assert (topics.events, topics.labels, topics.features, topics.decisions) == (

@@ -100,6 +100,10 @@ def test_versions_of_a_schema_are_read_in_their_order(tmp_path: Path) -> None:
         ({"clicks": "x = 1\ndef broken(:\n"}, "streams/clicks.py:2: clicks.py: expected Python, found a syntax error"),
         ({"clicks": "x = 1\n\ny = 1 / 0\n"}, "streams/clicks.py:3: clicks.py: expected a file that runs, found Zero"),
         ({"clicks": "import sys\nsys.exit(3)\n"}, "streams/clicks.py:2: clicks.py: expected a file that runs, found S"),
+        (
+            {"clicks": stream().replace("customer.event.count", "customer.count")},
+            "streams/clicks.py:9: clicks.py: expected a file that runs, found TypeError: expected a subject",
+        ),
         ({"clicks": "\nimport taps\n"}, "streams/clicks.py:2: clicks.py: expected a file that runs, found Module"),
         ({"clicks": "x = 1\n"}, "streams/clicks.py:1: clicks.py: expected a Stream at the top level of the file"),
         (

@@ -17,14 +17,15 @@ from weir.schemas.contracts import schema_json
 from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, compute_base_minor
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
 from weir.schemas.units import EARLIEST_TIME_MS
 from weir.schemas.validation import (
     ASKED_ON_ADMISSION,
     FUTURE_MS_MAX,
     ID_BYTES_MAX,
     LABEL_SLACK_MS,
+    validate_events,
     validate_labels,
-    validate_transactions,
 )
 
 TRANSACTIONS = BatchCodec("transactions").arrow_schema
@@ -37,8 +38,8 @@ PAN = "4111111111111111"
 def judge(*rows: dict[str, Any], keys: list[bytes | None] | None = None) -> list[tuple[int, PoisonRecord]]:
     batch = pa.RecordBatch.from_pylist(list(rows), schema=TRANSACTIONS)
     own_keys = [row["card_id"].encode() for row in rows] if keys is None else keys
-    return validate_transactions(
-        batch, keys=own_keys, append_time_ms=np.full(len(rows), APPEND_TIME_MS), placeholders=BUILT_IN
+    return validate_events(
+        payments, batch, keys=own_keys, append_time_ms=np.full(len(rows), APPEND_TIME_MS), placeholders=BUILT_IN
     )
 
 
@@ -46,7 +47,7 @@ def judge_labels(*rows: dict[str, Any], counted: bool = False) -> list[tuple[int
     batch = pa.RecordBatch.from_pylist(list(rows), schema=LABELS)
     keys = [row["card_id"].encode() for row in rows]
     append = np.full(len(rows), APPEND_TIME_MS)
-    return validate_labels(batch, keys=keys, append_time_ms=append, counted=counted, placeholders=BUILT_IN)
+    return validate_labels(payments, batch, keys=keys, append_time_ms=append, counted=counted, placeholders=BUILT_IN)
 
 
 def label(**changed: Any) -> dict[str, Any]:
@@ -225,7 +226,9 @@ def test_a_label_of_a_date_without_a_time_of_day_passes(changed: dict[str, Any])
 
 def test_a_label_under_another_key_is_a_mismatch() -> None:
     batch = pa.RecordBatch.from_pylist([label()], schema=LABELS)
-    errors = validate_labels(batch, keys=[None], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN)
+    errors = validate_labels(
+        payments, batch, keys=[None], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN
+    )
     assert [error.reason for _, error in errors] == ["key_mismatch"]
 
 
@@ -293,8 +296,8 @@ def test_what_an_earlier_version_counted_is_folded_again_unless_folding_depends_
     ]  # fmt: skip
     batch = pa.RecordBatch.from_pylist([transaction(**changed) for changed in spoilt], schema=TRANSACTIONS)
     append = np.full(len(spoilt), APPEND_TIME_MS)
-    errors = validate_transactions(
-        batch, keys=[b"card-1"] * len(spoilt), append_time_ms=append, counted=True, placeholders=BUILT_IN
+    errors = validate_events(
+        payments, batch, keys=[b"card-1"] * len(spoilt), append_time_ms=append, counted=True, placeholders=BUILT_IN
     )
     assert [(row, error.reason) for row, error in errors] == [(3, "unknown_currency")]
     early = label(label_time_ms=APPEND_TIME_MS - 99 * DAY_MS)
@@ -319,8 +322,8 @@ def test_the_message_about_a_placeholder_does_not_repeat_it() -> None:
 def test_a_number_that_may_be_a_card_number_is_masked(field: str) -> None:
     wide = pa.schema([pa.field(f.name, pa.int64()) if f.name == field else f for f in TRANSACTIONS])
     batch = pa.RecordBatch.from_pylist([transaction(**{field: int(PAN)})], schema=wide)
-    [(_, error)] = validate_transactions(
-        batch, keys=[b"card-1"], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN
+    [(_, error)] = validate_events(
+        payments, batch, keys=[b"card-1"], append_time_ms=np.array([APPEND_TIME_MS]), placeholders=BUILT_IN
     )
     assert "41111" not in str(error)
 

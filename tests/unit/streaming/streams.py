@@ -15,7 +15,7 @@ from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 START_MS = 1_750_000_000_000
 Event = dict[str, Any]

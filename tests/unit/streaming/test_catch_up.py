@@ -21,7 +21,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.schemas.errors import Transient
 from weir.schemas.features import Entity
 from weir.streaming.core.seal import SEAL_BYTES
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.stage import Refolded
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
 from weir.streaming.state.catch_up import CatchUpContext, catch_up
@@ -124,9 +124,7 @@ def _build_context(view: Any, *, entities_max: int = 1_000) -> CatchUpContext:
         entities_max=entities_max,
         bytes_max=1_000_000,
     )
-    return CatchUpContext(
-        source, history, view, store, {"t": "id"}, "g", shipped_kernel().entities, on_step=lambda _: None
-    )
+    return CatchUpContext(source, history, view, store, {"t": "id"}, "g", on_step=lambda _: None)
 
 
 def _is_right(view: _View) -> bool:

@@ -12,7 +12,7 @@ from weir.schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.hashing import compute_partitions
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 
 def test_history_gives_the_numbers_that_the_stream_gave() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.streaming.streams import START_MS, Driver, event
 from weir.schemas.features import DAY_MS, Entity
 from weir.streaming.core.layout import ID_SLOTS
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 
 def test_the_same_id_of_the_same_card_is_a_duplicate_within_a_day_of_append_time() -> None:

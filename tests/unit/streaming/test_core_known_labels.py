@@ -17,7 +17,7 @@ from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core import backfill as history
 from weir.streaming.core.backfill import backfill
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.training.history import replay
 
 Label = dict[str, Any]

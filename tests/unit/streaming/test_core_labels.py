@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.streaming.streams import START_MS
 from weir.schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
 from weir.schemas.placeholders import BUILT_IN
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 Label = dict[str, Any]
 HORIZON_END_MS = START_MS + 60 * DAY_MS

@@ -12,7 +12,7 @@ from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 IDS = {"customer_id": Entity.CUSTOMER, "merchant_id": Entity.MERCHANT, "device_id": Entity.DEVICE, "ip": Entity.IP}
 VALUES = ("null", " UNKNOWN ", "N/A", "0.0.0.0", "(none)", "00000000-0000-0000-0000-000000000000", "-")

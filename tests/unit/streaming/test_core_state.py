@@ -12,7 +12,7 @@ from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, 
 from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.partial import Partial, Sums
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 SEEDS = st.integers(0, 2**32 - 1)
 CUTS = st.lists(st.integers(0, 1_000), max_size=6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_
 from tests.unit.streaming.streams import START_MS, event, random_stream, record_batch
 from weir.cli import main
 from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused
 from weir.schemas.features import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
+from weir.schemas.project import SHIPPED, find_stream
 from weir.streaming import features_cli
 
 
@@ -37,6 +40,41 @@ def test_docs_are_the_page_that_is_checked_in(capsys: pytest.CaptureFixture[str]
     page = Path(__file__).parents[3] / "docs" / "features.md"
     assert features_cli.main(["features", "docs"]) == 0
     assert page.read_text() == capsys.readouterr().out, "run `weir features docs > docs/features.md`"
+
+
+@pytest.mark.parametrize("name", ["clicks", "transfers"])
+def test_docs_of_another_stream_say_what_is_true_of_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = find_stream(Path("/"), name)
+    assert features_cli.main(["features", "docs", "--stream", name]) == 0
+    page = capsys.readouterr().out
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(stream.feature_names)
+    assert f"Generated from `schemas/streams/{name}.py`" in page
+    assert ("base minor units." in page) == (name == "transfers")
+    for absent in ("Label risk", "refund", "payment", "transaction", "{", "}"):
+        assert absent not in page
+
+
+def test_list_is_of_the_stream_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = find_stream(Path("/"), "clicks")
+    assert features_cli.main(["features", "list", "--stream", "clicks", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["declarations_hash"] == stream.declarations_hash
+    assert [feature["name"] for feature in document["features"]] == list(stream.feature_names)
+
+
+def test_in_a_project_the_default_is_meant_where_no_stream_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "streams", ignore=shutil.ignore_patterns("__*"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weir.toml").write_text("")
+    with pytest.raises(Refused, match=r"expected the name of a stream, found no --stream and no default in weir.toml"):
+        features_cli.main(["features", "docs"])
+    (tmp_path / "weir.toml").write_text('default = "clicks"')
+    assert features_cli.main(["features", "docs"]) == 0
+    assert "| `click_hour` |" in capsys.readouterr().out
+    with pytest.raises(Refused, match="found 'transfer'; did you mean 'transfers'"):
+        features_cli.main(["features", "docs", "--stream", "transfer"])
 
 
 def test_backfill_writes_counted_rows_with_missing_features_as_null(

@@ -18,7 +18,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.schemas.features import DUPLICATE_HORIZON_MS, ENTITIES, FEATURE_NAMES
 from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_REUSED
 from weir.streaming.core.states import States
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.moved_keys import find_units_behind
 
 FOLDER: Any = SimpleNamespace(topic="transactions", partitions=4)

@@ -9,7 +9,7 @@ import pytest
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.features import Entity
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)

@@ -11,9 +11,9 @@ from weir.infra.redis.unit import Unit
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming import quarantine
 from weir.streaming.isolation import Examined
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.quarantine import Quarantine
-from weir.streaming.shipped import shipped_kernel
 
 UNIT, OTHER = Unit("l", 0), Unit("l", 1)
 FOLDER = LabelStage(

@@ -14,7 +14,7 @@ from weir.infra.redis.unit import Unit
 from weir.schemas.features import ENTITIES, Entity
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.seal import SEAL_BYTES, compute_base, find_broken
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 UNIT = Unit("t", 3)
 HASH = payments.declarations_hash

@@ -19,7 +19,7 @@ from tests.unit.streaming.oracle import Oracle, amount_of
 from tests.unit.streaming.streams import START_MS, Driver, Event, event
 from tests.unit.streaming.test_core_windows import tolerance
 from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 
 PARTITIONS = 2
 EXACT_EVENTS = 64

@@ -19,8 +19,8 @@ from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.event_stage import EventStage, EventStageConfig, find_elsewhere
+from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
-from weir.streaming.shipped import shipped_kernel
 from weir.streaming.state.cache import PartialStore
 
 CONFIG = EventStageConfig(

@@ -15,7 +15,7 @@ from weir.schemas.errors import Refused, WeirError
 from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
-from weir.streaming.shipped import shipped_kernel
+from weir.streaming.kernels import shipped_kernel
 from weir.training.history import load_history, replay
 
 ROWS = 300

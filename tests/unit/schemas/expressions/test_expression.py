@@ -37,6 +37,8 @@ def test_the_canonical_json_is_this() -> None:
 def test_the_order_of_a_list_is_not_part_of_it_and_the_kind_of_a_literal_is() -> None:
     assert to_json(col("a").is_in(["x", "y", "x"])) == to_json(col("a").is_in(["y", "x"]))
     assert to_json(col("t").is_holiday(["2026-12-25", "2026-01-01"])).endswith('["2026-01-01","2026-12-25"]]')
+    assert to_json(col("a").is_in("xy")) == to_json(col("a").is_in(["xy"]))
+    assert to_json(col("t").is_holiday("2026-12-25")) == to_json(col("t").is_holiday(["2026-12-25"]))
     assert len({to_json(col("a") == literal) for literal in (1, 1.0, True, "1")}) == 4
     assert hash(col("a") == 1) == hash(col("a") == 1)
 

@@ -134,9 +134,13 @@ def test_dictionaries_and_narrow_numbers_are_read_as_what_they_hold() -> None:
         "outcome": pa.array(["DECLINED", None, "ACCEPTED"]).dictionary_encode(),
         "n": pa.array([1 << 30, None, 2], pa.int32()),
         "x": pa.array([0.5, None, 1.5], pa.float32()),
+        "large": pa.array(["a", None, "b"], pa.large_string()),
+        "view": pa.array(["a", None, "c"], pa.string_view()),
     })  # fmt: skip
     assert evaluate(col("outcome") == "DECLINED", batch).to_pylist() == [True, None, False]
     assert evaluate(col("n") * col("n"), batch).to_pylist() == [1 << 60, None, 4]
+    assert evaluate(col("large") == col("view"), batch).to_pylist() == [True, None, False]
+    assert evaluate(col("view").is_in(["a"]) & col("large").matches("."), batch).to_pylist() == [True, None, False]
     assert evaluate(col("x") * 2, batch).to_pylist() == [1.0, None, 3.0]
 
 

@@ -1,0 +1,106 @@
+"""A payment's fields are named where payments are declared, made and tested: the rest takes a stream."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import ROOT, name_of, product_files
+from weir.schemas.contracts import schema_json
+
+OWN = ("schemas/streams/", "generators/")
+PLAIN = {"source", "outcome", "channel", "currency", "lat", "lon", "label_time_ms"}
+"""Fields that are words of the product too, of money, of a position or of labels; a use of them says nothing."""
+VARIABLES = {"event_time_ms", "amount_minor"}
+"""Good names of variables anywhere; only as the text of a field's name they are a payment's."""
+STILL: frozenset[str] = frozenset(
+    {
+        "inference/api/app.py",
+        "inference/api/ports.py",
+        "inference/index.py",
+        "inference/inspect/cli.py",
+        "inference/inspect/stream.py",
+        "infra/redis/decision_store.py",
+        "infra/user_files/checker.py",
+        "infra/user_files/fields.py",
+        "infra/user_files/mapping.py",
+        "monitoring/live_view.py",
+        "schemas/features.py",
+        "schemas/placeholders.py",
+        "streaming/dlq/build.py",
+        "streaming/dlq/repair.py",
+        "streaming/features_cli.py",
+        "training/dataset.py",
+        "training/evaluate.py",
+        "training/history.py",
+        "training/labels.py",
+        "training/models.py",
+        "training/pipeline.py",
+        "training/thresholds.py",
+        "training/topics.py",
+        "weir/demo_watch.py",
+    }
+)
+"""Files that name a payment's field. This list only becomes shorter: a file that takes a stream leaves it."""
+
+
+def _fields() -> set[str]:
+    records = [json.loads(schema_json(kind)) for kind in ("transactions", "labels")]
+    return {field["name"] for record in records for field in record["fields"]} - PLAIN
+
+
+FIELDS = _fields()
+
+
+def _find(source: str) -> set[str]:
+    """Return the fields that a file names, as a text of their own or as a name in code."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+        elif isinstance(node, ast.Name | ast.Attribute | ast.arg | ast.keyword | ast.FunctionDef):
+            found.add(_name(node))
+    return found & FIELDS
+
+
+def _name(node: ast.Name | ast.Attribute | ast.arg | ast.keyword | ast.FunctionDef) -> str:
+    if isinstance(node, ast.Name):
+        name = node.id
+    elif isinstance(node, ast.Attribute):
+        name = node.attr
+    else:
+        name = (node.name if isinstance(node, ast.FunctionDef) else node.arg) or ""
+    return "" if name in VARIABLES else name
+
+
+def _files() -> list[Path]:
+    return [path for path in product_files() if not name_of(path).startswith(OWN)]
+
+
+@pytest.mark.parametrize("path", _files(), ids=name_of)
+def test_a_file_that_takes_a_stream_names_no_field_of_a_payment(path: Path) -> None:
+    found = _find(path.read_text())
+    if name_of(path) in STILL:
+        assert found, f"{name_of(path)} names no payment's field any more; take it out of STILL"
+    else:
+        assert found == set(), f"expected fields of the stream that is given, found {', '.join(sorted(found))}"
+
+
+def test_every_file_on_the_list_exists() -> None:
+    assert [name for name in sorted(STILL) if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["row['card_id']", "card_id = 1", "x.merchant_id", "f(mcc=1)", "lambda ip: 0", "def mcc(): ...", "'event_time_ms'"],
+)
+def test_a_field_is_found_however_it_is_named(source: str) -> None:
+    assert len(_find(source)) == 1
+
+
+@pytest.mark.parametrize("source", ["event_time_ms = 1", "'the card_id'", "outcome = 'source'", "'card'"])
+def test_a_word_of_the_product_is_no_field(source: str) -> None:
+    assert _find(source) == set()

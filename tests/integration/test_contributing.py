@@ -1,0 +1,65 @@
+"""Follow CONTRIBUTING.md to the letter: its commands in this tree, its recipe for a feature in a copy of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.handbook import blocks, section
+from tests.integration.test_new_declarations import ROOT, copy_source, declare
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPE = section(PAGE, "Add a feature")
+HERE = ("Run one test", "Run one fault", "Debug a stage with compiled code off")
+(DECLARED,) = blocks(RECIPE, "python")
+
+
+def follow(folder: Path, line: str) -> str:
+    """Run a line of the page with a shell, in a folder that has an environment; return what it printed."""
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_TIMEOUT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout[-4_000:]}{done.stderr[-4_000:]}"
+    return done.stdout
+
+
+def give_environment(folder: Path) -> None:
+    """Give a copy what `make setup` makes: Python and the command line of ``.venv/bin``."""
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name, arguments in (("python", ""), ("weir", " -m weir")):
+        script = folder / ".venv" / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec {sys.executable}{arguments} "$@"\n')
+        script.chmod(0o755)
+
+
+@pytest.mark.parametrize("title", HERE)
+@pytest.mark.timeout(600)  # where it is the first, it compiles the kernel
+def test_the_commands_of_a_section_do_what_they_say(title: str) -> None:
+    lines = "".join(blocks(section(PAGE, title), "sh")).splitlines()
+    assert len(lines) == 1
+    for line in lines:
+        shown = follow(ROOT, line.replace(".venv/bin/python", sys.executable))
+        assert "no tests ran" not in shown
+        assert len(shown) > 50
+
+
+def test_the_recipe_of_a_feature_makes_a_feature_that_the_oracle_confirms(tmp_path: Path) -> None:
+    folder = copy_source(tmp_path)
+    give_environment(folder)
+    declare(folder, (r"    \],\n    reasons=", f"        {DECLARED.strip()},\n    ],\n    reasons="))
+    shown = "".join(follow(folder, line) for block in blocks(RECIPE, "sh") for line in block.splitlines())
+    name = "merchant_amount_max_1d"
+    assert name in shown
+    assert re.search(rf"\| `{name}` \| merchant \| max \| 1d \|", (folder / "docs" / "features.md").read_text())
+    assert "1 passed" in shown
+    assert name not in (ROOT / "docs" / "features.md").read_text()

@@ -1,0 +1,41 @@
+"""The kernel runs as plain Python too, so that a debugger stops in it, and gives the same numbers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.house.source import ROOT
+
+FOLDER = "tests/unit/streaming"
+CASES = {
+    "test_core_windows.py": "window_is_open or out_of_order or same_millisecond or small_payment or speed or refund",
+    "test_core_labels.py": "withdrawn or held_back",
+    "test_core_state.py": "ring_is_bounded or idle_entity",
+}
+"""Some of each that take no more than a few hundred events."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_compiled_code_off_the_kernel_gives_the_same_numbers(name: str) -> None:
+    quietly = ["-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]  # hashes wrap around on purpose
+    command = [sys.executable, "-m", "pytest", *quietly, "-k", CASES[name], f"{FOLDER}/{name}"]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2_000:] + done.stderr
+
+
+def test_a_record_of_it_gives_its_field_where_numpy_has_a_method_of_that_name() -> None:
+    script = (
+        "import numpy as np; from weir.streaming.core.working_memory import build_record;"
+        "view = build_record(np.dtype([('sum', 'i8', (2,)), ('newest', 'i8')]));"
+        "view.sum[0] = 7; view.newest = 3; print(view['sum'][0], view.newest)"
+    )
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["7", "3"]

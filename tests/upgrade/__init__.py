@@ -1,0 +1,1 @@
+"""A home that the release before made, started on this code, and on that code again."""
