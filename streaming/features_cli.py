@@ -27,6 +27,7 @@ from weir.streaming.compiling import compile_kernel, tell_on_stderr
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.layout import COUNTED
+from weir.streaming.core.limits import refuse_faults
 from weir.streaming.core.states import Computed
 from weir.streaming.features_docs import format_docs, format_list
 from weir.streaming.kernels import shipped_kernel
@@ -42,9 +43,9 @@ def main(argv: list[str]) -> int:
     """Run ``weir features``; ``argv[0]`` is the verb."""
     arguments = _build_parser().parse_args(argv[1:])
     if arguments.action == "list":
-        sys.stdout.write(_list(find_stream(Path.cwd(), arguments.stream), as_json=arguments.json))
+        sys.stdout.write(_list(_find_stream(arguments.stream), as_json=arguments.json))
     elif arguments.action == "docs":
-        sys.stdout.write(format_docs(find_stream(Path.cwd(), arguments.stream)))
+        sys.stdout.write(format_docs(_find_stream(arguments.stream)))
     else:
         compile_kernel(shipped_kernel(), tell_on_stderr)
         files = HistoryFiles(
@@ -56,6 +57,13 @@ def main(argv: list[str]) -> int:
         counts = run_backfill(shipped_kernel(), files, arguments.out, arguments.partitions, replace=arguments.replace)
         sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
     return 0
+
+
+def _find_stream(name: str) -> Stream:
+    """Return a stream that the kernel can compute: nothing is listed that never has a value."""
+    stream = find_stream(Path.cwd(), name)
+    refuse_faults(stream)
+    return stream
 
 
 def _build_parser() -> argparse.ArgumentParser:

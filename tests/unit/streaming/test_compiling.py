@@ -116,4 +116,4 @@ def test_whatever_compiled_code_takes_from_another_file_is_part_of_the_stamp() -
     assert not {"kernel", "plans", "events"} & set(stamped), "a change to what compiles nothing would compile again"
     for path in stamped.values():
         taken = set(re.findall(r"^from weir\.streaming\.core\.(\w+) import", path.read_text(), re.MULTILINE))
-        assert taken <= set(stamped), path.name
+        assert taken - {"interpreted"} <= set(stamped), path.name  # that one is read where nothing is compiled
