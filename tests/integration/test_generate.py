@@ -25,7 +25,7 @@ from weir.schemas.codec import BatchCodec, Decoded
 from weir.schemas.contracts import subject
 from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
-from weir.schemas.streams.payments import payments
+from weir.schemas.streams.payments import payments as the_stream
 from weir.schemas.validation import validate_events, validate_labels
 
 pytestmark = pytest.mark.server
@@ -77,7 +77,7 @@ def test_a_live_stream_arrives_whole_on_schedule_and_readable(deployment: Settin
     appended = np.array([message.timestamp()[1] for message in messages])
 
     assert (sent.records, sent.failed) == (15_000, 0) == (len(messages), len(decoded.errors))
-    assert validate_events(payments, decoded.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN) == []
+    assert validate_events(the_stream, decoded.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN) == []
     # on a busy machine a sender may fall behind; the schedule that event times tell never does
     times = np.sort(decoded.batch["event_time_ms"].to_numpy())
     assert times[-1] - times[0] == pytest.approx(seconds * 1000, abs=2)
@@ -107,7 +107,7 @@ def test_injected_faults_are_refused_and_the_good_ones_are_not(deployment: Setti
     keys = [messages[row].key() for row in decoded.rows.tolist()]
     appended = np.array([messages[row].timestamp()[1] for row in decoded.rows.tolist()])
     refused = len(decoded.errors) + len(
-        validate_events(payments, decoded.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN)
+        validate_events(the_stream, decoded.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN)
     )
 
     malformed = sum(count for name, count in sent.kinds.items() if name.startswith("malformed."))
@@ -132,7 +132,7 @@ def test_a_history_goes_through_the_topics_with_its_own_times_and_its_labels(
     assert sent.failed == len(payments.errors) == len(labels.errors) == 0
     keys = [message.key() for message in messages]
     appended = np.array([message.timestamp()[1] for message in messages])
-    assert validate_labels(payments, labels.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN) == []
+    assert validate_labels(the_stream, labels.batch, keys=keys, append_time_ms=appended, placeholders=BUILT_IN) == []
     assert sorted(payments.batch["event_time_ms"].to_pylist()) == history.transactions["event_time_ms"].to_pylist()
     assert sorted(labels.batch["label_time_ms"].to_pylist()) == history.labels["label_time_ms"].to_pylist()
 

@@ -19,6 +19,7 @@ from weir.infra.setting_names import declared_names
 from weir.infra.settings import Settings
 from weir.monitoring.metrics import CATALOGUE
 from weir.schemas.contracts import TOPIC_KINDS, subject
+from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.kernels import shipped_kernel
 
 KEPT = Path(__file__).parent / "names.json"
@@ -66,7 +67,7 @@ def _help(verb: str, *action: str) -> str:
 
 def _paths() -> set[str]:
     # no part is asked for anything: the document names what there is
-    parts = ApiParts(shipped_kernel(), *[None] * 8)  # type: ignore[arg-type]
+    parts = ApiParts(shipped_kernel(), *[None] * 7, BUILT_IN)  # type: ignore[arg-type]
     document = build_api(parts).openapi()
     return {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
 

@@ -58,9 +58,9 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
     """What was examined; records 3 and 4 end their decoder, and there is time for five."""
     calls: list[list[bytes]] = []
 
-    def examine(kind: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
+    def examine(reader: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
         del schema_of, deadline
-        assert kind == "labels"
+        assert reader == schema_json("labels")
         calls.append(list(values))
         end = min(len(values), 5)
         return Examined(end, {place: "exit code -11" for place in range(end) if values[place] in {b"3", b"4"}})
@@ -137,8 +137,8 @@ def unstartable(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """No process can be started; how many records each examination was to look at."""
     calls: list[int] = []
 
-    def examine(kind: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
-        del kind, schema_of, deadline
+    def examine(reader: str, values: Sequence[bytes], schema_of: Any, *, deadline: float) -> Examined:
+        del reader, schema_of, deadline
         calls.append(len(values))
         return Examined(obstacle="no fork server")
 
