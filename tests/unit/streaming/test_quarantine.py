@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from weir.infra.redis.unit import Unit
+from weir.schemas.contracts import schema_json
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming import quarantine
 from weir.streaming.isolation import Examined
