@@ -197,7 +197,7 @@ class PartialStore:
         return PartialResult(values, self._load(missing, values) if missing else {})
 
     def check(self, units: Sequence[Unit]) -> None:
-        """PartialQuery Redis whether owned units are where this process left them.
+        """Ask Redis whether owned units are where this process left them.
 
         Raises:
             StaleState: some are not.

@@ -6,7 +6,7 @@ from itertools import product
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weir.schemas.features import DECLARATIONS_HASH, declarations_hash
@@ -48,6 +48,7 @@ _PIECES = st.sampled_from(
 _IDS = st.one_of(st.text(max_size=6), st.lists(_PIECES, max_size=4).map("".join))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), _IDS, _IDS.map(str.upper), _IDS.map(str.title))), st.integers(0, 3))
 def test_a_column_is_judged_as_its_values_are(values: list[str | None], start: int) -> None:
     ours = Placeholders.adding(["POS a", "\u017fx"])

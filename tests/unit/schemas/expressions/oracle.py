@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from weir.schemas.currencies import compute_base_minor
+from weir.schemas.currencies import compute_base_minor, micro_rate
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RATED = {"USD", "EUR", "JPY", "KWD"}
@@ -53,7 +53,8 @@ def _tested(op: str, parts: list[Any], more: Any) -> Any:
         return any(_compared("eq", *_same(parts[0], value)) for value in more)
     if op == "matches":
         return re.fullmatch(more, parts[0]) is not None
-    return compute_base_minor(*parts) if parts[1] in RATED and abs(parts[0]) < 10**12 else None
+    fits = parts[1] in RATED and abs(parts[0]) * micro_rate(parts[1]) + 500_000 < 2**63
+    return compute_base_minor(*parts) if fits else None
 
 
 def _placed(op: str, number: Any, more: Any) -> Any:
