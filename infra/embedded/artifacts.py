@@ -116,7 +116,7 @@ def ensure_registry(progress: Progress) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
         archive = fetch(artifact, Path(scratch) / artifact.file_name)
         with tarfile.open(archive) as tar:
-            tar.extractall(Path(scratch) / "app", filter="data")
+            _extract(tar, Path(scratch) / "app")
         _rename_into_place(Path(scratch) / "app", folder)
     progress(1, 1)
     return folder
@@ -165,3 +165,15 @@ def _rename_into_place(source: Path, target: Path) -> None:
 
 def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
+
+
+def _extract(tar: tarfile.TarFile, folder: Path) -> None:
+    """Unpack files and folders that stay inside; Python has a filter for that since 3.11.4."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(folder, filter="data")
+        return
+    inside = folder.resolve()
+    for member in tar.getmembers():
+        if not (member.isfile() or member.isdir()) or not (inside / member.name).resolve().is_relative_to(inside):
+            raise WeirError(f"expected files and folders in an archive of ours, found {member.name!r}")
+        tar.extract(member, folder)
