@@ -46,7 +46,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@find streaming -name '*.nb[ci]' -delete # compiled by a release whose modules may be called otherwise
+	@rm -f streaming/core/__pycache__/*.nb[ci] # compiled by a release whose modules may be called otherwise
 	@touch $@
 
 demo: $(READY)  ## run everything for a minute and show it live

@@ -224,11 +224,16 @@ class Stream:
         """Yield every feature: values first, label risk with the hold of the labels."""
         for value in (value for value in self.values if isinstance(value, Value)):
             yield Feature(self.event, value.name, Aggregate.VALUE, "", value.why, where=value.where)
+        own = {str(value.name) for value in self.values if isinstance(value, Value)}
         hold = self.labels.hold if isinstance(self.labels, Labels) else ""
         for each in declared:
             for feature in as_tuple(each) if isinstance(each, tuple | list) else (each,):
-                if isinstance(feature, Feature) and feature.aggregate == Aggregate.VALUE:
-                    continue  # of ``values``, in a copy of a stream
+                if (
+                    isinstance(feature, Feature)
+                    and feature.aggregate == Aggregate.VALUE
+                    and str(feature.measure) in own
+                ):
+                    continue  # made above: this is a copy of a stream
                 risky = isinstance(feature, Feature) and feature.aggregate == Aggregate.RISK and not feature.hold
                 yield dataclasses.replace(feature, hold=hold) if risky else feature
 

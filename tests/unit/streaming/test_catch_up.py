@@ -124,7 +124,7 @@ def _build_context(view: Any, *, entities_max: int = 1_000) -> CatchUpContext:
         entities_max=entities_max,
         bytes_max=1_000_000,
     )
-    return CatchUpContext(source, history, view, store, {"t": "id"}, "g", on_step=lambda _: None)
+    return CatchUpContext(source, history, view, store, {"t": "id"}, "g", ["card"], on_step=lambda _: None)
 
 
 def _is_right(view: _View) -> bool:
