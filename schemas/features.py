@@ -19,7 +19,7 @@ from weir.schemas.streams.payments import SMALL_AMOUNT_MINOR, payments
 __all__ = [
     "DAY_MS", "DECLARATIONS_HASH", "DUPLICATE_HORIZON_MS", "ENTITIES", "FEATURES", "FEATURE_NAMES", "HORIZON_MS",
     "HOUR_MS", "LABEL_HOLD_DAYS", "LABEL_HOLD_MS", "MINUTE_MS", "PANES_PER_WINDOW", "SECOND_MS", "SMALL_AMOUNT_MINOR",
-    "STATE_VERSION", "WINDOWS_MS", "Aggregate", "Entity", "EntitySpec", "Feature", "declarations_hash", "entity_spec",
+    "STATE_VERSION", "WINDOWS_MS", "Aggregate", "Entity", "EntitySpec", "Feature", "declarations_hash",
 ]  # fmt: skip
 
 WINDOWS_MS: dict[str, int] = payments.windows_ms
@@ -101,15 +101,3 @@ DECLARATIONS_HASH: str = payments.declarations_hash
 def declarations_hash(placeholders: Placeholders) -> str:
     """Return ``DECLARATIONS_HASH``, or another one where a deployment adds placeholder ids."""
     return with_placeholders(DECLARATIONS_HASH, placeholders)
-
-
-def entity_spec(entity: Entity) -> EntitySpec:
-    """Return what is kept for an entity that has state.
-
-    Raises:
-        KeyError: for ``Entity.TRANSACTION``, which has none.
-    """
-    for spec in ENTITIES:
-        if spec.entity is entity:
-            return spec
-    raise KeyError(entity)
