@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyruhvro
 
 from weir.generators.seeds import Bools
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.avro.framing import frame_bodies
 from weir.schemas.contracts import schema_json
-from weir.schemas.framing import frame_bodies
 
 
 class Encoder:

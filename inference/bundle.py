@@ -25,9 +25,9 @@ from weir.inference.graph import Graph, WrongGraph, check_input, check_output, c
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
+from weir.schemas.records.units import EARLIEST_TIME_MS
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
-from weir.schemas.units import EARLIEST_TIME_MS
 
 _NONE_YET = "train one with `weir train`, or bring your own: docs/models.md"
 _WRONG = "docs/models.md says what a bundle has to be"

@@ -33,7 +33,7 @@ from weir.infra.redis.decision_store import DecisionStore
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.project import find_stream

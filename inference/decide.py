@@ -21,7 +21,7 @@ from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.vector import build_degraded, build_matrix
 from weir.inference.shipped_rules import rules_of
 from weir.infra.kafka.sink import Headers, Rows
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema, features_schema
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.stream import Stream

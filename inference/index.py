@@ -25,7 +25,7 @@ from weir.infra.redis.client import Client
 from weir.infra.redis.decision_store import DecisionStore, read_entry
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Damaged, Transient
 
 STAGE = "index"

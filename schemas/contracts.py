@@ -2,7 +2,7 @@
 
 Events and labels are Avro files next to a stream's own file. Feature rows and decisions are generated from the
 stream: where the event was, the fields that are passed on, and the features or the verdict. What bytes look like is in
-``schemas/codec.py``, what may change in ``schemas/compatibility.py``.
+``schemas/avro/codec.py``, what may change in ``schemas/avro/compatibility.py``.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ from typing import Any, Final
 
 import fastavro
 
-from weir.schemas.declaration_checks import find_faults
+from weir.schemas.checks.declaration import find_faults
+from weir.schemas.checks.expression_types import nearest
+from weir.schemas.checks.load_hints import find_hint
 from weir.schemas.errors import Refused
-from weir.schemas.expression_types import nearest
-from weir.schemas.load_hints import find_hint
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.schema_files import find_versions
 from weir.schemas.stream import Stream

@@ -25,10 +25,10 @@ from weir.infra.redis.unit import Unit
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
-from weir.schemas.codec import SchemaLookup, WriterSchema
+from weir.schemas.avro.codec import SchemaLookup, WriterSchema
+from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.framing import IdOfGuid
 from weir.schemas.project import find_stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig

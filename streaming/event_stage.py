@@ -18,13 +18,13 @@ from confluent_kafka import Message
 from weir.infra.kafka.sink import Record, Rows
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.framing import HEADER_BYTES, IdOfGuid
 from weir.schemas.contracts import event_schemas, features_schema
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import HEADER_BYTES, IdOfGuid
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import validate_events
+from weir.schemas.records.validation import validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from confluent_kafka import Message
 
 from weir.infra.kafka.clients import read_headers
+from weir.schemas.avro.framing import IdOfGuid, frame_by_header
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import IdOfGuid, frame_by_header
 
 
 def read_values(

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.framing import parse_frames
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import parse_frames
 
 ANSWER_SECONDS = 10.0
 """A record that is not decoded after this time hangs; sound ones take less than a millisecond."""

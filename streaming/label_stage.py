@@ -23,12 +23,12 @@ from confluent_kafka import Message
 from weir.infra.kafka.clients import read_headers
 from weir.infra.kafka.sink import Record
 from weir.infra.redis.unit import Unit
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.contracts import label_schemas
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import IdOfGuid
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import validate_labels
+from weir.schemas.records.validation import validate_labels
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.labels import LabelBatch
 from weir.streaming.dlq.build import build_dead_letter, not_decodable

@@ -13,9 +13,9 @@ from confluent_kafka import Message
 
 from weir.infra.kafka.sink import Record, Rows
 from weir.infra.redis.unit import Unit
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import IdOfGuid
 from weir.streaming.state.cache import Changed, PartialStore
 
 

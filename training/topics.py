@@ -20,11 +20,11 @@ from weir.infra.kafka.clients import build_consumer, check_message, read_headers
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
-from weir.schemas.codec import BatchCodec, SchemaLookup
+from weir.schemas.avro.codec import BatchCodec, SchemaLookup
+from weir.schemas.avro.framing import IdOfGuid, frame_by_header
 from weir.schemas.contracts import subject
 from weir.schemas.errors import PoisonRecord, Refused, Transient
 from weir.schemas.features import FEATURE_NAMES
-from weir.schemas.framing import IdOfGuid, frame_by_header
 from weir.training.dataset import LABEL_COLUMNS, Examples, concatenate
 from weir.training.labels import build_keys
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from weir.schemas.compatibility import check_level
+from weir.schemas.avro.compatibility import check_level
 from weir.schemas.contracts import compatibility_level
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.project import LoadedStream, Project

@@ -24,7 +24,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.live_view import Declined
 from weir.monitoring.terminal import build_table
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.currencies import format_amount
 from weir.schemas.errors import Transient, WeirError

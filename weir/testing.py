@@ -23,15 +23,15 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.framing import MAGIC_BYTE
+from weir.schemas.checks.expression_types import nearest
 from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.expression_types import nearest
-from weir.schemas.framing import MAGIC_BYTE
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.project import load_file
+from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.stream import Stream
-from weir.schemas.validation import validate_events, validate_labels
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.columns import read_integers

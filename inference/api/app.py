@@ -39,8 +39,8 @@ from weir.monitoring import metrics
 from weir.schemas.errors import Damaged, Refused, Transient
 from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
-from weir.schemas.validation import ID_BYTES_MAX
 from weir.streaming.core.kernel import Kernel
 
 RETRY_AFTER_SECONDS = 1

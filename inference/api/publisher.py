@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
 from weir.inference.api.ports import Published
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.stream import Stream

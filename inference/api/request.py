@@ -17,9 +17,9 @@ from weir.inference.api.body import NotJson, name_type, read_object
 from weir.schemas.contracts import event_schemas
 from weir.schemas.currencies import CURRENCIES
 from weir.schemas.expression import Expression, find_money
+from weir.schemas.records.units import EARLIEST_TIME_MS
+from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
-from weir.schemas.units import EARLIEST_TIME_MS
-from weir.schemas.validation import ID_BYTES_MAX
 
 _LIMITS = {"int": 1 << 31, "long": 1 << 63}
 _NUMBERS = frozenset({"double", "float"})
@@ -119,7 +119,7 @@ def build_json_schema(stream: Stream) -> dict[str, Any]:
 
 
 def _list_bounds(stream: Stream) -> dict[str, dict[str, Any]]:
-    """Return what ``schemas/validation.py`` asks beyond the type, as far as JSON Schema can say it of one field."""
+    """Return what ``schemas/records`` asks beyond the type, as far as JSON Schema can say it of one field."""
     bounds: dict[str, dict[str, Any]] = {}
     for name in stream.id_fields:
         bounds[name] = {"minLength": 1, "maxLength": ID_BYTES_MAX}

@@ -21,11 +21,11 @@ from weir.inference.champion import Champion
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.vector import select_columns
 from weir.infra.redis.partials_reader import Partials
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.validation import QUOTE_NOTHING, validate_events
+from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step

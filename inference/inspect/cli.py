@@ -32,8 +32,8 @@ from weir.schemas.errors import Refused, Transient, WeirError
 from weir.schemas.features import FEATURES, Aggregate, Entity, Feature
 from weir.schemas.masking import is_card_number
 from weir.schemas.printable import escape, to_json
+from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.streams.payments import payments
-from weir.schemas.validation import ID_BYTES_MAX
 
 _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 

@@ -18,7 +18,7 @@ from weir.infra.kafka.source import Partition
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import mask_card_numbers
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.currencies import format_amount
 

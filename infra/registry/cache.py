@@ -6,7 +6,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 
 UNKNOWN_SECONDS = 30.0
 """How long an id is remembered as unknown: a schema that is registered late is seen after that."""

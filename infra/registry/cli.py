@@ -18,7 +18,7 @@ from pathlib import Path
 from weir.infra.arguments import Parser
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
-from weir.schemas.compatibility import check_backward, check_level, find_unreadable, parse_inlined
+from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
 from weir.schemas.contracts import Contract, list_contracts, schema_json
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape

@@ -20,9 +20,9 @@ import httpx
 from weir.infra.registry.cache import UNKNOWN_MAX, UNKNOWN_SECONDS, KeptSchemas, UnknownIds
 from weir.infra.registry.http import Answer, RegistryHttp
 from weir.infra.settings import RegistrySettings
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.references import merge_references
 from weir.schemas.errors import PoisonRecord, Refused, Transient
-from weir.schemas.references import merge_references
 
 ID_MAX = (1 << 31) - 1
 """Registries count in signed 32 bits; asked for more, some fail instead of answering."""

@@ -6,8 +6,8 @@ import json
 import uuid
 
 from weir.infra.registry.client import COMPATIBLE, unknown_guid, unknown_id
-from weir.schemas.codec import WriterSchema
-from weir.schemas.compatibility import check_level
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.compatibility import check_level
 from weir.schemas.errors import PoisonRecord, Refused
 
 

@@ -2,7 +2,7 @@
 
 1. The header: are the columns there (``header.py``).
 2. The columns: are they of the unit that the fields are (``survey.py``). This reads the file once.
-3. The rows: types (``columns.py``), then ``weir.schemas.validation``, the processor's own rules.
+3. The rows: types (``columns.py``), then ``weir.schemas.records.validation``, the processor's own rules.
 
 What is refused in 1 or 2 is the file's fault and one message; a bad row is told with its line and the others continue.
 """
@@ -26,8 +26,8 @@ from weir.infra.user_files.survey import FileRefused, Survey
 from weir.infra.user_files.tables import Table
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.streams.payments import payments
-from weir.schemas.validation import validate_events, validate_labels
 
 Report = Callable[[int, PoisonRecord], None]
 

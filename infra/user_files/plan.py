@@ -12,7 +12,7 @@ from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import Converted, convert
 from weir.infra.user_files.fields import Field, fields_of
 from weir.infra.user_files.values import Value
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 
 Done = dict[str, Converted]
 """Fields of a block that are filled already; an amount needs its currency."""

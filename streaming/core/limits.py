@@ -1,7 +1,7 @@
 """What the kernel cannot compute of a stream's declarations: aggregates without code, and what its memory cannot hold.
 
 A sentence each: the feature or entity, what was expected and what was found. What may be declared at all is said, with
-lines and hints, by ``schemas/declaration_checks.py``; here is the last word before anything is compiled.
+lines and hints, by ``schemas/checks/declaration.py``; here is the last word before anything is compiled.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from weir.schemas.declaration_checks import ATTRIBUTES_MAX, ENTITIES_MAX, FLAGS_MAX, MEASURES_MAX, RECENT_MAX
+from weir.schemas.checks.declaration import ATTRIBUTES_MAX, ENTITIES_MAX, FLAGS_MAX, MEASURES_MAX, RECENT_MAX
 from weir.schemas.entity import Aggregate, Entity, Feature
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream

@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import fastavro
 from fastavro.validation import validate
 
-from weir.schemas.codec import WriterSchema
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.compatibility import parse_inlined
+from weir.schemas.avro.framing import HEADER_BYTES, VALUE_SCHEMA_ID, frame_by_header
+from weir.schemas.avro.native import NativeFailure, call_native
+from weir.schemas.avro.slow_reader import SlowReader
 from weir.schemas.contracts import subject
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.framing import HEADER_BYTES, VALUE_SCHEMA_ID, frame_by_header
-from weir.schemas.native import NativeFailure, call_native
-from weir.schemas.slow_reader import SlowReader
 from weir.streaming.dlq.letter import UNDECODED, DeadLetter, schema_id_of
 from weir.streaming.dlq.plan import Repair, Repaired
 

@@ -28,7 +28,7 @@ from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape

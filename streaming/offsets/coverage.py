@@ -37,7 +37,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import KafkaSettings, Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema, features_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.streaming.dlq.letter import read_dead_letter

@@ -16,7 +16,7 @@ from weir.generators.faults import MALFORMED, make_malformed
 from weir.generators.outgoing import Outgoing
 from weir.infra.kafka.clients import header_text
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 
 MALFORMED_SHARE = 0.3

@@ -22,8 +22,8 @@ from weir.infra.redis.client import Client, connect
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
+from weir.schemas.avro.framing import HEADER_BYTES
 from weir.schemas.features import DECLARATIONS_HASH
-from weir.schemas.framing import HEADER_BYTES
 
 _POLL_SECONDS = 0.02
 _REBUILD_SECONDS_MAX = 300.0

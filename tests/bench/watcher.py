@@ -18,7 +18,7 @@ from weir.demo_watch import ends
 from weir.infra.kafka.clients import build_consumer, check_message
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 
 _WAIT_SECONDS = 0.05

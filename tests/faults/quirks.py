@@ -14,7 +14,7 @@ from tests.faults.load import HANGER, KILLER
 from tests.faults.patch import replace
 from weir.infra.kafka.sink import TransactionalOutput
 from weir.infra.redis.state_view import StateView
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Transient
 from weir.streaming import isolation
 

@@ -19,11 +19,11 @@ import fastavro
 
 from tests.fuzz.strict import NotAvro, Reader
 from tests.fuzz.values import draw_value, mutate
-from weir.schemas.codec import BatchCodec, WriterSchema
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.compatibility import parse_inlined
+from weir.schemas.avro.framing import VALUE_BYTES_MAX
 from weir.schemas.contracts import TOPIC_KINDS, schema_json, versions
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import VALUE_BYTES_MAX
 
 BATCH = 50
 FOREIGN_ID, UNKNOWN_ID = 900, 901

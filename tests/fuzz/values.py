@@ -18,7 +18,7 @@ LENGTH_BOMBS = (
 
 
 def draw_value(rng: random.Random, schema: Any) -> Any:
-    """Return a value of an inlined schema (``weir.schemas.compatibility.parse_inlined``)."""
+    """Return a value of an inlined schema (``weir.schemas.avro.compatibility.parse_inlined``)."""
     if isinstance(schema, list):
         return draw_value(rng, rng.choice(schema))
     if isinstance(schema, dict):

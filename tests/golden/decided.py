@@ -11,7 +11,7 @@ from tests.golden.records import Given
 from weir.inference.bundle import load_bundle
 from weir.inference.core.lists import parse_lists
 from weir.inference.decide import Scoring
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.streams.payments import payments
 

@@ -12,7 +12,7 @@ from tests.golden.log import Entry
 from tests.golden.records import Given, cut, read_schema
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.features import FEATURE_NAMES

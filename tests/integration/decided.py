@@ -14,7 +14,7 @@ from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.history import History
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import schema_json, subject
 from weir.schemas.errors import Transient
 from weir.schemas.features import DECLARATIONS_HASH

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from weir.schemas.codec import BatchCodec, Decoded, SchemaLookup, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, Decoded, SchemaLookup, WriterSchema
 from weir.streaming import isolation
 
 ENDS, HANGS, IS_ENDED_ONCE = b"ends", b"hangs", b"once:"

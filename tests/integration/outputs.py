@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from weir.infra.kafka.clients import CLIENT_LOG
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.streaming.dlq.letter import DeadLetter, read_dead_letter
 

@@ -15,7 +15,7 @@ from weir.inference.api.serve import REDIS_SECONDS_MAX, STAGES, build_parts
 from weir.infra.embedded.stack import Stack
 from weir.infra.settings import Settings
 from weir.monitoring.health import Health
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.streaming.health.checks import start_watch
 

@@ -21,12 +21,12 @@ from weir.generators.stream import first_due_ms, run_live, run_replay
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec, Decoded
+from weir.schemas.avro.codec import BatchCodec, Decoded
 from weir.schemas.contracts import subject
 from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.streams.payments import payments as the_stream
-from weir.schemas.validation import validate_events, validate_labels
 
 pytestmark = pytest.mark.server
 READ_SECONDS_MAX = 60.0

@@ -10,7 +10,7 @@ import pytest
 from tests.integration import fragile_decoder
 from tests.integration.fragile_decoder import ENDS, HANGS, IS_ENDED_ONCE
 from tests.integration.payments import build_payment, encode_body, frame
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.streaming import isolation

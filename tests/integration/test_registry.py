@@ -13,8 +13,8 @@ from tests.unit.infra.registry_contract import RegistryContract
 from tests.unit.infra.schema_pairs import draw_schema
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import WriterSchema
-from weir.schemas.compatibility import LEVELS, check_level, parse_inlined
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.compatibility import LEVELS, check_level, parse_inlined
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Refused
 

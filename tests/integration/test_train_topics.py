@@ -11,7 +11,7 @@ import pytest
 from weir.infra.kafka.clients import build_producer
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Refused
 from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES

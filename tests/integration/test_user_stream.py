@@ -23,7 +23,7 @@ from weir.infra.kafka.topics import ensure_topics
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.project import load_project
 from weir.schemas.stream import Stream

@@ -16,7 +16,7 @@ from weir.infra.kafka.clients import build_consumer, check_message
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient, WeirError
 

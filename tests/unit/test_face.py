@@ -14,7 +14,7 @@ import pytest
 import weir
 from tests.house.source import ROOT
 from weir.schemas import entity, expression, stream
-from weir.schemas.load_hints import FACE
+from weir.schemas.checks.load_hints import FACE
 
 
 def run(code: str) -> str:

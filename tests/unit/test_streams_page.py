@@ -10,9 +10,9 @@ import pytest
 import weir
 from tests.house.source import ROOT
 from tests.unit.tutorial import follow, read_steps
-from weir.schemas import declaration_checks as bounds
+from weir.schemas.checks import declaration as bounds
+from weir.schemas.checks.features import SUBJECTS_OF
 from weir.schemas.expression import Expression
-from weir.schemas.feature_checks import SUBJECTS_OF
 
 PAGE = ROOT / "docs" / "streams.md"
 TEXT = PAGE.read_text()

@@ -10,13 +10,13 @@ from weir.generators.faults import MALFORMED, Faults, compute_shifted_ms, make_m
 from weir.generators.live import LivePlan, live_blocks
 from weir.generators.outgoing import Outgoing
 from weir.generators.seeds import rng_for
-from weir.schemas.codec import BatchCodec, Decoded, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, Decoded, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events
 from weir.schemas.streams.payments import payments
-from weir.schemas.validation import validate_events
 
 # malformed on purpose, but only a neighbour record or the state shows it
 SEEN_ONLY_BY_THE_PROCESSOR = {"id_reused"}

@@ -13,11 +13,11 @@ from weir.generators.hard_negatives import WEEK_MS, travellers
 from weir.generators.history import build_history, draw_history, write_history
 from weir.generators.plan import plan
 from weir.generators.population import CITY_COUNTRY, build_population
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.streams.payments import payments as shipped
-from weir.schemas.validation import validate_events, validate_labels
 
 FRAUD = SCENARIOS[1:8]
 HONEST = SCENARIOS[8:]

@@ -11,7 +11,7 @@ from tests.unit.generators.worlds import encoder, history
 from weir.generators.history import History, write_history
 from weir.generators.outgoing import Outgoing
 from weir.generators.replay import history_blocks
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.placeholders import BUILT_IN

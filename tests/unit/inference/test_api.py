@@ -21,7 +21,7 @@ from weir.inference.api.serve import bind
 from weir.inference.champion import Champion
 from weir.infra.redis.partials_reader import Partials
 from weir.infra.settings import Settings
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN

@@ -18,8 +18,8 @@ from tests.unit.schemas.records import frame
 from tests.unit.schemas.test_codec import OURS, body, decode
 from tests.unit.streaming.streams import Driver, event
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events
 from weir.schemas.streams.payments import payments
-from weir.schemas.validation import validate_events
 
 TAKEN = {
     "NUL inside": "pay\x00ment",

@@ -11,7 +11,7 @@ from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import Condition, Rule, RuleSet, match_rules
 from weir.inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
 from weir.inference.shipped_rules import rules_of
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.schemas.streams.payments import payments

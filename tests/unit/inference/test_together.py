@@ -14,7 +14,7 @@ from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.request import event_fields
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Transient
 from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import BUILT_IN

@@ -10,8 +10,8 @@ import pytest
 from weir.infra.registry.cli import check_registered, register_contracts
 from weir.infra.registry.client import SchemaRegistry
 from weir.infra.settings import TopicSettings
-from weir.schemas.codec import WriterSchema
-from weir.schemas.compatibility import LEVELS
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.avro.compatibility import LEVELS
 from weir.schemas.contracts import TOPIC_KINDS, schema_json
 from weir.schemas.errors import PoisonRecord, Refused
 

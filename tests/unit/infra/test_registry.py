@@ -12,7 +12,7 @@ from weir.infra.registry.cache import UNKNOWN_MAX, UNKNOWN_SECONDS
 from weir.infra.registry.client import Registry
 from weir.infra.registry.memory import MemoryRegistry
 from weir.infra.settings import RegistrySettings
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import PoisonRecord, Refused, Transient
 
 SUBJECT = "transactions-value"

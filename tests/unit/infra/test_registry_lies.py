@@ -18,8 +18,8 @@ from weir.infra.registry.cache import KEPT_BYTES_MAX, SECONDS_ASKING_MAX, UNKNOW
 from weir.infra.registry.client import REFERENCES_MAX, Registry
 from weir.infra.registry.http import ANSWER_BYTES_MAX
 from weir.infra.settings import RegistrySettings
-from weir.schemas.codec import BatchCodec, WriterSchema
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.compatibility import parse_inlined
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Refused, Transient
 

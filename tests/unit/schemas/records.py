@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 from hypothesis import strategies as st
 
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro.compatibility import parse_inlined
 from weir.schemas.contracts import schema_json
 
 _INTEGERS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}

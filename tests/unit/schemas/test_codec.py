@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.schemas.records import frame, write_body
-from weir.schemas.codec import PLANS_BYTES_MAX, PLANS_MAX, BatchCodec, Decoded, WriterSchema
+from weir.schemas.avro.codec import PLANS_BYTES_MAX, PLANS_MAX, BatchCodec, Decoded, WriterSchema
+from weir.schemas.avro.framing import VALUE_BYTES_MAX
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Transient
-from weir.schemas.framing import VALUE_BYTES_MAX
 
 OURS = 2
 CODEC = BatchCodec("transactions")

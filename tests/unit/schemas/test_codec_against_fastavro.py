@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.schemas.records import frame, parsed, records, same, write_body
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import TOPIC_KINDS, schema_json
 
 CODECS = {kind: BatchCodec(kind) for kind in TOPIC_KINDS}

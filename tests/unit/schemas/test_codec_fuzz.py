@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.decoder import Tally, fuzz
 from tests.fuzz.strict import NotAvro, Reader
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import TOPIC_KINDS, schema_json
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weir.schemas.compatibility import check_backward, find_incompatibility, parse_inlined
+from weir.schemas.avro.compatibility import check_backward, find_incompatibility, parse_inlined
 from weir.schemas.contracts import TOPIC_KINDS, schema_json, subject, versions
 from weir.schemas.features import FEATURE_NAMES
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.checks.declaration import find_faults
+from weir.schemas.checks.fields import PROVENANCE
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas
-from weir.schemas.declaration_checks import find_faults
 from weir.schemas.errors import Refused
 from weir.schemas.expression import col
-from weir.schemas.field_checks import PROVENANCE
 from weir.schemas.origin import Origin
 from weir.schemas.project import load_file
 from weir.schemas.schema_files import read_versions

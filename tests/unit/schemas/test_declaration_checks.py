@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from weir.schemas.contracts import schema_json
-from weir.schemas.declaration_checks import (
+from weir.schemas.checks.declaration import (
     ATTRIBUTES_MAX,
     BOUND_MAX,
     ENTITIES_MAX,
@@ -21,11 +20,12 @@ from weir.schemas.declaration_checks import (
     RECENT_MAX,
     find_faults,
 )
+from weir.schemas.checks.features import NEVER_HELD, SUBJECTS_OF
+from weir.schemas.checks.fields import PROVENANCE
+from weir.schemas.contracts import schema_json
 from weir.schemas.durations import DAY_MS
 from weir.schemas.entity import Aggregate, Entity
 from weir.schemas.expression import col
-from weir.schemas.feature_checks import NEVER_HELD, SUBJECTS_OF
-from weir.schemas.field_checks import PROVENANCE
 from weir.schemas.origin import Origin
 from weir.schemas.stream import Check, Flag, Measure, Stream, Value
 from weir.schemas.streams.payments import card, merchant, payments

@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.schemas.avro_types import TYPES
 from tests.unit.schemas.records import frame, parsed, write_body
-from weir.schemas.codec import BatchCodec, Decoded, WriterSchema
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro.codec import BatchCodec, Decoded, WriterSchema
+from weir.schemas.avro.compatibility import parse_inlined
+from weir.schemas.avro.extent import SCHEMA_DEPTH_MAX, VALUE_DEPTH_MAX, find_excess, measure
 from weir.schemas.contracts import schema_json
-from weir.schemas.extent import SCHEMA_DEPTH_MAX, VALUE_DEPTH_MAX, find_excess, measure
 
 LABEL = {
     "transaction_id": "t", "card_id": "c", "merchant_id": "m", "device_id": None,

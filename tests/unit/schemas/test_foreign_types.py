@@ -13,12 +13,12 @@ import pytest
 
 from tests.unit.schemas.avro_types import further_fields
 from tests.unit.schemas.records import frame, parsed
-from weir.schemas import columns, projection
-from weir.schemas.codec import BatchCodec, Decoded, WriterSchema
-from weir.schemas.columns import Columns, is_columnar
-from weir.schemas.compatibility import parse_inlined
+from weir.schemas.avro import columns, projection
+from weir.schemas.avro.codec import BatchCodec, Decoded, WriterSchema
+from weir.schemas.avro.columns import Columns, is_columnar
+from weir.schemas.avro.compatibility import parse_inlined
+from weir.schemas.avro.native import NativeFailure, call_native
 from weir.schemas.contracts import TOPIC_KINDS, schema_json
-from weir.schemas.native import NativeFailure, call_native
 
 FIELDS = list(further_fields())
 NAMES = [name for name, _, _ in FIELDS]

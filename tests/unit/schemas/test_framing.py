@@ -10,10 +10,10 @@ from confluent_kafka.schema_registry import header_schema_id_serializer, prefix_
 from confluent_kafka.schema_registry.serde import SchemaId
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.framing import VALUE_SCHEMA_ID, frame_by_header
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Transient
-from weir.schemas.framing import VALUE_SCHEMA_ID, frame_by_header
 from weir.streaming.dlq.letter import HEALABLE
 
 GUID = uuid.UUID("6f9619ff-8b86-d011-b42d-00cf4fc964ff")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from weir.schemas.checks.declaration import find_faults
 from weir.schemas.contracts import schema_json, versions
-from weir.schemas.declaration_checks import find_faults
 from weir.schemas.errors import Refused
 from weir.schemas.project import find_project, load_project, load_shipped, shipped_names
 from weir.schemas.streams.payments import payments

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from weir.schemas.compatibility import parse_inlined
-from weir.schemas.references import merge_references
+from weir.schemas.avro.compatibility import parse_inlined
+from weir.schemas.avro.references import merge_references
 
 
 def inlined(root: str, *referenced: str) -> object:

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.schemas.test_codec import transaction
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import schema_json
 from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, compute_base_minor
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN
-from weir.schemas.streams.payments import payments
-from weir.schemas.units import EARLIEST_TIME_MS
-from weir.schemas.validation import (
+from weir.schemas.records.units import EARLIEST_TIME_MS
+from weir.schemas.records.validation import (
     ASKED_ON_ADMISSION,
     FUTURE_MS_MAX,
     ID_BYTES_MAX,
@@ -27,6 +26,7 @@ from weir.schemas.validation import (
     validate_events,
     validate_labels,
 )
+from weir.schemas.streams.payments import payments
 
 TRANSACTIONS = BatchCodec("transactions").arrow_schema
 LABELS = BatchCodec("labels").arrow_schema

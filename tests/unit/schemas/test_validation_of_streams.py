@@ -13,9 +13,9 @@ from weir.schemas.entity import Entity
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.expression import col, money, to_text
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.stream import Check, Flag, Labels, Measure, Reversal, Stream
 from weir.schemas.streams.payments import payments
-from weir.schemas.validation import validate_events, validate_labels
 
 NOW_MS = 1_700_000_000_000
 PAN = "4111111111111111"

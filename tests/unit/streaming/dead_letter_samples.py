@@ -9,7 +9,7 @@ from typing import Any
 
 import fastavro
 
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.letter import Coordinate, DeadLetter
 

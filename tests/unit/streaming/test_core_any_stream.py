@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.streaming.declared import BARE, FULL, NOTHING, OWN, Sizes, declare, draw_events, records_of
 from tests.unit.streaming.oracle import PANES, Event, History, Oracle, bit_of, facts_of_declared
 from tests.unit.streaming.streams import START_MS, Driver, event
-from weir.schemas.declaration_checks import BOUND_MAX
+from weir.schemas.checks.declaration import BOUND_MAX
 from weir.schemas.durations import parse_ms
 from weir.schemas.expression import col
 from weir.schemas.stream import Measure

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
-from weir.schemas.codec import BatchCodec
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders

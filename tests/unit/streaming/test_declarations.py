@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from weir.schemas.declaration_checks import ATTRIBUTES_MAX, ENTITIES_MAX, FLAGS_MAX, MEASURES_MAX
+from weir.schemas.checks.declaration import ATTRIBUTES_MAX, ENTITIES_MAX, FLAGS_MAX, MEASURES_MAX
 from weir.schemas.entity import Aggregate, Entity, Feature
 from weir.schemas.errors import Refused
 from weir.schemas.expression import col

@@ -14,7 +14,7 @@ from tests.unit.schemas.test_codec import transaction
 from tests.unit.schemas.test_validation import label
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
-from weir.schemas.codec import WriterSchema
+from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import BUILT_IN

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError
 
-from weir.schemas.codec import BatchCodec, WriterSchema
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from weir.schemas.checks.expression_types import INTEGER, NUMBER, read_columns, type_of
 from weir.schemas.contracts import schema_json
 from weir.schemas.expression import Expression, col, columns_of, money, to_json
-from weir.schemas.expression_types import INTEGER, NUMBER, read_columns, type_of
 
 FIELDS = read_columns([
     *json.loads(schema_json("transactions"))["fields"],

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.unit.schemas.expressions.oracle import value_of
 from tests.unit.streaming.streams import random_stream, record_batch
+from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
 from weir.schemas.currencies import compute_base_minor
 from weir.schemas.expression import Expression, as_expression, col, money, to_data, to_json
-from weir.schemas.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
 from weir.schemas.expression_values import evaluate, fails, holds
 
 COLUMNS = {

@@ -2,7 +2,7 @@
 
 Newer clients can send the id in a header and the body alone as the value: the same frame then stands in the header, or
 magic byte 1 and the schema's GUID. ``frame_by_header`` puts such a value into the one form that all else reads.
-What a body holds is ``schemas/codec.py``'s; here only the frame is judged.
+What a body holds is ``schemas/avro/codec.py``'s; here only the frame is judged.
 """
 
 from __future__ import annotations

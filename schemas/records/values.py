@@ -15,9 +15,9 @@ from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rat
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.expression import Expression, columns_of, find_money, to_text
 from weir.schemas.expression_values import evaluate, fails, holds
-from weir.schemas.row_finding import RowFinding, Rows, as_integers, as_numpy, find_by_value, poison
+from weir.schemas.records.row_finding import RowFinding, Rows, as_integers, as_numpy, find_by_value, poison
+from weir.schemas.records.units import name_scale
 from weir.schemas.stream import Check, Measure, Position, Stream
-from weir.schemas.units import name_scale
 
 
 def find_bad_measures(stream: Stream, batch: pa.RecordBatch) -> Iterator[RowFinding]:

@@ -19,12 +19,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.id_validation import ID_BYTES_MAX, find_bad_ids
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.row_finding import Keys, RowFinding
+from weir.schemas.records.ids import ID_BYTES_MAX, find_bad_ids
+from weir.schemas.records.row_finding import Keys, RowFinding
+from weir.schemas.records.times import FUTURE_MS_MAX, LABEL_SLACK_MS, find_bad_times, find_early_labels
+from weir.schemas.records.values import find_bad_measures, find_bad_positions, find_failed_checks
 from weir.schemas.stream import Stream
-from weir.schemas.time_validation import FUTURE_MS_MAX, LABEL_SLACK_MS, find_bad_times, find_early_labels
-from weir.schemas.value_validation import find_bad_measures, find_bad_positions, find_failed_checks
 
 __all__ = [
     "ASKED_ON_ADMISSION", "FUTURE_MS_MAX", "ID_BYTES_MAX", "LABEL_SLACK_MS", "QUOTE_NOTHING", "validate_events",

@@ -1,6 +1,6 @@
 """The slow, exact reader: one body at a time by fastavro, with schema resolution, to the body's last byte.
 
-``schemas/projection.py`` asks it where the fast decoder is not enough. It never quotes the bytes it refuses.
+``schemas/avro/projection.py`` asks it where the fast decoder is not enough. It never quotes the bytes it refuses.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow as pa
 from fastavro import _read_py
 from fastavro.validation import validate
 
-from weir.schemas.compatibility import parse_plain
+from weir.schemas.avro.compatibility import parse_plain
+from weir.schemas.avro.extent import find_excess, measure
+from weir.schemas.avro.native import NativeFailure, call_native
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.extent import find_excess, measure
-from weir.schemas.native import NativeFailure, call_native
 
 _LONG_VARINT = re.compile(rb"[\x80-\xff]{9}")
 """What every varint of more than 63 bits has in it, and hardly anything else has."""

@@ -15,7 +15,7 @@ import fastavro
 import pyarrow as pa
 import pyruhvro
 
-from weir.schemas.native import NativeFailure, call_native
+from weir.schemas.avro.native import NativeFailure, call_native
 
 Bodies = Sequence[bytes]
 
@@ -88,7 +88,7 @@ class Columns:
         """True when samples of the schema, and none of them, are read as they were written and written as they were.
 
         Args:
-            inlined: the schema as ``weir.schemas.compatibility`` inlines it.
+            inlined: the schema as ``weir.schemas.avro.compatibility`` inlines it.
             parsed: the schema as fastavro has it.
         """
         records = [_build_sample(inlined, turn) for turn in range(len(_ITEM_TURNS))]

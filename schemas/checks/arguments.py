@@ -18,6 +18,9 @@ from weir.schemas.expression import Expression
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.stream import Stream
 
+ALGEBRA = Stream.__module__.rpartition(".")[0]
+"""The package of the parts that are checked; anything else in a list is said to be wrong as a whole."""
+
 _WORDS: Final[Mapping[Any, str]] = {
     str: "text",
     int: "a whole number",
@@ -44,7 +47,7 @@ def _list_parts(stream: Stream) -> Iterator[tuple[str, Any]]:
     lists = [stream.entities, stream.measures, stream.flags, stream.values, stream.checks, stream.features]
     ours = [*alone, *(each for parts in lists if isinstance(parts, tuple) for each in parts)]
     for part in ours:
-        if type(part).__module__.rpartition(".")[0] == __package__ and isinstance(getattr(part, "where", 0), Origin):
+        if type(part).__module__.rpartition(".")[0] == ALGEBRA and isinstance(getattr(part, "where", 0), Origin):
             yield type(part).__name__.lower(), part
 
 

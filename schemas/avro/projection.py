@@ -26,11 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyruhvro
 
-from weir.schemas.columns import TYPES_MAX, Bodies, Columns, is_columnar
-from weir.schemas.compatibility import find_unreadable, parse_inlined
+from weir.schemas.avro.columns import TYPES_MAX, Bodies, Columns, is_columnar
+from weir.schemas.avro.compatibility import find_unreadable, parse_inlined
+from weir.schemas.avro.native import NativeFailure, call_native
+from weir.schemas.avro.slow_reader import SlowReader, null_field, tabulate, undecodable
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.native import NativeFailure, call_native
-from weir.schemas.slow_reader import SlowReader, null_field, tabulate, undecodable
 
 _OUT_OF_RANGE = undecodable("a number outside its type")
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, nearest, read_columns, type_of
 from weir.schemas.durations import parse_ms
 from weir.schemas.expression import Expression, columns_of
-from weir.schemas.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, nearest, read_columns, type_of
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.stream import Flag, Labels, Measure, Reversal, Stream
 

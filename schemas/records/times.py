@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.masking import quote
-from weir.schemas.row_finding import RowFinding, as_integers, poison
-from weir.schemas.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_unit
+from weir.schemas.records.row_finding import RowFinding, as_integers, poison
+from weir.schemas.records.units import EARLIEST_TIME_MS, LATEST_TIME_MS, format_time, name_unit
 
 FUTURE_MS_MAX = 5 * 60 * 1_000
 """A sender's clock may run this far ahead of the broker's."""

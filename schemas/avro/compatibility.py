@@ -18,7 +18,7 @@ from typing import Any
 
 import fastavro
 
-from weir.schemas.extent import SCHEMA_DEPTH_MAX, TYPES_MAX, measure
+from weir.schemas.avro.extent import SCHEMA_DEPTH_MAX, TYPES_MAX, measure
 
 
 @dataclass(frozen=True)

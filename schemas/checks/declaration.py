@@ -17,10 +17,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from weir.schemas.declaration_types import find_type_faults
+from weir.schemas.checks.arguments import find_type_faults
+from weir.schemas.checks.features import find_feature_faults
+from weir.schemas.checks.fields import find_expression_faults, find_field_faults, find_label_faults, read_schema
 from weir.schemas.durations import parse_ms
-from weir.schemas.feature_checks import find_feature_faults
-from weir.schemas.field_checks import find_expression_faults, find_field_faults, find_label_faults, read_schema
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.stream import Flag, Measure, Reversal, Stream
 

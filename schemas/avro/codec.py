@@ -2,7 +2,7 @@
 
 Values of several writer schemas may be mixed in one batch: each schema's values are decoded together and put back
 into input order. Pure: which schema an id stands for is asked of the caller, who may ask the registry.
-How one writer's bodies become the reader's columns is in ``schemas/projection.py``.
+How one writer's bodies become the reader's columns is in ``schemas/avro/projection.py``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyruhvro
 
+from weir.schemas.avro.framing import HEADER_BYTES, frame_bodies, parse_frames
+from weir.schemas.avro.projection import Projection
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.framing import HEADER_BYTES, frame_bodies, parse_frames
-from weir.schemas.projection import Projection
 
 PLANS_MAX, PLANS_BYTES_MAX = 256, 16 << 20
 """Writer schemas whose plan is kept per codec, and their text; a topic has a handful, of kilobytes."""

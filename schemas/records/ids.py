@@ -12,7 +12,7 @@ from weir.schemas.card_like import find_card_like
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.row_finding import Keys, RowFinding, as_numpy, poison
+from weir.schemas.records.row_finding import Keys, RowFinding, as_numpy, poison
 from weir.schemas.stream import Stream
 
 ID_BYTES_MAX = 128

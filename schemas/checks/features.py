@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from weir.schemas.checks.expression_types import nearest
 from weir.schemas.declarations_hash import PANES_PER_WINDOW
 from weir.schemas.durations import parse_ms
 from weir.schemas.entity import Aggregate, Feature
-from weir.schemas.expression_types import nearest
 from weir.schemas.origin import Finding
 from weir.schemas.stream import Stream
 

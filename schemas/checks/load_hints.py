@@ -13,9 +13,9 @@ from dataclasses import fields
 from typing import Any, Final
 
 from weir.schemas import expression, stream
+from weir.schemas.checks.expression_types import nearest
 from weir.schemas.entity import Entity, Subject
 from weir.schemas.expression import Expression
-from weir.schemas.expression_types import nearest
 
 _PARTS: Final[Mapping[str, type]] = {
     part.__name__: part

@@ -1,0 +1,1 @@
+"""Avro: schemas that others wrote, read with bounds; bodies to Arrow columns and back."""
