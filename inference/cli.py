@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from weir.inference.champion import Champion
-from weir.inference.decide import SchemaLookup, Scoring
+from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.follower import Follower, FollowerConfig, begin_at_committed
 from weir.inference.index import STAGE as INDEX_STAGE
 from weir.inference.index import DecisionIndex
@@ -37,6 +37,7 @@ from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.project import find_stream
+from weir.streaming.feature_rows import FeatureRowReader
 from weir.streaming.health.checks import start_watch
 from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
 from weir.streaming.service import open_metrics_page, run_service, wait_for
@@ -239,12 +240,9 @@ def _build_scorer(
     registry = Registry(settings.registry)
     contract = subject(names.decisions), decisions_schema(settings.stream)
     schema_id = wait_for(lambda: registry.register(*contract), should_stop)
-    scoring = Scoring(
-        source_topic=names.transactions,
-        decisions_topic=names.decisions,
-        schema_id=schema_id,
-        schema_of=build_lookup(registry, names.features),
-        stream=settings.stream,
+    reader = FeatureRowReader(settings.stream, build_lookup(registry, names.features))
+    writer = DecisionWriter(
+        settings.stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id
     )
     scorer_config = ScorerConfig(
         source_topic=names.transactions,
@@ -271,7 +269,7 @@ def _build_scorer(
         batch_records_max=settings.scorer.batch_records_max,
         linger_seconds=settings.scorer.linger_ms / 1_000,
     )
-    scorer = Scorer(scorer_config, output, scoring, champion)
+    scorer = Scorer(scorer_config, output, reader, writer, champion, Decider(champion, settings.stream))
     scorer.warm_up()
     coverage = build_coverage(scorer_stage(settings), settings, verifier, registry)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from weir.inference.core.decisions import OUTCOMES
-from weir.inference.decide import Scored, compute_ages_seconds
+from weir.inference.decide import Decided, compute_ages_seconds
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
 
@@ -15,17 +15,18 @@ STAGE = "score"
 log = get_logger(__name__)
 
 
-def meter_scored(scored: Scored, *, topic: str, seconds: float, now_ms: int) -> None:
+def meter_scored(scored: Decided, *, unreadable: int, topic: str, seconds: float, now_ms: int) -> None:
     """Count a committed batch.
 
     Args:
         scored: what was committed.
+        unreadable: messages that were no feature row.
         topic: of the decisions.
         seconds: from gathered to committed.
         now_ms: UTC epoch ms.
     """
-    decided = len(scored.decisions.values)
-    records = decided + len(scored.unreadable)
+    decided = len(scored.batch)
+    records = decided + unreadable
     metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
     metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
     metrics.BATCH_RECORDS.labels(stage=STAGE).observe(records)
@@ -35,11 +36,11 @@ def meter_scored(scored: Scored, *, topic: str, seconds: float, now_ms: int) -> 
     metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=topic).inc(decided)
     _meter_outcomes(scored)
     _meter_degraded(scored)
-    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(scored.rows, now_ms))
+    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(scored.batch.rows, now_ms))
 
 
-def _meter_outcomes(scored: Scored) -> None:
-    judgement = scored.judgement
+def _meter_outcomes(decided: Decided) -> None:
+    judgement = decided.judgement
     for outcome, count in enumerate(np.bincount(judgement.outcomes, minlength=len(OUTCOMES)).tolist()):
         if count:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
@@ -51,18 +52,19 @@ def _meter_outcomes(scored: Scored) -> None:
         log.error("score_unavailable", rows=failed)
 
 
-def _meter_degraded(scored: Scored) -> None:
-    for cause, count in Counter(scored.degraded_by.flatten().to_pylist()).items():
+def _meter_degraded(decided: Decided) -> None:
+    for cause, count in Counter(decided.degraded_by.flatten().to_pylist()).items():
         metrics.DEGRADED_DECISIONS.labels(cause=cause).inc(count)
 
 
-def log_refused(scored: Scored, source_topic: str) -> None:
+def log_refused(decided: Decided, source_topic: str) -> None:
     """Log each decision that is no approval, at debug level, by its correlation id."""
-    partitions, offsets = scored.rows.column("source_partition"), scored.rows.column("source_offset")
-    for row in np.flatnonzero(scored.judgement.outcomes).tolist():
+    rows, judgement = decided.batch.rows, decided.judgement
+    partitions, offsets = rows.column("source_partition"), rows.column("source_offset")
+    for row in np.flatnonzero(judgement.outcomes).tolist():
         log.debug(
             "not_approved",
             correlation_id=correlation_id(source_topic, partitions[row].as_py(), offsets[row].as_py()),
-            decision=OUTCOMES[int(scored.judgement.outcomes[row])],
-            codes=[reason.code for reason in scored.judgement.reasons[row]],
+            decision=OUTCOMES[int(judgement.outcomes[row])],
+            codes=[reason.code for reason in judgement.reasons[row]],
         )

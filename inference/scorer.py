@@ -20,13 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from weir.inference.champion import Champion
-from weir.inference.decide import Scored, Scoring
+from weir.inference.decide import Decided, Decider, DecisionWriter
 from weir.inference.metering import log_refused, meter_scored
-from weir.infra.kafka.sink import Aborted, Offsets, Record, TransactionalOutput
+from weir.infra.kafka.sink import Aborted, Offsets, Record, Rows, TransactionalOutput
 from weir.infra.kafka.source import Gathered
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
 from weir.streaming.dlq.build import build_dead_letter
+from weir.streaming.feature_rows import FeatureRowReader, ReadRows
 from weir.streaming.metering import meter_dead_letters
 from weir.streaming.stage import DeadRecord
 
@@ -65,16 +66,26 @@ class ScorerConfig:
 class Scorer:
     """Steps 2 and 3; a ``Follower`` of the features topic calls ``handle`` and, between batches, ``champion.poll``."""
 
-    def __init__(self, config: ScorerConfig, output: TransactionalOutput, scoring: Scoring, champion: Champion) -> None:
+    def __init__(
+        self,
+        config: ScorerConfig,
+        output: TransactionalOutput,
+        reader: FeatureRowReader,
+        writer: DecisionWriter,
+        champion: Champion,
+        decider: Decider,
+    ) -> None:
         """Bind to ports."""
         self._config = config
         self._output = output
-        self._scoring = scoring
+        self._reader = reader
+        self._writer = writer
         self._champion = champion
+        self._decider = decider
 
     def warm_up(self) -> None:
         """Decide nothing once: what libraries import on first use (0.5 s) must not fall into the first batch."""
-        self._scoring.score([], self._champion.bundle, self._champion.lists, decision_time_ms=0)
+        self._writer.to_avro(self._decider.decide(self._reader.from_avro([]).batch), decision_time_ms=0)
 
     def handle(self, gathered: Gathered) -> None:
         """Decide a batch and commit it.
@@ -85,34 +96,35 @@ class Scorer:
         """
         started = time.perf_counter()
         self._config.on_step("gathered")  # 1
-        scored = self._decide(gathered)  # 2
+        read, decided, decisions = self._decide(gathered)  # 2
         self._config.on_step("decided")
-        self._commit(gathered, scored)  # 3
+        self._commit(gathered, read, decisions)  # 3
         self._config.on_step("committed")
-        log_refused(scored, self._config.source_topic)
+        log_refused(decided, self._config.source_topic)
         meter_scored(
-            scored,
+            decided,
+            unreadable=len(read.unreadable),
             topic=self._config.decisions_topic,
             seconds=time.perf_counter() - started,
             now_ms=self._config.now_ms(),
         )
 
-    def _decide(self, gathered: Gathered) -> Scored:
+    def _decide(self, gathered: Gathered) -> tuple[ReadRows, Decided, Rows]:
         messages = [message for partition in sorted(gathered.records) for message in gathered.records[partition]]
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="score").time():
-            return self._scoring.score(
-                messages, self._champion.bundle, self._champion.lists, decision_time_ms=self._config.now_ms()
-            )
+            read = self._reader.from_avro(messages)
+            decided = self._decider.decide(read.batch)
+            return read, decided, self._writer.to_avro(decided, decision_time_ms=self._config.now_ms())
 
-    def _commit(self, gathered: Gathered, scored: Scored) -> None:
-        refused = [DeadRecord(message, error, STAGE) for message, error in scored.unreadable]
+    def _commit(self, gathered: Gathered, read: ReadRows, decisions: Rows) -> None:
+        refused = [DeadRecord(message, error, STAGE) for message, error in read.unreadable]
         letters = [self._build_dead_letter(dead) for dead in refused]
         ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
         notes = dict.fromkeys(ends, self._config.features_id)
         self._config.on_step("committing")
         with metrics.STAGE_SECONDS.labels(stage=STAGE, step="commit").time():
             try:
-                self._output.commit([scored.decisions], letters, Offsets(ends, notes, gathered.metadata))
+                self._output.commit([decisions], letters, Offsets(ends, notes, gathered.metadata))
             except Aborted:
                 metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=STAGE, cause="kafka").inc()
                 raise

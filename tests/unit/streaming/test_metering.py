@@ -13,6 +13,7 @@ from weir.infra.kafka.source import Gathered
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error
+from weir.streaming.feature_rows import ReadRows
 from weir.streaming.processor import Processor, ProcessorConfig
 from weir.streaming.stage import DeadRecord, Outcome
 
@@ -98,12 +99,12 @@ def test_a_batch_of_the_scorer_is_counted_by_the_commit_and_not_by_an_abort() ->
     config = ScorerConfig(
         "transactions", "decisions", DLQ, features_id="f", group="g", dlq_header_prefix="__dlq.errors."
     )
-    scorer = Scorer(config, cast(Any, _Output()), cast(Any, None), cast(Any, None))
-    unreadable = [(message, PoisonRecord("undecodable", "expected a body"))]
-    scored: Any = SimpleNamespace(decisions=Rows("decisions", [], []), unreadable=unreadable)
+    nothing: Any = None
+    scorer = Scorer(config, cast(Any, _Output()), nothing, nothing, nothing, nothing)
+    read = ReadRows(nothing, [(message, PoisonRecord("undecodable", "expected a body"))])
     before = _counts()[0]
     with pytest.raises(Aborted):
-        scorer._commit(Gathered(), scored)
+        scorer._commit(Gathered(), read, Rows("decisions", [], []))
     assert _counts()[0] == before
-    scorer._commit(Gathered(), scored)
+    scorer._commit(Gathered(), read, Rows("decisions", [], []))
     assert _counts()[0] == before + 1.0
