@@ -15,28 +15,13 @@ STAGE = "score"
 log = get_logger(__name__)
 
 
-def meter_scored(scored: Decided, *, unreadable: int, topic: str, seconds: float, now_ms: int) -> None:
-    """Count a committed batch.
-
-    Args:
-        scored: what was committed.
-        unreadable: messages that were no feature row.
-        topic: of the decisions.
-        seconds: from gathered to committed.
-        now_ms: UTC epoch ms.
-    """
-    decided = len(scored.batch)
-    records = decided + unreadable
-    metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
-    metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
-    metrics.BATCH_RECORDS.labels(stage=STAGE).observe(records)
-    metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
-    if not decided:
+def meter_decisions(decided: Decided, *, now_ms: int) -> None:
+    """Count the decisions of a committed batch, and observe how old their events are at ``now_ms``, UTC epoch ms."""
+    if not len(decided.batch):
         return
-    metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=topic).inc(decided)
-    _meter_outcomes(scored)
-    _meter_degraded(scored)
-    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(scored.batch.rows, now_ms))
+    _meter_outcomes(decided)
+    _meter_degraded(decided)
+    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(decided.batch.rows, now_ms))
 
 
 def _meter_outcomes(decided: Decided) -> None:
