@@ -132,7 +132,7 @@ class Demo:
             compile_kernel(shipped_kernel(), _say)
         with _step("model"):
             self._train()
-        with _step("processor, scorer, index, API"):
+        with _step("processor and scorer in one, index, API"):
             self._start_services()
         with _step("history through the pipeline, so that the windows are warm"):
             self._warm_up()
@@ -206,7 +206,7 @@ class Demo:
     def _start_services(self) -> None:
         self._watch = Watch(self._settings)
         self._watch.begin()
-        for name in ("process", "score", "index", "serve"):
+        for name in ("run", "index", "serve"):
             self._children.start(name, _weir(name))
 
     def _warm_up(self) -> None:

@@ -177,14 +177,10 @@ class StateView:
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
 
-        A note of what was tried, and no part of the state: it lies next to the view and is about the group's offset, so
-        it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
+        No part of the state: it is about the group's offset, one for all views, and nothing is folded from it.
 
         Returns:
             How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
-
-        Raises:
-            Transient: Redis is away.
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
@@ -193,6 +189,12 @@ class StateView:
             starts = int(known[2]) + 1 if known and int(known[1]) == offset else 1
             server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
+
+    def clear_starts(self, unit: Unit) -> None:
+        """Forget the starts of a unit: what ended processes was none of its records; raises ``Transient``."""
+        key = f"{self._group}:starts:{{{unit.tag}}}"
+        with transient_errors("clearing starts"), on_server(self._client, server_of(self._client, key)) as server:
+            server.delete(key)
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         """Read partials of several units, one atomic command each, in one round trip per server.
