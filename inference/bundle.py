@@ -153,7 +153,7 @@ def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
     Raises:
         Refused: the named file is missing, or a file is no lists document.
     """
-    path = settings.scorer.lists_file or settings.home / "lists.json"
+    path = lists_path(settings)
     if settings.scorer.lists_file is None and not path.is_file():
         return Lists()
     try:
@@ -162,10 +162,17 @@ def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 
 
+def lists_path(settings: Settings) -> Path:
+    """Return where the allow and block lists of the settings' stream are."""
+    name = settings.stream.full_name
+    own = "lists.json" if name == payments.name else f"lists/{name}.json"
+    return settings.scorer.lists_file or settings.home / own
+
+
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
-    models = settings.home / "models"
-    own = models if settings.stream is payments else models / settings.stream.name
+    models, name = settings.home / "models", settings.stream.full_name
+    own = models if name == payments.name else models / name
     return settings.scorer.bundle_dir or own / "champion"
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists
+from weir.inference.bundle import Bundle, champion_path, lists_path, load_bundle, load_lists
 from weir.inference.core.lists import Lists
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
@@ -93,8 +93,7 @@ class Champion:
         return True
 
     def _signatures(self) -> tuple[Signature, Signature]:
-        lists_file = self._settings.scorer.lists_file or self._settings.home / "lists.json"
-        return _sign(champion_path(self._settings) / "manifest.json"), _sign(lists_file)
+        return _sign(champion_path(self._settings) / "manifest.json"), _sign(lists_path(self._settings))
 
 
 def _sign(path: Path) -> Signature:

@@ -169,7 +169,7 @@ def run_index(
     verifier = History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
     ttl_seconds = settings.scorer.decision_ttl_days * _SECONDS_PER_DAY
-    store = DecisionStore(client, cluster=settings.cluster, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
+    store = DecisionStore(client, cluster=settings.key_space, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
     index = DecisionIndex(
         store,
         consumer,

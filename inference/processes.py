@@ -76,7 +76,7 @@ class Reporter:
         store: ProcessStore | None = None
         while not self._done.is_set():
             try:
-                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.cluster)
+                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.key_space)
                 now_ms = int(time.time() * 1_000)
                 store.write(self._name, describe_running(self._champion, started_ms=self._started_ms, now_ms=now_ms))
             except WeirError as error:
@@ -128,7 +128,7 @@ def read_processes(settings: Settings, *, model_sha256: str, rules_version: str)
     Raises:
         Transient: Redis is away.
     """
-    store = ProcessStore(connect(settings.redis), cluster=settings.cluster)
+    store = ProcessStore(connect(settings.redis), cluster=settings.key_space)
     now_ms = int(time.time() * 1_000)
     return judge_processes(
         store.read(),

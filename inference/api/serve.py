@@ -133,7 +133,7 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
     return ApiParts(
         kernel=kernel,
         reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client, kernel))),
-        decisions=DecisionReader(client, cluster=settings.cluster),
+        decisions=DecisionReader(client, cluster=settings.key_space),
         champion=champion,
         publisher=publisher,
         redis=guard,

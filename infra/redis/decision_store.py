@@ -8,6 +8,8 @@ replica had not seen, everything), a bucket's entries and positions go back toge
     weir:<cluster>:decided:2:{i07}:<topic id>          a hash: partition -> next offset; never expires
     weir:<cluster>:decision-damaged:2:{i07}            a reader found an entry that is not what was written
 
+``<cluster>`` is ``settings.key_space``: with the name of the stream where it is not the payments.
+
 A position says: all entries of this bucket below it are here. Every batch moves every bucket's, whether it has entries
 for it or not; after a loss the lowest position of a partition is where to begin again.
 
@@ -147,7 +149,7 @@ class DecisionStore:
 
         Args:
             client: from ``weir.infra.redis.client.connect``.
-            cluster: ``settings.cluster``.
+            cluster: ``settings.key_space``.
             topic_id: of the decisions; a topic created again has positions of its own.
             ttl_seconds: how long an entry is kept.
         """

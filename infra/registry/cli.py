@@ -50,7 +50,7 @@ class Finding:
 def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
     """Return the contracts of some streams, each topic once."""
     found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
-    if any(stream.name == payments.name for stream in streams):
+    if any(stream.full_name == payments.name for stream in streams):
         kinds = {topics.clicks: "clicks", topics.devices: "devices"}
         found += [Contract(topic, (schema_json(kind),), True) for topic, kind in kinds.items()]
     return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts

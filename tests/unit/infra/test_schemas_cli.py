@@ -95,15 +95,15 @@ def test_in_a_project_the_contracts_of_its_streams_are_registered_and_checked(
     registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(SHIPPED, tmp_path / "streams", ignore=shutil.ignore_patterns("__*", "payments*", "clicks*"))
-    (tmp_path / "weir.toml").write_text("")
+    (tmp_path / "weir.toml").write_text('name = "p"')
     monkeypatch.chdir(tmp_path / "streams")
     assert main(["weir schemas", "register"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "transfers-value", "transfers.features-value", "transfers.decisions-value",
+        "p.transfers-value", "p.transfers.features-value", "p.transfers.decisions-value",
     ]  # fmt: skip
     assert main(["weir schemas", "check"]) == 0
-    assert registry.level("transfers-value") == "FULL_TRANSITIVE"
-    assert registry.level("transfers.features-value") == "BACKWARD"
+    assert registry.level("p.transfers-value") == "FULL_TRANSITIVE"
+    assert registry.level("p.transfers.features-value") == "BACKWARD"
 
 
 def test_in_a_project_with_faults_nothing_is_registered(
