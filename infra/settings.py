@@ -137,9 +137,9 @@ class ScorerSettings(_Section):
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
     bundle_dir: Path | None = None
-    """A model bundle; by default ``<home>/models/champion``."""
+    """A model bundle; by default ``<home>/models/champion``, of another stream ``<home>/models/<stream>/champion``."""
     lists_file: Path | None = None
-    """JSON with allow and block lists; by default ``<home>/lists.json`` where it exists."""
+    """JSON with allow and block lists; by default ``<home>/lists.json``, of others ``<home>/lists/<stream>.json``."""
     decision_ttl_days: int = Field(default=30, ge=1)
 
 
@@ -180,6 +180,29 @@ class Settings(_Section):
     _stream: Stream | None = PrivateAttr(default=None)
 
     @property
+    def models_dir(self) -> Path:
+        """Return where the stream's bundles are: the payments' in ``<home>/models``, another's in a folder there."""
+        return self._own(self.home / "models")
+
+    @property
+    def history_dir(self) -> Path:
+        """Return where training looks for the stream's history."""
+        return self._own(self.home / "history")
+
+    @property
+    def lists_path(self) -> Path:
+        """Return where the stream's allow and block lists are."""
+        own = self.home / "lists.json" if self._is_default else self.home / "lists" / f"{self.stream.name}.json"
+        return self.scorer.lists_file or own
+
+    @property
+    def _is_default(self) -> bool:
+        return self.stream.name == payments.name
+
+    def _own(self, folder: Path) -> Path:
+        return folder if self._is_default else folder / self.stream.name
+
+    @property
     def stream(self) -> Stream:
         """Return the stream that a process with these settings works on; the payments by default."""
         return self._stream or payments
@@ -192,8 +215,12 @@ class Settings(_Section):
         >>> clicks.topics.features, clicks.processor.group
         ('clicks.features', 'weir-processor.clicks')
         """
-        if stream.name == payments.name:
+        if stream is self.stream:
             return self
+        if stream.name == payments.name:
+            settings = self.model_copy()
+            settings._stream = stream
+            return settings
         own = asdict(self.topics.of(stream))
         scorer = {name: f"{getattr(self.scorer, name)}.{stream.name}" for name in ("group", "index_group")}
         changed = {
