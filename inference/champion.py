@@ -7,11 +7,12 @@ swaps. A replacement that is refused is logged and metered once, and the old one
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.bundle import Bundle, champion_path, lists_path, load_bundle, load_lists
+from weir.inference.bundle import Bundle, build_without_model, champion_path, load_bundle, load_lists
 from weir.inference.core.lists import Lists
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
@@ -35,10 +36,10 @@ class Champion:
     def __init__(
         self, settings: Settings, stream: Stream = payments, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Load both.
+        """Load both; a stream without labels needs no bundle.
 
         Raises:
-            Refused: there is no bundle, or a file is not right.
+            Refused: there is no bundle where there has to be one, or a file is not right.
         """
         self._settings = settings
         self._stream = stream
@@ -46,7 +47,7 @@ class Champion:
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
-        self.bundle = self._load_bundle()
+        self.bundle = self._load_bundle() if self._has_model() else self._go_without()
         self.lists: Lists = load_lists(settings, stream)
         _meter(self.bundle)
 
@@ -66,9 +67,22 @@ class Champion:
             changed |= self._replace_lists()
         return changed
 
+    def _has_model(self) -> bool:
+        """A bundle that was brought along may be broken, which is refused; none at all is no mistake without labels."""
+        asked = self._settings.scorer.bundle_dir is not None or self._stream.labels is not None
+        return asked or os.path.lexists(champion_path(self._settings))
+
     def _load_bundle(self) -> Bundle:
-        declares = with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
-        return load_bundle(champion_path(self._settings), declarations_hash=declares, stream=self._stream)
+        return load_bundle(champion_path(self._settings), declarations_hash=self._declares, stream=self._stream)
+
+    def _go_without(self) -> Bundle:
+        path = champion_path(self._settings)
+        _log.warning("no_model", stream=self._stream.name, looked_at=str(path), decides="lists and rules")
+        return build_without_model(path, declarations_hash=self._declares, stream=self._stream)
+
+    @property
+    def _declares(self) -> str:
+        return with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
 
     def _replace_bundle(self) -> bool:
         try:
@@ -93,7 +107,7 @@ class Champion:
         return True
 
     def _signatures(self) -> tuple[Signature, Signature]:
-        return _sign(champion_path(self._settings) / "manifest.json"), _sign(lists_path(self._settings))
+        return _sign(champion_path(self._settings) / "manifest.json"), _sign(self._settings.lists_path)
 
 
 def _sign(path: Path) -> Signature:
