@@ -22,10 +22,10 @@ def find(*names: str, packages: str = MONITORING) -> str:
         unittest.SkipTest: it is not here, and this is no run of CI; the reason says how to get it.
     """
     found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is not None:
-        return found
-    install = f"apt-get install --no-install-recommends {packages}"
-    leave_out(f"expected {' or '.join(names)} on the path, found none; `{install}` brings it")
+    if found is None:
+        install = f"apt-get install --no-install-recommends {packages}"
+        leave_out(f"expected {' or '.join(names)} on the path, found none; `{install}` brings it")
+    return found
 
 
 def leave_out(reason: str) -> NoReturn:
