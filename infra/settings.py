@@ -86,8 +86,6 @@ class TopicSettings(_Section):
     decisions: Topic = "decisions"
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
-    clicks: Topic = "clicks"
-    devices: Topic = "devices"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)

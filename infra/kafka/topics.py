@@ -73,8 +73,6 @@ def compute_remembered_ms(stream: Stream) -> int:
 def plan_topics(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> list[TopicPlan]:
     """Return every topic of some streams, sources before their dead letters."""
     plans = [plan for stream in streams for plan in _plan_outputs(topics, stream)]
-    if any(stream.full_name == payments.name for stream in streams):
-        plans += [TopicPlan(name, topics.partitions) for name in (topics.clicks, topics.devices)]
     plans += [plan for stream in streams for plan in _plan_dead_letters(topics, stream)]
     plans += [TopicPlan(topics.of(stream).dlq_done, _PARTITIONS_DONE, compacted=True) for stream in streams]
     return list({plan.name: plan for plan in reversed(plans)}.values())[::-1]  # the first of a name counts

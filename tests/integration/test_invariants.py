@@ -113,7 +113,7 @@ def test_dead_letters_with_too_few_partitions_are_repaired_by_the_command_that_i
 
 def test_a_topic_that_is_gone_is_made_again_by_the_command_that_is_named(settings: Settings, weir: Weir) -> None:
     admin = AdminClient(admin_config(settings.kafka))
-    for future in admin.delete_topics([settings.topics.clicks]).values():
+    for future in admin.delete_topics([settings.topics.decisions]).values():
         future.result(30)
     await_true(lambda: worst(examine_topics(settings)) == "fail")
     assert "`weir topics create`" in worst_of(settings).fix
