@@ -147,26 +147,36 @@ def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream 
     return bundle
 
 
-def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
-    """Read the allow and block lists.
+def lists_path(settings: Settings) -> Path:
+    """Return where the stream's lists are: the configured file, else those of its own, else those of all streams."""
+    own = settings.home / f"lists.{settings.stream.name}.json"
+    return settings.scorer.lists_file or (own if own.is_file() else settings.home / "lists.json")
+
+
+def load_lists(settings: Settings) -> Lists:
+    """Read the allow and block lists of the stream.
 
     Raises:
         Refused: the named file is missing, or a file is no lists document.
     """
-    path = settings.scorer.lists_file or settings.home / "lists.json"
+    path = lists_path(settings)
     if settings.scorer.lists_file is None and not path.is_file():
         return Lists()
     try:
-        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(stream.id_field_of))
+        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(settings.stream.id_field_of))
     except (OSError, ValueError) as error:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 
 
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
+    return settings.scorer.bundle_dir or models_dir(settings) / "champion"
+
+
+def models_dir(settings: Settings) -> Path:
+    """Return where a stream's bundles are."""
     models = settings.home / "models"
-    own = models if settings.stream is payments else models / settings.stream.name
-    return settings.scorer.bundle_dir or own / "champion"
+    return models if settings.stream.name == payments.name else models / settings.stream.name
 
 
 def _read_file(path: Path, directory: Path) -> bytes:

@@ -9,6 +9,7 @@ in ``infra/kafka/clients.py``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -193,7 +194,7 @@ class Settings(_Section):
         ('clicks.features', 'weir-processor.clicks')
         """
         if stream.name == payments.name:
-            return self
+            return self if stream == self.stream else self._with(stream, {})
         own = asdict(self.topics.of(stream))
         scorer = {name: f"{getattr(self.scorer, name)}.{stream.name}" for name in ("group", "index_group")}
         changed = {
@@ -201,9 +202,22 @@ class Settings(_Section):
             "processor": self.processor.model_copy(update={"group": f"{self.processor.group}.{stream.name}"}),
             "scorer": self.scorer.model_copy(update=scorer),
         }
+        return self._with(stream, changed)
+
+    def _with(self, stream: Stream, changed: Mapping[str, object]) -> Settings:
         settings = self.model_copy(update=changed)
         settings._stream = stream
         return settings
+
+    @property
+    def decision_keys(self) -> str:
+        """Return where the stream's decisions are in Redis: ids of two streams may be alike.
+
+        >>> from weir.schemas.project import load_shipped
+        >>> Settings().decision_keys, Settings().of_stream(load_shipped("clicks").stream).decision_keys
+        ('local', 'local:clicks')
+        """
+        return self.cluster if self.stream.name == payments.name else f"{self.cluster}:{self.stream.name}"
 
     @cached_property
     def placeholders(self) -> Placeholders:
