@@ -138,15 +138,51 @@ def find_stream(start: Path, name: str = "") -> Stream:
     Raises:
         Refused: there is none of that name, no default, or the project has faults.
     """
+    streams, default = _load_streams(start)
+    return _pick(streams, name or default)
+
+
+@dataclass(frozen=True)
+class ServedStreams:
+    """The streams that one process serves.
+
+    Attributes:
+        default: the name of the one that is meant where none is named; ``""`` where that is not known.
+    """
+
+    streams: tuple[Stream, ...]
+    default: str
+
+
+def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
+    """Return the streams to serve: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        names: none for every stream of the project, and without a project for the payments alone.
+
+    Raises:
+        Refused: there is none of that name, or the project has faults.
+    """
+    streams, default = _load_streams(start)
+    every = streams if find_project(start) else [default]
+    chosen = tuple(_pick(streams, name) for name in dict.fromkeys(names or every))
+    only = chosen[0].name if len(chosen) == 1 else ""
+    return ServedStreams(chosen, only or (default if streams.get(default) in chosen else ""))
+
+
+def _load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
+    """Return the streams that may be named in a folder, and the name of the default or ``""``."""
     folder = find_project(start)
     if folder is None:
-        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
-        name = name or load_shipped("payments").stream.name
-    else:
-        project = load_project(folder)
-        project.refuse_faults()
-        streams = {each.stream.name: each.stream for each in project.streams.values()}
-        name = name or project.default
+        shipped = (load_shipped(each).stream for each in shipped_names())
+        return {stream.name: stream for stream in shipped}, load_shipped("payments").stream.name
+    project = load_project(folder)
+    project.refuse_faults()
+    return {each.stream.name: each.stream for each in project.streams.values()}, project.default
+
+
+def _pick(streams: Mapping[str, Stream], name: str) -> Stream:
     if name not in streams:
         found = repr(name) if name else "no --stream and no default in weir.toml"
         raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
