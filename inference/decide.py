@@ -93,10 +93,11 @@ class Decider:
 
     def decide(self, batch: FeatureBatch) -> Decided:
         """Decide feature rows."""
-        manifest = self._current.bundle.manifest
+        bundle = self._current.bundle
+        manifest = bundle.manifest
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
         judgement = self.judge(batch.features, batch.names, ids)
-        degraded_by = build_degraded(batch.rows, manifest.declarations_hash)
+        degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
         return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version))
 
 

@@ -52,7 +52,7 @@ def run_fused(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings, settings.stream)
+    champion = Champion(settings)
     with closing(Reporter(settings, f"run {instance}", champion)):
         run_processor(
             settings,
