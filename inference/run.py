@@ -18,15 +18,21 @@ from weir.inference.decide import Decider, DecisionWriter
 from weir.inference.decide_step import DecideStep
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
+from weir.inference.undecided import StillUndecided, Undecided
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.schemas.contracts import decisions_schema, subject
+from weir.schemas.errors import Refused
 from weir.streaming.cli import STAGE as PROCESS_STAGE
 from weir.streaming.cli import Deciding, run_command, run_processor
 from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.health.checks import LossHook
+from weir.streaming.service import wait_for
 from weir.streaming.stage import Further, do_nothing
+
+UNDECIDED_SECONDS_MAX = 60.0
+"""A scorer that is at work decides what there was in less; without one, to wait longer is of no use."""
 
 
 def main(argv: list[str]) -> int:
@@ -63,9 +69,21 @@ def run_fused(
             on_loss=on_loss,
             on_step=on_step,
             deciding=Deciding(
-                partial(_build_step, settings, champion), champion.poll, champion.bundle.manifest.version
+                build=partial(_build_step, settings, champion),
+                before=partial(_await_decided, settings),
+                between=champion.poll,
+                model=champion.bundle.manifest.version,
             ),
         )
+
+
+def _await_decided(settings: Settings, should_stop: Callable[[], bool]) -> None:
+    """Return when what was made before is decided: a scorer that is at work needs a moment."""
+    undecided = wait_for(lambda: Undecided(settings), should_stop)
+    try:
+        wait_for(undecided.check, should_stop, seconds=UNDECIDED_SECONDS_MAX)
+    except StillUndecided as error:
+        raise Refused(str(error)) from None
 
 
 def _build_step(settings: Settings, champion: Champion, registry: Registry) -> Callable[[FeatureBatch], Further]:

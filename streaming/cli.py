@@ -53,11 +53,14 @@ class Deciding(NamedTuple):
 
     Attributes:
         build: asks the registry what it needs, and returns what decides a batch; may raise ``Transient``.
+        before: called once connected, before the first batch, with what says whether to stop: a predecessor of this
+            number has no transaction open any more.
         between: called between two batches.
         model: that decides now, for the log.
     """
 
     build: Callable[[Registry], Then]
+    before: Callable[[Callable[[], bool]], None]
     between: Callable[[], object]
     model: str
 
@@ -142,6 +145,8 @@ def run_processor(
     prepare = partial(_prepare, settings, topics, deciding, on_step=on_step, accept_offsets=accept_offsets)
     told = {"model": deciding.model} if deciding else {}
     with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place, **told) as loop:
+        if deciding:
+            deciding.before(should_stop)
         loop.run(should_stop)
 
 

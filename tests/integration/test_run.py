@@ -15,7 +15,9 @@ from tests.integration.services import Services, log_of
 from tests.integration.streams import Log, assert_exactly_once, build_stream, publish
 from tests.integration.test_exactly_once import CHILD, deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.run import run_fused
 from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
 
 pytestmark = pytest.mark.server
 
@@ -89,4 +91,26 @@ def test_a_scorer_started_after_it_passes_by_what_is_decided(services: Services)
     services.start("score")
     services.start("process")
     log += publish(publisher, build_stream(seed=52, count=RECORDS // 2, first=RECORDS))
+    _assert_decided_once(services, log, marked=None)
+
+
+def test_it_begins_when_what_was_made_before_is_decided(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``[process]`` and no scorer: rows would be left undecided for good. With a scorer it begins, and they are not."""
+    publisher = Publisher(services.settings)
+    separate = services.start("process")
+    log = publish(publisher, build_stream(seed=61, count=RECORDS // 4))
+    with closing(Outputs(services.settings)) as outputs:
+        outputs.await_settled(len(log), services.await_true)
+    services.end(separate)
+    monkeypatch.setattr("weir.inference.run.UNDECIDED_SECONDS_MAX", 1.0)
+    with pytest.raises(Refused, match="nobody has decided; start `weir score`"):
+        run_fused(services.settings, instance=0, should_stop=lambda: False)
+    scorer = services.start("score")
+    fused = services.start("run")
+    log += publish(publisher, build_stream(seed=62, count=RECORDS // 4, first=RECORDS))
+    _assert_decided_once(services, log, marked=None)
+    services.end(scorer)
+    services.end(fused)
+    services.start("run")  # what a scorer has not read since is all decided
+    log += publish(publisher, build_stream(seed=63, count=RECORDS // 4, first=2 * RECORDS))
     _assert_decided_once(services, log, marked=None)
