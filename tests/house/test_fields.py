@@ -30,14 +30,6 @@ STILL: frozenset[str] = frozenset(
         "streaming/dlq/build.py",
         "streaming/dlq/repair.py",
         "streaming/features_cli.py",
-        "training/dataset.py",
-        "training/evaluate.py",
-        "training/history.py",
-        "training/labels.py",
-        "training/models.py",
-        "training/pipeline.py",
-        "training/thresholds.py",
-        "training/topics.py",
         "weir/demo_watch.py",
     }
 )
