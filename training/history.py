@@ -15,6 +15,7 @@ from weir.infra.user_files.door import Manner
 from weir.infra.user_files.history import find_history, open_history
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
 from weir.training.dataset import Examples, concatenate
@@ -59,7 +60,8 @@ def replay(
     """
     parts = list(_replayed(kernel, transactions, labels, placeholders))
     if not parts:
-        raise Refused(f"history: expected {kernel.stream.name}, found none; nothing was trained")
+        made = "; write some with `weir generate --to parquet`" if kernel.stream.name == payments.name else ""
+        raise Refused(f"history: expected {kernel.stream.name}, found none{made}")
     return concatenate(parts)
 
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from weir.infra.arguments import command_of
 from weir.infra.kafka.clients import build_consumer, check_message, read_headers
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
@@ -64,7 +63,7 @@ def _load_features(settings: Settings, registry: Registry) -> Examples:
     parts = [build_examples(batch, stream, declared) for batch in read]
     if not sum(map(len, parts)):
         wanted = f"expected rows of declarations {declared}, found none"
-        raise Refused(f"topic {topic}: {wanted}; run `{command_of(stream, 'process')}` first")
+        raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
     return concatenate(parts)
 
 
