@@ -56,7 +56,7 @@ def write_project(folder: Path, name: str = "transfers", *, labels: bool = True)
 def build_history(seed: int, count: int, begin_ms: int) -> tuple[list[Row], list[Row]]:
     """Return transfers in the order of their times over ``DAYS`` days, and a label for each."""
     dice = random.Random(seed)
-    mules = [(dice.uniform(0, DAYS - 2), f"mule-{number}") for number in range(count // 250)]
+    mules = [(dice.uniform(0, DAYS - 2), f"mule-{number}") for number in range(count // 150)]
     drawn = [(dice.uniform(0, DAYS), f"receiver-{dice.randrange(RECEIVERS)}", False) for _ in range(count)]
     drawn += [(day + dice.uniform(0, 2), mule, True) for day, mule in mules for _ in range(dice.randrange(8, 16))]
     rows = [
