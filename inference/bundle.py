@@ -169,11 +169,15 @@ def lists_path(settings: Settings) -> Path:
     return settings.scorer.lists_file or settings.home / own
 
 
+def models_path(settings: Settings) -> Path:
+    """Return the folder of the bundles of the settings' stream."""
+    models, name = settings.home / "models", settings.stream.full_name
+    return models if name == payments.name else models / name
+
+
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
-    models, name = settings.home / "models", settings.stream.full_name
-    own = models if name == payments.name else models / name
-    return settings.scorer.bundle_dir or own / "champion"
+    return settings.scorer.bundle_dir or models_path(settings) / "champion"
 
 
 def _read_file(path: Path, directory: Path) -> bytes:

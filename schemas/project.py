@@ -114,12 +114,18 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     return Project(name, folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
-def list_streams(start: Path) -> tuple[Stream, ...]:
+def list_streams(start: Path, name: str = "") -> tuple[Stream, ...]:
     """Return the streams of the project that a folder is in, or without one the payments that are shipped.
 
+    Args:
+        start: the folder.
+        name: of the only one that is meant; ``""`` for all.
+
     Raises:
-        Refused: the project has faults, with a line for each.
+        Refused: the project has faults, with a line for each, or no stream of that name.
     """
+    if name:
+        return (find_stream(start, name),)
     folder = find_project(start)
     if folder is None:
         return (load_shipped("payments").stream,)
@@ -138,19 +144,28 @@ def find_stream(start: Path, name: str = "") -> Stream:
     Raises:
         Refused: there is none of that name, no default, or the project has faults.
     """
-    folder = find_project(start)
-    if folder is None:
-        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
-        name = name or load_shipped("payments").stream.name
-    else:
-        project = load_project(folder)
-        project.refuse_faults()
-        streams = {each.stream.name: each.stream for each in project.streams.values()}
-        name = name or project.default
+    streams, default = find_streams(start)
+    name = name or default
     if name not in streams:
         found = repr(name) if name else "no --stream and no default in weir.toml"
-        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+        hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
+        raise Refused(f"expected the name of a stream, found {found}{hint}")
     return streams[name]
+
+
+def find_streams(start: Path) -> tuple[dict[str, Stream], str]:
+    """Return the streams that can be named in a folder, and the name of the one that is meant where none is named.
+
+    Raises:
+        Refused: the project has faults.
+    """
+    folder = find_project(start)
+    if folder is None:
+        shipped = [load_shipped(each).stream for each in shipped_names()]
+        return {stream.name: stream for stream in shipped}, load_shipped("payments").stream.name
+    project = load_project(folder)
+    project.refuse_faults()
+    return {name: each.stream for name, each in project.streams.items()}, project.default
 
 
 def shipped_names() -> list[str]:

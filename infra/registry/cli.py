@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
@@ -186,7 +186,7 @@ def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     run: Callable[[Registry, Settings, Sequence[Stream], bool], int] = arguments.run
-    settings, streams = load_settings(), list_streams(Path.cwd())
+    settings, streams = load_settings(), list_streams(Path.cwd(), arguments.stream)
     registry = Registry(settings.registry)
     try:
         return run(registry, settings, streams, arguments.json)
@@ -203,6 +203,7 @@ def _build_parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("--json", action="store_true", help="for machines")
+        add_stream_flag(verb, default="all of the project, or the payments")
         verb.set_defaults(run=run)
     return parser
 
