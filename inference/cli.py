@@ -36,7 +36,7 @@ from weir.monitoring.logs import configure, get_logger
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.project import find_stream
+from weir.schemas.project import find_stream, find_streams
 from weir.streaming.health.checks import start_watch
 from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
 from weir.streaming.service import open_metrics_page, run_service, wait_for
@@ -55,13 +55,15 @@ def main(argv: list[str]) -> int:
     """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
-    settings = load_settings().of_stream(find_stream(Path.cwd(), "" if verb == "serve" else arguments.stream))
-    name = "api" if verb == "serve" else f"{verb}-{arguments.instance}"
-    configure(settings.monitoring.log_level, settings.monitoring.log_format, name)
+    settings = load_settings()
     if verb == "serve":
         from weir.inference.api.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
 
-        return run_api(settings, host=arguments.host, port=arguments.port)
+        configure(settings.monitoring.log_level, settings.monitoring.log_format, "api")
+        served = find_streams(Path.cwd(), arguments.stream)
+        return run_api(settings, served, host=arguments.host, port=arguments.port)
+    settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     indexes = verb == "index" or arguments.with_index
     stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
@@ -118,7 +120,7 @@ def run_scorer(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings, settings.stream)
+    champion = Champion(settings)
     topic = settings.topics.features
     features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     if not decide_again:
@@ -169,7 +171,7 @@ def run_index(
     verifier = History(settings.kafka)
     source = PartitionedInput(consumer, first_offset=verifier.first_offset)
     ttl_seconds = settings.scorer.decision_ttl_days * _SECONDS_PER_DAY
-    store = DecisionStore(client, cluster=settings.key_space, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
+    store = DecisionStore(client, space=settings.key_space, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
     index = DecisionIndex(
         store,
         consumer,
@@ -309,6 +311,13 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     if verb == "serve":
         parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
+        parser.add_argument(
+            "--stream",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="serve this one, again for more (default: all of this folder's project, else the payments)",
+        )
         return parser
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")

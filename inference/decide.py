@@ -91,7 +91,7 @@ class Scoring:
         rows = decoded.batch
         ids = read_ids(rows, lists.kinds, self._id_field_of)
         judgement = judge(build_matrix(rows, bundle.names), ids, bundle, lists, self._rules)
-        degraded_by = build_degraded(rows, bundle.manifest.declarations_hash)
+        degraded_by = build_degraded(rows, bundle.manifest.declarations_hash, bundle.lacking)
         label = ModelLabel(bundle.manifest.name, bundle.manifest.version)
         schema = self._decisions.arrow_schema
         batch = build_decisions(

@@ -37,11 +37,12 @@ log = get_logger(__name__)
 class DecisionReader:
     """Looks decisions up. It writes nothing but the mark of a damaged entry."""
 
-    def __init__(self, client: Client, *, cluster: str) -> None:
+    def __init__(self, client: Client, *, space: str) -> None:
+        """Bind to the key space of a stream's decisions: ``settings.key_space``."""
         self._client = client
-        self._cluster = cluster
+        self._space = space
 
-    def read(self, transaction_id: str) -> bytes | None:
+    def read(self, event_id: str) -> bytes | None:
         """Return the decision as JSON bytes, or ``None`` where there is none (yet, or any more).
 
         Raises:
@@ -49,9 +50,9 @@ class DecisionReader:
             Transient: Redis is away.
         """
         try:
-            return read_entry(self._client, self._cluster, transaction_id)
+            return read_entry(self._client, self._space, event_id)
         except Damaged:
-            log.error("decision_damaged", transaction_id=transaction_id)
+            log.error("decision_damaged", event_id=event_id)
             raise
 
 

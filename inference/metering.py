@@ -45,10 +45,9 @@ def _meter_outcomes(scored: Scored) -> None:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
     scores = judgement.scores[~np.isnan(judgement.scores)]
     metrics.SCORES.observe_many(scores.astype(np.float64))
-    failed = len(judgement.scores) - len(scores)
-    if failed:
-        metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(failed)
-        log.error("score_unavailable", rows=failed)
+    if judgement.failed:
+        metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(judgement.failed)
+        log.error("score_unavailable", rows=judgement.failed)
 
 
 def _meter_degraded(scored: Scored) -> None:

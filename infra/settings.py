@@ -134,9 +134,9 @@ class ScorerSettings(_Section):
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
     bundle_dir: Path | None = None
-    """A model bundle; by default ``<home>/models/champion``."""
+    """A model bundle; by default ``<home>/models/champion``, of another stream ``<home>/models/<stream>/champion``."""
     lists_file: Path | None = None
-    """JSON with allow and block lists; by default ``<home>/lists.json`` where it exists."""
+    """JSON with allow and block lists; by default ``<home>/lists.json``, of others ``<home>/lists/<stream>.json``."""
     decision_ttl_days: int = Field(default=30, ge=1)
 
 
@@ -177,6 +177,29 @@ class Settings(_Section):
     _stream: Stream | None = PrivateAttr(default=None)
 
     @property
+    def models_dir(self) -> Path:
+        """Return where the stream's bundles are: the payments' in ``<home>/models``, another's in a folder there."""
+        return self._own(self.home / "models")
+
+    @property
+    def history_dir(self) -> Path:
+        """Return where training looks for the stream's history."""
+        return self._own(self.home / "history")
+
+    @property
+    def lists_path(self) -> Path:
+        """Return where the stream's allow and block lists are."""
+        own = self.home / "lists.json" if self._is_default else self.home / "lists" / f"{self.stream.full_name}.json"
+        return self.scorer.lists_file or own
+
+    @property
+    def _is_default(self) -> bool:
+        return self.stream.full_name == payments.name
+
+    def _own(self, folder: Path) -> Path:
+        return folder if self._is_default else folder / self.stream.full_name
+
+    @property
     def stream(self) -> Stream:
         """Return the stream that a process with these settings works on; the payments by default."""
         return self._stream or payments
@@ -191,6 +214,8 @@ class Settings(_Section):
         >>> clicks.topics.features, clicks.processor.group
         ('clicks.features', 'weir-processor.clicks')
         """
+        if stream is self.stream:
+            return self
         own, name = asdict(self.topics.of(stream)), stream.full_name
         changed: dict[str, _Section] = {
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})

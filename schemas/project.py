@@ -114,26 +114,6 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     return Project(name, folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
-def list_streams(start: Path, name: str = "") -> tuple[Stream, ...]:
-    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
-
-    Args:
-        start: the folder.
-        name: of the only one that is meant; ``""`` for all.
-
-    Raises:
-        Refused: the project has faults, with a line for each, or no stream of that name.
-    """
-    if name:
-        return (find_stream(start, name),)
-    folder = find_project(start)
-    if folder is None:
-        return (load_shipped("payments").stream,)
-    project = load_project(folder)
-    project.refuse_faults()
-    return tuple(each.stream for each in project.streams.values())
-
-
 def find_stream(start: Path, name: str = "") -> Stream:
     """Return the stream of a name: of the project that a folder is in, or without one of those that are shipped.
 
@@ -144,28 +124,60 @@ def find_stream(start: Path, name: str = "") -> Stream:
     Raises:
         Refused: there is none of that name, no default, or the project has faults.
     """
-    streams, default = find_streams(start)
-    name = name or default
-    if name not in streams:
-        found = repr(name) if name else "no --stream and no default in weir.toml"
-        hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
-        raise Refused(f"expected the name of a stream, found {found}{hint}")
-    return streams[name]
+    streams, default = load_streams(start)
+    return _pick(streams, name or default)
 
 
-def find_streams(start: Path) -> tuple[dict[str, Stream], str]:
-    """Return the streams that can be named in a folder, and the name of the one that is meant where none is named.
+@dataclass(frozen=True)
+class ServedStreams:
+    """The streams that one process serves.
+
+    Attributes:
+        default: the name of the one that is meant where none is named; ``""`` where that is not known.
+    """
+
+    streams: tuple[Stream, ...]
+    default: str
+
+
+def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
+    """Return the streams to serve: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        names: none for every stream of the project, and without a project for the payments alone.
+
+    Raises:
+        Refused: there is none of that name, or the project has faults.
+    """
+    streams, default = load_streams(start)
+    every = streams if find_project(start) else [default]
+    chosen = tuple(_pick(streams, name) for name in dict.fromkeys(names or every))
+    only = chosen[0].name if len(chosen) == 1 else ""
+    return ServedStreams(chosen, only or (default if streams.get(default) in chosen else ""))
+
+
+def load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
+    """Return the streams that may be named in a folder, and the name of the default or ``""``.
 
     Raises:
         Refused: the project has faults.
     """
     folder = find_project(start)
     if folder is None:
-        shipped = [load_shipped(each).stream for each in shipped_names()]
+        shipped = (load_shipped(each).stream for each in shipped_names())
         return {stream.name: stream for stream in shipped}, load_shipped("payments").stream.name
     project = load_project(folder)
     project.refuse_faults()
-    return {name: each.stream for name, each in project.streams.items()}, project.default
+    return {each.stream.name: each.stream for each in project.streams.values()}, project.default
+
+
+def _pick(streams: Mapping[str, Stream], name: str) -> Stream:
+    if name not in streams:
+        found = repr(name) if name else "no --stream and no default in weir.toml"
+        hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
+        raise Refused(f"expected the name of a stream, found {found}{hint}")
+    return streams[name]
 
 
 def shipped_names() -> list[str]:

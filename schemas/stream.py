@@ -21,6 +21,7 @@ from weir.schemas.durations import DAY_MS, parse_ms
 from weir.schemas.entity import Aggregate, Entity, Feature, Features, as_tuple
 from weir.schemas.expression import Expression, columns_of, to_json
 from weir.schemas.origin import Origin, find_origin
+from weir.schemas.rules import Rule
 
 LOOK_BACK_MS_MIN: Final = 30 * DAY_MS
 """What is older than an entity's newest event by more is late, even where all windows are shorter: records of a
@@ -200,6 +201,7 @@ class Stream:
             one story share a code.
         duplicates: how long an id is remembered, by append time.
         example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
+        rules: what decides next to a model, or without one; in order of precedence, DECLINE before REVIEW.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
         namespace: of the project that loaded it, whatever stands here; none without a project.
     """
@@ -226,11 +228,12 @@ class Stream:
     duplicates: str = "1d"
     example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
+    rules: Sequence[Rule] = dataclasses.field(default=(), compare=False)
     namespace: Namespace | None = dataclasses.field(default=None, compare=False, repr=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features"):
+        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features", "rules"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
         object.__setattr__(self, "decided", self.keep if self.decided is None else as_tuple(self.decided))
         if isinstance(self.checks, tuple):

@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
 
 
 def _print_streams() -> int:
-    from weir.schemas.project import find_streams  # noqa: PLC0415  (a script of a shell needs none)
+    from weir.schemas.project import load_streams  # noqa: PLC0415  (a script of a shell needs none)
 
-    sys.stdout.writelines(f"{name}\n" for name in find_streams(Path.cwd())[0])
+    sys.stdout.writelines(f"{name}\n" for name in load_streams(Path.cwd())[0])
     return 0

@@ -99,7 +99,7 @@ class WhatIf:
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
         judgement = judge(features, listed, bundle, self._champion.lists, self._champion.rules)
-        degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
+        degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *bundle.lacking]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
             for row, each in enumerate(asked)

@@ -16,6 +16,8 @@ Matrix = npt.NDArray[np.float32]
 
 DECLARATIONS_DIFFER = "declarations"
 """Cause of a degraded decision: the row was computed under other declarations than the model was trained on."""
+NO_MODEL = "no_model"
+"""Cause of a degraded decision: the stream has no model, and lists and rules decided alone."""
 
 
 def build_matrix(rows: pa.RecordBatch, names: Sequence[str]) -> Matrix:
@@ -51,18 +53,19 @@ def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]
     return picked
 
 
-def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> pa.ListArray:
+def build_degraded(rows: pa.RecordBatch, declarations_hash: str, lacking: Sequence[str] = ()) -> pa.ListArray:
     """Return per row what it was made without: what its processor noted, and whether its declarations are another's.
 
     Args:
         rows: feature rows with ``degraded`` and ``declarations_hash``.
         declarations_hash: of the model.
+        lacking: causes that hold for every row.
     """
     noted, hashes = rows.column("degraded"), rows.column("declarations_hash")
-    if hashes.unique().to_pylist() == [declarations_hash]:
+    if hashes.unique().to_pylist() == [declarations_hash] and not lacking:
         return noted
     degraded_by = [
-        causes if found == declarations_hash else [*causes, DECLARATIONS_DIFFER]
+        [*causes, *([] if found == declarations_hash else [DECLARATIONS_DIFFER]), *lacking]
         for causes, found in zip(noted.to_pylist(), hashes.to_pylist(), strict=True)
     ]
     return pa.array(degraded_by, noted.type)

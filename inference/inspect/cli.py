@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from weir.inference.api.models import list_bundles
-from weir.inference.bundle import champion_path, load_bundle, load_lists, models_path
+from weir.inference.bundle import champion_path, load_bundle, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
@@ -110,7 +110,7 @@ def _check_id(found: str) -> None:
 
 def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
     _check_id(arguments.id)
-    found = DecisionReader(connect(settings.redis), cluster=settings.key_space).read(arguments.id)
+    found = DecisionReader(connect(settings.redis), space=settings.key_space).read(arguments.id)
     if found is None:
         event = settings.stream.event
         raise WeirError(f"no decision on this {event}: not decided yet, expired or unknown; see `weir inspect lag`")
@@ -120,12 +120,12 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     stream = settings.stream
     bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash, stream=stream)
-    rules_version = build_rules_version(load_lists(settings, stream), rules_of(stream))
+    rules_version = build_rules_version(load_lists(settings), rules_of(stream))
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),
         "rules_version": rules_version,
-        "bundles": list_bundles(models_path(settings)),
+        "bundles": list_bundles(settings.models_dir),
     }
     try:
         running = read_processes(settings, model_sha256=bundle.manifest.model_sha256, rules_version=rules_version)

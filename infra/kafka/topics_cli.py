@@ -27,7 +27,7 @@ from weir.infra.kafka.topics import (
 )
 from weir.infra.settings import KafkaSettings, Settings, load_settings
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
@@ -41,7 +41,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_stream_flag(parser, default="all of the project, or the payments")
     options = parser.parse_args(argv[1:])
-    settings, streams = load_settings(), list_streams(Path.cwd(), options.stream)
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [options.stream] if options.stream else ()).streams
     if options.action == "create":
         return _show_created(ensure_topics(settings, streams), as_json=options.json)
     faults = list(find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams)))

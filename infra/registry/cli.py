@@ -22,7 +22,7 @@ from weir.schemas.avro.compatibility import check_backward, check_level, find_un
 from weir.schemas.contracts import Contract, list_contracts
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -186,7 +186,8 @@ def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     run: Callable[[Registry, Settings, Sequence[Stream], bool], int] = arguments.run
-    settings, streams = load_settings(), list_streams(Path.cwd(), arguments.stream)
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [arguments.stream] if arguments.stream else ()).streams
     registry = Registry(settings.registry)
     try:
         return run(registry, settings, streams, arguments.json)

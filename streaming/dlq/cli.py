@@ -31,7 +31,7 @@ from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
-from weir.schemas.project import find_stream, find_streams
+from weir.schemas.project import find_stream, load_streams
 from weir.schemas.stream import Topics
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
 from weir.streaming.dlq.letter import COORDINATES_ONLY, HEALABLE, UNDECODED, DeadLetter
@@ -72,7 +72,7 @@ def _find_settings(name: str, topic: str | None) -> Settings:
     Raises:
         Refused: there is no such stream, or the topic is of another one: its settlements are kept there.
     """
-    settings, streams = load_settings(), find_streams(Path.cwd())[0]
+    settings, streams = load_settings(), load_streams(Path.cwd())[0]
     own = {dlq: stream for stream in streams.values() for dlq in _dead_letter_topics(settings.topics.of(stream))}
     owner = own.get(topic or "")
     if owner is None or name in ("", owner.name):

@@ -200,7 +200,7 @@ def test_a_clock_that_is_wrong_is_seen_as_soon_as_something_is_appended(
     settings: Settings, hours: int, words: str
 ) -> None:
     """Ours is moved, which to the two is the same as if the broker's were."""
-    look = KafkaLook(settings, [], now_ms=lambda: int(time.time() * 1_000) + hours * 3_600_000)
+    look = KafkaLook([settings], [], now_ms=lambda: int(time.time() * 1_000) + hours * 3_600_000)
     publish(Publisher(settings), build_stream(seed=52, count=RECORDS))
     look()
     publish(Publisher(settings), build_stream(seed=53, count=RECORDS, first=RECORDS))

@@ -161,7 +161,7 @@ def test_two_scorers_share_the_work_and_decide_each_row_once(scoring: Settings) 
 def test_the_index_follows_the_decisions_and_a_repeat_writes_the_same_bytes(scoring: Settings) -> None:
     publish_rows(scoring, build_rows(0, 300))
     client = connect(scoring.redis)
-    reader = DecisionReader(client, cluster=scoring.cluster)
+    reader = DecisionReader(client, space=scoring.key_space)
     with running(run_scorer, scoring, instance=0, with_index=True):
         _await_decisions(scoring, 300)
         await_true(lambda: all(reader.read(f"t{n}") for n in range(300)), "every decision indexed")

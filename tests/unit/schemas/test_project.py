@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from weir.init import build_project
 from weir.schemas.checks.declaration import find_faults
 from weir.schemas.contracts import schema_json, versions
 from weir.schemas.errors import Refused
-from weir.schemas.project import find_project, load_project, load_shipped, shipped_names
+from weir.schemas.project import find_project, find_streams, load_project, load_shipped, shipped_names
 from weir.schemas.streams.payments import payments
 
 STREAM = """\
@@ -265,3 +266,48 @@ def test_topics_of_a_shipped_stream_are_taken_on_purpose_only(tmp_path: Path) ->
     (found, *_) = said(make(tmp_path / "clicks", taps=own))
     assert "found 'clicks.labels', which is a topic of clicks" in found
     assert said(make(tmp_path / "p", 'topic_prefix = ""', clicks=stream())) == []
+
+
+def test_without_a_project_the_payments_alone_are_served(tmp_path: Path) -> None:
+    served = find_streams(tmp_path)
+    assert ([stream.name for stream in served.streams], served.default) == (["transactions"], "transactions")
+
+
+@pytest.mark.parametrize(
+    ("names", "default"),
+    [
+        (["clicks"], "clicks"),
+        (["clicks", "transactions", "clicks"], "transactions"),
+        (["clicks", "transfers"], ""),
+    ],
+)
+def test_shipped_streams_are_served_where_they_are_named(tmp_path: Path, names: list[str], default: str) -> None:
+    served = find_streams(tmp_path, names)
+    assert ([stream.name for stream in served.streams], served.default) == (list(dict.fromkeys(names)), default)
+
+
+def test_a_stream_to_serve_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"found 'click'; did you mean 'clicks'\?"):
+        find_streams(tmp_path, ["transactions", "click"])
+
+
+@pytest.mark.parametrize(
+    ("default", "names", "expected"),
+    [
+        ("", [], (["clicks", "transfers"], "")),
+        ('default = "transfers"\n', [], (["clicks", "transfers"], "transfers")),
+        ('default = "transfers"\n', ["clicks"], (["clicks"], "clicks")),
+        ("", ["transfers"], (["transfers"], "transfers")),
+    ],
+)
+def test_a_project_serves_all_of_its_streams_or_those_named(
+    tmp_path: Path, default: str, names: list[str], expected: tuple[list[str], str]
+) -> None:
+    (tmp_path / "streams").mkdir()
+    (tmp_path / "weir.toml").write_text(f'name = "mine"\n{default}')
+    for like in ("clicks", "transfers"):
+        for name, text in build_project("mine", like).items():
+            if name.startswith("streams/"):
+                (tmp_path / name).write_text(text)
+    served = find_streams(tmp_path, names)
+    assert ([stream.name for stream in served.streams], served.default) == expected
