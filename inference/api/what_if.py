@@ -68,7 +68,9 @@ class WhatIf:
         nothing = Partials([], [], complete=True)
         named = [self._name_entities(each) for each in asked]
         found = dict.fromkeys(chain.from_iterable(named), nothing)
-        self._kernel.step(self._build_events(asked)[0], _build_states(self._kernel, named, found))
+        events, refused = self._build_events(asked)
+        if not refused:  # an example that was made up may be none that the stream's checks take
+            self._kernel.step(events, _build_states(self._kernel, named, found))
         self._kernel.read(self._kernel.key, [], [], now_ms)
 
     def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
