@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,7 @@ class EventBatch:
         body_digest: uint32, of the record's raw value.
         hashes: uint32, shape (fields told apart, rows); 0 where null or a placeholder.
         entities: who each row is about, by the entity's name.
-        records: the records with a column for each measure.
+        records: the records with a column for each measure; of a request, dicts with its measures and flags.
     """
 
     event_time_ms: NDArray[np.int64]
@@ -58,7 +59,7 @@ class EventBatch:
     body_digest: NDArray[np.uint32]
     hashes: NDArray[np.uint32]
     entities: Mapping[str, EntityIndex]
-    records: pa.RecordBatch
+    records: pa.RecordBatch | Sequence[Mapping[str, Any]]
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
@@ -156,9 +157,19 @@ def _compute_flags(stream: Stream, records: pa.RecordBatch) -> NDArray[np.uint32
 
 def _compute_coordinates(stream: Stream, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     if stream.position is None:
-        nowhere = np.full(batch.num_rows, NO_COORDINATE, np.int32)
-        return nowhere, nowhere
-    both = [read_numbers(batch, name) for name in (stream.position.lat, stream.position.lon)]
-    known = ~(np.isnan(both[0]) | np.isnan(both[1]))
-    scaled = [np.where(known, np.rint(np.where(known, degrees, 0.0) * 1e5), NO_COORDINATE) for degrees in both]
-    return scaled[0].astype(np.int32), scaled[1].astype(np.int32)
+        return nowhere(batch.num_rows)
+    return scale_degrees(*(read_numbers(batch, name) for name in (stream.position.lat, stream.position.lon)))
+
+
+def nowhere(rows: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the coordinates of events whose position is not known."""
+    return np.full(rows, NO_COORDINATE, np.int32), np.full(rows, NO_COORDINATE, np.int32)
+
+
+def scale_degrees(lat: NDArray[Any], lon: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return positions as 1e-5 degrees; NaN is not known."""
+    known = ~(np.isnan(lat) | np.isnan(lon))
+    # as doubles, whatever the field is: next to a null Arrow makes them doubles, and batches must not tell
+    both = [np.where(known, degrees, 0.0).astype(np.float64, copy=False) for degrees in (lat, lon)]
+    scaled = [np.where(known, np.rint(degrees * 1e5), NO_COORDINATE).astype(np.int32) for degrees in both]
+    return scaled[0], scaled[1]

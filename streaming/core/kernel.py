@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from weir.schemas.entity import Aggregate
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.one_row import RowPlan
 from weir.schemas.stream import Stream
 from weir.streaming.core.aggregates import KINDS
+from weir.streaming.core.event_rows import Rows, build_event_rows
 from weir.streaming.core.events import EventBatch, Log, build_event_batch
 from weir.streaming.core.labels import LabelBatch, LabelFolder
 from weir.streaming.core.layout import DUPLICATE, ID_REUSED
@@ -86,6 +88,10 @@ class Kernel:
         """Turn validated records into flat columns; see ``events.Log`` and ``events.build_event_batch``."""
         log = Log(append_time_ms, partition, body_digest)
         return build_event_batch(self.stream, self.shape, batch, log, placeholders)
+
+    def build_rows(self, plan: RowPlan, rows: Rows, *, append_time_ms: NDArray[np.int64]) -> EventBatch:
+        """Turn records of requests, each apart from the others, into flat columns; see ``event_rows``."""
+        return build_event_rows(self.stream, self.shape, plan, rows, append_time_ms)
 
     def step(self, events: EventBatch, states: States, refused: NDArray[np.uint8] | None = None) -> Step:
         """Judge a batch, compute its features and fold it.
