@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from weir.schemas.records.one_row import RowPlan
 from weir.schemas.stream import Stream
-from weir.streaming.core.columns import as_numbers
 from weir.streaming.core.entity_index import EntityIndex
-from weir.streaming.core.events import EventBatch, list_conditions, nowhere, scale_degrees
+from weir.streaming.core.events import EventBatch, list_conditions
 from weir.streaming.core.hashing import fold_to_32_bits, hash_strings
+from weir.streaming.core.layout import NO_COORDINATE
 from weir.streaming.core.working_memory import Shape
 
 Rows = Sequence[Mapping[str, Any]]
@@ -43,14 +43,14 @@ def build_event_rows(
     for place, measure in enumerate(stream.measures):
         values[place] = [row[measure.name] for row in rows]
     bits = [(name, bit) for name, _, bit in list_conditions(stream)]
-    lat_e5, lon_e5 = _read_positions(stream, rows)
+    positions = [_read_position(stream, row) for row in rows]
     return EventBatch(
         event_time_ms=np.array([row[stream.time] for row in rows], np.int64),
         append_time_ms=append_time_ms,
         values=values,
         flags=np.array([sum(bit for name, bit in bits if row[name]) for row in rows], np.uint32),
-        lat_e5=lat_e5,
-        lon_e5=lon_e5,
+        lat_e5=np.array([lat for lat, _ in positions], np.int32),
+        lon_e5=np.array([lon for _, lon in positions], np.int32),
         partition=partition,
         id_hash=hashed[0],
         body_digest=np.zeros(len(rows), np.uint32),  # no record: a digest tells only two repeats of an id apart
@@ -69,15 +69,21 @@ def _hash_texts(stream: Stream, plan: RowPlan, rows: Rows) -> tuple[NDArray[np.u
 
 
 def _build_index(plan: RowPlan, rows: Rows, field: str) -> EntityIndex:
-    ids = [plan.known(field, row[field]) for row in rows]
-    named = [place for place, found in enumerate(ids) if found is not None]
-    codes = np.full(len(rows), -1, np.int32)
-    codes[named] = range(len(named))
-    return EntityIndex(np.array(named, np.int32), pa.array([ids[place] for place in named], pa.string()), codes)
+    units: list[int] = []
+    ids: list[str] = []
+    codes = [-1] * len(rows)
+    for place, row in enumerate(rows):
+        found = plan.known(field, row[field])
+        if found is not None:
+            codes[place] = len(ids)
+            units.append(place)
+            ids.append(found)
+    return EntityIndex(np.array(units, np.int32), pa.array(ids, pa.string()), np.array(codes, np.int32))
 
 
-def _read_positions(stream: Stream, rows: Rows) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _read_position(stream: Stream, row: Mapping[str, Any]) -> tuple[int, int]:
+    """Return latitude and longitude in 1e-5 degrees."""
     if stream.position is None:
-        return nowhere(len(rows))
-    both = [as_numbers(row[name] for row in rows) for name in (stream.position.lat, stream.position.lon)]
-    return scale_degrees(*both)
+        return NO_COORDINATE, NO_COORDINATE
+    lat, lon = row[stream.position.lat], row[stream.position.lon]
+    return (NO_COORDINATE, NO_COORDINATE) if lat is None else (round(lat * 1e5), round(lon * 1e5))

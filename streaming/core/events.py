@@ -157,19 +157,11 @@ def _compute_flags(stream: Stream, records: pa.RecordBatch) -> NDArray[np.uint32
 
 def _compute_coordinates(stream: Stream, batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     if stream.position is None:
-        return nowhere(batch.num_rows)
-    return scale_degrees(*(read_numbers(batch, name) for name in (stream.position.lat, stream.position.lon)))
-
-
-def nowhere(rows: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the coordinates of events whose position is not known."""
-    return np.full(rows, NO_COORDINATE, np.int32), np.full(rows, NO_COORDINATE, np.int32)
-
-
-def scale_degrees(lat: NDArray[Any], lon: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return positions as 1e-5 degrees; NaN is not known."""
-    known = ~(np.isnan(lat) | np.isnan(lon))
+        nowhere = np.full(batch.num_rows, NO_COORDINATE, np.int32)
+        return nowhere, nowhere
+    both = [read_numbers(batch, name) for name in (stream.position.lat, stream.position.lon)]
+    known = ~(np.isnan(both[0]) | np.isnan(both[1]))
     # as doubles, whatever the field is: next to a null Arrow makes them doubles, and batches must not tell
-    both = [np.where(known, degrees, 0.0).astype(np.float64, copy=False) for degrees in (lat, lon)]
-    scaled = [np.where(known, np.rint(degrees * 1e5), NO_COORDINATE).astype(np.int32) for degrees in both]
+    degrees = [np.where(known, each, 0.0).astype(np.float64, copy=False) for each in both]
+    scaled = [np.where(known, np.rint(each * 1e5), NO_COORDINATE).astype(np.int32) for each in degrees]
     return scaled[0], scaled[1]

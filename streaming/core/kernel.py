@@ -139,9 +139,9 @@ class Kernel:
             for entity in self._passes:
                 index = events.entities[entity]
                 size = len(index)
-                none = pack_lists(None, size)
-                changes = states.changes.get(entity) or build_no_changes(size)
-                shared = states.others.get(entity, none), states.labels.get(entity, none), changes
+                others = states.others.get(entity) or pack_lists(None, size)
+                labels = states.labels.get(entity) or pack_lists(None, size)
+                shared = others, labels, states.changes.get(entity) or build_no_changes(size)
                 seeds = compute_seeds(self.stream.declarations_hash, "t", entity, index.values, index.units)
                 groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
                 own, plan = states.own[entity], self.plans[entity]
