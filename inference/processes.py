@@ -19,17 +19,20 @@ from weir.infra.redis.process_store import KEPT_SECONDS, ProcessStore
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import WeirError
+from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import app_version
 
 REPORT_SECONDS = 5.0
 STALE_SECONDS = 20.0
 """Three reports missed: the process is dead, hangs, or cannot reach Redis."""
+_SHIPPED = payments.name
+"""Whose processes are named without their stream, and reported none in older versions."""
 log = get_logger(__name__)
 
 Report = dict[str, Any]
 
 
-def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Report:
+def describe_running(champion: Champion, *, stream: str, started_ms: int, now_ms: int) -> Report:
     """Return what a process runs now, JSON-ready."""
     manifest = champion.bundle.manifest
     return {
@@ -41,6 +44,7 @@ def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Rep
         "code_version": app_version(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "stream": stream,
         "started_ms": started_ms,
         "seen_ms": now_ms,
     }
@@ -53,13 +57,14 @@ class Reporter:
         """Start.
 
         Args:
-            settings: of the deployment.
-            name: of the process among all of its deployment, such as ``scorer 0``.
+            settings: of the stream.
+            name: of the process among all of its stream, such as ``scorer 0``.
             champion: what decides in it.
             seconds: between two reports.
         """
         self._settings = settings
-        self._name = name
+        self._stream = settings.stream.name
+        self._name = name if self._stream == _SHIPPED else f"{name} of {self._stream}"
         self._champion = champion
         self._seconds = seconds
         self._started_ms = int(time.time() * 1_000)
@@ -76,9 +81,12 @@ class Reporter:
         store: ProcessStore | None = None
         while not self._done.is_set():
             try:
-                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.cluster)
+                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.key_space)
                 now_ms = int(time.time() * 1_000)
-                store.write(self._name, describe_running(self._champion, started_ms=self._started_ms, now_ms=now_ms))
+                report = describe_running(
+                    self._champion, stream=self._stream, started_ms=self._started_ms, now_ms=now_ms
+                )
+                store.write(self._name, report)
             except WeirError as error:
                 log.debug("not_reported", error=str(error))
             self._done.wait(self._seconds)
@@ -123,15 +131,18 @@ def judge_processes(
 
 
 def read_processes(settings: Settings, *, model_sha256: str, rules_version: str) -> list[dict[str, Any]]:
-    """Read every process's report and judge it.
+    """Read the report of every process of a stream and judge it.
 
     Raises:
         Transient: Redis is away.
     """
-    store = ProcessStore(connect(settings.redis), cluster=settings.cluster)
+    store = ProcessStore(connect(settings.redis), cluster=settings.key_space)
     now_ms = int(time.time() * 1_000)
+    reports = {
+        name: each for name, each in store.read().items() if each.get("stream", _SHIPPED) == settings.stream.name
+    }
     return judge_processes(
-        store.read(),
+        reports,
         model_sha256=model_sha256,
         rules_version=rules_version,
         declarations_hash=settings.declarations_hash,

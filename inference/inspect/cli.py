@@ -99,7 +99,7 @@ def _check_id(found: str) -> None:
 
 def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
     _check_id(arguments.id)
-    found = DecisionReader(connect(settings.redis), cluster=settings.cluster).read(arguments.id)
+    found = DecisionReader(connect(settings.redis), space=settings.key_space).read(arguments.id)
     if found is None:
         raise WeirError("no decision on this transaction: not decided yet, expired or unknown; see `weir inspect lag`")
     return json.loads(found)

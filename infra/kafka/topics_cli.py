@@ -17,7 +17,14 @@ from confluent_kafka.admin import (
 
 from weir.infra.arguments import Parser
 from weir.infra.kafka.clients import build_admin
-from weir.infra.kafka.topics import TopicFault, describe_states, ensure_topics, find_faults, plan_topics
+from weir.infra.kafka.topics import (
+    TopicFault,
+    describe_states,
+    ensure_topics,
+    find_faults,
+    list_unclaimed,
+    plan_topics,
+)
 from weir.infra.settings import KafkaSettings, Settings, load_settings
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import list_streams
@@ -39,7 +46,7 @@ def main(argv: list[str]) -> int:
     faults = list(find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams)))
     if options.action == "repair":
         return _repair(settings, streams, faults, apply=options.apply, as_json=options.json)
-    return _show_faults(faults, as_json=options.json)
+    return _show_faults(faults, list_unclaimed(settings, streams), as_json=options.json)
 
 
 def repair_topics(settings: Settings, streams: Sequence[Stream], faults: list[TopicFault]) -> None:
@@ -109,8 +116,12 @@ def _show_created(created: list[str], *, as_json: bool) -> int:
     return 0
 
 
-def _show_faults(faults: list[TopicFault], *, as_json: bool) -> int:
+def _show_faults(faults: list[TopicFault], unclaimed: list[str], *, as_json: bool) -> int:
     lines = [str(fault.finding) for fault in faults]
-    text = json.dumps({"faults": lines}) if as_json else "\n".join(lines) or "every topic is as it must be"
-    sys.stdout.write(text + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps({"faults": lines, "left_alone": unclaimed}) + "\n")
+        return 1 if faults else 0
+    lines = lines or ["every topic is as it must be"]
+    lines += [f"topic {name} belongs to no stream of this project; it is left alone" for name in unclaimed]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if faults else 0

@@ -19,7 +19,7 @@ from weir.infra.arguments import Parser
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
-from weir.schemas.contracts import Contract, list_contracts, schema_json
+from weir.schemas.contracts import Contract, list_contracts
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
 from weir.schemas.project import list_streams
@@ -50,9 +50,6 @@ class Finding:
 def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
     """Return the contracts of some streams, each topic once."""
     found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
-    if any(stream.name == payments.name for stream in streams):
-        kinds = {topics.clicks: "clicks", topics.devices: "devices"}
-        found += [Contract(topic, (schema_json(kind),), True) for topic, kind in kinds.items()]
     return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts
 
 

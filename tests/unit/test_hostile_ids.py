@@ -21,7 +21,8 @@ from rich.console import Console
 import weir.cli
 from tests.house.source import name_of, product_files
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
-from weir import demo_watch
+from weir import demo_summary
+from weir.demo_watch import Tally as Watched
 from weir.inference.inspect import cli as inspect_cli
 from weir.inference.inspect.stream import COLUMNS
 from weir.infra.registry import cli as schemas_cli
@@ -29,7 +30,7 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.infra.user_files.tally import SHOWN_OF_A_KIND, Tally
 from weir.monitoring import logs
-from weir.monitoring.live_view import Declined, Snapshot, render
+from weir.monitoring.live_view import ShownEvent, Snapshot, render
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import PoisonRecord, WeirError
 from weir.schemas.features import FEATURE_NAMES
@@ -188,12 +189,12 @@ def _user_file(hostile: str) -> None:
 
 def _live(hostile: str, *, width: int = 150) -> None:
     """Where an id folds, its other lines stand below it; the cells next to it are empty, so it reads as one."""
-    declined = Declined("12:00:00", hostile, "", "", [])
-    _print_wide(render(Snapshot(latest_declined=[declined]), width=width))
+    declined = ShownEvent("12:00:00", hostile, "", "", [])
+    _print_wide(render(Snapshot(latest=[declined]), width=width))
 
 
 def _live_reasons(hostile: str) -> None:
-    _print_wide(render(Snapshot(latest_declined=[Declined("12:00:00", "t", "25.99 EUR", "0.9", [hostile])]), width=150))
+    _print_wide(render(Snapshot(latest=[ShownEvent("12:00:00", "t", "25.99 EUR", "0.9", [hostile])]), width=150))
 
 
 def _print_wide(view: Any) -> None:
@@ -205,7 +206,7 @@ def _demo_run(hostile: str) -> None:
     row = {"event_time_ms": 0, "amount_minor": 1, "currency": "EUR", "score": 0.5, "reasons": [{"code": hostile}]}
     decided = {"1": row | {"decision": "APPROVE"}, "2": row | {"decision": "DECLINE"}}
     truth = [{"scenario": "card testing", "actor_id": "a", "transaction_id": number} for number in decided]
-    demo_watch.print_sequence(Console(file=sys.stdout, width=5_000), truth, decided)
+    demo_summary.print_sequence(Console(file=sys.stdout, width=5_000), truth, Watched(by_id=decided))
 
 
 def _schemas(hostile: str) -> None:
