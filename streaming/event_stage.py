@@ -26,6 +26,7 @@ from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_events
+from weir.schemas.stream import Stream
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
@@ -118,7 +119,7 @@ class EventStage:
             states = _arrange(self._kernel, asks, answer)
             repeats = self._kernel.find_repeats(decoded.events) if strayed else None
             computed = self._kernel.step(decoded.events, states, repeats)
-            dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
+            dead = [*decoded.dead, *_duplicates(computed, decoded.messages, self._kernel.stream)]
             degraded = _find_degraded(self._kernel, asks, answer, live, decoded.append_time_ms)
             batch = self._build_batch(decoded, computed, degraded)
             rows = self._writer.to_avro(batch)
@@ -250,11 +251,11 @@ def _arrange(kernel: Kernel, asks: list[PartialQuery], answer: PartialResult) ->
     )
 
 
-def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
+def _duplicates(computed: Step, messages: list[Message], stream: Stream) -> list[DeadRecord]:
     found = []
     for index in np.flatnonzero(computed.verdicts != _COUNTED):
         reused = computed.verdicts[index] == _ID_REUSED
-        error = duplicate_error(messages[index], reused=bool(reused))
+        error = duplicate_error(messages[index], stream, reused=bool(reused))
         found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
     return found
 
