@@ -174,7 +174,7 @@ def build_without_model(directory: Path, *, declarations_hash: str, stream: Stre
     return Bundle(manifest, None, directory, stream)
 
 
-def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
+def load_lists(settings: Settings) -> Lists:
     """Read the allow and block lists.
 
     Raises:
@@ -184,7 +184,7 @@ def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
     if settings.scorer.lists_file is None and not path.is_file():
         return Lists()
     try:
-        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(stream.id_field_of))
+        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(settings.stream.id_field_of))
     except (OSError, ValueError) as error:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 

@@ -62,6 +62,21 @@ def seconds(text: str) -> float:
     return value
 
 
+STREAM_FLAG = "--stream"
+"""Completion scripts complete what follows it."""
+
+
+def add_stream_flag(parser: argparse.ArgumentParser, *, default: str = "the default one") -> None:
+    """Add ``--stream NAME`` to a command that works on a stream's topics or state; ``find_stream`` reads it.
+
+    Args:
+        parser: of the command.
+        default: what is meant without the flag, for its help.
+    """
+    text = f"a stream of this folder's project, or one that is shipped (default: {default})"
+    parser.add_argument(STREAM_FLAG, default="", metavar="NAME", help=text)
+
+
 class Parser(argparse.ArgumentParser):
     """``argparse.ArgumentParser`` that takes flags in full only, and guesses what a mistyped one was meant to be.
 

@@ -10,8 +10,8 @@ Every part remembers the line where it was written, which is no part of its equa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from typing import Final
 
@@ -162,6 +162,23 @@ class Topics:
     dlq: str
     labels_dlq: str
     features_dlq: str
+    dlq_done: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(astuple(self))
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What sets a project apart from others on the same servers.
+
+    Attributes:
+        name: of the project; groups, keys in Redis and models carry it.
+        topic_prefix: what its topics begin with.
+    """
+
+    name: str
+    topic_prefix: str
 
 
 @dataclass(frozen=True)
@@ -186,6 +203,7 @@ class Stream:
         example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
         rules: what decides next to a model, or without one; in order of precedence, DECLINE before REVIEW.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
+        namespace: of the project that loaded it, whatever stands here; none without a project.
     """
 
     name: str
@@ -211,6 +229,7 @@ class Stream:
     example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
     rules: Sequence[Rule] = dataclasses.field(default=(), compare=False)
+    namespace: Namespace | None = dataclasses.field(default=None, compare=False, repr=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -323,12 +342,20 @@ class Stream:
         """16 hex digits of all that shapes state and features. Another hash is another view, built from the log."""
         return compute_hash(self)
 
+    @property
+    def full_name(self) -> str:
+        """The name that no stream of another project has: ``my-shop.orders``."""
+        return f"{self.namespace.name}.{self.name}" if self.namespace else self.name
+
     @cached_property
     def topics(self) -> Topics:
         """The topics of the stream's records."""
+        first = self.namespace.topic_prefix if self.namespace else ""
         start = f"{self.name}." if self.topic_prefix is None else self.topic_prefix
-        labels, features, decisions = (f"{start}{kind}" for kind in ("labels", "features", "decisions"))
-        return Topics(self.name, labels, features, decisions, f"{self.name}.dlq", f"{labels}.dlq", f"{features}.dlq")
+        events = f"{first}{self.name}"
+        labels, features, decisions = (f"{first}{start}{kind}" for kind in ("labels", "features", "decisions"))
+        dead = f"{events}.dlq", f"{labels}.dlq", f"{features}.dlq", f"{events}.dlq.done"
+        return Topics(events, labels, features, decisions, *dead)
 
     def entity(self, name: str) -> Entity:
         """Return an entity by its name.

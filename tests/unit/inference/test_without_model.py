@@ -45,19 +45,19 @@ def _own_bundle(home: Path, **changes: object) -> None:
 
 
 def test_a_stream_without_labels_starts_without_a_bundle_and_gives_no_score(tmp_path: Path) -> None:
-    champion = Champion(_settings(tmp_path), RULED)
+    champion = Champion(_settings(tmp_path))
     assert champion.bundle.lacking == (NO_MODEL,)
     assert champion.bundle.names == clicks.feature_names
     scores = champion.bundle.score(np.zeros((3, len(clicks.feature_names)), np.float32))
     assert scores.shape == (3,)
     assert np.isnan(scores).all()
-    running = describe_running(champion, started_ms=0, now_ms=1)
+    running = describe_running(champion, started_ms=0, now_ms=1, stream="clicks")
     assert (running["model"], running["declarations_hash"]) == ("none", clicks.declarations_hash)
 
 
 def test_a_bundle_that_is_brought_along_later_is_taken_over_and_stays_when_its_link_vanishes(tmp_path: Path) -> None:
     now = [0.0]
-    champion = Champion(_settings(tmp_path), RULED, monotonic=lambda: now[0])
+    champion = Champion(_settings(tmp_path), monotonic=lambda: now[0])
     _own_bundle(tmp_path)
     now[0] += POLL_SECONDS
     assert champion.poll()
@@ -70,33 +70,33 @@ def test_a_bundle_that_is_brought_along_later_is_taken_over_and_stays_when_its_l
 
 def test_a_bundle_of_the_payments_is_no_bundle_of_another_stream(tmp_path: Path) -> None:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
-    assert Champion(_settings(tmp_path), RULED).bundle.manifest.name == "none"
+    assert Champion(_settings(tmp_path)).bundle.manifest.name == "none"
 
 
 def test_a_broken_bundle_is_refused_although_none_would_do(tmp_path: Path) -> None:
     _own_bundle(tmp_path, model_sha256="0" * 64)
     with pytest.raises(Refused, match=r"expected model\.onnx with sha256"):
-        Champion(_settings(tmp_path), RULED)
+        Champion(_settings(tmp_path))
 
 
 def test_a_bundle_that_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     scorer = settings.scorer.model_copy(update={"bundle_dir": tmp_path / "mine"})
     with pytest.raises(Refused, match=r"expected manifest\.json, found none; bring your own"):
-        Champion(settings.model_copy(update={"scorer": scorer}), RULED)
+        Champion(settings.model_copy(update={"scorer": scorer}))
 
 
 def test_a_stream_with_labels_names_the_command_that_makes_its_model(tmp_path: Path) -> None:
     labelled = replace(transfers, labels=payments.labels)
     with pytest.raises(Refused, match="train one with `weir train --stream transfers`, or bring your own"):
-        Champion(_settings(tmp_path, labelled), labelled)
+        Champion(_settings(tmp_path, labelled))
 
 
 def test_each_stream_has_lists_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "lists.json").write_text(json.dumps({"block": {"card": ["c"]}}))
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "clicks.json").write_text(json.dumps({"version": "a", "block": {"customer": ["x"]}}))
-    champion = Champion(_settings(tmp_path), RULED)
+    champion = Champion(_settings(tmp_path))
     assert champion.lists.version == "a"
     assert champion.lists.kinds == {"customer"}
 
