@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import settings_for
-from tests.integration.occlusion import Oracle, Row
 from tests.integration.outputs import Follower
 from tests.integration.payments import frame
 from tests.integration.running import running
+from tests.unit.inference.occlusion import Oracle, Row
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.transfers import DAY_MS, build_history, write_project
 from weir.inference.cli import run_scorer
