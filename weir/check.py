@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
     arguments = _build_parser().parse_args(argv[1:])
     retention_ms = load_settings().topics.retention_days * DAY_MS
     project = load_project(_find_folder(arguments.project), retention_ms=retention_ms)
-    project = replace(project, findings=(*project.findings, *find_deep_faults(project), *_find_profile_faults(project)))
+    project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
+    project = replace(project, findings=(*project.findings, *_find_profile_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1

@@ -198,6 +198,46 @@ def test_what_the_kernel_cannot_hold_is_told_with_its_line(
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (["null", "string", "long"], "found 'odd' of union of several types"),
+        (["null", {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}], ""),
+        ({"type": "long", "logicalType": "local-timestamp-millis"}, ""),
+        ("Channel", ""),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_told_with_its_line_although_nothing_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: object, told: str
+) -> None:
+    folder = project(tmp_path / "shop", orders=good())
+    schema = SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "odd", "type": kind}]}  # type: ignore[misc]
+    (folder / "streams" / "orders.avsc").write_text(json.dumps(schema, indent=1))
+    monkeypatch.chdir(folder)
+    assert weir.cli.main(["check"]) == (1 if told else 0)
+    said = capsys.readouterr().out
+    if told:
+        line = next(n for n, text in enumerate(json.dumps(schema, indent=1).splitlines(), 1) if '"odd"' in text)
+        start = f"streams/orders.avsc:{line}: schema orders.avsc: expected a type that can be read, "
+        assert said.splitlines()[0] == start + told
+
+
+def test_an_amount_in_decimal_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project(tmp_path / "shop", orders=good().replace('col("event_time_ms") * 0', 'col("odd")'))
+    odd = {"name": "odd", "type": {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}}
+    schema = SCHEMA | {"fields": [*SCHEMA["fields"], odd]}  # type: ignore[misc]
+    (folder / "streams" / "orders.avsc").write_text(json.dumps(schema))
+    monkeypatch.chdir(folder)
+    assert weir.cli.main(["check"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "streams/orders.py:6: measure cents: expected a boolean, integer, number or text, found field"
+    )
+    assert "'odd' of decimal" in said
+
+
 def test_a_version_that_a_registry_refuses_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
