@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import weir.cli
+from tests.house.source import ROOT
+from weir import rebuild_time
 from weir.declarations_note import NOTE
 from weir.init import build_project
 
+BENCH = ROOT / "docs" / "results" / "bench.md"
 SCHEMA = {
     "type": "record",
     "name": "Order",
@@ -288,7 +292,10 @@ orders  hash {number}
     assert streams[0]["features"] == ["shop_event_count_1m", "shop_event_count_1h", "shop_online_ratio_1d"]
 
 
-def test_a_change_is_told_until_it_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_is_told_until_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rebuild_time, "count_records", lambda _: 4_500_000)
     folder = project(tmp_path / "shop", orders=good())
     before = json.loads(check(folder, capsys, "--json"))["streams"][0]["declarations_hash"]
     assert "since" not in check(folder, capsys)
@@ -302,11 +309,37 @@ def test_a_change_is_told_until_it_is_accepted(tmp_path: Path, capsys: pytest.Ca
         "  orders: removed: shop_event_count_1m",
         f"  orders: hash {before} -> {now}, by a change of windows, features",
         "  orders: built again from the log: the state of shop; the old state is not touched",
+        "  orders: that takes about 2 min: 4,500,000 records at 45,000 a second (docs/results/bench.md)",
         f"  orders: models of {before} are refused: train for {now}",
     ]
     (change,) = json.loads(check(folder, capsys, "--json", "--accept"))["changes"]
     assert (change["before"], change["now"], change["rebuilt"]) == (before, now, ["shop"])
+    assert change["rebuild"] == {"records": 4_500_000, "records_per_second": 45_000, "seconds": 100}
     assert "since" not in check(folder, capsys)
+
+
+def test_where_no_broker_answers_the_rate_is_told_within_the_second_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as silent:  # takes connections and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{silent.getsockname()[1]}")
+        folder = project(tmp_path / "shop", orders=good())
+        check(folder, capsys)
+        (folder / "streams" / "orders.py").write_text(good().replace("1m 1h", "1h 7d"))
+        told = check(folder, capsys)
+    assert (
+        "  orders: that takes 22 s for each million records, at 45,000 a second (docs/results/bench.md); no broker said"
+        in told
+    )
+    assert json.loads(check(folder, capsys, "--json"))["changes"][0]["rebuild"]["records"] is None
+
+
+def test_the_rate_is_the_one_that_was_measured() -> None:
+    (row,) = [line for line in BENCH.read_text().splitlines() if line.startswith("| rebuild of a lost view")]
+    measured = int(row.split("|")[3].replace(",", ""))
+    assert abs(measured - rebuild_time.RECORDS_PER_SECOND) < 1_000
 
 
 def test_what_shapes_no_state_is_no_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
