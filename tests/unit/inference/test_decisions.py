@@ -9,7 +9,7 @@ from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import Condition, Rule, RuleSet, match_rules
-from weir.inference.core.vector import DECLARATIONS_DIFFER, NO_MODEL, build_degraded, build_matrix, select_columns
+from weir.inference.core.vector import DECLARATIONS_DIFFER, NO_MODEL, build_degraded, select_columns
 from weir.inference.shipped_rules import rules_of
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
@@ -258,14 +258,6 @@ def _default(field: pa.Field) -> object:
     if pa.types.is_list(field.type):
         return []
     return False if pa.types.is_boolean(field.type) else "x" if pa.types.is_string(field.type) else 1
-
-
-def test_columns_are_picked_by_name_and_null_is_missing() -> None:
-    rows = _feature_rows(card_event_count_5m=[2.0, None], transaction_amount=[7.0, 8.0])
-    matrix = build_matrix(rows, ("transaction_amount", "not_declared_here", "card_event_count_5m"))
-    assert matrix.dtype == np.float32
-    assert matrix.flags["C_CONTIGUOUS"]
-    np.testing.assert_array_equal(matrix, np.array([[7, np.nan, 2], [8, np.nan, np.nan]], np.float32))
 
 
 def test_columns_of_other_models_are_reordered_and_absent_ones_are_missing() -> None:
