@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weir.infra.user_files.checker import Checker
+from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.lines import check_encoding
 from weir.infra.user_files.mapping import Mapping, load_mapping
 from weir.infra.user_files.plan import Plan, plain_plan
@@ -19,6 +20,8 @@ from weir.infra.user_files.tables import Reading, check_separator, open_table
 from weir.infra.user_files.tally import Tally
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import BUILT_IN, Placeholders
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _FORMATS = ("csv", "jsonl", "parquet")
 
@@ -32,19 +35,22 @@ class Manner:
         form: the format, by default what the name ends in.
         mapping: which columns fill which fields, where they have other names.
         placeholders: ids that name nobody in this deployment.
+        stream: whose events or labels the rows are.
     """
 
     reading: Reading = field(default_factory=Reading)
     form: str | None = None
     mapping: Mapping | None = None
     placeholders: Placeholders = BUILT_IN
+    stream: Stream = payments
 
-    def plan(self, kind: str) -> Plan:
+    def plan(self, *, labels: bool = False) -> Plan:
         """Return which column fills which field.
 
         Raises:
             Refused: the mapping names what there is not.
         """
+        kind = RowKind(self.stream, labels)
         return plain_plan(kind) if self.mapping is None else self.mapping.plan(kind)
 
 
@@ -58,8 +64,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--skip-lines", type=int, metavar="N", help="lines before the header of a CSV file")
 
 
-def manner_of(arguments: argparse.Namespace, placeholders: Placeholders) -> Manner:
-    """Return what those flags say, and which ids name nobody.
+def manner_of(arguments: argparse.Namespace, placeholders: Placeholders, stream: Stream = payments) -> Manner:
+    """Return what those flags say of a stream's file, and which ids name nobody.
 
     Raises:
         Refused: an encoding or a separator is none, or the mapping is not one.
@@ -73,7 +79,7 @@ def manner_of(arguments: argparse.Namespace, placeholders: Placeholders) -> Mann
     if not isinstance(skip_lines, int) or skip_lines < 0:
         raise Refused(f"expected skip_lines as a number of lines, found {skip_lines!r}")
     reading = Reading(check_separator(separator), encoding, skip_lines)
-    return Manner(reading, arguments.format or _format_of(said), mapping, placeholders)
+    return Manner(reading, arguments.format or _format_of(said), mapping, placeholders, stream)
 
 
 def _format_of(said: dict[str, object]) -> str | None:
@@ -89,7 +95,7 @@ def now_ms() -> int:
 
 
 @contextmanager
-def open_checked(path: Path, kind: str, manner: Manner) -> Iterator[Checker]:
+def open_checked(path: Path, manner: Manner, *, labels: bool = False) -> Iterator[Checker]:
     """Open a file, to be judged next; its bad rows are written on stderr as they are found.
 
     Raises:
@@ -99,7 +105,7 @@ def open_checked(path: Path, kind: str, manner: Manner) -> Iterator[Checker]:
         tally = Tally(source.name, sys.stderr.write)
         table = open_table(source, manner.reading)
         try:
-            plan = manner.plan(kind)
+            plan = manner.plan(labels=labels)
             yield Checker(source, table, plan, manner.placeholders, tally.report, now_ms, tally.follow)
         finally:
             tally.close()

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import Manner, open_checked
+from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.plan import arrow_schema
 from weir.infra.user_files.sources import FORMATS
 from weir.schemas.errors import Refused, WeirError
 
-KINDS = ("transactions", "labels")
 _PACKED = ".gz"
 
 
@@ -67,19 +67,20 @@ def find_history(folder: Path, manner: Manner, *, skip_bad: bool = False) -> His
     """Return the files of a folder, or a file of payments alone.
 
     Args:
-        folder: holds ``transactions`` and, but for a mapping with a label column, ``labels``, of any format; or a file.
+        folder: holds a file of the stream's name (``transactions``) and one of ``labels``, of any format; without the
+            second where a mapping has a label column or the stream has no labels. Or a file.
         manner: how they are read.
         skip_bad: as in ``HistoryFiles``.
 
     Raises:
         Refused: a file is missing, or there are two of one name.
     """
-    labelled = manner.mapping is not None and bool(manner.mapping.label)
+    labelled = (manner.mapping is not None and bool(manner.mapping.label)) or manner.stream.labels is None
     if folder.is_file():
         if not labelled:
             raise Refused(f"expected a folder with transactions and labels, or a label column by --map, found {folder}")
         return HistoryFiles(folder, None, manner, skip_bad)
-    transactions = _find(folder, "transactions", needed=True)
+    transactions = _find(folder, manner.stream.name, needed=True)
     labels = _find(folder, "labels", needed=not labelled)
     assert transactions is not None
     return HistoryFiles(transactions, labels, manner, skip_bad)
@@ -107,7 +108,7 @@ def open_history(files: HistoryFiles) -> Iterator[History]:
         WeirError: rows are bad and may not be left out; each was told.
     """
     with ExitStack() as stack:
-        checker = stack.enter_context(open_checked(files.transactions, "transactions", files.manner))
+        checker = stack.enter_context(open_checked(files.transactions, files.manner))
         if files.labels is not None and checker.plan.label is not None:
             raise Refused(
                 f"expected labels from one place, found {files.labels.name} and a label column of the mapping"
@@ -115,7 +116,7 @@ def open_history(files: HistoryFiles) -> Iterator[History]:
         own = _check_all(checker, files)
         labels = _read_labels(files.labels, files) if files.labels is not None else None
         if checker.plan.label is not None:
-            labels = pa.Table.from_batches(own, arrow_schema("labels"))
+            labels = pa.Table.from_batches(own, arrow_schema(RowKind(files.manner.stream, labels=True)))
         yield History(labels, checker.outcome.bad, checker)
 
 
@@ -131,9 +132,9 @@ def _check_all(checker: Checker, files: HistoryFiles) -> list[pa.RecordBatch]:
 def _read_labels(path: Path, files: HistoryFiles) -> pa.Table:
     form = None if path.suffix in FORMATS else files.manner.form
     manner = replace(files.manner, form=form, mapping=None)
-    with open_checked(path, "labels", manner) as checker:
+    with open_checked(path, manner, labels=True) as checker:
         checker.judge()
-        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema("labels"))
+        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema(checker.plan.kind))
         _check_whole(checker)
     _check_outcome(path.name, checker.outcome, skip_bad=files.skip_bad)
     return table

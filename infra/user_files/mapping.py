@@ -8,7 +8,7 @@
     amount_minor = { column = "amt", unit = "major" }
     event_time_ms = { column = "when", unit = "s" }
     currency = { constant = "EUR" }
-    [label]                     # with transactions: each row's outcome, published as a label of its own
+    [label]                     # with events: each row's outcome, published as a label of its own
     column = "fraud"
     delay = "14d"
 
@@ -26,7 +26,7 @@ from typing import Any
 
 from weir.infra.user_files import recipes
 from weir.infra.user_files.amounts import MajorUnits
-from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.fields import Field, RowKind, fields_of
 from weir.infra.user_files.plan import LabelPlan, Plan, Recipe, arrow_schema, plain_recipes
 from weir.infra.user_files.times import UNITS, TimeForm, find_zone, parse_base, parse_duration
 from weir.infra.user_files.values import Value, parse_value
@@ -50,7 +50,7 @@ class Mapping:
     columns: dict[str, Any] = field(default_factory=dict)
     label: dict[str, Any] = field(default_factory=dict)
 
-    def plan(self, kind: str) -> Plan:
+    def plan(self, kind: RowKind) -> Plan:
         """Return which column fills which field of a kind.
 
         Raises:
@@ -92,7 +92,7 @@ def _check_keys(path: Path, what: str, found: Iterable[str], known: Iterable[str
 
 
 class _Planner:
-    def __init__(self, mapping: Mapping, kind: str) -> None:
+    def __init__(self, mapping: Mapping, kind: RowKind) -> None:
         self._mapping = mapping
         self._path = mapping.path
         self._kind = kind
@@ -103,7 +103,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         fields = {each.name: each for each in fields_of(self._kind)}
-        _check_keys(self._path, f"field of {self._kind}", self._mapping.columns, fields)
+        _check_keys(self._path, f"field of {self._kind.name}", self._mapping.columns, fields)
         filled = plain_recipes(self._kind, fields)
         named: set[str] = set()
         for name, target in fields.items():
@@ -112,21 +112,24 @@ class _Planner:
             filled[name] = self._recipe(target, given)
             named |= set(filled[name].sources) if name in self._mapping.columns else set()
         label = self._label(named) if self._mapping.label else None
-        times = (self._mapping.columns.get(name) for name in fields if name.endswith("_time_ms"))
+        times = (self._mapping.columns.get(name) for name, each in fields.items() if each.kind == "time")
         zone_given = self._zone is not None or any(isinstance(each, dict) and "zone" in each for each in times)
         return Plan(self._kind, filled, frozenset(named), zone_given, label)
 
     def _label(self, named: set[str]) -> LabelPlan:
-        given = self._mapping.label
-        if self._kind != "transactions":
-            raise Refused(f"{self._path}: expected [label] in a mapping of transactions, found one of {self._kind}")
+        given, stream = self._mapping.label, self._kind.stream
+        if self._kind.labels or stream.labels is None:
+            whose = stream.name if self._kind.labels else "a stream with labels"
+            found = "labels" if self._kind.labels else stream.name
+            raise Refused(f"{self._path}: expected [label] in a mapping of {whose}, found one of {found}")
         if "column" not in given or "delay" not in given:
             raise Refused(
                 f"{self._path}: expected column and delay in [label]; a label is known some time after its event"
             )
-        flag = next(each for each in fields_of("labels") if each.name == "is_fraud")
+        kind = RowKind(stream, labels=True)
+        flag = next(each for each in fields_of(kind) if each.name == stream.labels.verdict)
         spec = {key: value for key, value in given.items() if key in {"column", "values", "other"}}
-        recipe = self._recipe(flag, spec, arrow_schema("labels").field("is_fraud").type)
+        recipe = self._recipe(flag, spec, arrow_schema(kind).field(flag.name).type)
         named |= set(recipe.sources)
         return LabelPlan(recipe, parse_duration(str(given["delay"])), str(given.get("source", "file")))
 
@@ -137,7 +140,7 @@ class _Planner:
         ways = [way for way in _WAYS if way in spec]
         if len(ways) != 1:
             raise self._refuse(target, f"one of {', '.join(_WAYS)}", " and ".join(ways) or repr(given))
-        if spec.get("unit") == "major" and target.name == "amount_minor" and ways == ["column"]:
+        if spec.get("unit") == "major" and target.currency and ways == ["column"]:
             return recipes.Amount(target, str(spec["column"]), arrow_type, self._units(spec), self._nulls)
         sources, combine = self._combine(target, ways[0], spec)
         parse, own = self._parse(target, spec)
@@ -166,7 +169,8 @@ class _Planner:
             return recipes.looked_up(target, values, other), False
         if target.kind != "time":
             if "unit" in spec or "base" in spec or "zone" in spec or "format" in spec:
-                raise self._refuse(target, 'unit = "major" of amount_minor, or a time', "unit, base, zone or format")
+                amounts = " or ".join(each.name for each in fields_of(self._kind) if each.currency) or "an amount"
+                raise self._refuse(target, f'unit = "major" of {amounts}, or a time', "unit, base, zone or format")
             return None, True
         zone = find_zone(str(spec["zone"])) if "zone" in spec else self._zone
         unit = spec.get("unit", "ms" if "base" in spec else None)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import Converted, convert
-from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.fields import Field, RowKind, fields_of
 from weir.infra.user_files.values import Value
 from weir.schemas.avro.codec import BatchCodec
 
@@ -70,10 +70,10 @@ class Column:
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """A column of transactions that says what each turned out to be.
+    """A column of events that says what each turned out to be.
 
     Attributes:
-        recipe: fills ``is_fraud``; a row without a value has no label.
+        recipe: fills the verdict; a row without a value has no label.
         delay_ms: how long after its event each label is known.
         source: who says so.
     """
@@ -88,14 +88,14 @@ class Plan:
     """How the fields of one kind are filled, in the schema's order.
 
     Attributes:
-        kind: ``transactions`` or ``labels``.
+        kind: what the rows are.
         recipes: one for each field, by the field's name.
         named: columns that a mapping names, which must be there although a field may be null.
         zone_given: whether times without an offset have a zone stated.
-        label: where rows of transactions have a column that labels them.
+        label: where rows of events have a column that labels them.
     """
 
-    kind: str
+    kind: RowKind
     recipes: dict[str, Recipe]
     named: frozenset[str] = frozenset()
     zone_given: bool = False
@@ -130,23 +130,23 @@ class Plan:
     def fill(self, block: Block) -> Done:
         """Return every field of a block."""
         done: Done = {}
-        # an amount in major units is converted by its currency
-        for name in sorted(self.recipes, key=lambda each: each != "currency"):
+        # an amount in major units is converted by its currency, which is filled before
+        for name in sorted(self.recipes, key=lambda each: bool(self.recipes[each].target.currency)):
             done[name] = self.recipes[name].fill(block, done)
         return {name: done[name] for name in self.recipes}
 
 
-def arrow_schema(kind: str) -> pa.Schema:
+def arrow_schema(kind: RowKind) -> pa.Schema:
     """Return the Arrow schema of a kind's newest version."""
-    return BatchCodec(kind).arrow_schema
+    return BatchCodec(schema=kind.schemas[-1]).arrow_schema
 
 
-def plain_plan(kind: str) -> Plan:
+def plain_plan(kind: RowKind) -> Plan:
     """Return the plan of a file whose columns are the fields."""
     return Plan(kind, plain_recipes(kind, (field.name for field in fields_of(kind))))
 
 
-def plain_recipes(kind: str, names: Iterable[str]) -> dict[str, Recipe]:
+def plain_recipes(kind: RowKind, names: Iterable[str]) -> dict[str, Recipe]:
     """Return recipes of fields that are columns of the same name."""
     schema, wanted = arrow_schema(kind), set(names)
     return {
