@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from weir.generators.encoding import Encoder
 from weir.infra.user_files.checker import Checked, keyed
 from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _FLUSH_SECONDS = 60.0
 _STOPPED_SECONDS = 10.0
@@ -32,7 +33,7 @@ class HeldLabels:
     Memory: the labels of as many blocks as the delay spans.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream = payments) -> None:
         self._stream = stream
         self._time = stream.labels.time if stream.labels else ""
         self._held: deque[pa.RecordBatch] = deque()
@@ -44,12 +45,12 @@ class HeldLabels:
             self._held.append(block.labels)
         self._reached_ms = max(self._reached_ms, pc.max(block.batch[self._stream.time]).as_py())
         while self._held and pc.max(self._held[0][self._time]).as_py() <= self._reached_ms:
-            yield keyed(self._stream, self._held.popleft())
+            yield keyed(self._held.popleft(), self._stream)
 
     def rest(self) -> Iterator[Checked]:
         """Yield what is left, once the file has ended."""
         while self._held:
-            yield keyed(self._stream, self._held.popleft())
+            yield keyed(self._held.popleft(), self._stream)
 
 
 class Delivery:

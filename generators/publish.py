@@ -25,14 +25,14 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import add_flags, manner_of, open_checked
-from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.survey import FileRefused
+from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
 from weir.schemas.project import find_stream
 
-KINDS = ("events", "labels", "transactions")
-"""What rows can be; the last one is the old name of the first."""
+_OF = {"events": "transactions", "labels": "labels", "transactions": "transactions"}
+"""What rows can be, and what the door calls them."""
 
 
 def main(argv: list[str]) -> int:
@@ -40,8 +40,8 @@ def main(argv: list[str]) -> int:
     arguments = build_parser().parse_args(argv[1:])
     started = time.monotonic()
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
-    manner, labels = manner_of(arguments, settings.placeholders, settings.stream), arguments.kind == "labels"
-    with open_checked(arguments.file, manner, labels=labels) as checker, stop_on_signals() as stopped:
+    manner = manner_of(arguments, settings.placeholders, settings.stream)
+    with open_checked(arguments.file, _OF[arguments.kind], manner) as checker, stop_on_signals() as stopped:
         checker.stopped = stopped.is_set
         try:
             checker.judge()
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
-    parser.add_argument("--kind", choices=KINDS, default="events", help="what the rows are (transactions: events)")
+    parser.add_argument("--kind", choices=_OF, default="events", help="what the rows are (transactions: events)")
     parser.add_argument("--topic", help="where to; by default the stream's topic of that kind")
     parser.add_argument("--dry-run", action="store_true", help="check every line and send nothing")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although bad lines were left out")
@@ -90,10 +90,9 @@ class Sent:
 
 def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker, stopped: Stopped) -> Sent:
     """Send what is good, block by block, until the end, a stop, or a broker that takes no more."""
-    own, usual = checker.plan.kind, _usual_topics(settings)
-    kinds = {own: arguments.topic or usual[own]}
-    labels = RowKind(settings.stream, labels=True)
-    kinds |= {labels: usual[labels]} if checker.plan.label else {}
+    own = checker.plan.kind
+    kinds = {own: arguments.topic or getattr(settings.topics, own)}
+    kinds |= {"labels": settings.topics.labels} if checker.plan.label else {}
     _check_topics(settings, kinds)  # before a subject of a misspelt topic is registered
     encoders = _connect(settings, kinds)
     producer = build_producer(settings.kafka, delivery_report_only_error=True)
@@ -101,21 +100,16 @@ def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker
     held = HeldLabels(settings.stream)
     for block in checker.check():
         taken = sent.rows.send(kinds[own], encoders[own], block)
-        for known in held.take(block) if taken else ():
-            taken = taken and sent.labels.send(kinds[labels], encoders[labels], known)
+        for labels in held.take(block) if taken else ():
+            taken = taken and sent.labels.send(kinds["labels"], encoders["labels"], labels)
         if not taken:
             return sent
-    for known in () if stopped.is_set() else held.rest():
-        sent.labels.send(kinds[labels], encoders[labels], known)
+    for labels in () if stopped.is_set() else held.rest():
+        sent.labels.send(kinds["labels"], encoders["labels"], labels)
     return sent
 
 
-def _usual_topics(settings: Settings) -> dict[RowKind, str]:
-    topics = settings.topics
-    return {RowKind(settings.stream): topics.transactions, RowKind(settings.stream, labels=True): topics.labels}
-
-
-def _check_topics(settings: Settings, kinds: dict[RowKind, str]) -> None:
+def _check_topics(settings: Settings, kinds: dict[str, str]) -> None:
     """Refuse a topic that is not there.
 
     Raises:
@@ -124,14 +118,15 @@ def _check_topics(settings: Settings, kinds: dict[RowKind, str]) -> None:
     try:
         describe_topics(settings.kafka, list(kinds.values()))
     except Refused as refusal:
-        usual = ", ".join(_usual_topics(settings)[kind] for kind in kinds)
+        usual = ", ".join(getattr(settings.topics, kind) for kind in kinds)
         raise Refused(f"{refusal}, or check --topic ({usual} by default); nothing was registered or sent") from None
 
 
-def _connect(settings: Settings, kinds: dict[RowKind, str]) -> dict[RowKind, Encoder]:
-    registry = Registry(settings.registry)
+def _connect(settings: Settings, kinds: dict[str, str]) -> dict[str, Encoder]:
+    stream, registry = settings.stream, Registry(settings.registry)
+    schemas = {"transactions": event_schemas(stream), "labels": label_schemas(stream)}
     try:
-        return {kind: build_encoder(registry, kind.schemas, topic) for kind, topic in kinds.items()}
+        return {kind: build_encoder(registry, schemas[kind], topic) for kind, topic in kinds.items()}
     finally:
         registry.close()
 

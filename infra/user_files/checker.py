@@ -19,9 +19,8 @@ import pyarrow.compute as pc
 
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import why_unfit
-from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.header import check_names
-from weir.infra.user_files.plan import Done, LabelPlan, Plan, arrow_schema
+from weir.infra.user_files.plan import Plan, arrow_schema
 from weir.infra.user_files.sources import Source
 from weir.infra.user_files.survey import FileRefused, Survey
 from weir.infra.user_files.tables import Table
@@ -29,6 +28,7 @@ from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 Report = Callable[[int, PoisonRecord], None]
 
@@ -67,7 +67,7 @@ class Checked:
 
     Attributes:
         keys: the record key of each row.
-        labels: of events whose file says what they turned out to be, with keys of their own; else None.
+        labels: of transactions whose file says what they turned out to be, with keys of their own; else None.
     """
 
     batch: pa.RecordBatch
@@ -83,7 +83,7 @@ class Checker:
         source: the open file.
         table: its columns and rows.
         plan: which column fills which field.
-        placeholders: ids that no key and no event may have.
+        placeholders: ids that no card and no transaction may have.
         report: told number and error of each bad row, in order within a block.
         now_ms: asked for the time that a broker would stamp records with, UTC epoch milliseconds.
         follow: told of every block that was read and what is being done, for progress.
@@ -113,7 +113,7 @@ class Checker:
         fields = {name: each for name, each in self.plan.surveyed().items() if self._is_untyped(name)}
         if self.table.names and not fields:
             return
-        currencies = self._find_currencies()
+        currencies = self.plan.currency_columns
         survey = Survey(fields, self.plan.zone_given, currencies)
         names = self.table.names
         self.outcome.header = self.outcome.lines = self.table.line
@@ -131,12 +131,6 @@ class Checker:
         except FileRefused:
             self.outcome.refused = survey.rows
             raise
-
-    def _find_currencies(self) -> dict[str, str]:
-        """Return the column of each field that is a currency, where it is one column."""
-        recipes = self.plan.recipes
-        codes = {each.target.currency for each in recipes.values()} & set(recipes)
-        return {code: recipes[code].sources[0] for code in codes if recipes[code].sources}
 
     def _is_untyped(self, name: str) -> bool:
         kind = self.table.types.get(name)
@@ -194,57 +188,49 @@ class Checker:
             for row, error in converted.errors.items():
                 wrong.setdefault(row, error)
         kept = np.setdiff1d(np.arange(len(block.numbers)), np.fromiter(wrong, np.int64, len(wrong)))
-        schema = arrow_schema(self.plan.kind)
-        columns = [_column(schema.field(name), filled, kept) for name in schema.names]
+        schema = arrow_schema(self.plan.kind, self.plan.stream)
+        columns = [filled[name].values.take(pa.array(kept)) for name in schema.names]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         refused = {int(kept[row]): error for row, error in self._validate(batch)}
         errors = [(block.numbers[row], error) for row, error in (wrong | refused).items()] + block.bad
         sound = np.flatnonzero(~np.isin(kept, np.fromiter(refused, np.int64, len(refused))))
         batch = batch.take(pa.array(sound))
         labels = self._label(batch, flags.values.take(pa.array(kept[sound]))) if flags else None
-        return Checked(batch, _keys(self.plan.kind.stream, batch), labels), errors
+        return keyed(batch, self.plan.stream, labels), errors
 
     def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
         appended: Any = np.full(batch.num_rows, self.now_ms())
-        stream, validate = self.plan.kind.stream, validate_labels if self.plan.kind.labels else validate_events
-        keys = _keys(stream, batch)
-        return validate(stream, batch, keys=keys, append_time_ms=appended, placeholders=self.placeholders)
+        validate = validate_labels if self.plan.kind == "labels" else validate_events
+        keys = keyed(batch, self.plan.stream).keys
+        return validate(self.plan.stream, batch, keys=keys, append_time_ms=appended, placeholders=self.placeholders)
 
     def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
-        assert self.plan.label is not None
-        stream = self.plan.kind.stream
-        assert stream.labels is not None
-        labels = build_labels(stream, batch, flags, self.plan.label)
-        known = labels.filter(pc.less_equal(labels[stream.labels.time], self.now_ms()))
+        labels, declared = build_labels(batch, flags, self.plan), self.plan.stream.labels
+        assert declared
+        known = labels.filter(pc.less_equal(labels[declared.time], self.now_ms()))
         self.outcome.labels += known.num_rows
         self.outcome.not_yet_known += labels.num_rows - known.num_rows
         return known
 
 
-def build_labels(stream: Stream, batch: pa.RecordBatch, flags: Any, plan: LabelPlan) -> pa.RecordBatch:
-    """Return the label of each event that has one, known some time after it."""
-    assert stream.labels is not None
-    schema = arrow_schema(RowKind(stream, labels=True))
+def build_labels(batch: pa.RecordBatch, flags: Any, plan: Plan) -> pa.RecordBatch:
+    """Return the label of each event that has one, known some time after its event."""
+    schema, stream = arrow_schema("labels", plan.stream), plan.stream
+    assert plan.label
+    assert stream.labels
     made = {
-        stream.labels.time: pc.add(batch[stream.time], plan.delay_ms),
+        stream.labels.time: pc.add(batch[stream.time], plan.label.delay_ms),
         stream.labels.verdict: flags,
-        "source": pa.array([plan.source] * batch.num_rows, pa.string()),
+        "source": pa.array([plan.label.source] * batch.num_rows, pa.string()),
     }
-    columns = [made[name] if name in made else batch[name] for name in schema.names]
+    of_event = {name: batch[name] for name in batch.schema.names}
+    columns = [
+        (of_event | made)[field.name] if field.name in of_event | made else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema).filter(pc.is_valid(flags))
 
 
-def keyed(stream: Stream, batch: pa.RecordBatch) -> Checked:
+def keyed(batch: pa.RecordBatch, stream: Stream = payments, labels: pa.RecordBatch | None = None) -> Checked:
     """Return checked rows with the record key of each."""
-    return Checked(batch, _keys(stream, batch))
-
-
-def _keys(stream: Stream, batch: pa.RecordBatch) -> list[bytes]:
-    return [key.encode() for key in batch[stream.key.field].to_pylist()]
-
-
-def _column(field: pa.Field, filled: Done, kept: Any) -> pa.Array:
-    """Return a field's values of the rows that are kept; a nested field, which no file fills, is null."""
-    if field.name in filled:
-        return filled[field.name].values.take(pa.array(kept))
-    return pa.nulls(len(kept), field.type)
+    return Checked(batch, [key.encode() for key in batch[stream.key.field].to_pylist()], labels)

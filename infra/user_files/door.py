@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weir.infra.user_files.checker import Checker
-from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.lines import check_encoding
 from weir.infra.user_files.mapping import Mapping, load_mapping
 from weir.infra.user_files.plan import Plan, plain_plan
@@ -35,7 +34,7 @@ class Manner:
         form: the format, by default what the name ends in.
         mapping: which columns fill which fields, where they have other names.
         placeholders: ids that name nobody in this deployment.
-        stream: whose events or labels the rows are.
+        stream: whose records are in the file.
     """
 
     reading: Reading = field(default_factory=Reading)
@@ -44,14 +43,13 @@ class Manner:
     placeholders: Placeholders = BUILT_IN
     stream: Stream = payments
 
-    def plan(self, *, labels: bool = False) -> Plan:
+    def plan(self, kind: str) -> Plan:
         """Return which column fills which field.
 
         Raises:
             Refused: the mapping names what there is not.
         """
-        kind = RowKind(self.stream, labels)
-        return plain_plan(kind) if self.mapping is None else self.mapping.plan(kind)
+        return plain_plan(kind, self.stream) if self.mapping is None else self.mapping.plan(kind, self.stream)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +63,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def manner_of(arguments: argparse.Namespace, placeholders: Placeholders, stream: Stream = payments) -> Manner:
-    """Return what those flags say of a stream's file, and which ids name nobody.
+    """Return what those flags say, which ids name nobody, and whose records they are.
 
     Raises:
         Refused: an encoding or a separator is none, or the mapping is not one.
@@ -95,7 +93,7 @@ def now_ms() -> int:
 
 
 @contextmanager
-def open_checked(path: Path, manner: Manner, *, labels: bool = False) -> Iterator[Checker]:
+def open_checked(path: Path, kind: str, manner: Manner) -> Iterator[Checker]:
     """Open a file, to be judged next; its bad rows are written on stderr as they are found.
 
     Raises:
@@ -105,7 +103,7 @@ def open_checked(path: Path, manner: Manner, *, labels: bool = False) -> Iterato
         tally = Tally(source.name, sys.stderr.write)
         table = open_table(source, manner.reading)
         try:
-            plan = manner.plan(labels=labels)
+            plan = manner.plan(kind)
             yield Checker(source, table, plan, manner.placeholders, tally.report, now_ms, tally.follow)
         finally:
             tally.close()

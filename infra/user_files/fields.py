@@ -1,9 +1,9 @@
-"""The fields of a stream's events or labels, as a file has to fill them: by the Avro schema and the declaration."""
+"""The fields of a schema as a file has to fill them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -11,31 +11,10 @@ from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.errors import Refused
 from weir.schemas.expression import find_money
 from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
-
-@dataclass(frozen=True)
-class RowKind:
-    """What the rows of a file are: events of a stream, or its labels."""
-
-    stream: Stream
-    labels: bool = False
-
-    @property
-    def name(self) -> str:
-        """What messages and files call them."""
-        return "labels" if self.labels else self.stream.name
-
-    @property
-    def schemas(self) -> tuple[str, ...]:
-        """The Avro schemas as JSON text, oldest version first; the newest one is what a file has to fill.
-
-        Raises:
-            Refused: labels of a stream that has none.
-        """
-        found = label_schemas(self.stream) if self.labels else event_schemas(self.stream)
-        if not found:
-            raise Refused(f"expected a stream with labels, found {self.stream.name}, which declares none")
-        return found
+UNQUOTED = "_id"
+"""The end of field names whose values a message never shows."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +27,8 @@ class Field:
         symbols: what an ``enum`` may be.
         absent: what the schema itself stands in for no value: it says "not known" and invents nothing.
         bits: of a ``whole``.
-        is_id: whether it names something, so that its value is never shown.
-        currency: of an amount of money, the field with its currency; else ``""``.
+        somebody: whether the stream says that it holds ids, whatever its name.
+        currency: of an amount of money, the field of its currency.
     """
 
     name: str
@@ -58,7 +37,7 @@ class Field:
     symbols: tuple[str, ...] = ()
     absent: str | int | float | bool | None = None
     bits: int = 64
-    is_id: bool = False
+    somebody: bool = False
     currency: str = ""
 
     @property
@@ -66,71 +45,64 @@ class Field:
         """Whether every row must have a value."""
         return not self.nullable and self.absent is None
 
-
-_KINDS = {
-    "string": "text",
-    "int": "whole",
-    "long": "whole",
-    "float": "number",
-    "double": "number",
-    "boolean": "flag",
-}
+    @property
+    def is_id(self) -> bool:
+        """Whether it names something, so that its value is never shown."""
+        return self.somebody or self.name.endswith(UNQUOTED)
 
 
-@cache
-def fields_of(kind: RowKind) -> tuple[Field, ...]:
-    """Return the fields that a file can fill, in the order of the newest schema.
+_KINDS = {"string": "text", "int": "whole", "long": "whole", "float": "number", "double": "number", "boolean": "flag"}
+
+
+def fields_of(kind: str, stream: Stream = payments) -> tuple[Field, ...]:
+    """Return the fields of a kind's newest schema, in its order.
+
+    >>> [field.name for field in fields_of("labels") if not field.required]
+    ['device_id', 'is_fraud']
 
     Raises:
-        Refused: a field that every row must have is of a nested type.
-
-    >>> from weir.schemas.project import load_shipped
-    >>> kind = RowKind(load_shipped("payments").stream, labels=True)
-    >>> [field.name for field in fields_of(kind) if not field.required]
-    ['device_id', 'is_fraud']
+        Refused: the stream has no such records, or a file cannot fill one of the fields.
     """
-    found = (_field(kind.stream, declared) for declared in json.loads(kind.schemas[-1])["fields"])
-    return tuple(field for field in found if field is not None)
-
-
-def _field(stream: Stream, declared: dict[str, Any]) -> Field | None:
-    name, kind = str(declared["name"]), declared["type"]
-    nullable = isinstance(kind, list) and "null" in kind
-    branches = [each for each in kind if each != "null"] if isinstance(kind, list) else [kind]
-    if len(branches) > 1 or not (plain := _kind_of(stream, name, branches[0])):
-        _check_left_out(stream, name, declared)
-        return None
-    symbols = tuple(branches[0]["symbols"]) if plain == "enum" else ()
-    own = branches[0].get("default") if plain == "enum" else None
-    return Field(
-        name,
-        plain,
-        nullable,
-        symbols,
-        absent=declared.get("default") if own is None else own,
-        bits=32 if branches[0] == "int" else 64,
-        is_id=name in stream.id_fields or name.endswith("_id"),
-        currency=_currency_of(stream, name),
+    times = {stream.time, *([stream.labels.time] if stream.labels else [])}
+    currencies = {node.parts[0].value: node.parts[1].value for m in stream.measures for node in find_money(m.value)}
+    found = _fields_of(schema_of(kind, stream))
+    return tuple(
+        replace(
+            each,
+            kind="time" if each.name in times else each.kind,
+            somebody=each.name in stream.id_fields,
+            currency=currencies.get(each.name, ""),
+        )
+        for each in found
     )
 
 
-def _kind_of(stream: Stream, name: str, kind: Any) -> str:
-    if isinstance(kind, dict):
-        return "enum" if kind.get("type") == "enum" else _KINDS.get(str(kind.get("type")), "")
-    times = {stream.time, stream.labels.time} if stream.labels else {stream.time}
-    return "time" if name in times or name.endswith("_time_ms") else _KINDS.get(str(kind), "")
-
-
-def _check_left_out(stream: Stream, name: str, declared: dict[str, Any]) -> None:
-    """Check that a nested field, which no file of rows can fill, is null by default.
+def schema_of(kind: str, stream: Stream) -> str:
+    """Return the newest Avro schema of a stream's ``transactions``, which are its events, or ``labels``.
 
     Raises:
-        Refused: it is not.
+        Refused: the stream has no such records.
     """
-    if declared.get("default", ...) is not None:
-        raise Refused(f"expected a plain type, or null by default, of {name} in {stream.schema}: no file can fill it")
+    found = label_schemas(stream) if kind == "labels" else event_schemas(stream)
+    if not found:
+        raise Refused(f"stream {stream.name}: expected labels=Labels(...) in its declaration, found none")
+    return found[-1]
 
 
-def _currency_of(stream: Stream, name: str) -> str:
-    amounts = (node for measure in stream.measures for node in find_money(measure.value))
-    return next((node.parts[1].value for node in amounts if node.parts[0].value == name), "")
+@cache
+def _fields_of(schema: str) -> tuple[Field, ...]:
+    return tuple(_field(declared) for declared in json.loads(schema)["fields"])
+
+
+def _field(declared: dict[str, Any]) -> Field:
+    name, kind = str(declared["name"]), declared["type"]
+    branches = [each for each in kind if each != "null"] if isinstance(kind, list) else [kind]
+    nullable, kind = isinstance(kind, list) and "null" in kind, branches[0] if len(branches) == 1 else None
+    absent = declared.get("default")
+    if isinstance(kind, dict) and kind["type"] == "enum":
+        return Field(name, "enum", nullable, tuple(kind["symbols"]), kind.get("default", absent))
+    plain = kind["type"] if isinstance(kind, dict) else kind
+    if plain not in _KINDS:
+        raise Refused(f"expected {name} to be text, a number, a flag or an enum, found {kind}: no file can fill it")
+    read = "time" if name.endswith("_time_ms") else _KINDS[plain]
+    return Field(name, read, nullable, absent=absent, bits=32 if plain == "int" else 64)

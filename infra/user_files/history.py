@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import Manner, open_checked
-from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.plan import arrow_schema
 from weir.infra.user_files.sources import FORMATS
 from weir.schemas.errors import Refused, WeirError
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _PACKED = ".gz"
 
@@ -29,9 +30,9 @@ class HistoryFiles:
     """Where a history lies.
 
     Attributes:
-        transactions: payments, in the order in which the stream would have seen them.
-        labels: what they turned out to be, or None: none, or a column of the payments that a mapping names.
-        manner: how the payments are read; of a mapping, only ``[file]`` holds for the labels too.
+        transactions: the stream's events, in the order in which it would have seen them.
+        labels: what they turned out to be, or None: none, or a column of the events that a mapping names.
+        manner: how the events are read; of a mapping, only ``[file]`` holds for the labels too.
         skip_bad: whether bad rows are left out; else one refuses the history.
     """
 
@@ -55,7 +56,7 @@ class History:
     _checker: Checker
 
     def transactions(self) -> Iterator[pa.RecordBatch]:
-        """Yield the good payments in file order, by the newest schema."""
+        """Yield the good events in file order, by the newest schema."""
         self._checker.report = lambda *_: None  # told already
         self._checker.doing = "rows computed"
         for block in self._checker.check():
@@ -64,37 +65,41 @@ class History:
 
 
 def find_history(folder: Path, manner: Manner, *, skip_bad: bool = False) -> HistoryFiles:
-    """Return the files of a folder, or a file of payments alone.
+    """Return the files of a folder, or a file of events alone.
 
     Args:
-        folder: holds a file of the stream's name (``transactions``) and one of ``labels``, of any format; without the
-            second where a mapping has a label column or the stream has no labels. Or a file.
+        folder: holds a file of the stream's name and, but for a mapping with a label column, ``labels``, of any format;
+            or a file.
         manner: how they are read.
         skip_bad: as in ``HistoryFiles``.
 
     Raises:
         Refused: a file is missing, or there are two of one name.
     """
-    labelled = (manner.mapping is not None and bool(manner.mapping.label)) or manner.stream.labels is None
+    labelled = manner.mapping is not None and bool(manner.mapping.label)
     if folder.is_file():
         if not labelled:
-            raise Refused(f"expected a folder with transactions and labels, or a label column by --map, found {folder}")
+            raise Refused(
+                f"expected a folder with {manner.stream.name} and labels, or a label column by --map, found {folder}"
+            )
         return HistoryFiles(folder, None, manner, skip_bad)
-    transactions = _find(folder, manner.stream.name, needed=True)
-    labels = _find(folder, "labels", needed=not labelled)
+    transactions = _find(folder, manner.stream, manner.stream.name, needed=True)
+    labels = _find(folder, manner.stream, "labels", needed=not labelled)
     assert transactions is not None
     return HistoryFiles(transactions, labels, manner, skip_bad)
 
 
-def _find(folder: Path, stem: str, *, needed: bool) -> Path | None:
+def _find(folder: Path, stream: Stream, stem: str, *, needed: bool) -> Path | None:
     names = [f"{stem}{suffix}{packed}" for suffix in FORMATS for packed in ("", _PACKED)]
     found = [folder / name for name in names if os.path.lexists(folder / name)]
     if len(found) > 1:
         raise Refused(f"expected one file of {stem} in {folder}, found {' and '.join(path.name for path in found)}")
     if needed and not found:
+        made = ", `weir generate --to parquet --out DIR` makes a history" if stream.name == payments.name else ""
+        columns = "docs/publish.md has the columns" if made else f"its columns are the fields of {stream.schema}"
         raise Refused(
             f"history: expected {folder / stem}.parquet (or {', '.join(list(FORMATS)[:-1])}), found none; "
-            "docs/publish.md has the columns, `weir generate --to parquet --out DIR` makes a history"
+            f"{columns}{made}"
         )
     return found[0] if found else None
 
@@ -108,7 +113,7 @@ def open_history(files: HistoryFiles) -> Iterator[History]:
         WeirError: rows are bad and may not be left out; each was told.
     """
     with ExitStack() as stack:
-        checker = stack.enter_context(open_checked(files.transactions, files.manner))
+        checker = stack.enter_context(open_checked(files.transactions, "transactions", files.manner))
         if files.labels is not None and checker.plan.label is not None:
             raise Refused(
                 f"expected labels from one place, found {files.labels.name} and a label column of the mapping"
@@ -116,7 +121,7 @@ def open_history(files: HistoryFiles) -> Iterator[History]:
         own = _check_all(checker, files)
         labels = _read_labels(files.labels, files) if files.labels is not None else None
         if checker.plan.label is not None:
-            labels = pa.Table.from_batches(own, arrow_schema(RowKind(files.manner.stream, labels=True)))
+            labels = pa.Table.from_batches(own, arrow_schema("labels", files.manner.stream))
         yield History(labels, checker.outcome.bad, checker)
 
 
@@ -132,9 +137,9 @@ def _check_all(checker: Checker, files: HistoryFiles) -> list[pa.RecordBatch]:
 def _read_labels(path: Path, files: HistoryFiles) -> pa.Table:
     form = None if path.suffix in FORMATS else files.manner.form
     manner = replace(files.manner, form=form, mapping=None)
-    with open_checked(path, manner, labels=True) as checker:
+    with open_checked(path, "labels", manner) as checker:
         checker.judge()
-        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema(checker.plan.kind))
+        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema("labels", manner.stream))
         _check_whole(checker)
     _check_outcome(path.name, checker.outcome, skip_bad=files.skip_bad)
     return table

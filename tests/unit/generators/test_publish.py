@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from tests.unit.generators.worlds import RecordingProducer, encoder
-from tests.unit.infra.user_files.files import EVENTS, LABEL, LABELS, payments, write_csv, write_json
+from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_json
 from weir.generators import publish
 from weir.generators.delivery import Delivery, HeldLabels
 from weir.generators.publish import main
@@ -25,7 +25,7 @@ def run(path: Path, *flags: str) -> int:
 
 def block(rows: int) -> Checked:
     filled = [dict.fromkeys(("device_id", "ip")) | row for row in payments(rows)]
-    return Checked(pa.RecordBatch.from_pylist(filled, schema=arrow_schema(EVENTS)), [b"card_1"] * rows)
+    return Checked(pa.RecordBatch.from_pylist(filled, schema=arrow_schema("transactions")), [b"card_1"] * rows)
 
 
 def test_good_rows_are_sent_with_the_card_as_key_and_failures_are_counted_by_reason() -> None:
@@ -43,12 +43,12 @@ def labelled(times: list[int], delay_ms: int) -> Checked:
         for time in times
     ]
     payments_of = [row | {"event_time_ms": time} for row, time in zip(payments(len(times)), times, strict=True)]
-    batch = pa.RecordBatch.from_pylist(payments_of, schema=arrow_schema(EVENTS))
-    return Checked(batch, [], pa.RecordBatch.from_pylist(rows, schema=arrow_schema(LABELS)))
+    batch = pa.RecordBatch.from_pylist(payments_of, schema=arrow_schema("transactions"))
+    return Checked(batch, [], pa.RecordBatch.from_pylist(rows, schema=arrow_schema("labels")))
 
 
 def test_labels_wait_until_the_payments_have_reached_their_time() -> None:
-    held = HeldLabels(EVENTS.stream)
+    held = HeldLabels()
     blocks = [labelled(times, 100) for times in ([10, 20], [30, 40], [120, 130])]
     sent = [[each.batch["event_time_ms"].to_pylist() for each in held.take(block)] for block in blocks]
     assert sent == [[], [], [[10, 20]]]

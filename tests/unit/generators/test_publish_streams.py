@@ -116,7 +116,7 @@ def test_a_field_with_a_default_may_be_left_out(folder: Path, capsys: pytest.Cap
 
 
 def test_labels_of_a_stream_without_labels_are_refused(folder: Path) -> None:
-    with pytest.raises(Refused, match="expected a stream with labels, found rides"):
+    with pytest.raises(Refused, match=r"stream rides: expected labels=Labels"):
         publish(write_csv(folder / "a.csv", rides()), "--kind", "labels")
 
 

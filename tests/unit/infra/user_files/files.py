@@ -14,11 +14,9 @@ import pyarrow.parquet as pq
 
 from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import Manner
-from weir.infra.user_files.fields import RowKind
 from weir.infra.user_files.sources import open_source
 from weir.infra.user_files.tables import open_table
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.streams import payments as shipped
 
 NOW_MS = 1_785_000_060_000
 GOOD: dict[str, Any] = {
@@ -40,7 +38,6 @@ LABEL = {name: GOOD[name] for name in ("transaction_id", "card_id", "merchant_id
     "source": "analyst",
 }
 Rows = Sequence[dict[str, Any]]
-EVENTS, LABELS = RowKind(shipped.payments), RowKind(shipped.payments, labels=True)
 
 
 def payments(count: int, **changes: Any) -> list[dict[str, Any]]:
@@ -86,12 +83,12 @@ class Read:
         self.messages.append(str(error))
 
 
-def read(path: Path, manner: Manner | None = None, *, labels: bool = False) -> Read:
+def read(path: Path, kind: str = "transactions", manner: Manner | None = None) -> Read:
     """Take a file through the door; what is refused as a whole raises. Every line must be accounted for."""
     manner, found = manner or Manner(), Read()
     with open_source(path, form=manner.form) as source:
         table = open_table(source, manner.reading)
-        checker = Checker(source, table, manner.plan(labels=labels), manner.placeholders, found.report, lambda: NOW_MS)
+        checker = Checker(source, table, manner.plan(kind), manner.placeholders, found.report, lambda: NOW_MS)
         checker.judge()
         for block in checker.check():
             assert len(block.keys) == block.batch.num_rows

@@ -71,7 +71,7 @@ def test_a_time_in_another_unit_is_refused_with_its_line_and_the_unit(
 @pytest.mark.parametrize("field", ["event_time_ms", "label_time_ms"])
 def test_a_time_of_a_label_in_another_unit_is_refused_the_same(tmp_path: Path, field: str) -> None:
     path = write_json(tmp_path / "a.jsonl", [*[LABEL] * 9, LABEL | {field: LABEL[field] // 1_000}])
-    found = read(path, labels=True)
+    found = read(path, "labels")
     assert found.errors == [(10, field)]
     assert "as seconds; expected milliseconds" in found.messages[0]
 
@@ -119,7 +119,7 @@ def test_a_payment_from_the_future_is_refused(tmp_path: Path) -> None:
 
 def test_labels_are_checked_by_their_own_schema(tmp_path: Path) -> None:
     rows = [LABEL, {name: value for name, value in LABEL.items() if name != "label_time_ms"}]
-    found = read(write_json(tmp_path / "a.jsonl", rows), labels=True)
+    found = read(write_json(tmp_path / "a.jsonl", rows), "labels")
     assert (len(found.rows), found.errors) == (1, [(2, "label_time_ms")])
 
 
@@ -218,7 +218,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_whole(tmp_path: Path) -> None
         checker = Checker(
             source,
             open_table(source, Reading()),
-            Manner().plan(),
+            Manner().plan("transactions"),
             Manner().placeholders,
             lambda *_: None,
             lambda: 0,

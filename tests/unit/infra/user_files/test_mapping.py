@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.house.source import ROOT
 from tests.unit.infra.user_files import layouts
-from tests.unit.infra.user_files.files import EVENTS, GOOD, payments, read, with_column, write_csv
+from tests.unit.infra.user_files.files import GOOD, payments, read, with_column, write_csv
 from weir.cli import main
 from weir.infra.user_files.amounts import MajorUnits
 from weir.infra.user_files.door import Manner
@@ -30,7 +30,7 @@ from weir.schemas.features import DAY_MS
 
 DOCS = (ROOT / "docs" / "publish.md").read_text()
 SHOWN: dict[str, str] = dict(re.findall(r"```toml\n# ([\w-]+)\.toml\n(.*?)```", DOCS, flags=re.DOTALL))
-AMOUNT = next(field for field in fields_of(EVENTS) if field.name == "amount_minor")
+AMOUNT = next(field for field in fields_of("transactions") if field.name == "amount_minor")
 LINES_MAX = 15
 
 

@@ -96,10 +96,10 @@ def labels(values: Sequence[Any], column: str = "is_fraud") -> list[dict[str, An
 
 
 def test_flags_may_be_floats_but_scores_are_no_labels(tmp_path: Path) -> None:
-    found = read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", ""])), labels=True)
+    found = read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", ""])), "labels")
     assert [row["is_fraud"] for row in found.rows] == [True, False, None]
     with pytest.raises(FileRefused, match="a score is no label"):
-        read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", "0.7"])), labels=True)
+        read(write_csv(tmp_path / "a.csv", labels(["1.0", "0.0", "0.7"])), "labels")
 
 
 def test_times_with_an_offset_next_to_times_without_are_refused(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.infra.user_files.files import EVENTS, LABELS
 from weir.infra.user_files.fields import Field, fields_of
 from weir.infra.user_files.values import Value, parse_value
 from weir.schemas.errors import PoisonRecord
 
-FIELDS = {field.name: field for kind in (LABELS, EVENTS) for field in fields_of(kind)}
+FIELDS = {field.name: field for kind in ("labels", "transactions") for field in fields_of(kind)}
 
 
 def parse(field: str, found: object) -> Value:
