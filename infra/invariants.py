@@ -36,7 +36,7 @@ class Invariant:
 
     Attributes:
         name: what is looked at; a dependency's is that of ``weir_dependency_up``.
-        examine: returns how it stands; raises ``Transient`` while it is away, ``Refused`` when it lets nobody in.
+        examine: returns how it stands; raises ``Transient`` when it is unreachable, ``Refused`` when it lets nobody in.
         at_start: whether a process that decides refuses to start on a ``fail``.
     """
 
@@ -54,7 +54,7 @@ def examine_registry(settings: Settings) -> list[Finding]:
     """Return every subject that is not as we need it, or the one finding that there is none.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
         Refused: it does not let us in.
     """
     with closing(Registry(settings.registry)) as registry:
@@ -93,7 +93,7 @@ def examine_start(settings: Settings) -> list[Finding]:
     """Return what a start has to know, up to the first that it refuses.
 
     Raises:
-        Transient: a dependency is away.
+        Transient: a dependency is unreachable.
     """
     found: list[Finding] = []
     for invariant in INVARIANTS:
@@ -103,7 +103,7 @@ def examine_start(settings: Settings) -> list[Finding]:
 
 
 def examine_all(settings: Settings, *, without: Collection[str] = ()) -> Iterator[Finding]:
-    """Look at everything once, one finding for each check; what is away is a finding too.
+    """Look at everything once, one finding for each check; what is unreachable is a finding too.
 
     Args:
         settings: of this deployment.

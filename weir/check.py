@@ -1,4 +1,4 @@
-"""``weir check``: every fault of a project's streams in one go, or what they declare and what a change touches.
+"""``weir check``: every fault of a project's streams at once, or what they declare and what a change touches.
 
 Streams are loaded and typed against their schemas. Nothing is compiled, and no server is asked.
 """
@@ -112,7 +112,7 @@ def _format(project: Project, before: Note | None, note: Note) -> str:
         lines += ["", *_describe(each.stream)]
     changes = list(find_changes(before, note)) if before is not None else []
     if changes:
-        lines += ["", "since the note of before (`weir check --accept` replaces it):"]
+        lines += ["", "since the last note (`weir check --accept` replaces it):"]
         lines += [f"  {change.stream}: {line}" for change in changes for line in change.describe()]
     return _join(lines)
 

@@ -123,7 +123,7 @@ class StateView:
 
         Raises:
             UnreadablePosition: what stands there is no position.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         with transient_errors("reading a position"):
             return parse_position(self._client.get(self.prefix(unit) + "position"), unit)
@@ -132,7 +132,7 @@ class StateView:
         """Return where the unit stands and whether it can be believed, without partials.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         return self.load_many([(unit, [])])[unit]
 
@@ -142,7 +142,7 @@ class StateView:
         Any process may say so, a reader as well; the mark is deleted with the unit.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         key = self._suspect(unit)
         with transient_errors("marking a unit"), on_server(self._client, server_of(self._client, key)) as server:
@@ -165,7 +165,7 @@ class StateView:
         What still reads it (a processor of the old declarations with other partitions, an API) is told by this.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         key = self._following(unit)
         with transient_errors("naming the view"), on_server(self._client, server_of(self._client, key)) as server:
@@ -184,7 +184,7 @@ class StateView:
             How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
@@ -200,7 +200,7 @@ class StateView:
         A value of another Redis type reads as absent; ``find_other_types`` tells the two apart.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         found: dict[Unit, Loaded] = {}
 
@@ -220,7 +220,7 @@ class StateView:
         """Return which of the keys that read as absent hold a value of another Redis type.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         found: dict[Unit, list[str]] = {}
 
@@ -310,7 +310,7 @@ class StateView:
         position, like a write. A drop that was broken off is begun again.
 
         Raises:
-            Transient: Redis is away, or another process drops the unit too.
+            Transient: Redis is unreachable, or another process drops the unit too.
         """
         prefix = self.prefix(unit)
         position, mine = prefix + "position", b"%s %s" % (DROPPING, secrets.token_hex(8).encode())
@@ -346,7 +346,7 @@ class StateView:
         the writes' path, and an entity that is never written again is collected all the same, as is another view's.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         lasting = (f"{self._group}:view:".encode(), f"{self._group}:suspect:".encode())
         for node in primaries(self._client):
