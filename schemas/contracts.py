@@ -211,7 +211,7 @@ def _folder(stream: Stream) -> Path:
 
 
 def _pass_on(stream: Stream, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return fields of an event as they stand in what is written: no enum, so that a new symbol breaks no reader."""
+    """Return fields of an event as they are in what is written: no enum, so that a new symbol breaks no reader."""
     types = {field["name"]: field["type"] for field in json.loads(event_schemas(stream)[-1])["fields"]}
     return [_pass_on_as(name, types[name]) for name in names]
 

@@ -103,7 +103,7 @@ class FeatureRowReader:
         """Return the rows that messages hold, and the messages that are no feature row, with the reason.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
         columns = [decoded.batch.column(name) for name in self._plain.names]

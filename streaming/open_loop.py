@@ -86,7 +86,7 @@ def open_loop(
         settings: of this deployment.
         member: whose clients they are.
         prepare: asks what the loop needs besides.
-        should_stop: asked while a dependency is away.
+        should_stop: asked while a dependency is unreachable.
         enter_place: called before anything is connected that fences another process of this number.
         **told: besides, in the log line of the start.
 

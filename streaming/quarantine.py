@@ -113,7 +113,7 @@ class Quarantine:
             The first of the records, at least one, sorted; the others were not examined for lack of time.
 
         Raises:
-            Transient: Redis or the registry is away.
+            Transient: Redis or the registry is unreachable.
         """
         self._note(unit, offset)
         if unit not in self._suspects:

@@ -113,7 +113,7 @@ class PlainStage(Stage, Protocol):
 
         Raises:
             Refused: the log and what is committed contradict each other.
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         ...
 
@@ -124,7 +124,7 @@ class PlainStage(Stage, Protocol):
             records: per partition, in offset order.
 
         Raises:
-            Transient: a dependency is away; nothing of the batch counts.
+            Transient: a dependency is unreachable; nothing of the batch counts.
         """
         ...
 
@@ -145,7 +145,7 @@ class FoldingStage(Stage, Protocol):
             live: units this process owns, with the append time in ms from which each is complete.
 
         Raises:
-            Transient: a dependency is away or the view is not where it was left.
+            Transient: a dependency is unreachable or the view is not where it was left.
         """
         ...
 

@@ -37,7 +37,7 @@ class UnitState(Protocol):
         """Bring a unit up to what its group committed; yields ``None`` between steps and the result at the end.
 
         Raises:
-            Transient: a dependency is away; start over.
+            Transient: a dependency is unreachable; start over.
             Refused: the log and the offsets contradict each other; the message names the fix.
         """
         ...
@@ -83,7 +83,7 @@ class UnitState(Protocol):
 
         Raises:
             StaleState: some are not.
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         ...
 

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except WeirError as error:
-        # a server's last words are several lines; set in, none of them passes for one of ours
+        # a server's last words are several lines; indented, none of them passes for one of ours
         lines = "\n  ".join(map(escape, str(error).split("\n")))
         sys.stderr.write(f"weir {verb}: {lines}\n")
         return 2 if isinstance(error, Refused) else 1

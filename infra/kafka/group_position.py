@@ -1,4 +1,4 @@
-"""Where a group stands in a partition, held against the topic that is there now.
+"""Where a group is in a partition, held against the topic that is there now.
 
 Offsets are committed under a topic's name. Under the same name there may be another topic by now, deleted and created
 again: its records up to the old offset would be passed over unseen. So the topic's id is committed next to each offset

@@ -1,7 +1,7 @@
 """Where groups stand and where their inputs end, asked of the brokers from outside the groups.
 
 A process that hangs or is dead reports nothing of itself, and one that reports its last lag of 0 looks well while the
-broker is away. So positions are asked for by each process that looks, for every partition there is.
+broker is unreachable. So positions are asked for by each process that looks, for every partition there is.
 
 Committed offsets are asked by a consumer that joins nothing. The admin client has a question for them too, and ends the
 process by a segmentation fault when a coordinator is just loading (librdkafka 2.16: it refreshes the coordinator of a

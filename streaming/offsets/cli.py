@@ -190,7 +190,7 @@ class OffsetsTool:
         Raises:
             Refused: a position in Redis is none.
             WeirError: the brokers did not answer.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         rows = []
         for unit in self.units():

@@ -1,4 +1,4 @@
-"""Where the scorer's group stands in the feature rows, and where its decisions say that it stood."""
+"""Where the scorer's group is in the feature rows, and where its decisions say that it stood."""
 
 from __future__ import annotations
 

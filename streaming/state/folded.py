@@ -109,7 +109,7 @@ class FoldedState:
             self._meter_behind(write.unit)
 
     def collect(self, timeout_seconds: float | None, *, behind_max: int) -> Iterator[tuple[Unit, bool]]:
-        """Take what became of writes, one after the other."""
+        """Take the outcome of writes, one after the other."""
         for write, outcome in self._view_writer.collect(timeout_seconds, behind_max=behind_max):
             yield write.unit, self._take(write, outcome)
 
