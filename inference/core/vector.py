@@ -20,23 +20,6 @@ NO_MODEL = "no_model"
 """Cause of a degraded decision: the stream has no model, and lists and rules decided alone."""
 
 
-def build_matrix(rows: pa.RecordBatch, names: Sequence[str]) -> Matrix:
-    """Pick columns by name.
-
-    Args:
-        rows: a batch with one nullable float column per feature; other columns are ignored.
-        names: ordered features of the model.
-
-    Returns:
-        float32, shape (rows, len(names)), NaN where a value is null or the batch has no such column.
-    """
-    matrix = np.empty((len(names), rows.num_rows), dtype=np.float32)
-    for position, name in enumerate(names):
-        index = rows.schema.get_field_index(name)
-        matrix[position] = np.nan if index < 0 else rows.column(index).to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(matrix.T)
-
-
 def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]) -> Matrix:
     """Reorder a matrix whose columns are ``source`` to ``names``; a name it lacks becomes NaN.
 

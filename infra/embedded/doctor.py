@@ -17,7 +17,7 @@ from weir.infra.findings import Finding, Level, worst
 from weir.infra.invariants import examine_all
 from weir.infra.settings import Settings, home_dir, load_settings, stack_env_path
 from weir.schemas.errors import Refused, WeirError
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 
 _DISK_BYTES_MIN = 2 * 1024**3
 """The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""
@@ -109,7 +109,7 @@ def _examine_promises(home: Path) -> Iterator[Finding]:
     except Refused:
         return  # said above
     try:
-        streams = list_streams(Path.cwd())
+        streams = find_streams(Path.cwd()).streams
     except Refused as error:
         yield Finding("project", "fail", str(error).replace("\n", "; "), "see `weir check`")
         streams = ()

@@ -93,7 +93,7 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
     assert ("trace", b"abc") in letter.original_headers
 
 
-@pytest.mark.parametrize("step", ["gathered", "decided", "committing", "committed"])
+@pytest.mark.parametrize("step", ["gathered", "computed", "committing", "committed"])
 def test_a_scorer_killed_at_any_step_decides_each_row_once(scoring: Settings, step: str) -> None:
     publish_rows(scoring, build_rows(0, 1_000))
     _run_until_killed(scoring, step, occurrence=2)
