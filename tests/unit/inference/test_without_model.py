@@ -51,7 +51,7 @@ def test_a_stream_without_labels_starts_without_a_bundle_and_gives_no_score(tmp_
     scores = champion.bundle.score(np.zeros((3, len(clicks.feature_names)), np.float32))
     assert scores.shape == (3,)
     assert np.isnan(scores).all()
-    running = describe_running(champion, started_ms=0, now_ms=1, stream="clicks")
+    running = describe_running(champion, started_ms=0, now_ms=1)
     assert (running["model"], running["declarations_hash"]) == ("none", clicks.declarations_hash)
 
 
