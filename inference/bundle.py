@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def load_lists(settings: Settings) -> Lists:
         return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(settings.stream.id_field_of))
     except (OSError, ValueError) as error:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
+
+
+def expects_model(settings: Settings) -> bool:
+    """False for a stream without labels and without a bundle, which is decided by lists and rules.
+
+    A bundle that was brought along may be broken, which is refused; none at all is no mistake without labels.
+    """
+    asked = settings.scorer.bundle_dir is not None or settings.stream.labels is not None
+    return asked or os.path.lexists(champion_path(settings))
 
 
 def champion_path(settings: Settings) -> Path:

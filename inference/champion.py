@@ -7,12 +7,11 @@ swaps. A replacement that is refused is logged and metered once, and the old one
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.bundle import Bundle, build_without_model, champion_path, load_bundle, load_lists
+from weir.inference.bundle import Bundle, build_without_model, champion_path, expects_model, load_bundle, load_lists
 from weir.inference.core.lists import Lists
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
@@ -96,7 +95,7 @@ class Champion:
         return self._loaded
 
     def _load(self) -> None:
-        bundle = self._load_bundle() if self._has_model() else self._go_without()
+        bundle = self._load_bundle() if expects_model(self._settings) else self._go_without()
         self._loaded = bundle, load_lists(self._settings)
         _meter(self.bundle)
 
@@ -109,11 +108,6 @@ class Champion:
             return False
         self.missing = ""
         return True
-
-    def _has_model(self) -> bool:
-        """A bundle that was brought along may be broken, which is refused; none at all is no mistake without labels."""
-        asked = self._settings.scorer.bundle_dir is not None or self._stream.labels is not None
-        return asked or os.path.lexists(champion_path(self._settings))
 
     def _load_bundle(self) -> Bundle:
         return load_bundle(champion_path(self._settings), declarations_hash=self._declares, stream=self._stream)
