@@ -173,5 +173,5 @@ def test_a_group_that_is_too_long_with_its_stream_is_refused() -> None:
     own = replace(clicks, namespace=Namespace("n" * 64, ""), name="s" * 64)
     settings = Settings(processor=ProcessorSettings(group="g" * 100))
     assert len(settings.of_stream(own).processor.group) == 230
-    with pytest.raises(Refused, match="expected a group of at most 100 characters for nnn.*, found one of 101"):
+    with pytest.raises(Refused, match=r"expected a group of at most 100 characters for nnn.*, found one of 101"):
         Settings(processor=ProcessorSettings(group="g" * 101)).of_stream(own)
