@@ -192,7 +192,7 @@ MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "versi
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
 for _result in ("loaded", "refused"):
-    BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what is born at 1
+    BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what starts at 1
 
 
 def render_metrics() -> bytes:

@@ -1,4 +1,4 @@
-"""``weir check``: every fault of a project's streams in one go, or what they declare and what a change touches.
+"""``weir check``: every fault of a project's streams at once, or what they declare and what a change touches.
 
 Streams are loaded and typed against their schemas. Nothing is compiled, and no server is asked but the broker, for a
 second and only after a change, how many records have to be computed again.

@@ -1,7 +1,7 @@
-"""What a project's streams were at the last look, kept in ``.weir/declarations.json``, and what is different now.
+"""What a project's streams were at the last check, kept in ``.weir/declarations.json``, and what is different now.
 
 The note is for people, and nothing that runs reads it: lost or damaged, it is written again. It stays as it is until
-``weir check --accept``, so that a change is told until somebody has taken note of it.
+``weir check --accept``, so that a change is reported until somebody has taken note of it.
 """
 
 from __future__ import annotations

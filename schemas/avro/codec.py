@@ -50,7 +50,7 @@ SchemaLookup = Callable[[int], WriterSchema | PoisonRecord]
 
 @dataclass
 class Decoded:
-    """What became of a batch of values; each value is in ``rows`` or in ``errors``, once.
+    """The outcome of a batch of values; each value is in ``rows`` or in ``errors``, once.
 
     Attributes:
         batch: the reader's columns, good rows only, in input order.

@@ -1,4 +1,4 @@
-"""The type of an expression over an Avro record, or what is wrong with it, all of it in one go.
+"""The type of an expression over an Avro record, or what is wrong with it, all of it at once.
 
 A fault is a sentence: what was expected, what was found, and the nearest name that would be right. Avro's types fall
 into four kinds: ``boolean``, ``integer`` (int, long), ``number`` (float, double) and ``text`` (string, enum). A field

@@ -261,7 +261,7 @@ def test_a_change_is_told_until_it_is_accepted(
         told = check(folder, capsys)
     now = json.loads(check(folder, capsys, "--json"))["streams"][0]["declarations_hash"]
     assert told.partition("since")[2].splitlines() == [
-        " the note of before (`weir check --accept` replaces it):",
+        " the last note (`weir check --accept` replaces it):",
         "  orders: added: shop_event_count_7d",
         "  orders: removed: shop_event_count_1m",
         f"  orders: hash {before} -> {now}, by a change of windows, features",
