@@ -78,7 +78,7 @@ unit: $(READY)  ## run the tests that need no server
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
+test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
 	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
