@@ -30,10 +30,13 @@ ONLY ?=
 # of `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
 # their names, so that tests/alerts, whose one test waits for minutes, runs next to all others and not after them
 WORKERS ?= 2
+# COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
+COVERAGE ?=
+PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -76,10 +79,16 @@ unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
-	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
+	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
 	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
+	@ls build/coverage/data.* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
+	$(BIN)/coverage combine --quiet --keep
+	$(BIN)/coverage report
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
 	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py $(wildcard tests/integration/test_api*.py) $(ARGS)
@@ -156,7 +165,7 @@ $(PYFLINK)/.ready: requirements/pyflink-build.lock requirements/pyflink.lock
 	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/pyflink.lock
 	touch $@
 
-##@ Keep house
+##@ Maintain
 help:  ## list the targets, in groups
 	@awk -F ':[^#]*## ' '/^##@ / { print substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or in the environment)

@@ -42,8 +42,8 @@ class ProjectDemo(Story):
         self._set_up(self._stream)
         self._compile(self._stream)
         decides = self._stream.labels is None or self._has_champion()
-        commands = ("process", "score", "index") if decides else ("process",)
-        with step(", ".join(commands)):
+        commands = ("run", "index") if decides else ("process",)
+        with step("processor and scorer in one, index" if decides else "processor"):
             console.print(f"  {self._say_what_decides(decides=decides)}")
             self._start_services(
                 *((name, "--stream", self._stream.name) for name in commands), decided=decides, shows_all=True
