@@ -38,7 +38,7 @@ class EventSource:
     def draw(self, times_ms: Ints) -> pa.RecordBatch:
         """Return an event for each moment, with the fields of the newest schema in its order; moments ascend."""
         stream, count = self._profile.stream, len(times_ms)
-        columns = self._simulate(times_ms) | {stream.id: self._ids(count), stream.time: pa.array(times_ms)}
+        columns = {stream.id: self._ids(count)} | self._simulate(times_ms) | {stream.time: pa.array(times_ms)}
         numbers: dict[str, Ints] = {}
         for name, each in self._profile.fields.items():
             salt = zlib.crc32(f"{self._seed} {name}".encode())
