@@ -18,11 +18,15 @@ from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
-TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
+TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions")
 
 _OUTPUT_KINDS = frozenset({"features", "decisions"})
 _INPUT_LEVEL, _OUTPUT_LEVEL = "FULL_TRANSITIVE", "BACKWARD"
 _NAMESPACE: Final = "weir"
+
+DECIDED: Final = "decided"
+"""Field of a feature row that says that its decision was committed with it (``docs/adr/0013``)."""
+_DECIDED_DOC: Final = "True when the decision was committed together with this row: a scorer passes it by."
 
 _OUTCOME: Final = {"type": "enum", "name": "Outcome", "symbols": ["APPROVE", "REVIEW", "DECLINE"]}
 _TEXTS: Final = {"type": "array", "items": "string"}
@@ -67,8 +71,9 @@ def features_schema(stream: Stream) -> str:
     ]
     hashed = _field("declarations_hash", "string", "Feature declarations that these numbers follow.")
     degraded = _field("degraded", _TEXTS, "What was incomplete; empty is whole.")
+    decided = {"name": DECIDED, "type": ["null", "boolean"], "default": None, "doc": _DECIDED_DOC}
     doc = f"What the model saw for one {stream.event}; null is a missing feature. Key: {stream.key.field}."
-    fields = [*kept, *_times(stream), *_source(stream), hashed, _late(stream), degraded, *columns]
+    fields = [*kept, *_times(stream), *_source(stream), hashed, _late(stream), degraded, decided, *columns]
     return _record("FeatureRow", doc, fields)
 
 
@@ -198,9 +203,7 @@ def _schemas(kind: str) -> tuple[str, ...]:
         raise KeyError(kind)
     if kind in _OUTPUT_KINDS:
         return ((features_schema if kind == "features" else decisions_schema)(payments),)
-    if kind == "transactions":
-        return event_schemas(payments)
-    return label_schemas(payments) if kind == "labels" else read_versions(Path(__file__).parent, f"{kind}.avsc")
+    return (event_schemas if kind == "transactions" else label_schemas)(payments)
 
 
 def _folder(stream: Stream) -> Path:
@@ -208,7 +211,7 @@ def _folder(stream: Stream) -> Path:
 
 
 def _pass_on(stream: Stream, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return fields of an event as they stand in what is written: no enum, so that a new symbol breaks no reader."""
+    """Return fields of an event as they are in what is written: no enum, so that a new symbol breaks no reader."""
     types = {field["name"]: field["type"] for field in json.loads(event_schemas(stream)[-1])["fields"]}
     return [_pass_on_as(name, types[name]) for name in names]
 

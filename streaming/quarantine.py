@@ -31,7 +31,7 @@ from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.letter import DECODER_DIED, NOT_EXAMINED
 from weir.streaming.framed import read_values
 from weir.streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
-from weir.streaming.stage import DeadRecord, Stage
+from weir.streaming.stage import DeadRecord, FoldingStage
 
 STARTS_MAX = 2
 """So many processes may begin at one offset and not get past it before its records are suspected."""
@@ -44,6 +44,10 @@ class Starts(Protocol):
 
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count this start at an offset and return how many there were."""
+        ...
+
+    def clear_starts(self, unit: Unit) -> None:
+        """Forget the starts of a unit."""
         ...
 
 
@@ -68,20 +72,34 @@ class Quarantine:
         self._starts = starts
         self._seconds_max = seconds_max
         self._begun: set[Unit] = set()
+        self._cleared: set[Unit] = set()
         self._suspects: set[Unit] = set()
         self._one_by_one: dict[Unit, int] = {}  # unit -> offset up to which its records are decided one at a time
 
     def let_go(self, unit: Unit) -> None:
         """Forget a unit that is no longer ours: if it comes back, that is another start."""
         self._begun.discard(unit)
+        self._cleared.discard(unit)
         self._suspects.discard(unit)
         self._one_by_one.pop(unit, None)
+
+    def clear(self, unit: Unit) -> None:
+        """Take back the count of a unit's starts: its first records were decoded and computed here.
+
+        What ends the process after that, as a library that scores rows may, is no reason to suspect a record.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        if unit in self._begun and unit not in self._cleared:
+            self._starts.clear_starts(unit)
+            self._cleared.add(unit)
 
     def begin(self) -> float:
         """Return the monotonic time until which the suspects of the next batch may be examined."""
         return time.monotonic() + self._seconds_max
 
-    def sort(self, stage: Stage, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
+    def sort(self, stage: FoldingStage, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
         """Sort a unit's records before anything decodes them.
 
         Args:
@@ -95,7 +113,7 @@ class Quarantine:
             The first of the records, at least one, sorted; the others were not examined for lack of time.
 
         Raises:
-            Transient: Redis or the registry is away.
+            Transient: Redis or the registry is unreachable.
         """
         self._note(unit, offset)
         if unit not in self._suspects:

@@ -1,6 +1,8 @@
-"""What the processor needs to know of an input: how its records are judged, computed and folded again.
+"""What the loop needs to know of an input: how its records are judged and computed, and what came of them.
 
-``transactions`` and ``labels`` are two inputs with units of their own; the protocol around them is the same.
+A *plain* stage keeps nothing of its records but its position: feature rows to decisions, decisions to look-ups. A
+*folding* stage folds them into units of a view, as those of events and of labels do; the protocol around both is the
+same (``streaming/loop.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import Message
 
+from weir.infra.kafka.group_position import Standing
 from weir.infra.kafka.sink import Record, Rows
+from weir.infra.kafka.source import Partition
 from weir.infra.redis.unit import Unit
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.avro.framing import IdOfGuid
@@ -29,6 +33,23 @@ class DeadRecord:
     coordinates_only: bool = False
 
 
+@dataclass(frozen=True)
+class Further:
+    """What is made of a batch's feature rows, to be committed with them.
+
+    Attributes:
+        rows: records to publish.
+        on_committed: told the batch's seconds once all of it is visible.
+    """
+
+    rows: Rows
+    on_committed: Callable[[float], None]
+
+
+def do_nothing(*_: object) -> None:
+    """Do nothing: the default of a hook."""
+
+
 @dataclass
 class Outcome:
     """Steps 2 and 3 of one input's records: outputs, and new partials per unit.
@@ -40,6 +61,9 @@ class Outcome:
             card's state between partitions.
         mixed: units in which such a record counted.
         forwarded: records that go to another partition of their own topic, where what they are about is known.
+        then: makes more of the rows; called when all records are computed, so that what ends the process in it is not
+            taken for the fault of a record.
+        on_committed: told the batch's seconds once all of it is visible.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -51,6 +75,15 @@ class Outcome:
     elsewhere: int = 0
     mixed: set[Unit] = field(default_factory=set)
     forwarded: list[Record] = field(default_factory=list)
+    then: Callable[[], Further] | None = None
+    on_committed: Callable[[float], None] = do_nothing
+
+    def complete(self) -> None:
+        """Do what is left to do after records were computed."""
+        if self.then is not None:
+            further = self.then()
+            self.rows.append(further.rows)
+            self.on_committed = further.on_committed
 
 
 class Refolded(NamedTuple):
@@ -61,11 +94,45 @@ class Refolded(NamedTuple):
 
 
 class Stage(Protocol):
-    """One input topic's meaning."""
+    """One input topic's meaning.
+
+    Attributes:
+        kind: of its units.
+        topic: that it reads.
+    """
 
     kind: str
-    schema: str
     topic: str
+
+
+class PlainStage(Stage, Protocol):
+    """A stage that keeps nothing of its records but a position."""
+
+    def begin(self, partition: Partition, found: Standing) -> int:
+        """Return the offset at which a partition begins.
+
+        Raises:
+            Refused: the log and what is committed contradict each other.
+            Transient: a dependency is unreachable.
+        """
+        ...
+
+    def process(self, records: dict[int, list[Message]]) -> Outcome:
+        """Judge and compute a batch: steps 2 and 3.
+
+        Args:
+            records: per partition, in offset order.
+
+        Raises:
+            Transient: a dependency is unreachable; nothing of the batch counts.
+        """
+        ...
+
+
+class FoldingStage(Stage, Protocol):
+    """A stage whose records are folded into units of a view."""
+
+    schema: str
     dlq_topic: str
     partitions: int
 
@@ -78,7 +145,7 @@ class Stage(Protocol):
             live: units this process owns, with the append time in ms from which each is complete.
 
         Raises:
-            Transient: a dependency is away or the view is not where it was left.
+            Transient: a dependency is unreachable or the view is not where it was left.
         """
         ...
 

@@ -18,8 +18,8 @@ from weir.inference.api.lookup import complete_from_ms
 from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
-from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.vector import select_columns
+from weir.inference.core.decisions import OUTCOMES, Judgement
+from weir.inference.decide import Decider
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
@@ -59,8 +59,9 @@ class WhatIf:
         self._kernel = kernel
         self._reader = reader
         self._champion = champion
-        self._placeholders = placeholders
-        self._plan = RowPlan(kernel.stream, placeholders)
+        self._decider = Decider(champion, kernel.stream)
+        self._placeholders = placeholders.with_zero_fields(kernel.stream.zero_fields)
+        self._plan = RowPlan(kernel.stream, self._placeholders)
         self._schema: pa.Schema = BatchCodec(schema=event_schemas(kernel.stream)[-1]).arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
@@ -69,7 +70,9 @@ class WhatIf:
         nothing = Partials([], [], complete=True)
         named = [self._name_entities(each) for each in asked]
         found = dict.fromkeys(chain.from_iterable(named), nothing)
-        self._kernel.step(self._build_events(asked)[0], _build_states(self._kernel, named, found))
+        events, refused = self._build_events(asked)
+        if not refused:  # an example that was made up may be none that the stream's checks take
+            self._kernel.step(events, _build_states(self._kernel, named, found))
         self._kernel.read(self._kernel.key, [], [], now_ms)
 
     def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -95,13 +98,11 @@ class WhatIf:
         found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
         computed = self._kernel.step(events, _build_states(self._kernel, named, found))
         self._champion.poll()
-        bundle = self._champion.bundle
-        features = select_columns(computed.features, self._kernel.stream.feature_names, bundle.names)
         listed = {
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
-        judgement = judge(features, listed, bundle, self._champion.lists, self._champion.rules)
-        degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
+        judgement = self._decider.judge(computed.features, self._kernel.stream.feature_names, listed)
+        degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *self._champion.bundle.lacking]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
             for row, each in enumerate(asked)

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
-from weir.schemas.contracts import Contract, list_contracts, schema_json
+from weir.schemas.contracts import Contract, list_contracts
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -50,9 +50,6 @@ class Finding:
 def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
     """Return the contracts of some streams, each topic once."""
     found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
-    if any(stream.name == payments.name for stream in streams):
-        kinds = {topics.clicks: "clicks", topics.devices: "devices"}
-        found += [Contract(topic, (schema_json(kind),), True) for topic, kind in kinds.items()]
     return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts
 
 
@@ -63,7 +60,7 @@ def register_contracts(
 
     Raises:
         Refused: a version does not read the one before it, or another team's schema stands there already.
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     found: list[tuple[str, int]] = []
     numbers: dict[tuple[str, int], int] = {}
@@ -80,7 +77,7 @@ def register_contracts(
 
 
 def _register_one(registry: SchemaRegistry, contract: Contract, text: str) -> int:
-    """Return the new id, or 0 where what is registered already stands in the way: ``check_registered`` says what."""
+    """Return the new id, or 0 where what is registered already is in the way: ``check_registered`` says what."""
     try:
         return registry.register(contract.subject, text)
     except Refused:
@@ -125,7 +122,7 @@ def check_registered(
         streams: whose contracts they are.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     for contract in contracts_of(streams, topics):
         name, ours = contract.subject, contract.schemas[-1]
@@ -149,7 +146,7 @@ def check_level_of(registry: SchemaRegistry, contract: Contract) -> Finding:
     """Compare a subject's level with the one that protects the readers of its topic.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     wanted, found = contract.level, registry.level(contract.subject)
     problem = "" if found == wanted else f"expected level {wanted}, found {found}; run `weir schemas register`"
@@ -189,7 +186,8 @@ def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     run: Callable[[Registry, Settings, Sequence[Stream], bool], int] = arguments.run
-    settings, streams = load_settings(), list_streams(Path.cwd())
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [arguments.stream] if arguments.stream else ()).streams
     registry = Registry(settings.registry)
     try:
         return run(registry, settings, streams, arguments.json)
@@ -206,6 +204,7 @@ def _build_parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("--json", action="store_true", help="for machines")
+        add_stream_flag(verb, default="all of the project, or the payments")
         verb.set_defaults(run=run)
     return parser
 

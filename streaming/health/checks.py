@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from weir.infra.findings import Finding
+from weir.infra.findings import Finding, worst
 from weir.infra.host import examine_host, judge_clock, measure_rooms, places
 from weir.infra.invariants import examine_registry
 from weir.infra.kafka.positions import Following, Positions, followings
@@ -21,7 +22,7 @@ from weir.schemas.errors import Transient
 from weir.streaming.health.watch import Look, Watch
 
 SELDOM_SECONDS = 60.0
-"""Topics and subjects change by hand, and a look at all of them is some twenty requests."""
+"""Topics and subjects change by hand, and a check of all of them is some twenty requests."""
 AGAIN_SECONDS = 10.0
 """After a fault was found: the operator who fixes it waits for the page to say so."""
 REDIS_SECONDS_MAX = 2.0
@@ -33,6 +34,7 @@ def start_watch(
     settings: Settings,
     *,
     stages: Sequence[str],
+    others: Sequence[Settings] = (),
     redis: bool = True,
     registry: bool = True,
     on_loss: Callable[[str], bool] | None = None,
@@ -41,21 +43,40 @@ def start_watch(
     """Begin to look at all that a process relies on; close what is returned at its end.
 
     Args:
-        settings: of this deployment.
+        settings: of the stream that the process works on.
         stages: whose groups' positions are reported.
+        others: of further streams of this deployment that the process works on.
         redis: whether the process uses it.
         registry: whether the process uses it.
         on_loss: see ``LossHook``; given, what was seen of Redis is kept in Redis too, so that a loss while no process
-            ran is told to the next one.
+            ran is reported to the next one.
         health: where the health pages read.
     """
-    followed = [each for each in followings(settings) if each.stage in stages]
-    looks: dict[str, Look] = {"kafka": KafkaLook(settings, followed), "host": lambda: look_at_host(settings)}
+    streams = (settings, *others)
+    followed = [each for stream in streams for each in followings(stream) if each.stage in stages]
+    looks: dict[str, Look] = {"kafka": KafkaLook(streams, followed), "host": lambda: look_at_host(settings)}
     if redis:
         looks["redis"] = RedisLook(settings, on_loss)
     if registry:
-        looks["registry"] = Seldom(lambda: examine_registry(settings), ask=RegistryQuestion(settings))
+        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=RegistryQuestion(settings))
     return Watch(looks, health=health).start()
+
+
+def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], list[Finding]]) -> list[Finding]:
+    """Look at what each stream relies on; where some fail and others do not, a failure warns: the others are served.
+
+    Args:
+        streams: the settings of each.
+        examine: looks at one of them.
+    """
+    found = [examine(each) for each in streams]
+    if any(worst(each) != "fail" for each in found):
+        found = [[_soften(finding) for finding in each] for each in found]
+    return list(dict.fromkeys(finding for each in found for finding in each))
+
+
+def _soften(finding: Finding) -> Finding:
+    return replace(finding, level="warn") if finding.level == "fail" else finding
 
 
 class LossHook:
@@ -122,16 +143,16 @@ class KafkaLook:
     """Reports where groups stand, compares the clocks, and seldom looks at the topics."""
 
     def __init__(
-        self, settings: Settings, followed: Sequence[Following], now_ms: Callable[[], int] | None = None
+        self, streams: Sequence[Settings], followed: Sequence[Following], now_ms: Callable[[], int] | None = None
     ) -> None:
-        """Bind to a deployment; ``now_ms`` is our clock, UTC epoch ms."""
+        """Bind to the settings of each stream; ``now_ms`` is our clock, UTC epoch ms."""
         self._followed = followed
-        self._clocked = settings.topics.transactions
-        self._positions = Positions(settings.kafka)
-        self._topics = Seldom(lambda: examine_topics(settings))
+        self._clocked = [each.topics.transactions for each in streams]
+        self._positions = Positions(streams[0].kafka)
+        self._topics = Seldom(lambda: examine_streams(streams, examine_topics))
         self._now_ms = now_ms or (lambda: int(time.time() * 1_000))
         self._looked_ms: int | None = None
-        self._newest: dict[int, tuple[int, int]] = {}
+        self._newest: dict[tuple[str, int], tuple[int, int]] = {}
         self._clock = Finding("clock", "ok", "the clocks were not compared yet")
 
     def __call__(self) -> Sequence[Finding]:
@@ -148,7 +169,7 @@ class KafkaLook:
         except Transient:
             return self._clock  # a broker that does not know: the positions were answered, so it is not away
         now_ms = self._now_ms()
-        # partitions known before, whose newest record was not there at the look before
+        # partitions known before, whose newest record was not there at the check before
         fresh = [newest[number] for number, old in self._newest.items() if newest.get(number, old)[0] > old[0]]
         if self._looked_ms is not None and fresh:
             self._clock = judge_clock(
@@ -171,7 +192,7 @@ class RedisLook:
         metrics.REDIS_LOSSES.inc(0)
 
     def __call__(self) -> Sequence[Finding]:
-        """Look once; raises ``Transient`` while a server is away."""
+        """Look once; raises ``Transient`` while a server is unreachable."""
         if self._watch is None:
             self._watch = RedisWatch(connect(self._redis), key=self._key, on_loss=self._on_loss)
         look = self._watch.look()

@@ -17,6 +17,8 @@ from weir.infra.settings import Settings
 from weir.monitoring.health import Health
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
+from weir.schemas.project import ServedStreams
+from weir.schemas.streams.payments import payments
 from weir.streaming.health.checks import start_watch
 
 pytestmark = pytest.mark.server
@@ -27,7 +29,7 @@ def api(deployment: Settings, tmp_path: Path) -> Iterator[Client]:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     settings, health = deployment.model_copy(update={"home": tmp_path}), Health()
     with closing(start_watch(settings, stages=STAGES, health=health)):
-        parts = build_parts(settings, health)
+        parts = build_parts(settings, ServedStreams((payments,), payments.name), health)
         client = Client(build_api(parts))
         assert client.post("/v1/score", json=TRANSACTION).status_code == 200  # the kernel is loaded
         yield client

@@ -29,9 +29,9 @@ from weir.schemas.streams.payments import payments
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 SCORE = "POST /v1/score"
-BY_NAME = ("GET /v1/streams/transactions/features/{entity}/{entity_id}", "POST /v1/streams/transactions/score")
-"""The same two by the name of the stream: the same functions answer."""
-PLAIN = ("GET /v1/models", "GET /healthz", "GET /readyz")
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE))
+"""The same by the name of the stream: the same functions answer."""
+PLAIN = ("GET /v1/models", "GET /v1/streams/transactions/models", "GET /healthz", "GET /readyz")
 UNASKED = [positive_data_acceptance]
 
 
