@@ -23,6 +23,7 @@ from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.reasons import build_groups
 from weir.inference.core.vector import NO_MODEL, Matrix
 from weir.inference.graph import Graph, WrongGraph, check_input, check_output, check_probe, one_line, open_session
+from weir.infra.arguments import command_of
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
@@ -136,8 +137,8 @@ def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream 
     declares = declarations_hash or stream.declarations_hash
     if manifest.declarations_hash != declares:
         raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declares}; train again with `{_command(stream)}`, or export your own "
-                      "for these features: docs/models.md")  # fmt: skip
+                      f"this code declares {declares}; train again with `{command_of(stream, 'train')}`, "
+                      "or export your own for these features: docs/models.md")  # fmt: skip
     _check_features(manifest, directory, stream)
     try:
         session = _open_graph(manifest, model)
@@ -207,14 +208,10 @@ def _read_file(path: Path, directory: Path, stream: Stream) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        train = "" if stream.labels is None else f"train one with `{_command(stream)}`, or "
+        train = "" if stream.labels is None else f"train one with `{command_of(stream, 'train')}`, or "
         raise Refused(
             f"model bundle {directory}: expected {path.name}, found none; {train}bring your own: docs/models.md"
         ) from None
-
-
-def _command(stream: Stream) -> str:
-    return "weir train" if stream.name == payments.name else f"weir train --stream {stream.name}"
 
 
 def _read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:

@@ -19,20 +19,17 @@ from weir.infra.redis.process_store import KEPT_SECONDS, ProcessStore
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import WeirError
-from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import app_version
 
 REPORT_SECONDS = 5.0
 STALE_SECONDS = 20.0
 """Three reports missed: the process is dead, hangs, or cannot reach Redis."""
-_SHIPPED = payments.name
-"""Whose processes are named without their stream, and reported none in older versions."""
 log = get_logger(__name__)
 
 Report = dict[str, Any]
 
 
-def describe_running(champion: Champion, *, stream: str, started_ms: int, now_ms: int) -> Report:
+def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Report:
     """Return what a process runs now, JSON-ready."""
     manifest = champion.bundle.manifest
     return {
@@ -44,7 +41,6 @@ def describe_running(champion: Champion, *, stream: str, started_ms: int, now_ms
         "code_version": app_version(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "stream": stream,
         "started_ms": started_ms,
         "seen_ms": now_ms,
     }
@@ -63,8 +59,7 @@ class Reporter:
             seconds: between two reports.
         """
         self._settings = settings
-        self._stream = settings.stream.name
-        self._name = name if self._stream == _SHIPPED else f"{name} of {self._stream}"
+        self._name = name
         self._champion = champion
         self._seconds = seconds
         self._started_ms = int(time.time() * 1_000)
@@ -83,10 +78,7 @@ class Reporter:
             try:
                 store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.key_space)
                 now_ms = int(time.time() * 1_000)
-                report = describe_running(
-                    self._champion, stream=self._stream, started_ms=self._started_ms, now_ms=now_ms
-                )
-                store.write(self._name, report)
+                store.write(self._name, describe_running(self._champion, started_ms=self._started_ms, now_ms=now_ms))
             except WeirError as error:
                 log.debug("not_reported", error=str(error))
             self._done.wait(self._seconds)
@@ -138,11 +130,8 @@ def read_processes(settings: Settings, *, model_sha256: str, rules_version: str)
     """
     store = ProcessStore(connect(settings.redis), cluster=settings.key_space)
     now_ms = int(time.time() * 1_000)
-    reports = {
-        name: each for name, each in store.read().items() if each.get("stream", _SHIPPED) == settings.stream.name
-    }
     return judge_processes(
-        reports,
+        store.read(),
         model_sha256=model_sha256,
         rules_version=rules_version,
         declarations_hash=settings.declarations_hash,

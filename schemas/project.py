@@ -114,20 +114,6 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
     return Project(name, folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
-def list_streams(start: Path) -> tuple[Stream, ...]:
-    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
-
-    Raises:
-        Refused: the project has faults, with a line for each.
-    """
-    folder = find_project(start)
-    if folder is None:
-        return (load_shipped("payments").stream,)
-    project = load_project(folder)
-    project.refuse_faults()
-    return tuple(each.stream for each in project.streams.values())
-
-
 def find_stream(start: Path, name: str = "") -> Stream:
     """Return the stream of a name: of the project that a folder is in, or without one of those that are shipped.
 
@@ -138,7 +124,7 @@ def find_stream(start: Path, name: str = "") -> Stream:
     Raises:
         Refused: there is none of that name, no default, or the project has faults.
     """
-    streams, default = _load_streams(start)
+    streams, default = load_streams(start)
     return _pick(streams, name or default)
 
 
@@ -164,15 +150,19 @@ def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
     Raises:
         Refused: there is none of that name, or the project has faults.
     """
-    streams, default = _load_streams(start)
+    streams, default = load_streams(start)
     every = streams if find_project(start) else [default]
     chosen = tuple(_pick(streams, name) for name in dict.fromkeys(names or every))
     only = chosen[0].name if len(chosen) == 1 else ""
     return ServedStreams(chosen, only or (default if streams.get(default) in chosen else ""))
 
 
-def _load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
-    """Return the streams that may be named in a folder, and the name of the default or ``""``."""
+def load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
+    """Return the streams that may be named in a folder, and the name of the default or ``""``.
+
+    Raises:
+        Refused: the project has faults.
+    """
     folder = find_project(start)
     if folder is None:
         shipped = (load_shipped(each).stream for each in shipped_names())
@@ -185,7 +175,8 @@ def _load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
 def _pick(streams: Mapping[str, Stream], name: str) -> Stream:
     if name not in streams:
         found = repr(name) if name else "no --stream and no default in weir.toml"
-        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+        hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
+        raise Refused(f"expected the name of a stream, found {found}{hint}")
     return streams[name]
 
 

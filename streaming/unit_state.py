@@ -50,6 +50,14 @@ class UnitState(Protocol):
         """
         ...
 
+    def note_computed(self, units: Sequence[Unit]) -> None:
+        """Take down that records of units were computed: what ends the process now is not their fault.
+
+        Raises:
+            Transient: a dependency is away.
+        """
+        ...
+
     def note(self, write: Write) -> str:
         """Return what is committed next to a unit's offset."""
         ...
@@ -123,6 +131,9 @@ class NoState:
         """Hand a batch to the stage."""
         del live
         return [self._stage.process({number: records for (_, number), records in gathered.records.items()})]
+
+    def note_computed(self, units: Sequence[Unit]) -> None:
+        """Do nothing: nobody counts."""
 
     def note(self, write: Write) -> str:
         """Return the topic's id."""

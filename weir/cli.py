@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
     "score": ("weir.inference.cli", "run a scorer"),
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
+    "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.inference.cli", "serve the HTTP API"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),

@@ -127,6 +127,9 @@ def producer_config(kafka: KafkaSettings, *, transactional_id: str | None = None
         config |= {"transactional.id": transactional_id, "transaction.timeout.ms": kafka.transaction_timeout_ms}
         # a message must not outlive its transaction
         config |= {"message.timeout.ms": kafka.transaction_timeout_ms}
+        # the loop has waited for records already, and a commit waits for every one that is produced before it; one that
+        # was not delivered fails the commit, so the delivered ones need no report
+        config |= {"linger.ms": 0, "delivery.report.only.error": True}
         # The broker writes a transaction's markers after it has answered the commit, and refuses the next one until
         # then, for a millisecond or two. A small batch that follows at once would wait 100 ms to ask again; it doubles
         # up to retry.backoff.max.ms, so a broker that is unreachable is not stormed.

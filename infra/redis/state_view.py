@@ -1,8 +1,7 @@
 """The view in Redis: one unit of state per input partition, moved forward by compare-and-set and nothing else.
 
 Keys of a unit share a hash tag, so that one transaction (WATCH the position, MULTI, MSET, SET, EXEC) writes a batch's
-partials and moves the position atomically, on one server as in a cluster. A server-side script does the same at
-three times the server's time per key (``docs/adr/0003``)::
+partials and moves the position atomically, on one server as in a cluster (a script takes three times as long)::
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target partitions known check"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
@@ -14,12 +13,11 @@ three times the server's time per key (``docs/adr/0003``)::
 ``view`` is the hash of declarations and of the topic's id: other declarations, or a topic created again, are another
 view next to this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
 the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
-complete again. ``partitions`` is the number of the input's partitions under which every key counted here belongs here,
-0 when some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
+complete again. ``partitions`` is under how many partitions of the input every key counted here belongs here, 0 when
+some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
 
-Nothing that is read is trusted because it is there: a position that does not carry its check is none, a value of
-another type or an empty one is handed on as bytes that no partial can be, and the reader that finds either says so
-(``suspect``).
+Nothing that is read is trusted: a position without its check is none, a value of another type or an empty one is
+handed on as bytes that no partial can be, and the reader that finds either says so (``suspect``).
 
 Delivery: exactly once per input offset range; a repeated apply changes nothing.
 """
@@ -177,14 +175,10 @@ class StateView:
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
 
-        A note of what was tried, and no part of the state: it lies next to the view and is about the group's offset, so
-        it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
+        No part of the state: it is about the group's offset, one for all views, and nothing is folded from it.
 
         Returns:
             How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
-
-        Raises:
-            Transient: Redis is unreachable.
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
@@ -193,6 +187,12 @@ class StateView:
             starts = int(known[2]) + 1 if known and int(known[1]) == offset else 1
             server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
+
+    def clear_starts(self, unit: Unit) -> None:
+        """Forget the starts of a unit: what ended processes was none of its records; raises ``Transient``."""
+        key = f"{self._group}:starts:{{{unit.tag}}}"
+        with transient_errors("clearing starts"), on_server(self._client, server_of(self._client, key)) as server:
+            server.delete(key)
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         """Read partials of several units, one atomic command each, in one round trip per server.
@@ -225,6 +225,10 @@ class StateView:
         found: dict[Unit, list[str]] = {}
 
         def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            named = [self.prefix(unit) + key for unit, keys in units for key in keys]
+            # as ``load_many``: nearly always none of them is there, and one command of few keys says so
+            if server is self._client and len(named) <= _MGET_KEYS and not server.exists(*named):
+                return
             pipeline = server.pipeline(transaction=False)
             for unit, keys in units:
                 prefix = self.prefix(unit)

@@ -30,6 +30,7 @@ from weir.infra.redis.process_store import ProcessStore
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
+from weir.rebuild_time import count_records
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.project import load_project
@@ -148,6 +149,51 @@ def test_a_removed_stream_leaves_its_topics_alone_and_says_so(
     assert "rides: the stream is not declared any more: its topics and its state stay as they are" in said
 
 
+def test_the_records_that_a_rebuild_computes_again_are_counted(sides: list[Side]) -> None:
+    _publish(sides[0], build_rides(3, 40, int(time.time() * 1_000) - 11 * 86_400_000))
+    assert [count_records(side.settings) for side in sides] == [40, 0]
+
+
+def test_dead_letters_of_a_users_stream_are_shown_replayed_and_decided(
+    sides: list[Side], weir: Weir, stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`weir dlq`, `offsets` and `inspect` on the stream of the folder, with the servers' settings alone."""
+    side, other = sides
+    base = side.settings.model_copy(  # as the environment sets it: names of the stream are derived
+        update={"topics": stack.topics, "scorer": stack.scorer}
+        | {"processor": stack.processor.model_copy(update={"group": f"{side.settings.cluster}.processor"})}
+    )
+    good, wrong = build_rides(3, 40, int(time.time() * 1_000) - 11 * 86_400_000)[:2]
+    with (
+        running(run_processor, base.of_stream(side.stream), instance=0) as failed,
+        closing(Follower(side.settings, side.settings.topics.features)) as rows,
+        closing(Follower(side.settings, side.settings.topics.dlq)) as letters,
+    ):
+        _publish(side, [good, wrong | {"city": "Berlin"}])
+        _await([failed], [rows], [letters], rides=1)
+        monkeypatch.chdir(side.folder)
+        code, said, _ = weir(base, "dlq", "show", "--stream", "rides", "--stage", "validate", "--json")
+        shown = json.loads(said)
+        assert (code, shown["reason"], shown["decoded"]["city"]) == (0, "bad_city", "Berlin")
+        repaired = "replay", "--set", "city=berlin", "--set", "rider_id=rider-new", "--apply"
+        assert weir(base, "dlq", *repaired)[:2] == (0, "done: 1 replayed\n")
+        _await([failed], [rows], [letters], rides=2)
+        assert rows.messages[1].key() == b"rider-new"
+        assert weir(base, "dlq", *repaired)[:2] == (0, "done: 1 settled\n")
+        weir.assert_refused(
+            base, "dlq", "list", "--stage", "nosuch", says=["that a letter of", "(validate)", "'nosuch'"]
+        )
+        code, said, _ = weir(base, "inspect", "entity", "rider", "rider-new", "--stream", "rides", "--json")
+        assert (code, json.loads(said)["features"]["rider_event_count_7d"]) == (0, 0.0)  # the ride is older than that
+        weir.assert_refused(base, "inspect", "entity", "ridr", "x", says=["found 'ridr'; did you mean rider?"])
+        monkeypatch.chdir(other.folder)
+        assert weir(base, "dlq", "list")[1].count("bad_city") == 0
+    monkeypatch.chdir(side.folder)
+    code, said, _ = weir(base, "offsets", "show", "--stream", "rides", "--json")
+    (row,) = [row for row in json.loads(said) if row["topic"] == side.stream.topics.events]
+    assert (code, row["committed"], row["applied"]) == (0, row["log_end"], row["log_end"])
+
+
 def _publish(side: Side, rows: list[Row]) -> None:
     topic = side.settings.topics.transactions
     with closing(Registry(side.settings.registry)) as registry:
@@ -161,11 +207,13 @@ def _publish(side: Side, rows: list[Row]) -> None:
     assert producer.flush(30) == 0
 
 
-def _await(failed: list[list[BaseException]], rows: list[Follower], letters: list[Follower]) -> None:
+def _await(
+    failed: list[list[BaseException]], rows: list[Follower], letters: list[Follower], *, rides: int = RIDES
+) -> None:
     deadline = time.monotonic() + 300  # the first run compiles the kernel for the streams' shape
 
     def is_done() -> bool:
-        return all(len(own.poll()) >= RIDES for own in rows) and all(own.poll() for own in letters)
+        return all(len(own.poll()) >= rides for own in rows) and all(own.poll() for own in letters)
 
     while not any(failed) and not is_done():
         assert time.monotonic() < deadline

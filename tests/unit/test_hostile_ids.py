@@ -24,7 +24,7 @@ from tests.unit.streaming.dead_letter_samples import OneSchema, letter
 from weir import demo_summary
 from weir.demo_watch import Tally as Watched
 from weir.inference.inspect import cli as inspect_cli
-from weir.inference.inspect.stream import COLUMNS
+from weir.inference.inspect.stream import columns_of
 from weir.infra.registry import cli as schemas_cli
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
@@ -35,6 +35,7 @@ from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import PoisonRecord, WeirError
 from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.printable import escape, escape_json, to_json
+from weir.schemas.streams.payments import payments
 from weir.streaming.dlq import cli as dlq_cli
 from weir.streaming.dlq.view import count_letters, letter_details, letter_fields
 from weir.streaming.offsets.cli import _write_rows
@@ -90,6 +91,7 @@ BOX = re.compile(r"[\s│┃┏┓┗┛━┳┻┡╇┩└┘┬┴─╭╮�
 
 def _card(hostile: str) -> dict[str, Any]:
     return {
+        "entity": "card",
         "id": hostile,
         "at_ms": 1_700_000_000_000,
         "freshness": {"newest_event_ms": None},
@@ -218,12 +220,12 @@ def _schemas(hostile: str) -> None:
 
 
 VIEWS: dict[str, Callable[[str], object]] = {
-    "inspect card": lambda h: print_tables(inspect_cli._write_card(_card(h))),
-    "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h))),
-    "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)])]),
-    "inspect stream --follow": lambda h: print_line("  ".join((*COLUMNS, h))),
-    "inspect model": lambda h: print_tables(inspect_cli._write_model(_model(h))),
-    "inspect lag": lambda h: print_tables(inspect_cli._write_lag(_lag(h))),
+    "inspect card": lambda h: print_tables(inspect_cli._write_entity(_card(h), payments)),
+    "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h), payments)),
+    "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)], payments)]),
+    "inspect stream --follow": lambda h: print_line("  ".join((*columns_of(payments), h))),
+    "inspect model": lambda h: print_tables(inspect_cli._write_model(_model(h), payments)),
+    "inspect lag": lambda h: print_tables(inspect_cli._write_lag(_lag(h), payments)),
     "inspect --json": lambda h: sys.stdout.write(to_json(_decision(h), indent=2)),
     "dlq list": lambda h: _dlq("list", h),
     "dlq list --json": lambda h: _dlq("list", h, as_json=True),

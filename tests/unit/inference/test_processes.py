@@ -72,7 +72,7 @@ def test_a_report_says_what_the_process_has_loaded_and_not_what_the_disk_has(tmp
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     champion = Champion(Settings(home=tmp_path))
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-2", version="2"))
-    report = describe_running(champion, stream="transactions", started_ms=1, now_ms=2)
+    report = describe_running(champion, started_ms=1, now_ms=2)
     assert (report["model"], report["version"], report["rules_version"]) == ("tiny", "1", "1")
     assert json.loads(json.dumps(report)) == report
 

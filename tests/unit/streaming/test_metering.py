@@ -10,6 +10,7 @@ from weir.infra.kafka.sink import Aborted, Record
 from weir.infra.kafka.source import Gathered
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error
 from weir.streaming.loop import Loop, LoopConfig
 from weir.streaming.stage import DeadRecord, Outcome
@@ -78,7 +79,7 @@ def _build_letter(dead: DeadRecord) -> Record:
 def test_a_batch_is_counted_by_the_commit_and_not_by_an_abort() -> None:
     message: Any = _Message()
     undecodable = DeadRecord(message, PoisonRecord("undecodable", "expected a body"), "decode")
-    repeat = DeadRecord(message, duplicate_error(message, reused=False), "deduplicate", coordinates_only=True)
+    repeat = DeadRecord(message, duplicate_error(message, payments, reused=False), "deduplicate", coordinates_only=True)
     refused = [undecodable, repeat]
     outcome = Outcome(dead=[_build_letter(dead) for dead in refused], refused=refused, late=3)
     nothing: Any = None
