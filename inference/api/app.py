@@ -26,6 +26,7 @@ from weir.inference.api import examples, schema
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.decide.route import DecideParts, DecidePath, add_decide
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from weir.inference.api.models import describe_models
@@ -58,6 +59,7 @@ class StreamParts:
     reader: PartialsReader
     champion: Champion
     publisher: TransactionPublisher
+    decide: DecideParts | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ApiParts:
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
         others: further streams, each under ``/v1/streams/`` and its name, as the default stream is too.
+        decide: asks the default stream for decisions; without it there is no such path.
     """
 
     kernel: Kernel
@@ -85,6 +88,7 @@ class ApiParts:
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
     others: Sequence[StreamParts] = ()
+    decide: DecideParts | None = None
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -104,7 +108,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     app.add_middleware(Watched)
     app.add_middleware(Heads)
     _add_error_handlers(app)
-    default = StreamParts(parts.kernel, parts.reader, parts.champion, parts.publisher)
+    default = StreamParts(parts.kernel, parts.reader, parts.champion, parts.publisher, parts.decide)
     for served in (default, *parts.others):
         own = f"/v1/streams/{served.kernel.stream.name}"
         _add_stream(app, parts, served, ["/v1", own] if served is default else [own])
@@ -129,6 +133,9 @@ def _add_stream(app: FastAPI, parts: ApiParts, served: StreamParts, prefixes: Se
     for prefix in prefixes:
         _add_lookup(app, f"{prefix}/features", stream, look_ups, parts.now_ms)
         _add_scoring(app, f"{prefix}/score", served, scores, parts.now_ms)
+        if served.decide is not None:
+            at = DecidePath(f"{prefix}/decide", look_up_prefix="/v1")
+            add_decide(app, at, stream, served.decide, lambda event, ms: scores.ask(Asked(event, ms)), parts.now_ms)
 
 
 def _add_lookup(

@@ -15,6 +15,7 @@ from functools import cache, partial
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.decide.build import build_decide
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
@@ -130,16 +131,19 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
     )
     guard = CircuitBreaker("redis", lambda: ping(client))
     kernel = shipped_kernel()
+    decisions = DecisionReader(client, cluster=settings.cluster)
+    decide = build_decide(settings, registry, read_entry=lambda found: guard.call(lambda: decisions.read(found)))
     return ApiParts(
         kernel=kernel,
         reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client, kernel))),
-        decisions=DecisionReader(client, cluster=settings.cluster),
+        decisions=decisions,
         champion=champion,
         publisher=publisher,
         redis=guard,
         checks={name: partial(_check, health, name, guard) for name in CHECKS},
         models_dir=settings.home / "models",
         placeholders=settings.placeholders,
+        decide=decide,
     )
 
 

@@ -1,0 +1,84 @@
+"""Wires requests for decisions of one stream to Kafka and the registry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+from weir.inference.api.decide.event import EventEncoder
+from weir.inference.api.decide.listener import DecisionListener
+from weir.inference.api.decide.route import DecideParts
+from weir.inference.api.decide.sender import MESSAGE_TIMEOUT_MS, EventSender
+from weir.inference.api.decide.stream_decisions import StreamDecisions
+from weir.inference.api.decide.waiting import Record, WaitingRequests
+from weir.infra.kafka.clients import build_producer
+from weir.infra.kafka.tail import Tail
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import decisions_schema, event_schemas, subject
+
+_BYTES_PER_MB = 1 << 20
+log = get_logger(__name__)
+
+
+def build_decide(
+    settings: Settings,
+    registry: Registry,
+    *,
+    read_entry: Callable[[str], bytes | None],
+    lag_seconds: Callable[[int], float] = lambda _: 0.0,
+) -> DecideParts:
+    """Connect to a stream and begin to read its decisions.
+
+    Args:
+        settings: of the stream.
+        registry: for the ids of its schemas.
+        read_entry: looks a decision up by the event's id.
+        lag_seconds: see ``StreamDecisions``.
+    """
+    api, names, stream = settings.api, settings.topics, settings.stream
+    waiting = WaitingRequests(
+        stream,
+        events_topic=names.transactions,
+        number_max=api.decide_waiting_max,
+        bytes_max=api.decide_waiting_mb_max * _BYTES_PER_MB,
+        clock=time.monotonic,
+    )
+    listener = DecisionListener(
+        waiting,
+        lambda: Tail(settings.kafka, [names.decisions, names.dlq]),
+        build_decoder(registry, decisions_schema(stream), names.decisions),
+        stream_name=stream.name,
+        decisions_topic=names.decisions,
+    )
+    listener.start()
+    producer = build_producer(settings.kafka, linger_ms=0, message_timeout_ms=MESSAGE_TIMEOUT_MS)
+    # ours, which may not be the subject's newest: the id must say what the bytes are
+    schema_id = cache(lambda: registry.register(subject(names.transactions), event_schemas(stream)[-1]))
+    decisions = StreamDecisions(
+        EventEncoder(stream, settings.placeholders, schema_id),
+        waiting,
+        listener,
+        EventSender(producer, topic=names.transactions),
+        read_entry=read_entry,
+        lag_seconds=lag_seconds,
+    )
+    return DecideParts(decisions, wait_ms=api.decide_wait_ms, wait_ms_max=api.decide_wait_ms_max)
+
+
+def build_decoder(registry: Registry, schema: str, topic: str) -> Callable[[Sequence[bytes]], Sequence[Record]]:
+    """Return what turns values of decisions into records; one that cannot be read is logged and left out."""
+    codec = BatchCodec(schema=schema)
+    writer_schema = partial(registry.writer_schema, subject=subject(topic))
+
+    def decode(values: Sequence[bytes]) -> Sequence[Record]:
+        decoded = codec.decode(values, writer_schema)
+        for _, error in decoded.errors:
+            log.error("decision_not_decoded", reason=error.reason)
+        records: list[Record] = decoded.batch.to_pylist()
+        return records
+
+    return decode

@@ -1,0 +1,80 @@
+"""From a request to the record that is published: checked as the processor checks it, encoded as every producer does.
+
+What would become a dead letter is refused here, before it is published, by the same rules. One is left to the stream:
+an event from the future is judged by the broker's time, which no request knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from weir.inference.api.request import BadRequest, FieldError
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
+from weir.schemas.stream import Stream
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """What is published; ``event_id`` is the event's own."""
+
+    event_id: str
+    key: bytes
+    value: bytes
+
+
+class EventEncoder:
+    """Turns parsed requests of one stream into records."""
+
+    def __init__(self, stream: Stream, placeholders: Placeholders, schema_id: Callable[[], int]) -> None:
+        """Bind to a stream.
+
+        Args:
+            stream: whose events they are.
+            placeholders: ids that name nobody in this deployment.
+            schema_id: the registry's id of the newest schema of its events; may raise ``Transient``.
+        """
+        self._stream = stream
+        self._placeholders = placeholders
+        self._schema_id = schema_id
+        self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+
+    def encode(self, event: dict[str, Any], *, now_ms: int) -> EventRecord:
+        """Return the record of an event.
+
+        Args:
+            event: a value per field of the contract, from ``parse_event``.
+            now_ms: stands for the broker's append time, UTC epoch ms.
+
+        Raises:
+            BadRequest: a value is wrong; the field is named and the value is not.
+            Transient: the registry is away.
+        """
+        schema, key = self._codec.arrow_schema, str(event[self._stream.key.field]).encode()
+        batch = pa.RecordBatch.from_arrays([pa.array([event[f.name]], f.type) for f in schema], schema=schema)
+        # never later than the event: our clock is not the one that tells what is from the future
+        append = np.array([max(now_ms, int(event[self._stream.time]))], dtype=np.int64)
+        for _, error in validate_events(
+            self._stream, batch, keys=[key], append_time_ms=append, placeholders=self._placeholders
+        ):
+            said = describe(error.reason, str(error), error.hint)
+            raise BadRequest([FieldError(error.field or "$", said)])
+        value = self._codec.encode(batch, self._schema_id())[0]
+        return EventRecord(str(event[self._stream.id]), key, value)
+
+
+def describe(reason: str, message: str, hint: str = "") -> str:
+    """Say what was expected: a dead letter quotes what was found, an answer never repeats a value.
+
+    >>> describe("amount_out_of_range", "expected amount_minor >= 0, found -12 at $.amount_minor; sent to DLQ")
+    'expected amount_minor >= 0'
+    """
+    expected = message if reason in QUOTE_NOTHING else message.partition(", found ")[0]
+    return f"{expected}; {hint}" if hint and not expected.endswith(hint) else expected
