@@ -16,6 +16,7 @@ from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
+from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
@@ -59,10 +60,11 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
     """
     raise_limits()
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
-    with listening, closing(start_watch(settings, stages=STAGES)):
+    lag = StreamLag(settings.topics.transactions)
+    with listening, closing(start_watch(settings, stages=STAGES, on_positions=lag.note)):
         metrics.BUILD_INFO.labels(app_version(), settings.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings), is_full=lambda: crowd.full)
+        parts = replace(build_parts(settings, lag=lag), is_full=lambda: crowd.full)
         compile_kernel(parts.kernel)
         now_ms = int(time.time() * 1_000)
         stream = parts.kernel.stream
@@ -81,6 +83,8 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         finally:
             reporter.close()
             parts.redis.close()
+            if parts.decide is not None:
+                parts.decide.decisions.close()
     return 0
 
 
@@ -107,12 +111,13 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
+def build_parts(settings: Settings, health: Health = HEALTH, lag: StreamLag | None = None) -> ApiParts:
     """Connect to everything the API stands on.
 
     Args:
         settings: of this deployment.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
+        lag: of the default stream, noted by the same.
 
     Raises:
         Refused: the bundle is not right, or a topic is missing.
@@ -132,7 +137,12 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
     guard = CircuitBreaker("redis", lambda: ping(client))
     kernel = shipped_kernel()
     decisions = DecisionReader(client, cluster=settings.cluster)
-    decide = build_decide(settings, registry, read_entry=lambda found: guard.call(lambda: decisions.read(found)))
+    decide = build_decide(
+        settings,
+        registry,
+        read_entry=lambda event_id: guard.call(lambda: decisions.read(event_id)),
+        lag=lag or StreamLag(names.transactions),
+    )
     return ApiParts(
         kernel=kernel,
         reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client, kernel))),
@@ -140,7 +150,7 @@ def build_parts(settings: Settings, health: Health = HEALTH) -> ApiParts:
         champion=champion,
         publisher=publisher,
         redis=guard,
-        checks={name: partial(_check, health, name, guard) for name in CHECKS},
+        checks={name: partial(_check, health, name, guard) for name in CHECKS} | {"decide": decide.decisions.describe},
         models_dir=settings.home / "models",
         placeholders=settings.placeholders,
         decide=decide,

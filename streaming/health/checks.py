@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from weir.infra.findings import Finding
 from weir.infra.host import examine_host, judge_clock, measure_rooms, places
 from weir.infra.invariants import examine_registry
-from weir.infra.kafka.positions import Following, Positions, followings
+from weir.infra.kafka.positions import Following, GroupPosition, Positions, followings
 from weir.infra.kafka.topics import examine_topics
 from weir.infra.redis.client import connect
 from weir.infra.redis.watch import RedisWatch, watch_key
@@ -36,6 +36,7 @@ def start_watch(
     redis: bool = True,
     registry: bool = True,
     on_loss: Callable[[str], bool] | None = None,
+    on_positions: Callable[[Sequence[GroupPosition]], None] | None = None,
     health: Health = HEALTH,
 ) -> Watch:
     """Begin to look at all that a process relies on; close what is returned at its end.
@@ -47,10 +48,14 @@ def start_watch(
         registry: whether the process uses it.
         on_loss: see ``LossHook``; given, what was seen of Redis is kept in Redis too, so that a loss while no process
             ran is told to the next one.
+        on_positions: told where the groups stand, at each look.
         health: where the health pages read.
     """
     followed = [each for each in followings(settings) if each.stage in stages]
-    looks: dict[str, Look] = {"kafka": KafkaLook(settings, followed), "host": lambda: look_at_host(settings)}
+    looks: dict[str, Look] = {
+        "kafka": KafkaLook(settings, followed, on_positions=on_positions),
+        "host": lambda: look_at_host(settings),
+    }
     if redis:
         looks["redis"] = RedisLook(settings, on_loss)
     if registry:
@@ -122,9 +127,14 @@ class KafkaLook:
     """Reports where groups stand, compares the clocks, and seldom looks at the topics."""
 
     def __init__(
-        self, settings: Settings, followed: Sequence[Following], now_ms: Callable[[], int] | None = None
+        self,
+        settings: Settings,
+        followed: Sequence[Following],
+        now_ms: Callable[[], int] | None = None,
+        on_positions: Callable[[Sequence[GroupPosition]], None] | None = None,
     ) -> None:
         """Bind to a deployment; ``now_ms`` is our clock, UTC epoch ms."""
+        self._on_positions = on_positions or (lambda _: None)
         self._followed = followed
         self._clocked = settings.topics.transactions
         self._positions = Positions(settings.kafka)
@@ -136,7 +146,9 @@ class KafkaLook:
 
     def __call__(self) -> Sequence[Finding]:
         """Look once; raises ``Transient`` while no broker answers."""
-        for at in self._positions.read(self._followed):
+        found = self._positions.read(self._followed)
+        self._on_positions(found)
+        for at in found:
             labels = (at.stage, at.topic, str(at.partition))
             metrics.COMMITTED_OFFSET.labels(*labels).set(at.committed)
             metrics.END_OFFSET.labels(*labels).set(at.end)

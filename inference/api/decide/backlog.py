@@ -7,6 +7,7 @@ as soon as the stream continues. Pure: times are given.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable
 
@@ -20,6 +21,7 @@ class Backlog:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._pending: dict[int, deque[tuple[float, Hashable]]] = {}
+        self._settled_at: dict[int, float] = {}
 
     def add(self, partition: int, event: Hashable, published_s: float) -> None:
         """Note an event that was published just now; one more than are kept is not noted."""
@@ -27,8 +29,9 @@ class Backlog:
         if len(pending) < PENDING_MAX:
             pending.append((published_s, event))
 
-    def settle(self, partition: int, published_s: float) -> None:
+    def settle(self, partition: int, published_s: float, now_s: float) -> None:
         """Note that an event was decided: what was published before it is passed."""
+        self._settled_at[partition] = now_s
         pending = self._pending.get(partition, ())
         while pending and pending[0][0] <= published_s:
             pending.popleft()
@@ -47,9 +50,13 @@ class Backlog:
         >>> backlog.add(0, "b", 11.0)
         >>> backlog.behind_seconds(0, 12.0), backlog.behind_seconds(1, 12.0)
         (2.0, 0.0)
-        >>> backlog.settle(0, 11.0)
-        >>> backlog.behind_seconds(0, 12.0)
-        0.0
+        >>> backlog.settle(0, 11.0, 12.5)
+        >>> backlog.behind_seconds(0, 13.0), backlog.settled_seconds(0, 13.0), backlog.settled_seconds(1, 13.0)
+        (0.0, 0.5, inf)
         """
         pending = self._pending.get(partition)
         return now_s - pending[0][0] if pending else 0.0
+
+    def settled_seconds(self, partition: int, now_s: float) -> float:
+        """Return how long ago the last outcome came; infinite where none did."""
+        return now_s - self._settled_at.get(partition, -math.inf)

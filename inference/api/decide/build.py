@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from weir.inference.api.decide.event import EventEncoder
+from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import MESSAGE_TIMEOUT_MS, EventSender
@@ -29,7 +30,7 @@ def build_decide(
     registry: Registry,
     *,
     read_entry: Callable[[str], bytes | None],
-    lag_seconds: Callable[[int], float] = lambda _: 0.0,
+    lag: StreamLag,
 ) -> DecideParts:
     """Connect to a stream and begin to read its decisions.
 
@@ -37,7 +38,7 @@ def build_decide(
         settings: of the stream.
         registry: for the ids of its schemas.
         read_entry: looks a decision up by the event's id.
-        lag_seconds: see ``StreamDecisions``.
+        lag: of the stream; somebody notes it.
     """
     api, names, stream = settings.api, settings.topics, settings.stream
     waiting = WaitingRequests(
@@ -64,7 +65,7 @@ def build_decide(
         listener,
         EventSender(producer, topic=names.transactions),
         read_entry=read_entry,
-        lag_seconds=lag_seconds,
+        lag_seconds=lag.seconds,
     )
     return DecideParts(decisions, wait_ms=api.decide_wait_ms, wait_ms_max=api.decide_wait_ms_max)
 

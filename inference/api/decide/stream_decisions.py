@@ -35,6 +35,8 @@ INDEX_SECONDS = 0.05
 """Between two looks for a first decision in the index, which follows the log by some milliseconds."""
 WAKE_SECONDS_MAX = 1.0
 """A reader that had stopped for want of requests is waited for this long."""
+LOOK_SECONDS = 5.0
+"""The health watch looks about so often."""
 BEHIND_SECONDS_MIN = 1.0
 """A stream that is behind by less may still answer in time, however short the wait is."""
 
@@ -76,6 +78,10 @@ class Sender(Protocol):
         """Hand an event to the broker; ``on_answer`` is called once, in any thread."""
         ...
 
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
 
 class Listener(Protocol):
     """The part of ``inference.api.decide.listener.DecisionListener`` that is used."""
@@ -90,6 +96,10 @@ class Listener(Protocol):
 
     def describe(self) -> str:
         """Say how reading stands."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
         ...
 
 
@@ -131,6 +141,11 @@ class StreamDecisions:
     def describe(self) -> str:
         """Say how reading decisions stands, for ``/readyz``."""
         return self._listener.describe()
+
+    def close(self) -> None:
+        """Disconnect, when nobody waits any more."""
+        self._listener.close()
+        self._sender.close()
 
     async def decide(
         self, event: dict[str, Any], *, now_ms: int, wait_seconds: float, stand_in: StandIn | None = None
@@ -175,8 +190,12 @@ class StreamDecisions:
         return await run_in_threadpool(self._listener.wait_until_reading, WAKE_SECONDS_MAX) and self._listener.want()
 
     def _is_behind(self, partition: int, wait_seconds: float) -> bool:
-        behind_seconds = max(self._waiting.behind_seconds(partition), self._lag_seconds(partition))
-        return behind_seconds > max(wait_seconds, BEHIND_SECONDS_MIN)
+        limit_seconds = max(wait_seconds, BEHIND_SECONDS_MIN)
+        if self._waiting.behind_seconds(partition) > limit_seconds:
+            return True
+        # what was decided since the last look is the newer news
+        is_news = self._waiting.settled_seconds(partition) > LOOK_SECONDS
+        return is_news and self._lag_seconds(partition) > limit_seconds
 
     async def _publish(self, key: bytes, value: bytes) -> Published:
         loop = asyncio.get_running_loop()

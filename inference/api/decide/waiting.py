@@ -207,9 +207,14 @@ class WaitingRequests:
             self._drop_expired()
             return self._backlog.behind_seconds(partition, self._clock())
 
+    def settled_seconds(self, partition: int) -> float:
+        """Return how long ago an outcome of an event that went through here was read; infinite where none was."""
+        with self._lock:
+            return self._backlog.settled_seconds(partition, self._clock())
+
     def _settle(self, request: WaitingRequest) -> None:
         if request.settle() and request.at is not None:
-            self._backlog.settle(request.at[0], request.published_s)
+            self._backlog.settle(request.at[0], request.published_s, self._clock())
             if request in self._late:
                 self._remove(request)
 

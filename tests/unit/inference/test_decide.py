@@ -202,6 +202,15 @@ def test_a_stream_that_is_behind_is_not_waited_for(world: World) -> None:
     assert (answer.status_code, answer.json()["why"]) == (202, "behind")
 
 
+def test_a_lag_is_not_believed_where_a_decision_has_just_come(world: World) -> None:
+    world.stream.lag_seconds = 6.0
+    assert decide(world).status_code == 200
+    world.stream.decide = nobody
+    assert decide(world, EVENT | {"transaction_id": "t2"}).json()["why"] == "timeout"
+    world.stream.now_s += 6.0
+    assert decide(world, EVENT | {"transaction_id": "t3"}, wait_ms=5_000).json()["why"] == "behind"
+
+
 def test_a_decision_that_is_there_already_is_the_answer_though_the_stream_is_behind(world: World) -> None:
     world.stream.lag_seconds = 6.0
     assert decide(world, wait_ms=5_000).status_code == 200

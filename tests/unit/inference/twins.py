@@ -115,6 +115,9 @@ class MemoryStream:
     def describe(self) -> str:
         return "ok"
 
+    def close(self) -> None:
+        """Nothing to disconnect."""
+
     def record(self, offset: int, **changes: Any) -> dict[str, Any]:
         """Return the decision on what was published at an offset."""
         event = self.published[offset][1]
