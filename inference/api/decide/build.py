@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 
 from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.lag import StreamLag
@@ -58,9 +58,9 @@ def build_decide(
     listener.start()
     producer = build_producer(settings.kafka, linger_ms=0, message_timeout_ms=MESSAGE_TIMEOUT_MS)
     # ours, which may not be the subject's newest: the id must say what the bytes are
-    schema_id = cache(lambda: registry.register(subject(names.transactions), event_schemas(stream)[-1]))
+    contract = subject(names.transactions), event_schemas(stream)[-1]
     decisions = StreamDecisions(
-        EventEncoder(stream, settings.placeholders, schema_id),
+        EventEncoder(stream, settings.placeholders, lambda: registry.register(*contract)),
         waiting,
         listener,
         EventSender(producer, topic=names.transactions),

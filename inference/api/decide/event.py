@@ -43,8 +43,24 @@ class EventEncoder:
         """
         self._stream = stream
         self._placeholders = placeholders
-        self._schema_id = schema_id
+        self._ask_schema_id = schema_id
+        self._schema_id: int | None = None
         self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether ``encode`` asks nobody."""
+        return self._schema_id is not None
+
+    def prepare(self) -> int:
+        """Ask for the schema's id, once; may block.
+
+        Raises:
+            Transient: the registry is away.
+        """
+        if self._schema_id is None:
+            self._schema_id = self._ask_schema_id()
+        return self._schema_id
 
     def encode(self, event: dict[str, Any], *, now_ms: int) -> EventRecord:
         """Return the record of an event.
@@ -66,7 +82,7 @@ class EventEncoder:
         ):
             said = describe(error.reason, str(error), error.hint)
             raise BadRequest([FieldError(error.field or "$", said)])
-        value = self._codec.encode(batch, self._schema_id())[0]
+        value = self._codec.encode(batch, self.prepare())[0]
         return EventRecord(str(event[self._stream.id]), key, value)
 
 

@@ -78,7 +78,7 @@ class DecisionListener:
         self._wanted = threading.Event()
         self._reading = threading.Event()
         self._wanted_at = self._caught_up_at = clock()
-        self._reason = "the reader of decisions has not begun yet"
+        self._reason = ""
         self._thread = threading.Thread(target=self._run, name=f"decisions-{stream_name}", daemon=True)
 
     def start(self) -> None:
@@ -101,15 +101,15 @@ class DecisionListener:
         return self._reading.is_set() and self._clock() - self._caught_up_at < BEHIND_SECONDS
 
     def wait_until_reading(self, seconds: float) -> bool:
-        """Wait for the thread, which may be beginning again; blocks."""
-        return self._reading.wait(seconds)
+        """Wait for the thread if it is beginning again, and not for one that failed; blocks."""
+        return self._reading.wait(0.0 if self._reason else seconds)
 
     def describe(self) -> str:
         """Say how reading stands, for ``/readyz``."""
         if self._reading.is_set():
             behind = self._clock() - self._caught_up_at
             return "ok" if behind < BEHIND_SECONDS else f"the reader of decisions is {behind:.0f} s behind"
-        return self._reason if self._wanted.is_set() else "ok"
+        return self._reason or "ok"
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -129,7 +129,7 @@ class DecisionListener:
         """Read until stopped, or until nobody has asked for a while."""
         reader = self._open_reader()
         try:
-            self._caught_up_at = self._clock()
+            self._caught_up_at, self._reason = self._clock(), ""
             self._reading.set()
             while not self._stop.is_set() and not self._falls_idle():
                 self._turn(reader)

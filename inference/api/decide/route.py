@@ -28,7 +28,7 @@ from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.web.errors import error_body
 from weir.inference.api.what_if import AlreadyDecided
 from weir.monitoring import metrics
-from weir.schemas.errors import WeirError
+from weir.schemas.errors import Transient, WeirError
 from weir.schemas.stream import Stream
 
 _NO_TIME = -(1 << 63)
@@ -138,4 +138,6 @@ async def _ask(
         return tell_busy()
     except NotPublished as error:
         return tell_not_published(error)
+    except Transient as error:
+        return tell_not_published(NotPublished(str(error), may_be_published=False))
     return build_reply(outcome, id_field=stream.id, event_id=str(event[stream.id]), prefix=at.look_up_prefix)

@@ -166,6 +166,8 @@ class StreamDecisions:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
+        if not self._encoder.is_ready:
+            await run_in_threadpool(self._encoder.prepare)
         record = self._encoder.encode(event, now_ms=now_ms)
         changed = asyncio.Event()
         size = len(record.key) + len(record.value)

@@ -12,9 +12,13 @@ import pytest
 
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
+from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.sender import NotPublished
 from weir.inference.api.decide.waiting import OVERHEAD_BYTES
 from weir.monitoring import metrics
+from weir.schemas.errors import Transient
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
 
 EVENT = TRANSACTION | {"event_time_ms": NOW_MS}
 DAY_MS = 86_400_000
@@ -290,3 +294,14 @@ def test_nothing_is_kept_of_requests_that_are_answered(world: World) -> None:
     world.stream.now_s += 61
     decide(world, EVENT | {"transaction_id": "t3", "card_id": "card-3"})
     assert list(world.stream.waiting.keys) == [b"card-3"]
+
+
+def test_a_registry_that_is_away_is_503_and_nothing_is_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> int:
+        raise Transient("registry: away")
+
+    encoder = EventEncoder(payments, BUILT_IN, away)
+    monkeypatch.setattr(world.stream.parts.decisions, "_encoder", encoder)
+    answer = decide(world)
+    assert (answer.status_code, code(answer)) == (503, "not_published")
+    assert world.stream.published == []

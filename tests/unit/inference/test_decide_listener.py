@@ -176,6 +176,7 @@ def test_a_reader_that_failed_is_opened_again_at_the_ends(world: World, monkeypa
     world.log.batches.put(ValueError("a bug"))
     await_true(lambda: world.listener.describe() == "kafka: away")
     assert not world.listener.want()
+    assert not world.listener.wait_until_reading(1_000)  # one that fails is not waited for
     world.log.away = None
     await_true(world.listener.want)
     assert world.listener.describe() == "ok"
