@@ -30,10 +30,13 @@ ONLY ?=
 # of `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
 # their names, so that tests/alerts, whose one test waits for minutes, runs next to all others and not after them
 WORKERS ?= 2
+# COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
+COVERAGE ?=
+PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long unit lint format types imports security audit check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -76,10 +79,16 @@ unit: $(READY)  ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
-	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
+	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY)  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
 	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
+	@ls build/coverage/data.* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
+	$(BIN)/coverage combine --quiet --keep
+	$(BIN)/coverage report
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
 	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py $(wildcard tests/integration/test_api*.py) $(ARGS)
@@ -101,7 +110,15 @@ imports: $(READY)  ## check which package may import which
 security: $(READY)  ## look for insecure constructs in what is installed
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 
-check: lint types imports security test test-long  ## everything that CI runs
+docs: build/docs/.ready  ## build the documents as a site into build/site, strictly (its environment takes 180 MB, in build/)
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --quiet --strict
+
+build/docs/.ready: requirements/docs.lock
+	test -x build/docs/bin/python || $(PYTHON) -m venv build/docs
+	build/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
+	touch $@
+
+check: lint types imports security docs test test-long  ## everything that CI runs
 
 ##@ Break it on purpose
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
@@ -155,7 +172,7 @@ lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or 
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
 	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --no-header -o requirements/peers.lock
+	for name in peers docs; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
 
 audit: $(READY)  ## ask a vulnerability service about every locked package (needs a network; not part of CI)
 	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }

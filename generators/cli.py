@@ -1,4 +1,7 @@
-"""``weir generate``: a labelled history to Parquet, a live stream to the broker, or a history through the broker."""
+"""``weir generate``: a labelled history to Parquet, a live stream to the broker, or a history through the broker.
+
+Card payments are simulated, with fraud in them. Events of a project's stream are made up by its ``generator.toml``.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,38 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 from weir.generators.faults import Faults
 from weir.generators.history import build_history, write_history
 from weir.generators.live import LivePlan
 from weir.generators.population import build_population
+from weir.generators.profiles.profile import Profile, load_profile
 from weir.generators.schedule import SHAPES
 from weir.generators.sender import Sent
-from weir.generators.stream import first_due_ms, now_ms, run_live, run_replay
+from weir.generators.stream import first_due_ms, now_ms, run_live, run_profile, run_replay
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
+from weir.schemas.errors import Refused
 from weir.schemas.features import DAY_MS
+from weir.schemas.project import find_project, find_stream
+from weir.schemas.streams.payments import payments
 
 CARDS_MIN = 50
+_RATE = 200.0
+_OF_PAYMENTS = ("to", "cards", "v1_share", "truth", "days", "end_ms", "from_parquet", "history_speed")
+"""Flags of the simulator of card payments."""
 Summary = dict[str, object]
 
 
 def main(argv: list[str]) -> int:
     """Run ``weir generate``. Exit codes: 0 done, 1 nothing sent or some records refused, 2 misused."""
     arguments = build_parser().parse_args(argv[1:])
-    if arguments.to == "parquet":
+    project, stream = find_project(Path.cwd()), find_stream(Path.cwd(), arguments.stream)
+    if project is not None or stream is not payments:
+        summary, done = _publish_profile(arguments, load_profile(project, stream))
+    elif arguments.to == "parquet":
         summary, done = _write_history(arguments), True
     else:
         summary, done = _publish(arguments)
@@ -37,7 +51,8 @@ def main(argv: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir generate``."""
-    parser = Parser(prog="weir generate", description="Simulate card payments and fraud.")
+    parser = Parser(prog="weir generate", description="Simulate card payments and fraud, or make up a stream's events.")
+    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--to", choices=["kafka", "parquet"], default="kafka", help="publish, or write a history")
     world = parser.add_argument_group("world")
@@ -49,13 +64,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_live_flags(live: argparse._ArgumentGroup) -> None:
-    live.add_argument("--rate", type=_positive, default=200.0, help="payments a second, on schedule whatever happens")
+    live.add_argument(
+        "--rate", type=_positive, help=f"events a second, on schedule whatever happens (default: {_RATE})"
+    )
     live.add_argument("--seconds", type=_not_negative, default=60.0, help="0 runs until interrupted")
     live.add_argument("--shape", choices=SHAPES, default="constant")
-    live.add_argument("--late", type=_share, default=0.0, help="share with event times beyond the horizon")
-    live.add_argument("--out-of-order", type=_share, default=0.0, help="share with event times up to 30 minutes old")
-    live.add_argument("--duplicates", type=_share, default=0.0, help="share sent a second time")
-    live.add_argument("--malformed", type=_share, default=0.0, help="malformed records on top, as a share")
+    live.add_argument("--late", type=_share, help="share with event times beyond the horizon")
+    live.add_argument("--out-of-order", type=_share, help="share with event times up to 30 minutes old")
+    live.add_argument("--duplicates", type=_share, help="share sent a second time")
+    live.add_argument("--malformed", type=_share, help="malformed records on top, as a share")
     live.add_argument("--v1-share", type=_share, default=0.0, help="share encoded by version 1 of the schema")
     live.add_argument("--truth", type=Path, help="write which payments are fraud: JSON lines, or *.parquet")
 
@@ -127,18 +144,38 @@ def _publish(arguments: argparse.Namespace) -> tuple[Summary, bool]:
         sent = run_replay(settings, arguments.from_parquet, arguments.history_speed)
         return _summarise(sent), sent.records > 0 and not sent.failed
     population = build_population(arguments.seed, arguments.cards)
-    faults = Faults(arguments.late, arguments.out_of_order, arguments.duplicates, arguments.malformed)
-    plan = LivePlan(
-        start_ms=first_due_ms(arguments.rate),
-        rate_per_second=arguments.rate,
-        seconds=arguments.seconds,
-        shape=arguments.shape,
-        faults=faults,
-        v1_share=arguments.v1_share,
-    )
+    plan = replace(_plan(arguments, arguments.rate or _RATE, Faults()), v1_share=arguments.v1_share)
     sent = run_live(settings, population, plan, arguments.truth)
     world: Summary = {"seed": arguments.seed, "cards": arguments.cards, "start_ms": plan.start_ms}
     return world | _summarise(sent), sent.records > 0 and not sent.failed
+
+
+def _publish_profile(arguments: argparse.Namespace, profile: Profile) -> tuple[Summary, bool]:
+    _refuse_flags_of_payments(arguments, profile)
+    plan = _plan(arguments, arguments.rate or profile.rate or _RATE, profile.faults)
+    sent = run_profile(load_settings().of_stream(profile.stream), profile, plan, arguments.seed)
+    world: Summary = {"stream": profile.stream.name, "seed": arguments.seed, "start_ms": plan.start_ms}
+    return world | _summarise(sent), sent.records > 0 and not sent.failed
+
+
+def _refuse_flags_of_payments(arguments: argparse.Namespace, profile: Profile) -> None:
+    """Refuse what only the simulator of payments can do, instead of leaving it out.
+
+    Raises:
+        Refused: naming the first such flag.
+    """
+    usual = build_parser().parse_args([])
+    for name in _OF_PAYMENTS:
+        if getattr(arguments, name) != getattr(usual, name):
+            flag = "--" + name.replace("_", "-")
+            raise Refused(f"expected {flag} for the payments that are shipped, found the stream {profile.stream.name}")
+
+
+def _plan(arguments: argparse.Namespace, rate: float, usual: Faults) -> LivePlan:
+    """Return what a live stream is to be; flags beat what is usual."""
+    given = {each.name: getattr(arguments, each.name) for each in fields(Faults)}
+    faults = replace(usual, **{name: share for name, share in given.items() if share is not None})
+    return LivePlan(first_due_ms(rate), rate, arguments.seconds, arguments.shape, faults)
 
 
 def _summarise(sent: Sent) -> Summary:

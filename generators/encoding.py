@@ -1,4 +1,4 @@
-"""Payments and labels as the bytes that go on the wire, in any version of their schema."""
+"""Events and labels as the bytes that go on the wire, in any version of their schema."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ import pyruhvro
 from weir.generators.seeds import Bools
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.avro.framing import frame_bodies
-from weir.schemas.contracts import schema_json
 
 
 class Encoder:
     """Encodes one kind of record.
 
     Args:
-        kind: one of ``contracts.TOPIC_KINDS``.
-        schema_ids: the registry's id by version; the newest is the default of ``encode``.
+        schemas: Avro schemas of that kind, oldest version first.
+        schema_ids: the registry's id of each.
     """
 
-    def __init__(self, kind: str, schema_ids: dict[int, int]) -> None:
-        self._kind = kind
+    def __init__(self, schemas: Sequence[str], schema_ids: Sequence[int]) -> None:
+        self._schemas = schemas
         self._schema_ids = schema_ids
-        self._codec = BatchCodec(kind)
+        self._codec = BatchCodec(schema=schemas[-1])
         self.arrow_schema: pa.Schema = self._codec.arrow_schema
 
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """Return framed values by the newest schema, in order."""
-        return self._codec.encode(batch, self._schema_ids[max(self._schema_ids)])
+        return self._codec.encode(batch, self._schema_ids[-1])
 
     def encode_mixed(self, batch: pa.RecordBatch, oldest: Bools) -> list[bytes]:
         """Return framed values, those of the rows marked ``oldest`` by version 1."""
@@ -41,10 +40,10 @@ class Encoder:
         return encoded
 
     def _encode_oldest(self, batch: pa.RecordBatch) -> list[bytes]:
-        schema = schema_json(self._kind, 1)
+        schema = self._schemas[0]
         known = batch.select(pyruhvro.avro_to_arrow_schema(schema).names)
         bodies = pyruhvro.serialize_record_batch(known, schema, 1)
-        return [value for array in bodies for value in frame_bodies(array, self._schema_ids[1])]
+        return [value for array in bodies for value in frame_bodies(array, self._schema_ids[0])]
 
 
 def _objects(values: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:

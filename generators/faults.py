@@ -1,6 +1,6 @@
-"""What goes wrong on purpose: late and repeated payments, and records that must end in the dead letter queue.
+"""What goes wrong on purpose: late and repeated events, and records that must end in the dead letter queue.
 
-Malformed records are made from copies of good payments and come on top of them, so that the good ones remain
+Malformed records are made from copies of good events and come on top of them, so that the good ones remain
 countable: each of them gets a decision, each malformed one a dead letter.
 """
 
@@ -18,6 +18,8 @@ from weir.generators.encoding import Encoder
 from weir.generators.outgoing import Outgoing
 from weir.generators.seeds import Ints
 from weir.schemas.features import DAY_MS, HORIZON_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 Row = dict[str, Any]
 TEST_CARD_NUMBER = "4111111111111111"
@@ -27,7 +29,7 @@ _UNREGISTERED_ID = 0x7FFF_FFF0
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of the payments, 0 to 1: sent late, out of order, twice, or followed by a malformed copy."""
+    """Shares of the events, 0 to 1: sent late, out of order, twice, or followed by a malformed copy."""
 
     late: float = 0.0
     out_of_order: float = 0.0
@@ -38,13 +40,15 @@ class Faults:
 NO_FAULTS = Faults()
 
 
-def compute_shifted_ms(rng: np.random.Generator, times_ms: Ints, faults: Faults) -> tuple[Ints, Counter[str]]:
+def compute_shifted_ms(
+    rng: np.random.Generator, times_ms: Ints, faults: Faults, horizon_ms: int = HORIZON_MS
+) -> tuple[Ints, Counter[str]]:
     """Return event times of which some are older than when they are sent: out of order, or beyond the horizon."""
     draw = rng.random(len(times_ms))
     late = draw < faults.late
     behind = ~late & (draw < faults.late + faults.out_of_order)
     shifted = times_ms - np.where(behind, rng.integers(SECOND_MS, 30 * MINUTE_MS, len(times_ms)), 0)
-    shifted -= np.where(late, HORIZON_MS + rng.integers(HOUR_MS, 72 * HOUR_MS, len(times_ms)), 0)
+    shifted -= np.where(late, horizon_ms + rng.integers(HOUR_MS, 72 * HOUR_MS, len(times_ms)), 0)
     return shifted, Counter(late=int(late.sum()), out_of_order=int(behind.sum()))
 
 
@@ -63,35 +67,46 @@ def _copies(block: Outgoing, rows: Ints, due_ms: Any, kinds: Counter[str]) -> Ou
 
 
 def draw_malformed(
-    rng: np.random.Generator, block: Outgoing, payments: pa.RecordBatch, encoder: Encoder, share: float
+    rng: np.random.Generator,
+    block: Outgoing,
+    events: pa.RecordBatch,
+    encoder: Encoder,
+    share: float,
+    *,
+    stream: Stream = payments,
 ) -> Outgoing:
-    """Return malformed copies of some of a block's payments, the kinds in turn, each due right after its original."""
+    """Return malformed copies of some of a block's events, the kinds in turn, each due right after its original."""
     rows = np.flatnonzero(rng.random(len(block)) < share)
-    names, first = list(MALFORMED), int(rng.integers(0, len(MALFORMED)))
+    names = list(malformed_of(stream))
+    first = int(rng.integers(0, len(names)))
     chosen = [names[(first + turn) % len(names)] for turn in range(len(rows))]
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
-    for name, row in zip(chosen, payments.take(pa.array(rows)).to_pylist(), strict=True):
-        key, value = make_malformed(name, row, encoder)
+    for name, row in zip(chosen, events.take(pa.array(rows)).to_pylist(), strict=True):
+        key, value = make_malformed(name, row, encoder, stream)
         keys.append(key)
         values.append(value)
     return Outgoing(block.topic, block.due_ms[rows], keys, values, Counter(f"malformed.{name}" for name in chosen))
 
 
-def make_malformed(name: str, payment: Row, encoder: Encoder) -> tuple[bytes | None, bytes | None]:
-    """Return key and value of a malformed copy of a payment.
+def make_malformed(
+    name: str, event: Row, encoder: Encoder, stream: Stream = payments
+) -> tuple[bytes | None, bytes | None]:
+    """Return key and value of a malformed copy of an event.
 
     Args:
-        name: a key of ``MALFORMED``.
-        payment: the fields of a good payment.
-        encoder: of the ``transactions`` kind.
+        name: a key of ``malformed_of``.
+        event: the fields of a good event.
+        encoder: of the stream's events.
+        stream: whose event it is.
     """
-    # an id of its own, or the copy would be refused as a repeated payment before its own fault is found
-    own_id = payment if name == "id_reused" else payment | {"transaction_id": f"{payment['transaction_id']}-{name}"}
-    malformed = MALFORMED[name]
+    # an id of its own, or the copy would be refused as a repeated event before its own fault is found
+    own_id = event if name == "id_reused" else event | {stream.id: f"{event[stream.id]}-{name}"}
+    malformed = malformed_of(stream)[name]
     row = malformed.change_row(own_id)
     value = encoder.encode(pa.RecordBatch.from_pylist([row], schema=encoder.arrow_schema))[0]
-    return malformed.key_of(row), malformed.change_bytes(value)
+    key = str(row[stream.key.field]).encode() if malformed.key is None else malformed.key
+    return key, malformed.change_bytes(value)
 
 
 def _same_row(row: Row) -> Row:
@@ -102,59 +117,59 @@ def _same_bytes(value: bytes) -> bytes:
     return value
 
 
-def _card_key(row: Row) -> bytes:
-    return str(row["card_id"]).encode()
-
-
 @dataclass(frozen=True)
 class Malformed:
-    """One way to be wrong: in a field, in the bytes, or in the key."""
+    """One way to be wrong: in a field, in the bytes, or in the key, which is the event's own where it is None."""
 
     change_row: Callable[[Row], Row] = _same_row
     change_bytes: Callable[[bytes], bytes | None] = _same_bytes
-    key_of: Callable[[Row], bytes] = _card_key
+    key: bytes | None = None
 
 
 def _with(**changes: object) -> Malformed:
     return Malformed(change_row=lambda row: row | changes)
 
 
-def _in_the_future(row: Row) -> Row:
-    # by more than a late payment lies in the past, or the copy of one would be sound
-    return row | {"event_time_ms": row["event_time_ms"] + 365 * DAY_MS}
-
-
-def _in_seconds(row: Row) -> Row:
-    return row | {"event_time_ms": row["event_time_ms"] // 1_000}
-
-
-def _in_microseconds(row: Row) -> Row:
-    return row | {"event_time_ms": row["event_time_ms"] * 1_000}
-
-
 def _another_amount(row: Row) -> Row:
     return row | {"amount_minor": row["amount_minor"] + 1}
 
 
-MALFORMED: dict[str, Malformed] = {
+_OF_BYTES: dict[str, Malformed] = {
     "empty_value": Malformed(change_bytes=lambda _: b""),
     "null_value": Malformed(change_bytes=lambda _: None),
     "wrong_magic": Malformed(change_bytes=lambda value: b"\x01" + value[1:]),
     "unknown_schema_id": Malformed(change_bytes=lambda v: v[:1] + _UNREGISTERED_ID.to_bytes(4, "big") + v[5:]),
     "truncated": Malformed(change_bytes=lambda value: value[: len(value) // 2]),
     "trailing_bytes": Malformed(change_bytes=lambda value: value + b"\x00\x00\x00"),
+    "key_mismatch": Malformed(key=b"key_of_somebody_else"),
+}
+_OF_PAYMENTS: dict[str, Malformed] = {
     "absurd_refund": _with(amount_minor=-(10**15)),
     "absurd_amount": _with(amount_minor=10**15),
     "unknown_currency": _with(currency="ZZZ"),
-    "empty_transaction_id": _with(transaction_id=""),
-    "empty_card_id": _with(card_id=""),
     "oversized_id": _with(merchant_id="m" * 10_000),
     "not_a_position": _with(lat=float("nan"), lon=float("nan")),
-    "future_time": Malformed(change_row=_in_the_future),
-    "time_in_seconds": Malformed(change_row=_in_seconds),
-    "time_in_microseconds": Malformed(change_row=_in_microseconds),
-    "key_mismatch": Malformed(key_of=lambda _: b"card_of_somebody_else"),
     "card_number": _with(card_id=TEST_CARD_NUMBER),
     "id_reused": Malformed(change_row=_another_amount),
 }
-"""Every way to be wrong that ``--malformed`` mixes in, by name."""
+
+
+def _of_fields(stream: Stream) -> dict[str, Malformed]:
+    """Return what can be wrong with the fields that every event has: id, key and time."""
+
+    def at(change: Callable[[int], int]) -> Malformed:
+        return Malformed(change_row=lambda row: row | {stream.time: change(row[stream.time])})
+
+    return {
+        f"empty_{stream.id}": _with(**{stream.id: ""}),
+        f"empty_{stream.key.field}": _with(**{stream.key.field: ""}),
+        # by more than a late event lies in the past, or the copy of one would be sound
+        "future_time": at(lambda time_ms: time_ms + 365 * DAY_MS),
+        "time_in_seconds": at(lambda time_ms: time_ms // 1_000),
+        "time_in_microseconds": at(lambda time_ms: time_ms * 1_000),
+    }
+
+
+def malformed_of(stream: Stream) -> dict[str, Malformed]:
+    """Return every way to be wrong that ``--malformed`` mixes into a stream, by name."""
+    return _OF_BYTES | _of_fields(stream) | (_OF_PAYMENTS if stream == payments else {})

@@ -26,8 +26,10 @@ from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import add_flags, manner_of, open_checked
 from weir.infra.user_files.survey import FileRefused
+from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
+from weir.schemas.streams.payments import payments
 
 KINDS = ("transactions", "labels")
 
@@ -120,7 +122,8 @@ def _check_topics(settings: Settings, kinds: dict[str, str]) -> None:
 def _connect(settings: Settings, kinds: dict[str, str]) -> dict[str, Encoder]:
     registry = Registry(settings.registry)
     try:
-        return {kind: build_encoder(registry, kind, topic) for kind, topic in kinds.items()}
+        schemas = {"transactions": event_schemas(payments), "labels": label_schemas(payments)}
+        return {kind: build_encoder(registry, schemas[kind], topic) for kind, topic in kinds.items()}
     finally:
         registry.close()
 

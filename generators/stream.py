@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -14,6 +14,8 @@ from weir.generators.encoding import Encoder
 from weir.generators.live import LivePlan, live_blocks
 from weir.generators.outgoing import Outgoing
 from weir.generators.population import Population
+from weir.generators.profiles.live import profile_blocks
+from weir.generators.profiles.profile import Profile
 from weir.generators.replay import history_blocks
 from weir.generators.schedule import block_records
 from weir.generators.sender import Sender, Sent
@@ -21,7 +23,7 @@ from weir.generators.truth_file import open_truth
 from weir.infra.kafka.clients import build_producer
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings
-from weir.schemas.contracts import schema_json, subject, versions
+from weir.schemas.contracts import event_schemas, label_schemas, subject
 
 _LEAD_MS, _LEAD_MS_PER_RECORD = 1_000, 0.01
 """Between now and the first record: time to draw and encode the first block, so that it is not born late."""
@@ -39,31 +41,38 @@ def first_due_ms(rate_per_second: float) -> int:
     return now_ms() + int(_LEAD_MS + _LEAD_MS_PER_RECORD * block_records(rate_per_second))
 
 
-def build_encoder(registry: SchemaRegistry, kind: str, topic: str) -> Encoder:
+def build_encoder(registry: SchemaRegistry, schemas: Sequence[str], topic: str) -> Encoder:
     """Return an encoder with the registry's ids of every version, registering what is not there yet.
 
     Raises:
         Transient: the registry is away.
         Refused: the registry does not take the schema.
     """
-    ids = {version: registry.register(subject(topic), schema_json(kind, version)) for version in versions(kind)}
-    return Encoder(kind, ids)
+    return Encoder(schemas, [registry.register(subject(topic), schema) for schema in schemas])
 
 
 def run_live(settings: Settings, population: Population, plan: LivePlan, truth: Path | None) -> Sent:
     """Publish a live stream. An interrupt ends it early, with everything sent so far acknowledged."""
     topic = settings.topics.transactions
     with _registry(settings) as registry:
-        encoder = build_encoder(registry, "transactions", topic)
+        encoder = build_encoder(registry, event_schemas(settings.stream), topic)
     return _send(settings, live_blocks(population, plan, encoder, topic), truth)
+
+
+def run_profile(settings: Settings, profile: Profile, plan: LivePlan, seed: int) -> Sent:
+    """Publish a live stream of events that a profile makes up; it ends as ``run_live`` does."""
+    topic = settings.topics.transactions
+    with _registry(settings) as registry:
+        encoder = build_encoder(registry, event_schemas(profile.stream), topic)
+    return _send(settings, profile_blocks(profile, plan, seed, encoder, topic), None)
 
 
 def run_replay(settings: Settings, folder: Path, speed: float | None) -> Sent:
     """Publish a history with its own event times, and the labels that were known by its end."""
     topics = settings.topics
     with _registry(settings) as registry:
-        transactions = build_encoder(registry, "transactions", topics.transactions), topics.transactions
-        labels = build_encoder(registry, "labels", topics.labels), topics.labels
+        transactions = build_encoder(registry, event_schemas(settings.stream), topics.transactions), topics.transactions
+        labels = build_encoder(registry, label_schemas(settings.stream), topics.labels), topics.labels
     start_ms = now_ms() + _LEAD_MS
     blocks = history_blocks(
         folder,

@@ -1,8 +1,9 @@
 """The model bundle: a folder with ``model.onnx`` and ``manifest.json``, loaded whole or refused.
 
 A bundle is refused in one line when a file is missing, the model's sha256 or the declarations' hash is another, or the
-graph's input and output are not what the manifest says. There is no dummy model and no default score: a scorer
-without a bundle does not start, and a running one keeps the bundle it has when a new one is broken.
+graph's input and output are not what the manifest says. There is no dummy model and no default score: a scorer of a
+stream with labels does not start without a bundle, and a running one keeps the bundle it has when a new one is broken.
+A stream without labels may have no model: then its lists and rules decide alone, and each decision says so.
 
 The output is read by its name. Position 0 is the label in graphs of common converters, a constant in disguise.
 """
@@ -20,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.reasons import build_groups
-from weir.inference.core.vector import Matrix
+from weir.inference.core.vector import NO_MODEL, Matrix
 from weir.inference.graph import Graph, WrongGraph, check_input, check_output, check_probe, one_line, open_session
+from weir.infra.arguments import command_of
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
@@ -29,7 +31,6 @@ from weir.schemas.records.units import EARLIEST_TIME_MS
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
-_NONE_YET = "train one with `weir train`, or bring your own: docs/models.md"
 _WRONG = "docs/models.md says what a bundle has to be"
 _log = get_logger(__name__)
 
@@ -72,10 +73,12 @@ class Bundle:
         names: ordered features.
         reference: typical values, NaN where missing is typical.
         groups: columns by reason code.
-        graph: that scores.
+        graph: that scores; None where there is no model.
+        lacking: causes for which every decision is degraded.
     """
 
     def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream = payments) -> None:
+        """Take what was read; without a session there is no model."""
         self.manifest = manifest
         self.directory = directory
         self.names = manifest.features
@@ -83,33 +86,31 @@ class Bundle:
         self.decline_threshold = manifest.thresholds.decline
         self.reference = np.array([np.nan if v is None else v for v in manifest.reference], dtype=np.float32)
         self.groups = build_groups(self.names, stream)
-        self.graph = Graph(
-            session,
-            input_name=manifest.input_name,
-            output_name=manifest.output_name,
-            dtype=manifest.dtype,
-            column=manifest.output_column,
-        )
+        self.graph = None if session is None else _bind(session, manifest)
+        self.lacking: tuple[str, ...] = (NO_MODEL,) if session is None else ()
 
     def score(self, features: Matrix) -> npt.NDArray[np.float32]:
         """Return P(fraud) per row, float32, shape (rows,).
 
-        Never raises for a graph that fails: its rows come back as NaN, which the decision records as a fallback. A
-        batch that fails as a whole is scored row by row, so that one row cannot take the others with it.
+        Without a model all are NaN. Never raises for a graph that fails: its rows come back as NaN, which the decision
+        records as a fallback. A batch that fails as a whole is scored row by row, so that one row cannot take the
+        others with it.
         """
-        scores = self._run(features)
+        if self.graph is None:
+            return np.full(features.shape[0], np.nan, dtype=np.float32)
+        scores = self._run(self.graph, features)
         if scores is not None:
             return scores
         if features.shape[0] == 1:
             return np.full(1, np.nan, dtype=np.float32)
         return np.concatenate([self.score(features[row : row + 1]) for row in range(features.shape[0])])
 
-    def _run(self, features: Matrix) -> npt.NDArray[np.float32] | None:
+    def _run(self, graph: Graph, features: Matrix) -> npt.NDArray[np.float32] | None:
         rows = features.shape[0]
         if rows == 0:
             return np.empty(0, dtype=np.float32)
         try:
-            return self.graph.run(features)
+            return graph.run(features)
         except Exception as error:  # noqa: BLE001 - the runtime's errors share no base; routed into a recorded fallback
             _log.error("score_failed", rows=rows, error=type(error).__name__, model=self.manifest.version)
             return None
@@ -127,8 +128,8 @@ def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream 
         Refused: with one line that names what is wrong and the fix.
     """
     folder = directory.resolve()
-    manifest = _read_manifest(folder, directory)
-    model = _read_file(folder / "model.onnx", directory)
+    manifest = _read_manifest(folder, directory, stream)
+    model = _read_file(folder / "model.onnx", directory, stream)
     found = hashlib.sha256(model).hexdigest()
     if found != manifest.model_sha256:
         raise Refused(f"model bundle {directory}: expected model.onnx with sha256 {manifest.model_sha256[:12]}..., "
@@ -136,49 +137,86 @@ def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream 
     declares = declarations_hash or stream.declarations_hash
     if manifest.declarations_hash != declares:
         raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declares}; train again with `weir train`, or export your own "
-                      "for these features: docs/models.md")  # fmt: skip
+                      f"this code declares {declares}; train again with `{command_of(stream, 'train')}`, "
+                      "or export your own for these features: docs/models.md")  # fmt: skip
     _check_features(manifest, directory, stream)
     try:
-        bundle = Bundle(manifest, _open_graph(manifest, model), folder, stream)
-        check_probe(bundle.graph, bundle.reference)
+        session = _open_graph(manifest, model)
+        bundle = Bundle(manifest, session, folder, stream)
+        check_probe(_bind(session, manifest), bundle.reference)
     except WrongGraph as error:
         raise Refused(f"model bundle {directory}: {error}; {_WRONG}") from None
     return bundle
 
 
-def load_lists(settings: Settings, stream: Stream = payments) -> Lists:
+def build_without_model(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
+    """Return what stands for the model of a stream that has none; ``none`` is its name and version.
+
+    Args:
+        directory: where a bundle would be.
+        declarations_hash: what this process computes features by.
+        stream: that has no model.
+    """
+    names = stream.feature_names
+    manifest = Manifest(
+        name="none",
+        version="none",
+        created_time_ms=EARLIEST_TIME_MS,
+        model_sha256="",
+        declarations_hash=declarations_hash,
+        features=names,
+        input_name="",
+        output_name="",
+        dtype="float32",
+        thresholds=Thresholds(review=1.0, decline=1.0),
+        reference=(None,) * len(names),
+    )
+    return Bundle(manifest, None, directory, stream)
+
+
+def load_lists(settings: Settings) -> Lists:
     """Read the allow and block lists.
 
     Raises:
         Refused: the named file is missing, or a file is no lists document.
     """
-    path = settings.scorer.lists_file or settings.home / "lists.json"
+    path = settings.lists_path
     if settings.scorer.lists_file is None and not path.is_file():
         return Lists()
     try:
-        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(stream.id_field_of))
+        return parse_lists(json.loads(path.read_text(encoding="utf-8")), tuple(settings.stream.id_field_of))
     except (OSError, ValueError) as error:
         raise Refused(f"lists file {path}: {one_line(error)}; fix the file or remove it") from None
 
 
 def champion_path(settings: Settings) -> Path:
     """Return where the bundle in force is: the configured one, else the champion link."""
-    models = settings.home / "models"
-    own = models if settings.stream is payments else models / settings.stream.name
-    return settings.scorer.bundle_dir or own / "champion"
+    return settings.scorer.bundle_dir or settings.models_dir / "champion"
 
 
-def _read_file(path: Path, directory: Path) -> bytes:
+def _bind(session: Any, manifest: Manifest) -> Graph:
+    return Graph(
+        session,
+        input_name=manifest.input_name,
+        output_name=manifest.output_name,
+        dtype=manifest.dtype,
+        column=manifest.output_column,
+    )
+
+
+def _read_file(path: Path, directory: Path, stream: Stream) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise Refused(f"model bundle {directory}: expected {path.name}, found none; {_NONE_YET}") from None
+        train = "" if stream.labels is None else f"train one with `{command_of(stream, 'train')}`, or "
+        raise Refused(
+            f"model bundle {directory}: expected {path.name}, found none; {train}bring your own: docs/models.md"
+        ) from None
 
 
-def _read_manifest(folder: Path, directory: Path) -> Manifest:
+def _read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:
     try:
-        return Manifest.model_validate_json(_read_file(folder / "manifest.json", directory))
+        return Manifest.model_validate_json(_read_file(folder / "manifest.json", directory, stream))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "$"

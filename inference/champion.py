@@ -7,11 +7,12 @@ swaps. A replacement that is refused is logged and metered once, and the old one
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists
+from weir.inference.bundle import Bundle, build_without_model, champion_path, load_bundle, load_lists
 from weir.inference.core.lists import Lists
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
@@ -19,8 +20,6 @@ from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
-from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 
 POLL_SECONDS = 1.0
 
@@ -30,25 +29,51 @@ Signature = tuple[object, ...]
 
 
 class Champion:
-    """What decides the events of a stream now; ``bundle`` and ``lists`` change only inside ``poll``."""
+    """What decides the events of a stream now; ``bundle`` and ``lists`` change only inside ``poll``.
+
+    Attributes:
+        missing: why there is no bundle and no lists yet; empty when there are.
+    """
 
     def __init__(
-        self, settings: Settings, stream: Stream = payments, *, monotonic: Callable[[], float] = time.monotonic
+        self, settings: Settings, *, required: bool = True, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Load both.
+        """Load both; a stream without labels needs no bundle.
+
+        Args:
+            settings: of the stream.
+            required: refuse without them; else they are awaited, and asking for one tells why there is none.
+            monotonic: seconds.
 
         Raises:
-            Refused: there is no bundle, or a file is not right.
+            Refused: there is no bundle where there has to be one, or a file is not right.
         """
         self._settings = settings
-        self._stream = stream
-        self.rules = rules_of(stream)
+        self._stream = settings.stream
+        self.rules = rules_of(self._stream)
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
-        self.bundle = self._load_bundle()
-        self.lists: Lists = load_lists(settings, stream)
-        _meter(self.bundle)
+        self._loaded: tuple[Bundle, Lists] | None = None
+        self.missing = ""
+        if required:
+            self._load()
+        else:
+            self._try_to_load()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model in force.
+
+        Raises:
+            Refused: no bundle has been right yet.
+        """
+        return self._in_force()[0]
+
+    @property
+    def lists(self) -> Lists:
+        """The lists in force; raises as ``bundle`` does."""
+        return self._in_force()[1]
 
     def poll(self) -> bool:
         """Replace what has changed; True when something was."""
@@ -57,18 +82,50 @@ class Champion:
             return False
         self._next_poll = now + POLL_SECONDS
         bundle_signature, lists_signature = self._signatures()
-        changed = False
-        if bundle_signature != self._bundle_seen:
-            self._bundle_seen = bundle_signature
-            changed |= self._replace_bundle()
-        if lists_signature != self._lists_seen:
-            self._lists_seen = lists_signature
-            changed |= self._replace_lists()
-        return changed
+        is_other_bundle, is_other_lists = bundle_signature != self._bundle_seen, lists_signature != self._lists_seen
+        self._bundle_seen, self._lists_seen = bundle_signature, lists_signature
+        if self._loaded is None:
+            return (is_other_bundle or is_other_lists) and self._try_to_load()
+        replaced = [self._replace_bundle()] if is_other_bundle else []
+        replaced += [self._replace_lists()] if is_other_lists else []
+        return any(replaced)
+
+    def _in_force(self) -> tuple[Bundle, Lists]:
+        if self._loaded is None:
+            raise Refused(self.missing)
+        return self._loaded
+
+    def _load(self) -> None:
+        bundle = self._load_bundle() if self._has_model() else self._go_without()
+        self._loaded = bundle, load_lists(self._settings)
+        _meter(self.bundle)
+
+    def _try_to_load(self) -> bool:
+        try:
+            self._load()
+        except Refused as error:
+            self.missing = str(error)
+            _log.error("bundle_missing", stream=self._stream.name, detail=self.missing)
+            return False
+        self.missing = ""
+        return True
+
+    def _has_model(self) -> bool:
+        """A bundle that was brought along may be broken, which is refused; none at all is no mistake without labels."""
+        asked = self._settings.scorer.bundle_dir is not None or self._stream.labels is not None
+        return asked or os.path.lexists(champion_path(self._settings))
 
     def _load_bundle(self) -> Bundle:
-        declares = with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
-        return load_bundle(champion_path(self._settings), declarations_hash=declares, stream=self._stream)
+        return load_bundle(champion_path(self._settings), declarations_hash=self._declares, stream=self._stream)
+
+    def _go_without(self) -> Bundle:
+        path = champion_path(self._settings)
+        _log.warning("no_model", stream=self._stream.name, looked_at=str(path), decides="lists and rules")
+        return build_without_model(path, declarations_hash=self._declares, stream=self._stream)
+
+    @property
+    def _declares(self) -> str:
+        return with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
 
     def _replace_bundle(self) -> bool:
         try:
@@ -78,14 +135,14 @@ class Champion:
             _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)
             return False
         _unmeter(self.bundle)
-        self.bundle = loaded
+        self._loaded = loaded, self.lists
         _meter(loaded)
         _log.info("bundle_replaced", name=loaded.manifest.name, version=loaded.manifest.version)
         return True
 
     def _replace_lists(self) -> bool:
         try:
-            self.lists = load_lists(self._settings, self._stream)
+            self._loaded = self.bundle, load_lists(self._settings)
         except Refused as error:
             _log.error("lists_refused", detail=str(error), goes_on_with=self.lists.version)
             return False
@@ -93,8 +150,7 @@ class Champion:
         return True
 
     def _signatures(self) -> tuple[Signature, Signature]:
-        lists_file = self._settings.scorer.lists_file or self._settings.home / "lists.json"
-        return _sign(champion_path(self._settings) / "manifest.json"), _sign(lists_file)
+        return _sign(champion_path(self._settings) / "manifest.json"), _sign(self._settings.lists_path)
 
 
 def _sign(path: Path) -> Signature:

@@ -5,41 +5,41 @@ from __future__ import annotations
 import argparse
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 from weir.inference.champion import Champion
-from weir.inference.decide import SchemaLookup, Scoring
-from weir.inference.follower import Follower, FollowerConfig, begin_at_committed
+from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.index import STAGE as INDEX_STAGE
-from weir.inference.index import DecisionIndex
+from weir.inference.index import IndexStage
 from weir.inference.processes import Reporter
-from weir.inference.scorer import STAGE as SCORE_STAGE
-from weir.inference.scorer import Scorer, ScorerConfig, no_step
+from weir.inference.score_stage import STAGE as SCORE_STAGE
+from weir.inference.score_stage import ScoreStage, ScoreStageConfig
 from weir.infra.arguments import Parser
-from weir.infra.heap import freeze_gc
 from weir.infra.kafka.admin import TopicFacts, describe_topics
-from weir.infra.kafka.clients import build_consumer, build_producer
 from weir.infra.kafka.first_start import outputs_without_offsets
-from weir.infra.kafka.group_position import Standing
-from weir.infra.kafka.history import History
+from weir.infra.kafka.group_position import Standing, begin_at_committed
 from weir.infra.kafka.instance_claim import Place, enter_all
-from weir.infra.kafka.sink import TransactionalOutput
-from weir.infra.kafka.source import Partition, PartitionedInput
-from weir.infra.redis.client import connect
+from weir.infra.kafka.source import Partition
+from weir.infra.redis.client import Client, connect
 from weir.infra.redis.decision_store import DecisionStore
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.monitoring.logs import configure, get_logger
+from weir.monitoring.logs import configure
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.project import find_stream
+from weir.schemas.project import find_stream, find_streams
+from weir.streaming.feature_rows import FeatureRowReader
 from weir.streaming.health.checks import start_watch
+from weir.streaming.loop import Loop, LoopConfig
 from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
+from weir.streaming.open_loop import Assemble, Clients, Member, open_loop
 from weir.streaming.service import open_metrics_page, run_service, wait_for
+from weir.streaming.stage import do_nothing
+from weir.streaming.unit_state import NoState
 
 INDEX_BATCH_RECORDS_MAX = 2_000
 OffsetsCheck = Callable[[Coverage, Partition, Standing], None]
@@ -48,20 +48,21 @@ _DECIDE_ANEW = (
     "to decide the new topic's rows, set WEIR_SCORER__GROUP to a new name and start once with `--decide-again`"
 )
 _INDEX_ANEW = "to index the new topic's decisions, set WEIR_SCORER__INDEX_GROUP to a new name"
-log = get_logger(__name__)
 
 
 def main(argv: list[str]) -> int:
     """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
-    settings = load_settings().of_stream(find_stream(Path.cwd(), "" if verb == "serve" else arguments.stream))
-    name = "api" if verb == "serve" else f"{verb}-{arguments.instance}"
-    configure(settings.monitoring.log_level, settings.monitoring.log_format, name)
+    settings = load_settings()
     if verb == "serve":
         from weir.inference.api.serve import run_api  # noqa: PLC0415 - a scorer needs no web server
 
-        return run_api(settings, host=arguments.host, port=arguments.port)
+        configure(settings.monitoring.log_level, settings.monitoring.log_format, "api")
+        served = find_streams(Path.cwd(), arguments.stream)
+        return run_api(settings, served, host=arguments.host, port=arguments.port)
+    settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     indexes = verb == "index" or arguments.with_index
     stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
@@ -99,7 +100,7 @@ def run_scorer(
     decide_again: bool = False,
     accept_offsets: bool = False,
     enter_place: Callable[[], None] = lambda: None,
-    on_step: Callable[[str], None] = no_step,
+    on_step: Callable[[str], None] = do_nothing,
 ) -> None:
     """Check the model, connect, score until told to stop, disconnect.
 
@@ -118,32 +119,24 @@ def run_scorer(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings, settings.stream)
+    champion = Champion(settings)
     topic = settings.topics.features
     features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     if not decide_again:
         wait_for(lambda: _check_first_start(settings), should_stop)
-    wait_for(enter_place, should_stop)
     check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
-    follower, close = _build_scorer(settings, champion, features, instance, on_step, should_stop, check)
-    log.info("started", group=settings.scorer.group, instance=instance, model=champion.bundle.manifest.version)
-    failed: list[BaseException] = []
-    done = threading.Event()
-    freeze_gc()
-    thread = threading.Thread(target=_index_beside, args=(settings, instance, done, failed), name="index")
+    prepare = partial(_prepare_scorer, settings, champion, features, on_step, check)
+    member = Member(settings.scorer.group, instance, [features])
+    index: AbstractContextManager[list[BaseException]] = nullcontext([])
     if with_index:
-        thread.start()
-    reporter = Reporter(settings, f"scorer {instance}", champion)
-    try:
+        index = _index_meanwhile(settings, instance)
+    with (
+        open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place) as loop,
+        closing(Reporter(settings, f"scorer {instance}", champion)),
+        index as failed,
+    ):
         # an index that died would leave decisions without entries: the process ends and is started again
-        follower.run(lambda: should_stop() or bool(failed))
-    finally:
-        done.set()
-        if with_index:
-            thread.join()
-        reporter.close()
-        close()
-        log.info("stopped", instance=instance)
+        loop.run(lambda: should_stop() or bool(failed))
     if failed:
         raise failed[0]
 
@@ -160,49 +153,46 @@ def run_index(
     Raises:
         WeirError: something that only a new start can fix.
     """
-    names, group = settings.topics, settings.scorer.index_group
-    decisions = wait_for(lambda: describe_topics(settings.kafka, [names.decisions])[names.decisions], should_stop)
+    topic = settings.topics.decisions
+    decisions = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     client = wait_for(lambda: connect(settings.redis), should_stop)
-    wait_for(enter_place, should_stop)
-    registry = Registry(settings.registry)
-    consumer = build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, decisions))
-    verifier = History(settings.kafka)
-    source = PartitionedInput(consumer, first_offset=verifier.first_offset)
+    member = Member(settings.scorer.index_group, instance, [decisions], transactional=False)
+    prepare = partial(_prepare_index, settings, client, decisions)
+    with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place) as loop:
+        loop.run(should_stop)
+
+
+def _prepare_index(
+    settings: Settings, client: Client, decisions: TopicFacts, registry: Registry, _: ExitStack
+) -> Assemble:
     ttl_seconds = settings.scorer.decision_ttl_days * _SECONDS_PER_DAY
-    store = DecisionStore(client, cluster=settings.cluster, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
-    index = DecisionIndex(
-        store,
-        consumer,
-        build_lookup(registry, names.decisions),
-        topic_id=decisions.topic_id,
-        schema=decisions_schema(settings.stream),
-        id_field=settings.stream.id,
-        rebuild_from=lambda partition: verifier.offset_at_time(partition, int((time.time() - ttl_seconds) * 1_000)),
-    )
-    config = FollowerConfig(
-        topic=names.decisions,
-        topic_id=decisions.topic_id,
-        group=group,
-        stage=INDEX_STAGE,
-        start_over=_INDEX_ANEW,
-        batch_records_max=INDEX_BATCH_RECORDS_MAX,
-        linger_seconds=settings.scorer.linger_ms / 1_000,
-    )
-    freeze_gc()
-    log.info("started", group=group, instance=instance)
-    try:
-        Follower(config, source, index.handle, index.look, index.begin).run(should_stop)
-    finally:
-        source.close()
-        verifier.close()
-        registry.close()
-        log.info("stopped", group=group, instance=instance)
+    store = DecisionStore(client, space=settings.key_space, topic_id=decisions.topic_id, ttl_seconds=ttl_seconds)
 
+    def assemble(clients: Clients) -> Loop:
+        stage = IndexStage(
+            decisions.name,
+            store,
+            build_lookup(registry, decisions.name),
+            schema=decisions_schema(settings.stream),
+            id_field=settings.stream.id,
+            rebuild_from=lambda at: clients.history.offset_at_time(at, int((time.time() - ttl_seconds) * 1_000)),
+        )
+        config = LoopConfig(
+            name=INDEX_STAGE,
+            batch_records_max=INDEX_BATCH_RECORDS_MAX,
+            linger_seconds=settings.scorer.linger_ms / 1_000,
+            between=stage.look,
+        )
+        state = NoState(
+            stage,
+            clients.source,
+            group=settings.scorer.index_group,
+            topic_id=decisions.topic_id,
+            start_over=_INDEX_ANEW,
+        )
+        return Loop(config, [stage], clients.source, state, clients.output)
 
-def _member_name(group: str, instance: int, topic: TopicFacts) -> str:
-    # as the processor's: a member that starts again is handed its old partitions without a rebalance, and added ones
-    # would belong to nobody; with the count in its name it is another member then, and the old one times out
-    return f"{group}-{instance}.{topic.partitions}"
+    return assemble
 
 
 def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
@@ -226,73 +216,76 @@ def _build_check(*, decide_again: bool, accept_offsets: bool) -> OffsetsCheck:
     return partial(check_offsets, accept=accept_offsets)
 
 
-def _build_scorer(
+def _prepare_scorer(
     settings: Settings,
     champion: Champion,
     features: TopicFacts,
-    instance: int,
     on_step: Callable[[str], None],
-    should_stop: Callable[[], bool],
     check: OffsetsCheck,
-) -> tuple[Follower, Callable[[], None]]:
-    names, group = settings.topics, settings.scorer.group
-    registry = Registry(settings.registry)
-    contract = subject(names.decisions), decisions_schema(settings.stream)
-    schema_id = wait_for(lambda: registry.register(*contract), should_stop)
-    scoring = Scoring(
-        source_topic=names.transactions,
-        decisions_topic=names.decisions,
-        schema_id=schema_id,
-        schema_of=build_lookup(registry, names.features),
-        stream=settings.stream,
-    )
-    scorer_config = ScorerConfig(
-        source_topic=names.transactions,
-        decisions_topic=names.decisions,
-        dlq_topic=names.features_dlq,
-        features_id=features.topic_id,
-        group=group,
-        dlq_header_prefix=settings.processor.dlq_header_prefix,
-        on_step=on_step,
-    )
-    member = f"{group}-{instance}"
-    output = wait_for(lambda: TransactionalOutput(build_producer(settings.kafka, transactional_id=member)), should_stop)
-    verifier = History(settings.kafka)
-    source = PartitionedInput(
-        build_consumer(settings.kafka, group=group, instance=_member_name(group, instance, features)),
-        first_offset=verifier.first_offset,
-    )
-    follower_config = FollowerConfig(
-        topic=names.features,
-        topic_id=features.topic_id,
-        group=group,
-        stage=SCORE_STAGE,
-        start_over=_DECIDE_ANEW,
-        batch_records_max=settings.scorer.batch_records_max,
-        linger_seconds=settings.scorer.linger_ms / 1_000,
-    )
-    scorer = Scorer(scorer_config, output, scoring, champion)
-    scorer.warm_up()
-    coverage = build_coverage(scorer_stage(settings), settings, verifier, registry)
+    registry: Registry,
+    _: ExitStack,
+) -> Assemble:
+    names, stream = settings.topics, settings.stream
+    schema_id = registry.register(subject(names.decisions), decisions_schema(stream))
+    reader = FeatureRowReader(stream, build_lookup(registry, names.features))
+    writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
 
-    def begin(partition: Partition, found: Standing) -> int:
-        offset = begin_at_committed(partition, found)
-        check(coverage, partition, found)
-        return offset
+    def assemble(clients: Clients) -> Loop:
+        coverage = build_coverage(scorer_stage(settings), settings, clients.history, registry)
+        stage_config = ScoreStageConfig(
+            topic=names.features,
+            source_topic=names.transactions,
+            dlq_topic=names.features_dlq,
+            group=settings.scorer.group,
+            dlq_header_prefix=settings.processor.dlq_header_prefix,
+            begin=partial(_begin_scoring, partial(check, coverage)),
+        )
+        stage = ScoreStage(stage_config, reader, Decider(champion, stream), writer)
+        stage.warm_up()
+        config = LoopConfig(
+            name=SCORE_STAGE,
+            batch_records_max=settings.scorer.batch_records_max,
+            linger_seconds=settings.scorer.linger_ms / 1_000,
+            between=champion.poll,
+            on_step=on_step,
+        )
+        state = NoState(
+            stage,
+            clients.source,
+            group=settings.scorer.group,
+            topic_id=features.topic_id,
+            start_over=_DECIDE_ANEW,
+        )
+        return Loop(config, [stage], clients.source, state, clients.output)
 
-    def close() -> None:
-        source.close()
-        verifier.close()
-        registry.close()
-
-    return Follower(follower_config, source, scorer.handle, champion.poll, begin), close
+    return assemble
 
 
-def _index_beside(settings: Settings, instance: int, done: threading.Event, failed: list[BaseException]) -> None:
+def _begin_scoring(check: Callable[[Partition, Standing], None], partition: Partition, found: Standing) -> int:
+    offset = begin_at_committed(partition, found)
+    check(partition, found)
+    return offset
+
+
+@contextmanager
+def _index_meanwhile(settings: Settings, instance: int) -> Iterator[list[BaseException]]:
+    """Run the index in a thread meanwhile; what ends it is in the list."""
+    failed: list[BaseException] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        try:
+            run_index(settings, instance=instance, should_stop=done.is_set)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that started us, which raises it
+            failed.append(error)
+
+    thread = threading.Thread(target=follow, name="index")
+    thread.start()
     try:
-        run_index(settings, instance=instance, should_stop=done.is_set)
-    except BaseException as error:  # noqa: BLE001 - handed to the thread that started us, which raises it
-        failed.append(error)
+        yield failed
+    finally:
+        done.set()
+        thread.join()
 
 
 def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:
@@ -309,6 +302,13 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     if verb == "serve":
         parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
+        parser.add_argument(
+            "--stream",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="serve this one, again for more (default: all of this folder's project, else the payments)",
+        )
         return parser
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")

@@ -1,4 +1,4 @@
-"""One batch of feature rows to decisions and dead letters: the decide step of the scorer. No I/O but the registry's.
+"""Feature rows to decisions: the one place that decides, for the scorer, for ``weir run`` and for the API. No I/O.
 
 What a row lacks is flagged, never invented: it is mapped to the model's features by name, and a cause in
 ``degraded_by`` says what the decision was made without.
@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from confluent_kafka import Message
 
 from weir.inference.bundle import Bundle
 from weir.inference.core.decisions import Judgement, judge
-from weir.inference.core.lists import Lists
+from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
-from weir.inference.core.vector import build_degraded, build_matrix
-from weir.inference.shipped_rules import rules_of
+from weir.inference.core.rules import RuleSet
+from weir.inference.core.vector import Matrix, build_degraded, select_columns
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import decisions_schema, features_schema
+from weir.schemas.contracts import decisions_schema
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
+from weir.streaming.feature_rows import FeatureBatch
 
 SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.source.partition", "weir.source.offset"
 """Headers of a decision: the coordinates of the event it is about."""
@@ -33,75 +34,103 @@ SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.sourc
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 
 
+class Current(Protocol):
+    """What is to decide now; ``inference.champion.Champion`` is the real one, and changes between two batches."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """Return the model."""
+        ...
+
+    @property
+    def lists(self) -> Lists:
+        """Return the allow and block lists."""
+        ...
+
+    @property
+    def rules(self) -> RuleSet:
+        """Return the rules of the stream."""
+        ...
+
+
 @dataclass(frozen=True)
-class Scored:
-    """What became of a batch; every message is in ``decisions`` or in ``unreadable``, once.
+class Decided:
+    """The outcome of a batch, row by row.
 
     Attributes:
-        rows: feature rows that were decided, in input order.
+        batch: the rows that were decided.
         judgement: one per row.
         degraded_by: lists of strings, per row what it was made without.
-        decisions: records to publish, one per row.
-        unreadable: messages that are no feature row, and why.
+        model: that decided.
     """
 
-    rows: pa.RecordBatch
+    batch: FeatureBatch
     judgement: Judgement
     degraded_by: pa.ListArray
-    decisions: Rows
-    unreadable: list[tuple[Message, PoisonRecord]]
+    model: ModelLabel
 
 
-class Scoring:
-    """Decodes, judges, encodes: the rows of one stream.
+class Decider:
+    """Decides the rows of one stream by what is in force."""
 
-    Args:
-        source_topic: topic of the events, named in each decision's headers.
-        decisions_topic: where decisions go.
-        schema_id: the registry's id of the decision schema.
-        schema_of: writer schema of a feature row's id; may raise ``Transient``.
-        stream: whose rows they are.
-    """
-
-    def __init__(
-        self,
-        *,
-        source_topic: str,
-        decisions_topic: str,
-        schema_id: int,
-        schema_of: SchemaLookup,
-        stream: Stream = payments,
-    ) -> None:
-        self._source_topic = source_topic.encode()
-        self._decisions_topic = decisions_topic
-        self._schema_id = schema_id
-        self._schema_of = schema_of
-        self._features = BatchCodec(schema=features_schema(stream))
-        self._decisions = BatchCodec(schema=decisions_schema(stream))
+    def __init__(self, current: Current, stream: Stream = payments) -> None:
+        """Bind to what decides now, which may be replaced between two calls, and to whose rows they are."""
+        self._current = current
         self._id_field_of = stream.id_field_of
-        self._rules = rules_of(stream)
 
-    def score(self, messages: Sequence[Message], bundle: Bundle, lists: Lists, *, decision_time_ms: int) -> Scored:
-        """Decide a batch.
+    def judge(self, features: Matrix, names: Sequence[str], ids: Ids) -> Judgement:
+        """Decide by features and ids alone; what is asked in an API is no record yet.
 
-        Raises:
-            Transient: the registry is away; nothing was decided.
+        Args:
+            features: float32, shape (rows, len(names)).
+            names: of its columns.
+            ids: entity kind to ids, one per row, at least of the kinds that have lists.
         """
-        decoded = self._features.decode([message.value() for message in messages], self._schema_of)
-        rows = decoded.batch
-        ids = read_ids(rows, lists.kinds, self._id_field_of)
-        judgement = judge(build_matrix(rows, bundle.names), ids, bundle, lists, self._rules)
-        degraded_by = build_degraded(rows, bundle.manifest.declarations_hash)
-        label = ModelLabel(bundle.manifest.name, bundle.manifest.version)
-        schema = self._decisions.arrow_schema
-        batch = build_decisions(
-            rows, judgement, degraded_by, schema=schema, model=label, decision_time_ms=decision_time_ms
+        bundle = self._current.bundle
+        return judge(
+            select_columns(features, names, bundle.names), ids, bundle, self._current.lists, self._current.rules
         )
-        values = self._decisions.encode(batch, self._schema_id)
-        keys = [messages[index].key() for index in decoded.rows.tolist()]
-        decisions = Rows(self._decisions_topic, keys, values, self._build_headers(rows))
-        unreadable = [(messages[index], error) for index, error in decoded.errors]
-        return Scored(rows, judgement, degraded_by, decisions, unreadable)
+
+    def decide(self, batch: FeatureBatch) -> Decided:
+        """Decide feature rows."""
+        bundle = self._current.bundle
+        manifest = bundle.manifest
+        ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
+        judgement = self.judge(batch.features, batch.names, ids)
+        degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
+        return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version))
+
+
+class DecisionWriter:
+    """Writes the decisions of one stream."""
+
+    def __init__(self, stream: Stream, *, source_topic: str, topic: str, schema_id: int) -> None:
+        """Bind to a deployment.
+
+        Args:
+            stream: whose decisions they are.
+            source_topic: topic of the events, named in each decision's headers.
+            topic: where decisions go.
+            schema_id: the registry's id of the decision schema.
+        """
+        self._source_topic = source_topic.encode()
+        self._topic = topic
+        self._schema_id = schema_id
+        self._codec = BatchCodec(schema=decisions_schema(stream))
+
+    def to_avro(self, decided: Decided, *, decision_time_ms: int) -> Rows:
+        """Return the records of a batch, one per row."""
+        rows = decided.batch.rows
+        batch = build_decisions(
+            rows,
+            decided.judgement,
+            decided.degraded_by,
+            schema=self._codec.arrow_schema,
+            model=decided.model,
+            decision_time_ms=decision_time_ms,
+        )
+        values = self._codec.encode(batch, self._schema_id)
+        return Rows(self._topic, decided.batch.keys, values, self._build_headers(rows))
 
     def _build_headers(self, rows: pa.RecordBatch) -> list[Headers]:
         topic = (SOURCE_TOPIC, self._source_topic)

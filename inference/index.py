@@ -1,9 +1,9 @@
 """The decision index: Redis keys that follow the ``decisions`` log, so that a decision can be looked up by its id.
 
-A batch: gather, decode, write all keys and the positions next to them, then commit the offsets. Redis says where to go
-on, not the offsets: what it lost comes back from the log (``infra/redis/decision_store.py``). The offsets are committed
-for who asks how far behind it is, and to tell a topic that was created again. A crash writes the same bytes again,
-because a value is a function of its log record alone.
+The middle of a batch of ``streaming/loop.py``: decode, write all keys and the positions next to them; the loop then
+commits the offsets. Redis says where to go on, not the offsets: what it lost comes back from the log
+(``infra/redis/decision_store.py``). The offsets are committed for who asks how far behind it is, and to tell a topic
+that was created again. A crash writes the same bytes again, because a value is a function of its log record alone.
 
 Delivery: at least once, with the same bytes on repeat. Each decision in the log that is younger than
 ``decision_ttl_days`` gets its entry, whatever Redis loses and whenever. Keys expire: the log is what remembers.
@@ -15,18 +15,20 @@ import time
 from collections.abc import Callable, Iterator
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from weir.inference.decide import SchemaLookup
-from weir.inference.follower import Behind
 from weir.infra.kafka.group_position import Standing
-from weir.infra.kafka.source import Gathered, Partition
+from weir.infra.kafka.source import Partition
 from weir.infra.redis.client import Client
 from weir.infra.redis.decision_store import DecisionStore, read_entry
+from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Damaged, Transient
+from weir.streaming.stage import Outcome
+from weir.streaming.state.cache import StaleState
 
 STAGE = "index"
 LOOK_EVERY_SECONDS = 5.0
@@ -37,11 +39,12 @@ log = get_logger(__name__)
 class DecisionReader:
     """Looks decisions up. It writes nothing but the mark of a damaged entry."""
 
-    def __init__(self, client: Client, *, cluster: str) -> None:
+    def __init__(self, client: Client, *, space: str) -> None:
+        """Bind to the key space of a stream's decisions: ``settings.key_space``."""
         self._client = client
-        self._cluster = cluster
+        self._space = space
 
-    def read(self, transaction_id: str) -> bytes | None:
+    def read(self, event_id: str) -> bytes | None:
         """Return the decision as JSON bytes, or ``None`` where there is none (yet, or any more).
 
         Raises:
@@ -49,22 +52,23 @@ class DecisionReader:
             Transient: Redis is away.
         """
         try:
-            return read_entry(self._client, self._cluster, transaction_id)
+            return read_entry(self._client, self._space, event_id)
         except Damaged:
-            log.error("decision_damaged", transaction_id=transaction_id)
+            log.error("decision_damaged", event_id=event_id)
             raise
 
 
-class DecisionIndex:
-    """Writes entries; a ``Follower`` of the decisions topic calls ``begin``, ``handle`` and ``look``."""
+class IndexStage:
+    """Writes the entry of each decision."""
+
+    kind = "d"
 
     def __init__(
         self,
+        topic: str,
         store: DecisionStore,
-        consumer: Consumer,
         schema_of: SchemaLookup,
         *,
-        topic_id: str,
         schema: str,
         id_field: str,
         rebuild_from: Callable[[Partition], int],
@@ -73,23 +77,21 @@ class DecisionIndex:
         """Bind to ports.
 
         Args:
+            topic: of the decisions.
             store: the entries.
-            consumer: the follower's own, to commit with.
             schema_of: writer schema of a decision's id.
-            topic_id: of the decisions, committed next to each offset.
             schema: of the decisions, as JSON text.
             id_field: of the event's id in it.
             rebuild_from: the offset of a partition's first decision that is worth an entry.
             monotonic: seconds.
         """
+        self.topic = topic
         self._store = store
-        self._consumer = consumer
         self._schema_of = schema_of
-        self._topic_id = topic_id
         self._rebuild_from = rebuild_from
         self._monotonic = monotonic
         self._look_at = 0.0
-        self._next: dict[Partition, int] = {}
+        self._next: dict[int, int] = {}
         self._codec = BatchCodec(schema=schema)
         self._id_field = id_field
 
@@ -110,30 +112,32 @@ class DecisionIndex:
         held = [position for position in positions if position is not None]
         if len(held) < len(positions):
             raise Transient("redis: the decision index lost its positions again; starting over")
-        self._next[partition] = min(held)
+        self._next[number] = min(held)
         # below the log's start there is nothing left to index
         return max(found.low, min(held))
 
-    def handle(self, gathered: Gathered) -> None:
-        """Write a batch's entries, then commit its offsets.
+    def process(self, records: dict[int, list[Message]]) -> Outcome:
+        """Write a batch's entries; its offsets are committed after.
 
         Raises:
-            Behind: Redis lost entries that it had.
-            Transient: Redis, the registry or the broker is away; writing the batch again is harmless.
+            StaleState: Redis lost entries that it had.
+            Transient: Redis or the registry is away; writing the batch again is harmless.
         """
-        messages = [message for partition in sorted(gathered.records) for message in gathered.records[partition]]
-        ends = {partition: records[-1].offset() + 1 for partition, records in gathered.records.items()}
+        messages = [message for number in sorted(records) for message in records[number]]
+        ends = {number: part[-1].offset() + 1 for number, part in records.items()}
+        ranges = {number: (self._next[number], end) for number, end in ends.items()}
         with metrics.REDIS_SECONDS.labels(operation="index").time():
-            self._write(messages, ends)
-        self._commit(ends)
-        metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(len(messages))
-        metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(len(messages))
+            written = self._store.write(self._entries(messages), ranges)
+        if not written:
+            self._tell_stale(list(ends))
+        self._next |= ends
+        return Outcome(counted=len(messages))
 
     def look(self) -> None:
         """Find out, once in a while, whether Redis still holds what it held: without decisions no write would tell.
 
         Raises:
-            Behind: it does not.
+            StaleState: it does not.
             Transient: Redis is away.
         """
         now = self._monotonic()
@@ -141,25 +145,20 @@ class DecisionIndex:
             return
         self._look_at = now + LOOK_EVERY_SECONDS
         self._store.drop_damaged()
-        behind = [partition for partition in self._next if self._has_lost(partition)]
-        if behind:
-            self._tell_behind(behind)
+        stale = [number for number in self._next if self._has_lost(number)]
+        if stale:
+            self._tell_stale(stale)
 
-    def _has_lost(self, partition: Partition) -> bool:
-        positions = self._store.positions(partition[1])
-        return any(position is None or position < self._next[partition] for position in positions)
+    def _has_lost(self, number: int) -> bool:
+        positions = self._store.positions(number)
+        return any(position is None or position < self._next[number] for position in positions)
 
-    def _write(self, messages: list[Message], ends: dict[Partition, int]) -> None:
-        ranges = {partition[1]: (self._next[partition], end) for partition, end in ends.items()}
-        if not self._store.write(self._entries(messages), ranges):
-            self._tell_behind(list(ends))
-        self._next |= ends
-
-    def _tell_behind(self, partitions: list[Partition]) -> None:
-        for partition in partitions:
-            metrics.VIEW_REFUSALS.labels(topic=partition[0]).inc()
-            del self._next[partition]  # until it begins again, here or at another member
-        raise Behind("redis: the decision index lost entries; they are written again from the log", partitions)
+    def _tell_stale(self, numbers: list[int]) -> None:
+        for number in numbers:
+            metrics.VIEW_REFUSALS.labels(topic=self.topic).inc()
+            del self._next[number]  # until it begins again, here or at another member
+        units = [Unit(self.kind, number) for number in numbers]
+        raise StaleState(units, "redis: the decision index lost entries; they are written again from the log")
 
     def _entries(self, messages: list[Message]) -> Iterator[tuple[str, bytes]]:
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
@@ -170,10 +169,3 @@ class DecisionIndex:
             log.error("decision_not_indexed", correlation_id=where, reason=error.reason)
         for decision in decoded.batch.to_pylist():
             yield decision[self._id_field], orjson.dumps(decision)
-
-    def _commit(self, ends: dict[Partition, int]) -> None:
-        offsets = [TopicPartition(topic, number, end, metadata=self._topic_id) for (topic, number), end in ends.items()]
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            raise Transient(f"kafka: committing the index's offsets: {error}") from error

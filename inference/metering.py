@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from weir.inference.core.decisions import OUTCOMES
-from weir.inference.decide import Scored, compute_ages_seconds
+from weir.inference.decide import Decided, compute_ages_seconds
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
 
@@ -15,54 +15,40 @@ STAGE = "score"
 log = get_logger(__name__)
 
 
-def meter_scored(scored: Scored, *, topic: str, seconds: float, now_ms: int) -> None:
-    """Count a committed batch.
-
-    Args:
-        scored: what was committed.
-        topic: of the decisions.
-        seconds: from gathered to committed.
-        now_ms: UTC epoch ms.
-    """
-    decided = len(scored.decisions.values)
-    records = decided + len(scored.unreadable)
-    metrics.RECORDS_CONSUMED.labels(stage=STAGE).inc(records)
-    metrics.RECORDS_DECIDED.labels(stage=STAGE).inc(records)
-    metrics.BATCH_RECORDS.labels(stage=STAGE).observe(records)
-    metrics.STAGE_SECONDS.labels(stage=STAGE, step="batch").observe(seconds)
-    if not decided:
+def meter_decisions(decided: Decided, *, now_ms: int) -> None:
+    """Count the decisions of a committed batch, and observe how old their events are at ``now_ms``, UTC epoch ms."""
+    if not len(decided.batch):
         return
-    metrics.RECORDS_PRODUCED.labels(stage=STAGE, topic=topic).inc(decided)
-    _meter_outcomes(scored)
-    _meter_degraded(scored)
-    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(scored.rows, now_ms))
+    _meter_outcomes(decided)
+    _meter_degraded(decided)
+    metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(decided.batch.rows, now_ms))
 
 
-def _meter_outcomes(scored: Scored) -> None:
-    judgement = scored.judgement
+def _meter_outcomes(decided: Decided) -> None:
+    judgement = decided.judgement
     for outcome, count in enumerate(np.bincount(judgement.outcomes, minlength=len(OUTCOMES)).tolist()):
         if count:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
     scores = judgement.scores[~np.isnan(judgement.scores)]
     metrics.SCORES.observe_many(scores.astype(np.float64))
-    failed = len(judgement.scores) - len(scores)
-    if failed:
-        metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(failed)
-        log.error("score_unavailable", rows=failed)
+    if judgement.failed:
+        metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(judgement.failed)
+        log.error("score_unavailable", rows=judgement.failed)
 
 
-def _meter_degraded(scored: Scored) -> None:
-    for cause, count in Counter(scored.degraded_by.flatten().to_pylist()).items():
+def _meter_degraded(decided: Decided) -> None:
+    for cause, count in Counter(decided.degraded_by.flatten().to_pylist()).items():
         metrics.DEGRADED_DECISIONS.labels(cause=cause).inc(count)
 
 
-def log_refused(scored: Scored, source_topic: str) -> None:
+def log_refused(decided: Decided, source_topic: str) -> None:
     """Log each decision that is no approval, at debug level, by its correlation id."""
-    partitions, offsets = scored.rows.column("source_partition"), scored.rows.column("source_offset")
-    for row in np.flatnonzero(scored.judgement.outcomes).tolist():
+    rows, judgement = decided.batch.rows, decided.judgement
+    partitions, offsets = rows.column("source_partition"), rows.column("source_offset")
+    for row in np.flatnonzero(judgement.outcomes).tolist():
         log.debug(
             "not_approved",
             correlation_id=correlation_id(source_topic, partitions[row].as_py(), offsets[row].as_py()),
-            decision=OUTCOMES[int(scored.judgement.outcomes[row])],
-            codes=[reason.code for reason in scored.judgement.reasons[row]],
+            decision=OUTCOMES[int(judgement.outcomes[row])],
+            codes=[reason.code for reason in judgement.reasons[row]],
         )

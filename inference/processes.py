@@ -53,8 +53,8 @@ class Reporter:
         """Start.
 
         Args:
-            settings: of the deployment.
-            name: of the process among all of its deployment, such as ``scorer 0``.
+            settings: of the stream.
+            name: of the process among all of its stream, such as ``scorer 0``.
             champion: what decides in it.
             seconds: between two reports.
         """
@@ -76,7 +76,7 @@ class Reporter:
         store: ProcessStore | None = None
         while not self._done.is_set():
             try:
-                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.cluster)
+                store = store or ProcessStore(connect(self._settings.redis), cluster=self._settings.key_space)
                 now_ms = int(time.time() * 1_000)
                 store.write(self._name, describe_running(self._champion, started_ms=self._started_ms, now_ms=now_ms))
             except WeirError as error:
@@ -123,12 +123,12 @@ def judge_processes(
 
 
 def read_processes(settings: Settings, *, model_sha256: str, rules_version: str) -> list[dict[str, Any]]:
-    """Read every process's report and judge it.
+    """Read the report of every process of a stream and judge it.
 
     Raises:
         Transient: Redis is away.
     """
-    store = ProcessStore(connect(settings.redis), cluster=settings.cluster)
+    store = ProcessStore(connect(settings.redis), cluster=settings.key_space)
     now_ms = int(time.time() * 1_000)
     return judge_processes(
         store.read(),

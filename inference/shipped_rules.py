@@ -1,8 +1,14 @@
-"""The rules that are shipped: those of the card payments. Another stream has none."""
+"""The rules that decide next to a stream's model: those that it declares, and the card payments' that are shipped."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+
 from weir.inference.core.rules import Condition, Rule, RuleSet
+from weir.schemas import rules as declared
+from weir.schemas.expression import to_data
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -43,9 +49,24 @@ _PAYMENTS = RuleSet(
 
 
 def rules_of(stream: Stream) -> RuleSet:
-    """Return the rules that decide next to a stream's model.
+    """Return the rules that decide next to a stream's model, or without one.
 
     Raises:
-        ValueError: one is over a feature that the stream does not have; a bug of ours.
+        ValueError: one is over a feature that the stream does not have; the checks of declarations find it before.
     """
-    return _PAYMENTS.check(stream.feature_names) if stream == payments else RuleSet()
+    rules = _PAYMENTS if stream == payments and not stream.rules else _build(stream.rules)
+    return rules.check(stream.feature_names)
+
+
+def _build(rules: Sequence[declared.Rule]) -> RuleSet:
+    """Turn declared rules into those that are matched; the version is a digest of them, so it rises by itself."""
+    if not rules:
+        return RuleSet()
+    written = json.dumps([[rule.name, rule.then, to_data(rule.when), rule.why, rule.code] for rule in rules])
+    version = hashlib.sha256(written.encode()).hexdigest()[:8]
+    return RuleSet(version, tuple(Rule(r.name, r.then, r.code, r.why, _read(r)) for r in rules))
+
+
+def _read(rule: declared.Rule) -> tuple[Condition, ...]:
+    read = map(declared.read_comparison, declared.list_comparisons(rule.when))
+    return tuple(Condition(*comparison) for comparison in read if comparison is not None)

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
+
 _SECONDS_MAX = 1e9
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
@@ -23,6 +26,15 @@ def nearest(word: str, known: list[str]) -> str:
     """
     found = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def command_of(stream: Stream, command: str) -> str:
+    """Return a command as it is given for a stream, for messages.
+
+    >>> command_of(payments, "train")
+    'weir train'
+    """
+    return f"weir {command}" if stream.name == payments.name else f"weir {command} --stream {stream.name}"
 
 
 def at_least(smallest: int) -> Callable[[str], int]:
@@ -48,6 +60,21 @@ def seconds(text: str) -> float:
     if not 0 <= value < _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"expected a number of seconds of 0 or more, found {text}")
     return value
+
+
+STREAM_FLAG = "--stream"
+"""Completion scripts complete what follows it."""
+
+
+def add_stream_flag(parser: argparse.ArgumentParser, *, default: str = "the default one") -> None:
+    """Add ``--stream NAME`` to a command that works on a stream's topics or state; ``find_stream`` reads it.
+
+    Args:
+        parser: of the command.
+        default: what is meant without the flag, for its help.
+    """
+    text = f"a stream of this folder's project, or one that is shipped (default: {default})"
+    parser.add_argument(STREAM_FLAG, default="", metavar="NAME", help=text)
 
 
 class Parser(argparse.ArgumentParser):

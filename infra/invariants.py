@@ -14,7 +14,7 @@ A start refuses on it, ``/readyz`` and ``weir doctor`` say how it stands, and th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -28,6 +28,7 @@ from weir.infra.registry.cli import check_registered
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused, Transient
+from weir.schemas.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Invariant:
         name: what is looked at; a dependency's is that of ``weir_dependency_up``.
         examine: returns how it stands; raises ``Transient`` while it is away, ``Refused`` when it lets nobody in.
         at_start: whether a process that decides refuses to start on a ``fail``.
+        per_stream: whether each stream has one of its own.
     """
 
     name: str
     examine: Callable[[Settings], list[Finding]]
     at_start: bool = False
+    per_stream: bool = False
 
 
 def _redis(settings: Settings) -> list[Finding]:
@@ -73,17 +76,17 @@ def examine_clock(settings: Settings) -> list[Finding]:
     Raises:
         Transient: the brokers did not answer in time.
     """
-    newest = Positions(settings.kafka).read_newest(settings.topics.transactions)
+    newest = Positions(settings.kafka).read_newest([settings.topics.transactions])
     appended_ms = max((appended for _, appended in newest.values()), default=None)
     now_ms = int(time.time() * 1_000)
     return [judge_clock(looked_ms=appended_ms or now_ms, now_ms=now_ms, appended_ms=appended_ms)]
 
 
 INVARIANTS: tuple[Invariant, ...] = (
-    Invariant("kafka", examine_topics, at_start=True),
+    Invariant("kafka", examine_topics, at_start=True, per_stream=True),
     Invariant("redis", _redis, at_start=True),
-    Invariant("kafka", examine_clock),
-    Invariant("registry", examine_registry),
+    Invariant("kafka", examine_clock, per_stream=True),
+    Invariant("registry", examine_registry, per_stream=True),
     Invariant("host", lambda settings: examine_host(settings.home)),
 )
 """In the order in which a start asks."""
@@ -102,18 +105,23 @@ def examine_start(settings: Settings) -> list[Finding]:
     return found
 
 
-def examine_all(settings: Settings, *, without: Collection[str] = ()) -> Iterator[Finding]:
+def examine_all(
+    settings: Settings, streams: Sequence[Stream] = (), *, without: Collection[str] = ()
+) -> Iterator[Finding]:
     """Look at everything once, one finding for each check; what is away is a finding too.
 
     Args:
         settings: of this deployment.
+        streams: those that it has; by default the one of the settings.
         without: names of what need not be asked, being known to be away.
     """
+    each = [settings.of_stream(stream) for stream in streams] or [settings]
     for invariant in INVARIANTS:
         if invariant.name in without:
             continue
         try:
-            found = invariant.examine(settings)
+            of = each if invariant.per_stream else each[:1]
+            found = [finding for one in of for finding in invariant.examine(one)]
         except (Transient, Refused) as error:
             without = {*without, invariant.name}
             yield Finding(invariant.name, "fail", str(error), "see `weir status`, and its address among the settings")

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterator
+from functools import cache
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -19,6 +22,11 @@ PREFIX = "WEIR_"
 _SERVICE_LINK = re.compile(
     r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?$"
 )
+WITHOUT_EFFECT: Final = {
+    "WEIR_TOPICS__CLICKS": "nothing reads or writes that topic; one that exists is left alone",
+    "WEIR_TOPICS__DEVICES": "nothing reads or writes that topic; one that exists is left alone",
+}
+"""Settings of the release before that do nothing any more, and why: taken for one release, with one warning."""
 _LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 """``*_PORT`` of a service link holds an address, so a misspelt ``WEIR_API_PORT=8000`` is still seen as a mistake."""
 
@@ -58,6 +66,9 @@ def build_tree(given: dict[str, str], declared: set[str]) -> dict[str, object]:
     for name, value in given.items():
         if not name.startswith(PREFIX):
             continue
+        if name.upper() in WITHOUT_EFFECT:
+            _warn(name.upper())
+            continue
         if name.upper() not in declared:
             if is_service_link(name, value):
                 continue
@@ -78,3 +89,9 @@ def _unknown(name: str, declared: set[str]) -> str:
     nearest = difflib.get_close_matches(name.upper(), sorted(declared), n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     return f"setting {name} is not known; {hint}.env.example lists every name"
+
+
+@cache
+def _warn(name: str) -> None:
+    """Say once in a process that a setting does nothing."""
+    sys.stderr.write(f"weir: setting {name} has no effect: {WITHOUT_EFFECT[name]}; the next release refuses it\n")

@@ -86,8 +86,6 @@ class TopicSettings(_Section):
     decisions: Topic = "decisions"
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
-    clicks: Topic = "clicks"
-    devices: Topic = "devices"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)
@@ -106,11 +104,10 @@ class TopicSettings(_Section):
         >>> TopicSettings(features="rows").of(payments).features
         'rows'
         """
-        if stream.name != payments.name:
+        if stream.full_name != payments.name:
             return stream.topics
-        return Topics(
-            self.transactions, self.labels, self.features, self.decisions, self.dlq, self.labels_dlq, self.features_dlq
-        )
+        dead = self.dlq, self.labels_dlq, self.features_dlq, self.dlq_done
+        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead)
 
 
 class ProcessorSettings(_Section):
@@ -137,9 +134,9 @@ class ScorerSettings(_Section):
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
     bundle_dir: Path | None = None
-    """A model bundle; by default ``<home>/models/champion``."""
+    """A model bundle; by default ``<home>/models/champion``, of another stream ``<home>/models/<stream>/champion``."""
     lists_file: Path | None = None
-    """JSON with allow and block lists; by default ``<home>/lists.json`` where it exists."""
+    """JSON with allow and block lists; by default ``<home>/lists.json``, of others ``<home>/lists/<stream>.json``."""
     decision_ttl_days: int = Field(default=30, ge=1)
 
 
@@ -194,6 +191,29 @@ class Settings(_Section):
     _stream: Stream | None = PrivateAttr(default=None)
 
     @property
+    def models_dir(self) -> Path:
+        """Return where the stream's bundles are: the payments' in ``<home>/models``, another's in a folder there."""
+        return self._own(self.home / "models")
+
+    @property
+    def history_dir(self) -> Path:
+        """Return where training looks for the stream's history."""
+        return self._own(self.home / "history")
+
+    @property
+    def lists_path(self) -> Path:
+        """Return where the stream's allow and block lists are."""
+        own = self.home / "lists.json" if self._is_default else self.home / "lists" / f"{self.stream.full_name}.json"
+        return self.scorer.lists_file or own
+
+    @property
+    def _is_default(self) -> bool:
+        return self.stream.full_name == payments.name
+
+    def _own(self, folder: Path) -> Path:
+        return folder if self._is_default else folder / self.stream.full_name
+
+    @property
     def stream(self) -> Stream:
         """Return the stream that a process with these settings works on; the payments by default."""
         return self._stream or payments
@@ -201,23 +221,37 @@ class Settings(_Section):
     def of_stream(self, stream: Stream) -> Settings:
         """Return the settings of a process that works on a stream: its own topics, and groups of its own.
 
+        Those of the payments without a project are the ones that are set.
+
         >>> from weir.schemas.project import load_shipped
         >>> clicks = Settings().of_stream(load_shipped("clicks").stream)
         >>> clicks.topics.features, clicks.processor.group
         ('clicks.features', 'weir-processor.clicks')
         """
-        if stream.name == payments.name:
+        if stream is self.stream:
             return self
-        own = asdict(self.topics.of(stream))
-        scorer = {name: f"{getattr(self.scorer, name)}.{stream.name}" for name in ("group", "index_group")}
-        changed = {
-            "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own}),
-            "processor": self.processor.model_copy(update={"group": f"{self.processor.group}.{stream.name}"}),
-            "scorer": self.scorer.model_copy(update=scorer),
+        own, name = asdict(self.topics.of(stream)), stream.full_name
+        changed: dict[str, _Section] = {
+            "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
         }
+        if name != payments.name:
+            scorer = {group: f"{getattr(self.scorer, group)}.{name}" for group in ("group", "index_group")}
+            changed["processor"] = self.processor.model_copy(update={"group": f"{self.processor.group}.{name}"})
+            changed["scorer"] = self.scorer.model_copy(update=scorer)
         settings = self.model_copy(update=changed)
         settings._stream = stream
         return settings
+
+    @property
+    def key_space(self) -> str:
+        """Return what names the deployment and the stream in a Redis key; that of the payments has no name in it.
+
+        >>> from weir.schemas.project import load_shipped
+        >>> Settings().key_space, Settings().of_stream(load_shipped("clicks").stream).key_space
+        ('local', 'local:clicks')
+        """
+        name = self.stream.full_name
+        return self.cluster if name == payments.name else f"{self.cluster}:{name}"
 
     @cached_property
     def placeholders(self) -> Placeholders:

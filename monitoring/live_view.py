@@ -17,15 +17,16 @@ _WIDTH_MAX, _WIDTH_WIDE = 150, 136
 _ROWS_OF_THE_REST = 13
 """Rows of the view without the list of declines."""
 _ROWS_OF_ONE = 2
+_REASONS_SHOWN = 4
 _SPARK = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Declined:
-    """One line of the list of latest declines."""
+class ShownEvent:
+    """One line of the list of latest events: why it was declined, or some features where nothing decides."""
 
     clock: str
-    transaction_id: str
+    event_id: str
     amount: str
     score: str
     reasons: list[str]
@@ -33,22 +34,38 @@ class Declined:
 
 @dataclass
 class Snapshot:
-    """What the view shows; rates are per second, latencies in milliseconds."""
+    """What the view shows; rates are per second, latencies in milliseconds.
+
+    Attributes:
+        event: the stream's word for one.
+        outcomes: decisions, or feature rows where nothing decides.
+        decided: whether something decides.
+        reasons: how many dead letters of each.
+        latest: the newest declines, or the newest events where nothing decides.
+    """
 
     title: str = ""
+    event: str = "event"
+    decided: bool = True
     elapsed_seconds: float = 0.0
     duration_seconds: float = 0.0
     events_in: int = 0
+    outcomes: int = 0
     decisions: dict[str, int] = field(default_factory=dict)
     events_rate: float = 0.0
-    decisions_rate: float = 0.0
+    outcomes_rate: float = 0.0
     rate_history: list[float] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
-    dead_letters: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     lag_records: int = 0
     degraded: int = 0
-    latest_declined: list[Declined] = field(default_factory=list)
+    latest: list[ShownEvent] = field(default_factory=list)
     processes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dead_letters(self) -> int:
+        """How many there were."""
+        return sum(self.reasons.values())
 
 
 def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> RenderableType:
@@ -60,13 +77,14 @@ def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> Rendera
         height: rows of the terminal; of the latest declines as many are shown as fit.
     """
     width = min(width, _WIDTH_MAX)
+    latest = "latest declined" if snapshot.decided else "latest, with some of their features"
     top = Table.grid(expand=True, padding=(0, 2))
     for ratio in (5, 4, 4):
         top.add_column(ratio=ratio)
-    top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot))
+    top.add_row(_flow(snapshot), _latency(snapshot), _decisions(snapshot) if snapshot.decided else _reasons(snapshot))
     return Group(
         Panel(top, title=cell(f"weir  {snapshot.title}"), subtitle=_clock(snapshot), width=width),
-        Panel(_declined(snapshot, width, height - _ROWS_OF_THE_REST), title="latest declined", width=width),
+        Panel(_latest(snapshot, width, height - _ROWS_OF_THE_REST), title=latest, width=width),
         Text("  ".join(f"{name} {state}" for name, state in snapshot.processes.items()), style="dim"),
     )
 
@@ -74,6 +92,8 @@ def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> Rendera
 def summary_line(snapshot: Snapshot) -> str:
     """Return the view in one line, for a log or a terminal that cannot be drawn on."""
     counts = ", ".join(f"{name} {snapshot.decisions.get(name, 0):,}" for name in DECISION_STYLES)
+    if not snapshot.decided:
+        counts = f"feature rows {snapshot.outcomes:,}"
     latency = "".join(f", {name} {snapshot.latency_ms[name]:.0f} ms" for name in ("p50", "p99") if snapshot.latency_ms)
     return (
         f"{snapshot.elapsed_seconds:.0f} s: {snapshot.events_in:,} events in, {counts}, "
@@ -102,7 +122,8 @@ def _flow(snapshot: Snapshot) -> RenderableType:
     for _ in range(3):
         table.add_column(no_wrap=True)
     table.add_row("events in", f"{snapshot.events_in:,}", f"{snapshot.events_rate:,.0f}/s")
-    table.add_row("decided", f"{sum(snapshot.decisions.values()):,}", f"{snapshot.decisions_rate:,.0f}/s")
+    name = "decided" if snapshot.decided else "feature rows"
+    table.add_row(name, f"{snapshot.outcomes:,}", f"{snapshot.outcomes_rate:,.0f}/s")
     table.add_row("lag", f"{snapshot.lag_records:,}", "")
     table.add_row("dead letters", f"{snapshot.dead_letters:,}", "")
     return Group(table, Text(sparkline(snapshot.rate_history), style="cyan", no_wrap=True))
@@ -127,23 +148,32 @@ def _decisions(snapshot: Snapshot) -> Table:
     return table
 
 
-def _declined(snapshot: Snapshot, width: int, rows: int) -> RenderableType:
-    """Show the newest declines; where a line is too short for the reasons they get one of their own."""
+def _reasons(snapshot: Snapshot) -> Table:
+    """Show why there are dead letters, the most frequent reasons first."""
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text("dead letters by reason", style="dim"))
+    for name, count in sorted(snapshot.reasons.items(), key=lambda each: -each[1])[:_REASONS_SHOWN]:
+        table.add_row(cell(f"{name} {count:,}"))
+    return table
+
+
+def _latest(snapshot: Snapshot, width: int, rows: int) -> RenderableType:
+    """Show the newest events; where a line is too short for the reasons they get one of their own."""
     if width >= _WIDTH_WIDE:
-        return _declined_table(snapshot.latest_declined[: max(1, rows)])
+        return _latest_table(snapshot.event, snapshot.latest[: max(1, rows)])
     lines = []
-    for row in snapshot.latest_declined[: max(1, rows // _ROWS_OF_ONE)]:
-        lines.append(cell(f"{row.clock}  {row.amount:>14}  {row.score:<5}  {row.transaction_id}"))
+    for row in snapshot.latest[: max(1, rows // _ROWS_OF_ONE)]:
+        lines.append(cell(f"{row.clock}  {row.amount:>14}  {row.score:<5}  {row.event_id}"))
         lines.append(cell(f"          {', '.join(row.reasons)}", style="dim"))
     return Group(*lines)
 
 
-def _declined_table(declined: list[Declined]) -> Table:
+def _latest_table(event: str, shown: list[ShownEvent]) -> Table:
     table = Table(expand=True, box=None, pad_edge=False)
-    for name, width in (("time", 8), ("transaction", 36), ("amount", 14), ("score", 5)):
+    for name, width in (("time", 8), (event, 36), ("amount", 14), ("score", 5)):
         table.add_column(name, min_width=width, overflow="fold")
     table.add_column("why", overflow="fold")
-    for row in declined:
-        cells = (row.clock, row.transaction_id, row.amount, row.score, ", ".join(row.reasons))
+    for row in shown:
+        cells = (row.clock, row.event_id, row.amount, row.score, ", ".join(row.reasons))
         table.add_row(*map(cell, cells))
     return table

@@ -18,7 +18,7 @@ from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
-TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions", "clicks", "devices")
+TOPIC_KINDS: tuple[str, ...] = ("transactions", "labels", "features", "decisions")
 
 _OUTPUT_KINDS = frozenset({"features", "decisions"})
 _INPUT_LEVEL, _OUTPUT_LEVEL = "FULL_TRANSITIVE", "BACKWARD"
@@ -198,9 +198,7 @@ def _schemas(kind: str) -> tuple[str, ...]:
         raise KeyError(kind)
     if kind in _OUTPUT_KINDS:
         return ((features_schema if kind == "features" else decisions_schema)(payments),)
-    if kind == "transactions":
-        return event_schemas(payments)
-    return label_schemas(payments) if kind == "labels" else read_versions(Path(__file__).parent, f"{kind}.avsc")
+    return (event_schemas if kind == "transactions" else label_schemas)(payments)
 
 
 def _folder(stream: Stream) -> Path:

@@ -41,8 +41,6 @@ ZEROS_MIN = 8
 """Of an id without other letters and digits: from so many zeros on it is a field that was filled with them. Fewer may
 be a number: cards, customers, merchants and transactions are often numbered from 0, and ``0-0`` is the first card of
 the first user. Without any, as ``-`` and ``::``, it is nothing."""
-ZERO_FIELDS: frozenset[str] = frozenset({"device_id", "ip"})
-"""Where any number of zeros is nothing."""
 
 _ZEROS = re.compile(r"[\W_0]*")
 _PUNCTUATION = re.compile(r"[\W_]+")
@@ -56,11 +54,11 @@ class Placeholders:
 
     Attributes:
         added: lower case, without blanks around; compared with the whole id.
-        zero_fields: where any number of zeros is nothing; by default those of the payments.
+        zero_fields: where any number of zeros is nothing; of a stream, see ``with_zero_fields``.
     """
 
     added: frozenset[str] = frozenset()
-    zero_fields: frozenset[str] = ZERO_FIELDS
+    zero_fields: frozenset[str] = frozenset()
 
     @classmethod
     def adding(cls, values: Iterable[str]) -> Placeholders:
@@ -70,13 +68,13 @@ class Placeholders:
         frozenset({'pos-default'})
         """
         folded = {value.strip().casefold() for value in values}
-        return cls(frozenset(text for text in folded if not BUILT_IN.covers("device_id", text)))
+        return cls(frozenset(text for text in folded if not BUILT_IN.covers("", text)))
 
     def with_zero_fields(self, fields: frozenset[str]) -> Placeholders:
-        """Return the same for other fields in which any number of zeros is nothing.
+        """Return the same for a stream's fields in which any number of zeros is nothing.
 
-        >>> BUILT_IN.with_zero_fields(frozenset()).covers("device_id", "0")
-        False
+        >>> BUILT_IN.with_zero_fields(frozenset({"device_id"})).covers("device_id", "0")
+        True
         """
         return self if fields == self.zero_fields else _with_zero_fields(self.added, fields)
 
@@ -85,7 +83,7 @@ class Placeholders:
 
         >>> [BUILT_IN.covers("ip", value) for value in ("0.0.0.0", " Null", "N/A", "10.0.0.1")]
         [True, True, True, False]
-        >>> BUILT_IN.covers("device_id", "0"), BUILT_IN.covers("card_id", "0-0")
+        >>> BUILT_IN.covers("card_id", "00000000"), BUILT_IN.covers("card_id", "0-0")
         (True, False)
         """
         text = value.strip().casefold()

@@ -19,7 +19,7 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -32,12 +32,14 @@ from weir.schemas.checks.load_hints import find_hint
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.schema_files import find_versions
-from weir.schemas.stream import Stream
+from weir.schemas.stream import Namespace, Stream
 
 PROJECT_FILE: Final = "weir.toml"
 SHIPPED: Final = Path(__file__).parent / "streams"
-_KEYS: Final = frozenset({"name", "default"})
+_KEYS: Final = frozenset({"name", "default", "topic_prefix"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_TOPIC_PREFIX: Final = re.compile(r"[a-zA-Z0-9._-]{0,64}")
+"""With the longest names of a stream a topic has 205 letters; a broker takes 249."""
 _LINE: Final = re.compile(r"at line ([0-9]+)")
 
 
@@ -60,6 +62,7 @@ class Project:
     """What was found in a project's folder.
 
     Attributes:
+        name: of the project; two of one name on the same servers are one.
         default: the stream that is meant where none is named; ``""`` where there are several and none is chosen.
         findings: everything that is wrong; a project with any cannot be run.
     """
@@ -93,34 +96,22 @@ def load_project(folder: Path, *, retention_ms: int | None = None) -> Project:
         retention_ms: how long the log keeps events, where that is known.
     """
     settings, findings = _read_settings(folder / PROJECT_FILE)
+    name = str(settings.get("name", folder.name))
+    namespace = Namespace(name, str(settings.get("topic_prefix", f"{name}.")))
     loaded: list[LoadedStream] = []
     for path in sorted((folder / "streams").glob("[!_]*.py")):
         of_file, found = load_file(path, retention_ms=retention_ms)
-        loaded += of_file
+        loaded += [replace(each, stream=replace(each.stream, namespace=namespace)) for each in of_file]
         findings += found
     where = Origin(str(folder / PROJECT_FILE), 1)
     if not loaded and not findings:
         findings.append(Finding(where, "project", f"expected a stream in {folder / 'streams'}/*.py, found none"))
-    findings += _find_clashes([each.stream for each in loaded])
+    findings += _find_clashes([each.stream for each in loaded], is_pinned="topic_prefix" in settings)
     streams = {each.stream.name: each for each in loaded}
     default = str(settings.get("default", next(iter(streams)) if len(streams) == 1 else ""))
     if default and streams and default not in streams:
         findings.append(Finding(where, "default", f"expected a stream, found {default!r}{nearest(default, streams)}"))
-    return Project(str(settings.get("name", folder.name)), folder, streams, default, tuple(dict.fromkeys(findings)))
-
-
-def list_streams(start: Path) -> tuple[Stream, ...]:
-    """Return the streams of the project that a folder is in, or without one the payments that are shipped.
-
-    Raises:
-        Refused: the project has faults, with a line for each.
-    """
-    folder = find_project(start)
-    if folder is None:
-        return (load_shipped("payments").stream,)
-    project = load_project(folder)
-    project.refuse_faults()
-    return tuple(each.stream for each in project.streams.values())
+    return Project(name, folder, streams, default, tuple(dict.fromkeys(findings)))
 
 
 def find_stream(start: Path, name: str = "") -> Stream:
@@ -133,18 +124,59 @@ def find_stream(start: Path, name: str = "") -> Stream:
     Raises:
         Refused: there is none of that name, no default, or the project has faults.
     """
+    streams, default = load_streams(start)
+    return _pick(streams, name or default)
+
+
+@dataclass(frozen=True)
+class ServedStreams:
+    """The streams that one process serves.
+
+    Attributes:
+        default: the name of the one that is meant where none is named; ``""`` where that is not known.
+    """
+
+    streams: tuple[Stream, ...]
+    default: str
+
+
+def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
+    """Return the streams to serve: of the project that a folder is in, or without one of those that are shipped.
+
+    Args:
+        start: the folder.
+        names: none for every stream of the project, and without a project for the payments alone.
+
+    Raises:
+        Refused: there is none of that name, or the project has faults.
+    """
+    streams, default = load_streams(start)
+    every = streams if find_project(start) else [default]
+    chosen = tuple(_pick(streams, name) for name in dict.fromkeys(names or every))
+    only = chosen[0].name if len(chosen) == 1 else ""
+    return ServedStreams(chosen, only or (default if streams.get(default) in chosen else ""))
+
+
+def load_streams(start: Path) -> tuple[Mapping[str, Stream], str]:
+    """Return the streams that may be named in a folder, and the name of the default or ``""``.
+
+    Raises:
+        Refused: the project has faults.
+    """
     folder = find_project(start)
     if folder is None:
-        streams = {stream.name: stream for stream in (load_shipped(each).stream for each in shipped_names())}
-        name = name or load_shipped("payments").stream.name
-    else:
-        project = load_project(folder)
-        project.refuse_faults()
-        streams = {each.stream.name: each.stream for each in project.streams.values()}
-        name = name or project.default
+        shipped = (load_shipped(each).stream for each in shipped_names())
+        return {stream.name: stream for stream in shipped}, load_shipped("payments").stream.name
+    project = load_project(folder)
+    project.refuse_faults()
+    return {each.stream.name: each.stream for each in project.streams.values()}, project.default
+
+
+def _pick(streams: Mapping[str, Stream], name: str) -> Stream:
     if name not in streams:
         found = repr(name) if name else "no --stream and no default in weir.toml"
-        raise Refused(f"expected the name of a stream, found {found}{nearest(name, streams)}")
+        hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
+        raise Refused(f"expected the name of a stream, found {found}{hint}")
     return streams[name]
 
 
@@ -243,25 +275,35 @@ def _read_versions(name: str, where: Origin, folders: Iterable[Path], findings: 
             yield json.dumps(schema, separators=(",", ":"))
 
 
-def _find_clashes(streams: list[Stream]) -> Iterator[Finding]:
+def _find_clashes(streams: list[Stream], *, is_pinned: bool) -> Iterator[Finding]:
     """Two streams of one name, or of one topic, would read and write each other's records."""
     first: dict[str, Stream] = {}
-    topics: dict[str, Stream] = {}
+    # a prefix that somebody chose may name the topics of a shipped stream on purpose
+    shipped = [] if is_pinned else [load_shipped(name).stream for name in shipped_names()]
+    topics = {_as_metric(topic): stream for stream in shipped for topic in stream.topics}
     for stream in streams:
         other = first.setdefault(stream.name, stream)
         if other is not stream:
             fault = f"expected one stream of this name, found another at {other.where.file}:{other.where.line}"
             yield Finding(stream.where, f"stream {stream.name}", fault)
             continue
-        for topic in astuple(stream.topics):
-            if topics.setdefault(topic, stream) is not stream:
-                fault = f"expected topics of its own, found {topic!r}, which is a topic of {topics[topic].name}"
+        for topic in stream.topics:
+            if (owner := topics.setdefault(_as_metric(topic), stream)) is not stream:
+                is_same = topic in owner.topics
+                how = "which is a topic of" if is_same else "which brokers cannot tell in metrics from a topic of"
+                fault = f"expected topics of its own, found {topic!r}, {how} {owner.full_name}"
                 yield Finding(stream.where, f"stream {stream.name}", fault)
+
+
+def _as_metric(topic: str) -> str:
+    """Return the name of a topic in a broker's metrics; a broker refuses a second topic of the same one."""
+    return topic.replace(".", "_")
 
 
 def _read_settings(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        settings = tomllib.loads(text)
     except OSError as error:
         fault = f"expected a project with a {PROJECT_FILE}, found: {(error.strerror or str(error)).lower()}"
         return {}, [Finding(Origin(str(path), 1), "project", fault)]
@@ -270,12 +312,21 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], list[Finding]]:
         return {}, [
             Finding(Origin(str(path), int(line[1]) if line else 1), "project", f"expected TOML, found: {error}")
         ]
-    where = Origin(str(path), 1)
-    unknown = sorted(set(settings) - _KEYS)
-    found = [
-        Finding(where, key, f"expected a setting of a project, found {key!r}{nearest(key, _KEYS)}") for key in unknown
-    ]
-    name = settings.get("name", path.parent.name)
+    faults = dict(_find_setting_faults(settings, path.parent.name))
+    return settings, [Finding(Origin(str(path), _line_of(text, key)), key, fault) for key, fault in faults.items()]
+
+
+def _find_setting_faults(settings: Mapping[str, Any], folder_name: str) -> Iterator[tuple[str, str]]:
+    for key in sorted(set(settings) - _KEYS):
+        yield key, f"expected a setting of a project, found {key!r}{nearest(key, _KEYS)}"
+    name, prefix = settings.get("name", folder_name), settings.get("topic_prefix", "")
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        found.append(Finding(where, "name", f"expected a name of a-z, 0-9, _ and -, found {name!r}"))
-    return settings, found
+        yield "name", f"expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found {name!r:.80}"
+    if not (isinstance(prefix, str) and _TOPIC_PREFIX.fullmatch(prefix)):
+        yield "topic_prefix", f"expected at most 64 letters, digits, dots, dashes and underscores, found {prefix!r:.80}"
+
+
+def _line_of(text: str, key: str) -> int:
+    """Return the line of a setting, or the first one where the setting is not written down."""
+    lines = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in lines if re.match(rf'\s*"?{re.escape(key)}"?\s*[=.\]]', line)), 1)

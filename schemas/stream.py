@@ -10,8 +10,8 @@ Every part remembers the line where it was written, which is no part of its equa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from typing import Final
 
@@ -21,6 +21,7 @@ from weir.schemas.durations import DAY_MS, parse_ms
 from weir.schemas.entity import Aggregate, Entity, Feature, Features, as_tuple
 from weir.schemas.expression import Expression, columns_of, to_json
 from weir.schemas.origin import Origin, find_origin
+from weir.schemas.rules import Rule
 
 LOOK_BACK_MS_MIN: Final = 30 * DAY_MS
 """What is older than an entity's newest event by more is late, even where all windows are shorter: records of a
@@ -161,6 +162,23 @@ class Topics:
     dlq: str
     labels_dlq: str
     features_dlq: str
+    dlq_done: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(astuple(self))
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What sets a project apart from others on the same servers.
+
+    Attributes:
+        name: of the project; groups, keys in Redis and models carry it.
+        topic_prefix: what its topics begin with.
+    """
+
+    name: str
+    topic_prefix: str
 
 
 @dataclass(frozen=True)
@@ -183,7 +201,9 @@ class Stream:
             one story share a code.
         duplicates: how long an id is remembered, by append time.
         example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
+        rules: what decides next to a model, or without one; in order of precedence, DECLINE before REVIEW.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
+        namespace: of the project that loaded it, whatever stands here; none without a project.
     """
 
     name: str
@@ -208,10 +228,12 @@ class Stream:
     duplicates: str = "1d"
     example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
+    rules: Sequence[Rule] = dataclasses.field(default=(), compare=False)
+    namespace: Namespace | None = dataclasses.field(default=None, compare=False, repr=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features"):
+        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features", "rules"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
         object.__setattr__(self, "decided", self.keep if self.decided is None else as_tuple(self.decided))
         if isinstance(self.checks, tuple):
@@ -320,12 +342,20 @@ class Stream:
         """16 hex digits of all that shapes state and features. Another hash is another view, built from the log."""
         return compute_hash(self)
 
+    @property
+    def full_name(self) -> str:
+        """The name that no stream of another project has: ``my-shop.orders``."""
+        return f"{self.namespace.name}.{self.name}" if self.namespace else self.name
+
     @cached_property
     def topics(self) -> Topics:
         """The topics of the stream's records."""
+        first = self.namespace.topic_prefix if self.namespace else ""
         start = f"{self.name}." if self.topic_prefix is None else self.topic_prefix
-        labels, features, decisions = (f"{start}{kind}" for kind in ("labels", "features", "decisions"))
-        return Topics(self.name, labels, features, decisions, f"{self.name}.dlq", f"{labels}.dlq", f"{features}.dlq")
+        events = f"{first}{self.name}"
+        labels, features, decisions = (f"{first}{start}{kind}" for kind in ("labels", "features", "decisions"))
+        dead = f"{events}.dlq", f"{labels}.dlq", f"{features}.dlq", f"{events}.dlq.done"
+        return Topics(events, labels, features, decisions, *dead)
 
     def entity(self, name: str) -> Entity:
         """Return an entity by its name.

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
 from weir.infra.arguments import Parser
 from weir.infra.findings import refuse
-from weir.infra.heap import freeze_gc
 from weir.infra.invariants import examine_start
 from weir.infra.kafka.admin import TopicFacts, describe_topics
-from weir.infra.kafka.clients import build_consumer, build_producer
 from weir.infra.kafka.first_start import outputs_without_offsets
 from weir.infra.kafka.history import History
 from weir.infra.kafka.instance_claim import Place
-from weir.infra.kafka.sink import TransactionalOutput
-from weir.infra.kafka.source import PartitionedInput
 from weir.infra.redis.client import Client, connect
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.monitoring.logs import configure, get_logger
+from weir.monitoring.logs import configure
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.contracts import features_schema, subject
@@ -35,15 +31,17 @@ from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.health.checks import LossHook, start_watch
 from weir.streaming.kernels import kernel_of
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
+from weir.streaming.loop import Loop, LoopConfig
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
-from weir.streaming.processor import STAGE, Processor, ProcessorConfig, no_step
+from weir.streaming.open_loop import Assemble, Clients, Member, open_loop
 from weir.streaming.service import open_metrics_page, run_service, wait_for
-from weir.streaming.stage import Stage
+from weir.streaming.stage import FoldingStage, do_nothing
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext
+from weir.streaming.state.folded import FoldedState
 from weir.streaming.state.view_writer import ViewWriter
 
-log = get_logger(__name__)
+STAGE = "process"
 
 
 def main(argv: list[str]) -> int:
@@ -83,7 +81,7 @@ def run_processor(
     accept_offsets: bool = False,
     enter_place: Callable[[], None] = lambda: None,
     on_loss: LossHook | None = None,
-    on_step: Callable[[str], None] = no_step,
+    on_step: Callable[[str], None] = do_nothing,
 ) -> None:
     """Check, connect, process until told to stop, disconnect.
 
@@ -105,16 +103,10 @@ def run_processor(
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if on_loss is not None:
         on_loss.handler = partial(_suspect_all, settings, topics)
-    wait_for(enter_place, should_stop)
-    build = partial(_build, settings, topics, instance=instance, on_step=on_step, accept_offsets=accept_offsets)
-    processor, close = wait_for(build, should_stop)
-    freeze_gc()
-    log.info("started", group=settings.processor.group, instance=instance)
-    try:
-        processor.run(should_stop)
-    finally:
-        close()
-        log.info("stopped", instance=instance)
+    member = Member(settings.processor.group, instance, [topics[name] for name in _inputs(settings).values()])
+    prepare = partial(_prepare, settings, topics, on_step=on_step, accept_offsets=accept_offsets)
+    with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place) as loop:
+        loop.run(should_stop)
 
 
 def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str) -> None:
@@ -159,64 +151,56 @@ def _check_first_start(settings: Settings) -> None:
         )
 
 
-def _build(
+def _prepare(
     settings: Settings,
     topics: dict[str, TopicFacts],
+    registry: Registry,
+    opened: ExitStack,
     *,
-    instance: int,
     on_step: Callable[[str], None],
     accept_offsets: bool,
-) -> tuple[Processor, Callable[[], None]]:
-    group, inputs = settings.processor.group, _inputs(settings)
-    member = f"{group}-{instance}"
-    topic_ids = {kind: topics[name].topic_id for kind, name in inputs.items()}
-    # first what may be away: it is asked again, and nothing else has to be closed before that
-    registry = Registry(settings.registry)
+) -> Assemble:
     stages = _build_stages(settings, topics, registry)
+    topic_ids = {kind: topics[name].topic_id for kind, name in _inputs(settings).items()}
     view = _build_view(settings, connect(settings.redis), topic_ids)
-    store = PartialStore(
+    rebuilding = History(settings.kafka)  # catch-up holds one reader from turn to turn
+    opened.callback(rebuilding.close)
+    coverage = build_coverage(processor_stage(settings), settings, rebuilding, registry)
+
+    def assemble(clients: Clients) -> Loop:
+        context = CatchUpContext(
+            source=clients.source,
+            history=rebuilding,
+            view=view,
+            store=_build_store(settings, view),
+            topic_ids=topic_ids,
+            group=settings.processor.group,
+            on_step=on_step,
+            entities=kernel_of(settings.stream).entities,
+            coverage=coverage,
+            accept_offsets=accept_offsets,
+        )
+        view_writer = ViewWriter(view, context.entities)
+        opened.callback(view_writer.close)
+        config = LoopConfig(
+            name=STAGE,
+            batch_records_max=settings.processor.batch_records_max,
+            linger_seconds=settings.processor.linger_ms / 1_000,
+            on_step=on_step,
+        )
+        state = FoldedState(stages, context, view_writer, name=STAGE)
+        return Loop(config, stages, clients.source, state, clients.output)
+
+    return assemble
+
+
+def _build_store(settings: Settings, view: StateView) -> PartialStore:
+    return PartialStore(
         view,
         declarations_hash=settings.stream.declarations_hash,
         entities_max=settings.processor.cache_entities_max,
         bytes_max=settings.processor.cache_mb_max * 1_000_000,
     )
-    output = TransactionalOutput(build_producer(settings.kafka, transactional_id=member))
-    # A static member that starts again gets its old partitions back without a rebalance, and added ones would belong to
-    # nobody. With the partition counts in its name it is another member then, and the old one times out.
-    counts = ".".join(str(topics[name].partitions) for name in inputs.values())
-    consumer = build_consumer(settings.kafka, group=group, instance=f"{member}.{counts}")
-    history, verifier = History(settings.kafka), History(settings.kafka)
-    source = PartitionedInput(consumer, first_offset=verifier.first_offset)
-    context = CatchUpContext(
-        source=source,
-        history=history,
-        view=view,
-        store=store,
-        topic_ids=topic_ids,
-        group=group,
-        on_step=on_step,
-        entities=kernel_of(settings.stream).entities,
-        coverage=build_coverage(processor_stage(settings), settings, history, registry),
-        accept_offsets=accept_offsets,
-    )
-    config = ProcessorConfig(
-        batch_records_max=settings.processor.batch_records_max,
-        linger_seconds=settings.processor.linger_ms / 1_000,
-        group=group,
-        stages=stages,
-        topic_ids=topic_ids,
-        on_step=on_step,
-    )
-    view_writer = ViewWriter(view, kernel_of(settings.stream).entities)
-    processor = Processor(config, context, output, view_writer)
-
-    def close() -> None:
-        view_writer.close()
-        source.close()
-        history.close()
-        verifier.close()
-
-    return processor, close
 
 
 def _inputs(settings: Settings) -> dict[str, str]:
@@ -225,7 +209,7 @@ def _inputs(settings: Settings) -> dict[str, str]:
     return {"t": names.transactions} | ({"l": names.labels} if settings.stream.labels else {})
 
 
-def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: Registry) -> list[Stage]:
+def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: Registry) -> list[FoldingStage]:
     names, stream = settings.topics, settings.stream
     events = EventStageConfig(
         topic=names.transactions,
@@ -239,7 +223,7 @@ def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: R
         placeholders=settings.placeholders,
         kernel=kernel_of(stream),
     )
-    stages: list[Stage] = [EventStage(events, *_lookups(registry, subject(names.transactions)))]
+    stages: list[FoldingStage] = [EventStage(events, *_lookups(registry, subject(names.transactions)))]
     if stream.labels:
         labels = LabelStageConfig(
             topic=names.labels,

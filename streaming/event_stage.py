@@ -15,21 +15,23 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
-from weir.infra.kafka.sink import Record, Rows
+from weir.infra.kafka.sink import Record
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.avro.framing import HEADER_BYTES, IdOfGuid
-from weir.schemas.contracts import event_schemas, features_schema
+from weir.schemas.contracts import event_schemas
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_events
+from weir.schemas.stream import Stream
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_decodable
+from weir.streaming.feature_rows import FeatureBatch, FeatureRowWriter
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Outcome, Refolded
 from weir.streaming.state.arrangement import runs, sort_by_unit
@@ -86,7 +88,7 @@ class EventStage:
         self.id_of_guid = id_of_guid
         self.schema = event_schemas(stream)[-1]
         self._codec = BatchCodec(schema=self.schema)
-        self._rows_codec = BatchCodec(schema=features_schema(stream))
+        self._writer = FeatureRowWriter(stream, topic=config.features_topic, schema_id=config.features_schema_id)
         self._passed_on = (*stream.kept_in_rows, stream.time)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
@@ -102,9 +104,9 @@ class EventStage:
             states = _arrange(self._kernel, asks, answer)
             repeats = self._kernel.find_repeats(decoded.events) if strayed else None
             computed = self._kernel.step(decoded.events, states, repeats)
-            dead = [*decoded.dead, *_duplicates(computed, decoded.messages)]
+            dead = [*decoded.dead, *_duplicates(computed, decoded.messages, self._kernel.stream)]
             degraded = _find_degraded(self._kernel, asks, answer, live, decoded.append_time_ms)
-            rows = self._rows(decoded, computed, degraded)
+            rows = self._writer.to_avro(self._build_batch(decoded, computed, degraded))
         return Outcome(
             rows=[rows],
             dead=[self.dead_letter(d) for d in dead],
@@ -175,10 +177,8 @@ class EventStage:
         )
         return Decoded(batch, kept, append, partition, events, dead)
 
-    def _rows(self, decoded: Decoded, computed: Step, degraded: list[str]) -> Rows:
+    def _build_batch(self, decoded: Decoded, computed: Step, degraded: list[str]) -> FeatureBatch:
         counted = computed.verdicts == _COUNTED
-        if not counted.any():  # dead letters alone: Arrow repeats no list no times
-            return Rows(self._config.features_topic, [], [])
         messages = list(compress(decoded.messages, counted))
         batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
         n = batch.num_rows
@@ -189,15 +189,15 @@ class EventStage:
             "source_offset": pa.array([message.offset() for message in messages], pa.int64()),
             "declarations_hash": pa.repeat(self._declarations_hash, n),
             "late": pa.array(computed.late[counted]),
-            "degraded": pa.repeat(pa.scalar(degraded, pa.list_(pa.string())), n),
-        } | _build_feature_columns(self._kernel.stream.feature_names, computed.features[counted])
-        values = self._rows_codec.encode(
-            pa.record_batch(
-                [columns[field.name] for field in self._rows_codec.arrow_schema], self._rows_codec.arrow_schema
-            ),
-            self._config.features_schema_id,
+            "degraded": _repeat(degraded, n),
+        }
+        plain = self._writer.plain
+        return FeatureBatch(
+            pa.record_batch([columns[name] for name in plain.names], plain),
+            computed.features[counted],
+            self._kernel.stream.feature_names,
+            [message.key() for message in messages],
         )
-        return Rows(self._config.features_topic, [message.key() for message in messages], values)
 
     def dead_letter(self, dead: DeadRecord) -> Record:
         """Return what is published for a dead record."""
@@ -206,12 +206,10 @@ class EventStage:
         )
 
 
-def _build_feature_columns(names: Sequence[str], features: np.ndarray) -> dict[str, pa.Array]:
-    """Cut features, shape (rows, features), into a nullable column each, all of one array: NaN is looked for once."""
-    n = len(features)
-    flat = np.ascontiguousarray(features.T).ravel()
-    column = pa.array(flat, mask=np.isnan(flat))
-    return {name: column.slice(position * n, n) for position, name in enumerate(names)}
+def _repeat(texts: list[str], n: int) -> pa.Array:
+    """Return a list of texts n times; Arrow repeats no list no times."""
+    kind = pa.list_(pa.string())
+    return pa.repeat(pa.scalar(texts, kind), n) if n else pa.array([], kind)
 
 
 def _arrange(kernel: Kernel, asks: list[PartialQuery], answer: PartialResult) -> States:
@@ -235,11 +233,11 @@ def _arrange(kernel: Kernel, asks: list[PartialQuery], answer: PartialResult) ->
     )
 
 
-def _duplicates(computed: Step, messages: list[Message]) -> list[DeadRecord]:
+def _duplicates(computed: Step, messages: list[Message], stream: Stream) -> list[DeadRecord]:
     found = []
     for index in np.flatnonzero(computed.verdicts != _COUNTED):
         reused = computed.verdicts[index] == _ID_REUSED
-        error = duplicate_error(messages[index], reused=bool(reused))
+        error = duplicate_error(messages[index], stream, reused=bool(reused))
         found.append(DeadRecord(messages[index], error, "deduplicate", coordinates_only=not reused))
     return found
 

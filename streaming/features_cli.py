@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.infra.user_files.history import HistoryFiles, check_output, open_history
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
-from weir.schemas.features import FEATURE_NAMES, declarations_hash
+from weir.schemas.placeholders import Placeholders
 from weir.schemas.project import find_stream
 from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
@@ -31,12 +31,6 @@ from weir.streaming.core.limits import refuse_faults
 from weir.streaming.core.states import Computed
 from weir.streaming.features_docs import format_docs, format_list
 from weir.streaming.kernels import shipped_kernel
-
-OUTPUT_SCHEMA = pa.schema(
-    [("transaction_id", pa.string()), ("card_id", pa.string()), ("event_time_ms", pa.int64()), ("late", pa.bool_())]
-    + [(name, pa.float32()) for name in FEATURE_NAMES]
-)
-"""One row per counted transaction; a missing feature is null. The file's metadata has the declarations' hash."""
 
 
 def main(argv: list[str]) -> int:
@@ -55,7 +49,8 @@ def main(argv: list[str]) -> int:
             arguments.skip_bad,
         )
         counts = run_backfill(shipped_kernel(), files, arguments.out, arguments.partitions, replace=arguments.replace)
-        sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out))
+        width = len(shipped_kernel().stream.feature_names)
+        sys.stdout.write(json.dumps(counts) + "\n" if arguments.json else _format_counts(counts, arguments.out, width))
     return 0
 
 
@@ -73,7 +68,7 @@ def _build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="for machines")
     docs = actions.add_parser("docs", help="write the features' page on standard output")
     for action in (listing, docs):
-        action.add_argument("--stream", default="", help="by its name; by default the project's default, or payments")
+        add_stream_flag(action)
     history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
     history.add_argument("--transactions", type=Path, required=True, help="a file as publish takes it, in log order")
     history.add_argument("--labels", type=Path, help="a file of labels as publish takes it, in any order")
@@ -116,14 +111,25 @@ def run_backfill(
     with open_history(files) as history, _written_whole(out) as partial:
         counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0, "bad": history.bad}
         placeholders = files.manner.placeholders
-        schema = OUTPUT_SCHEMA.with_metadata({"declarations_hash": declarations_hash(placeholders)})
+        schema = build_output_schema(kernel.stream, placeholders)
         with pq.ParquetWriter(partial, schema) as writer:
             for batch, step in backfill(
                 kernel, history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
             ):
-                writer.write_table(_output(batch, step))
+                writer.write_table(_output(batch, step, schema))
                 _count(counts, step)
     return counts
+
+
+def build_output_schema(stream: Stream, placeholders: Placeholders) -> pa.Schema:
+    """Return the columns that are written: one row per counted event, null for a missing feature.
+
+    The file's metadata has the hash of the declarations.
+    """
+    ids = [(stream.id, pa.string()), (stream.key.field, pa.string()), (stream.time, pa.int64()), ("late", pa.bool_())]
+    features = [(name, pa.float32()) for name in stream.feature_names]
+    declared_as = with_placeholders(stream.declarations_hash, placeholders)
+    return pa.schema(ids + features).with_metadata({"declarations_hash": declared_as})
 
 
 @contextmanager
@@ -138,12 +144,12 @@ def _written_whole(out: Path) -> Iterator[Path]:
         raise Refused(f"expected to write {out}, found: {(error.strerror or str(error)).lower()}") from error
 
 
-def _output(batch: pa.RecordBatch, step: Computed) -> pa.Table:
+def _output(batch: pa.RecordBatch, step: Computed, schema: pa.Schema) -> pa.Table:
     keep = step.verdicts == COUNTED
     features = step.features[keep]
     rows = batch.filter(pa.array(keep))
-    columns = [rows.column(name).cast(OUTPUT_SCHEMA.field(name).type) for name in OUTPUT_SCHEMA.names[:3]]
-    return pa.table([*columns, pa.array(step.late[keep]), *_nullable(features)], schema=OUTPUT_SCHEMA)
+    columns = [rows.column(name).cast(schema.field(name).type) for name in schema.names[:3]]
+    return pa.table([*columns, pa.array(step.late[keep]), *_nullable(features)], schema=schema)
 
 
 def _nullable(features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Iterator[pa.Array]:
@@ -159,8 +165,8 @@ def _count(counts: dict[str, int], step: Computed) -> None:
     counts["late"] += int(step.late.sum())
 
 
-def _format_counts(counts: dict[str, int], out: Path) -> str:
+def _format_counts(counts: dict[str, int], out: Path, width: int) -> str:
     return (
-        f"{counts['rows']} transactions: {counts['written']} rows of {len(FEATURE_NAMES)} features written to {out}, "
+        f"{counts['rows']} transactions: {counts['written']} rows of {width} features written to {out}, "
         f"{counts['duplicates']} duplicates and {counts['bad']} bad rows left out, {counts['late']} late\n"
     )

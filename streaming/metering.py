@@ -22,23 +22,41 @@ def meter_turn(stage: str) -> None:
     HEALTH.turn(stage)
 
 
-def meter_decided(
-    stage: str, gathered: Gathered, outcomes: Sequence[Outcome], end_of: Callable[[Partition], int | None]
+def meter_batch(
+    stage: str,
+    gathered: Gathered,
+    outcomes: Sequence[Outcome],
+    seconds: float,
+    end_of: Callable[[Partition], int | None],
 ) -> None:
-    """Count a batch of the processor that was just committed; ``end_of`` gives the end of an input's log, if known."""
+    """Count a batch that was just committed.
+
+    Args:
+        stage: that the loop is of.
+        gathered: its records.
+        outcomes: what came of them.
+        seconds: from gathered to committed.
+        end_of: gives the end of an input's log, if known.
+    """
     records = sum(len(part) for part in gathered.records.values())
     metrics.RECORDS_CONSUMED.labels(stage=stage).inc(records)
     metrics.RECORDS_DECIDED.labels(stage=stage).inc(records)
     metrics.BATCH_RECORDS.labels(stage=stage).observe(records)
+    metrics.STAGE_SECONDS.labels(stage=stage, step="batch").observe(seconds)
     for outcome in outcomes:
         for rows in outcome.rows:
             metrics.RECORDS_PRODUCED.labels(stage=stage, topic=rows.topic).inc(len(rows.values))
     for (topic, number), part in gathered.records.items():
-        age_ms = time.time() * 1_000 - part[0].timestamp()[1]
-        metrics.END_TO_END_SECONDS.labels(stage=stage).observe(max(0.0, age_ms) / 1_000)
         if (end := end_of((topic, number))) is not None:
             behind = max(0, end - part[-1].offset() - 1)
             metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(behind)
+
+
+def meter_ages(stage: str, gathered: Gathered) -> None:
+    """Observe how long ago the first record of each partition was appended."""
+    for part in gathered.records.values():
+        age_ms = time.time() * 1_000 - part[0].timestamp()[1]
+        metrics.END_TO_END_SECONDS.labels(stage=stage).observe(max(0.0, age_ms) / 1_000)
 
 
 def meter_outcome(outcome: Outcome) -> None:
@@ -63,7 +81,6 @@ def meter_behind(partition: Partition, records: int) -> None:
 def unmeter(stage: str, partition: Partition) -> None:
     """Say nothing of a partition any more: another process owns it, and says its own next to what was said last."""
     topic, number = partition
-    meter_behind(partition, 0)
     metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(0)
 
 

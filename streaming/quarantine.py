@@ -31,7 +31,7 @@ from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.letter import DECODER_DIED, NOT_EXAMINED
 from weir.streaming.framed import read_values
 from weir.streaming.isolation import EXAMINE_SECONDS_MAX, Examined, examine
-from weir.streaming.stage import DeadRecord, Stage
+from weir.streaming.stage import DeadRecord, FoldingStage
 
 STARTS_MAX = 2
 """So many processes may begin at one offset and not get past it before its records are suspected."""
@@ -81,7 +81,7 @@ class Quarantine:
         """Return the monotonic time until which the suspects of the next batch may be examined."""
         return time.monotonic() + self._seconds_max
 
-    def sort(self, stage: Stage, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
+    def sort(self, stage: FoldingStage, unit: Unit, offset: int, records: list[Message], deadline: float) -> Sorted:
         """Sort a unit's records before anything decodes them.
 
         Args:

@@ -1,6 +1,8 @@
-"""What the processor needs to know of an input: how its records are judged, computed and folded again.
+"""What the loop needs to know of an input: how its records are judged and computed, and what came of them.
 
-``transactions`` and ``labels`` are two inputs with units of their own; the protocol around them is the same.
+A *plain* stage keeps nothing of its records but its position: feature rows to decisions, decisions to look-ups. A
+*folding* stage folds them into units of a view, as those of events and of labels do; the protocol around both is the
+same (``streaming/loop.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import Message
 
+from weir.infra.kafka.group_position import Standing
 from weir.infra.kafka.sink import Record, Rows
+from weir.infra.kafka.source import Partition
 from weir.infra.redis.unit import Unit
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.avro.framing import IdOfGuid
@@ -29,6 +33,10 @@ class DeadRecord:
     coordinates_only: bool = False
 
 
+def do_nothing(*_: object) -> None:
+    """Do nothing: the default of a hook."""
+
+
 @dataclass
 class Outcome:
     """Steps 2 and 3 of one input's records: outputs, and new partials per unit.
@@ -40,6 +48,7 @@ class Outcome:
             card's state between partitions.
         mixed: units in which such a record counted.
         forwarded: records that go to another partition of their own topic, where what they are about is known.
+        on_committed: told the batch's seconds once all of it is visible.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -51,6 +60,7 @@ class Outcome:
     elsewhere: int = 0
     mixed: set[Unit] = field(default_factory=set)
     forwarded: list[Record] = field(default_factory=list)
+    on_committed: Callable[[float], None] = do_nothing
 
 
 class Refolded(NamedTuple):
@@ -61,11 +71,45 @@ class Refolded(NamedTuple):
 
 
 class Stage(Protocol):
-    """One input topic's meaning."""
+    """One input topic's meaning.
+
+    Attributes:
+        kind: of its units.
+        topic: that it reads.
+    """
 
     kind: str
-    schema: str
     topic: str
+
+
+class PlainStage(Stage, Protocol):
+    """A stage that keeps nothing of its records but a position."""
+
+    def begin(self, partition: Partition, found: Standing) -> int:
+        """Return the offset at which a partition begins.
+
+        Raises:
+            Refused: the log and what is committed contradict each other.
+            Transient: a dependency is away.
+        """
+        ...
+
+    def process(self, records: dict[int, list[Message]]) -> Outcome:
+        """Judge and compute a batch: steps 2 and 3.
+
+        Args:
+            records: per partition, in offset order.
+
+        Raises:
+            Transient: a dependency is away; nothing of the batch counts.
+        """
+        ...
+
+
+class FoldingStage(Stage, Protocol):
+    """A stage whose records are folded into units of a view."""
+
+    schema: str
     dlq_topic: str
     partitions: int
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from weir.schemas.errors import Refused
-from weir.schemas.features import FEATURE_NAMES
 from weir.training.export import INPUT_NAME, OUTPUT_NAME
 from weir.training.models import Matrix
 from weir.training.thresholds import Thresholds
@@ -31,7 +31,8 @@ class Manifest:
     Attributes:
         created_time_ms: UTC epoch milliseconds.
         training_interval_ms: event times of the rows that taught, ``[from, to)``.
-        reference: a typical legitimate value per feature in ``FEATURE_NAMES`` order; None where missing is typical.
+        features: names, in the order of the model's input.
+        reference: a typical legitimate value per feature; None where missing is typical.
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
     """
@@ -42,6 +43,7 @@ class Manifest:
     thresholds: Thresholds
     training_interval_ms: tuple[int, int]
     metrics: dict[str, Any]
+    features: Sequence[str]
     reference: list[float | None]
     parity_max_abs_diff: float
     declarations_hash: str
@@ -54,7 +56,7 @@ class Manifest:
             "created_time_ms": self.created_time_ms,
             "model_sha256": hashlib.sha256(model_bytes).hexdigest(),
             "declarations_hash": self.declarations_hash,
-            "features": list(FEATURE_NAMES),
+            "features": list(self.features),
             "input_name": INPUT_NAME,
             "output_name": OUTPUT_NAME,
             "dtype": "float32",

@@ -16,13 +16,16 @@ from rich.console import Console
 from weir.infra.arguments import Parser
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import add_flags, manner_of
-from weir.schemas.features import DAY_MS
+from weir.schemas.durations import DAY_MS
+from weir.schemas.project import find_stream
+from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
-from weir.streaming.kernels import shipped_kernel
+from weir.streaming.kernels import kernel_of
 from weir.training import report
 from weir.training.bundle import promote
 from weir.training.dataset import Examples
 from weir.training.history import load_history
+from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
 from weir.training.split import MATURITY_MS
@@ -33,7 +36,8 @@ from weir.training.tracking import track_run
 def main(argv: list[str]) -> int:
     """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
     arguments = build_parser().parse_args(argv[1:])
-    settings = load_settings()
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    labels_of(settings.stream)
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
         examples, labels, source = _load(arguments, settings)
@@ -43,7 +47,7 @@ def main(argv: list[str]) -> int:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
         run_id = _track(settings, options, trained) if arguments.track else None
-    report.show_table(console, trained)
+    report.show_table(console, trained, settings.stream.event)
     _write_result(arguments, trained, run_id)
     return 0
 
@@ -51,13 +55,14 @@ def main(argv: list[str]) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
+    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--history", type=Path, metavar="DIR", help="transactions and labels, as for publish; default <home>/history"
+        "--history", type=Path, metavar="DIR", help="events and labels, as for publish; default <home>/history"
     )
     source.add_argument("--from-topics", action="store_true", help="read the features and labels topics to their end")
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
-    parser.add_argument("--name", default="fraud", help="model name (default: fraud)")
+    parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=_positive, help=f"at most this many trees (default: {TREES})")
     parser.add_argument("--maturity-days", type=_positive, default=MATURITY_MS // DAY_MS, help="default: %(default)s")
     parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
@@ -80,23 +85,25 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
     if arguments.from_topics:
         examples, labels = load_topics(settings)
         return examples, labels, "the features and labels topics"
-    compile_kernel(shipped_kernel(), tell_on_stderr)
-    folder = arguments.history or settings.home / "history"
-    manner = manner_of(arguments, settings.placeholders)
-    examples, labels = load_history(shipped_kernel(), folder, manner, skip_bad=arguments.skip_bad)
+    kernel = kernel_of(settings.stream)
+    compile_kernel(kernel, tell_on_stderr)
+    folder = arguments.history or settings.history_dir
+    manner = manner_of(arguments, settings.placeholders, settings.stream)
+    examples, labels = load_history(kernel, folder, manner, skip_bad=arguments.skip_bad)
     return examples, labels, "history replayed through the kernel"
 
 
 def build_options(arguments: argparse.Namespace, settings: Settings, source: str) -> Options:
     """Turn flags into what a run is asked to do, as of now."""
     return Options(
-        name=arguments.name,
+        name=arguments.name or ("fraud" if settings.stream.name == payments.name else settings.stream.name),
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
-        models_dir=arguments.out or settings.home / "models",
+        models_dir=arguments.out or settings.models_dir,
         now_ms=time.time_ns() // 1_000_000,
         maturity_ms=arguments.maturity_days * DAY_MS,
         declarations_hash=settings.declarations_hash,
+        stream=settings.stream,
     )
 
 

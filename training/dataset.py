@@ -9,18 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weir.schemas.features import FEATURE_NAMES
-
-LABEL_COLUMNS = ("transaction_id", "card_id", "merchant_id", "device_id", "event_time_ms", "label_time_ms", "is_fraud")
-_AMOUNT = FEATURE_NAMES.index("transaction_amount")
-
 
 @dataclass(frozen=True)
 class Examples:
-    """Transactions as a model sees them, in event-time order.
+    """Events as a model sees them, in event-time order.
 
     Attributes:
-        features: float32, shape (n, len(FEATURE_NAMES)), columns in ``FEATURE_NAMES`` order, NaN for missing.
+        features: float32, shape (n, n_features), columns in the order of the stream's features, NaN for missing.
         event_time_ms: int64, shape (n,).
         keys: Arrow text, length n, from ``weir.training.labels.build_keys``.
     """
@@ -31,11 +26,6 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
-
-    @property
-    def amounts(self) -> npt.NDArray[np.float64]:
-        """What is at stake in base minor units, float64, shape (n,): of a refund, what is given back."""
-        return np.abs(self.features[:, _AMOUNT].astype(np.float64))
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Examples:
         """Return the examples of a mask or of positions."""

@@ -15,25 +15,25 @@ from weir.schemas.errors import WeirError
 FALSE_POSITIVE_RATES = (0.001, 0.005, 0.01)
 
 
-def compute_metrics(is_fraud: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
+def compute_metrics(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
     """Return the figures of one model on one interval.
 
     Args:
-        is_fraud: 0 or 1, shape (n,).
+        positive: 0 or 1, shape (n,).
         scores: higher is more suspicious, shape (n,).
 
     Raises:
         WeirError: the interval has no fraud or nothing but fraud, so no figure would mean anything.
     """
-    frauds = int(is_fraud.sum())
-    if frauds in {0, len(is_fraud)}:
-        raise WeirError(f"evaluation: expected fraud and legitimate rows, found {frauds} fraud of {len(is_fraud)} rows")
+    frauds = int(positive.sum())
+    if frauds in {0, len(positive)}:
+        raise WeirError(f"evaluation: expected fraud and legitimate rows, found {frauds} fraud of {len(positive)} rows")
     metrics = {
-        "pr_auc": float(average_precision_score(is_fraud, scores)),
-        "roc_auc": float(roc_auc_score(is_fraud, scores)),
+        "pr_auc": float(average_precision_score(positive, scores)),
+        "roc_auc": float(roc_auc_score(positive, scores)),
     }
     for rate in FALSE_POSITIVE_RATES:
-        metrics[recall_name(rate)] = recall_at_fpr(is_fraud, scores, rate)
+        metrics[recall_name(rate)] = recall_at_fpr(positive, scores, rate)
     return metrics
 
 
@@ -46,16 +46,16 @@ def recall_name(rate: float) -> str:
     return f"recall_at_fpr_{rate * 100:g}pct"
 
 
-def recall_at_fpr(is_fraud: npt.NDArray[np.int8], scores: npt.NDArray[np.float64], rate: float) -> float:
+def recall_at_fpr(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64], rate: float) -> float:
     """Return the largest share of fraud caught while at most ``rate`` of legitimate rows are flagged."""
-    false_positive_rate, recall, _ = roc_curve(is_fraud, scores, drop_intermediate=False)
+    false_positive_rate, recall, _ = roc_curve(positive, scores, drop_intermediate=False)
     return float(recall[false_positive_rate <= rate].max())
 
 
-def compute_calibration(is_fraud: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
+def compute_calibration(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
     """Return how far scores are from being probabilities: Brier score, mean score and observed fraud share."""
     return {
-        "brier": float(brier_score_loss(is_fraud, scores)),
+        "brier": float(brier_score_loss(positive, scores)),
         "score_mean": float(scores.mean()),
-        "fraud_share": float(is_fraud.mean()),
+        "fraud_share": float(positive.mean()),
     }

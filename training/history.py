@@ -15,10 +15,11 @@ from weir.infra.user_files.door import Manner
 from weir.infra.user_files.history import find_history, open_history
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
 from weir.training.dataset import Examples, concatenate
-from weir.training.labels import build_keys
+from weir.training.labels import build_keys, labels_of
 
 _COUNTED = 0
 
@@ -30,8 +31,8 @@ def load_history(
 
     Args:
         kernel: of the stream.
-        folder: holds payments in event-time order and labels, or is a file of payments with a label column.
-        manner: how they are read.
+        folder: holds events in event-time order and labels, or is a file of events with a label column.
+        manner: how they are read; of the same stream.
         skip_bad: whether bad rows are left out.
 
     Returns:
@@ -41,7 +42,8 @@ def load_history(
         Refused: a file cannot be taken, or has no rows.
         WeirError: rows are bad and may not be left out.
     """
-    manner = manner or Manner()
+    labels_of(kernel.stream)
+    manner = manner or Manner(stream=kernel.stream)
     with open_history(find_history(folder, manner, skip_bad=skip_bad)) as history:
         if history.labels is None or not history.labels.num_rows:
             raise Refused("history: expected labels, found none that are known by now")
@@ -51,14 +53,15 @@ def load_history(
 def replay(
     kernel: Kernel, transactions: Iterable[pa.RecordBatch], labels: pa.Table | None, placeholders: Placeholders
 ) -> Examples:
-    """Compute the features of transactions as the stream would have, label risk from labels known at the time.
+    """Compute the features of events as the stream would have, label risk from labels known at the time.
 
     Raises:
-        Refused: there are no transactions.
+        Refused: there are no events.
     """
     parts = list(_replayed(kernel, transactions, labels, placeholders))
     if not parts:
-        raise Refused("history: expected transactions, found none; write some with `weir generate --to parquet`")
+        made = "; write some with `weir generate --to parquet`" if kernel.stream.name == payments.name else ""
+        raise Refused(f"history: expected {kernel.stream.name}, found none{made}")
     return concatenate(parts)
 
 
@@ -70,5 +73,5 @@ def _replayed(
         if not counted.any():
             continue
         rows = batch.filter(pa.array(counted))
-        keys = build_keys(rows["card_id"], rows["transaction_id"])
-        yield Examples(step.features[counted], rows["event_time_ms"].to_numpy(), keys)
+        times = rows[kernel.stream.time].to_numpy()
+        yield Examples(step.features[counted], times, build_keys(rows, kernel.stream))

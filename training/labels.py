@@ -1,8 +1,8 @@
-"""Joins labels to transactions as they were known at one moment, the cut.
+"""Joins labels to events as they were known at one moment, the cut.
 
-A label says what a transaction turned out to be, days or months later. A model trained with a label that was not yet
-known has seen the future, so every join here names its cut. An unlabelled transaction stays unknown: it is neither
-fraud nor legitimate and teaches nothing.
+A label says what an event turned out to be, days or months later. A model trained with a label that was not yet known
+has seen the future, so every join here names its cut. An unlabelled event stays unknown: it is neither fraud nor
+legitimate and teaches nothing. ``FRAUD`` is a verdict that is true, whatever the stream's labels call it.
 """
 
 from __future__ import annotations
@@ -14,33 +14,54 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from weir.schemas import stream as declared
+from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
+
 UNKNOWN, LEGITIMATE, FRAUD = -1, 0, 1
 _WITHDRAWN = 2
 """Sorts after fraud: of two labels with one label time the withdrawal wins, as in the label windows of the stream."""
 
 
-def build_keys(card_ids: Any, transaction_ids: Any) -> Any:
-    """Return one text key per transaction from its card and its id; an id alone is unique only within a card."""
-    return pc.binary_join_element_wise(_as_text(card_ids), _as_text(transaction_ids), "\x1f")
+def build_keys(records: pa.Table | pa.RecordBatch, stream: Stream) -> Any:
+    """Return one text key per event or label: an event's id alone is unique only within the stream's key."""
+    ids = _as_text(records[stream.key.field]), _as_text(records[stream.id])
+    return pc.binary_join_element_wise(*ids, "\x1f")
 
 
-def join_labels(keys: Any, labels: pa.Table, *, cut_ms: int) -> npt.NDArray[np.int8]:
-    """Return the label of each transaction as known at the cut.
+def labels_of(stream: Stream) -> declared.Labels:
+    """Return what a stream declares of its labels.
+
+    Raises:
+        Refused: nothing, so nothing can be learnt.
+    """
+    if stream.labels is None:
+        raise Refused(
+            f"stream {stream.name}: expected labels to learn from, found none; declare what is learnt later with "
+            'labels=Labels("labels.avsc", verdict="is_fraud"), or bring a bundle of your own: docs/models.md'
+        )
+    return stream.labels
+
+
+def join_labels(keys: Any, labels: pa.Table, stream: Stream, *, cut_ms: int) -> npt.NDArray[np.int8]:
+    """Return the label of each event as known at the cut.
 
     Args:
-        keys: one key per transaction, from ``build_keys``.
-        labels: columns of the ``labels`` schema, in any order, with repeats and withdrawals.
-        cut_ms: labels with a later ``label_time_ms`` do not exist yet.
+        keys: one key per event, from ``build_keys``.
+        labels: columns of the stream's label schema, in any order, with repeats and withdrawals.
+        stream: whose events and labels they are.
+        cut_ms: labels that became known later do not exist yet.
 
     Returns:
-        int8, shape (n,): ``FRAUD``, ``LEGITIMATE`` or ``UNKNOWN``; the newest label of a transaction wins.
+        int8, shape (n,): ``FRAUD``, ``LEGITIMATE`` or ``UNKNOWN``; the newest label of an event wins.
     """
-    known = labels.filter(pc.less_equal(labels["label_time_ms"], cut_ms)).combine_chunks()
+    said = labels_of(stream)
+    known = labels.filter(pc.less_equal(labels[said.time], cut_ms)).combine_chunks()
     if known.num_rows == 0:
         return np.full(len(keys), UNKNOWN, np.int8)
-    verdicts = _compute_verdicts(known["is_fraud"])
-    times = known["label_time_ms"].to_numpy()
-    encoded = build_keys(known["card_id"], known["transaction_id"]).dictionary_encode()
+    verdicts = _compute_verdicts(known[said.verdict])
+    times = known[said.time].to_numpy()
+    encoded = build_keys(known, stream).dictionary_encode()
     order = np.lexsort((verdicts, times))
     newest = np.full(len(encoded.dictionary), UNKNOWN, np.int8)
     newest[encoded.indices.to_numpy()[order]] = verdicts[order]  # of repeated indices the last assignment stays
@@ -49,8 +70,8 @@ def join_labels(keys: Any, labels: pa.Table, *, cut_ms: int) -> npt.NDArray[np.i
     return cast(npt.NDArray[np.int8], np.where(found >= 0, newest[found], UNKNOWN).astype(np.int8))
 
 
-def _compute_verdicts(is_fraud: Any) -> npt.NDArray[np.int8]:
-    codes = pc.fill_null(pc.cast(is_fraud, pa.int8()), _WITHDRAWN)
+def _compute_verdicts(verdict: Any) -> npt.NDArray[np.int8]:
+    codes = pc.fill_null(pc.cast(verdict, pa.int8()), _WITHDRAWN)
     return cast(npt.NDArray[np.int8], codes.to_numpy())
 
 

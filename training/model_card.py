@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.stream import Stream
 from weir.training.results import Results
 from weir.training.split import Interval
+from weir.training.thresholds import IN_MONEY, Prices
 
 TOP_FEATURES = 15
 
@@ -20,7 +21,7 @@ _LIMITS = """\
   share, precision and PR-AUC read higher than they are; recall at a false-positive rate does not depend on the share.
 - The first days of the history are left out because its windows were still filling.
 - Thresholds are chosen by the costs below on the validation interval; other costs want other thresholds.
-- No personal attribute is an input. Country and currency shape features, so compare decisions between countries.
+- What an attribute of people shapes, such as a country, shapes decisions too: compare decisions between groups.
 """
 
 
@@ -35,24 +36,27 @@ class Identity:
     declarations_hash: str
 
 
-def build_card(identity: Identity, results: Results, costs: Mapping[str, float]) -> str:
-    """Return the model card as Markdown; costs are those the thresholds were chosen by."""
+def build_card(identity: Identity, stream: Stream, results: Results, prices: Prices) -> str:
+    """Return the model card as Markdown; prices are those that the thresholds were chosen by."""
+    unit = "base minor units" if prices is IN_MONEY else "missed cases"
+    rule = f"`stateless_rule` is the best set of rules of up to six conditions each on the {stream.event} alone."
     sections = [
         f"# {identity.name} {identity.version}",
         (
-            f"Source: {identity.source}. Features: {len(FEATURE_NAMES)}, declarations `{identity.declarations_hash}`. "
+            f"Stream: {stream.name}. Source: {identity.source}. "
+            f"Features: {len(stream.feature_names)}, declarations `{identity.declarations_hash}`. "
             f"LightGBM, {results.trees} trees. "
             f"Largest difference between the ONNX graph and the model: {identity.parity_max_abs_diff:.2e}."
         ),
-        "## Data\n\n" + _build_data_table(results),
+        "## Data\n\n" + _build_data_table(results, stream.event),
         (
             f"Labels known by {_day(results.split.cut_ms)} UTC taught and chose thresholds; "
             f"labels known by {_day(results.split.end_ms)} UTC judged the test interval."
         ),
         "## Figures on the test interval\n\n" + _build_metrics_table(results.metrics),
-        "`stateless_rule` is the best set of rules of up to six conditions each on the transaction alone.",
+        rule if "stateless_rule" in results.metrics else f"No {stream.event} has features of its own alone.",
         "## Thresholds\n\n" + _build_pairs("threshold", results.thresholds),
-        "Costs, in base minor units:\n\n" + _build_pairs("cost", costs),
+        f"Costs, in {unit}:\n\n" + _build_pairs("cost", prices.describe()),
         "What they do on the test interval:\n\n" + _build_pairs("figure", results.outcomes | results.calibration),
         "## What the model looks at\n\nMean absolute SHAP value in log-odds, validation interval.\n\n"
         + _build_pairs("feature", dict(list(results.importance.items())[:TOP_FEATURES])),
@@ -61,8 +65,8 @@ def build_card(identity: Identity, results: Results, costs: Mapping[str, float])
     return "\n\n".join(sections) + "\n"
 
 
-def _build_data_table(results: Results) -> str:
-    lines = ["| interval | from | to | transactions | known | fraud |", "|---|---|---|---|---|---|"]
+def _build_data_table(results: Results, event: str) -> str:
+    lines = [f"| interval | from | to | {event}s | known | fraud |", "|---|---|---|---|---|---|"]
     intervals = {"train": results.split.train, "validation": results.split.validation, "test": results.split.test}
     for name, interval in intervals.items():
         counts = results.counts[name]

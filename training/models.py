@@ -1,13 +1,15 @@
 """The three contenders: LightGBM, a logistic regression on the same features, and the best stateless rule.
 
 The baselines keep the headline honest. The logistic regression shows what trees add; the stateless rule shows what
-windows add: if fraud could be told from a transaction alone, nobody would need a stream.
+windows add: if fraud could be told from an event alone, nobody would need a stream. Fraud is what a stream's labels
+find true, whatever they call it.
 
 No class weights: with log loss on the true shares the score stays a probability, which the thresholds' costs need.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -20,7 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from weir.schemas.features import FEATURE_NAMES, FEATURES, Entity
+from weir.schemas.entity import Aggregate
+from weir.schemas.stream import Stream
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
@@ -37,7 +40,6 @@ _LEGITIMATE_ROWS_MAX = 40_000
 """Bound on the logistic fit: more legitimate rows no longer move its hundred or so weights."""
 _RULE_DEPTH, _RULE_ROWS_MIN = 6, 50
 """Shallower rules are too coarse for a threshold at 0.5 % false positives, finer ones do not hold a month later."""
-STATELESS = tuple(i for i, feature in enumerate(FEATURES) if feature.entity is Entity.TRANSACTION)
 
 LIGHTGBM_PARAMETERS: dict[str, Any] = {
     "objective": "binary",
@@ -88,7 +90,8 @@ class Trees:
         shares = self.booster.predict(features, pred_contrib=True, num_threads=THREADS)[:, :-1]
         contributions = np.abs(shares).mean(axis=0)
         order = np.argsort(-contributions, kind="stable")
-        return {FEATURE_NAMES[i]: float(contributions[i]) for i in order}
+        names = self.booster.feature_name()
+        return {names[i]: float(contributions[i]) for i in order}
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,19 @@ class Pipeline:
         return cast(Scores, self.estimator.predict_proba(features[:, self.columns])[:, 1])
 
 
-def fit_trees(train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], *, trees: int = TREES) -> Trees:
+def fit_trees(
+    train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], names: Sequence[str], *, trees: int = TREES
+) -> Trees:
     """Fit LightGBM; it stops early when the validation interval's average precision no longer gains.
 
     Args:
-        train: features float32 (n, len(FEATURE_NAMES)) and labels 0 or 1 (n,).
+        train: features float32 (n, len(names)) and labels 0 or 1 (n,).
         validation: the same of a later interval; chooses the number of trees, nothing else.
+        names: of the features.
         trees: upper bound on the number of trees.
     """
-    names = list(FEATURE_NAMES)
-    train_set = lightgbm.Dataset(train[0], train[1], feature_name=names)
-    validation_set = lightgbm.Dataset(validation[0], validation[1], reference=train_set, feature_name=names)
+    train_set = lightgbm.Dataset(train[0], train[1], feature_name=list(names))
+    validation_set = lightgbm.Dataset(validation[0], validation[1], reference=train_set, feature_name=list(names))
     stop = lightgbm.early_stopping(_ROUNDS_WITHOUT_GAIN, verbose=False)
     booster = lightgbm.train(
         LIGHTGBM_PARAMETERS, train_set, num_boost_round=trees, valid_sets=[validation_set], callbacks=[stop]
@@ -121,24 +126,29 @@ def fit_trees(train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], *
     return Trees(booster)
 
 
-def fit_logistic(features: Matrix, is_fraud: Labels) -> Pipeline:
+def fit_logistic(features: Matrix, positive: Labels) -> Pipeline:
     """Fit a logistic regression on all features: signed logarithm, median imputation with indicators, scaling."""
-    rows = _bounded_rows(is_fraud)
+    rows = _bounded_rows(positive)
     estimator = make_pipeline(
         FunctionTransformer(_signed_log),
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
         LogisticRegression(C=0.1, solver="newton-cholesky", max_iter=50),
     )
-    estimator.fit(features[rows], is_fraud[rows])
+    estimator.fit(features[rows], positive[rows])
     return Pipeline(estimator, tuple(range(features.shape[1])))
 
 
-def fit_stateless_rule(features: Matrix, is_fraud: Labels) -> Pipeline:
-    """Fit the best rules of up to six conditions each on the transaction's own fields: no windows, no history."""
+def list_stateless(stream: Stream) -> tuple[int, ...]:
+    """Return the columns that come from the event alone."""
+    return tuple(i for i, feature in enumerate(stream.all_features) if feature.aggregate == Aggregate.VALUE)
+
+
+def fit_stateless_rule(features: Matrix, positive: Labels, columns: tuple[int, ...]) -> Pipeline:
+    """Fit the best rules of up to six conditions each on the event's own fields: no windows, no history."""
     estimator = DecisionTreeClassifier(max_depth=_RULE_DEPTH, min_samples_leaf=_RULE_ROWS_MIN, random_state=SEED)
-    estimator.fit(features[:, STATELESS], is_fraud)
-    return Pipeline(estimator, STATELESS)
+    estimator.fit(features[:, columns], positive)
+    return Pipeline(estimator, columns)
 
 
 def _signed_log(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -146,8 +156,8 @@ def _signed_log(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return logged
 
 
-def _bounded_rows(is_fraud: Labels) -> npt.NDArray[np.int64]:
-    legitimate = np.flatnonzero(is_fraud == 0)
+def _bounded_rows(positive: Labels) -> npt.NDArray[np.int64]:
+    legitimate = np.flatnonzero(positive == 0)
     if len(legitimate) > _LEGITIMATE_ROWS_MAX:
         legitimate = np.random.default_rng(SEED).choice(legitimate, _LEGITIMATE_ROWS_MAX, replace=False)
-    return np.sort(np.concatenate([legitimate, np.flatnonzero(is_fraud == 1)]))
+    return np.sort(np.concatenate([legitimate, np.flatnonzero(positive == 1)]))

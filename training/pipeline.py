@@ -19,14 +19,25 @@ import numpy as np
 import pyarrow as pa
 
 from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 from weir.training import thresholds as pricing
 from weir.training.bundle import Manifest, compute_reference, write_bundle
 from weir.training.dataset import Examples
 from weir.training.evaluate import compute_calibration, compute_metrics
 from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx
-from weir.training.labels import UNKNOWN, join_labels
+from weir.training.labels import UNKNOWN, join_labels, labels_of
 from weir.training.model_card import Identity, build_card
-from weir.training.models import Labels, Matrix, Model, Trees, fit_logistic, fit_stateless_rule, fit_trees
+from weir.training.models import (
+    Labels,
+    Matrix,
+    Model,
+    Trees,
+    fit_logistic,
+    fit_stateless_rule,
+    fit_trees,
+    list_stateless,
+)
 from weir.training.parity import check_parity
 from weir.training.results import Results
 from weir.training.split import Split, plan_split
@@ -43,20 +54,20 @@ class Part:
 
     Attributes:
         features: float32, shape (n, n_features).
-        is_fraud: 0 or 1, shape (n,).
-        amounts: base minor units, shape (n,).
-        transactions: how many the interval holds, unlabelled ones too.
+        positive: 0 or 1, shape (n,): what the stream's labels found true, which is fraud or what stands for it.
+        stakes: base minor units, shape (n,); 0 without money.
+        transactions: how many events the interval holds, unlabelled ones too.
     """
 
     features: Matrix
-    is_fraud: Labels
-    amounts: Any
+    positive: Labels
+    stakes: Any
     transactions: int
 
     @property
     def counts(self) -> dict[str, int]:
         """Rows of the interval, of them labelled, of them fraud."""
-        return {"transactions": self.transactions, "known": len(self.is_fraud), "fraud": int(self.is_fraud.sum())}
+        return {"transactions": self.transactions, "known": len(self.positive), "fraud": int(self.positive.sum())}
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ class Options:
     now_ms: int
     maturity_ms: int
     declarations_hash: str
+    stream: Stream = payments
 
 
 @dataclass(frozen=True)
@@ -97,63 +109,72 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
         Refused: the history is too short or holds too little known fraud.
         WeirError: the export does not equal its source.
     """
-    split, parts = build_parts(examples, labels, options.maturity_ms)
+    stream = options.stream
+    split, parts = build_parts(examples, labels, options.maturity_ms, stream)
     progress("fitting LightGBM")
-    trees = fit_trees(_pair(parts["train"]), _pair(parts["validation"]), trees=options.trees)
+    names = stream.feature_names
+    trees = fit_trees(_pair(parts["train"]), _pair(parts["validation"]), names, trees=options.trees)
     progress("fitting the baselines")
-    rule = fit_stateless_rule(*_pair(parts["train"]))
-    logistic = fit_logistic(*_pair(parts["train"]))
+    contenders: dict[str, Model] = {"lightgbm": trees, "logistic": fit_logistic(*_pair(parts["train"]))}
+    if stateless := list_stateless(stream):
+        contenders["stateless_rule"] = fit_stateless_rule(*_pair(parts["train"]), stateless)
     progress("choosing thresholds and judging")
-    contenders: dict[str, Model] = {"lightgbm": trees, "logistic": logistic, "stateless_rule": rule}
-    results = judge(contenders, split, parts)
+    results = judge(contenders, split, parts, pricing.prices_of(stream))
     progress("exporting and checking parity")
     return _export(trees, results, parts, options)
 
 
-def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part]) -> Results:
+def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part], prices: pricing.Prices) -> Results:
     """Choose thresholds on the validation interval, then measure every model on the test interval."""
     trees = cast(Trees, contenders["lightgbm"])
     validation, test = parts["validation"], parts["test"]
-    chosen = pricing.choose_thresholds(validation.is_fraud, trees.score(validation.features), validation.amounts)
+    chosen = pricing.choose_thresholds(
+        validation.positive, trees.score(validation.features), validation.stakes, prices=prices
+    )
     scores = trees.score(test.features)
     return Results(
         split=split,
         counts={name: part.counts for name, part in parts.items()},
         metrics={
-            name: compute_metrics(test.is_fraud, model.score(test.features)) for name, model in contenders.items()
+            name: compute_metrics(test.positive, model.score(test.features)) for name, model in contenders.items()
         },
-        outcomes=pricing.compute_outcomes(test.is_fraud, scores, test.amounts, chosen),
-        calibration=compute_calibration(test.is_fraud, scores),
+        outcomes=pricing.compute_outcomes(test.positive, scores, test.stakes, chosen, prices=prices),
+        calibration=compute_calibration(test.positive, scores),
         thresholds=asdict(chosen),
         importance=trees.compute_importance(_sample(validation)),
         trees=trees.kept,
     )
 
 
-def build_parts(examples: Examples, labels: pa.Table, maturity_ms: int) -> tuple[Split, dict[str, Part]]:
+def build_parts(
+    examples: Examples, labels: pa.Table, maturity_ms: int, stream: Stream = payments
+) -> tuple[Split, dict[str, Part]]:
     """Split examples by time and label each interval as known at its moment.
 
     Raises:
         Refused: the history is too short, or an interval holds fewer than ``FRAUDS_MIN`` known frauds.
     """
     times = examples.event_time_ms
-    end_ms = max(int(times[-1]), _newest_label_ms(labels))
-    split = plan_split(first_ms=int(times[0]), last_ms=int(times[-1]), end_ms=end_ms, maturity_ms=maturity_ms)
-    at_cut = join_labels(examples.keys, labels, cut_ms=split.cut_ms)
-    at_end = join_labels(examples.keys, labels, cut_ms=split.end_ms)
+    end_ms = max(int(times[-1]), _newest_label_ms(labels, labels_of(stream).time))
+    first_ms, last_ms = int(times[0]), int(times[-1])
+    split = plan_split(stream, first_ms=first_ms, last_ms=last_ms, end_ms=end_ms, maturity_ms=maturity_ms)
+    at_cut = join_labels(examples.keys, labels, stream, cut_ms=split.cut_ms)
+    at_end = join_labels(examples.keys, labels, stream, cut_ms=split.end_ms)
     moments = {"train": (split.train, at_cut), "validation": (split.validation, at_cut), "test": (split.test, at_end)}
-    parts = {name: _build_part(examples, known, interval.mask(times)) for name, (interval, known) in moments.items()}
+    parts = {
+        name: _build_part(examples, known, interval.mask(times), stream) for name, (interval, known) in moments.items()
+    }
     for name, part in parts.items():
         if part.counts["fraud"] < FRAUDS_MIN:
             found = f"expected {FRAUDS_MIN} or more known frauds in the {name} interval, found {part.counts['fraud']}"
-            raise Refused(f"history: {found}; generate a longer history or more cards")
+            raise Refused(f"history: {found}; bring a longer history, or one of more {stream.key.name}s")
     return split, parts
 
 
-def _build_part(examples: Examples, known: Labels, inside: Any) -> Part:
+def _build_part(examples: Examples, known: Labels, inside: Any, stream: Stream) -> Part:
     rows = inside & (known != UNKNOWN)
     taken = examples.take(rows)
-    return Part(taken.features, known[rows], taken.amounts, int(inside.sum()))
+    return Part(taken.features, known[rows], pricing.read_stakes(stream, taken.features), int(inside.sum()))
 
 
 def _export(trees: Trees, results: Results, parts: Mapping[str, Part], options: Options) -> Trained:
@@ -169,28 +190,29 @@ def _export(trees: Trees, results: Results, parts: Mapping[str, Part], options: 
         thresholds=pricing.Thresholds(**results.thresholds),
         training_interval_ms=(results.split.train.from_ms, results.split.train.to_ms),
         metrics=results.as_manifest_metrics(),
-        reference=compute_reference(train.features[train.is_fraud == 0]),
+        features=options.stream.feature_names,
+        reference=compute_reference(train.features[train.positive == 0]),
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
     )
     identity = Identity(options.name, version, options.source, parity, options.declarations_hash)
-    card = build_card(identity, results, pricing.COSTS)
+    card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))
     bundle = write_bundle(options.models_dir, manifest, model_bytes=model.SerializeToString(), card=card)
     return Trained(bundle, results, parity)
 
 
 def _sample(part: Part) -> Matrix:
     """Every fraud and evenly spaced legitimate rows: on legitimate rows alone nothing would stand out."""
-    frauds = np.flatnonzero(part.is_fraud == 1)[: _IMPORTANCE_ROWS // 2]
-    legitimate = np.flatnonzero(part.is_fraud == 0)
+    frauds = np.flatnonzero(part.positive == 1)[: _IMPORTANCE_ROWS // 2]
+    legitimate = np.flatnonzero(part.positive == 0)
     spaced = legitimate[:: max(1, 2 * len(legitimate) // _IMPORTANCE_ROWS)]
     sample: Matrix = part.features[np.concatenate([frauds, spaced])]
     return sample
 
 
 def _pair(part: Part) -> tuple[Matrix, Labels]:
-    return part.features, part.is_fraud
+    return part.features, part.positive
 
 
-def _newest_label_ms(labels: pa.Table) -> int:
-    return int(labels["label_time_ms"].to_numpy().max()) if labels.num_rows else 0
+def _newest_label_ms(labels: pa.Table, time: str) -> int:
+    return int(labels[time].to_numpy().max()) if labels.num_rows else 0

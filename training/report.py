@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,11 +12,17 @@ from rich.table import Table
 from weir.training.pipeline import Trained
 
 
-def show_table(console: Console, trained: Trained) -> None:
-    """Print the test interval's figures of all models and what the thresholds do."""
+def show_table(console: Console, trained: Trained, event: str) -> None:
+    """Print the test interval's figures of all models and what the thresholds do.
+
+    Args:
+        console: that shows it.
+        trained: what a run made.
+        event: the word for one event of the stream.
+    """
     results = trained.results
     test = results.counts["test"]
-    table = Table(title=f"test interval: {test['known']} labelled transactions, {test['fraud']} fraud")
+    table = Table(title=f"test interval: {test['known']} labelled {event}s, {test['fraud']} fraud")
     table.add_column("figure")
     for model in results.metrics:
         table.add_column(model, justify="right")
@@ -26,12 +33,17 @@ def show_table(console: Console, trained: Trained) -> None:
     console.print(
         f"review at {chosen['review']:.4f} ({outcomes['review_share']:.2%} of test), "
         f"decline at {chosen['decline']:.4f} ({outcomes['decline_share']:.2%}); "
-        f"cost {outcomes['cost_minor'] / 100:,.0f} against {outcomes['cost_minor_approving_all'] / 100:,.0f} "
-        "when all are approved"
+        f"cost {_describe_cost(outcomes)} when all are approved"
     )
     console.print(
         f"parity: ONNX differs from LightGBM by {trained.parity_max_abs_diff:.2e} at most ({results.trees} trees)"
     )
+
+
+def _describe_cost(outcomes: Mapping[str, float]) -> str:
+    if "cost_minor" in outcomes:
+        return f"{outcomes['cost_minor'] / 100:,.0f} against {outcomes['cost_minor_approving_all'] / 100:,.0f}"
+    return f"{outcomes['cost_cases']:,.1f} against {outcomes['cost_cases_approving_all']:,.0f} missed cases"
 
 
 def build_document(trained: Trained, *, promoted: bool, run_id: str | None) -> dict[str, Any]:

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
-from weir.schemas.features import DAY_MS, LABEL_HOLD_MS
+from weir.schemas.stream import Stream
 
 MATURITY_MS = 14 * DAY_MS
 """By then about three quarters of frauds are reported; waiting for the rest would cost months of history."""
 WARMUP_SHARE = 0.125
-WARMUP_MS_MAX = 30 * DAY_MS
-"""No window looks back further."""
+"""At most as long as the stream's longest window: nothing looks back further."""
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
 USABLE_MS_MIN = 5 * DAY_MS
 """A test of less than a day would miss hours that matter."""
@@ -56,10 +56,11 @@ class Split:
     end_ms: int
 
 
-def plan_split(*, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = MATURITY_MS) -> Split:
+def plan_split(stream: Stream, *, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = MATURITY_MS) -> Split:
     """Lay the intervals over a history.
 
     Args:
+        stream: says how long its windows are, and by how much label risk is held back.
         first_ms: oldest event time.
         last_ms: newest event time.
         end_ms: the moment at which the history is read; labels after it do not exist yet.
@@ -68,18 +69,20 @@ def plan_split(*, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = M
     Raises:
         Refused: too little history is left for three intervals; the message says how much is needed.
     """
-    start_ms = first_ms + min(WARMUP_MS_MAX, int((last_ms - first_ms) * WARMUP_SHARE))
+    hold_ms, longest_ms = stream.label_hold_ms, max(stream.windows_ms.values(), default=0)
+    start_ms = first_ms + min(longest_ms, int((last_ms - first_ms) * WARMUP_SHARE))
     mature_ms = min(last_ms + 1, end_ms - maturity_ms + 1)
-    gaps_ms = maturity_ms + LABEL_HOLD_MS
+    gaps_ms = maturity_ms + hold_ms
     usable_ms = mature_ms - start_ms - gaps_ms
     if usable_ms < USABLE_MS_MIN:
         needed_ms = (USABLE_MS_MIN + gaps_ms + maturity_ms) / (1 - WARMUP_SHARE)
         found_days, needed_days = (end_ms - first_ms) / DAY_MS, needed_ms / DAY_MS
         raise Refused(
-            f"history: expected {needed_days:.0f} days or more, found {found_days:.1f}; generate a longer one"
+            f"history: expected {needed_days:.0f} days or more, found {found_days:.1f}; "
+            "bring a longer one, or lower --maturity-days"
         )
     train = Interval(start_ms, start_ms + int(usable_ms * TRAIN_SHARE))
-    validation_from_ms = train.to_ms + LABEL_HOLD_MS
+    validation_from_ms = train.to_ms + hold_ms
     validation = Interval(validation_from_ms, validation_from_ms + int(usable_ms * VALIDATION_SHARE))
     test = Interval(validation.to_ms + maturity_ms, mature_ms)
     return Split(train, validation, test, cut_ms=test.from_ms, end_ms=end_ms)

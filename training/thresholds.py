@@ -18,26 +18,75 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Costs in base minor units. Round figures for a card issuer, to be replaced by the operator's own.
-CHARGEBACK_FEE_MINOR = 1_500
-"""What a missed fraud costs on top of its amount: fee and handling."""
-REVIEW_COST_MINOR = 300
-"""A few minutes of an analyst's time."""
-REVIEW_MISS_SHARE = 0.1
-"""Share of frauds that an analyst lets through."""
-FALSE_DECLINE_FIXED_MINOR = 1_000
-"""Goodwill: a call, a customer who pays with another card next time."""
-FALSE_DECLINE_SHARE = 0.05
-"""Margin lost with the sale."""
+from weir.schemas.expression import col, find_money, to_json
+from weir.schemas.stream import Stream
+
 FLAGGED_SHARE_MAX = 0.012
-"""Analysts are few: no more than this share of payments is declined or reviewed, however cheap a review looks."""
-COSTS: dict[str, float] = {
-    "chargeback fee": CHARGEBACK_FEE_MINOR,
-    "review": REVIEW_COST_MINOR,
-    "share of fraud that a review misses": REVIEW_MISS_SHARE,
-    "false decline, fixed": FALSE_DECLINE_FIXED_MINOR,
-    "false decline, share of the amount": FALSE_DECLINE_SHARE,
-}
+"""Analysts are few: no more than this share of events is declined or reviewed, however cheap a review looks."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What outcomes cost.
+
+    Attributes:
+        unit: of the others, as the names of figures end.
+        missed: what a missed fraud costs on top of what is at stake: fee and handling.
+        review: a few minutes of an analyst's time.
+        review_miss_share: share of frauds that an analyst lets through.
+        false_decline: goodwill, whatever is at stake: a call, a customer who pays otherwise next time.
+        false_decline_share: of what is at stake: margin lost with the sale.
+    """
+
+    unit: str
+    missed: float
+    review: float
+    review_miss_share: float
+    false_decline: float
+    false_decline_share: float
+
+    def describe(self) -> dict[str, float]:
+        """Return the prices in words, for the model card."""
+        return {
+            "missed fraud, fixed": self.missed,
+            "review": self.review,
+            "share of fraud that a review misses": self.review_miss_share,
+            "false decline, fixed": self.false_decline,
+            "false decline, share of the amount": self.false_decline_share,
+        }
+
+
+IN_MONEY = Prices("minor", 1_500, 300, 0.1, 1_000, 0.05)
+"""Base minor units: round figures for a card issuer, to be replaced by the operator's own."""
+IN_CASES = Prices("cases", 1.0, 0.2, 0.1, 2 / 3, 0.0)
+"""Where there is no money each case costs 1, and the rest in the proportions of ``IN_MONEY`` with nothing at stake."""
+
+
+def find_stake(stream: Stream) -> int | None:
+    """Return the column of what is at stake: the value that is the stream's first measure of money; None without."""
+    measures = [measure.name for measure in stream.measures if find_money(measure.value)]
+    for value in stream.values if measures else ():
+        if to_json(value.value) == to_json(col(measures[0])):
+            return stream.feature_names.index(f"{stream.event}_{value.name}")
+    return None
+
+
+def prices_of(stream: Stream) -> Prices:
+    """Return what outcomes of a stream cost."""
+    return IN_CASES if find_stake(stream) is None else IN_MONEY
+
+
+def read_stakes(stream: Stream, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return what is at stake in base minor units, float64, shape (n,): of a refund, what is given back.
+
+    Args:
+        stream: whose features they are.
+        features: float32, shape (n, n_features).
+    """
+    position = find_stake(stream)
+    if position is None:
+        return np.zeros(len(features))
+    return np.abs(features[:, position].astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -50,36 +99,38 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Costs:
-    """What each outcome costs per row, base minor units, float64, shape (n,)."""
+    """What each outcome costs per row, float64, shape (n,)."""
 
     approve: npt.NDArray[np.float64]
     review: npt.NDArray[np.float64]
     decline: npt.NDArray[np.float64]
 
 
-def compute_costs(is_fraud: npt.NDArray[np.int8], amounts: npt.NDArray[np.float64]) -> Costs:
+def compute_costs(positive: npt.NDArray[np.int8], stakes: npt.NDArray[np.float64], prices: Prices) -> Costs:
     """Price the three outcomes of every row.
 
     Args:
-        is_fraud: 0 or 1, shape (n,).
-        amounts: base minor units, shape (n,).
+        positive: 0 or 1, shape (n,).
+        stakes: what is at stake, shape (n,), in the unit of the prices.
+        prices: of outcomes.
     """
-    missed = np.where(is_fraud == 1, amounts + CHARGEBACK_FEE_MINOR, 0.0)
-    declined = np.where(is_fraud == 1, 0.0, FALSE_DECLINE_FIXED_MINOR + FALSE_DECLINE_SHARE * amounts)
-    return Costs(approve=missed, review=REVIEW_COST_MINOR + REVIEW_MISS_SHARE * missed, decline=declined)
+    missed = np.where(positive == 1, stakes + prices.missed, 0.0)
+    declined = np.where(positive == 1, 0.0, prices.false_decline + prices.false_decline_share * stakes)
+    return Costs(approve=missed, review=prices.review + prices.review_miss_share * missed, decline=declined)
 
 
 def choose_thresholds(
-    is_fraud: npt.NDArray[np.int8],
+    positive: npt.NDArray[np.int8],
     scores: npt.NDArray[np.float64],
-    amounts: npt.NDArray[np.float64],
+    stakes: npt.NDArray[np.float64],
     *,
+    prices: Prices = IN_MONEY,
     flagged_share_max: float = FLAGGED_SHARE_MAX,
 ) -> Thresholds:
     """Return the cheapest thresholds within the analysts' capacity, each halfway between two scores of the interval."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    costs = compute_costs(is_fraud[order], amounts[order])
+    costs = compute_costs(positive[order], stakes[order], prices)
     ends = np.append(0, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) + 1)  # cuts that split no tie
     decline_cost = np.append(0.0, np.cumsum(costs.decline - costs.review))[ends]
     review_cost = np.append(0.0, np.cumsum(costs.review - costs.approve))[ends]
@@ -91,18 +142,20 @@ def choose_thresholds(
 
 
 def compute_outcomes(
-    is_fraud: npt.NDArray[np.int8],
+    positive: npt.NDArray[np.int8],
     scores: npt.NDArray[np.float64],
-    amounts: npt.NDArray[np.float64],
+    stakes: npt.NDArray[np.float64],
     thresholds: Thresholds,
+    *,
+    prices: Prices = IN_MONEY,
 ) -> dict[str, float]:
-    """Return what the thresholds would have done on an interval, shares in [0, 1] and costs in base minor units."""
+    """Return what the thresholds would have done on an interval, shares in [0, 1] and costs in the prices' unit."""
     declined = scores >= thresholds.decline
     flagged = scores >= min(thresholds.review, thresholds.decline)
     reviewed = flagged & ~declined
-    costs = compute_costs(is_fraud, amounts)
+    costs = compute_costs(positive, stakes, prices)
     paid = np.where(declined, costs.decline, np.where(reviewed, costs.review, costs.approve))
-    fraud = is_fraud == 1
+    fraud = positive == 1
     return {
         "decline_share": float(declined.mean()),
         "review_share": float(reviewed.mean()),
@@ -110,8 +163,8 @@ def compute_outcomes(
         "flagged_precision": _share(fraud & flagged, flagged),
         "decline_recall": _share(fraud & declined, fraud),
         "flagged_recall": _share(fraud & flagged, fraud),
-        "cost_minor": float(paid.sum()),
-        "cost_minor_approving_all": float(costs.approve.sum()),
+        f"cost_{prices.unit}": float(paid.sum()),
+        f"cost_{prices.unit}_approving_all": float(costs.approve.sum()),
     }
 
 

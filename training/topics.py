@@ -22,11 +22,11 @@ from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import BatchCodec, SchemaLookup
 from weir.schemas.avro.framing import IdOfGuid, frame_by_header
-from weir.schemas.contracts import subject
+from weir.schemas.contracts import features_schema, label_schemas, subject
 from weir.schemas.errors import PoisonRecord, Refused, Transient
-from weir.schemas.features import FEATURE_NAMES
-from weir.training.dataset import LABEL_COLUMNS, Examples, concatenate
-from weir.training.labels import build_keys
+from weir.schemas.stream import Stream
+from weir.training.dataset import Examples, concatenate
+from weir.training.labels import build_keys, labels_of
 
 _GROUP = "weir-train"  # librdkafka wants a name; nothing is ever committed under it
 _CHUNK = 20_000
@@ -39,15 +39,16 @@ _log = get_logger("train")
 
 
 def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
-    """Read both topics to their end.
+    """Read both topics of the settings' stream to their end.
 
     Returns:
         The examples in event-time order, and every label of the topic.
 
     Raises:
-        Refused: a topic does not exist or holds nothing that can be used.
+        Refused: the stream has no labels, or a topic does not exist or holds nothing that can be used.
         Transient: the brokers or the registry are away.
     """
+    labels_of(settings.stream)
     registry = Registry(settings.registry)
     try:
         return _load_features(settings, registry), _load_labels(settings, registry)
@@ -57,8 +58,9 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
 
 def _load_features(settings: Settings, registry: Registry) -> Examples:
     topic = settings.topics.features
-    declared = settings.declarations_hash
-    parts = [build_examples(batch, declared) for batch in read_topic(settings, topic, "features", registry)]
+    declared, stream = settings.declarations_hash, settings.stream
+    read = read_topic(settings, topic, features_schema(stream), registry)
+    parts = [build_examples(batch, stream, declared) for batch in read]
     if not sum(map(len, parts)):
         wanted = f"expected rows of declarations {declared}, found none"
         raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
@@ -66,31 +68,34 @@ def _load_features(settings: Settings, registry: Registry) -> Examples:
 
 
 def _load_labels(settings: Settings, registry: Registry) -> pa.Table:
-    topic = settings.topics.labels
-    read = read_topic(settings, topic, "labels", registry)
-    labels = [batch.select(list(LABEL_COLUMNS)) for batch in read]
+    topic, stream = settings.topics.labels, settings.stream
+    said = labels_of(stream)
+    wanted = list(dict.fromkeys((stream.id, stream.key.field, said.time, said.verdict)))
+    read = read_topic(settings, topic, label_schemas(stream)[-1], registry)
+    labels = [batch.select(wanted) for batch in read]
     if not sum(batch.num_rows for batch in labels):
         raise Refused(f"topic {topic}: expected labels, found none; without labels nothing can be learnt")
     return pa.Table.from_batches(labels)
 
 
-def build_examples(batch: pa.RecordBatch, declarations_hash: str) -> Examples:
+def build_examples(batch: pa.RecordBatch, stream: Stream, declarations_hash: str) -> Examples:
     """Turn logged feature rows into examples; rows of other declarations are left out and reported.
 
     Args:
-        batch: columns of the ``features`` schema.
+        batch: columns of the stream's feature rows.
+        stream: whose rows they are.
         declarations_hash: of the deployment.
     """
     ours = batch.filter(pc.equal(batch["declarations_hash"], declarations_hash))
     if ours.num_rows < batch.num_rows:
         _log.warning("rows_of_other_declarations", rows=batch.num_rows - ours.num_rows, expected=declarations_hash)
-    matrix = np.empty((ours.num_rows, len(FEATURE_NAMES)), np.float32)
-    for column, name in enumerate(FEATURE_NAMES):
+    matrix = np.empty((ours.num_rows, len(stream.feature_names)), np.float32)
+    for column, name in enumerate(stream.feature_names):
         matrix[:, column] = ours[name].to_numpy(zero_copy_only=False)  # null becomes NaN
-    return Examples(matrix, ours["event_time_ms"].to_numpy(), build_keys(ours["card_id"], ours["transaction_id"]))
+    return Examples(matrix, ours[stream.time].to_numpy(), build_keys(ours, stream))
 
 
-def read_topic(settings: Settings, topic: str, kind: str, registry: Registry) -> Iterator[pa.RecordBatch]:
+def read_topic(settings: Settings, topic: str, schema: str, registry: Registry) -> Iterator[pa.RecordBatch]:
     """Yield a topic's readable records as batches, in the order of each partition.
 
     Raises:
@@ -98,7 +103,7 @@ def read_topic(settings: Settings, topic: str, kind: str, registry: Registry) ->
         Transient: the brokers or the registry are away.
     """
     consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
-    codec = BatchCodec(kind)
+    codec = BatchCodec(schema=schema)
     schema_of, id_of_guid = _schema_of(registry, topic), _id_of_guid(registry, topic)
     try:
         for values in read_values(consumer, topic, id_of_guid):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for mypy and editors, which do not run ``__getattr__``
     from weir.schemas.entity import Entity
     from weir.schemas.expression import col, money
+    from weir.schemas.rules import Rule
     from weir.schemas.stream import Check, Flag, Labels, Measure, Position, Reversal, Stream, Value
 
 __all__ = [
@@ -21,13 +22,14 @@ __all__ = [
     "Measure",
     "Position",
     "Reversal",
+    "Rule",
     "Stream",
     "Value",
     "col",
     "money",
 ]
 
-_ELSEWHERE = {"Entity": "entity", "col": "expression", "money": "expression"}
+_ELSEWHERE = {"Entity": "entity", "Rule": "rules", "col": "expression", "money": "expression"}
 """Names of other modules of ``schemas`` than ``stream``."""
 
 

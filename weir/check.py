@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     arguments = _build_parser().parse_args(argv[1:])
     retention_ms = load_settings().topics.retention_days * DAY_MS
     project = load_project(_find_folder(arguments.project), retention_ms=retention_ms)
-    project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
+    project = replace(project, findings=(*project.findings, *find_deep_faults(project), *_find_profile_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1
@@ -42,6 +42,14 @@ def main(argv: list[str]) -> int:
     if before is None or arguments.accept:
         _keep_note(project.folder, note)
     return 0
+
+
+def _find_profile_faults(project: Project) -> Iterator[Finding]:
+    """Yield the faults of what makes up events, for streams in whose files nothing is wrong."""
+    if (project.folder / "generator.toml").exists() and not project.findings:
+        from weir.generators.profiles.profile import find_faults  # noqa: PLC0415  (few projects need its imports)
+
+        yield from find_faults(project.folder, (each.stream for each in project.streams.values()))
 
 
 def _build_parser() -> Parser:

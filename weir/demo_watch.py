@@ -1,4 +1,6 @@
-"""What the demo sees: decisions and dead letters as any consumer would, folded into the numbers that it shows.
+"""What the demo sees: outcomes and dead letters as any consumer would, folded into the numbers that it shows.
+
+An outcome is a decision, or the feature row of an event where nothing decides.
 
 Everything kept is bounded, so that a demo may run for days: latencies for some seconds, decisions up to a number.
 """
@@ -10,24 +12,24 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from rich.console import Console
 
 from weir.infra.kafka.admin import describe_topics
-from weir.infra.kafka.clients import build_consumer, check_message
+from weir.infra.kafka.clients import build_consumer, check_message, header_text
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.monitoring.live_view import Declined
-from weir.monitoring.terminal import build_table
+from weir.monitoring.live_view import ShownEvent
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import subject
+from weir.schemas.contracts import decisions_schema, features_schema, subject
 from weir.schemas.currencies import format_amount
 from weir.schemas.errors import Transient, WeirError
+from weir.schemas.expression import find_money
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
+from weir.streaming.dlq.letter import REASON
 
 _POLL_SECONDS = 0.1
 _LATEST = 8
@@ -38,9 +40,8 @@ DECISIONS_MAX = 100_000
 _LATENCIES_MAX = 200_000
 _INJECTED_AGE_MS = 30_000
 """A record this much older than its append was sent late on purpose; its age is not our latency."""
-
-
-_KEPT_FIELDS = ("decision", "score", "event_time_ms", "amount_minor", "currency", "reasons")
+_FEATURES_SHOWN = 4
+"""Of a row that nothing decided."""
 
 
 @dataclass
@@ -48,26 +49,43 @@ class Tally:
     """Everything counted since ``begin``; guarded by ``Watch.lock``.
 
     Attributes:
+        stream: whose outcomes they are.
         latency_seconds: how far back latencies are kept.
+        outcomes: decisions, or feature rows where nothing decides.
+        reasons: how many dead letters of each.
     """
 
+    stream: Stream = payments
     latency_seconds: float = LATENCY_SECONDS
+    outcomes: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     degraded: int = 0
-    dead_letters: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     latency_ms: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATENCIES_MAX))
     """When it was seen (seconds of a clock that never goes back), and the latency, of the last ``latency_seconds``."""
-    latest: deque[Declined] = field(default_factory=lambda: deque(maxlen=_LATEST))
-    by_transaction: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The newest ``DECISIONS_MAX`` decisions."""
+    latest: deque[ShownEvent] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The newest ``DECISIONS_MAX`` decisions, by the event's id."""
+
+    @property
+    def dead_letters(self) -> int:
+        """How many there were."""
+        return self.reasons.total()
 
     def decide(self, row: dict[str, Any]) -> None:
         """Count a decision and keep it, and let the oldest go."""
+        self.outcomes += 1
         self.decisions[row["decision"]] += 1
         self.degraded += row["degraded"]
-        self.by_transaction[row["transaction_id"]] = {name: row[name] for name in _KEPT_FIELDS}
-        if len(self.by_transaction) > DECISIONS_MAX:
-            del self.by_transaction[next(iter(self.by_transaction))]
+        kept = ("decision", "score", "reasons", self.stream.time, *self.stream.kept_in_decisions)
+        self.by_id[row[self.stream.id]] = {name: row[name] for name in kept if name in row}
+        if len(self.by_id) > DECISIONS_MAX:
+            del self.by_id[next(iter(self.by_id))]
+
+    def compute(self, row: dict[str, Any]) -> None:
+        """Count the feature row of an event that nothing decides."""
+        self.outcomes += 1
+        self.degraded += bool(row["degraded"])
 
     def note_latency(self, latency_ms: float, now: float) -> None:
         """Note a latency, and forget those that left the window."""
@@ -81,31 +99,39 @@ class Tally:
 
 
 class Watch:
-    """Follows the decisions topic and the dead letter queue from their present ends, on a thread."""
+    """Follows the outcomes and the dead letters of a stream from the present ends of their topics, on a thread.
 
-    def __init__(self, settings: Settings, *, latency_seconds: float = LATENCY_SECONDS) -> None:
+    Args:
+        settings: of the stream.
+        decided: whether something decides; else the outcomes are feature rows.
+        latency_seconds: how far back latencies are kept.
+    """
+
+    def __init__(self, settings: Settings, *, decided: bool = True, latency_seconds: float = LATENCY_SECONDS) -> None:
         """Find the ends; nothing is counted before ``begin``."""
         self._latency_seconds = latency_seconds
         self._settings = settings
-        self._codec = BatchCodec("decisions")
+        self._stream = settings.stream
+        self.decided = decided
+        self._topic = settings.topics.decisions if decided else settings.topics.features
+        self._codec = BatchCodec(schema=(decisions_schema if decided else features_schema)(settings.stream))
         self._registry = Registry(settings.registry)
         self._consumer = build_consumer(settings.kafka, group="weir-demo-watch")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._error: Exception | None = None
         self.lock = threading.Lock()
-        self.tally = Tally(latency_seconds)
+        self.tally = Tally(self._stream, latency_seconds)
 
     def begin(self) -> None:
         """Start to count what comes from now on."""
-        names = self._settings.topics
-        self._consumer.assign(ends(self._consumer, self._settings, [names.decisions, names.dlq]))
+        self._consumer.assign(ends(self._consumer, self._settings, [self._topic, self._settings.topics.dlq]))
         self._thread.start()
 
     def reset(self) -> None:
         """Count from zero."""
         with self.lock:
-            self.tally = Tally(self._latency_seconds)
+            self.tally = Tally(self._stream, self._latency_seconds)
 
     def close(self) -> None:
         """Stop."""
@@ -133,24 +159,27 @@ class Watch:
                     messages.append(check_message(message))
                 except Transient:
                     continue
-            decisions = [m for m in messages if m.topic() == self._settings.topics.decisions]
+            outcomes = [m for m in messages if m.topic() == self._topic]
+            reason = self._settings.processor.dlq_header_prefix + REASON
             with self.lock:
-                self.tally.dead_letters += len(messages) - len(decisions)
-                if decisions:
-                    self._count(decisions)
+                self.tally.reasons.update(
+                    header_text(m, reason) or "unknown" for m in messages if m.topic() != self._topic
+                )
+                if outcomes:
+                    self._count(outcomes)
 
     def _count(self, messages: list[Message]) -> None:
-        topic = subject(self._settings.topics.decisions)
+        topic = subject(self._topic)
         values = [message.value() for message in messages]
         decoded = self._codec.decode(values, lambda schema_id: self._registry.writer_schema(schema_id, topic))
         tally, now = self.tally, time.monotonic()
         for row, index in zip(decoded.batch.to_pylist(), decoded.rows, strict=True):
-            committed_ms = messages[index].timestamp()[1]
-            tally.decide(row)
-            if row["ingest_time_ms"] - row["event_time_ms"] < _INJECTED_AGE_MS:
-                tally.note_latency(committed_ms - row["event_time_ms"], now)
-            if row["decision"] == "DECLINE":
-                tally.latest.appendleft(_declined(row, committed_ms))
+            committed_ms, sent_ms = messages[index].timestamp()[1], row[self._stream.time]
+            (tally.decide if self.decided else tally.compute)(row)
+            if row["ingest_time_ms"] - sent_ms < _INJECTED_AGE_MS:
+                tally.note_latency(committed_ms - sent_ms, now)
+            if not self.decided or row["decision"] == "DECLINE":
+                tally.latest.appendleft(_show(self._stream, row, committed_ms))
 
 
 def ends(consumer: Consumer, settings: Settings, topics: list[str]) -> list[TopicPartition]:
@@ -176,66 +205,29 @@ def percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(max(values))}
 
 
-def _declined(row: dict[str, Any], at_ms: int) -> Declined:
-    return Declined(
+def _show(stream: Stream, row: dict[str, Any], at_ms: int) -> ShownEvent:
+    """Show a decision with its reasons, or a feature row with some of its features."""
+    reasons = [each["code"] for each in row.get("reasons", ())] or [row.get("decided_by", "")]
+    return ShownEvent(
         clock=datetime.fromtimestamp(at_ms / 1_000).astimezone().strftime("%H:%M:%S"),
-        transaction_id=row["transaction_id"],
-        amount=format_amount(row["amount_minor"], row["currency"]),
-        score="-" if row["score"] is None else f"{row['score']:.3f}",
-        reasons=[reason["code"] for reason in row["reasons"]] or [row["decided_by"]],
+        event_id=row[stream.id],
+        amount=show_amount(stream, row),
+        score=f"{row['score']:.3f}" if row.get("score") is not None else "-",
+        reasons=reasons if "decision" in row else _some(stream, row),
     )
 
 
-def read_truth(path: Path) -> list[dict[str, Any]]:
-    """Return the newest rows of the simulator's truth, as many as decisions are kept."""
-    if not path.exists():
-        return []
-    table = pq.read_table(path)
-    rows: list[dict[str, Any]] = table.slice(max(0, table.num_rows - DECISIONS_MAX)).to_pylist()
-    return rows
+def _some(stream: Stream, row: dict[str, Any]) -> list[str]:
+    """Return the first features that have a value and come from windows, as ``name value``."""
+    windowed = (each.name for each in stream.all_features if each.window)
+    known = [f"{name} {row[name]:.4g}" for name in windowed if row[name] is not None]
+    return known[:_FEATURES_SHOWN]
 
 
-def print_quality(console: Console, truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """Print precision and recall of what was stopped (REVIEW or DECLINE) against the simulator's truth."""
-    known = [(row["is_fraud"], decided[row["transaction_id"]]) for row in truth if row["transaction_id"] in decided]
-    fraud = sum(is_fraud for is_fraud, _ in known)
-    for title, outcomes in (("declined", {"DECLINE"}), ("stopped (declined or reviewed)", {"DECLINE", "REVIEW"})):
-        stopped = [is_fraud for is_fraud, row in known if row["decision"] in outcomes]
-        if stopped and fraud:
-            console.print(
-                f"{title}: precision {sum(stopped) / len(stopped):.2f}, recall {sum(stopped) / fraud:.2f} "
-                f"({sum(stopped)} of {fraud} frauds, {len(stopped) - sum(stopped)} false alarms)"
-            )
-
-
-def print_sequence(console: Console, truth: list[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """Show one card-testing run whose decisions turn from APPROVE to DECLINE."""
-    actors: dict[str, list[dict[str, Any]]] = {}
-    for row in truth:
-        if "testing" in row["scenario"] and row["transaction_id"] in decided:
-            actors.setdefault(row["actor_id"], []).append(decided[row["transaction_id"]])
-    sequences = [sorted(rows, key=lambda row: int(row["event_time_ms"])) for rows in actors.values()]
-    turned = [rows for rows in sequences if _turns(rows)]
-    if not turned:
-        console.print("no card-testing run turned from APPROVE to DECLINE in this time; a longer DURATION shows one")
-        return
-    rows = max(turned, key=len)
-    columns = ("seconds", "amount", "score", "decision", "why")
-    cells = [_cells(row, rows[0]["event_time_ms"]) for row in rows]
-    console.print(build_table(columns, cells, title="one card-testing run", box=False))
-
-
-def _cells(row: dict[str, Any], start_ms: int) -> tuple[str, ...]:
-    return (
-        f"{(row['event_time_ms'] - start_ms) / 1_000:.1f}",
-        format_amount(row["amount_minor"], row["currency"]),
-        "-" if row["score"] is None else f"{row['score']:.3f}",
-        row["decision"],
-        ", ".join(reason["code"] for reason in row["reasons"]),
-    )
-
-
-def _turns(rows: list[dict[str, Any]]) -> bool:
-    """True when the first payment of a run was approved and a later one declined."""
-    outcomes = [row["decision"] for row in rows]
-    return outcomes[0] == "APPROVE" and "DECLINE" in outcomes
+def show_amount(stream: Stream, row: dict[str, Any]) -> str:
+    """Return the amount of a row for people, where the stream has one and passes it on."""
+    for node in (found for measure in stream.measures for found in find_money(measure.value)):
+        amount, currency = (row.get(part.value) for part in node.parts)
+        if amount is not None and currency is not None:
+            return format_amount(amount, currency)
+    return ""

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     sys.stdout.write("".join(f"{escape(str(arguments.folder / name))}\n" for name in files))
-    sys.stdout.write(f"next: cd {escape(str(arguments.folder))} && weir check\n")
+    sys.stdout.write(f"next: cd {escape(str(arguments.folder))} && weir check && weir demo\n")
     return 0
 
 
@@ -76,6 +76,7 @@ def build_project(folder_name: str, like: str) -> dict[str, str]:
         ".gitignore": _IGNORED,
         f"streams/{like}.py": import_from_weir((SHIPPED / f"{like}.py").read_text(encoding="utf-8")),
         **{f"streams/{name}": text for name, text in _schemas_of(loaded)},
+        "generator.toml": (_TEMPLATES / f"generator_{like}.toml").read_text(encoding="utf-8"),
         f"tests/test_{like}.py": (_TEMPLATES / f"test_{like}.py.txt").read_text(encoding="utf-8"),
     }
 

@@ -23,7 +23,7 @@ class PartialsReader(Protocol):
 class DecisionSource(Protocol):
     """Looks decisions up; ``inference.index.DecisionReader`` is the real one."""
 
-    def read(self, transaction_id: str) -> bytes | None:
+    def read(self, event_id: str) -> bytes | None:
         """Return a decision as JSON bytes, or ``None``.
 
         Raises:
@@ -35,18 +35,18 @@ class DecisionSource(Protocol):
 
 @dataclass(frozen=True)
 class Published:
-    """Where a transaction stands in the log."""
+    """Where an event stands in the log."""
 
     topic: str
     partition: int
     offset: int
 
 
-class TransactionPublisher(Protocol):
-    """Publishes one transaction; ``inference.publisher.KafkaPublisher`` is the real one."""
+class EventPublisher(Protocol):
+    """Publishes one event; ``inference.publisher.KafkaPublisher`` is the real one."""
 
-    def publish(self, transaction: dict[str, object]) -> Published:
-        """Write a validated transaction and wait, bounded, until the broker has it.
+    def publish(self, event: dict[str, object]) -> Published:
+        """Write a validated event and wait, bounded, until the broker has it.
 
         Raises:
             Transient: the broker or the registry is away; the same id again is safe, duplicates are not counted.

@@ -1,7 +1,7 @@
-"""Publishes one transaction at a time to the input topic, for ``POST /v1/score?publish=true``.
+"""Publishes one event at a time to its stream's topic, for ``POST …/score?publish=true``.
 
-Delivery: at least once. When the broker's answer is lost the outcome is not known to us; the same transaction id again
-is safe, because the processor counts and decides it once.
+Delivery: at least once. When the broker's answer is lost the outcome is not known to us; the same id again is
+safe, because the processor counts and decides it once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 
 ANSWER_SECONDS_MAX = 5.0
 _POLL_SECONDS = 0.02
@@ -27,15 +26,13 @@ _POLL_SECONDS = 0.02
 class KafkaPublisher:
     """Encodes by the contract and waits for the broker; safe to use from several threads."""
 
-    def __init__(
-        self, producer: Producer, *, topic: str, schema_id: Callable[[], int], stream: Stream = payments
-    ) -> None:
+    def __init__(self, producer: Producer, *, topic: str, schema_id: Callable[[], int], stream: Stream) -> None:
         """Bind to a topic.
 
         Args:
             producer: idempotent, without a transactional id.
-            topic: of transactions.
-            schema_id: the registry's id of the newest transaction schema; may raise ``Transient``.
+            topic: of the events.
+            schema_id: the registry's id of the newest schema of an event; may raise ``Transient``.
             stream: whose events they are.
         """
         self._producer = producer
@@ -44,17 +41,17 @@ class KafkaPublisher:
         self._codec = BatchCodec(schema=event_schemas(stream)[-1])
         self._key_field = stream.key.field
 
-    def publish(self, transaction: dict[str, object]) -> Published:
-        """See ``inference.ports.TransactionPublisher``."""
+    def publish(self, event: dict[str, object]) -> Published:
+        """See ``inference.ports.EventPublisher``."""
         schema = self._codec.arrow_schema
-        batch = pa.RecordBatch.from_arrays([pa.array([transaction[f.name]], f.type) for f in schema], schema=schema)
+        batch = pa.RecordBatch.from_arrays([pa.array([event[f.name]], f.type) for f in schema], schema=schema)
         value = self._codec.encode(batch, self._schema_id())[0]
         outcome: list[tuple[Any, Any]] = []
         try:
             self._producer.produce(
                 self._topic,
                 value,
-                str(transaction[self._key_field]).encode(),
+                str(event[self._key_field]).encode(),
                 on_delivery=lambda error, message: outcome.append((error, message)),
             )
         except (BufferError, KafkaException) as error:

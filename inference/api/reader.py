@@ -29,30 +29,59 @@ class CurrentReader:
     The topics are asked for again in parallel with reads, never before one: a read waits for Redis alone.
     """
 
-    def __init__(self, build: Callable[[], PartialsReader], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        build: Callable[[], PartialsReader],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        required: bool = True,
+    ) -> None:
         """Build the first reader.
 
         Args:
-            build: asks for the topics; what it raises here is raised, and later keeps the reader that there is.
+            build: asks for the topics; what it raises later keeps the reader that there is.
             clock: seconds.
+            required: raise a ``Refused`` of the first one too; else the topics are awaited, and a read says what they
+                lack.
+
+        Raises:
+            Refused: a topic does not exist.
+            Transient: the brokers did not answer in time.
         """
         self._build = build
         self._clock = clock
-        self._reader = build()
+        self._reader: PartialsReader | None = None
+        self._missing = ""
         self._refresh_at = clock() + REFRESH_SECONDS
+        try:
+            self._reader = build()
+        except Refused as error:
+            if required:
+                raise
+            self._note_missing(error)
 
     def read_many(self, wanted: list[tuple[str, str]], *, from_ms: int = 0) -> list[Partials]:
-        """Return the partials of ``(entity, id)`` pairs; see ``inference.ports.PartialsReader``."""
+        """Return the partials of ``(entity, id)`` pairs; see ``inference.ports.PartialsReader``.
+
+        Raises:
+            Refused: the topics have not been there yet.
+        """
         if self._clock() >= self._refresh_at:
             self._refresh_at = self._clock() + REFRESH_SECONDS
             threading.Thread(target=self._refresh, name="topics", daemon=True).start()
+        if self._reader is None:
+            raise Refused(self._missing)
         return self._reader.read_many(wanted, from_ms=from_ms)
 
     def _refresh(self) -> None:
         try:
             self._reader = self._build()
         except (Refused, Transient) as error:
-            log.warning("topics_not_read", error=str(error))
+            self._note_missing(error)
+
+    def _note_missing(self, error: Exception) -> None:
+        self._missing = str(error)
+        log.warning("topics_not_read", error=self._missing)
 
 
 def build_feature_reader(settings: Settings, client: Client, kernel: Kernel) -> FeatureReader:

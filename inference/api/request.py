@@ -6,6 +6,7 @@ takes. No message repeats a value: ids are what a card number hides in.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -183,7 +184,12 @@ def _read_field(field: FieldSpec, document: dict[str, Any], errors: list[FieldEr
     if not check.accepts(field, value):
         errors.append(FieldError(field.name, f"expected {check.expected(field)}, found {_name_found(field, value)}"))
         return None
-    return float(value) if field.kind in _NUMBERS else value
+    return _as_wide(field, value) if field.kind in _NUMBERS else value
+
+
+def _as_wide(field: FieldSpec, value: float) -> float:
+    """Return a number as the field holds it, so that it is judged and computed with as the log would have it."""
+    return ctypes.c_float(value).value if field.kind == "float" else float(value)
 
 
 @dataclass(frozen=True)
@@ -197,8 +203,8 @@ def _is_integer(field: FieldSpec, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
 
 
-def _is_number(_: FieldSpec, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(field: FieldSpec, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(_as_wide(field, value))
 
 
 _INTEGER = _Check(_is_integer, lambda field: f"an integer of {32 if field.kind == 'int' else 64} bits")

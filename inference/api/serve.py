@@ -8,18 +8,23 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
+
+from confluent_kafka import Producer
 
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
+from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
+from weir.inference.api.stream_paths import StreamParts
 from weir.inference.api.web.server import build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import Champion
@@ -29,17 +34,19 @@ from weir.infra.embedded.ports import describe_listener
 from weir.infra.heap import freeze_gc
 from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
-from weir.infra.redis.client import connect, ping
+from weir.infra.redis.client import Client, connect, ping
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
-from weir.schemas.contracts import schema_json, subject
+from weir.monitoring.logs import get_logger
+from weir.schemas.contracts import event_schemas, subject
 from weir.schemas.errors import Refused, Transient
+from weir.schemas.project import ServedStreams
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
-from weir.streaming.kernels import shipped_kernel
+from weir.streaming.kernels import kernel_of
 from weir.streaming.service import wait_for
 
 HOST = "127.0.0.1"
@@ -49,31 +56,34 @@ STAGES = ("process", "score", "index")
 """Whose positions the API reports: all, so that a stage whose processes are dead is seen to stand still."""
 CHECKS = ("redis", "kafka", "registry", "host")
 _BACKLOG = 1_024
+log = get_logger(__name__)
 
 
-def run_api(settings: Settings, *, host: str | None = None, port: int | None = None) -> int:
+def run_api(settings: Settings, served: ServedStreams, *, host: str | None = None, port: int | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        Refused: another address than 127.0.0.1, a port that is taken, too few open files, a bundle that is not right.
+        Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a
+            bundle that is not right or a topic that is missing.
         Transient: Kafka stayed away at the start.
     """
     raise_limits()
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
-    lag = StreamLag(settings.topics.transactions)
-    with listening, closing(start_watch(settings, stages=STAGES, on_positions=lag.note)):
-        metrics.BUILD_INFO.labels(app_version(), settings.declarations_hash).set(1)
+    each = [settings.of_stream(stream) for stream in served.streams]
+    lag = StreamLag()
+    with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES, on_positions=lag.note)):
+        for of_stream in each:
+            metrics.BUILD_INFO.labels(app_version(), of_stream.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings, lag=lag), is_full=lambda: crowd.full)
-        compile_kernel(parts.kernel)
-        now_ms = int(time.time() * 1_000)
-        stream = parts.kernel.stream
-        example = parse_event(stream, json.dumps(api_examples.build_event(stream)).encode(), now_ms=now_ms)
-        WhatIf(parts.kernel, parts.reader, parts.champion, parts.placeholders).warm_up(example, now_ms=now_ms)
-        sys.stdout.write(f"serving http://{HOST}:{listening.getsockname()[1]} (docs at /docs)\n")
+        parts = replace(build_parts(settings, served, lag=lag), is_full=lambda: crowd.full)
+        _compile_kernels(parts)
+        at = f"{HOST}:{listening.getsockname()[1]}"
+        names = ", ".join(stream.name for stream in served.streams)
+        sys.stdout.write(f"serving http://{at} (docs at /docs): {names}\n")
         sys.stdout.flush()
         server = build_server(build_api(parts), crowd)
-        reporter = Reporter(settings, f"api :{listening.getsockname()[1]}", parts.champion)
+        name = f"api :{listening.getsockname()[1]}"
+        reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
         # uvicorn stops in order on these, then raises them again: a stop that was asked for ends with exit code 0
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,11 +91,30 @@ def run_api(settings: Settings, *, host: str | None = None, port: int | None = N
         try:
             server.run(sockets=[listening])
         finally:
-            reporter.close()
+            for reporter in reporters:
+                reporter.close()
             parts.redis.close()
-            if parts.decide is not None:
-                parts.decide.decisions.close()
+            close_decide(parts)
     return 0
+
+
+def close_decide(parts: ApiParts) -> None:
+    """Stop reading the decisions of every stream."""
+    for served in parts.streams:
+        if served.decide is not None:
+            served.decide.decisions.close()
+
+
+def _compile_kernels(parts: ApiParts) -> None:
+    """Compile each stream's kernel in order, then both sides of it as a request needs them."""
+    count = len(parts.streams)
+    for number, served in enumerate(parts.streams, start=1):
+        stream = served.stream
+        compile_kernel(served.kernel, partial(log.info, stream=stream.name, number=number, of=count))
+        now_ms = int(time.time() * 1_000)
+        example = parse_event(stream, json.dumps(api_examples.build_event(stream)).encode(), now_ms=now_ms)
+        what_if = WhatIf(served.kernel, served.reader, served.champion, parts.placeholders)
+        what_if.warm_up(example, now_ms=now_ms)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -111,50 +140,94 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def build_parts(settings: Settings, health: Health = HEALTH, lag: StreamLag | None = None) -> ApiParts:
+def build_parts(
+    settings: Settings, served: ServedStreams, health: Health = HEALTH, lag: StreamLag | None = None
+) -> ApiParts:
     """Connect to everything the API stands on.
 
     Args:
         settings: of this deployment.
+        served: what is served. A stream among several that lacks its model or its topics is served without them, and
+            has them once they are there; a single one is refused.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
-        lag: of the default stream, noted by the same.
+        lag: how far the streams are behind, noted by the same.
 
     Raises:
-        Refused: the bundle is not right, or a topic is missing.
+        Refused: a single stream's bundle is not right, or one of its topics is missing.
         Transient: Kafka stayed away, or every node of a Redis Cluster.
     """
-    champion = Champion(settings)
-    names = settings.topics
     patience = min(settings.redis.timeout_seconds, REDIS_SECONDS_MAX)
     client = wait_for(lambda: connect(settings.redis.model_copy(update={"timeout_seconds": patience})))
-    registry = Registry(settings.registry)
-    publisher = KafkaPublisher(
-        build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
-        topic=names.transactions,
-        # ours, which may not be the subject's newest: the id must say what the bytes are
-        schema_id=cache(lambda: registry.register(subject(names.transactions), schema_json("transactions"))),
-    )
     guard = CircuitBreaker("redis", lambda: ping(client))
-    kernel = shipped_kernel()
-    decisions = DecisionReader(client, cluster=settings.cluster)
-    decide = build_decide(
-        settings,
-        registry,
-        read_entry=lambda event_id: guard.call(lambda: decisions.read(event_id)),
-        lag=lag or StreamLag(names.transactions),
+    connections = _Connections(
+        client,
+        Registry(settings.registry),
+        build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
+        guard,
+        lag or StreamLag(),
+        required=len(served.streams) == 1,
     )
+    streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
+        streams=streams,
+        default=served.default,
+        redis=guard,
+        checks=checks | {"decide": partial(_check_decide, streams)},
+        placeholders=settings.placeholders,
+    )
+
+
+@dataclass(frozen=True)
+class _Connections:
+    """What the streams share.
+
+    Attributes:
+        guard: of Redis.
+        required: whether a stream that lacks something is refused.
+    """
+
+    redis: Client
+    registry: Registry
+    producer: Producer
+    guard: CircuitBreaker
+    lag: StreamLag
+    required: bool
+
+
+def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
+    stream, topic, required = settings.stream, settings.topics.transactions, connections.required
+    champion = Champion(settings, required=required)
+    kernel = kernel_of(stream)
+    publisher = KafkaPublisher(
+        connections.producer,
+        topic=topic,
+        # ours, which may not be the subject's newest: the id must say what the bytes are
+        schema_id=cache(lambda: connections.registry.register(subject(topic), event_schemas(stream)[-1])),
+        stream=stream,
+    )
+    build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
+    decisions = DecisionReader(connections.redis, space=settings.key_space)
+    return StreamParts(
         kernel=kernel,
-        reader=wait_for(lambda: CurrentReader(lambda: build_feature_reader(settings, client, kernel))),
+        reader=wait_for(lambda: CurrentReader(build_reader, required=required)),
         decisions=decisions,
         champion=champion,
         publisher=publisher,
-        redis=guard,
-        checks={name: partial(_check, health, name, guard) for name in CHECKS} | {"decide": decide.decisions.describe},
-        models_dir=settings.home / "models",
-        placeholders=settings.placeholders,
-        decide=decide,
+        models_dir=settings.models_dir,
+        decide=build_decide(
+            settings,
+            connections.registry,
+            read_entry=lambda event_id: connections.guard.call(lambda: decisions.read(event_id)),
+            lag_seconds=partial(connections.lag.seconds, topic),
+        ),
     )
+
+
+def _check_decide(streams: Sequence[StreamParts]) -> str:
+    """Return which streams' decisions are not read just now; requests for them are answered all the same."""
+    said = [(each.stream.name, each.decide.decisions.describe()) for each in streams if each.decide is not None]
+    return "; ".join(f"{name}: {text}" for name, text in said if text != "ok") or "ok"
 
 
 def _check(health: Health, name: str, guard: CircuitBreaker) -> str:

@@ -18,13 +18,14 @@ from weir.inference.api.lookup import complete_from_ms
 from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
-from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.vector import select_columns
+from weir.inference.core.decisions import OUTCOMES, Judgement
+from weir.inference.decide import Decider
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.one_row import RowPlan
 from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
@@ -58,7 +59,9 @@ class WhatIf:
         self._kernel = kernel
         self._reader = reader
         self._champion = champion
+        self._decider = Decider(champion, kernel.stream)
         self._placeholders = placeholders.with_zero_fields(kernel.stream.zero_fields)
+        self._plan = RowPlan(kernel.stream, self._placeholders)
         self._schema: pa.Schema = BatchCodec(schema=event_schemas(kernel.stream)[-1]).arrow_schema
 
     def warm_up(self, transaction: dict[str, Any], *, now_ms: int) -> None:
@@ -67,7 +70,9 @@ class WhatIf:
         nothing = Partials([], [], complete=True)
         named = [self._name_entities(each) for each in asked]
         found = dict.fromkeys(chain.from_iterable(named), nothing)
-        self._kernel.step(self._build_events(asked)[0], _build_states(self._kernel, named, found))
+        events, refused = self._build_events(asked)
+        if not refused:  # an example that was made up may be none that the stream's checks take
+            self._kernel.step(events, _build_states(self._kernel, named, found))
         self._kernel.read(self._kernel.key, [], [], now_ms)
 
     def score_all(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -93,13 +98,11 @@ class WhatIf:
         found = dict(zip(pairs, self._reader.read_many(pairs, from_ms=from_ms), strict=True))
         computed = self._kernel.step(events, _build_states(self._kernel, named, found))
         self._champion.poll()
-        bundle = self._champion.bundle
-        features = select_columns(computed.features, self._kernel.stream.feature_names, bundle.names)
         listed = {
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
-        judgement = judge(features, listed, bundle, self._champion.lists, self._champion.rules)
-        degraded = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
+        judgement = self._decider.judge(computed.features, self._kernel.stream.feature_names, listed)
+        degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *self._champion.bundle.lacking]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
             for row, each in enumerate(asked)
@@ -107,35 +110,35 @@ class WhatIf:
 
     def _build_events(self, asked: Sequence[Asked]) -> tuple[EventBatch, dict[int, BadRequest]]:
         """Return the valid rows as a batch, and by place why the others are not."""
-        columns = [pa.array([each.transaction[field.name] for each in asked], field.type) for field in self._schema]
-        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        keys = [each.transaction[self._kernel.stream.key.field].encode() for each in asked]
-        append = np.array([each.now_ms for each in asked], dtype=np.int64)
-        refused = {
-            place: BadRequest([FieldError(error.field or "$", _describe(error))])
-            for place, error in validate_events(
-                self._kernel.stream, batch, keys=keys, append_time_ms=append, placeholders=self._placeholders
-            )
-        }
-        if refused:
-            valid = np.array([place not in refused for place in range(len(asked))])
-            batch, append = batch.filter(pa.array(valid)), append[valid]
-        # a partition for each, so that the kernel keeps their entities apart: none has happened for another
-        partition = np.arange(len(append), dtype=np.int32)
-        digest = np.zeros(len(append), dtype=np.uint32)  # no record: a digest tells only two repeats of an id apart
-        events = self._kernel.build_events(
-            batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=self._placeholders
+        rows = [self._plan.derive(each.transaction) for each in asked]
+        refused: dict[int, BadRequest] = {}
+        for place, (row, each) in enumerate(zip(rows, asked, strict=True)):
+            if not self._plan.passes(row, append_time_ms=each.now_ms) and (error := self._find_error(each)):
+                refused[place] = BadRequest([FieldError(error.field or "$", _describe(error))])
+        valid = [place for place in range(len(asked)) if place not in refused]
+        append = np.array([asked[place].now_ms for place in valid], dtype=np.int64)
+        return self._kernel.build_rows(self._plan, [rows[place] for place in valid], append_time_ms=append), refused
+
+    def _find_error(self, asked: Asked) -> PoisonRecord | None:
+        """Say what is wrong with a transaction, as a dead letter would."""
+        stream = self._kernel.stream
+        batch = pa.RecordBatch.from_pylist([asked.transaction], schema=self._schema)
+        found = validate_events(
+            stream,
+            batch,
+            keys=[asked.transaction[stream.key.field].encode()],
+            append_time_ms=np.array([asked.now_ms], dtype=np.int64),
+            placeholders=self._placeholders,
         )
-        return events, refused
+        return found[0][1] if found else None
 
     def _name_entities(self, asked: Asked) -> list[tuple[str, str]]:
         """Return kind and id of every entity that a transaction names; a placeholder names none."""
-        ids = ((kind, name, asked.transaction[name]) for kind, name in self._kernel.stream.id_field_of.items())
-        return [
-            (kind, value)
-            for kind, name, value in ids
-            if value is not None and not self._placeholders.covers(name, value)
-        ]
+        ids = (
+            (kind, self._plan.known(name, asked.transaction[name]))
+            for kind, name in self._kernel.stream.id_field_of.items()
+        )
+        return [(kind, value) for kind, value in ids if value is not None]
 
     def _build_answer(
         self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]

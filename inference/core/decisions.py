@@ -4,6 +4,9 @@ Pure and vectorised: rows that are approved are touched as arrays only; strings 
 
 A score that is not a number in [0, 1] is a failed score. It is never replaced by one: where no list or rule
 decides, the row goes to REVIEW as ``fallback`` with the reason ``SCORE_UNAVAILABLE``, and the record's score is null.
+
+A stream without a model is decided by lists and rules alone: what none of them names is approved by ``rules``, and the
+record's score is null.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from weir.inference.core.lists import Ids, Lists, find_listed
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
 from weir.inference.core.rules import Rule, RuleSet, match_rules
-from weir.inference.core.vector import Matrix
+from weir.inference.core.vector import NO_MODEL, Matrix
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
@@ -34,6 +37,8 @@ class Model(Protocol):
     decline_threshold: float
     reference: npt.NDArray[np.float32]
     groups: Groups
+    lacking: tuple[str, ...]
+    """Causes for which every decision is degraded; ``no_model`` where there is none, and every score is NaN."""
 
     def score(self, features: Matrix) -> npt.NDArray[np.float32]:
         """Return P(fraud) per row, float32, shape (rows,); NaN where it failed."""
@@ -45,11 +50,12 @@ class Judgement:
     """The outcome per row.
 
     Attributes:
-        scores: float32, shape (rows,); NaN for a failed score.
+        scores: float32, shape (rows,); NaN for a failed score, and where there is no model.
         outcomes: uint8, shape (rows,), positions in ``OUTCOMES``.
-        decided_by: ``model``, ``fallback``, or the name of a rule or list.
+        decided_by: ``model``, ``fallback``, the name of a rule or list, or ``rules``: no model, and none of them.
         reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
+        failed: how many scores the model did not give.
     """
 
     scores: npt.NDArray[np.float32]
@@ -57,6 +63,7 @@ class Judgement:
     decided_by: list[str]
     reasons: list[Sequence[Reason]]
     rules_version: str
+    failed: int = 0
 
 
 def build_rules_version(lists: Lists, rules: RuleSet) -> str:
@@ -70,7 +77,7 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: Rule
     Args:
         features: float32, shape (rows, n_features), columns ``model.names``.
         ids: entity kind to ids, one per row; looked up in the lists.
-        model: champion.
+        model: champion, or what stands for none.
         lists: allow and block lists.
         rule_set: of the stream.
     """
@@ -79,7 +86,9 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: Rule
     scores = check_scores(model.score(features))
     outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
     failed = np.isnan(scores)
-    decided_by = ["model"] * rows
+    if NO_MODEL in model.lacking:
+        outcomes[:], failed[:] = APPROVE, False
+    decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
     by_rule = _apply_rules(match_rules(features, model.names, rules), rules, outcomes, failed)
     allowed, allow_kinds = find_listed(lists.allow, ids, rows)
@@ -91,7 +100,9 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: Rule
         decided_by[row], reasons[row] = _name_decider(
             allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
         )
-    return Judgement(scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set))
+    return Judgement(
+        scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set), int(np.count_nonzero(failed))
+    )
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,14 @@ import numpy.typing as npt
 from weir.inference.core.reason_codes import format_value
 from weir.inference.core.vector import Matrix
 
-_OPERATORS: dict[str, Callable[[Matrix, float], npt.NDArray[np.bool_]]] = {">=": np.greater_equal, "<=": np.less_equal}
+_OPERATORS: dict[str, Callable[[Matrix, float], npt.NDArray[np.bool_]]] = {
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+    ">": np.greater,
+    "<": np.less,
+    "==": np.equal,
+}
+"""A missing feature, NaN, fulfils none of them."""
 
 
 @dataclass(frozen=True)

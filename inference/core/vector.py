@@ -16,23 +16,8 @@ Matrix = npt.NDArray[np.float32]
 
 DECLARATIONS_DIFFER = "declarations"
 """Cause of a degraded decision: the row was computed under other declarations than the model was trained on."""
-
-
-def build_matrix(rows: pa.RecordBatch, names: Sequence[str]) -> Matrix:
-    """Pick columns by name.
-
-    Args:
-        rows: a batch with one nullable float column per feature; other columns are ignored.
-        names: ordered features of the model.
-
-    Returns:
-        float32, shape (rows, len(names)), NaN where a value is null or the batch has no such column.
-    """
-    matrix = np.empty((len(names), rows.num_rows), dtype=np.float32)
-    for position, name in enumerate(names):
-        index = rows.schema.get_field_index(name)
-        matrix[position] = np.nan if index < 0 else rows.column(index).to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(matrix.T)
+NO_MODEL = "no_model"
+"""Cause of a degraded decision: the stream has no model, and lists and rules decided alone."""
 
 
 def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]) -> Matrix:
@@ -51,18 +36,19 @@ def select_columns(features: Matrix, source: Sequence[str], names: Sequence[str]
     return picked
 
 
-def build_degraded(rows: pa.RecordBatch, declarations_hash: str) -> pa.ListArray:
+def build_degraded(rows: pa.RecordBatch, declarations_hash: str, lacking: Sequence[str] = ()) -> pa.ListArray:
     """Return per row what it was made without: what its processor noted, and whether its declarations are another's.
 
     Args:
         rows: feature rows with ``degraded`` and ``declarations_hash``.
         declarations_hash: of the model.
+        lacking: causes that hold for every row.
     """
     noted, hashes = rows.column("degraded"), rows.column("declarations_hash")
-    if hashes.unique().to_pylist() == [declarations_hash]:
+    if hashes.unique().to_pylist() == [declarations_hash] and not lacking:
         return noted
     degraded_by = [
-        causes if found == declarations_hash else [*causes, DECLARATIONS_DIFFER]
+        [*causes, *([] if found == declarations_hash else [DECLARATIONS_DIFFER]), *lacking]
         for causes, found in zip(noted.to_pylist(), hashes.to_pylist(), strict=True)
     ]
     return pa.array(degraded_by, noted.type)

@@ -1,4 +1,4 @@
-"""``weir inspect card | decision | stream | model | lag``: what the system knows now. Read only."""
+"""``weir inspect entity | card | decision | stream | model | lag``: what the system knows now. Read only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -18,22 +19,24 @@ from weir.inference.bundle import champion_path, load_bundle, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
-from weir.inference.inspect.stream import COLUMNS, DecisionStream, describe_row, follow
+from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow, list_amounts
 from weir.inference.processes import read_processes
 from weir.inference.shipped_rules import rules_of
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag, nearest
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import build_table, print_tables
 from weir.schemas.currencies import BASE_CURRENCY, format_amount
+from weir.schemas.entity import Aggregate, Feature
 from weir.schemas.errors import Refused, Transient, WeirError
-from weir.schemas.features import FEATURES, Aggregate, Entity, Feature
+from weir.schemas.expression import find_money
 from weir.schemas.masking import is_card_number
 from weir.schemas.printable import escape, to_json
+from weir.schemas.project import find_stream
 from weir.schemas.records.validation import ID_BYTES_MAX
-from weir.schemas.streams.payments import payments
+from weir.schemas.stream import Stream
 
 _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
@@ -41,14 +44,14 @@ _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggr
 def main(argv: list[str]) -> int:
     """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is away, 2 refused or misused."""
     arguments = _build_parser().parse_args(argv[1:])
-    settings = load_settings()
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     if arguments.what == "stream":
         return _show_stream(settings, arguments)
     document = _READERS[arguments.what](settings, arguments)
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
-        print_tables(_WRITERS[arguments.what](document))
+        print_tables(_WRITERS[arguments.what](document, settings.stream))
     return 0
 
 
@@ -61,33 +64,41 @@ def _show_stream(settings: Settings, arguments: argparse.Namespace) -> int:
         if arguments.json:
             sys.stdout.writelines(to_json(document) + "\n" for document in last)
         else:
-            print_tables([_write_stream(last)])
+            print_tables([_write_stream(last, settings.stream)])
         for document in follow(stream) if arguments.follow else ():
-            line = "  ".join(describe_row(document, _format_time))
+            line = "  ".join(describe_row(document, _format_time, settings.stream))
             sys.stdout.write(f"{to_json(document) if arguments.json else escape(line)}\n")
             sys.stdout.flush()
     return 0
 
 
-def _write_stream(documents: list[dict[str, Any]]) -> Table:
-    rows = [describe_row(document, _format_time) for document in documents]
-    return build_table(COLUMNS, rows, title=f"last {len(rows)} decisions" if rows else "no decision yet")
+def _write_stream(documents: list[dict[str, Any]], stream: Stream) -> Table:
+    rows = [describe_row(document, _format_time, stream) for document in documents]
+    return build_table(columns_of(stream), rows, title=f"last {len(rows)} decisions" if rows else "no decision yet")
 
 
-def _read_card(settings: Settings, arguments: argparse.Namespace) -> Any:
+def _read_entity(settings: Settings, arguments: argparse.Namespace) -> Any:
     # the kernel is loaded for this one alone: it takes a second
     from weir.inference.api.lookup import look_up  # noqa: PLC0415
     from weir.inference.api.reader import build_feature_reader  # noqa: PLC0415
     from weir.streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
-    from weir.streaming.kernels import shipped_kernel  # noqa: PLC0415
+    from weir.streaming.kernels import kernel_of  # noqa: PLC0415
 
+    _check_entity(settings.stream, arguments.entity)
     if is_card_number(arguments.id):
         raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
     _check_id(arguments.id)
-    kernel = shipped_kernel()
+    kernel = kernel_of(settings.stream)
     compile_kernel(kernel, tell_on_stderr)
     reader = build_feature_reader(settings, connect(settings.redis), kernel)
-    return look_up(kernel, reader, str(Entity.CARD), arguments.id, now_ms=int(time.time() * 1_000))
+    return look_up(kernel, reader, arguments.entity, arguments.id, now_ms=int(time.time() * 1_000))
+
+
+def _check_entity(stream: Stream, name: str) -> None:
+    names = [entity.name for entity in stream.entities]
+    if name not in names:
+        hint = nearest(name, names) or f"; there are {', '.join(names)}"
+        raise Refused(f"expected an entity of {stream.name}, found {name!r}{hint}")
 
 
 def _check_id(found: str) -> None:
@@ -99,20 +110,22 @@ def _check_id(found: str) -> None:
 
 def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
     _check_id(arguments.id)
-    found = DecisionReader(connect(settings.redis), cluster=settings.cluster).read(arguments.id)
+    found = DecisionReader(connect(settings.redis), space=settings.key_space).read(arguments.id)
     if found is None:
-        raise WeirError("no decision on this transaction: not decided yet, expired or unknown; see `weir inspect lag`")
+        event = settings.stream.event
+        raise WeirError(f"no decision on this {event}: not decided yet, expired or unknown; see `weir inspect lag`")
     return json.loads(found)
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash)
-    rules_version = build_rules_version(load_lists(settings), rules_of(payments))
+    stream = settings.stream
+    bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash, stream=stream)
+    rules_version = build_rules_version(load_lists(settings), rules_of(stream))
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),
         "rules_version": rules_version,
-        "bundles": list_bundles(settings.home / "models"),
+        "bundles": list_bundles(settings.models_dir),
     }
     try:
         running = read_processes(settings, model_sha256=bundle.manifest.model_sha256, rules_version=rules_version)
@@ -125,30 +138,33 @@ def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
     return [asdict(row) | {"lag_records": row.lag_records} for row in read_lag(settings)]
 
 
-def _write_card(document: dict[str, Any]) -> list[Table]:
-    features = {feature.name: feature for feature in FEATURES}
+def _write_entity(document: dict[str, Any], stream: Stream) -> list[Table]:
+    features = {feature.name: feature for feature in stream.all_features}
     newest = document["freshness"]["newest_event_ms"]
     caption = "complete" if document["complete"] else f"incomplete: {', '.join(document['incomplete_units'])}"
     seen = f"newest event {_format_time(newest)}" if newest else "never seen"
-    title = f"card {document['id']}: {seen}, windows end {_format_time(document['at_ms'])}"
+    title = f"{document['entity']} {document['id']}: {seen}, windows end {_format_time(document['at_ms'])}"
     rows = [
-        (name, _format_feature(features[name], value), features[name].why)
+        (name, _format_feature(features[name], value, stream), features[name].why)
         for name, value in document["features"].items()
     ]
     return [build_table(("feature", "value", "why"), rows, title=title, caption=caption)]
 
 
-def _format_feature(feature: Feature, value: float | None) -> str:
+def _format_feature(feature: Feature, value: float | None, stream: Stream) -> str:
     """Write a value for people; sums and means of amounts are in the base currency, whatever was paid in."""
     if value is None:
         return "-"
-    if feature.measure in {"amount", "refund"} and feature.aggregate in _IN_MONEY:
+    of_money = {measure.name for measure in stream.measures if find_money(measure.value)}
+    if stream.reversal and stream.reversal.of in of_money:
+        of_money.add(stream.reversal.name)
+    if feature.measure in of_money and feature.aggregate in _IN_MONEY:
         return format_amount(value, BASE_CURRENCY)
     return f"{value:,.6g}"
 
 
-def _write_decision(document: dict[str, Any]) -> list[Table]:
-    rows = [(name, _format_field(document, name)) for name in document if name != "reasons"]
+def _write_decision(document: dict[str, Any], stream: Stream) -> list[Table]:
+    rows = [(name, _format_field(document, name, stream)) for name in document if name != "reasons"]
     tables = [build_table(("field", "value"), rows, title=f"{document['decision']} by {document['decided_by']}")]
     if document["reasons"]:
         reasons = [(reason["code"], reason["detail"]) for reason in document["reasons"]]
@@ -156,14 +172,15 @@ def _write_decision(document: dict[str, Any]) -> list[Table]:
     return tables
 
 
-def _format_field(document: dict[str, Any], name: str) -> str:
+def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
     value = document[name]
-    if name == "amount_minor" and isinstance(value, int):
-        return f"{value} ({format_amount(value, str(document['currency']))})"
+    currency = next((unit for _, amount, unit in list_amounts(stream) if amount == name), "")
+    if currency and isinstance(value, int):
+        return f"{value} ({format_amount(value, str(document[currency]))})"
     return _format_time(value) if name.endswith("_ms") else "-" if value is None else str(value)
 
 
-def _write_model(document: dict[str, Any]) -> list[Table]:
+def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
     for name, value in champion.items():
@@ -191,7 +208,7 @@ def _build_processes_table(document: dict[str, Any]) -> Table:
     return build_table(columns, rows, title="processes", caption=f"not known: {unknown}" if unknown else none)
 
 
-def _write_lag(rows: list[dict[str, Any]]) -> list[Table]:
+def _write_lag(rows: list[dict[str, Any]], _: Stream) -> list[Table]:
     columns = ("stage", "topic", "partition", "committed", "end", "lag")
     cells = [[row[name] for name in (*columns[:-1], "lag_records")] for row in rows]
     return [build_table(columns, cells, title="lag")]
@@ -204,9 +221,16 @@ def _format_time(value: Any) -> str:
     return datetime.fromtimestamp(value / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_READERS = {"card": _read_card, "decision": _read_decision, "model": _read_model, "lag": _read_lag}
+_READERS = {
+    "card": _read_entity,
+    "entity": _read_entity,
+    "decision": _read_decision,
+    "model": _read_model,
+    "lag": _read_lag,
+}
 _WRITERS: dict[str, Any] = {
-    "card": _write_card,
+    "card": _write_entity,
+    "entity": _write_entity,
     "decision": _write_decision,
     "model": _write_model,
     "lag": _write_lag,
@@ -217,10 +241,16 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="weir inspect", description="Show what the system knows now. Read only.")
     shared = Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="for machines")
+    add_stream_flag(shared)
     kinds = parser.add_subparsers(dest="what", required=True)
-    for name, text in (("card", "a card's live windows"), ("decision", "the decision on a transaction")):
-        kinds.add_parser(name, parents=[shared], help=text).add_argument("id")
-    stream = kinds.add_parser("stream", parents=[shared], help="the last payments with their decisions")
+    entity = kinds.add_parser("entity", parents=[shared], help="the live windows of somebody, by the entity's name")
+    entity.add_argument("entity", metavar="ENTITY", help="such as device; of the stream")
+    entity.add_argument("id")
+    card = kinds.add_parser("card", parents=[shared], help="a card's live windows: `entity card`")
+    card.set_defaults(entity="card")
+    card.add_argument("id")
+    kinds.add_parser("decision", parents=[shared], help="the decision on an event").add_argument("id")
+    stream = kinds.add_parser("stream", parents=[shared], help="the last events with their decisions")
     stream.add_argument("--count", type=int, default=20, metavar="N", help="how many (default 20)")
     stream.add_argument("--follow", action="store_true", help="and those that come, until interrupted")
     kinds.add_parser("model", parents=[shared], help="the model in force, other bundles, what each process runs")

@@ -1,4 +1,4 @@
-"""``weir inspect stream``: the last payments with their decisions, and, if asked, those that come. Read only.
+"""``weir inspect stream``: the last events with their decisions, and, if asked, those that come. Read only.
 
 Delivery: committed decisions alone, each once, in order of their append times; transactions that are still open are
 not waited for.
@@ -19,11 +19,12 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import mask_card_numbers
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import subject
+from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.currencies import format_amount
+from weir.schemas.expression import find_money
+from weir.schemas.stream import Stream
 
 POLL_SECONDS = 0.5
-COLUMNS = ("decided", "transaction", "card", "amount", "decision", "score", "latency", "why")
 
 
 class DecisionStream:
@@ -39,7 +40,8 @@ class DecisionStream:
         self._topic = settings.topics.decisions
         self._count = describe_topics(settings.kafka, [self._topic])[self._topic].partitions
         self._history, self._registry = history, registry
-        self._codec = BatchCodec("decisions")
+        self._stream = settings.stream
+        self._codec = BatchCodec(schema=decisions_schema(settings.stream))
         self._next: dict[Partition, int] = {}
 
     def last(self, count: int) -> list[dict[str, Any]]:
@@ -85,28 +87,41 @@ class DecisionStream:
             [message.value() for message in messages], lambda i: self._registry.writer_schema(i, of_topic)
         )
         rows = zip(decoded.batch.to_pylist(), decoded.rows.tolist(), strict=True)
-        return [_document(row, messages[at].timestamp()[1]) for row, at in rows]
+        return [_document(row, messages[at].timestamp()[1], self._stream) for row, at in rows]
 
 
-def _document(row: dict[str, Any], appended_ms: int) -> dict[str, Any]:
-    """Return one decision for machines, with how long it took from the payment's append to its own."""
+def columns_of(stream: Stream) -> tuple[str, ...]:
+    """Return the titles of a decision's cells: its id, its key, and its amounts of money."""
+    amounts = (name for name, _, _ in list_amounts(stream))
+    return ("decided", stream.event, stream.key.name, *amounts, "decision", "score", "latency", "why")
+
+
+def list_amounts(stream: Stream) -> list[tuple[str, str, str]]:
+    """Return each measure of money that a decision can show: its name, and the fields of minor units and currency."""
+    found = [
+        (measure.name, node.parts[0].value, node.parts[1].value)
+        for measure in stream.measures
+        for node in find_money(measure.value)
+    ]
+    return [each for each in found if {*each[1:]} <= {*stream.kept_in_decisions}]
+
+
+def _document(row: dict[str, Any], appended_ms: int, stream: Stream) -> dict[str, Any]:
+    """Return one decision for machines, with how long it took from the event's append to its own."""
     masked = {name: mask_card_numbers(value) if isinstance(value, str) else value for name, value in row.items()}
-    return masked | {
-        "amount": format_amount(row["amount_minor"], row["currency"]),
-        "decided_ms": appended_ms,
-        "latency_ms": appended_ms - row["ingest_time_ms"],
-    }
+    amounts = {name: format_amount(row[amount], row[currency]) for name, amount, currency in list_amounts(stream)}
+    return amounts | masked | {"decided_ms": appended_ms, "latency_ms": appended_ms - row["ingest_time_ms"]}
 
 
-def describe_row(document: dict[str, Any], format_time: Callable[[Any], str]) -> tuple[str, ...]:
-    """Return the cells of one decision, in the order of ``COLUMNS``."""
+def describe_row(document: dict[str, Any], format_time: Callable[[Any], str], stream: Stream) -> tuple[str, ...]:
+    """Return the cells of one decision, in the order of ``columns_of``."""
     score = document["score"]
     reasons = ", ".join(reason["code"] for reason in document["reasons"]) or document["decided_by"]
     return (
         format_time(document["decided_ms"]),
-        document["transaction_id"],
-        document["card_id"],
-        document["amount"],
+        document[stream.id],
+        document[stream.key.field],
+        *(document[name] for name, _, _ in list_amounts(stream)),
         document["decision"],
         "-" if score is None else f"{score:.3f}",
         f"{document['latency_ms']} ms",

@@ -17,6 +17,7 @@ from weir.infra.findings import Finding, Level, worst
 from weir.infra.invariants import examine_all
 from weir.infra.settings import Settings, home_dir, load_settings, stack_env_path
 from weir.schemas.errors import Refused, WeirError
+from weir.schemas.project import find_streams
 
 _DISK_BYTES_MIN = 2 * 1024**3
 """The servers take 0.5 GB once unpacked; the rest is room for a log worth playing with."""
@@ -107,7 +108,12 @@ def _examine_promises(home: Path) -> Iterator[Finding]:
         settings = load_settings() if home == home_dir() else load_settings({"WEIR_HOME": str(home)})
     except Refused:
         return  # said above
-    yield from examine_all(settings, without=_find_away(home, settings))
+    try:
+        streams = find_streams(Path.cwd()).streams
+    except Refused as error:
+        yield Finding("project", "fail", str(error).replace("\n", "; "), "see `weir check`")
+        streams = ()
+    yield from examine_all(settings, streams, without=_find_away(home, settings))
 
 
 def _find_away(home: Path, settings: Settings) -> set[str]:

@@ -95,3 +95,17 @@ def read_standing(source: Asked, partition: Partition, *, group: str, topic_id: 
             f"topic was created again; {start_over}"
         )
     return Standing(committed, low, high)
+
+
+def begin_at_committed(partition: Partition, found: Standing) -> int:
+    """Return what is committed, or the log's first offset if nothing ever was.
+
+    Raises:
+        Refused: the log begins above it.
+    """
+    if found.committed is not None and found.committed < found.low:
+        raise Refused(
+            f"{partition[0]}[{partition[1]}] starts at {found.low}, above the committed {found.committed}: records "
+            "expired undecided; raise the topic's retention, then `weir offsets recover --skip-expired --apply`"
+        )
+    return found.next_offset

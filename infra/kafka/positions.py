@@ -85,14 +85,14 @@ class Positions:
                 found.append(GroupPosition(each.stage, each.topic, number, committed, end))
         return found
 
-    def read_newest(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Return per partition the offset and the append time in ms of the record with the newest time.
+    def read_newest(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return per topic and partition the offset and the append time in ms of the record with the newest time.
 
         Raises:
             Transient: the brokers did not answer in time, or are too old to know.
         """
-        found = self._read_offsets([topic], OffsetSpec.max_timestamp())
-        return {number: (each.offset, each.timestamp) for (_, number), each in found.items() if each.offset >= 0}
+        found = self._read_offsets(topics, OffsetSpec.max_timestamp())
+        return {place: (each.offset, each.timestamp) for place, each in found.items() if each.offset >= 0}
 
     def close(self) -> None:
         """Disconnect."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from weir.infra.kafka.bounded_call import call_bounded
 from weir.infra.kafka.clients import ClientLost
@@ -81,6 +81,8 @@ class Offsets:
 class TransactionalOutput:
     """Wraps a producer with a fixed transactional id."""
 
+    transactional = True
+
     def __init__(self, producer: Producer) -> None:
         """Fence the producer that used the id before and abort what it left open.
 
@@ -125,10 +127,7 @@ class TransactionalOutput:
             ) from error
 
     def _send_offsets(self, offsets: Offsets) -> None:
-        positions = [
-            TopicPartition(*partition, offset, metadata=offsets.notes.get(partition, ""))
-            for partition, offset in offsets.next_offsets.items()
-        ]
+        positions = _list_positions(offsets)
         send = partial(self._producer.send_offsets_to_transaction, positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
         try:
             call_bounded(send, OFFSETS_SECONDS_MAX)
@@ -190,3 +189,35 @@ class TransactionalOutput:
             self._producer.abort_transaction(COMMIT_TIMEOUT_SECONDS * 3)
         except KafkaException as error:
             raise Fenced(f"kafka: abort failed: {error}") from error
+
+
+class OffsetsOnly:
+    """Commits offsets alone, for a stage whose output is no topic.
+
+    Delivery: at least once. What a batch came to is written before, by writes that may be repeated.
+    """
+
+    transactional = False
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Bind to the group's own consumer."""
+        self._consumer = consumer
+
+    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
+        """Commit offsets; there are no outputs.
+
+        Raises:
+            Transient: the brokers did not take them.
+        """
+        del rows, records
+        try:
+            self._consumer.commit(offsets=_list_positions(offsets), asynchronous=False)
+        except KafkaException as error:
+            raise Transient(f"kafka: committing offsets: {error.args[0].str()}") from error
+
+
+def _list_positions(offsets: Offsets) -> list[TopicPartition]:
+    return [
+        TopicPartition(*partition, offset, metadata=offsets.notes.get(partition, ""))
+        for partition, offset in offsets.next_offsets.items()
+    ]

@@ -73,10 +73,8 @@ def compute_remembered_ms(stream: Stream) -> int:
 def plan_topics(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> list[TopicPlan]:
     """Return every topic of some streams, sources before their dead letters."""
     plans = [plan for stream in streams for plan in _plan_outputs(topics, stream)]
-    if any(stream.name == payments.name for stream in streams):
-        plans += [TopicPlan(name, topics.partitions) for name in (topics.clicks, topics.devices)]
     plans += [plan for stream in streams for plan in _plan_dead_letters(topics, stream)]
-    plans.append(TopicPlan(topics.dlq_done, _PARTITIONS_DONE, compacted=True))
+    plans += [TopicPlan(topics.of(stream).dlq_done, _PARTITIONS_DONE, compacted=True) for stream in streams]
     return list({plan.name: plan for plan in reversed(plans)}.values())[::-1]  # the first of a name counts
 
 
@@ -95,6 +93,18 @@ def _plan_dead_letters(topics: TopicSettings, stream: Stream) -> Iterable[TopicP
     if stream.labels:
         yield TopicPlan(names.labels_dlq, count, source=names.labels, remembers_ms=kept)
     yield TopicPlan(names.features_dlq, count, source=names.features, remembers_ms=kept)
+
+
+def list_unclaimed(settings: Settings, streams: Sequence[Stream]) -> list[str]:
+    """Return topics that begin as a project's do and belong to none of its streams: those of a removed one.
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
+    prefixes = tuple({stream.namespace.topic_prefix for stream in streams if stream.namespace} - {""})
+    own = {plan.name for plan in plan_topics(settings.topics, streams)}
+    existing = _list_partitions(build_admin(settings.kafka), settings)
+    return sorted(name for name in existing if name.startswith(prefixes) and name not in own)
 
 
 def ensure_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> list[str]:

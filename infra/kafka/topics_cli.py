@@ -15,12 +15,19 @@ from confluent_kafka.admin import (
     NewPartitions,
 )
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.clients import build_admin
-from weir.infra.kafka.topics import TopicFault, describe_states, ensure_topics, find_faults, plan_topics
+from weir.infra.kafka.topics import (
+    TopicFault,
+    describe_states,
+    ensure_topics,
+    find_faults,
+    list_unclaimed,
+    plan_topics,
+)
 from weir.infra.settings import KafkaSettings, Settings, load_settings
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
@@ -32,14 +39,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("action", choices=("create", "check", "repair"))
     parser.add_argument("--apply", action="store_true", help="repair: set it, after a look at what would be set")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_stream_flag(parser, default="all of the project, or the payments")
     options = parser.parse_args(argv[1:])
-    settings, streams = load_settings(), list_streams(Path.cwd())
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [options.stream] if options.stream else ()).streams
     if options.action == "create":
         return _show_created(ensure_topics(settings, streams), as_json=options.json)
     faults = list(find_faults(plan_topics(settings.topics, streams), describe_states(settings, streams)))
     if options.action == "repair":
         return _repair(settings, streams, faults, apply=options.apply, as_json=options.json)
-    return _show_faults(faults, as_json=options.json)
+    unclaimed = [] if options.stream else list_unclaimed(settings, streams)
+    return _show_faults(faults, unclaimed, as_json=options.json)
 
 
 def repair_topics(settings: Settings, streams: Sequence[Stream], faults: list[TopicFault]) -> None:
@@ -109,8 +119,12 @@ def _show_created(created: list[str], *, as_json: bool) -> int:
     return 0
 
 
-def _show_faults(faults: list[TopicFault], *, as_json: bool) -> int:
+def _show_faults(faults: list[TopicFault], unclaimed: list[str], *, as_json: bool) -> int:
     lines = [str(fault.finding) for fault in faults]
-    text = json.dumps({"faults": lines}) if as_json else "\n".join(lines) or "every topic is as it must be"
-    sys.stdout.write(text + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps({"faults": lines, "left_alone": unclaimed}) + "\n")
+        return 1 if faults else 0
+    lines = lines or ["every topic is as it must be"]
+    lines += [f"topic {name} belongs to no stream of this project; it is left alone" for name in unclaimed]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if faults else 0

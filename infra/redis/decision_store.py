@@ -1,12 +1,16 @@
-"""Decisions by their transaction's id in Redis, and next to them how far they follow the log.
+"""Decisions by their event's id in Redis, and next to them how far they follow the log.
 
 Entries are spread over buckets by a hash of their id. What a bucket holds shares a hash tag, its positions among it,
 so a script writes both or neither, on one server as in a cluster. Whatever a server loses (its last second, what a
 replica had not seen, everything), a bucket's entries and positions go back together, and the next write tells::
 
-    weir:<cluster>:decision:2:{i07}:<transaction id>   the decision as JSON and its seal; expires
-    weir:<cluster>:decided:2:{i07}:<topic id>          a hash: partition -> next offset; never expires
-    weir:<cluster>:decision-damaged:2:{i07}            a reader found an entry that is not what was written
+    weir:<space>:decision:2:{i07}:<id>         the decision as JSON and its seal; expires
+    weir:<space>:decided:2:{i07}:<topic id>    a hash: partition -> next offset; never expires
+    weir:<space>:decision-damaged:2:{i07}      a reader found an entry that is not what was written
+
+The space is that of one stream in one deployment (``settings.key_space``): ids of two streams may be alike.
+
+``<cluster>`` is ``settings.key_space``: with the name of the stream where it is not the payments.
 
 A position says: all entries of this bucket below it are here. Every batch moves every bucket's, whether it has entries
 for it or not; after a loss the lowest position of a partition is where to begin again.
@@ -60,64 +64,64 @@ return 0
 """
 
 
-def seal(transaction_id: str, value: bytes) -> bytes:
+def seal(event_id: str, value: bytes) -> bytes:
     r"""Return a value with the checksum that belongs under its key.
 
     >>> seal("t1", b"{}"), unseal("t1", seal("t1", b"{}")), unseal("t2", seal("t1", b"{}"))
     (b'{}\n02cfcacc', b'{}', None)
     """
-    return b"%s\n%08x" % (value, _checksum(transaction_id, value))
+    return b"%s\n%08x" % (value, _checksum(event_id, value))
 
 
-def unseal(transaction_id: str, stored: bytes) -> bytes | None:
+def unseal(event_id: str, stored: bytes) -> bytes | None:
     """Return the value, or None where it is not what was written for this id."""
     value = stored[:-_SEAL_BYTES]
-    return value if stored == seal(transaction_id, value) else None
+    return value if stored == seal(event_id, value) else None
 
 
-def _checksum(transaction_id: str, value: bytes) -> int:
-    return crc32(value, crc32(_encode(transaction_id)))
+def _checksum(event_id: str, value: bytes) -> int:
+    return crc32(value, crc32(_encode(event_id)))
 
 
-def _encode(transaction_id: str) -> bytes:
-    return transaction_id.encode("utf-8", "surrogatepass")
+def _encode(event_id: str) -> bytes:
+    return event_id.encode("utf-8", "surrogatepass")
 
 
-def bucket_of(transaction_id: str) -> int:
+def bucket_of(event_id: str) -> int:
     """Return the bucket of an entry; ids may hold surrogates, which no producer of ours wrote.
 
     >>> bucket_of("t1")
     7
     """
-    return crc32(_encode(transaction_id)) % BUCKETS
+    return crc32(_encode(event_id)) % BUCKETS
 
 
-def decision_key(cluster: str, transaction_id: str) -> str:
+def decision_key(space: str, event_id: str) -> str:
     """Return the Redis key of a decision.
 
     >>> decision_key("local", "t1")
     'weir:local:decision:2:{i07}:t1'
     """
-    return f"weir:{cluster}:decision:{_VERSION}:{{i{bucket_of(transaction_id):02d}}}:{transaction_id}"
+    return f"weir:{space}:decision:{_VERSION}:{{i{bucket_of(event_id):02d}}}:{event_id}"
 
 
-def read_entry(client: Client, cluster: str, transaction_id: str) -> bytes | None:
+def read_entry(client: Client, space: str, event_id: str) -> bytes | None:
     """Return the value of an entry, or None where there is none.
 
     Raises:
         Damaged: other bytes or another type stood there; the entry is gone now, and is written again from the log.
         Transient: Redis is away.
     """
-    key = decision_key(cluster, transaction_id)
+    key = decision_key(space, event_id)
     with transient_errors("reading a decision"):
         stored = _get(client, key)
         if stored is None:
             return None
-        value = unseal(transaction_id, stored)
+        value = unseal(event_id, stored)
         if value is None:
             # first the entry: one that the index wrote meanwhile is written again after the mark
             client.delete(key)
-            client.set(_damaged_key(cluster, bucket_of(transaction_id)), 1)
+            client.set(_damaged_key(space, bucket_of(event_id)), 1)
     if value is None:
         raise Damaged(
             "redis: expected the decision as it was written, found other bytes; it is written again from the log"
@@ -135,24 +139,24 @@ def _get(client: Client, key: str) -> bytes | None:
     return found
 
 
-def _damaged_key(cluster: str, bucket: int) -> str:
-    return f"weir:{cluster}:decision-damaged:{_VERSION}:{{i{bucket:02d}}}"
+def _damaged_key(space: str, bucket: int) -> str:
+    return f"weir:{space}:decision-damaged:{_VERSION}:{{i{bucket:02d}}}"
 
 
 class DecisionStore:
-    """Reads and writes the entries of one deployment, following one topic."""
+    """Reads and writes the entries of one stream, following its decisions."""
 
-    def __init__(self, client: Client, *, cluster: str, topic_id: str, ttl_seconds: int) -> None:
+    def __init__(self, client: Client, *, space: str, topic_id: str, ttl_seconds: int) -> None:
         """Bind to a key space.
 
         Args:
             client: from ``weir.infra.redis.client.connect``.
-            cluster: ``settings.cluster``.
+            space: ``settings.key_space``.
             topic_id: of the decisions; a topic created again has positions of its own.
             ttl_seconds: how long an entry is kept.
         """
         self._client = client
-        self._cluster = cluster
+        self._space = space
         self._topic_id = topic_id
         self._ttl_seconds = ttl_seconds
 
@@ -186,7 +190,7 @@ class DecisionStore:
         def drop(server: Any, buckets: list[int]) -> None:
             pipeline = server.pipeline(transaction=False)
             for bucket in buckets:
-                pipeline.eval(_DROP, 2, self._positions_key(bucket), _damaged_key(self._cluster, bucket))
+                pipeline.eval(_DROP, 2, self._positions_key(bucket), _damaged_key(self._space, bucket))
             pipeline.execute()
 
         with transient_errors("looking for damaged decisions"):
@@ -212,7 +216,7 @@ class DecisionStore:
         """Write a batch in one round trip per server, where nothing before it is missing.
 
         Args:
-            entries: transaction id and value of every decision in the batch.
+            entries: id and value of every decision in the batch.
             ranges: partition to the batch's first offset and the next one after it.
 
         Returns:
@@ -223,10 +227,10 @@ class DecisionStore:
         """
         names: list[list[str]] = [[] for _ in range(BUCKETS)]
         values: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-        for transaction_id, value in entries:
-            bucket = bucket_of(transaction_id)
-            names[bucket].append(decision_key(self._cluster, transaction_id))
-            values[bucket].append(seal(transaction_id, value))
+        for event_id, value in entries:
+            bucket = bucket_of(event_id)
+            names[bucket].append(decision_key(self._space, event_id))
+            values[bucket].append(seal(event_id, value))
         places = [part for number, (start, end) in ranges.items() for part in (number, start, end)]
         done: list[bool] = []
 
@@ -255,4 +259,4 @@ class DecisionStore:
         return int(raw)
 
     def _positions_key(self, bucket: int) -> str:
-        return f"weir:{self._cluster}:decided:{_VERSION}:{{i{bucket:02d}}}:{self._topic_id}"
+        return f"weir:{self._space}:decided:{_VERSION}:{{i{bucket:02d}}}:{self._topic_id}"

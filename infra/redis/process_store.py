@@ -1,7 +1,8 @@
 """What each process says it runs: one field of one hash, written by the process itself, read by people.
 
-``weir:<cluster>:processes`` holds name -> JSON. A process that died leaves its field behind, so that it is shown as
-dead and not as absent; the reader drops what nobody has written for ``KEPT_SECONDS``.
+``weir:<cluster>:processes`` holds name -> JSON; ``<cluster>`` is ``settings.key_space``. A process that died leaves its
+field behind, so that it is shown as dead and not as absent; the reader drops what nobody has written for
+``KEPT_SECONDS``.
 
 Delivery: best effort. Nothing depends on it: a Redis that is away loses a report, and the next one comes.
 """

@@ -225,6 +225,10 @@ class StateView:
         found: dict[Unit, list[str]] = {}
 
         def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
+            named = [self.prefix(unit) + key for unit, keys in units for key in keys]
+            # as ``load_many``: nearly always none of them is there, and one command of few keys says so
+            if server is self._client and len(named) <= _MGET_KEYS and not server.exists(*named):
+                return
             pipeline = server.pipeline(transaction=False)
             for unit, keys in units:
                 prefix = self.prefix(unit)

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
-from weir.schemas.contracts import Contract, list_contracts, schema_json
+from weir.schemas.contracts import Contract, list_contracts
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
-from weir.schemas.project import list_streams
+from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -50,9 +50,6 @@ class Finding:
 def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
     """Return the contracts of some streams, each topic once."""
     found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
-    if any(stream.name == payments.name for stream in streams):
-        kinds = {topics.clicks: "clicks", topics.devices: "devices"}
-        found += [Contract(topic, (schema_json(kind),), True) for topic, kind in kinds.items()]
     return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts
 
 
@@ -189,7 +186,8 @@ def main(argv: list[str]) -> int:
     """Run ``weir schemas``. Exit codes: 0 done, 1 a contract is broken or the registry away, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     run: Callable[[Registry, Settings, Sequence[Stream], bool], int] = arguments.run
-    settings, streams = load_settings(), list_streams(Path.cwd())
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [arguments.stream] if arguments.stream else ()).streams
     registry = Registry(settings.registry)
     try:
         return run(registry, settings, streams, arguments.json)
@@ -206,6 +204,7 @@ def _build_parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("--json", action="store_true", help="for machines")
+        add_stream_flag(verb, default="all of the project, or the payments")
         verb.set_defaults(run=run)
     return parser
 

@@ -20,13 +20,14 @@ import pyarrow.compute as pc
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import why_unfit
 from weir.infra.user_files.header import check_names
-from weir.infra.user_files.plan import LabelPlan, Plan, arrow_schema
+from weir.infra.user_files.plan import Plan, arrow_schema
 from weir.infra.user_files.sources import Source
 from weir.infra.user_files.survey import FileRefused, Survey
 from weir.infra.user_files.tables import Table
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_events, validate_labels
+from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
 Report = Callable[[int, PoisonRecord], None]
@@ -112,11 +113,11 @@ class Checker:
         fields = {name: each for name, each in self.plan.surveyed().items() if self._is_untyped(name)}
         if self.table.names and not fields:
             return
-        currency = self.plan.recipes["currency"].sources if "currency" in self.plan.recipes else ()
-        survey = Survey(fields, self.plan.zone_given, next(iter(currency), None))
+        currency = self.plan.currency_column
+        survey = Survey(fields, self.plan.zone_given, currency)
         names = self.table.names
         self.outcome.header = self.outcome.lines = self.table.line
-        wanted = [name for name in {*fields, *currency} if name in names] if names else self.plan.sources
+        wanted = [name for name in {*fields, currency} - {None} if name in names] if names else self.plan.sources
         for block in self.table.blocks(wanted):
             survey.follow(block)
             self._count_lines(block)
@@ -187,7 +188,7 @@ class Checker:
             for row, error in converted.errors.items():
                 wrong.setdefault(row, error)
         kept = np.setdiff1d(np.arange(len(block.numbers)), np.fromiter(wrong, np.int64, len(wrong)))
-        schema = arrow_schema(self.plan.kind)
+        schema = arrow_schema(self.plan.kind, self.plan.stream)
         columns = [filled[name].values.take(pa.array(kept)) for name in schema.names]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         refused = {int(kept[row]): error for row, error in self._validate(batch)}
@@ -195,38 +196,41 @@ class Checker:
         sound = np.flatnonzero(~np.isin(kept, np.fromiter(refused, np.int64, len(refused))))
         batch = batch.take(pa.array(sound))
         labels = self._label(batch, flags.values.take(pa.array(kept[sound]))) if flags else None
-        return Checked(batch, _keys(batch), labels), errors
+        return keyed(batch, self.plan.stream, labels), errors
 
     def _validate(self, batch: pa.RecordBatch) -> list[tuple[int, PoisonRecord]]:
         appended: Any = np.full(batch.num_rows, self.now_ms())
         validate = validate_labels if self.plan.kind == "labels" else validate_events
-        return validate(payments, batch, keys=_keys(batch), append_time_ms=appended, placeholders=self.placeholders)
+        keys = keyed(batch, self.plan.stream).keys
+        return validate(self.plan.stream, batch, keys=keys, append_time_ms=appended, placeholders=self.placeholders)
 
     def _label(self, batch: pa.RecordBatch, flags: Any) -> pa.RecordBatch:
-        assert self.plan.label is not None
-        labels = build_labels(batch, flags, self.plan.label)
-        known = labels.filter(pc.less_equal(labels["label_time_ms"], self.now_ms()))
+        labels, declared = build_labels(batch, flags, self.plan), self.plan.stream.labels
+        assert declared
+        known = labels.filter(pc.less_equal(labels[declared.time], self.now_ms()))
         self.outcome.labels += known.num_rows
         self.outcome.not_yet_known += labels.num_rows - known.num_rows
         return known
 
 
-def build_labels(batch: pa.RecordBatch, flags: Any, plan: LabelPlan) -> pa.RecordBatch:
-    """Return the label of each payment that has one, known some time after its event."""
-    schema = arrow_schema("labels")
+def build_labels(batch: pa.RecordBatch, flags: Any, plan: Plan) -> pa.RecordBatch:
+    """Return the label of each event that has one, known some time after its event."""
+    schema, stream = arrow_schema("labels", plan.stream), plan.stream
+    assert plan.label
+    assert stream.labels
     made = {
-        "label_time_ms": pc.add(batch["event_time_ms"], plan.delay_ms),
-        "is_fraud": flags,
-        "source": pa.array([plan.source] * batch.num_rows, pa.string()),
+        stream.labels.time: pc.add(batch[stream.time], plan.label.delay_ms),
+        stream.labels.verdict: flags,
+        "source": pa.array([plan.label.source] * batch.num_rows, pa.string()),
     }
-    columns = [made[name] if name in made else batch[name] for name in schema.names]
+    of_event = {name: batch[name] for name in batch.schema.names}
+    columns = [
+        (of_event | made)[field.name] if field.name in of_event | made else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema).filter(pc.is_valid(flags))
 
 
-def keyed(batch: pa.RecordBatch) -> Checked:
+def keyed(batch: pa.RecordBatch, stream: Stream = payments, labels: pa.RecordBatch | None = None) -> Checked:
     """Return checked rows with the record key of each."""
-    return Checked(batch, _keys(batch))
-
-
-def _keys(batch: pa.RecordBatch) -> list[bytes]:
-    return [card.encode() for card in batch["card_id"].to_pylist()]
+    return Checked(batch, [key.encode() for key in batch[stream.key.field].to_pylist()], labels)

@@ -19,6 +19,8 @@ from weir.infra.user_files.tables import Reading, check_separator, open_table
 from weir.infra.user_files.tally import Tally
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import BUILT_IN, Placeholders
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _FORMATS = ("csv", "jsonl", "parquet")
 
@@ -32,12 +34,14 @@ class Manner:
         form: the format, by default what the name ends in.
         mapping: which columns fill which fields, where they have other names.
         placeholders: ids that name nobody in this deployment.
+        stream: whose records are in the file.
     """
 
     reading: Reading = field(default_factory=Reading)
     form: str | None = None
     mapping: Mapping | None = None
     placeholders: Placeholders = BUILT_IN
+    stream: Stream = payments
 
     def plan(self, kind: str) -> Plan:
         """Return which column fills which field.
@@ -45,7 +49,7 @@ class Manner:
         Raises:
             Refused: the mapping names what there is not.
         """
-        return plain_plan(kind) if self.mapping is None else self.mapping.plan(kind)
+        return plain_plan(kind, self.stream) if self.mapping is None else self.mapping.plan(kind, self.stream)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +62,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--skip-lines", type=int, metavar="N", help="lines before the header of a CSV file")
 
 
-def manner_of(arguments: argparse.Namespace, placeholders: Placeholders) -> Manner:
-    """Return what those flags say, and which ids name nobody.
+def manner_of(arguments: argparse.Namespace, placeholders: Placeholders, stream: Stream = payments) -> Manner:
+    """Return what those flags say, which ids name nobody, and whose records they are.
 
     Raises:
         Refused: an encoding or a separator is none, or the mapping is not one.
@@ -73,7 +77,7 @@ def manner_of(arguments: argparse.Namespace, placeholders: Placeholders) -> Mann
     if not isinstance(skip_lines, int) or skip_lines < 0:
         raise Refused(f"expected skip_lines as a number of lines, found {skip_lines!r}")
     reading = Reading(check_separator(separator), encoding, skip_lines)
-    return Manner(reading, arguments.format or _format_of(said), mapping, placeholders)
+    return Manner(reading, arguments.format or _format_of(said), mapping, placeholders, stream)
 
 
 def _format_of(said: dict[str, object]) -> str | None:

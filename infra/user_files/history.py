@@ -19,8 +19,9 @@ from weir.infra.user_files.door import Manner, open_checked
 from weir.infra.user_files.plan import arrow_schema
 from weir.infra.user_files.sources import FORMATS
 from weir.schemas.errors import Refused, WeirError
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
-KINDS = ("transactions", "labels")
 _PACKED = ".gz"
 
 
@@ -29,9 +30,9 @@ class HistoryFiles:
     """Where a history lies.
 
     Attributes:
-        transactions: payments, in the order in which the stream would have seen them.
-        labels: what they turned out to be, or None: none, or a column of the payments that a mapping names.
-        manner: how the payments are read; of a mapping, only ``[file]`` holds for the labels too.
+        transactions: the stream's events, in the order in which it would have seen them.
+        labels: what they turned out to be, or None: none, or a column of the events that a mapping names.
+        manner: how the events are read; of a mapping, only ``[file]`` holds for the labels too.
         skip_bad: whether bad rows are left out; else one refuses the history.
     """
 
@@ -55,7 +56,7 @@ class History:
     _checker: Checker
 
     def transactions(self) -> Iterator[pa.RecordBatch]:
-        """Yield the good payments in file order, by the newest schema."""
+        """Yield the good events in file order, by the newest schema."""
         self._checker.report = lambda *_: None  # told already
         self._checker.doing = "rows computed"
         for block in self._checker.check():
@@ -64,10 +65,11 @@ class History:
 
 
 def find_history(folder: Path, manner: Manner, *, skip_bad: bool = False) -> HistoryFiles:
-    """Return the files of a folder, or a file of payments alone.
+    """Return the files of a folder, or a file of events alone.
 
     Args:
-        folder: holds ``transactions`` and, but for a mapping with a label column, ``labels``, of any format; or a file.
+        folder: holds a file of the stream's name and, but for a mapping with a label column, ``labels``, of any format;
+            or a file.
         manner: how they are read.
         skip_bad: as in ``HistoryFiles``.
 
@@ -77,23 +79,27 @@ def find_history(folder: Path, manner: Manner, *, skip_bad: bool = False) -> His
     labelled = manner.mapping is not None and bool(manner.mapping.label)
     if folder.is_file():
         if not labelled:
-            raise Refused(f"expected a folder with transactions and labels, or a label column by --map, found {folder}")
+            raise Refused(
+                f"expected a folder with {manner.stream.name} and labels, or a label column by --map, found {folder}"
+            )
         return HistoryFiles(folder, None, manner, skip_bad)
-    transactions = _find(folder, "transactions", needed=True)
-    labels = _find(folder, "labels", needed=not labelled)
+    transactions = _find(folder, manner.stream, manner.stream.name, needed=True)
+    labels = _find(folder, manner.stream, "labels", needed=not labelled)
     assert transactions is not None
     return HistoryFiles(transactions, labels, manner, skip_bad)
 
 
-def _find(folder: Path, stem: str, *, needed: bool) -> Path | None:
+def _find(folder: Path, stream: Stream, stem: str, *, needed: bool) -> Path | None:
     names = [f"{stem}{suffix}{packed}" for suffix in FORMATS for packed in ("", _PACKED)]
     found = [folder / name for name in names if os.path.lexists(folder / name)]
     if len(found) > 1:
         raise Refused(f"expected one file of {stem} in {folder}, found {' and '.join(path.name for path in found)}")
     if needed and not found:
+        made = ", `weir generate --to parquet --out DIR` makes a history" if stream.name == payments.name else ""
+        columns = "docs/publish.md has the columns" if made else f"its columns are the fields of {stream.schema}"
         raise Refused(
             f"history: expected {folder / stem}.parquet (or {', '.join(list(FORMATS)[:-1])}), found none; "
-            "docs/publish.md has the columns, `weir generate --to parquet --out DIR` makes a history"
+            f"{columns}{made}"
         )
     return found[0] if found else None
 
@@ -115,7 +121,7 @@ def open_history(files: HistoryFiles) -> Iterator[History]:
         own = _check_all(checker, files)
         labels = _read_labels(files.labels, files) if files.labels is not None else None
         if checker.plan.label is not None:
-            labels = pa.Table.from_batches(own, arrow_schema("labels"))
+            labels = pa.Table.from_batches(own, arrow_schema("labels", files.manner.stream))
         yield History(labels, checker.outcome.bad, checker)
 
 
@@ -133,7 +139,7 @@ def _read_labels(path: Path, files: HistoryFiles) -> pa.Table:
     manner = replace(files.manner, form=form, mapping=None)
     with open_checked(path, "labels", manner) as checker:
         checker.judge()
-        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema("labels"))
+        table = pa.Table.from_batches([block.batch for block in checker.check()], arrow_schema("labels", manner.stream))
         _check_whole(checker)
     _check_outcome(path.name, checker.outcome, skip_bad=files.skip_bad)
     return table

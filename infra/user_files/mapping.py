@@ -31,10 +31,14 @@ from weir.infra.user_files.plan import LabelPlan, Plan, Recipe, arrow_schema, pl
 from weir.infra.user_files.times import UNITS, TimeForm, find_zone, parse_base, parse_duration
 from weir.infra.user_files.values import Value, parse_value
 from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 FILE_KEYS = ("separator", "encoding", "skip_lines", "format", "zone", "null", "key_file")
 _LABEL_KEYS = ("column", "delay", "source", "values", "other")
 _WAYS = ("column", "join", "hash", "constant", "row")
+_OF_LABELS = ("source",)
+"""Fields of a label that [label] itself fills, next to the verdict and the time."""
 _OPTIONS = ("with", "values", "other", "unit", "round", "decimal", "thousands", "base", "zone", "format")
 _MAPPING_BYTES_MAX = 1 << 20
 KEY_BYTES_MIN = 16
@@ -50,13 +54,13 @@ class Mapping:
     columns: dict[str, Any] = field(default_factory=dict)
     label: dict[str, Any] = field(default_factory=dict)
 
-    def plan(self, kind: str) -> Plan:
-        """Return which column fills which field of a kind.
+    def plan(self, kind: str, stream: Stream = payments) -> Plan:
+        """Return which column fills which field of a kind of a stream's records.
 
         Raises:
             Refused: a field, a key or a value is not known; the message names it.
         """
-        return _Planner(self, kind).plan()
+        return _Planner(self, kind, stream).plan()
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -92,19 +96,21 @@ def _check_keys(path: Path, what: str, found: Iterable[str], known: Iterable[str
 
 
 class _Planner:
-    def __init__(self, mapping: Mapping, kind: str) -> None:
+    def __init__(self, mapping: Mapping, kind: str, stream: Stream) -> None:
         self._mapping = mapping
         self._path = mapping.path
         self._kind = kind
-        self._schema = arrow_schema(kind)
+        self._stream = stream
+        self._schema = arrow_schema(kind, stream)
+        self._fields = {each.name: each for each in fields_of(kind, stream)}
         self._nulls = frozenset(self._texts(mapping.file.get("null", []), "null"))
         zone = mapping.file.get("zone")
         self._zone = None if zone is None else find_zone(str(zone))
 
     def plan(self) -> Plan:
-        fields = {each.name: each for each in fields_of(self._kind)}
+        fields = self._fields
         _check_keys(self._path, f"field of {self._kind}", self._mapping.columns, fields)
-        filled = plain_recipes(self._kind, fields)
+        filled = plain_recipes(self._kind, fields, self._stream)
         named: set[str] = set()
         for name, target in fields.items():
             # a field that is not mapped is read as a mapped one of its own name, so that zone and null hold for it
@@ -112,9 +118,9 @@ class _Planner:
             filled[name] = self._recipe(target, given)
             named |= set(filled[name].sources) if name in self._mapping.columns else set()
         label = self._label(named) if self._mapping.label else None
-        times = (self._mapping.columns.get(name) for name in fields if name.endswith("_time_ms"))
+        times = (self._mapping.columns.get(name) for name, each in fields.items() if each.kind == "time")
         zone_given = self._zone is not None or any(isinstance(each, dict) and "zone" in each for each in times)
-        return Plan(self._kind, filled, frozenset(named), zone_given, label)
+        return Plan(self._kind, filled, frozenset(named), zone_given, label, self._stream)
 
     def _label(self, named: set[str]) -> LabelPlan:
         given = self._mapping.label
@@ -124,9 +130,14 @@ class _Planner:
             raise Refused(
                 f"{self._path}: expected column and delay in [label]; a label is known some time after its event"
             )
-        flag = next(each for each in fields_of("labels") if each.name == "is_fraud")
+        fields = {each.name: each for each in fields_of("labels", self._stream)}
+        assert self._stream.labels, "fields_of refuses a stream without them"
+        verdict = self._stream.labels.verdict
+        lacking = {name for name, each in fields.items() if each.required} - {*self._schema.names, *_OF_LABELS}
+        if lacking - {verdict, self._stream.labels.time}:
+            raise Refused(f"{self._path}: expected a file of labels, found [label]: events have no {min(lacking)}")
         spec = {key: value for key, value in given.items() if key in {"column", "values", "other"}}
-        recipe = self._recipe(flag, spec, arrow_schema("labels").field("is_fraud").type)
+        recipe = self._recipe(fields[verdict], spec, arrow_schema("labels", self._stream).field(verdict).type)
         named |= set(recipe.sources)
         return LabelPlan(recipe, parse_duration(str(given["delay"])), str(given.get("source", "file")))
 
@@ -137,7 +148,7 @@ class _Planner:
         ways = [way for way in _WAYS if way in spec]
         if len(ways) != 1:
             raise self._refuse(target, f"one of {', '.join(_WAYS)}", " and ".join(ways) or repr(given))
-        if spec.get("unit") == "major" and target.name == "amount_minor" and ways == ["column"]:
+        if spec.get("unit") == "major" and target.currency and ways == ["column"]:
             return recipes.Amount(target, str(spec["column"]), arrow_type, self._units(spec), self._nulls)
         sources, combine = self._combine(target, ways[0], spec)
         parse, own = self._parse(target, spec)
@@ -166,7 +177,8 @@ class _Planner:
             return recipes.looked_up(target, values, other), False
         if target.kind != "time":
             if "unit" in spec or "base" in spec or "zone" in spec or "format" in spec:
-                raise self._refuse(target, 'unit = "major" of amount_minor, or a time', "unit, base, zone or format")
+                amounts = [f'unit = "major" of {each.name}, or' for each in self._fields.values() if each.currency]
+                raise self._refuse(target, " ".join([*amounts, "a time"]), "unit, base, zone or format")
             return None, True
         zone = find_zone(str(spec["zone"])) if "zone" in spec else self._zone
         unit = spec.get("unit", "ms" if "base" in spec else None)

@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import Converted, convert
-from weir.infra.user_files.fields import Field, fields_of
+from weir.infra.user_files.fields import Field, fields_of, schema_of
 from weir.infra.user_files.values import Value
 from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 Done = dict[str, Converted]
 """Fields of a block that are filled already; an amount needs its currency."""
@@ -70,10 +72,10 @@ class Column:
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """A column of transactions that says what each turned out to be.
+    """A column of events that says what each turned out to be.
 
     Attributes:
-        recipe: fills ``is_fraud``; a row without a value has no label.
+        recipe: fills the labels' verdict; a row without a value has no label.
         delay_ms: how long after its event each label is known.
         source: who says so.
     """
@@ -88,11 +90,12 @@ class Plan:
     """How the fields of one kind are filled, in the schema's order.
 
     Attributes:
-        kind: ``transactions`` or ``labels``.
+        kind: ``transactions``, which are the stream's events, or ``labels``.
         recipes: one for each field, by the field's name.
         named: columns that a mapping names, which must be there although a field may be null.
         zone_given: whether times without an offset have a zone stated.
-        label: where rows of transactions have a column that labels them.
+        label: where rows of events have a column that labels them.
+        stream: whose records the rows are.
     """
 
     kind: str
@@ -100,6 +103,7 @@ class Plan:
     named: frozenset[str] = frozenset()
     zone_given: bool = False
     label: LabelPlan | None = None
+    stream: Stream = payments
 
     @property
     def all_recipes(self) -> list[Recipe]:
@@ -110,6 +114,12 @@ class Plan:
     def sources(self) -> list[str]:
         """Every column that is read, once."""
         return list(dict.fromkeys(name for recipe in self.all_recipes for name in recipe.sources))
+
+    @property
+    def currency_column(self) -> str | None:
+        """The column with the currency of the stream's first amount, where it is one column."""
+        names = [recipe.target.currency for recipe in self.recipes.values() if recipe.target.currency]
+        return next((name for each in names[:1] for name in self.recipes[each].sources), None)
 
     @property
     def wanted(self) -> list[str]:
@@ -131,26 +141,27 @@ class Plan:
         """Return every field of a block."""
         done: Done = {}
         # an amount in major units is converted by its currency
-        for name in sorted(self.recipes, key=lambda each: each != "currency"):
+        for name in sorted(self.recipes, key=lambda each: self.recipes[each].target.currency != ""):
             done[name] = self.recipes[name].fill(block, done)
         return {name: done[name] for name in self.recipes}
 
 
-def arrow_schema(kind: str) -> pa.Schema:
+def arrow_schema(kind: str, stream: Stream = payments) -> pa.Schema:
     """Return the Arrow schema of a kind's newest version."""
-    return BatchCodec(kind).arrow_schema
+    return BatchCodec(schema=schema_of(kind, stream)).arrow_schema
 
 
-def plain_plan(kind: str) -> Plan:
+def plain_plan(kind: str, stream: Stream = payments) -> Plan:
     """Return the plan of a file whose columns are the fields."""
-    return Plan(kind, plain_recipes(kind, (field.name for field in fields_of(kind))))
+    names = (field.name for field in fields_of(kind, stream))
+    return Plan(kind, plain_recipes(kind, names, stream), stream=stream)
 
 
-def plain_recipes(kind: str, names: Iterable[str]) -> dict[str, Recipe]:
+def plain_recipes(kind: str, names: Iterable[str], stream: Stream = payments) -> dict[str, Recipe]:
     """Return recipes of fields that are columns of the same name."""
-    schema, wanted = arrow_schema(kind), set(names)
+    schema, wanted = arrow_schema(kind, stream), set(names)
     return {
         field.name: Column(field, field.name, schema.field(field.name).type)
-        for field in fields_of(kind)
+        for field in fields_of(kind, stream)
         if field.name in wanted
     }

@@ -71,7 +71,7 @@ class Amount:
 
     def fill(self, block: Block, done: Done) -> Converted:
         """Convert the column."""
-        currencies = done["currency"].values.to_pylist()
+        currencies = done[self.target.currency].values.to_pylist()
         rows = list(zip(cells_of(block, self.name, self.nulls), currencies, strict=True))
         return convert(self.target, [None if is_absent(found) else (found, code) for found, code in rows],
                        self.arrow_type, self._parse)  # fmt: skip

@@ -44,7 +44,15 @@ def find_type_faults(stream: Stream) -> Iterator[Finding]:
 def _list_parts(stream: Stream) -> Iterator[tuple[str, Any]]:
     """Yield the parts that are what they should be; of others the stream itself is said to be wrong."""
     alone = [stream.key, stream.reversal, stream.position, stream.labels]
-    lists = [stream.entities, stream.measures, stream.flags, stream.values, stream.checks, stream.features]
+    lists = [
+        stream.entities,
+        stream.measures,
+        stream.flags,
+        stream.values,
+        stream.checks,
+        stream.features,
+        stream.rules,
+    ]
     ours = [*alone, *(each for parts in lists if isinstance(parts, tuple) for each in parts)]
     for part in ours:
         if type(part).__module__.rpartition(".")[0] == ALGEBRA and isinstance(getattr(part, "where", 0), Origin):

@@ -20,6 +20,7 @@ from typing import Final
 from weir.schemas.checks.arguments import find_type_faults
 from weir.schemas.checks.features import find_feature_faults
 from weir.schemas.checks.fields import find_expression_faults, find_field_faults, find_label_faults, read_schema
+from weir.schemas.checks.rules import find_rule_faults
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.stream import Flag, Measure, Reversal, Stream
@@ -40,6 +41,8 @@ BOUND_MAX: Final = math.isqrt((1 << 63) - 1)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _TOPIC_PREFIX = re.compile(r"[a-zA-Z0-9._-]{0,64}")
+_TOPIC_KINDS: Final = frozenset({"labels", "features", "decisions", "dlq"})
+"""Streams of these names would have topics that look like those of another stream or project."""
 SUBJECTS: Final = frozenset({"event", "position", "label"})
 """Subjects that every entity has: no measure, flag or reversal can be named like one."""
 
@@ -68,6 +71,7 @@ def find_faults(
         *find_expression_faults(stream, columns),
         *(find_label_faults(stream, stream.labels, labels_json) if stream.labels else ()),
         *find_feature_faults(stream, retention_ms),
+        *find_rule_faults(stream),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.where)
 
@@ -75,10 +79,13 @@ def find_faults(
 def _find_name_faults(stream: Stream) -> Iterator[Finding]:
     what = f"stream {stream.name}"
     if not _STREAM_NAME.fullmatch(stream.name):
-        yield Finding(stream.where, what, f"expected a name of a-z, 0-9, _ and -, found {stream.name!r}")
+        fault = f"expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found {stream.name!r:.80}"
+        yield Finding(stream.where, what, fault)
+    if stream.name in _TOPIC_KINDS:
+        yield Finding(stream.where, what, f"expected a name that no topic's name ends with, found {stream.name!r}")
     if stream.topic_prefix is not None and not _TOPIC_PREFIX.fullmatch(stream.topic_prefix):
         yield Finding(
-            stream.where, what, f"expected a topic_prefix of a topic's letters, found {stream.topic_prefix!r}"
+            stream.where, what, f"expected a topic_prefix of a topic's letters, found {stream.topic_prefix!r:.80}"
         )
     for kind, parts in _list_named(stream).items():
         times = Counter(name for name, _ in parts)

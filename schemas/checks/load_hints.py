@@ -16,11 +16,12 @@ from weir.schemas import expression, stream
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.entity import Entity, Subject
 from weir.schemas.expression import Expression
+from weir.schemas.rules import Rule
 
 _PARTS: Final[Mapping[str, type]] = {
     part.__name__: part
     for part in (Entity, stream.Stream, stream.Measure, stream.Flag, stream.Value, stream.Check, stream.Reversal,
-                 stream.Position, stream.Labels, Subject, Expression)
+                 stream.Position, stream.Labels, Rule, Subject, Expression)
 }  # fmt: skip
 FACE: Final = frozenset({*_PARTS, expression.col.__name__, expression.money.__name__}) - {"Subject", "Expression"}
 """What a stream's file imports from ``weir``."""

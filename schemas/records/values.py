@@ -74,7 +74,9 @@ def _find_bad_amounts(
     amounts = as_integers(batch.column(fields[0]))
     codes = pc.dictionary_encode(batch.column(fields[1]))
     # compared in the currency's own minor units: multiplied by a rate, an extreme amount would overflow
-    limits = np.array([_amount_minor_max(value, bound) for value in codes.dictionary.to_pylist()], dtype=np.int64)
+    limits = np.array(
+        [compute_amount_minor_max(value, bound) for value in codes.dictionary.to_pylist()], dtype=np.int64
+    )
     limit_of = limits[as_numpy(codes.indices)]
 
     def explain(row: int) -> PoisonRecord:
@@ -84,7 +86,7 @@ def _find_bad_amounts(
     return (amounts < -limit_of) | (amounts > limit_of), explain
 
 
-def _amount_minor_max(currency: str, bound: int) -> int:
+def compute_amount_minor_max(currency: str, bound: int) -> int:
     """The largest amount whose base value, rounded, is within bounds; unknown currencies are named before."""
     if currency not in CURRENCIES:
         return int(np.iinfo(np.int64).max)

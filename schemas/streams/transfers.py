@@ -36,6 +36,7 @@ transfers = Stream(
         Check(col("receiver_country").matches("[A-Z]{2}"), "bad_country", "two upper-case letters"),
         Check(col("sender_country").matches("[A-Z]{2}"), "bad_country", "two upper-case letters"),
     ],
+    example={"receiver_country": "FR", "sender_country": "DE", "amount_minor": 25_000, "currency": "EUR"},
     features=[
         sender.event.count("1h 1d 30d", why="a burst compared with the account's own baseline"),
         sender.amount.sum("1d 7d", why="how fast an account is being drained"),

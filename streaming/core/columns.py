@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,3 +65,8 @@ def _as_numbers(column: pa.Array) -> NDArray[Any]:
         column = pc.fill_null(pc.cast(whole, pa.float64(), safe=False), float("nan"))
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
+
+
+def as_numbers(values: Iterable[float | None]) -> NDArray[Any]:
+    """Return values as an array; NaN where there is none."""
+    return np.array([np.nan if value is None else value for value in values])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,7 @@ class EventBatch:
         body_digest: uint32, of the record's raw value.
         hashes: uint32, shape (fields told apart, rows); 0 where null or a placeholder.
         entities: who each row is about, by the entity's name.
-        records: the records with a column for each measure.
+        records: the records with a column for each measure; of a request, dicts with its measures and flags.
     """
 
     event_time_ms: NDArray[np.int64]
@@ -58,7 +59,7 @@ class EventBatch:
     body_digest: NDArray[np.uint32]
     hashes: NDArray[np.uint32]
     entities: Mapping[str, EntityIndex]
-    records: pa.RecordBatch
+    records: pa.RecordBatch | Sequence[Mapping[str, Any]]
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
@@ -160,5 +161,7 @@ def _compute_coordinates(stream: Stream, batch: pa.RecordBatch) -> tuple[NDArray
         return nowhere, nowhere
     both = [read_numbers(batch, name) for name in (stream.position.lat, stream.position.lon)]
     known = ~(np.isnan(both[0]) | np.isnan(both[1]))
-    scaled = [np.where(known, np.rint(np.where(known, degrees, 0.0) * 1e5), NO_COORDINATE) for degrees in both]
-    return scaled[0].astype(np.int32), scaled[1].astype(np.int32)
+    # as doubles, whatever the field is: next to a null Arrow makes them doubles, and batches must not tell
+    degrees = [np.where(known, each, 0.0).astype(np.float64, copy=False) for each in both]
+    scaled = [np.where(known, np.rint(each * 1e5), NO_COORDINATE).astype(np.int32) for each in degrees]
+    return scaled[0], scaled[1]

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from weir.schemas.entity import Aggregate
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.one_row import RowPlan
 from weir.schemas.stream import Stream
 from weir.streaming.core.aggregates import KINDS
+from weir.streaming.core.event_rows import Rows, build_event_rows
 from weir.streaming.core.events import EventBatch, Log, build_event_batch
 from weir.streaming.core.labels import LabelBatch, LabelFolder
 from weir.streaming.core.layout import DUPLICATE, ID_REUSED
@@ -87,6 +89,10 @@ class Kernel:
         log = Log(append_time_ms, partition, body_digest)
         return build_event_batch(self.stream, self.shape, batch, log, placeholders)
 
+    def build_rows(self, plan: RowPlan, rows: Rows, *, append_time_ms: NDArray[np.int64]) -> EventBatch:
+        """Turn records of requests, each apart from the others, into flat columns; see ``event_rows``."""
+        return build_event_rows(self.stream, self.shape, plan, rows, append_time_ms)
+
     def step(self, events: EventBatch, states: States, refused: NDArray[np.uint8] | None = None) -> Step:
         """Judge a batch, compute its features and fold it.
 
@@ -133,9 +139,9 @@ class Kernel:
             for entity in self._passes:
                 index = events.entities[entity]
                 size = len(index)
-                none = pack_lists(None, size)
-                changes = states.changes.get(entity) or build_no_changes(size)
-                shared = states.others.get(entity, none), states.labels.get(entity, none), changes
+                others = states.others.get(entity) or pack_lists(None, size)
+                labels = states.labels.get(entity) or pack_lists(None, size)
+                shared = others, labels, states.changes.get(entity) or build_no_changes(size)
                 seeds = compute_seeds(self.stream.declarations_hash, "t", entity, index.values, index.units)
                 groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
                 own, plan = states.own[entity], self.plans[entity]

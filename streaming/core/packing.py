@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence, Sized
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,12 @@ def pack(strings: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     >>> bytes(data), offsets.tolist()
     (b'abc', [0, 2, 2, 3])
     """
-    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, strings), dtype=np.int64, count=len(strings)), out=offsets[1:])
-    return np.frombuffer(b"".join(strings), dtype=np.uint8), offsets
+    return np.frombuffer(b"".join(strings), dtype=np.uint8), _add_up(strings)
+
+
+def _add_up(sized: Sequence[Sized]) -> NDArray[np.int64]:
+    """Return 0 and where each ends when they are put end to end; of a few, NumPy's sum takes four times as long."""
+    return np.fromiter(accumulate(map(len, sized), initial=0), dtype=np.int64, count=len(sized) + 1)
 
 
 def pack_one_each(strings: Sequence[bytes]) -> Partials:
@@ -40,9 +43,7 @@ def pack_lists(lists: Sequence[Sequence[bytes]] | None, size: int) -> Partials:
     """Pack any number of partials per entity; None is none for any."""
     if lists is None:
         return Partials(*pack([]), np.zeros(size + 1, dtype=np.int64))
-    first = np.zeros(size + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=size), out=first[1:])
-    return Partials(*pack(list(chain.from_iterable(lists))), first)
+    return Partials(*pack(list(chain.from_iterable(lists))), _add_up(lists))
 
 
 def unpack(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[bytes]:

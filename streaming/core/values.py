@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from weir.schemas.entity import Aggregate
 from weir.schemas.expression import Expression, columns_of
+from weir.schemas.expression_of_row import plan_of_row
 from weir.schemas.stream import Stream
-from weir.streaming.core.columns import compute_numbers, read_numbers, with_columns
+from weir.streaming.core.columns import as_numbers, compute_numbers, with_columns
 from weir.streaming.core.events import EventBatch, list_conditions
 
 Read = Callable[[EventBatch], NDArray[Any]]
@@ -27,18 +28,21 @@ def plan_values(stream: Stream) -> dict[int, Read]:
 def _plan(stream: Stream, node: Expression) -> Read:
     """Take measures, flags and fields as they are; a lone event would wait for Arrow as long as for the kernel."""
     bits = {name: bit for name, _, bit in list_conditions(stream)}
-    if node.op != "col":
-        read = {name: bit for name, bit in bits.items() if name in columns_of(node)}
-        return lambda events: compute_numbers(node, _with_flags(events, read))
-    name = node.value
     measures = [measure.name for measure in stream.measures]
-    if name in bits:
-        return lambda events: events.flags & np.uint32(bits[name]) > 0
-    if name in measures:
-        return lambda events: events.values[measures.index(name)]
-    return lambda events: read_numbers(events.records, name)
+    if node.op == "col" and node.value in bits:
+        return lambda events: events.flags & np.uint32(bits[node.value]) > 0
+    if node.op == "col" and node.value in measures:
+        return lambda events: events.values[measures.index(node.value)]
+    flags = {name: bit for name, bit in bits.items() if name in columns_of(node)}
+    of_row = plan_of_row(node)
+
+    def read(events: EventBatch) -> NDArray[Any]:
+        if isinstance(events.records, pa.RecordBatch):
+            return compute_numbers(node, _with_flags(events.records, events.flags, flags))
+        return as_numbers(map(of_row, events.records))
+
+    return read
 
 
-def _with_flags(events: EventBatch, bits: Mapping[str, int]) -> pa.RecordBatch:
-    columns = {name: pa.array(events.flags & np.uint32(bit) > 0) for name, bit in bits.items()}
-    return with_columns(events.records, columns)
+def _with_flags(records: pa.RecordBatch, flags: NDArray[np.uint32], bits: Mapping[str, int]) -> pa.RecordBatch:
+    return with_columns(records, {name: pa.array(flags & np.uint32(bit) > 0) for name, bit in bits.items()})

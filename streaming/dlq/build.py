@@ -6,7 +6,9 @@ from confluent_kafka import Message
 
 from weir.infra.kafka.clients import MAX_MESSAGE_BYTES, read_headers
 from weir.infra.kafka.sink import Record
+from weir.schemas.durations import HOUR_MS
 from weir.schemas.errors import PoisonRecord, WeirError
+from weir.schemas.stream import Stream
 from weir.streaming.dlq.letter import dead_letter_headers, fit_dead_letter, schema_id_of
 from weir.streaming.stage import DeadRecord
 
@@ -35,17 +37,19 @@ def build_dead_letter(
     return Record(dlq_topic, fitted.key, fitted.value, fitted.headers, partition=message.partition())
 
 
-def duplicate_error(message: Message, *, reused: bool) -> PoisonRecord:
-    """Return why a repeated transaction id is not decided again; the id itself stays out of the message."""
+def duplicate_error(message: Message, stream: Stream, *, reused: bool) -> PoisonRecord:
+    """Return why an event whose id was there before is not decided; the id itself stays out of the message."""
     where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
     if reused:
+        hours = stream.duplicate_horizon_ms / HOUR_MS
         return PoisonRecord(
             "id_reused",
-            f"expected a new transaction_id, found one used in the last 24 h with another body ({where}); sent to DLQ",
-            "transaction_id",
+            f"expected a new {stream.id}, found one used in the last {hours:g} h with another body ({where}); "
+            "sent to DLQ",
+            stream.id,
         )
     return PoisonRecord(
-        "duplicate", f"expected each transaction once, found it again ({where}); coordinates sent to DLQ"
+        "duplicate", f"expected each {stream.event} once, found it again ({where}); coordinates sent to DLQ"
     )
 
 

@@ -15,13 +15,14 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from weir.infra.arguments import Parser, nearest
+from weir.infra.arguments import Parser, add_stream_flag, nearest
 from weir.infra.heap import freeze_gc
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
@@ -30,6 +31,8 @@ from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
+from weir.schemas.project import find_stream, load_streams
+from weir.schemas.stream import Topics
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
 from weir.streaming.dlq.letter import COORDINATES_ONLY, HEALABLE, UNDECODED, DeadLetter
 from weir.streaming.dlq.log import DeadLetterLog, Selection, Settlement
@@ -42,6 +45,8 @@ from weir.streaming.service import open_metrics_page
 
 _LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
 _OF_RUNBOOKS = COORDINATES_ONLY | HEALABLE | UNDECODED
+_STAGES = frozenset({"decode", "validate", "deduplicate", "score"})
+"""Where records of ours are found to be dead; others write stages of their own."""
 _REASONS_SHOWN = 40
 """There are fewer of ours; a topic that others write to may have any number."""
 _STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
@@ -50,7 +55,7 @@ _STATS_COLUMNS = ("reason", "stage", "state", "letters", "first", "last")
 def main(argv: list[str]) -> int:
     """Run ``weir dlq``. Exit codes: 0 done, 1 failed, 2 misused."""
     arguments = _parser().parse_args(argv[1:])
-    settings = load_settings()
+    settings = _find_settings(arguments.stream, arguments.topic)
     logs.configure(settings.monitoring.log_level, settings.monitoring.log_format, "dlq")
     command: Callable[[argparse.Namespace, Settings, DeadLetterLog], int] = arguments.command
     try:
@@ -59,6 +64,26 @@ def main(argv: list[str]) -> int:
             return command(arguments, settings, log)
     except KafkaException as error:
         raise Transient(f"kafka: {error.args[0].str()}") from error
+
+
+def _find_settings(name: str, topic: str | None) -> Settings:
+    """Return the settings of the stream that is named, or else of the one that the topic is of.
+
+    Raises:
+        Refused: there is no such stream, or the topic is of another one: its settlements are kept there.
+    """
+    settings, streams = load_settings(), load_streams(Path.cwd())[0]
+    own = {dlq: stream for stream in streams.values() for dlq in _dead_letter_topics(settings.topics.of(stream))}
+    owner = own.get(topic or "")
+    if owner is None or name in ("", owner.name):
+        return settings.of_stream(owner or find_stream(Path.cwd(), name))
+    of_stream = find_stream(Path.cwd(), name)
+    there = ", ".join(_dead_letter_topics(settings.topics.of(of_stream)))
+    raise Refused(f"--topic: expected one of {name} ({there}), found {topic} of {owner.name}")
+
+
+def _dead_letter_topics(topics: Topics) -> tuple[str, ...]:
+    return topics.dlq, topics.labels_dlq, topics.features_dlq
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(command=command)
-        verb.add_argument("--topic", help="dead letter topic; by default that of transactions")
+        verb.add_argument("--topic", help="dead letter topic (default: that of the stream's events)")
+        add_stream_flag(verb)
         verb.add_argument("--json", action="store_true", help="JSON lines on stdout")
         _ADD_FLAGS[name](verb)
     return parser
@@ -140,7 +166,8 @@ def _time_ms(text: str) -> int:
 def _selection(arguments: argparse.Namespace, log: DeadLetterLog) -> Selection:
     if arguments.offset is not None and arguments.partition is None:
         raise Refused("--offset: expected --partition with it, found none")
-    _check_reasons(set(arguments.reason), log)
+    _check_asked("reason", set(arguments.reason) - _OF_RUNBOOKS, log)
+    _check_asked("stage", set(arguments.stage) - _STAGES, log)
     return Selection(
         reasons=frozenset(arguments.reason),
         stages=frozenset(arguments.stage),
@@ -151,25 +178,25 @@ def _selection(arguments: argparse.Namespace, log: DeadLetterLog) -> Selection:
     )
 
 
-def _check_reasons(asked: set[str], log: DeadLetterLog) -> None:
-    """Refuse a reason that no letter has: a mistyped one would select nothing and look as if all were well.
+def _check_asked(what: Literal["reason", "stage"], missing: set[str], log: DeadLetterLog) -> None:
+    """Refuse a reason or a stage that no letter has: a mistyped one would select nothing and look as if all were well.
 
-    Reasons that a runbook asks for are taken on any topic: that there is no such letter is good news.
+    Reasons that a runbook names and stages of ours are not asked about: that there is no such letter is good news.
     """
-    found, missing = set[str](), asked - _OF_RUNBOOKS
+    found = set[str]()
     if not missing:
         return
     with closing(log.scan(Selection(), log.ends())) as letters:
         for letter in letters:
-            found.add(letter.reason)
-            missing.discard(letter.reason)
-            if not missing:
+            found.add(letter.reason if what == "reason" else letter.stage)
+            if missing <= found:
                 return
+    missing = missing - found
     shown = sorted(found)[:_REASONS_SHOWN]
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
     there = ", ".join(shown) or "it has no letter"
     named = ", ".join(map(repr, sorted(missing)))
-    message = f"--reason: expected one that a letter of {log.topic} has ({there}{more}), found {named}"
+    message = f"--{what}: expected one that a letter of {log.topic} has ({there}{more}), found {named}"
     raise Refused(mask(message) + nearest(min(missing), shown))
 
 
@@ -224,7 +251,7 @@ def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLo
 
 def _replay(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     with closing(Registry(settings.registry)) as schemas:
-        repair = _repair(arguments, schemas)
+        repair = _repair(arguments, schemas, settings.stream.key.field)
         options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
         return _settle(arguments, settings, log, options)
 
@@ -233,11 +260,11 @@ def _discard(arguments: argparse.Namespace, settings: Settings, log: DeadLetterL
     return _settle(arguments, settings, log, Options(discard=True))
 
 
-def _repair(arguments: argparse.Namespace, schemas: SchemaSource) -> Repair | None:
+def _repair(arguments: argparse.Namespace, schemas: SchemaSource, key_field: str) -> Repair | None:
     if arguments.hook:
         return build_hook_repair(arguments.hook)
     if arguments.assignments:
-        return build_field_repair(parse_assignments(arguments.assignments), schemas)
+        return build_field_repair(parse_assignments(arguments.assignments), schemas, key_field=key_field)
     return None
 
 

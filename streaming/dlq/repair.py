@@ -73,13 +73,14 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
     return datum, reader.writer
 
 
-def build_field_repair(assignments: dict[str, str], schemas: SchemaSource) -> Repair:
-    """Return a repair that sets fields; a new ``card_id`` becomes the key, and the partition follows from it.
+def build_field_repair(assignments: dict[str, str], schemas: SchemaSource, *, key_field: str) -> Repair:
+    """Return a repair that sets fields; a new id of the key becomes the key, and the partition follows from it.
 
     Args:
         assignments: field name to its new value as text: a string field takes it as it is, ``null`` makes a nullable
             field null, any other is read as JSON.
         schemas: where writer schemas come from.
+        key_field: the field of the record's key.
     """
 
     def repair(letter: DeadLetter) -> Repaired:
@@ -94,7 +95,7 @@ def build_field_repair(assignments: dict[str, str], schemas: SchemaSource) -> Re
             raise PoisonRecord("unrepairable", f"expected a record of its schema, found {error!r}") from error
         is_in_header = any(name == VALUE_SCHEMA_ID for name, _ in letter.original_headers)
         value = (b"" if is_in_header else (letter.value or b"")[:HEADER_BYTES]) + stream.getvalue()
-        key = str(changed["card_id"]).encode() if "card_id" in assignments else letter.key
+        key = str(changed[key_field]).encode() if key_field in assignments else letter.key
         return Repaired(key, value, rekeyed=key != letter.key)
 
     return repair

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from weir.infra.findings import Finding
+from weir.infra.findings import Finding, worst
 from weir.infra.host import examine_host, judge_clock, measure_rooms, places
 from weir.infra.invariants import examine_registry
 from weir.infra.kafka.positions import Following, GroupPosition, Positions, followings
@@ -26,6 +27,7 @@ AGAIN_SECONDS = 10.0
 """After a fault was found: the operator who fixes it waits for the page to say so."""
 REDIS_SECONDS_MAX = 2.0
 """An ``INFO`` takes a millisecond; a server that hangs must be seen within 10 s, whatever other calls may take."""
+OnPositions = Callable[[Sequence[GroupPosition]], None]
 log = get_logger(__name__)
 
 
@@ -33,17 +35,19 @@ def start_watch(
     settings: Settings,
     *,
     stages: Sequence[str],
+    others: Sequence[Settings] = (),
     redis: bool = True,
     registry: bool = True,
     on_loss: Callable[[str], bool] | None = None,
-    on_positions: Callable[[Sequence[GroupPosition]], None] | None = None,
+    on_positions: OnPositions = lambda _: None,
     health: Health = HEALTH,
 ) -> Watch:
     """Begin to look at all that a process relies on; close what is returned at its end.
 
     Args:
-        settings: of this deployment.
+        settings: of the stream that the process works on.
         stages: whose groups' positions are reported.
+        others: of further streams of this deployment that the process works on.
         redis: whether the process uses it.
         registry: whether the process uses it.
         on_loss: see ``LossHook``; given, what was seen of Redis is kept in Redis too, so that a loss while no process
@@ -51,16 +55,32 @@ def start_watch(
         on_positions: told where the groups stand, at each look.
         health: where the health pages read.
     """
-    followed = [each for each in followings(settings) if each.stage in stages]
-    looks: dict[str, Look] = {
-        "kafka": KafkaLook(settings, followed, on_positions=on_positions),
-        "host": lambda: look_at_host(settings),
-    }
+    streams = (settings, *others)
+    followed = [each for stream in streams for each in followings(stream) if each.stage in stages]
+    kafka = KafkaLook(streams, followed, on_positions=on_positions)
+    looks: dict[str, Look] = {"kafka": kafka, "host": lambda: look_at_host(settings)}
     if redis:
         looks["redis"] = RedisLook(settings, on_loss)
     if registry:
-        looks["registry"] = Seldom(lambda: examine_registry(settings), ask=RegistryQuestion(settings))
+        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=RegistryQuestion(settings))
     return Watch(looks, health=health).start()
+
+
+def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], list[Finding]]) -> list[Finding]:
+    """Look at what each stream relies on; where some fail and others do not, a failure warns: the others are served.
+
+    Args:
+        streams: the settings of each.
+        examine: looks at one of them.
+    """
+    found = [examine(each) for each in streams]
+    if any(worst(each) != "fail" for each in found):
+        found = [[_soften(finding) for finding in each] for each in found]
+    return list(dict.fromkeys(finding for each in found for finding in each))
+
+
+def _soften(finding: Finding) -> Finding:
+    return replace(finding, level="warn") if finding.level == "fail" else finding
 
 
 class LossHook:
@@ -128,20 +148,20 @@ class KafkaLook:
 
     def __init__(
         self,
-        settings: Settings,
+        streams: Sequence[Settings],
         followed: Sequence[Following],
         now_ms: Callable[[], int] | None = None,
-        on_positions: Callable[[Sequence[GroupPosition]], None] | None = None,
+        on_positions: OnPositions = lambda _: None,
     ) -> None:
-        """Bind to a deployment; ``now_ms`` is our clock, UTC epoch ms."""
-        self._on_positions = on_positions or (lambda _: None)
+        """Bind to the settings of each stream; ``now_ms`` is our clock, UTC epoch ms."""
+        self._on_positions = on_positions
         self._followed = followed
-        self._clocked = settings.topics.transactions
-        self._positions = Positions(settings.kafka)
-        self._topics = Seldom(lambda: examine_topics(settings))
+        self._clocked = [each.topics.transactions for each in streams]
+        self._positions = Positions(streams[0].kafka)
+        self._topics = Seldom(lambda: examine_streams(streams, examine_topics))
         self._now_ms = now_ms or (lambda: int(time.time() * 1_000))
         self._looked_ms: int | None = None
-        self._newest: dict[int, tuple[int, int]] = {}
+        self._newest: dict[tuple[str, int], tuple[int, int]] = {}
         self._clock = Finding("clock", "ok", "the clocks were not compared yet")
 
     def __call__(self) -> Sequence[Finding]:

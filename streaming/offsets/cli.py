@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.history import History
@@ -32,6 +33,7 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
+from weir.schemas.project import find_stream
 from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import build_coverage, processor_stage
 from weir.streaming.offsets.group import GroupOffsets, Row, await_empty
@@ -49,8 +51,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--partition", type=int, help="drop-view: this partition alone")
     parser.add_argument("--json", action="store_true")
+    add_stream_flag(parser)
     arguments = parser.parse_args(argv[1:])
-    settings = load_settings()
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     with closing(OffsetsTool(settings)) as tool, closing(ScorerOffsets(settings)) as scorer:
         if arguments.action == "drop-view":
             return _drop_view(tool, settings, arguments)
@@ -261,9 +264,11 @@ class OffsetsTool:
             for records in self._read(history, names.dlq):
                 groups |= self._note_dead_letters(records, after)
         if groups and group not in groups:
+            # the setting is what comes before the stream's name
+            renamed = min(groups).removesuffix(f".{self._settings.stream.full_name}")
             raise Refused(
                 f"{names.dlq} has dead letters of {', '.join(sorted(groups))} and none of group {group}, which would "
-                f"count what they leave out; if it was renamed, set WEIR_PROCESSOR__GROUP={min(groups)} again"
+                f"count what they leave out; if it was renamed, set WEIR_PROCESSOR__GROUP={renamed} again"
             )
         return after
 

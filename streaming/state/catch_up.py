@@ -32,7 +32,7 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
 from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import Coverage, check_offsets
-from weir.streaming.stage import Refolded, Stage
+from weir.streaming.stage import FoldingStage, Refolded
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.moved_keys import find_units_behind
 from weir.streaming.state.view_writer import ViewWriter, Write
@@ -65,6 +65,10 @@ class Recovered:
     since_ms: int
 
 
+Beginning = Generator["Recovered | Behind | None", None, None]
+"""Yields ``None`` between steps, and at the end how a unit stands."""
+
+
 @dataclass(frozen=True)
 class CatchUpContext:
     """What catch-up works with.
@@ -91,7 +95,7 @@ class CatchUpContext:
     """Up to where each unit was said to be caught up: a dependency that is away is asked again and again meanwhile."""
 
 
-def catch_up(context: CatchUpContext, stage: Stage, unit: Unit) -> Iterator[Recovered | Behind | None]:
+def catch_up(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Beginning:
     """Bring a unit's view up to what is committed; yields ``None`` between steps and the result at the end.
 
     Raises:
@@ -162,7 +166,7 @@ def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[
 
 
 def _find_position(
-    context: CatchUpContext, partition: Partition, stage: Stage, *, low: int, committed: int
+    context: CatchUpContext, partition: Partition, stage: FoldingStage, *, low: int, committed: int
 ) -> tuple[Position, bool]:
     """Return where Redis stands, and whether nothing was ever in the unit: then this claims the log's first record."""
     unit = Unit(stage.kind, partition[1])
@@ -216,7 +220,9 @@ def _check_coverage(context: CatchUpContext, partition: Partition, found: Standi
         ) from None
 
 
-def _read_verdicts(context: CatchUpContext, stage: Stage, unit: Unit, start: int) -> Generator[None, None, set[int]]:
+def _read_verdicts(
+    context: CatchUpContext, stage: FoldingStage, unit: Unit, start: int
+) -> Generator[None, None, set[int]]:
     """Return source offsets from ``start`` on that have a dead letter of this group; yields between reads.
 
     They did not count.
@@ -259,7 +265,7 @@ def _chunks(context: CatchUpContext, partition: Partition, start: int, end: int)
         yield _Chunk(pending.start, end, pending.records)
 
 
-def _fold_chunk(context: CatchUpContext, stage: Stage, unit: Unit, chunk: _Chunk, dead: set[int]) -> Refolded:
+def _fold_chunk(context: CatchUpContext, stage: FoldingStage, unit: Unit, chunk: _Chunk, dead: set[int]) -> Refolded:
     counted = [record for record in chunk.records if record.offset() not in dead]
     changed = stage.fold_again(unit.partition, counted, context.store) if counted else Refolded([], False)
     context.on_step("catch_up_folded")
@@ -267,7 +273,7 @@ def _fold_chunk(context: CatchUpContext, stage: Stage, unit: Unit, chunk: _Chunk
     return changed
 
 
-def _settle(context: CatchUpContext, stage: Stage, view_writer: ViewWriter) -> None:
+def _settle(context: CatchUpContext, stage: FoldingStage, view_writer: ViewWriter) -> None:
     """Wait for the write in flight, if there is one; refused or unanswered, nothing after it is applied."""
     for write, outcome in view_writer.collect():
         if isinstance(outcome, Transient):

@@ -20,7 +20,7 @@ from weir.infra.kafka.group_position import parse_note
 from weir.infra.kafka.source import Partition
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Unit
-from weir.streaming.stage import Stage
+from weir.streaming.stage import FoldingStage
 
 
 class Committed(Protocol):
@@ -39,7 +39,7 @@ class View(Protocol):
         ...
 
 
-def find_units_behind(source: Committed, view: View, stage: Stage, unit: Unit) -> list[Unit]:
+def find_units_behind(source: Committed, view: View, stage: FoldingStage, unit: Unit) -> list[Unit]:
     """Return the units of the same input that may hold keys of ours and are behind what the group committed of them.
 
     Raises:

@@ -2,11 +2,13 @@
 
 ``wrk`` waits for an answer before it asks again, so its latencies leave out what a queue would have cost (coordinated
 omission); it is asked for throughput alone. The p99 at a fixed rate is from ``load_client``, which asks on schedule
-whatever comes back. Both are processes of their own next to the API on the same cores.
+whatever comes back. Both are processes of their own next to the API on the same cores. What a lone request costs is the
+API's processor time while one is asked after the other: nothing is shared between requests then.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -15,12 +17,15 @@ from pathlib import Path
 
 from tests.bench.figures import NothingMeasured, Sample, percentile
 from tests.bench.lab import Lab, Processes
+from tests.bench.load_client import ask_in_turn, build_requests
 from tests.bench.warm import ensure_model, keep_processed
+from tests.soak.probe import read_usage
 from weir.infra.children import Child
 
 _READY_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05
 _CONNECTIONS, _THREADS = 16, 1
+_WARM_REQUESTS, _LONE_REQUESTS = 200, 2_000
 _SCRIPT = Path(__file__).parent / "wrk.lua"
 
 
@@ -41,12 +46,13 @@ def features(lab: Lab, name: str) -> list[Sample]:
 def _measure(lab: Lab, kind: str, *, rate: int) -> list[Sample]:
     deployment = keep_processed(lab)
     with lab.processes(deployment) as processes:
-        address = _await_address(processes, processes.weir("serve", "--port", "0"))
-        fixed = _ask_on_schedule(lab, processes, kind, address, rate)
+        child = processes.weir("serve", "--port", "0")
+        address = _await_address(processes, child)
+        found = [_ask_alone(lab, child, kind, address), _ask_on_schedule(lab, processes, kind, address, rate)]
         if shutil.which("wrk") is None:
             lab.missing[f"{kind}_rps"] = "wrk not found"
-            return [fixed]
-        return [fixed, _ask_flat_out(lab, processes, kind, address)]
+            return found
+        return [*found, _ask_flat_out(lab, processes, kind, address)]
 
 
 def _await_address(processes: Processes, child: Child) -> str:
@@ -57,6 +63,17 @@ def _await_address(processes: Processes, child: Child) -> str:
             raise NothingMeasured("the API did not get ready")
         time.sleep(_POLL_SECONDS)
     return found[1]
+
+
+def _ask_alone(lab: Lab, child: Child, kind: str, address: str) -> Sample:
+    requests = build_requests(kind, lab.sizes.cards, _WARM_REQUESTS + _LONE_REQUESTS, address)
+    failures = asyncio.run(ask_in_turn(address, requests[:_WARM_REQUESTS]))
+    before = read_usage(child.process.pid).cpu_seconds
+    failures += asyncio.run(ask_in_turn(address, requests[_WARM_REQUESTS:]))
+    used_ms = (read_usage(child.process.pid).cpu_seconds - before) * 1_000
+    if failures:
+        raise NothingMeasured(f"{len(failures)} of the lone answers to {kind} were not 200: {failures[0]}")
+    return Sample(f"{kind}_cpu_ms_alone", round(used_ms / _LONE_REQUESTS, 3), _LONE_REQUESTS)
 
 
 def _ask_on_schedule(lab: Lab, processes: Processes, kind: str, address: str, rate: int) -> Sample:

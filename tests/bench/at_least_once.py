@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 import weir.streaming.cli
+import weir.streaming.open_loop
 from tests.faults.patch import replace
 from weir.infra.kafka.clients import build_consumer, build_producer
 from weir.infra.kafka.sink import Offsets, Record, Rows, TransactionalOutput
@@ -26,6 +27,8 @@ _consumers: list[Consumer] = []
 
 class FlushedOutput(TransactionalOutput):
     """Publishes, waits for acknowledgements, commits offsets. Delivery: at least once."""
+
+    transactional = False
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
@@ -58,7 +61,7 @@ def _build_known_consumer(kafka: KafkaSettings, **named: Any) -> Consumer:
 def main() -> int:
     """Run the processor with these in place; the flags are those of ``weir process``."""
     replace(
-        weir.streaming.cli,
+        weir.streaming.open_loop,
         TransactionalOutput=FlushedOutput,
         build_producer=_build_plain_producer,
         build_consumer=_build_known_consumer,

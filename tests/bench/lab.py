@@ -37,7 +37,7 @@ from weir.streaming.kernels import shipped_kernel
 
 INPUT = "bench.transactions"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"
-_OWN_TOPICS = ("dlq", "dlq_done", "features", "features_dlq", "decisions", "labels", "labels_dlq", "clicks", "devices")
+_OWN_TOPICS = ("dlq", "dlq_done", "features", "features_dlq", "decisions", "labels", "labels_dlq")
 _KEYS_AT_ONCE = 5_000
 _STEP_SECONDS_MAX = 600.0
 

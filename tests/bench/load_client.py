@@ -136,6 +136,15 @@ async def load(address: str, requests: list[bytes], rate: float, connections_max
     return found
 
 
+async def ask_in_turn(address: str, requests: list[bytes]) -> list[str]:
+    """Ask one request after the other over one connection; return the status lines but 200."""
+    host, _, port = address.partition(":")
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, host, int(port))
+    statuses = [await connection.ask(request) for request in requests]
+    connection.close()
+    return [status.decode("latin-1") for status in statuses if b" 200 " not in status]
+
+
 async def _connect(address: str, count: int) -> list[Connection]:
     host, _, port = address.partition(":")
     loop = asyncio.get_running_loop()

@@ -7,19 +7,21 @@ its end. Everything else, from the history to the export and its parity check, i
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import lightgbm
 
 import weir.training.cli
 import weir.training.pipeline
 from tests.faults.patch import replace
-from weir.schemas.features import FEATURE_NAMES
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, Labels, Matrix, Trees
 
 
-def _fit_all(train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], *, trees: int = TREES) -> Trees:
+def _fit_all(
+    train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], names: Sequence[str], *, trees: int = TREES
+) -> Trees:
     del validation
-    features = lightgbm.Dataset(train[0], train[1], feature_name=list(FEATURE_NAMES))
+    features = lightgbm.Dataset(train[0], train[1], feature_name=list(names))
     return Trees(lightgbm.train(LIGHTGBM_PARAMETERS, features, num_boost_round=trees))
 
 

@@ -10,7 +10,7 @@ from tests.faults.lab import Lab, Plan
 from tests.faults.workers import await_true
 from tests.unit.inference.bundles import link_champion, write_bundle
 
-STEPS = ("gathered", "decided", "committing", "produced", "committed")
+STEPS = ("gathered", "computed", "committing", "produced", "committed")
 
 
 @fault("kill-scorer", "kill -9 of the scorer and the index in it, at each step and at random times", Plan(rate=200))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.faults import bounds
+from tests.faults.availability import InTime, measure
 from tests.faults.contracts import Row, subject_ids
 from tests.faults.evidence import Evidence, Verdicts, collect, judge_labels, judge_transactions
 from tests.faults.lab import Lab
@@ -41,6 +42,7 @@ class Judgement:
     aborted: int = 0
     exact: int = 0
     compared: int = 0
+    in_time: InTime = field(default_factory=InTime)
     problems: list[str] = field(default_factory=list)
 
     def note(self, what: str, found: list[Any]) -> None:
@@ -59,6 +61,7 @@ def judge(lab: Lab) -> Judgement:
     verdicts = judge_transactions(evidence, url, _own_ids(lab))
     labels = judge_labels(evidence, url)
     found = Judgement(records=len(evidence.transactions) + len(evidence.labels), aborted=evidence.aborted)
+    found.in_time = measure(_times(evidence))
     _judge_outputs(found, evidence, verdicts, labels)
     _judge_commits(found, lab, evidence)
     _judge_index(found, evidence)
@@ -73,6 +76,11 @@ def judge(lab: Lab) -> Judgement:
         found.problems.append(f"only {found.exact_share:.1%} of the values were compared exactly")
     found.problems += lab.problems
     return found
+
+
+def _times(evidence: Evidence) -> list[tuple[int, int]]:
+    appended = {entry.at: entry.append_ms for entry in evidence.transactions}
+    return [(appended[at], rows[0]["decision_time_ms"]) for at, rows in evidence.decisions.items() if at in appended]
 
 
 def _own_ids(lab: Lab) -> set[int]:

@@ -15,7 +15,7 @@ from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.kernels import shipped_kernel
-from weir.streaming.processor import Processor
+from weir.streaming.loop import Loop
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
@@ -94,7 +94,7 @@ def _judge_again() -> None:
 
 def _late_metadata() -> None:
     """Group metadata are those of the commit, after polls that let a stalled member join again, not of the gather."""
-    gather, commit = PartitionedInput.gather, Processor._commit
+    gather, commit = PartitionedInput.gather, Loop._commit
     gathered_at = [0.0]
 
     def gather_and_note(source: PartitionedInput, max_records: int, **seconds: float) -> Gathered:
@@ -102,19 +102,19 @@ def _late_metadata() -> None:
         gathered_at[0] = time.monotonic()
         return gathered
 
-    def commit_with_fresh_metadata(processor: Processor, gathered: Gathered, outcomes: Any, writes: Any) -> None:
+    def commit_with_fresh_metadata(loop: Loop, outcomes: Any, writes: Any, gathered: Gathered) -> None:
         # only after a stall: a poll at any other time would lose the records that it hands out
         if time.monotonic() - gathered_at[0] > STALL_SECONDS:
-            consumer = processor._context.source._consumer
+            consumer = loop._source._consumer
             _poll_until(lambda: not consumer.assignment(), consumer)
             _poll_until(lambda: bool(consumer.assignment()), consumer)
             gathered.metadata = consumer.consumer_group_metadata()
-        commit(processor, gathered, outcomes, writes)
-        for partition in [partition for partition, write in writes.items() if write.unit not in processor._live]:
+        commit(loop, outcomes, writes, gathered)
+        for partition in [partition for partition, write in writes.items() if write.unit not in loop._units.live]:
             del writes[partition]  # let go of by these polls, which the processor itself does not know of
 
     replace(PartitionedInput, gather=gather_and_note)
-    replace(Processor, _commit=commit_with_fresh_metadata)
+    replace(Loop, _commit=commit_with_fresh_metadata)
 
 
 def _poll_until(condition: Callable[[], bool], consumer: Any) -> None:

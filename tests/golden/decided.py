@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.golden.log import EXPECTED, Entry
 from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row, batches_of
 from tests.golden.records import Given
-from weir.inference.bundle import load_bundle
-from weir.inference.core.lists import parse_lists
-from weir.inference.decide import Scoring
+from weir.inference.bundle import Bundle, load_bundle
+from weir.inference.core.lists import Lists, parse_lists
+from weir.inference.core.rules import RuleSet
+from weir.inference.decide import Decider, DecisionWriter
+from weir.inference.shipped_rules import rules_of
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.streams.payments import payments
+from weir.streaming.feature_rows import FeatureRowReader
 
 DECISION_TIME_MS = 1_760_000_000_000
 LISTS = {
@@ -24,21 +28,29 @@ LISTS = {
 _BATCH_ROWS = 500
 
 
+@dataclass(frozen=True)
+class _Still:
+    """What is in force, for good."""
+
+    bundle: Bundle
+    lists: Lists
+    rules: RuleSet = field(default_factory=lambda: rules_of(payments))
+
+
 def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
     """Return each decision as it was published, and its headers."""
-    scoring = Scoring(
-        source_topic="transactions",
-        decisions_topic="decisions",
-        schema_id=DECISIONS_SCHEMA_ID,
-        schema_of=lambda _: WriterSchema(FEATURES_SCHEMA_ID, subject_ok=True, schema=schema_json("features")),
+    reader = FeatureRowReader(
+        payments, lambda _: WriterSchema(FEATURES_SCHEMA_ID, subject_ok=True, schema=schema_json("features"))
     )
+    writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
     bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS, list(payments.id_field_of))
+    decider = Decider(_Still(bundle, lists))
     found: list[tuple[Row, list[Any]]] = []
     for batch in batches_of(rows, _BATCH_ROWS):
         messages: list[Any] = [Given(Entry("features", 0, n, 0, row.key, row.value)) for n, row in enumerate(batch)]
-        scored = scoring.score(messages, bundle, lists, decision_time_ms=DECISION_TIME_MS)
-        assert not scored.unreadable
-        made = scored.decisions
+        read = reader.from_avro(messages)
+        assert not read.unreadable
+        made = writer.to_avro(decider.decide(read.batch), decision_time_ms=DECISION_TIME_MS)
         rows_made = [Row(key, value) for key, value in zip(made.keys, made.values, strict=True)]
         found += zip(rows_made, [list(headers) for headers in made.headers], strict=True)
     return found

@@ -135,7 +135,7 @@ def test_a_drawing_is_of_a_known_kind_and_its_brackets_are_closed(number: int) -
 
 
 def test_the_steps_and_topics_that_are_drawn_are_those_of_the_code() -> None:
-    page, loop = _read(ARCHITECTURE), _read("streaming/processor.py")
+    page, loop = _read(ARCHITECTURE), _read("streaming/loop.py")
     named = re.findall(r"(\d) (gather|judge|kernel|commit|apply)\b", section(page, "The five steps"))
     assert len(named) == 5
     for number, name in named:

@@ -125,6 +125,8 @@ NO_REMEDY = {
     "make bench ROUNDS=5",
     "make bench-pyflink",
     "make clean",
+    "make coverage",
+    "make docs",
     "make faults",
     "make test",
     "make test-long",

@@ -46,7 +46,8 @@ def main(seconds: float, files: int) -> None:
     with tempfile.TemporaryDirectory() as home, bind("127.0.0.1", 0) as listening:
         world = World(Path(home))
         crowd = build_crowd()
-        parts = replace(world.parts, publisher=SlowPublisher(), is_full=lambda: crowd.full)
+        served = replace(world.served, publisher=SlowPublisher())
+        parts = replace(world.parts, streams=[served], is_full=lambda: crowd.full)
         limits = Limits(header_seconds=seconds, body_seconds=seconds, idle_seconds=seconds, write_seconds=seconds)
         server = build_server(build_api(parts), crowd, limits=limits)
         sys.stdout.write(f"{listening.getsockname()[1]}\n")

@@ -14,8 +14,8 @@ import threading
 import time
 from typing import Any
 
-import weir.streaming.processor
 import weir.streaming.state.catch_up
+import weir.streaming.state.folded
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.settings import load_settings
 from weir.monitoring.logs import configure
@@ -42,7 +42,7 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
     if step == "believing":
         weir.streaming.state.catch_up.check_offsets = lambda *_, **__: None
     if step == "looking":
-        weir.streaming.processor.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
+        weir.streaming.state.folded.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
     if slow_seconds:
         _slow_down(slow_seconds)
     stop = threading.Event()

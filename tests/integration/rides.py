@@ -9,6 +9,7 @@ import math
 import random
 import statistics
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from weir.schemas.stream import Stream
@@ -16,9 +17,7 @@ from weir.schemas.stream import Stream
 Row = dict[str, Any]
 DECLARATION = '''"""Rides: a rider books a vehicle."""
 
-from weir.schemas.entity import Entity
-from weir.schemas.expression import col
-from weir.schemas.stream import Check, Flag, Measure, Stream, Value
+from weir import Check, Entity, Flag, Measure, Rule, Stream, Value, col
 
 rider = Entity("rider", "rider_id", tells_apart=["vehicle_id", "city", "phone", "voucher"])
 vehicle = Entity("vehicle", "vehicle_id", tells_apart=["rider_id", "city", "phone", "voucher"], shared=True)
@@ -56,6 +55,11 @@ rides = Stream(
         *[subject.new("7d") for subject in (rider.phone, vehicle.rider, vehicle.city)],
         rider.event.gap("7d"),
         vehicle.event.age("7d"),
+    ],
+    rules=[
+        Rule("busy", "REVIEW", col("rider_event_count_1d") >= 4, "a day has hours"),
+        Rule("ring", "REVIEW", (col("rider_vehicle_distinct_7d") > 5) & (col("vehicle_event_age_7d") < 3e5), "a ring"),
+        Rule("rides_free", "DECLINE", (col("rider_free_ratio_7d") >= 0.5) & (col("ride_fare") == 0), "", "FREE_RIDES"),
     ],
 )
 '''
@@ -140,6 +144,47 @@ def _evaluate(aggregate: str, subject: str, others: list[Row], ride: Row) -> flo
     }
     value = results[aggregate]()
     return None if value is None else float(value)
+
+
+ALLOWED, BLOCKED = "rider-3", "vehicle-4"
+LISTS = {"version": "mine", "allow": {"rider": [ALLOWED]}, "block": {"vehicle": [BLOCKED]}}
+RULES: dict[str, tuple[str, str, Callable[[Row], bool], str]] = {
+    "rides_free": (
+        "DECLINE",
+        "FREE_RIDES",
+        lambda row: row["rider_free_ratio_7d"] >= 0.5 and row["ride_fare"] == 0,
+        ": rider_free_ratio_7d >= 0.5 and ride_fare == 0",
+    ),
+    "busy": (
+        "REVIEW",
+        "BUSY",
+        lambda row: row["rider_event_count_1d"] >= 4,
+        "a day has hours: rider_event_count_1d >= 4",
+    ),
+    "ring": (
+        "REVIEW",
+        "RING",
+        lambda row: row["rider_vehicle_distinct_7d"] > 5 and row["vehicle_event_age_7d"] < 300_000,
+        "a ring: rider_vehicle_distinct_7d > 5 and vehicle_event_age_7d < 300000",
+    ),
+}
+"""By precedence; what the declaration says, written a second time by hand."""
+
+
+def decide(ride: Row, features: Row) -> Row:
+    """Return the verdict on a ride by its features: allow list, block list, the strictest rule, else approved."""
+    if ride["rider_id"] == ALLOWED:
+        return _verdict("APPROVE", "allow_list_rider", "ALLOW_LIST", "rider is on the allow list")
+    if ride["vehicle_id"] == BLOCKED:
+        return _verdict("DECLINE", "block_list_vehicle", "BLOCK_LIST", "vehicle is on the block list")
+    for name, (decision, code, applies, detail) in RULES.items():
+        if applies(features):
+            return _verdict(decision, name, code, detail)
+    return {"decision": "APPROVE", "decided_by": "rules", "reasons": []}
+
+
+def _verdict(decision: str, decided_by: str, code: str, detail: str) -> Row:
+    return {"decision": decision, "decided_by": decided_by, "reasons": [{"code": code, "detail": detail}]}
 
 
 def is_same(found: float | None, expected: float | None) -> bool:

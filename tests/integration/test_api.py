@@ -11,12 +11,14 @@ from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.twins import Client
 from weir.inference.api.app import build_api
-from weir.inference.api.serve import REDIS_SECONDS_MAX, STAGES, build_parts
+from weir.inference.api.serve import REDIS_SECONDS_MAX, STAGES, build_parts, close_decide
 from weir.infra.embedded.stack import Stack
 from weir.infra.settings import Settings
 from weir.monitoring.health import Health
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
+from weir.schemas.project import ServedStreams
+from weir.schemas.streams.payments import payments
 from weir.streaming.health.checks import start_watch
 
 pytestmark = pytest.mark.server
@@ -27,13 +29,12 @@ def api(deployment: Settings, tmp_path: Path) -> Iterator[Client]:
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     settings, health = deployment.model_copy(update={"home": tmp_path}), Health()
     with closing(start_watch(settings, stages=STAGES, health=health)):
-        parts = build_parts(settings, health)
+        parts = build_parts(settings, ServedStreams((payments,), payments.name), health)
         client = Client(build_api(parts))
         assert client.post("/v1/score", json=TRANSACTION).status_code == 200  # the kernel is loaded
         yield client
         parts.redis.close()
-        assert parts.decide is not None
-        parts.decide.decisions.close()
+        close_decide(parts)
 
 
 def test_a_deployment_without_a_processor_has_incomplete_windows(api: Client) -> None:

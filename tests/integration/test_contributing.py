@@ -53,6 +53,14 @@ def test_the_commands_of_a_section_do_what_they_say(title: str) -> None:
         assert len(shown) > 50
 
 
+def test_the_page_of_a_contributor_leads_to_a_test_that_passes() -> None:
+    page = (ROOT / "docs" / "readers" / "contributor.md").read_text()
+    lines = "".join(blocks(page, "sh")).splitlines()
+    shown = [follow(ROOT, line.replace(".venv/bin", str(Path(sys.executable).parent))) for line in lines]
+    assert "1 passed" in shown[0]
+    assert len(shown) == 2
+
+
 def test_the_recipe_of_a_feature_makes_a_feature_that_the_oracle_confirms(tmp_path: Path) -> None:
     folder = copy_source(tmp_path)
     give_environment(folder)

@@ -36,7 +36,7 @@ class Held:
     def __init__(self, settings: Settings) -> None:
         self.client = connect(settings.redis)
         self.cluster = settings.cluster
-        self.store = DecisionStore(self.client, cluster=self.cluster, topic_id="topic", ttl_seconds=60)
+        self.store = DecisionStore(self.client, space=self.cluster, topic_id="topic", ttl_seconds=60)
 
     def values(self, ids: list[str]) -> list[Any]:
         return [read_entry(self.client, self.cluster, one) for one in ids]
@@ -111,7 +111,7 @@ def test_a_position_that_is_no_number_is_refused_with_the_mend(held: Held) -> No
 
 
 def _index_of(settings: Settings) -> tuple[Held, Callable[[int], bool]]:
-    held, reader = Held(settings), DecisionReader(connect(settings.redis), cluster=settings.cluster)
+    held, reader = Held(settings), DecisionReader(connect(settings.redis), space=settings.key_space)
     return held, lambda count: all(reader.read(one) for one in IDS[:count])
 
 

@@ -144,9 +144,9 @@ def test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new
     assert record.value() == frame_payment(schema_id, amount_minor=500, card_id="c77")
     assert record.key() == b"c77"
     expected = build_producer(settings.kafka)
-    expected.produce(settings.topics.clicks, b"same partitioner", b"c77")
+    expected.produce(settings.topics.decisions, b"same partitioner", b"c77")
     assert expected.flush(30) == 0
-    assert record.partition() == read_all(settings, settings.topics.clicks)[0].partition()
+    assert record.partition() == read_all(settings, settings.topics.decisions)[0].partition()
 
 
 def test_a_discarded_letter_is_settled_and_still_there(settings: Settings) -> None:

@@ -113,7 +113,7 @@ def test_dead_letters_with_too_few_partitions_are_repaired_by_the_command_that_i
 
 def test_a_topic_that_is_gone_is_made_again_by_the_command_that_is_named(settings: Settings, weir: Weir) -> None:
     admin = AdminClient(admin_config(settings.kafka))
-    for future in admin.delete_topics([settings.topics.clicks]).values():
+    for future in admin.delete_topics([settings.topics.decisions]).values():
         future.result(30)
     await_true(lambda: worst(examine_topics(settings)) == "fail")
     assert "`weir topics create`" in worst_of(settings).fix
@@ -200,7 +200,7 @@ def test_a_clock_that_is_wrong_is_seen_as_soon_as_something_is_appended(
     settings: Settings, hours: int, words: str
 ) -> None:
     """Ours is moved, which to the two is the same as if the broker's were."""
-    look = KafkaLook(settings, [], now_ms=lambda: int(time.time() * 1_000) + hours * 3_600_000)
+    look = KafkaLook([settings], [], now_ms=lambda: int(time.time() * 1_000) + hours * 3_600_000)
     publish(Publisher(settings), build_stream(seed=52, count=RECORDS))
     look()
     publish(Publisher(settings), build_stream(seed=53, count=RECORDS, first=RECORDS))

@@ -93,7 +93,7 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
     assert ("trace", b"abc") in letter.original_headers
 
 
-@pytest.mark.parametrize("step", ["gathered", "decided", "committing", "committed"])
+@pytest.mark.parametrize("step", ["gathered", "computed", "committing", "committed"])
 def test_a_scorer_killed_at_any_step_decides_each_row_once(scoring: Settings, step: str) -> None:
     publish_rows(scoring, build_rows(0, 1_000))
     _run_until_killed(scoring, step, occurrence=2)
@@ -161,7 +161,7 @@ def test_two_scorers_share_the_work_and_decide_each_row_once(scoring: Settings) 
 def test_the_index_follows_the_decisions_and_a_repeat_writes_the_same_bytes(scoring: Settings) -> None:
     publish_rows(scoring, build_rows(0, 300))
     client = connect(scoring.redis)
-    reader = DecisionReader(client, cluster=scoring.cluster)
+    reader = DecisionReader(client, space=scoring.key_space)
     with running(run_scorer, scoring, instance=0, with_index=True):
         _await_decisions(scoring, 300)
         await_true(lambda: all(reader.read(f"t{n}") for n in range(300)), "every decision indexed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,15 +17,18 @@ import pytest
 from tests.conftest import settings_for
 from tests.integration.outputs import Follower
 from tests.integration.payments import frame
-from tests.integration.rides import DECLARATION, SCHEMA, Row, build_rides, expect, is_same
+from tests.integration.rides import DECLARATION, LISTS, SCHEMA, Row, build_rides, decide, expect, is_same
 from tests.integration.running import running
+from weir.inference.cli import run_scorer
+from weir.inference.index import DecisionReader
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.topics import ensure_topics
+from weir.infra.redis.client import connect
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import features_schema, subject
+from weir.schemas.contracts import decisions_schema, features_schema, subject
 from weir.schemas.project import load_project
 from weir.schemas.stream import Stream
 from weir.streaming.cli import run_processor
@@ -46,31 +50,73 @@ def stream(tmp_path: Path) -> Stream:
     return project.streams[name].stream
 
 
-def test_a_users_stream_goes_through_and_equals_a_count_by_hand(stack: Settings, stream: Stream) -> None:
-    settings = settings_for(stack, "own-stream", partitions=1).of_stream(stream)
+def test_a_users_stream_is_decided_by_its_rules_and_equals_a_count_by_hand(
+    stack: Settings, stream: Stream, tmp_path: Path
+) -> None:
+    settings = settings_for(stack, "own-stream", partitions=1).model_copy(update={"home": tmp_path}).of_stream(stream)
+    settings.lists_path.parent.mkdir()
+    settings.lists_path.write_text(json.dumps(LISTS))
     ensure_topics(settings, (stream,))
     with closing(Registry(settings.registry)) as registry:
         register_contracts(registry, settings.topics, (stream,))
         schema_id = registry.latest_id(subject(settings.topics.transactions))
-        writer = registry.writer_schema
         rides = build_rides(7, RIDES, int(time.time() * 1_000) - 11 * 86_400_000)
         twice, wrong = rides[5], rides[6] | {"ride_id": "ride-wrong", "city": "Berlin"}
         with (
             running(run_processor, settings, instance=0) as failed,
+            running(run_scorer, settings, instance=0, with_index=True) as undecided,
             closing(Follower(settings, settings.topics.features)) as rows,
+            closing(Follower(settings, settings.topics.decisions)) as decisions,
             closing(Follower(settings, settings.topics.dlq)) as letters,
         ):
             _publish(settings, schema_id, [*rides, twice, wrong])
-            _await(lambda: bool(failed) or (len(rows.poll()) >= RIDES and len(letters.poll()) >= 2))
-            assert not failed
-        codec = BatchCodec(schema=features_schema(stream))
-        decoded = codec.decode(
-            [message.value() for message in rows.messages], lambda i: writer(i, subject(settings.topics.features))
-        )
-    found = decoded.batch.to_pylist()
-    assert len(found) == RIDES
-    assert len(letters.messages) == 2
+            _await(lambda: bool(failed + undecided) or (len(decisions.poll()) >= RIDES and len(letters.poll()) >= 2))
+            assert not failed + undecided
+            rows.poll_to_end()
+            reader = DecisionReader(connect(settings.redis), cluster=settings.cluster)
+            _await(lambda: reader.read(rides[-1]["ride_id"]) is not None)
+            indexed = [json.loads(reader.read(ride["ride_id"]) or "") for ride in rides]
+        found = _decode(registry, settings.topics.features, features_schema(stream), rows)
+        decided = _decode(registry, settings.topics.decisions, decisions_schema(stream), decisions)
+    assert (len(found), len(decided), len(letters.messages)) == (RIDES, RIDES, 2)
     _compare(stream, rides, found)
+    assert [_without_times(row) for row in decided] == [
+        _decision(stream, offset, ride, features)
+        for offset, (ride, features) in enumerate(zip(rides, expect(stream, rides), strict=True))
+    ]
+    assert len({row["decided_by"] for row in decided}) == 6
+    assert indexed == decided
+
+
+def _decode(registry: Registry, topic: str, schema: str, log: Follower) -> list[Row]:
+    values = [message.value() for message in log.messages]
+    decoded = BatchCodec(schema=schema).decode(values, lambda i: registry.writer_schema(i, subject(topic)))
+    assert not decoded.errors
+    return decoded.batch.to_pylist()
+
+
+def _without_times(row: Row) -> Row:
+    """Leave out what a clock said, which is in order, and the digest of the rules, which is like one."""
+    assert row["ingest_time_ms"] <= row["decision_time_ms"] <= int(time.time() * 1_000)
+    assert re.fullmatch(r"[0-9a-f]{8}\+lists-mine", row["rules_version"])
+    return {name: row[name] for name in row if name not in {"ingest_time_ms", "decision_time_ms", "rules_version"}}
+
+
+def _decision(stream: Stream, offset: int, ride: Row, features: Row) -> Row:
+    """Return every other field of a ride's decision."""
+    return {
+        **{name: ride[name] for name in ("ride_id", "rider_id", "vehicle_id", "city", "at_ms")},
+        **decide(ride, features),
+        "score": None,
+        "model_name": "none",
+        "model_version": "none",
+        "degraded": True,
+        "degraded_by": ["no_model"],
+        "late": False,
+        "declarations_hash": stream.declarations_hash,
+        "source_partition": 0,
+        "source_offset": offset,
+    }
 
 
 def _compare(stream: Stream, rides: list[Row], found: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""``streaming/processor.py`` and ``catch_up.py`` of the model."""
+"""``streaming/loop.py``, ``units.py`` and ``catch_up.py`` of the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BEHIND_RECORDS_MAX = 12
 
 
 class Process:
-    """``streaming.processor.Processor``, with its threads."""
+    """``streaming.loop.Loop`` over folding stages, with its threads."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,19 @@ def test_bash_completes_every_command_and_leaves_the_rest_to_files() -> None:
     assert set(complete("weir d", script)) == {name for name in weir.cli.VERBS if name.startswith("d")}
     assert complete("weir nothing", script) == []
     assert complete("weir publish pay", script) == []
+
+
+def test_bash_completes_the_names_of_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "bin"
+    own.mkdir()
+    (own / "weir").write_text(f'#!/bin/sh\nexec {sys.executable} -m weir "$@"\n')
+    (own / "weir").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
+    assert complete("weir dlq list --stream ", _script("bash")) == ["clicks", "transactions", "transfers"]
+    assert complete("weir process --stream tra", _script("bash")) == ["transactions", "transfers"]
+    subprocess.run([sys.executable, "-m", "weir", "init", "shop", "--like", "clicks"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path / "shop")
+    assert complete("weir offsets show --stream ", _script("bash")) == ["clicks"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

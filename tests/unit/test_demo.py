@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from weir import demo, demo_watch
+from weir import demo, demo_story, demo_watch
 from weir.infra.settings import load_settings, stack_env_path
-from weir.monitoring.live_view import Declined, Snapshot, render, summary_line
+from weir.monitoring.live_view import ShownEvent, Snapshot, render, summary_line
 from weir.schemas.errors import Refused
 
 
@@ -35,7 +35,7 @@ class Servers:
 
 def test_servers_that_were_started_by_hand_are_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = Servers()
-    monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
+    monkeypatch.setattr(demo_story, "Stack", lambda *_, **__: servers)
     stack_env_path(tmp_path).write_text("")
     story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}), argparse.Namespace(seed=7))
     with pytest.raises(Refused, match="started by hand"):
@@ -46,7 +46,7 @@ def test_servers_that_were_started_by_hand_are_left_running(tmp_path: Path, monk
 
 def test_servers_that_a_demo_started_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     servers = Servers()
-    monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
+    monkeypatch.setattr(demo_story, "Stack", lambda *_, **__: servers)
     story = demo.Demo(load_settings({"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": "0"}), argparse.Namespace(seed=7))
     story._fresh_servers()
     servers.asked.clear()
@@ -58,7 +58,7 @@ def test_a_refusal_because_of_servers_by_hand_names_a_command_that_destroys_noth
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack_env_path(tmp_path).write_text("")
-    monkeypatch.setattr(demo, "Stack", lambda *_, **__: Servers())
+    monkeypatch.setattr(demo_story, "Stack", lambda *_, **__: Servers())
     with pytest.raises(Refused) as refused:
         demo.Demo(load_settings({"WEIR_HOME": str(tmp_path)}), argparse.Namespace(seed=7)).run()
     words = shlex.split(re.findall("`([^`]*)`", str(refused.value))[0])
@@ -69,7 +69,7 @@ def test_a_taken_port_of_the_api_is_seen_before_anything_is_wiped_and_its_fix_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = Servers()
-    monkeypatch.setattr(demo, "Stack", lambda *_, **__: servers)
+    monkeypatch.setattr(demo_story, "Stack", lambda *_, **__: servers)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environ = {"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": str(taken.getsockname()[1])}
         story = demo.Demo(load_settings(environ), argparse.Namespace(seed=7))
@@ -94,8 +94,8 @@ def test_what_a_demo_keeps_is_bounded_and_is_the_newest(monkeypatch: pytest.Monk
         tally.decide(_decision(number))
         tally.note_latency(float(number), now=number / 10)
     assert tally.decisions == {"APPROVE": 1_000}
-    assert list(tally.by_transaction) == [str(number) for number in range(990, 1_000)]
-    assert "features" not in tally.by_transaction["999"]
+    assert list(tally.by_id) == [str(number) for number in range(990, 1_000)]
+    assert "features" not in tally.by_id["999"]
     assert tally.latencies() == [float(n) for n in range(1_000) if n / 10 >= 99.9 - demo_watch.LATENCY_SECONDS]
 
 
@@ -118,9 +118,9 @@ def test_cards_grow_with_the_payments_of_a_demo_up_to_a_bound(rate: int, seconds
 REASONS = ["IP_BURST", "DEVICE_RECENTLY_SEEN", "CARD_NOT_KNOWN", "AMOUNT_FAR_ABOVE_CARDS_MEAN", "MERCHANT_RISK"]
 
 
-def _shown(width: int, height: int, declined: list[Declined]) -> str:
+def _shown(width: int, height: int, declined: list[ShownEvent]) -> str:
     console = Console(file=io.StringIO(), width=width, height=height)
-    snapshot = Snapshot("t", latest_declined=declined, latency_ms={"p50": 1.0, "p99": 2.0}, processes={"process": "up"})
+    snapshot = Snapshot("t", latest=declined, latency_ms={"p50": 1.0, "p99": 2.0}, processes={"process": "up"})
     console.print(render(snapshot, width=width, height=height))
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -129,7 +129,7 @@ def _shown(width: int, height: int, declined: list[Declined]) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 118, 140, 200])
 def test_every_reason_of_a_decline_is_shown_whole_at_any_width(width: int) -> None:
-    shown = _shown(width, 40, [Declined("12:00:00", "a" * 36, "1,234,567.89 EUR", "0.999", REASONS)])
+    shown = _shown(width, 40, [ShownEvent("12:00:00", "a" * 36, "1,234,567.89 EUR", "0.999", REASONS)])
     assert [reason for reason in REASONS if reason not in shown] == []
     assert "a" * 36 in shown
     assert "1,234,567.89 EUR" in shown
@@ -139,13 +139,13 @@ def test_every_reason_of_a_decline_is_shown_whole_at_any_width(width: int) -> No
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (118, 24), (120, 30), (140, 24), (150, 24), (80, 50)])
 def test_the_view_fits_the_terminal(width: int, height: int) -> None:
-    declined = [Declined("12:00:00", f"tx-{n}", "1.00 EUR", "0.9", REASONS[:3]) for n in range(8)]
+    declined = [ShownEvent("12:00:00", f"tx-{n}", "1.00 EUR", "0.9", REASONS[:3]) for n in range(8)]
     assert len(_shown(width, height, declined).splitlines()) < height
 
 
 def test_an_id_with_markup_in_it_is_shown_as_it_is() -> None:
     for width in (80, 120):
-        assert "[/red][bold]x" in _shown(width, 40, [Declined("12:00:00", "[/red][bold]x", "1.00 EUR", "0.9", ["R"])])
+        assert "[/red][bold]x" in _shown(width, 40, [ShownEvent("12:00:00", "[/red][bold]x", "1.00 EUR", "0.9", ["R"])])
 
 
 def test_one_line_says_what_the_view_says() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import weir
 from tests.house.source import ROOT
-from weir.schemas import entity, expression, stream
+from weir.schemas import entity, expression, rules, stream
 from weir.schemas.checks.load_hints import FACE
 
 
@@ -28,7 +28,7 @@ def test_a_stream_is_written_with_names_of_the_package_alone() -> None:
     exec("from weir import *", namespace)
     homes = {name: importlib.import_module(str(namespace[name].__module__)) for name in weir.__all__}
     assert set(homes) == set(weir.__all__)
-    assert set(homes.values()) == {entity, expression, stream}
+    assert set(homes.values()) == {entity, expression, rules, stream}
     assert set(weir.__all__) == FACE
     assert all(namespace[name] is getattr(home, name) for name, home in homes.items())
 

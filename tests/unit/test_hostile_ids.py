@@ -21,19 +21,21 @@ from rich.console import Console
 import weir.cli
 from tests.house.source import name_of, product_files
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
-from weir import demo_watch
+from weir import demo_summary
+from weir.demo_watch import Tally as Watched
 from weir.inference.inspect import cli as inspect_cli
-from weir.inference.inspect.stream import COLUMNS
+from weir.inference.inspect.stream import columns_of
 from weir.infra.registry import cli as schemas_cli
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.infra.user_files.tally import SHOWN_OF_A_KIND, Tally
 from weir.monitoring import logs
-from weir.monitoring.live_view import Declined, Snapshot, render
+from weir.monitoring.live_view import ShownEvent, Snapshot, render
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import PoisonRecord, WeirError
 from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.printable import escape, escape_json, to_json
+from weir.schemas.streams.payments import payments
 from weir.streaming.dlq import cli as dlq_cli
 from weir.streaming.dlq.view import count_letters, letter_details, letter_fields
 from weir.streaming.offsets.cli import _write_rows
@@ -89,6 +91,7 @@ BOX = re.compile(r"[\s│┃┏┓┗┛━┳┻┡╇┩└┘┬┴─╭╮�
 
 def _card(hostile: str) -> dict[str, Any]:
     return {
+        "entity": "card",
         "id": hostile,
         "at_ms": 1_700_000_000_000,
         "freshness": {"newest_event_ms": None},
@@ -188,12 +191,12 @@ def _user_file(hostile: str) -> None:
 
 def _live(hostile: str, *, width: int = 150) -> None:
     """Where an id folds, its other lines stand below it; the cells next to it are empty, so it reads as one."""
-    declined = Declined("12:00:00", hostile, "", "", [])
-    _print_wide(render(Snapshot(latest_declined=[declined]), width=width))
+    declined = ShownEvent("12:00:00", hostile, "", "", [])
+    _print_wide(render(Snapshot(latest=[declined]), width=width))
 
 
 def _live_reasons(hostile: str) -> None:
-    _print_wide(render(Snapshot(latest_declined=[Declined("12:00:00", "t", "25.99 EUR", "0.9", [hostile])]), width=150))
+    _print_wide(render(Snapshot(latest=[ShownEvent("12:00:00", "t", "25.99 EUR", "0.9", [hostile])]), width=150))
 
 
 def _print_wide(view: Any) -> None:
@@ -205,7 +208,7 @@ def _demo_run(hostile: str) -> None:
     row = {"event_time_ms": 0, "amount_minor": 1, "currency": "EUR", "score": 0.5, "reasons": [{"code": hostile}]}
     decided = {"1": row | {"decision": "APPROVE"}, "2": row | {"decision": "DECLINE"}}
     truth = [{"scenario": "card testing", "actor_id": "a", "transaction_id": number} for number in decided]
-    demo_watch.print_sequence(Console(file=sys.stdout, width=5_000), truth, decided)
+    demo_summary.print_sequence(Console(file=sys.stdout, width=5_000), truth, Watched(by_id=decided))
 
 
 def _schemas(hostile: str) -> None:
@@ -217,12 +220,12 @@ def _schemas(hostile: str) -> None:
 
 
 VIEWS: dict[str, Callable[[str], object]] = {
-    "inspect card": lambda h: print_tables(inspect_cli._write_card(_card(h))),
-    "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h))),
-    "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)])]),
-    "inspect stream --follow": lambda h: print_line("  ".join((*COLUMNS, h))),
-    "inspect model": lambda h: print_tables(inspect_cli._write_model(_model(h))),
-    "inspect lag": lambda h: print_tables(inspect_cli._write_lag(_lag(h))),
+    "inspect card": lambda h: print_tables(inspect_cli._write_entity(_card(h), payments)),
+    "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h), payments)),
+    "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)], payments)]),
+    "inspect stream --follow": lambda h: print_line("  ".join((*columns_of(payments), h))),
+    "inspect model": lambda h: print_tables(inspect_cli._write_model(_model(h), payments)),
+    "inspect lag": lambda h: print_tables(inspect_cli._write_lag(_lag(h), payments)),
     "inspect --json": lambda h: sys.stdout.write(to_json(_decision(h), indent=2)),
     "dlq list": lambda h: _dlq("list", h),
     "dlq list --json": lambda h: _dlq("list", h, as_json=True),

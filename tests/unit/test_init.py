@@ -26,7 +26,7 @@ def test_what_is_made_passes_the_check_and_is_the_shipped_stream(
     assert weir.cli.main(["init", "my-risk", "--like", like]) == 0
     *made, following = capsys.readouterr().out.splitlines()
     assert {f"my-risk/{name}" for name in files_of(tmp_path / "my-risk")} == set(made)
-    assert following == "next: cd my-risk && weir check"
+    assert following == "next: cd my-risk && weir check && weir demo"
     assert weir.cli.main(["check", "--project", "my-risk"]) == 0
     assert capsys.readouterr().out.startswith("my-risk: 1 stream, no faults")
     (own,), shipped = load_project(tmp_path / "my-risk").streams.values(), load_shipped(like)

@@ -10,6 +10,13 @@ from typing import Final
 RENAMED: Final[dict[str, dict[str, str]]] = {"commands": {}, "settings": {}}
 """Kind to old name to new name, as ``names.py`` prints them."""
 
+WITHOUT_EFFECT: Final[dict[str, tuple[str, ...]]] = {
+    "settings": ("WEIR_TOPICS__CLICKS", "WEIR_TOPICS__DEVICES"),
+    "subjects": ("clicks-value", "devices-value"),
+    "topics": ("clicks", "devices"),
+}
+"""What nothing ever read or wrote, and is not made any more; what is there is left alone."""
+
 LABELS_DROPPED: Final[dict[str, str]] = {"weir_view_broken_total unit": "weir_view_broken_total"}
 """Metrics that lost a label: a counter that is born at 1 has no increase, so the first broken value rang no alert."""
 

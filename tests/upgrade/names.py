@@ -15,11 +15,13 @@ from pathlib import Path
 
 from weir.cli import VERBS
 from weir.inference.api.app import ApiParts, build_api
+from weir.inference.api.stream_paths import StreamParts
 from weir.infra.setting_names import declared_names
 from weir.infra.settings import Settings
 from weir.monitoring.metrics import CATALOGUE
 from weir.schemas.contracts import TOPIC_KINDS, subject
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
 from weir.streaming.kernels import shipped_kernel
 
 KEPT = Path(__file__).parent / "names.json"
@@ -67,7 +69,8 @@ def _help(verb: str, *action: str) -> str:
 
 def _paths() -> set[str]:
     # no part is asked for anything: the document names what there is
-    parts = ApiParts(shipped_kernel(), *[None] * 7, BUILT_IN)  # type: ignore[arg-type]
+    served = StreamParts(shipped_kernel(), *[None] * 5)  # type: ignore[arg-type]
+    parts = ApiParts([served], payments.name, None, {}, BUILT_IN)  # type: ignore[arg-type]
     document = build_api(parts).openapi()
     return {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
 

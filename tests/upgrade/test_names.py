@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.upgrade.allowed import LABELS_DROPPED, RENAMED
+from tests.upgrade.allowed import LABELS_DROPPED, RENAMED, WITHOUT_EFFECT
 from tests.upgrade.names import KEPT
 from tests.upgrade.release import ROOT
 
@@ -41,7 +41,8 @@ def _run(command: list[str], **environment: str) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize("kind", list(OLD))
 def test_every_name_of_the_release_before_is_there_or_has_a_new_one(kind: str) -> None:
     renamed = LABELS_DROPPED if kind == "metrics" else RENAMED.get(kind, {})
-    assert [name for name in OLD[kind] if name not in _new()[kind] and name not in renamed] == []
+    allowed = {*renamed, *WITHOUT_EFFECT.get(kind, ())}
+    assert [name for name in OLD[kind] if name not in _new()[kind] and name not in allowed] == []
     assert set(renamed.values()) <= set(_new()[kind])
 
 
@@ -62,3 +63,10 @@ def test_a_renamed_setting_works_and_warns_once(tmp_path: Path) -> None:
         done = _run(["-m", "weir", "features", "list", "--json"], **{old: "", "WEIR_HOME": str(tmp_path)})
         assert len(done.stderr.splitlines()) == 1
         assert new in done.stderr
+
+
+def test_a_setting_that_does_nothing_any_more_is_taken_and_warned_of_once(tmp_path: Path) -> None:
+    for old in WITHOUT_EFFECT["settings"]:
+        done = _run(["-m", "weir", "features", "list", "--json"], **{old: "taps", "WEIR_HOME": str(tmp_path)})
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"weir: setting {old} has no effect: nothing reads or writes that topic")

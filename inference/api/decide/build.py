@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from weir.inference.api.decide.event import EventEncoder
-from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import MESSAGE_TIMEOUT_MS, EventSender
@@ -30,7 +29,7 @@ def build_decide(
     registry: Registry,
     *,
     read_entry: Callable[[str], bytes | None],
-    lag: StreamLag,
+    lag_seconds: Callable[[int], float],
 ) -> DecideParts:
     """Connect to a stream and begin to read its decisions.
 
@@ -38,7 +37,7 @@ def build_decide(
         settings: of the stream.
         registry: for the ids of its schemas.
         read_entry: looks a decision up by the event's id.
-        lag: of the stream; somebody notes it.
+        lag_seconds: see ``StreamDecisions``.
     """
     api, names, stream = settings.api, settings.topics, settings.stream
     waiting = WaitingRequests(
@@ -65,7 +64,7 @@ def build_decide(
         listener,
         EventSender(producer, topic=names.transactions),
         read_entry=read_entry,
-        lag_seconds=lag.seconds,
+        lag_seconds=lag_seconds,
     )
     return DecideParts(decisions, wait_ms=api.decide_wait_ms, wait_ms_max=api.decide_wait_ms_max)
 

@@ -29,7 +29,7 @@ BEHIND_SECONDS = 1.0
 """A reader that has had more to read than it could for so long answers for nothing that is new."""
 IDLE_SECONDS = 60.0
 """Without a request for so long, reading stops; the next request waits until it is begun again."""
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
 log = get_logger(__name__)
 
 
@@ -117,8 +117,9 @@ class DecisionListener:
             try:
                 self._listen()
             except (WeirError, KafkaException) as error:
+                if str(error) != self._reason:  # told once, as a topic may be made much later
+                    log.warning("decisions_not_read", error=str(error), retry_seconds=_RETRY_SECONDS)
                 self._reason = str(error)
-                log.warning("decisions_not_read", error=str(error), retry_seconds=_RETRY_SECONDS)
             except Exception as error:
                 self._reason = f"an error of the reader: {type(error).__name__}"
                 log.exception("decisions_not_read")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from weir.inference.api.answers import answer_error
 from weir.inference.api.decide import document
 from weir.inference.api.decide.answers import (
     PREFERENCES_BYTES_MAX,
@@ -25,7 +26,6 @@ from weir.inference.api.decide.stream_decisions import StandIn, StreamDecisions
 from weir.inference.api.decide.waiting import TooManyWaiting
 from weir.inference.api.request import BadRequest, FieldError, parse_event
 from weir.inference.api.web.content import find_wrong_content
-from weir.inference.api.web.errors import error_body
 from weir.inference.api.what_if import AlreadyDecided
 from weir.monitoring import metrics
 from weir.schemas.errors import Transient, WeirError
@@ -52,18 +52,10 @@ class DecideParts:
     wait_ms_max: int
 
 
-@dataclass(frozen=True)
-class DecidePath:
-    """One path, for one stream: where it is, and where its decisions are looked up."""
-
-    path: str
-    look_up_prefix: str
-
-
 def add_decide(
-    app: FastAPI, at: DecidePath, stream: Stream, parts: DecideParts, score: Score, clock: Callable[[], int]
+    router: APIRouter, prefix: str, stream: Stream, parts: DecideParts, score: Score, clock: Callable[[], int]
 ) -> None:
-    """Add the path to an application."""
+    """Add the path to those of a stream, all of which begin with the prefix."""
     told = metrics.DECIDE_SECONDS
     waiting = metrics.DECIDE_WAITING.labels(stream=stream.name)
     waiting.set_function(lambda: parts.decisions.number)
@@ -72,8 +64,8 @@ def add_decide(
     wanted: Any = Query(False, description=document.WHAT_IF)
     preferred: Any = Header("", max_length=PREFERENCES_BYTES_MAX, description=document.PREFER)
 
-    @app.post(
-        at.path,
+    @router.post(
+        f"{prefix}/decide",
         responses=document.answers(stream),
         openapi_extra=document.event_body(stream),
         summary=f"Publish a {stream.event} and answer with the stream's own decision on it",
@@ -82,12 +74,14 @@ def add_decide(
         request: Request, wait_ms: int | None = wait, what_if: bool = wanted, prefer: str = preferred
     ) -> Response:
         if wrong := find_wrong_content(request.headers):
-            return Response(error_body(*wrong), status_code=415, media_type="application/json")
+            return answer_error(415, *wrong)
         began, now_ms = time.perf_counter(), clock()
         event = _parse(stream, await request.body())
         seconds, applied = _choose_wait(parts, wait_ms, prefer)
         stand_in = partial(_make_stand_in, score, event, now_ms) if what_if else None
-        reply = await _ask(parts.decisions, stream, at, event, now_ms=now_ms, wait_seconds=seconds, stand_in=stand_in)
+        reply = await _ask(
+            parts.decisions, stream, prefix, event, now_ms=now_ms, wait_seconds=seconds, stand_in=stand_in
+        )
         told.labels(stream=stream.name, outcome=reply.told).observe(time.perf_counter() - began)
         headers = dict(reply.headers) | ({"preference-applied": applied} if applied else {})
         return Response(reply.body, status_code=reply.status, headers=headers, media_type="application/json")
@@ -125,7 +119,7 @@ async def _make_stand_in(score: Score, event: dict[str, Any], now_ms: int) -> di
 async def _ask(
     decisions: StreamDecisions,
     stream: Stream,
-    at: DecidePath,
+    prefix: str,
     event: dict[str, Any],
     *,
     now_ms: int,
@@ -140,4 +134,4 @@ async def _ask(
         return tell_not_published(error)
     except Transient as error:
         return tell_not_published(NotPublished(str(error), may_be_published=False))
-    return build_reply(outcome, id_field=stream.id, event_id=str(event[stream.id]), prefix=at.look_up_prefix)
+    return build_reply(outcome, id_field=stream.id, event_id=str(event[stream.id]), prefix=prefix)

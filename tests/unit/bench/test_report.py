@@ -17,6 +17,7 @@ from tests.bench.targets import QUICK_TARGETS, TARGETS
 PROMISED = [
     "plain_loop_eps", "processor_eos_eps", "processor_alo_eps", "pipeline_eps", "scorer_eps",
     "e2e_ms_p50_5k", "e2e_ms_p99_5k", "e2e_ms_p999_5k", "score_rps", "score_ms_p99", "features_rps", "features_ms_p99",
+    "score_cpu_ms_alone", "features_cpu_ms_alone",
     "freshness_ms_p99_5k", "kernel_eps", "rebuild_eps", "state_bytes_p50", "dlq_replay_eps",
     "quix_eos_eps", "quix_alo_eps", "faust_eps", "per_event_redis_eps",
 ]  # fmt: skip

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.faults import table
-from tests.faults.table import BY_HAND, Result, write_page
+from tests.faults.availability import measure
+from tests.faults.table import BY_HAND, Result, as_text, write_page
 
 ROW = Result("flushall", 5, 2_500, 0, 0, 0, 0.4, 0.9)
 
@@ -25,3 +27,16 @@ def test_a_first_page_needs_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(table, "PAGE", tmp_path / "new" / "faults.md")
     write_page({7: [ROW]}, command="make faults", seconds=60.0)
     assert (tmp_path / "new" / "faults.md").read_text().startswith("# Faults\n")
+
+
+def test_what_was_decided_in_time_is_a_share_of_what_was_due() -> None:
+    found = measure([(0, 5_000), (100, 5_100), (6_000, 6_900), (7_000, 8_001), (7_500, 9_000), (8_000, 8_000)])
+    assert (found.due, found.decided, found.late_seconds) == (4, 2, 1)
+    assert found.share == 0.5
+    assert measure([]).share is None
+
+
+def test_the_table_shows_the_share_and_leaves_it_out_where_nothing_was_due() -> None:
+    shown = as_text([replace(ROW, in_time_share=0.98765, late_seconds=3), ROW]).splitlines()
+    assert shown[2].endswith("| 0.90 | 98.77% | 3 |")
+    assert shown[3].endswith("| 0.90 |  | 0 |")

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from tests.unit.generators.worlds import END_MS, encoder, events, population
-from weir.generators.encoding import Encoder
 from weir.generators.events import compute_transactions
-from weir.generators.faults import MALFORMED, Faults, compute_shifted_ms, make_malformed
+from weir.generators.faults import Faults, compute_shifted_ms, make_malformed, malformed_of
 from weir.generators.live import LivePlan, live_blocks
 from weir.generators.outgoing import Outgoing
 from weir.generators.seeds import rng_for
@@ -50,7 +49,7 @@ def stream(faults: Faults, v1_share: float = 0.0) -> list[Outgoing]:
     return list(live_blocks(population(), plan, encoder(), "payments"))
 
 
-@pytest.mark.parametrize("name", sorted(set(MALFORMED) - SEEN_ONLY_BY_THE_PROCESSOR))
+@pytest.mark.parametrize("name", sorted(set(malformed_of(payments)) - SEEN_ONLY_BY_THE_PROCESSOR))
 def test_each_malformed_kind_is_refused(name: str) -> None:
     assert errors_of(*make_malformed(name, a_payment(), encoder()))
 
@@ -135,6 +134,6 @@ def test_a_seed_and_a_start_fix_every_byte() -> None:
 def test_encoded_by_both_versions_rows_keep_their_places() -> None:
     batch = compute_transactions(events().take(slice(0, 50)), population())
     oldest = np.arange(50) % 3 == 0
-    rows = decode(list(Encoder("transactions", {1: 1, 2: 2}).encode_mixed(batch, oldest))).batch
+    rows = decode(list(encoder().encode_mixed(batch, oldest))).batch
     assert rows["transaction_id"].equals(batch["transaction_id"])
     assert [row is None for row in rows["issuer_country"].to_pylist()] == oldest.tolist()

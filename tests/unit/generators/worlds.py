@@ -12,7 +12,9 @@ from weir.generators.encoding import Encoder
 from weir.generators.events import Events
 from weir.generators.history import History, draw_history, name_events
 from weir.generators.population import Population, build_population
+from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.features import DAY_MS
+from weir.schemas.streams.payments import payments
 
 SEED = 11
 CARDS = 1_000
@@ -36,7 +38,7 @@ def history() -> History:
 
 
 def encoder(kind: str = "transactions") -> Encoder:
-    return Encoder(kind, {1: 1, 2: 2} if kind == "transactions" else {1: 3})
+    return Encoder(event_schemas(payments), [1, 2]) if kind == "transactions" else Encoder(label_schemas(payments), [3])
 
 
 class RecordingProducer:

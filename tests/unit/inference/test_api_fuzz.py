@@ -30,13 +30,9 @@ LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 SCORE = "POST /v1/score"
 DECIDE = "POST /v1/decide"
-BY_NAME = (
-    "GET /v1/streams/transactions/features/{entity}/{entity_id}",
-    "POST /v1/streams/transactions/score",
-    "POST /v1/streams/transactions/decide",
-)
-"""The same three by the name of the stream: the same functions answer."""
-PLAIN = ("GET /v1/models", "GET /healthz", "GET /readyz")
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE, DECIDE))
+"""The same by the name of the stream: the same functions answer."""
+PLAIN = ("GET /v1/models", "GET /v1/streams/transactions/models", "GET /healthz", "GET /readyz")
 UNASKED = [positive_data_acceptance]
 
 
@@ -112,11 +108,11 @@ def test_a_transaction_against_the_documents_schema_is_refused(operations: dict[
 
 def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wrong(operations: dict[str, Any]) -> None:
     answers = ask(operations[DECIDE], GenerationMode.POSITIVE, 100)
-    assert answers[200] > 20
+    assert answers[200] > 10
     assert set(answers) <= {200, 202, 422}
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:2]])
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-1]])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:

@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client
+from weir.inference.api import request
 from weir.inference.api.app import ALWAYS_ANSWERED, build_api
+from weir.inference.api.request import BadRequest, FieldSpec, parse_event
 from weir.schemas.errors import Damaged
 from weir.schemas.streams.payments import payments
 
@@ -81,6 +84,15 @@ def test_a_wrong_value_gets_422_naming_its_field(world: World, changes: dict, fi
     assert said in found[0]["message"]
     assert CARD_NUMBER not in answer.text
     assert "PIGEON" not in answer.text
+
+
+def test_a_number_of_32_bits_is_read_as_the_log_would_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = FieldSpec("share", "float", nullable=False, required=True, symbols=(), doc="")
+    time = FieldSpec(payments.time, "long", nullable=False, required=False, symbols=(), doc="")
+    monkeypatch.setattr(request, "event_fields", lambda _: (share, time))
+    assert parse_event(payments, b'{"share": 0.1}', now_ms=NOW_MS)["share"] == float(np.float32(0.1))
+    with pytest.raises(BadRequest, match="share: expected a number, found a number out of range"):
+        parse_event(payments, b'{"share": 1e39}', now_ms=NOW_MS)
 
 
 def test_every_wrong_field_is_named_at_once(world: World) -> None:

@@ -9,7 +9,7 @@ from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import Condition, Rule, RuleSet, match_rules
-from weir.inference.core.vector import DECLARATIONS_DIFFER, build_degraded, build_matrix, select_columns
+from weir.inference.core.vector import DECLARATIONS_DIFFER, NO_MODEL, build_degraded, select_columns
 from weir.inference.shipped_rules import rules_of
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
@@ -31,6 +31,7 @@ class _Model:
     decline_threshold = 0.9
     reference = np.zeros(len(NAMES), dtype=np.float32)
     groups = GROUPS
+    lacking: tuple[str, ...] = ()
 
     def score(self, features: np.ndarray) -> np.ndarray:
         said = np.nan_to_num(features[:, 0]) + np.nan_to_num(features[:, 1])
@@ -66,6 +67,30 @@ def test_a_failed_score_is_a_recorded_fallback_and_never_a_number(row: list[floa
     assert np.isnan(judged.scores[0])
     assert judged.decided_by[0] == "fallback"
     assert judged.reasons[0][0].code == "SCORE_UNAVAILABLE"
+
+
+class _NoModel(_Model):
+    lacking = (NO_MODEL,)
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        return np.full(len(features), np.nan, np.float32)
+
+
+def test_without_a_model_lists_and_rules_decide_alone_and_the_rest_is_approved() -> None:
+    rules = (
+        Rule("burst", "REVIEW", "BURST", "", (Condition(NAMES[0], ">=", 5),)),
+        Rule("large", "DECLINE", "LARGE", "", (Condition(NAMES[2], ">", 100),)),
+    )
+    lists = Lists("v", allow={"card": frozenset({"a"})}, block={"card": frozenset({"b"})})
+    rows = _rows([9.0, 0.0, 500.0], [1.0], [6.0], [6.0, 0.0, 101.0], [np.nan, 0.0, 100.0])
+    judged = judge(rows, {"card": ["a", "b", "c", "d", "e"]}, _NoModel(), lists, RuleSet("1", rules))
+    assert _decisions(judged) == ["APPROVE", "DECLINE", "REVIEW", "DECLINE", "APPROVE"]
+    assert judged.decided_by == ["allow_list_card", "block_list_card", "burst", "large", "rules"]
+    assert [[reason.code for reason in reasons] for reasons in judged.reasons] == [
+        ["ALLOW_LIST"], ["BLOCK_LIST"], ["BURST"], ["LARGE"], [],
+    ]  # fmt: skip
+    assert np.isnan(judged.scores).all()
+    assert judged.failed == 0
 
 
 def test_the_allow_list_goes_before_the_block_list_and_the_model() -> None:
@@ -233,14 +258,6 @@ def _default(field: pa.Field) -> object:
     if pa.types.is_list(field.type):
         return []
     return False if pa.types.is_boolean(field.type) else "x" if pa.types.is_string(field.type) else 1
-
-
-def test_columns_are_picked_by_name_and_null_is_missing() -> None:
-    rows = _feature_rows(card_event_count_5m=[2.0, None], transaction_amount=[7.0, 8.0])
-    matrix = build_matrix(rows, ("transaction_amount", "not_declared_here", "card_event_count_5m"))
-    assert matrix.dtype == np.float32
-    assert matrix.flags["C_CONTIGUOUS"]
-    np.testing.assert_array_equal(matrix, np.array([[7, np.nan, 2], [8, np.nan, np.nan]], np.float32))
 
 
 def test_columns_of_other_models_are_reordered_and_absent_ones_are_missing() -> None:

@@ -8,7 +8,7 @@ import re
 from rich.console import Console
 
 from weir.inference.inspect import cli as inspect_cli
-from weir.schemas.features import FEATURES, Entity
+from weir.schemas.streams.payments import payments
 
 
 def _shown(tables: list[object]) -> str:
@@ -21,22 +21,22 @@ def _shown(tables: list[object]) -> str:
 
 
 def test_every_feature_that_is_an_amount_has_its_unit_and_no_other_has() -> None:
-    for feature in FEATURES:
-        shown = inspect_cli._format_feature(feature, 2859.0)
+    for feature in payments.all_features:
+        shown = inspect_cli._format_feature(feature, 2859.0, payments)
         is_amount = re.search("_amount|_refund_sum", feature.name) and not re.search("zscore|over_", feature.name)
         assert shown == ("28.59 USD" if is_amount else "2,859"), feature.name
-        assert inspect_cli._format_feature(feature, None) == "-"
+        assert inspect_cli._format_feature(feature, None, payments) == "-"
 
 
 def test_a_decision_shows_its_amount_in_its_currency() -> None:
     document = {"decision": "APPROVE", "decided_by": "model", "amount_minor": 2599, "currency": "EUR", "reasons": []}
-    shown = _shown(inspect_cli._write_decision(document))
+    shown = _shown(inspect_cli._write_decision(document, payments))
     assert "25.99 EUR" in shown
 
 
 def test_a_card_shows_its_sums_in_the_base_currency() -> None:
-    names = [feature.name for feature in FEATURES if feature.entity == Entity.CARD]
+    names = [feature.name for feature in payments.all_features if feature.entity == "card"]
     document = {"entity": "card", "id": "c", "at_ms": 0, "complete": True, "freshness": {"newest_event_ms": 0}} | {
         "features": dict.fromkeys(names, 2859.0)
     }
-    assert "28.59 USD" in _shown(inspect_cli._write_card(document))
+    assert "28.59 USD" in _shown(inspect_cli._write_entity(document, payments))

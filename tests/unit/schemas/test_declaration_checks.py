@@ -199,7 +199,9 @@ def test_a_measure_at_its_bound_does_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "Pay ments"}, "expected a name of a-z, 0-9, _ and -, found 'Pay ments'"),
+        ({"name": "Pay ments"}, "expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found 'Pay ment"),
+        ({"name": "a" * 65}, "expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found 'aaaa"),
+        ({"name": "dlq"}, "expected a name that no topic's name ends with, found 'dlq'"),
         ({"event": "Click!"}, "expected a name of a-z, 0-9 and _, found 'Click!'"),
         ({"topic_prefix": "a/b"}, "expected a topic_prefix of a topic's letters, found 'a/b'"),
         ({"duplicates": "0d"}, "expected duplicates like '1d', found '0d'"),

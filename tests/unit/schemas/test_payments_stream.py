@@ -17,7 +17,7 @@ from weir.schemas import features as face
 from weir.schemas.contracts import schema_json
 from weir.schemas.declarations_hash import compute_hash, describe_shape, with_placeholders
 from weir.schemas.expression import col
-from weir.schemas.placeholders import ZERO_FIELDS, Placeholders
+from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Flag, Measure, Stream
 from weir.schemas.streams.payments import card, device, merchant, payments
 
@@ -58,7 +58,7 @@ def test_reason_codes_ids_and_topics_are_those_of_before() -> None:
     assert payments.id_fields == (
         "transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip",
     )  # fmt: skip
-    assert {entity.field for entity in payments.entities if not entity.zeros_are_ids} == ZERO_FIELDS
+    assert payments.zero_fields == {"device_id", "ip"}
     topics = payments.topics
     assert (topics.events, topics.labels, topics.features, topics.decisions) == (
         "transactions", "labels", "features", "decisions",

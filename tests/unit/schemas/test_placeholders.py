@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from weir.schemas.features import DECLARATIONS_HASH, declarations_hash
 from weir.schemas.placeholders import BUILT_IN, TEXTS, WORDS, Placeholders
+from weir.schemas.streams.payments import payments
 
 FIELDS = ("transaction_id", "card_id", "customer_id", "merchant_id", "device_id", "ip")
 NOBODY = [
@@ -39,7 +40,13 @@ def test_an_id_that_somebody_has_is_none(field: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", " 0", "0-0", "00", "000000"])
 def test_few_zeros_number_a_card_and_name_no_device(value: str) -> None:
-    assert [field for field in FIELDS if BUILT_IN.covers(field, value)] == ["device_id", "ip"]
+    of_payments = BUILT_IN.with_zero_fields(payments.zero_fields)
+    assert [field for field in FIELDS if of_payments.covers(field, value)] == ["device_id", "ip"]
+
+
+def test_a_zero_that_a_deployment_adds_names_nobody_in_any_field() -> None:
+    ours = Placeholders.adding(["0"]).with_zero_fields(payments.zero_fields)
+    assert [field for field in FIELDS if ours.covers(field, "0")] == list(FIELDS)
 
 
 _PIECES = st.sampled_from(
@@ -51,7 +58,7 @@ _IDS = st.one_of(st.text(max_size=6), st.lists(_PIECES, max_size=4).map("".join)
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), _IDS, _IDS.map(str.upper), _IDS.map(str.title))), st.integers(0, 3))
 def test_a_column_is_judged_as_its_values_are(values: list[str | None], start: int) -> None:
-    ours = Placeholders.adding(["POS a", "\u017fx"])
+    ours = Placeholders.adding(["POS a", "\u017fx"]).with_zero_fields(frozenset({"ip"}))
     part = values[start:]
     expected = [row for row, value in enumerate(part) if value is not None and ours.covers("ip", value)]
     assert ours.find("ip", pa.array(values, pa.string()).slice(start)).tolist() == expected

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from weir.init import build_project
 from weir.schemas.checks.declaration import find_faults
 from weir.schemas.contracts import schema_json, versions
 from weir.schemas.errors import Refused
-from weir.schemas.project import find_project, load_project, load_shipped, shipped_names
+from weir.schemas.project import find_project, find_streams, load_project, load_shipped, shipped_names
 from weir.schemas.streams.payments import payments
 
 STREAM = """\
@@ -120,7 +121,7 @@ def test_versions_of_a_schema_are_read_in_their_order(tmp_path: Path) -> None:
         ),
         (
             {"clicks": stream(more='\n    topic_prefix="",'), "taps": stream("taps", '\n    topic_prefix="",')},
-            "streams/taps.py:6: stream taps: expected topics of its own, found 'labels', which is a topic of clicks",
+            "streams/taps.py:6: stream taps: expected topics of its own, found 'p.labels', which is a topic of p.",
         ),
         ({}, "weir.toml:1: project: expected a stream in streams/*.py, found none"),
     ],
@@ -138,7 +139,7 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, files: 
     [
         ('name = "a"\ndefault = \n', None, "weir.toml:2: project: expected TOML, found: Invalid value"),
         ('nmae = "a"', None, "weir.toml:1: nmae: expected a setting of a project, found 'nmae'; did you mean 'name'?"),
-        ('name = "A b"', None, "weir.toml:1: name: expected a name of a-z, 0-9, _ and -, found 'A b'"),
+        ('name = "A b"', None, "weir.toml:1: name: expected a name of at most 64 of a-z, 0-9, _ and -, a letter"),
         ('default = "click"', None, "weir.toml:1: default: expected a stream, found 'click'; did you mean 'clicks'?"),
         ("", '{\n"type": "record",,}', "streams/clicks.avsc:2: clicks.avsc: expected JSON, found: expecting prop"),
         ("", '{"type": "recrod", "name": "X"}', "streams/clicks.avsc:1: clicks.avsc: expected an Avro schema, found U"),
@@ -206,3 +207,107 @@ def test_a_check_needs_no_compiled_code(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_topics_and_the_full_name_of_a_stream_begin_with_the_project(tmp_path: Path) -> None:
+    (loaded,) = load_project(make(tmp_path / "my-shop", clicks=stream())).streams.values()
+    assert loaded.stream.full_name == "my-shop.clicks"
+    assert set(loaded.stream.topics) == {
+        "my-shop.clicks",
+        "my-shop.clicks.dlq",
+        "my-shop.clicks.dlq.done",
+        "my-shop.clicks.labels",
+        "my-shop.clicks.labels.dlq",
+        "my-shop.clicks.features",
+        "my-shop.clicks.features.dlq",
+        "my-shop.clicks.decisions",
+    }
+
+
+def test_a_project_says_what_its_topics_begin_with_and_keeps_its_name_elsewhere(tmp_path: Path) -> None:
+    folder = make(tmp_path / "p", 'name = "p"\ntopic_prefix = "Acme.prod-"', clicks=stream())
+    (loaded,) = load_project(folder).streams.values()
+    assert loaded.stream.topics.features == "Acme.prod-clicks.features"
+    assert loaded.stream.full_name == "p.clicks"
+
+
+def test_no_topic_is_longer_than_a_broker_takes(tmp_path: Path) -> None:
+    name, prefix = "n" * 64, "t" * 64
+    text = stream(name, more=f'\n    topic_prefix="{prefix}",')
+    toml = f'name = "{name}"\ntopic_prefix = "{prefix}"'
+    (loaded,) = load_project(make(tmp_path / "p", toml, clicks=text)).streams.values()
+    assert max(map(len, loaded.stream.topics)) <= 249
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ('name = "p"\n\ntopic_prefix = "a/b"', "weir.toml:3: topic_prefix: expected at most 64 letters, digits, dots"),
+        (f'name = "p"\ntopic_prefix = "{"a" * 65}"', "weir.toml:2: topic_prefix: expected at most 64 letters, digits"),
+        (f'# a project\nname = "{"a" * 65}"', "weir.toml:2: name: expected a name of at most 64 of a-z, 0-9, _ and -"),
+        ("topic_prefix = 3", "weir.toml:1: topic_prefix: expected at most 64 letters, digits, dots, dashes and unders"),
+    ],
+)
+def test_names_that_a_broker_refuses_are_said_with_their_line(tmp_path: Path, toml: str, message: str) -> None:
+    (found,) = said(make(tmp_path / "p", toml, clicks=stream()))
+    assert found.startswith(message)
+
+
+def test_topics_that_a_broker_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    first, *_ = said(make(tmp_path / "p", clicks=stream(), more=stream("clicks_features")))
+    assert first == (
+        "streams/more.py:6: stream clicks_features: expected topics of its own, found 'p.clicks_features', which "
+        "brokers cannot tell in metrics from a topic of p.clicks"
+    )
+
+
+def test_topics_of_a_shipped_stream_are_taken_on_purpose_only(tmp_path: Path) -> None:
+    own = stream("taps", more='\n    topic_prefix="",')
+    (found, *_) = said(make(tmp_path / "clicks", taps=own))
+    assert "found 'clicks.labels', which is a topic of clicks" in found
+    assert said(make(tmp_path / "p", 'topic_prefix = ""', clicks=stream())) == []
+
+
+def test_without_a_project_the_payments_alone_are_served(tmp_path: Path) -> None:
+    served = find_streams(tmp_path)
+    assert ([stream.name for stream in served.streams], served.default) == (["transactions"], "transactions")
+
+
+@pytest.mark.parametrize(
+    ("names", "default"),
+    [
+        (["clicks"], "clicks"),
+        (["clicks", "transactions", "clicks"], "transactions"),
+        (["clicks", "transfers"], ""),
+    ],
+)
+def test_shipped_streams_are_served_where_they_are_named(tmp_path: Path, names: list[str], default: str) -> None:
+    served = find_streams(tmp_path, names)
+    assert ([stream.name for stream in served.streams], served.default) == (list(dict.fromkeys(names)), default)
+
+
+def test_a_stream_to_serve_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"found 'click'; did you mean 'clicks'\?"):
+        find_streams(tmp_path, ["transactions", "click"])
+
+
+@pytest.mark.parametrize(
+    ("default", "names", "expected"),
+    [
+        ("", [], (["clicks", "transfers"], "")),
+        ('default = "transfers"\n', [], (["clicks", "transfers"], "transfers")),
+        ('default = "transfers"\n', ["clicks"], (["clicks"], "clicks")),
+        ("", ["transfers"], (["transfers"], "transfers")),
+    ],
+)
+def test_a_project_serves_all_of_its_streams_or_those_named(
+    tmp_path: Path, default: str, names: list[str], expected: tuple[list[str], str]
+) -> None:
+    (tmp_path / "streams").mkdir()
+    (tmp_path / "weir.toml").write_text(f'name = "mine"\n{default}')
+    for like in ("clicks", "transfers"):
+        for name, text in build_project("mine", like).items():
+            if name.startswith("streams/"):
+                (tmp_path / name).write_text(text)
+    served = find_streams(tmp_path, names)
+    assert ([stream.name for stream in served.streams], served.default) == expected

@@ -12,7 +12,7 @@ from weir.streaming.dlq.repair import build_field_repair, build_hook_repair, dec
 
 
 def test_a_field_is_set_and_every_other_keeps_its_value() -> None:
-    repaired = build_field_repair({"amount_minor": "500"}, OneSchema())(letter())
+    repaired = build_field_repair({"amount_minor": "500"}, OneSchema(), key_field="card_id")(letter())
     assert unframe(repaired.value) == PAYMENT | {"amount_minor": 500}
     assert (repaired.key, repaired.rekeyed) == (b"c1", False)
     assert (repaired.value or b"")[:5] == frame(PAYMENT)[:5]
@@ -20,19 +20,20 @@ def test_a_field_is_set_and_every_other_keeps_its_value() -> None:
 
 def test_texts_are_read_by_the_type_of_their_field() -> None:
     given = {"device_id": "123", "lat": "1.5", "channel": "ATM"}
-    assert unframe(build_field_repair(given, OneSchema())(letter()).value) == PAYMENT | {
+    assert unframe(build_field_repair(given, OneSchema(), key_field="card_id")(letter()).value) == PAYMENT | {
         "device_id": "123",
         "lat": 1.5,
         "channel": "ATM",
     }
     dead = letter(value=frame(PAYMENT | {"device_id": "d1"}))
-    assert unframe(build_field_repair({"device_id": "null"}, OneSchema())(dead).value)["device_id"] is None
+    repaired = build_field_repair({"device_id": "null"}, OneSchema(), key_field="card_id")(dead)
+    assert unframe(repaired.value)["device_id"] is None
 
 
 def test_a_new_card_id_becomes_the_key_and_the_partition_follows_from_it() -> None:
-    repaired = build_field_repair({"card_id": "c2"}, OneSchema())(letter())
+    repaired = build_field_repair({"card_id": "c2"}, OneSchema(), key_field="card_id")(letter())
     assert (repaired.key, repaired.rekeyed) == (b"c2", True)
-    same = build_field_repair({"card_id": "c1"}, OneSchema())(letter())
+    same = build_field_repair({"card_id": "c1"}, OneSchema(), key_field="card_id")(letter())
     assert same.rekeyed is False
 
 
@@ -41,7 +42,7 @@ def test_a_new_card_id_becomes_the_key_and_the_partition_follows_from_it() -> No
 )
 def test_a_value_of_another_type_or_an_unknown_field_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(PoisonRecord, match="--set"):
-        build_field_repair(given, OneSchema())(letter())
+        build_field_repair(given, OneSchema(), key_field="card_id")(letter())
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\x01\x00\x00\x00\x07", frame(PAYMENT)[:7], frame(PAYMENT, 8)])

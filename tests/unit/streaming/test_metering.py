@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from weir.inference.scorer import Scorer, ScorerConfig
-from weir.infra.kafka.sink import Aborted, Record, Rows
+from weir.infra.kafka.sink import Aborted, Record
 from weir.infra.kafka.source import Gathered
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error
-from weir.streaming.processor import Processor, ProcessorConfig
+from weir.streaming.loop import Loop, LoopConfig
 from weir.streaming.stage import DeadRecord, Outcome
 
 DLQ = "metering.dlq"
@@ -47,6 +46,8 @@ class _Message:
 class _Output:
     """Aborts the first transaction and commits the next."""
 
+    transactional = True
+
     def __init__(self) -> None:
         self.asked = 0
 
@@ -75,35 +76,17 @@ def _build_letter(dead: DeadRecord) -> Record:
     return build_dead_letter(dead, dlq_topic=DLQ, group="g", prefix="__dlq.errors.", limit_bytes=3_000)
 
 
-def test_a_batch_of_the_processor_is_counted_by_the_commit_and_not_by_an_abort() -> None:
+def test_a_batch_is_counted_by_the_commit_and_not_by_an_abort() -> None:
     message: Any = _Message()
     undecodable = DeadRecord(message, PoisonRecord("undecodable", "expected a body"), "decode")
-    repeat = DeadRecord(message, duplicate_error(message, reused=False), "deduplicate", coordinates_only=True)
+    repeat = DeadRecord(message, duplicate_error(message, payments, reused=False), "deduplicate", coordinates_only=True)
     refused = [undecodable, repeat]
     outcome = Outcome(dead=[_build_letter(dead) for dead in refused], refused=refused, late=3)
-    stage: Any = SimpleNamespace(topic="transactions", kind="t")
-    config = ProcessorConfig(batch_records_max=1, linger_seconds=0.0, group="g", stages=[stage], topic_ids={})
-    context: Any = SimpleNamespace(store=None, view=None, topic_ids={"t": "id"})
-    processor = Processor(config, context, cast(Any, _Output()), cast(Any, None))
+    nothing: Any = None
+    loop = Loop(LoopConfig("process", 1, 0.0), [], nothing, nothing, cast(Any, _Output()))
     before = _counts()
     with pytest.raises(Aborted):
-        processor._commit(Gathered(), [outcome], {})
+        loop._commit([outcome], {}, Gathered())
     assert _counts() == before
-    processor._commit(Gathered(), [outcome], {})
+    loop._commit([outcome], {}, Gathered())
     assert [now - then for now, then in zip(_counts(), before, strict=True)] == [1.0, 1.0, 1.0, 1.0, 3.0]
-
-
-def test_a_batch_of_the_scorer_is_counted_by_the_commit_and_not_by_an_abort() -> None:
-    message: Any = _Message()
-    config = ScorerConfig(
-        "transactions", "decisions", DLQ, features_id="f", group="g", dlq_header_prefix="__dlq.errors."
-    )
-    scorer = Scorer(config, cast(Any, _Output()), cast(Any, None), cast(Any, None))
-    unreadable = [(message, PoisonRecord("undecodable", "expected a body"))]
-    scored: Any = SimpleNamespace(decisions=Rows("decisions", [], []), unreadable=unreadable)
-    before = _counts()[0]
-    with pytest.raises(Aborted):
-        scorer._commit(Gathered(), scored)
-    assert _counts()[0] == before
-    scorer._commit(Gathered(), scored)
-    assert _counts()[0] == before + 1.0

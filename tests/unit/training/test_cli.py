@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.training.worlds import build_world
 from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
+from weir.schemas.streams.clicks import clicks
 from weir.training import cli
 from weir.training.models import TREES, TREES_QUICK
 
@@ -50,3 +52,16 @@ def test_misuse_exits_with_2(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["train", *flags])
     assert stopped.value.code == 2
+
+
+def test_a_stream_without_labels_cannot_be_trained_and_what_to_declare_is_said(home: Path) -> None:
+    with pytest.raises(Refused, match=r"stream clicks: expected labels to learn from, found none; declare .*Labels\("):
+        cli.main(["train", "--stream", "clicks"])
+    assert not (home / "models").exists()
+
+
+def test_another_streams_bundle_and_history_are_in_folders_of_its_own(home: Path) -> None:
+    settings = Settings(home=home).of_stream(clicks)
+    options = cli.build_options(cli.build_parser().parse_args([]), settings, "source")
+    assert (options.name, options.models_dir) == ("clicks", home / "models" / "clicks")
+    assert settings.history_dir == home / "history" / "clicks"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.training.worlds import build_matrix
 from weir.schemas.errors import WeirError
+from weir.schemas.features import FEATURE_NAMES
 from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx, round_down_float32
 from weir.training.models import Trees, fit_trees
 from weir.training.parity import build_parity_rows, check_parity, run_onnx
@@ -19,7 +20,7 @@ def fitted() -> tuple[Trees, np.ndarray]:
     features, is_fraud = build_matrix(4_000, seed=1)
     train = features[:3_000].copy(), is_fraud[:3_000].astype(np.int8)
     validation = features[3_000:].copy(), is_fraud[3_000:].astype(np.int8)
-    return fit_trees(train, validation, trees=40), features
+    return fit_trees(train, validation, FEATURE_NAMES, trees=40), features
 
 
 def _check(model: Any, trees: Trees, features: np.ndarray) -> float:
@@ -104,7 +105,9 @@ def test_a_threshold_is_rounded_down_and_never_up(value: float) -> None:
 def test_a_graph_of_another_model_is_refused(fitted: Any) -> None:
     trees, features = fitted
     features_b, is_fraud_b = build_matrix(2_000, seed=9)
-    other = fit_trees((features_b, is_fraud_b.astype(np.int8)), (features_b, is_fraud_b.astype(np.int8)), trees=5)
+    other = fit_trees(
+        (features_b, is_fraud_b.astype(np.int8)), (features_b, is_fraud_b.astype(np.int8)), FEATURE_NAMES, trees=5
+    )
     with pytest.raises(WeirError, match=r"expected at most 0\.0001, found"):
         _check(build_onnx(other.booster, metadata={}), trees, features)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from weir.schemas.streams.payments import payments
 from weir.training.labels import FRAUD, LEGITIMATE, UNKNOWN, build_keys, join_labels
 
 
@@ -18,8 +19,8 @@ def _labels(*rows: tuple[str, str, int, bool | None]) -> pa.Table:
 
 
 def _join(labels: pa.Table, cut_ms: int, ids: tuple[str, ...] = ("a",), card: str = "c1") -> list[int]:
-    keys = build_keys(pa.array([card] * len(ids)), pa.array(ids))
-    return list(join_labels(keys, labels, cut_ms=cut_ms))
+    keys = build_keys(pa.table({"card_id": [card] * len(ids), "transaction_id": list(ids)}), payments)
+    return list(join_labels(keys, labels, payments, cut_ms=cut_ms))
 
 
 def test_a_label_later_than_the_cut_does_not_exist() -> None:

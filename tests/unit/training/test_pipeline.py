@@ -59,8 +59,8 @@ def test_labels_learnt_after_the_cut_teach_nothing() -> None:
     )
     _, parts_flipped = build_parts(examples, flipped, MATURITY_MS)
     for name in ("train", "validation"):
-        np.testing.assert_array_equal(parts[name].is_fraud, parts_flipped[name].is_fraud)
-    assert (parts["test"].is_fraud != parts_flipped["test"].is_fraud).any()
+        np.testing.assert_array_equal(parts[name].positive, parts_flipped[name].positive)
+    assert (parts["test"].positive != parts_flipped["test"].positive).any()
 
 
 def test_a_label_that_corrects_after_the_cut_does_not_reach_training() -> None:
@@ -72,8 +72,8 @@ def test_a_label_that_corrects_after_the_cut_does_not_reach_training() -> None:
         pa.array(np.full(len(examples), split.cut_ms + 1)),
     ).set_column(labels.schema.get_field_index("is_fraud"), "is_fraud", pc.invert(labels["is_fraud"]))
     _, parts_corrected = build_parts(examples, pa.concat_tables([labels, corrections]), MATURITY_MS)
-    np.testing.assert_array_equal(parts["train"].is_fraud, parts_corrected["train"].is_fraud)
-    np.testing.assert_array_equal(parts["validation"].is_fraud, parts_corrected["validation"].is_fraud)
+    np.testing.assert_array_equal(parts["train"].positive, parts_corrected["train"].positive)
+    np.testing.assert_array_equal(parts["validation"].positive, parts_corrected["validation"].positive)
 
 
 def test_unlabelled_transactions_are_counted_and_teach_nothing() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from weir.schemas.errors import Refused
 from weir.schemas.features import DAY_MS, LABEL_HOLD_MS
+from weir.schemas.streams.payments import payments
 from weir.training.split import Split, plan_split
 
 MATURITY_MS = 14 * DAY_MS
@@ -12,7 +13,7 @@ MATURITY_MS = 14 * DAY_MS
 
 def _plan(days: int, *, end_ms: int | None = None) -> Split:
     last_ms = days * DAY_MS
-    return plan_split(first_ms=0, last_ms=last_ms, end_ms=end_ms or last_ms, maturity_ms=MATURITY_MS)
+    return plan_split(payments, first_ms=0, last_ms=last_ms, end_ms=end_ms or last_ms, maturity_ms=MATURITY_MS)
 
 
 @pytest.mark.parametrize("days", [48, 60, 90, 400])

@@ -5,7 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from weir.training.thresholds import REVIEW_COST_MINOR, Thresholds, choose_thresholds, compute_outcomes
+from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.transfers import transfers
+from weir.training.thresholds import (
+    IN_CASES,
+    IN_MONEY,
+    Thresholds,
+    choose_thresholds,
+    compute_outcomes,
+    prices_of,
+    read_stakes,
+)
 
 
 def _cheapest_by_trying_all(is_fraud: np.ndarray, scores: np.ndarray, amounts: np.ndarray) -> float:
@@ -53,4 +64,32 @@ def test_no_more_is_flagged_than_analysts_can_look_at() -> None:
 def test_reviewing_everything_costs_the_review_of_every_legitimate_row() -> None:
     is_fraud, scores, amounts = np.zeros(5, np.int8), np.full(5, 0.5), np.full(5, 1_000.0)
     outcomes = compute_outcomes(is_fraud, scores, amounts, Thresholds(review=0.1, decline=0.9))
-    assert outcomes["cost_minor"] == 5 * REVIEW_COST_MINOR
+    assert outcomes["cost_minor"] == 5 * IN_MONEY.review
+
+
+def test_what_is_at_stake_is_the_first_money_that_a_value_says() -> None:
+    features = np.zeros((2, len(payments.feature_names)), np.float32)
+    features[:, payments.feature_names.index("transaction_amount")] = [250, -40]
+    assert read_stakes(payments, features).tolist() == [250, 40]
+    assert prices_of(payments) is IN_MONEY
+    assert prices_of(transfers) is IN_MONEY
+
+
+def test_without_money_each_missed_case_costs_one() -> None:
+    features = np.ones((3, len(clicks.feature_names)), np.float32)
+    prices = prices_of(clicks)
+    stakes = read_stakes(clicks, features)
+    positive, scores = np.array([1, 1, 0], np.int8), np.array([0.9, 0.2, 0.1])
+    outcomes = compute_outcomes(positive, scores, stakes, Thresholds(0.5, 0.5), prices=prices)
+    assert (outcomes["cost_cases"], outcomes["cost_cases_approving_all"]) == (1, 2)
+
+
+def test_cases_and_money_with_nothing_at_stake_choose_the_same_thresholds() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.random(2_000)
+    positive = (rng.random(2_000) < scores * 0.1).astype(np.int8)
+    found = [
+        choose_thresholds(positive, scores, np.zeros(2_000), prices=prices, flagged_share_max=0.2)
+        for prices in (IN_CASES, IN_MONEY)
+    ]
+    assert found[0] == found[1]

@@ -13,6 +13,7 @@ from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.schemas.streams.payments import payments
 from weir.training.topics import build_examples, read_values
 
 
@@ -99,7 +100,7 @@ def test_a_topic_that_does_not_exist_is_refused_with_the_mend() -> None:
 
 def test_logged_rows_become_examples_with_null_as_nan_and_columns_in_declared_order() -> None:
     values = {name: float(position) for position, name in enumerate(FEATURE_NAMES)} | {FEATURE_NAMES[3]: None}
-    examples = build_examples(_through_the_wire([_row(**values)]), DECLARATIONS_HASH)
+    examples = build_examples(_through_the_wire([_row(**values)]), payments, DECLARATIONS_HASH)
     expected = np.arange(len(FEATURE_NAMES), dtype=np.float32)
     expected[3] = np.nan
     np.testing.assert_array_equal(examples.features[0], expected)
@@ -108,5 +109,5 @@ def test_logged_rows_become_examples_with_null_as_nan_and_columns_in_declared_or
 
 def test_rows_of_other_declarations_are_left_out() -> None:
     rows = [_row(transaction_id="old", declarations_hash="0" * 16), _row(transaction_id="ours")]
-    examples = build_examples(_through_the_wire(rows), DECLARATIONS_HASH)
+    examples = build_examples(_through_the_wire(rows), payments, DECLARATIONS_HASH)
     assert examples.keys.to_pylist() == ["c1\x1fours"]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from weir.schemas.features import DAY_MS, FEATURE_NAMES
+from weir.schemas.streams.payments import payments
 from weir.training.dataset import Examples
 from weir.training.labels import build_keys
 
@@ -33,7 +34,7 @@ def build_world(rows: int = 6_000, days: int = 90, seed: int = 5) -> tuple[Examp
     times = (START_MS + np.linspace(0, days * DAY_MS, rows, endpoint=False)).astype(np.int64)
     ids = [f"t{i}" for i in range(rows)]
     cards = [f"card_{i % 50}" for i in range(rows)]
-    examples = Examples(features, times, build_keys(pa.array(cards), pa.array(ids)))
+    examples = Examples(features, times, build_keys(pa.table({"card_id": cards, "transaction_id": ids}), payments))
     labels = pa.table(
         {
             "transaction_id": ids,

@@ -17,6 +17,7 @@ from tests.unit.streaming.streams import random_stream, record_batch
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
 from weir.schemas.currencies import compute_base_minor
 from weir.schemas.expression import Expression, as_expression, col, money, to_data, to_json
+from weir.schemas.expression_of_row import plan_of_row
 from weir.schemas.expression_values import evaluate, fails, holds
 
 COLUMNS = {
@@ -106,6 +107,44 @@ def test_a_condition_over_null_neither_holds_nor_fails(rows: list[dict[str, Any]
     expected = [value_of(to_data(node), row) for row in rows]
     assert holds(node, batch).tolist() == [value is True for value in expected]
     assert fails(node, batch).tolist() == [value is False for value in expected]
+
+
+@settings(max_examples=250, deadline=None)
+@given(ROWS, st.one_of(conditions, integers, numbers))
+def test_an_expression_of_one_record_is_worth_what_it_is_over_columns(
+    rows: list[dict[str, Any]], node: Expression
+) -> None:
+    compute = plan_of_row(node)
+    for row, expected in zip(rows, evaluate(node, columns_of(rows)).to_pylist(), strict=True):
+        assert same(compute(row), expected), (to_json(node), row, expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.none() | st.sampled_from([(1 << 53) + 1, (1 << 62) + 1, -(1 << 63)]) | INT64,
+    st.none() | FLOATS,
+    st.sampled_from([24, 0.7, 1e-300, 1 << 62]),
+)
+def test_edges_of_one_record_are_those_of_columns(n: int | None, x: float | None, period: float) -> None:
+    row = {"n": n, "x": x}
+    batch = pa.record_batch({"n": pa.array([n], pa.int64()), "x": pa.array([x], pa.float64())})
+    time = col("n")
+    nodes = [
+        time.hour(), time.weekday(), time.month(), time.is_weekend(), time.is_holiday(["2001-09-09", "1969-12-31"]),
+        time.sin_of(period), time.cos_of(period), col("x").sin_of(period), col("x").cos_of(period),
+        col("gone").is_null(), col("gone") == 1, money("n", "gone"), time.is_in([1 << 53, 0.5]), col("x").is_in([1, 2]),
+        time == float(1 << 53), time > float(1 << 62), time + 1, time * 2, 0 - time, time + time == 2,
+    ]  # fmt: skip
+    for node in nodes:
+        assert same(plan_of_row(node)(row), evaluate(node, batch)[0].as_py()), (to_json(node), row)
+
+
+def test_a_pattern_means_the_same_of_one_record_and_takes_linear_time() -> None:
+    texts = ["DE", "DE\n", "", "\u0663", "a" * 100_000 + "b"]
+    for pattern in ("[A-Z]{2}", r"\d", "(a+)+", "(?i)de", "."):
+        node = col("t").matches(pattern)
+        expected = evaluate(node, pa.record_batch({"t": texts})).to_pylist()
+        assert [plan_of_row(node)({"t": text}) for text in texts] == expected
 
 
 @pytest.mark.parametrize("op", ["sin_of", "cos_of"])

@@ -1,12 +1,20 @@
+"""The loop over a stage that keeps nothing of its records: where units begin, and what they do after a failure."""
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 
-from weir.inference.follower import AWAY_SECONDS_MAX, CALM_SECONDS, Behind, Follower, FollowerConfig
-from weir.infra.kafka.group_position import Standing
+from weir.infra.kafka.group_position import Standing, begin_at_committed
+from weir.infra.kafka.sink import Offsets
 from weir.infra.kafka.source import Gathered, Partition
+from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Refused, Transient, WeirError
+from weir.streaming.loop import AWAY_SECONDS_MAX, CALM_SECONDS, Loop, LoopConfig
+from weir.streaming.stage import Outcome
+from weir.streaming.state.cache import StaleState
+from weir.streaming.unit_state import NoState
 
 P0: Partition = ("rows", 0)
 P1: Partition = ("rows", 1)
@@ -69,68 +77,87 @@ class _Source:
         return len(self.logs[partition])
 
 
-class _Handler:
-    """Commits what it is given, unless the next entry of a script says what happens instead."""
+class _Stage:
+    """Takes what it is given, unless the next entry of a script says what happens instead; commits it too."""
+
+    kind, topic, transactional = "f", "rows", True
 
     def __init__(self, source: _Source, script: list[Exception | None] | None = None) -> None:
         self.source = source
         self.script = script or []
+        self.begun: list[int] = []
         self.seen: list[tuple[int, int]] = []
 
-    def __call__(self, gathered: Gathered) -> None:
+    def begin(self, partition: Partition, found: Standing) -> int:
+        self.begun.append(partition[1])
+        return begin_at_committed(partition, found)
+
+    def process(self, records: dict[int, list[Any]]) -> Outcome:
         error = self.script.pop(0) if self.script else None
         if error is not None:
             raise error
-        for partition, records in gathered.records.items():
-            self.seen += [(partition[1], record.offset()) for record in records]
-            self.source.committed_at[partition] = records[-1].offset() + 1
+        self.seen += [(number, record.offset()) for number, part in records.items() for record in part]
+        return Outcome()
+
+    def commit(self, rows: object, records: object, offsets: Offsets) -> None:
+        del rows, records
+        self.source.committed_at |= offsets.next_offsets
 
 
-def _run(source: _Source, handler: _Handler, turns: int, **changes: object) -> list[float]:
+def _build(source: _Source, stage: _Stage, **changes: Any) -> Loop:
+    config = LoopConfig("score", 2, 0.0, **({"sleep": lambda _: None} | changes))
+    state = NoState(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
+    return Loop(config, [stage], cast(Any, source), state, stage)
+
+
+def _run(source: _Source, stage: _Stage, turns: int, **changes: object) -> list[float]:
     slept: list[float] = []
-    config = FollowerConfig("rows", "id-1", "g", "score", "start over", 2, 0.0, **({"sleep": slept.append} | changes))
     left = iter(range(turns))
-    Follower(config, source, handler).run(lambda: next(left, None) is None)
+    _build(source, stage, **({"sleep": slept.append} | changes)).run(lambda: next(left, None) is None)
     return slept
 
 
 def test_a_partition_without_committed_offset_begins_at_the_first_record_that_is_left() -> None:
     source = _Source({P0: [3, 4, 5]}, low={P0: 3})
-    handler = _Handler(source)
-    _run(source, handler, 3)
+    stage = _Stage(source)
+    _run(source, stage, 3)
     assert source.calls == ["resume 0@3"]
-    assert handler.seen == [(0, 3), (0, 4), (0, 5)]
+    assert stage.seen == [(0, 3), (0, 4), (0, 5)]
 
 
 def test_a_partition_goes_on_at_what_is_committed() -> None:
     source = _Source({P0: [0, 1, 2, 3], P1: [0, 1]}, committed_at={P0: 2})
-    handler = _Handler(source)
-    _run(source, handler, 2)
-    assert sorted(handler.seen) == [(0, 2), (0, 3), (1, 0), (1, 1)]
+    stage = _Stage(source)
+    _run(source, stage, 3)
+    assert sorted(stage.seen) == [(0, 2), (0, 3), (1, 0), (1, 1)]
 
 
 def test_after_a_failed_batch_its_partitions_go_back_to_what_is_committed() -> None:
     source = _Source({P0: [0, 1, 2, 3]})
-    handler = _Handler(source, [None, Transient("aborted"), None])
-    slept = _run(source, handler, 4)
+    stage = _Stage(source, [None, Transient("aborted"), None])
+    slept = _run(source, stage, 5)
     assert source.calls == ["resume 0@0", "forget 0", "resume 0@2"]
-    assert handler.seen == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert stage.seen == [(0, 0), (0, 1), (0, 2), (0, 3)]
     assert len(slept) == 1
 
 
 def test_a_broker_that_is_away_is_asked_again_with_growing_pauses() -> None:
     source = _Source({P0: [0]}, away=True)
-    slept = _run(source, _Handler(source), 6)
+    slept = _run(source, _Stage(source), 6)
     assert len(slept) == 6
     assert slept[0] < 0.2
     assert slept[5] > 1.0
 
 
 def test_a_dependency_that_stays_away_ends_the_process() -> None:
-    clock = iter([0.0, AWAY_SECONDS_MAX / 2, AWAY_SECONDS_MAX + 1.0])
+    now = [0.0]
+
+    def wait_long(_: float) -> None:
+        now[0] += AWAY_SECONDS_MAX / 2 + 1.0
+
     source = _Source({P0: [0]}, away=True)
     with pytest.raises(WeirError, match="gave up"):
-        _run(source, _Handler(source), 6, monotonic=lambda: next(clock))
+        _run(source, _Stage(source), 6, sleep=wait_long, monotonic=lambda: now[0])
 
 
 @pytest.mark.parametrize(("quiet_seconds", "ends"), [(CALM_SECONDS + 1.0, False), (CALM_SECONDS - 1.0, True)])
@@ -145,80 +172,70 @@ def test_failures_that_a_calm_lies_between_are_not_added_up(quiet_seconds: float
             raise Transient("redis: away")
         now += quiet_seconds
 
-    config = FollowerConfig(
-        "rows", "id-1", "g", "score", "start over", 2, 0.0, sleep=lambda _: None, monotonic=lambda: now
-    )
-    source = _Source({P0: []})
-    follower = Follower(config, source, _Handler(source), look)
+    source = _Source({})
+    loop = _build(source, _Stage(source), between=look, monotonic=lambda: now)
     if ends:
         with pytest.raises(WeirError, match="gave up"):
-            follower.run(lambda: False)
+            loop.run(lambda: False)
     else:
-        follower.run(lambda: left.__length_hint__() == 0)
+        loop.run(lambda: left.__length_hint__() == 0)
     assert now > AWAY_SECONDS_MAX
 
 
-def test_a_partition_that_is_behind_begins_again_though_it_had_no_records() -> None:
+def test_a_unit_whose_state_is_stale_begins_again_though_it_had_no_records() -> None:
     source = _Source({P0: [0, 1], P1: [0]})
-    script = [None, Behind("redis lost entries", [P1]), None]
+    script = [None, None, StaleState([Unit("f", 1)], "redis lost entries"), None]
 
     def look() -> None:
         error = script.pop(0) if script else None
         if error is not None:
             raise error
 
-    begun: list[Partition] = []
-
-    def begin(partition: Partition, found: Standing) -> int:
-        begun.append(partition)
-        return found.low
-
-    handler = _Handler(source)
-    config = FollowerConfig("rows", "id-1", "g", "score", "start over", 9, 0.0, sleep=lambda _: None)
-    left = iter(range(4))
-    Follower(config, source, handler, look, begin).run(lambda: next(left, None) is None)
-    assert begun == [P0, P1, P1]
-    assert handler.seen == [(0, 0), (0, 1), (1, 0), (1, 0)]
+    stage = _Stage(source)
+    _run(source, stage, 5, between=look)
+    assert stage.begun == [0, 1, 1]
+    assert source.calls == ["resume 0@0", "resume 1@0", "forget 1", "resume 1@0"]
+    assert stage.seen == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_an_error_that_is_not_transient_ends_the_process() -> None:
     source = _Source({P0: [0]})
     with pytest.raises(ZeroDivisionError):
-        _run(source, _Handler(source, [ZeroDivisionError()]), 2)
+        _run(source, _Stage(source, [ZeroDivisionError()]), 2)
 
 
 def test_records_deleted_before_they_were_seen_are_refused_with_the_mend() -> None:
     source = _Source({P0: [5]}, committed_at={P0: 2}, low={P0: 5})
     with pytest.raises(Refused, match="above the committed 2"):
-        _run(source, _Handler(source), 2)
+        _run(source, _Stage(source), 2)
 
 
 def test_offsets_of_another_topic_of_the_name_are_refused_with_the_mend() -> None:
     source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="id-0")
     with pytest.raises(Refused, match=r"not the topic that group g .* start over"):
-        _run(source, _Handler(source), 2)
+        _run(source, _Stage(source), 2)
 
 
 def test_offsets_from_before_topics_were_noted_are_believed() -> None:
     source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="")
-    handler = _Handler(source)
-    _run(source, handler, 2)
-    assert handler.seen == [(0, 2), (0, 3)]
+    stage = _Stage(source)
+    _run(source, stage, 2)
+    assert stage.seen == [(0, 2), (0, 3)]
 
 
 def test_a_log_that_ends_below_what_is_committed_is_refused_with_the_mend() -> None:
     source = _Source({P0: [0, 1]}, committed_at={P0: 3})
     with pytest.raises(Refused, match=r"rows\[0\]@3, but the log ends at 2: .* start over"):
-        _run(source, _Handler(source), 2)
+        _run(source, _Stage(source), 2)
 
 
 def test_a_partition_that_is_revoked_while_it_waits_is_not_resumed() -> None:
     source = _Source({P0: [0], P1: [0]}, away=True)
-    handler = _Handler(source)
+    stage = _Stage(source)
 
     def come_back(_: float) -> None:
         source.away = False
         source.revoke([P1], False)
 
-    _run(source, handler, 3, sleep=come_back)
-    assert handler.seen == [(0, 0)]
+    _run(source, stage, 3, sleep=come_back)
+    assert stage.seen == [(0, 0)]

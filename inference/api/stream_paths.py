@@ -1,0 +1,202 @@
+"""The paths of one stream: live features, decisions, what-if scores, its model.
+
+Delivery: reads are read only. ``publish=true`` is at least once, made once by the event's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi import Path as PathParameter
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from weir.inference.api import examples, schema
+from weir.inference.api.answers import answer_error, answer_json
+from weir.inference.api.batching import RequestBatcher
+from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.decide.route import DecideParts, add_decide
+from weir.inference.api.lookup import LookUp, look_up_all
+from weir.inference.api.models import describe_models
+from weir.inference.api.ports import DecisionSource, EventPublisher, PartialsReader
+from weir.inference.api.request import BadRequest, FieldError, parse_event
+from weir.inference.api.web.content import find_wrong_content
+from weir.inference.api.what_if import Answer, Asked, WhatIf
+from weir.inference.champion import Champion
+from weir.schemas.masking import is_card_number, is_issued_card_number
+from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.validation import ID_BYTES_MAX
+from weir.schemas.stream import Stream
+from weir.streaming.core.kernel import Kernel
+
+_ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
+_Id = Annotated[str, PathParameter(json_schema_extra=_ID_SHOWN)]
+
+
+@dataclass(frozen=True)
+class StreamParts:
+    """What the API stands on for one stream; what is missing of it raises ``Refused`` when it is asked.
+
+    Attributes:
+        models_dir: where the stream's bundles are.
+        decide: asks the stream for decisions; without it there is no such path.
+    """
+
+    kernel: Kernel
+    reader: PartialsReader
+    decisions: DecisionSource
+    champion: Champion
+    publisher: EventPublisher
+    models_dir: Path
+    decide: DecideParts | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """The stream itself."""
+        return self.kernel.stream
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the paths of all streams share."""
+
+    redis: CircuitBreaker
+    placeholders: Placeholders
+    now_ms: Callable[[], int]
+
+
+def build_router(served: StreamParts, shared: Shared, prefixes: Sequence[str]) -> APIRouter:
+    """Return the paths of a stream under each prefix; all of them share the stream's batches."""
+    stream = served.stream
+    what_if = WhatIf(served.kernel, served.reader, served.champion, shared.placeholders)
+
+    def look_up(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+        return shared.redis.call(lambda: look_up_all(served.kernel, served.reader, asked))
+
+    def score(asked: Sequence[Asked]) -> list[Answer]:
+        return shared.redis.call(lambda: what_if.score_all(asked))
+
+    look_ups, scores = RequestBatcher(look_up), RequestBatcher(score)
+    router = APIRouter(tags=[stream.name])
+    for prefix in prefixes:
+        _add_lookup(router, f"{prefix}/features", stream, look_ups, shared.now_ms)
+        _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
+        _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
+        _add_models(router, f"{prefix}/models", served)
+        if served.decide is not None:
+            add_decide(
+                router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
+            )
+    return router
+
+
+def _add_lookup(
+    router: APIRouter,
+    path: str,
+    stream: Stream,
+    together: RequestBatcher[LookUp, dict[str, Any]],
+    now_ms: Callable[[], int],
+) -> None:
+    kinds = tuple(stream.id_field_of)
+
+    async def get_features(entity: str, entity_id: str) -> Response:
+        if entity not in kinds:
+            return answer_error(404, "unknown_entity", f"expected one of {', '.join(kinds)}")
+        _check_id(entity_id, of_card=stream.entity(entity).card_tokens)
+        return answer_json(await together.ask(LookUp(entity, entity_id, now_ms())))
+
+    # shown in the document and not enforced by the framework, whose answer would be another than ours
+    kind = Annotated[str, PathParameter(json_schema_extra={"enum": list(kinds)})]
+    get_features.__annotations__ = {"entity": kind, "entity_id": _Id, "return": Response}
+    router.get(
+        f"{path}/{{entity}}/{{entity_id:path}}",
+        responses={
+            200: examples.answer("windows as of now", schema.build_features(stream), examples.build_features(stream)),
+            **examples.error_answers(404, 422, 503),
+        },
+        summary=f"Live windows of {_name_one(kinds)}",
+    )(get_features)
+
+
+def _name_one(kinds: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+
+
+def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: CircuitBreaker) -> None:
+    stream = served.stream
+
+    async def get_decision(event_id: str) -> Response:
+        _check_id(event_id, of_card=False)
+        found = redis.call(lambda: served.decisions.read(event_id))
+        if found is None:
+            why = f"no decision on this {stream.event}: not decided yet, expired or unknown"
+            return answer_error(404, "no_decision", why)
+        return Response(found, media_type="application/json")
+
+    # in the path, the id is called what it is called in the stream
+    named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
+    get_decision.__annotations__ = {"event_id": named, "return": Response}
+    router.get(
+        f"{path}/{{{stream.id}:path}}",
+        responses={
+            200: examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
+            **examples.error_answers(404, 422, 503),
+        },
+        summary=f"The decision on a {stream.event}",
+    )(get_decision)
+
+
+def _add_scoring(
+    router: APIRouter,
+    path: str,
+    served: StreamParts,
+    together: RequestBatcher[Asked, dict[str, Any]],
+    clock: Callable[[], int],
+) -> None:
+    stream = served.stream
+
+    @router.post(
+        path,
+        responses={
+            200: examples.answer(
+                "the decision that the stream would make now", schema.build_score(stream), examples.build_score(stream)
+            ),
+            **examples.error_answers(409, 413, 415, 422, 503),
+        },
+        openapi_extra=examples.event_body(stream),
+        summary=f"Score a {stream.event}; nothing is written unless publish=true",
+    )
+    async def post_score(request: Request, publish: bool = False) -> Response:
+        if wrong := find_wrong_content(request.headers):
+            return answer_error(415, *wrong)
+        now_ms = clock()
+        event = parse_event(stream, await request.body(), now_ms=now_ms)
+        scored = await together.ask(Asked(event, now_ms))
+        scored["published"] = None
+        if publish:
+            at = await run_in_threadpool(served.publisher.publish, event)
+            scored["published"] = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+        return answer_json(scored)
+
+
+def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
+    @router.get(
+        path,
+        responses={200: examples.answer("what decides", schema.MODELS), **examples.error_answers(503)},
+        summary="The model, rules and lists in force, and the bundles at hand",
+    )
+    async def get_models() -> Response:
+        served.champion.poll()
+        return answer_json(await run_in_threadpool(describe_models, served.champion, served.models_dir))
+
+
+def _check_id(entity_id: str, *, of_card: bool) -> None:
+    size = len(entity_id.encode("utf-8", "surrogatepass"))
+    if not 0 < size <= ID_BYTES_MAX:
+        raise BadRequest([FieldError("id", f"expected 1 to {ID_BYTES_MAX} bytes, found {size}")])
+    if is_issued_card_number(entity_id) or (of_card and is_card_number(entity_id)):
+        raise BadRequest([FieldError("id", "expected a token, found a card number; it has been logged nowhere")])

@@ -1,0 +1,230 @@
+"""The one loop of ``weir process``, ``weir score``, ``weir index`` and ``weir run``: the log first, then the view.
+
+A batch, in the order that makes it right:
+
+1. *Gather* records, then take the consumer group's metadata. Nothing polls again before step 4: a record held across a
+   poll could be committed with fresh metadata after another member has decided it.
+2. *Judge*: decode (what ended processes before: apart from this one, ``streaming/quarantine.py``), split off dead
+   letters, read partials together with their unit's position.
+3. *Kernel*: feature rows, and new partials in memory. A plain stage has its own middle: the scorer decides rows here.
+4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
+5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
+   only when Redis is too far behind (``streaming/state/view_writer.py``). A stage without a view has nothing to apply.
+
+Whatever goes wrong, units are forgotten and begin again (``streaming/units.py``).
+
+Delivery: exactly once, where outputs and offsets are one Kafka transaction. Each input position has one output, and
+changes the view once. Where the output is a write that may be repeated, as the decision index's, at least once with the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from weir.infra.kafka.sink import Aborted, Offsets, Record, Rows
+from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition, PartitionedInput
+from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Transient, WeirError
+from weir.streaming.metering import meter_batch, meter_outcome, meter_turn
+from weir.streaming.stage import Outcome, Stage, do_nothing
+from weir.streaming.state.cache import StaleState
+from weir.streaming.state.view_writer import BEHIND_RECORDS_MAX, Write
+from weir.streaming.unit_state import UnitState
+from weir.streaming.units import Units
+
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+AWAY_SECONDS_MAX = 900.0
+"""A dependency that stays away this long ends the process: its supervisor should see it."""
+CALM_SECONDS = 30.0
+"""A failure after so long without one is not the same trouble as the one before it."""
+
+log = get_logger(__name__)
+
+
+class Output(Protocol):
+    """Where a batch is committed.
+
+    Attributes:
+        transactional: whether outputs and offsets become visible together.
+    """
+
+    transactional: bool
+
+    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
+        """Publish outputs and offsets.
+
+        Raises:
+            Transient: nothing of it counts.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Names, sizes and hooks of a loop.
+
+    Attributes:
+        name: of the stage, for metrics.
+        between: called between two batches; may say that a unit's state is stale.
+        on_step: called at each numbered step; tests stop the process there.
+    """
+
+    name: str
+    batch_records_max: int
+    linger_seconds: float
+    between: Callable[[], object] = do_nothing
+    on_step: Callable[[str], None] = do_nothing
+    sleep: Callable[[float], None] = field(default=time.sleep)
+    monotonic: Callable[[], float] = field(default=time.monotonic)
+
+
+class Loop:
+    """Runs stages over the units that the consumer group assigns to this process."""
+
+    def __init__(
+        self,
+        config: LoopConfig,
+        stages: Sequence[Stage],
+        source: PartitionedInput,
+        state: UnitState,
+        output: Output,
+    ) -> None:
+        """Bind to ports; nothing is read before ``run``.
+
+        Args:
+            config: names and sizes.
+            stages: whose inputs are read, all in one group.
+            source: of their records, not subscribed yet.
+            state: what is held of units; it knows what the stages do with records.
+            output: where batches are committed.
+        """
+        self._config = config
+        self._source = source
+        self._state = state
+        self._output = output
+        self._units = Units(stages, source, state, name=config.name, on_step=config.on_step, monotonic=config.monotonic)
+        self._failures = 0
+        self._failed_at = 0.0
+        self._away_since: float | None = None
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Work until told to stop, then finish what is on its way.
+
+        Raises:
+            WeirError: what a new beginning of units cannot fix; the process must end and start again.
+        """
+        self._units.subscribe()
+        while not should_stop():
+            meter_turn(self._config.name)
+            try:
+                if self._turn() or self._is_calm():
+                    self._failures, self._away_since = 0, None
+            except Transient as error:
+                if isinstance(error, StaleState):
+                    # a unit may have lent partials only: without records of its own nobody else would find out
+                    self._units.forget(error.units)
+                self._back_off(error)
+        self._units.settle(None)
+
+    def _turn(self) -> bool:
+        """One batch, and one step of a unit that begins; True when either was there.
+
+        The batch comes first: a unit that cannot begin keeps neither the others' records nor the group waiting.
+        """
+        self._units.settle(None, behind_max=BEHIND_RECORDS_MAX)
+        self._config.between()
+        self._state.tidy()
+        is_beginning = self._units.is_beginning
+        gathered = self._source.gather(
+            self._config.batch_records_max,
+            timeout_seconds=0.0 if is_beginning else IDLE_SECONDS,
+            linger_seconds=0.0 if is_beginning else self._config.linger_seconds,
+        )
+        if gathered.dropped:
+            metrics.MISPLACED_RECORDS.labels(stage=self._config.name).inc(gathered.dropped)
+        if gathered.records:
+            self._batch(gathered)
+        self._units.observe()
+        self._state.check(list(self._units.live))
+        return self._units.begin_next() or bool(gathered.records)
+
+    def _batch(self, gathered: Gathered) -> None:
+        self._step("gathered")  # 1
+        started = time.perf_counter()
+        involved = [self._units.unit(partition) for partition in gathered.records]
+        try:
+            outcomes = self._state.process(gathered, self._units.live)  # 2, 3
+            self._step("computed")
+            writes = self._build_writes(gathered, outcomes)
+            self._commit(outcomes, writes, gathered)  # 4
+            self._step("committed")
+        except Transient:
+            # nothing of this batch is visible; its records and what was read for them are void
+            self._units.forget(involved)
+            raise
+        self._apply(writes)  # 5
+        self._observe(gathered, outcomes, time.perf_counter() - started)
+
+    def _build_writes(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> dict[Partition, Write]:
+        changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
+        mixed = {unit for outcome in outcomes for unit in outcome.mixed}
+        writes = {}
+        for partition, records in gathered.records.items():
+            unit = self._units.unit(partition)
+            start, end = self._units.live[unit].next_offset, records[-1].offset() + 1
+            writes[partition] = Write(unit, start, end, changed.get(unit, []), unit in mixed)
+        return writes
+
+    def _commit(self, outcomes: Sequence[Outcome], writes: dict[Partition, Write], gathered: Gathered) -> None:
+        name = self._config.name
+        ends = {partition: write.end for partition, write in writes.items()}
+        notes = {partition: self._state.note(write) for partition, write in writes.items()}
+        self._step("committing")
+        with metrics.STAGE_SECONDS.labels(stage=name, step="commit").time():
+            try:
+                self._output.commit(
+                    [rows for outcome in outcomes for rows in outcome.rows],
+                    [record for outcome in outcomes for record in (*outcome.dead, *outcome.forwarded)],
+                    Offsets(ends, notes, gathered.metadata),
+                )
+            except Aborted:
+                metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=name, cause="kafka").inc()
+                raise
+        if self._output.transactional:
+            metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=name).inc()
+        for outcome in outcomes:
+            meter_outcome(outcome)
+
+    def _apply(self, writes: dict[Partition, Write]) -> None:
+        self._state.apply(list(writes.values()))
+        for write in writes.values():
+            self._units.advance(write.unit, write.end)
+
+    def _step(self, name: str) -> None:
+        self._config.on_step(name)
+
+    def _is_calm(self) -> bool:
+        """True when a quiet input has had no failure for a while."""
+        return self._away_since is not None and self._config.monotonic() - self._failed_at > CALM_SECONDS
+
+    def _back_off(self, error: Transient) -> None:
+        now = self._failed_at = self._config.monotonic()
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since > AWAY_SECONDS_MAX:
+            raise WeirError(f"gave up after {AWAY_SECONDS_MAX:.0f} s: {error}") from error
+        pause = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)] * random.uniform(0.5, 1.5)
+        self._failures += 1
+        log.warning("retrying", error=str(error), attempt=self._failures, retry_seconds=round(pause, 3))
+        self._config.sleep(pause)
+
+    def _observe(self, gathered: Gathered, outcomes: Sequence[Outcome], seconds: float) -> None:
+        meter_batch(self._config.name, gathered, outcomes, seconds, self._source.end_offset_cached)
+        self._state.observe(gathered, outcomes)
+        for outcome in outcomes:
+            outcome.on_committed(seconds)

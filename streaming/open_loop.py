@@ -1,0 +1,124 @@
+"""The one place where a loop gets its clients: which there are, in which order they are connected, and how they end.
+
+What may be away is asked first and again, and leaves nothing open when it does not answer; what fences another process
+of the same number comes after that process was told by a mark (``infra/kafka/instance_claim.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from confluent_kafka import Consumer
+
+from weir.infra.heap import freeze_gc
+from weir.infra.kafka.admin import TopicFacts
+from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.history import History
+from weir.infra.kafka.sink import OffsetsOnly, TransactionalOutput
+from weir.infra.kafka.source import PartitionedInput
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.streaming.loop import Loop, Output
+from weir.streaming.service import wait_for
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a consumer group.
+
+    Attributes:
+        instance: names the static member and the transactional id; two of one number fence each other.
+        topics: that the group reads.
+        transactional: whether outputs and offsets are one Kafka transaction.
+    """
+
+    group: str
+    instance: int
+    topics: Sequence[TopicFacts]
+    transactional: bool = True
+
+    @property
+    def name(self) -> str:
+        """Return what it is called among the group's members."""
+        return f"{self.group}-{self.instance}"
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What a loop is put together from.
+
+    Attributes:
+        source: of records; ``consumer`` is its own, to ask with.
+        history: a reader that is in no group.
+        output: where batches are committed.
+    """
+
+    source: PartitionedInput
+    consumer: Consumer
+    history: History
+    output: Output
+
+
+Assemble = Callable[[Clients], Loop]
+Prepare = Callable[[Registry, ExitStack], Assemble]
+"""Asks what may be away (``Transient``) and leaves on the stack what is to be closed; what it returns asks nothing."""
+
+
+@contextmanager
+def open_loop(
+    settings: Settings,
+    member: Member,
+    prepare: Prepare,
+    *,
+    should_stop: Callable[[], bool],
+    enter_place: Callable[[], None],
+) -> Iterator[Loop]:
+    """Connect a loop, and disconnect it at the end.
+
+    Args:
+        settings: of this deployment.
+        member: whose clients they are.
+        prepare: asks what the loop needs besides.
+        should_stop: asked while a dependency is away.
+        enter_place: called before anything is connected that fences another process of this number.
+
+    Raises:
+        Stopped: before it was connected.
+        WeirError: something that only a new start can fix.
+    """
+    wait_for(enter_place, should_stop)
+    loop, opened = wait_for(partial(_connect, settings, member, prepare), should_stop)
+    freeze_gc()
+    log.info("started", group=member.group, instance=member.instance)
+    try:
+        with opened:
+            yield loop
+    finally:
+        log.info("stopped", group=member.group, instance=member.instance)
+
+
+def _connect(settings: Settings, member: Member, prepare: Prepare) -> tuple[Loop, ExitStack]:
+    with ExitStack() as opened:
+        registry = Registry(settings.registry)
+        opened.callback(registry.close)
+        assemble = prepare(registry, opened)
+        kafka = settings.kafka
+        output: Output | None = None
+        if member.transactional:
+            output = TransactionalOutput(build_producer(kafka, transactional_id=member.name))
+        # A static member that starts again gets its old partitions back without a rebalance, and added ones would
+        # belong to nobody. With the partition counts in its name it is another member then, and the old one times out.
+        counts = ".".join(str(topic.partitions) for topic in member.topics)
+        history = History(kafka)
+        opened.callback(history.close)
+        consumer = build_consumer(kafka, group=member.group, instance=f"{member.name}.{counts}")
+        source = PartitionedInput(consumer, first_offset=history.first_offset)
+        opened.callback(source.close)
+        loop = assemble(Clients(source, consumer, history, output or OffsetsOnly(consumer)))
+        return loop, opened.pop_all()

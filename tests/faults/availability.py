@@ -1,0 +1,42 @@
+"""How much of what was due was decided in time, while a run broke things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BOUND_MS = 1_000
+
+
+@dataclass(frozen=True)
+class InTime:
+    """Payments that were due a decision, and those that had it within the bound."""
+
+    due: int = 0
+    decided: int = 0
+    late_seconds: int = 0
+
+    @property
+    def share(self) -> float | None:
+        return self.decided / self.due if self.due else None
+
+
+def measure(times: Sequence[tuple[int, int]], *, bound_ms: int = BOUND_MS) -> InTime:
+    """Compare when payments were appended with when they were decided.
+
+    What was sent before the first decision is not due: the load begins before the first worker does.
+
+    Args:
+        times: of each decided payment, its append time and its decision's.
+        bound_ms: from the one to the other.
+
+    Returns:
+        The counts, and in how many seconds, by append time, some payment was late.
+
+    >>> measure([(0, 900), (950, 1_000), (1_200, 9_000), (1_300, 2_300), (60_000, 60_050)])
+    InTime(due=4, decided=3, late_seconds=1)
+    """
+    first = min((decided for _, decided in times), default=0)
+    due = [(appended, decided) for appended, decided in times if appended >= first]
+    late = [appended for appended, decided in due if decided - appended > bound_ms]
+    return InTime(due=len(due), decided=len(due) - len(late), late_seconds=len({at // 1_000 for at in late}))

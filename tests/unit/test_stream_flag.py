@@ -1,0 +1,91 @@
+"""Every command that works on a stream's topics or state takes ``--stream``, and refuses a name that is none."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import weir.cli
+
+OF_NO_STREAM = {
+    "init": "makes a project",
+    "check": "looks at every stream of a project",
+    "up": "starts servers",
+    "down": "stops servers",
+    "status": "shows servers",
+    "logs": "shows logs of servers",
+    "doctor": "asks about this machine",
+    "clean": "frees space in a home",
+    "generate": "simulates the payments",
+    "publish": "reads files of payments",
+    "train": "trains for the payments",
+    "serve": "serves every stream of a project",
+    "demo": "runs a project whole",
+    "bench": "measures on servers of its own",
+    "completion": "prints a script",
+}
+"""Commands that need no name of a stream, and why; one of them may take it all the same."""
+ACTIONS = {
+    "topics": ["create", "check", "repair"],
+    "schemas": ["check", "register"],
+    "features": ["list", "docs"],
+    "dlq": ["list", "show", "stats", "replay", "discard", "auto"],
+    "offsets": ["show", "recover", "drop-view"],
+    "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
+}
+COMMANDS = [
+    [verb, *action.split()] for verb in weir.cli.VERBS if verb not in OF_NO_STREAM for action in ACTIONS.get(verb, [""])
+]
+
+
+@cache
+def _help(verb: str, *action: str) -> str:
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        weir.cli._load(verb).main([verb, *action[:1], "--help"])
+    return shown.getvalue()
+
+
+def test_the_commands_of_no_stream_are_there() -> None:
+    assert set(OF_NO_STREAM) <= set(weir.cli.VERBS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_of_a_stream_says_that_it_takes_its_name(command: list[str]) -> None:
+    assert "--stream NAME" in _help(*command)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("name", "hint"), [("click", "; did you mean 'clicks'?"), ("nosuch", "; there are clicks, transactions, transfers")]
+)
+def test_a_name_that_no_stream_has_is_refused_with_those_that_there_are(
+    command: list[str],
+    name: str,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert weir.cli.main([*command, "--stream", name]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line == f"weir {command[0]}: expected the name of a stream, found {name!r}{hint}"
+
+
+def test_in_a_project_its_streams_are_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert weir.cli.main(["init", "shop", "--like", "transfers"]) == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    assert weir.cli.main(["dlq", "list", "--stream", "clicks"]) == 2
+    assert "found 'clicks'; there are transfers" in capsys.readouterr().err

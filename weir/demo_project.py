@@ -1,0 +1,78 @@
+"""The demo of a user's project: its stream on fresh servers, with events that its ``generator.toml`` makes up.
+
+Where a model fits the stream, events are decided; else their features are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from weir.demo_story import STILL_SECONDS_MAX, Story, console, flat, step
+from weir.generators.profiles.profile import load_profile
+from weir.infra.settings import Settings
+from weir.schemas.errors import WeirError
+from weir.schemas.project import find_stream
+
+_RATE = 100.0
+_WARM_EVENTS = 20
+
+
+class ProjectDemo(Story):
+    """One stream of a project."""
+
+    serves_api = False
+
+    def __init__(self, settings: Settings, arguments: argparse.Namespace, folder: Path) -> None:
+        """Load what the project declares; nothing runs yet.
+
+        Raises:
+            Refused: the streams or the generator's profile have faults; each is a line.
+        """
+        super().__init__(settings, arguments)
+        self._stream = find_stream(folder, arguments.stream)
+        self._profile = load_profile(folder, self._stream)
+
+    def run(self) -> None:
+        """Tell the story from the start to the summary."""
+        self._set_up(self._stream)
+        self._compile(self._stream)
+        decides, of_stream = self._has_champion(), ("--stream", self._stream.name)
+        commands = [("process", *of_stream), *([("score", *of_stream), ("index", *of_stream)] if decides else [])]
+        with step("processor, scorer, index" if decides else "processor"):
+            if not decides:
+                console.print("  no model of these features yet: features are computed, nothing is decided")
+            self._start_services(*commands, decided=decides)
+        with step("a few events through the pipeline, so that it is warm"):
+            self._warm_up()
+        self._go_live()
+        self._summarise()
+
+    def _warm_up(self) -> None:
+        """Wait for the first outcomes: what is sent while processes start says nothing of their latency."""
+        flags = {"--rate": _WARM_EVENTS, "--seconds": 1, "--seed": self._arguments.seed}
+        self._verb("generate", "--stream", self._stream.name, *flat(flags))
+        deadline = time.monotonic() + STILL_SECONDS_MAX
+        while not self._count_done():
+            self._children.check()
+            if time.monotonic() > deadline:
+                raise WeirError(f"expected feature rows of {self._stream.name}, found none for a while")
+            time.sleep(0.2)
+
+    def _go_live(self) -> None:
+        rate = self._arguments.rate or self._profile.rate or _RATE
+        flags = {"--rate": rate, "--seconds": self._arguments.seconds, "--seed": self._arguments.seed}
+        self._live("--stream", self._stream.name, *flat(flags), title=f"{self._stream.name}  {rate:g}/s")
+
+    def _summarise(self) -> None:
+        tally = self._print_counts()
+        for reason, count in tally.reasons.most_common():
+            console.print(f"  {reason:<24} {count:,}", markup=False)
+        for event in list(tally.latest)[:1]:
+            console.print(f"the newest {self._stream.event} shown: {event.event_id}", markup=False)
+            for each in event.reasons:
+                console.print(f"  {each}", markup=False)
+        console.print("\ntry next")
+        console.print("  weir demo --seconds 0   # runs until Ctrl-C; use a second terminal meanwhile")
+        console.print("  change generator.toml or the stream and run it again; `weir check` says what a change touches")
