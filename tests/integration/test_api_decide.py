@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import TRANSACTION
 from weir.infra.children import Child
+from weir.infra.kafka.clients import build_producer
 from weir.infra.settings import Settings
 from weir.streaming.dlq.letter import read_dead_letter
 
@@ -90,6 +92,13 @@ class Api:
     def __init__(self, child: Child, client: httpx.Client) -> None:
         self.child = child
         self.client = client
+
+    def looked_at(self) -> float:
+        """Return when the API looked at Kafka last, epoch seconds."""
+        found = re.search(
+            r'weir_last_look_timestamp_seconds{dependency="kafka"} (\S+)', self.client.get("/metrics").text
+        )
+        return float(found[1]) if found else 0.0
 
     def decide(self, event: dict[str, Any], path: str = "/v1/decide", **query: Any) -> httpx.Response:
         return self.client.post(path, json=event, params=query)
@@ -205,6 +214,19 @@ def test_a_stream_that_nobody_decides_is_202_and_soon_without_a_wait(undecided: 
     assert time.monotonic() - began < 1.4
     undecided.start_deciding()
     undecided.services.await_true(lambda: api.decide(event(card_id="card-1")).status_code == 200, "a decision in time")
+
+
+def test_a_backlog_is_known_before_the_first_request(undecided: Stream) -> None:
+    producer = build_producer(undecided.settings.kafka)
+    for number in range(2 * 500):
+        producer.produce(undecided.settings.topics.transactions, b"x", partition=number % 2)
+    assert producer.flush(30) == 0
+    api = undecided.serve()
+    began = time.time()
+    # two looks, four seconds apart, and as long a lag as the request below would wait
+    undecided.services.await_true(lambda: api.looked_at() > began + 6.0, "a second look")
+    answer = api.decide(event(), wait_ms=1_500)
+    assert (answer.status_code, answer.json()["why"]) == (202, "behind")
 
 
 def test_killed_apis_leave_nothing_undecided_and_the_next_one_knows_every_decision(undecided: Stream) -> None:

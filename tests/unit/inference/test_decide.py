@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import httpx
+import jsonschema
 import orjson
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
+from weir.inference.api.decide import document
 from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.sender import NotPublished
 from weir.inference.api.decide.waiting import OVERHEAD_BYTES
+from weir.inference.api.examples import build_event
+from weir.inference.api.request import parse_event
 from weir.monitoring import metrics
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.stream import Stream
+from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
+from weir.schemas.streams.transfers import transfers
 
 EVENT = TRANSACTION | {"event_time_ms": NOW_MS}
 DAY_MS = 86_400_000
@@ -305,3 +316,24 @@ def test_a_registry_that_is_away_is_503_and_nothing_is_published(world: World, m
     answer = decide(world)
     assert (answer.status_code, code(answer)) == (503, "not_published")
     assert world.stream.published == []
+
+
+@pytest.mark.parametrize("stream", [payments, clicks, transfers], ids=lambda stream: stream.name)
+def test_an_event_of_any_stream_is_the_bytes_that_every_producer_writes(stream: Stream) -> None:
+    given = build_event(stream) | {stream.time: NOW_MS}
+    event = parse_event(stream, orjson.dumps(given), now_ms=0)
+    record = EventEncoder(stream, BUILT_IN, lambda: 7).encode(event, now_ms=NOW_MS)
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(event_schemas(stream)[-1])), event)
+    # the stream compares bodies: a repeat through another producer is a repeat
+    assert record.value == b"\x00\x00\x00\x00\x07" + body.getvalue()
+    assert (record.key, record.event_id) == (given[stream.key.field].encode(), given[stream.id])
+
+
+@pytest.mark.parametrize("stream", [payments, clicks, transfers], ids=lambda stream: stream.name)
+def test_the_document_shows_an_event_with_its_time_and_an_answer_without_a_decision(stream: Stream) -> None:
+    content = document.event_body(stream)["requestBody"]["content"]["application/json"]
+    jsonschema.validate(content["example"], content["schema"])
+    assert stream.time in content["schema"]["required"]
+    shown = document.answers(stream)[202]["content"]["application/json"]
+    jsonschema.validate(shown["example"], shown["schema"])
