@@ -2,21 +2,31 @@
 
 What would become a dead letter is refused here, before it is published, by the same rules. One is left to the stream:
 an event from the future is judged by the broker's time, which no request knows.
+
+One record at a time, so without columns: the checks that say yes or no are of a row, and fastavro writes the bytes that
+the column encoder of other producers writes. Tests hold both to their twins.
+
+**Cost:** some 40 us an event; what is wrong with one that is refused costs a millisecond more.
 """
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 
 from weir.inference.api.request import BadRequest, FieldError
 from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.avro.framing import HEADER_BYTES, MAGIC_BYTE
 from weir.schemas.contracts import event_schemas
 from weir.schemas.placeholders import Placeholders
+from weir.schemas.records.one_row import RowPlan
 from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
 from weir.schemas.stream import Stream
 
@@ -43,9 +53,12 @@ class EventEncoder:
         """
         self._stream = stream
         self._placeholders = placeholders
+        self._plan = RowPlan(stream, placeholders)
         self._ask_schema_id = schema_id
         self._schema_id: int | None = None
-        self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+        schema = event_schemas(stream)[-1]
+        self._avro = fastavro.parse_schema(json.loads(schema))
+        self._columns: pa.Schema = BatchCodec(schema=schema).arrow_schema
 
     @property
     def is_ready(self) -> bool:
@@ -73,17 +86,30 @@ class EventEncoder:
             BadRequest: a value is wrong; the field is named and the value is not.
             Transient: the registry is away.
         """
-        schema, key = self._codec.arrow_schema, str(event[self._stream.key.field]).encode()
-        batch = pa.RecordBatch.from_arrays([pa.array([event[f.name]], f.type) for f in schema], schema=schema)
+        key = str(event[self._stream.key.field]).encode()
         # never later than the event: our clock is not the one that tells what is from the future
-        append = np.array([max(now_ms, int(event[self._stream.time]))], dtype=np.int64)
+        append_ms = max(now_ms, int(event[self._stream.time]))
+        if not self._plan.passes(self._plan.derive(event), append_time_ms=append_ms):
+            self._refuse(event, key, append_ms)
+        value = io.BytesIO()
+        value.write(MAGIC_BYTE.to_bytes(1, "big") + self.prepare().to_bytes(HEADER_BYTES - 1, "big"))
+        fastavro.schemaless_writer(value, self._avro, event)
+        return EventRecord(str(event[self._stream.id]), key, value.getvalue())
+
+    def _refuse(self, event: dict[str, Any], key: bytes, append_ms: int) -> None:
+        """Say what is wrong with an event, as the processor says it.
+
+        Raises:
+            BadRequest: always, but for a bug of one of the two checks: the stream is then left to judge.
+        """
+        columns = [pa.array([event[field.name]], field.type) for field in self._columns]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._columns)
+        append = np.array([append_ms], dtype=np.int64)
         for _, error in validate_events(
             self._stream, batch, keys=[key], append_time_ms=append, placeholders=self._placeholders
         ):
             said = describe(error.reason, str(error), error.hint)
             raise BadRequest([FieldError(error.field or "$", said)])
-        value = self._codec.encode(batch, self.prepare())[0]
-        return EventRecord(str(event[self._stream.id]), key, value)
 
 
 def describe(reason: str, message: str, hint: str = "") -> str:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import httpx
 import jsonschema
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
+from tests.unit.schemas.request_rows import all_streams, requests_of
 from weir.inference.api.decide import document
 from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.sender import NotPublished
 from weir.inference.api.decide.waiting import OVERHEAD_BYTES
-from weir.inference.api.examples import build_event
-from weir.inference.api.request import parse_event
+from weir.inference.api.request import BadRequest, event_fields
 from weir.monitoring import metrics
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.records.validation import validate_events
 from weir.schemas.stream import Stream
 from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
@@ -318,16 +321,29 @@ def test_a_registry_that_is_away_is_503_and_nothing_is_published(world: World, m
     assert world.stream.published == []
 
 
-@pytest.mark.parametrize("stream", [payments, clicks, transfers], ids=lambda stream: stream.name)
-def test_an_event_of_any_stream_is_the_bytes_that_every_producer_writes(stream: Stream) -> None:
-    given = build_event(stream) | {stream.time: NOW_MS}
-    event = parse_event(stream, orjson.dumps(given), now_ms=0)
-    record = EventEncoder(stream, BUILT_IN, lambda: 7).encode(event, now_ms=NOW_MS)
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(event_schemas(stream)[-1])), event)
+@pytest.mark.parametrize(("stream", "schema", "example"), all_streams()[1:], ids=lambda part: getattr(part, "name", ""))
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_an_event_of_any_stream_is_refused_or_is_the_bytes_that_every_producer_writes(
+    stream: Stream, schema: pa.Schema, example: dict[str, Any], data: st.DataObject
+) -> None:
+    symbols = {field.name: st.sampled_from(field.symbols) for field in event_fields(stream) if field.symbols}
+    event = data.draw(requests_of(schema, example)) | data.draw(st.fixed_dictionaries(symbols))
+    batch = pa.RecordBatch.from_pylist([event], schema=schema)
+    key, append = event[stream.key.field].encode(), max(event[stream.time], NOW_MS)
+    errors = validate_events(
+        stream, batch, keys=[key], append_time_ms=np.array([append]), placeholders=BUILT_IN
+    )  # fmt: skip
+    encoder = EventEncoder(stream, BUILT_IN, lambda: 7)
+    if errors:
+        with pytest.raises(BadRequest) as refused:
+            encoder.encode(event, now_ms=NOW_MS)
+        assert [error.field or "$" for _, error in errors] == [each.field for each in refused.value.errors]
+        return
+    record = encoder.encode(event, now_ms=NOW_MS)
     # the stream compares bodies: a repeat through another producer is a repeat
-    assert record.value == b"\x00\x00\x00\x00\x07" + body.getvalue()
-    assert (record.key, record.event_id) == (given[stream.key.field].encode(), given[stream.id])
+    assert [record.value] == BatchCodec(schema=event_schemas(stream)[-1]).encode(batch, 7)
+    assert (record.key, record.event_id) == (key, event[stream.id])
 
 
 @pytest.mark.parametrize("stream", [payments, clicks, transfers], ids=lambda stream: stream.name)
