@@ -35,7 +35,7 @@ def build_decide(
 
     Args:
         settings: of the stream.
-        registry: for the ids of its schemas.
+        registry: for the id of the schema of its events.
         read_entry: looks a decision up by the event's id.
         lag_seconds: see ``StreamDecisions``.
     """
@@ -50,7 +50,8 @@ def build_decide(
     listener = DecisionListener(
         waiting,
         lambda: Tail(settings.kafka, [names.decisions, names.dlq]),
-        build_decoder(registry, decisions_schema(stream), names.decisions),
+        # one of its own: a reader is a thread, and what a registry keeps is one thread's
+        build_decoder(Registry(settings.registry), decisions_schema(stream), names.decisions),
         stream_name=stream.name,
         decisions_topic=names.decisions,
     )
