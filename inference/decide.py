@@ -19,7 +19,7 @@ from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import RuleSet
-from weir.inference.core.vector import Matrix, build_degraded, select_columns
+from weir.inference.core.vector import Matrix, build_degraded
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema
@@ -86,10 +86,8 @@ class Decider:
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
         """
-        bundle = self._current.bundle
-        return judge(
-            select_columns(features, names, bundle.names), ids, bundle, self._current.lists, self._current.rules
-        )
+        current = self._current
+        return judge(features, names, ids, current.bundle, current.lists, current.rules)
 
     def decide(self, batch: FeatureBatch) -> Decided:
         """Decide feature rows."""

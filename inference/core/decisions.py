@@ -22,7 +22,7 @@ from weir.inference.core.lists import Ids, Lists, find_listed
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
 from weir.inference.core.rules import Rule, RuleSet, match_rules
-from weir.inference.core.vector import NO_MODEL, Matrix
+from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
@@ -71,11 +71,12 @@ def build_rules_version(lists: Lists, rules: RuleSet) -> str:
     return rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
 
 
-def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
+def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
     """Score rows and decide them.
 
     Args:
-        features: float32, shape (rows, n_features), columns ``model.names``.
+        features: float32, shape (rows, len(names)); a rule may be over one that the model does not take.
+        names: of its columns.
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion, or what stands for none.
         lists: allow and block lists.
@@ -83,19 +84,20 @@ def judge(features: Matrix, ids: Ids, model: Model, lists: Lists, rule_set: Rule
     """
     rules = rule_set.rules
     rows = features.shape[0]
-    scores = check_scores(model.score(features))
+    taken = select_columns(features, names, model.names)
+    scores = check_scores(model.score(taken))
     outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
     failed = np.isnan(scores)
     if NO_MODEL in model.lacking:
         outcomes[:], failed[:] = APPROVE, False
     decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
-    by_rule = _apply_rules(match_rules(features, model.names, rules), rules, outcomes, failed)
+    by_rule = _apply_rules(match_rules(features, names, rules), rules, outcomes, failed)
     allowed, allow_kinds = find_listed(lists.allow, ids, rows)
     blocked, block_kinds = find_listed(lists.block, ids, rows)
     outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
     by_model = (outcomes > APPROVE) & ~allowed & ~blocked & (by_rule < 0) & ~failed
-    _explain(features, scores, np.flatnonzero(by_model), model, reasons)
+    _explain(taken, scores, np.flatnonzero(by_model), model, reasons)
     for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
         decided_by[row], reasons[row] = _name_decider(
             allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None

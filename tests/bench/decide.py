@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.decide reader``: CPU of a process that listens, at several rates of decisions, each committed as
 a scorer commits them, while so many keys are waited for. ``python -m tests.bench.decide latency``: ``weir process``,
-``weir score`` and ``weir serve`` next to an open-loop client, each payment of a card of its own.
+``weir score`` (or ``weir run``) and ``weir serve`` next to an open-loop client.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="+", default=[0, 1_000, 2_000, 5_000])
     parser.add_argument("--waiting", type=int, default=100, help="keys that are waited for")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--one", action="store_true", help="`weir run` in place of `weir process` and `weir score`")
     given = parser.parse_args()
     if given.what == "child":
         listen(load_settings(), given.waiting, given.seconds)
@@ -142,8 +143,8 @@ def measure_latency(settings: Settings, rate: int, given: argparse.Namespace) ->
     link_champion(home, write_bundle(home / "models" / "tiny-1"))
     services = Services(settings.model_copy(update={"home": home}), home / "logs")
     try:
-        services.start("process")
-        services.start("score", "--with-index")
+        for stage in ("run",) if given.one else ("process", "score"):
+            services.start(stage)
         api = services.start("serve", "--port", "0", ready="serving http")
         address = log_of(api).partition("serving http://")[2].split()[0]
         flags = ["--kind", "decide", "--address", address, "--cards", str(CARDS), "--rate", str(rate)]
@@ -156,7 +157,7 @@ def measure_latency(settings: Settings, rate: int, given: argparse.Namespace) ->
     latency = found["latency_ms"]
     shares = {f"p{share}_ms": round(percentile(latency, share), 1) for share in (50, 90, 99)}
     rest = {name: found[name] for name in ("failed", "first_failure", "unanswered", "lag_ms_p99")}
-    return {"rate": rate, "requests": len(latency)} | shares | rest
+    return {"rate": rate, "one_process": given.one, "requests": len(latency)} | shares | rest
 
 
 if __name__ == "__main__":

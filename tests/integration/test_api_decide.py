@@ -229,6 +229,18 @@ def test_a_backlog_is_known_before_the_first_request(undecided: Stream) -> None:
     assert (answer.status_code, answer.json()["why"]) == (202, "behind")
 
 
+def test_where_one_process_computes_and_decides_the_answers_are_the_same(undecided: Stream) -> None:
+    undecided.services.start("run")
+    undecided.services.start("index")
+    api, payment = undecided.serve(), event()
+    first = api.decide(payment, **PATIENT)
+    assert (first.status_code, [first.content]) == (200, undecided.recorded(payment["transaction_id"]))
+    assert api.decide(payment, **PATIENT).content == first.content
+    assert api.decide(payment | {"mcc": 5812}, **PATIENT).status_code == 409
+    late = event(event_time_ms=int(time.time() * 1_000) + 3_600_000)
+    assert api.decide(late, **PATIENT).json()["error"]["reason"] == "from_future"
+
+
 def test_killed_apis_leave_nothing_undecided_and_the_next_one_knows_every_decision(undecided: Stream) -> None:
     payments = [event() for _ in range(20)]
     api = undecided.serve()

@@ -72,7 +72,7 @@ def test_a_users_stream_is_decided_by_its_rules_and_equals_a_count_by_hand(
             _publish(settings, schema_id, [*rides, twice, wrong])
             _await(lambda: bool(failed + undecided) or (len(decisions.poll()) >= RIDES and len(letters.poll()) >= 2))
             assert not failed + undecided
-            rows.poll_to_end()
+            _await(lambda: len(rows.poll()) >= RIDES)
             reader = DecisionReader(connect(settings.redis), cluster=settings.cluster)
             _await(lambda: reader.read(rides[-1]["ride_id"]) is not None)
             indexed = [json.loads(reader.read(ride["ride_id"]) or "") for ride in rides]

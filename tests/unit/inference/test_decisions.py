@@ -43,7 +43,7 @@ def _rows(*rows: Sequence[float]) -> np.ndarray:
 
 
 def _judge(rows: np.ndarray, lists: Lists | None = None, rules: Sequence[Rule] = (), **ids: list) -> Judgement:
-    return judge(rows, ids, _Model(), lists or Lists(), RuleSet("1", tuple(rules)))
+    return judge(rows, NAMES, ids, _Model(), lists or Lists(), RuleSet("1", tuple(rules)))
 
 
 def _decisions(judgement: Judgement) -> list[str]:
@@ -83,7 +83,7 @@ def test_without_a_model_lists_and_rules_decide_alone_and_the_rest_is_approved()
     )
     lists = Lists("v", allow={"card": frozenset({"a"})}, block={"card": frozenset({"b"})})
     rows = _rows([9.0, 0.0, 500.0], [1.0], [6.0], [6.0, 0.0, 101.0], [np.nan, 0.0, 100.0])
-    judged = judge(rows, {"card": ["a", "b", "c", "d", "e"]}, _NoModel(), lists, RuleSet("1", rules))
+    judged = judge(rows, NAMES, {"card": ["a", "b", "c", "d", "e"]}, _NoModel(), lists, RuleSet("1", rules))
     assert _decisions(judged) == ["APPROVE", "DECLINE", "REVIEW", "DECLINE", "APPROVE"]
     assert judged.decided_by == ["allow_list_card", "block_list_card", "burst", "large", "rules"]
     assert [[reason.code for reason in reasons] for reasons in judged.reasons] == [
@@ -91,6 +91,15 @@ def test_without_a_model_lists_and_rules_decide_alone_and_the_rest_is_approved()
     ]  # fmt: skip
     assert np.isnan(judged.scores).all()
     assert judged.failed == 0
+
+
+def test_a_rule_holds_over_a_feature_that_the_model_does_not_take() -> None:
+    rule = Rule("travel", "DECLINE", "TRAVEL", "", (Condition("card_position_speed_30d", ">=", 1_000),))
+    names = ("card_position_speed_30d", *reversed(NAMES))
+    rows = np.array([[2_000, 0, 0, 0, 0.1], [10, 0, 0, 0, 0.6]], np.float32)
+    judged = judge(rows, names, {}, _Model(), Lists(), RuleSet("1", (rule,)))
+    assert judged.decided_by == ["travel", "model"]
+    assert judged.scores.tolist() == pytest.approx([0.1, 0.6])
 
 
 def test_the_allow_list_goes_before_the_block_list_and_the_model() -> None:

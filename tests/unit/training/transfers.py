@@ -1,6 +1,7 @@
 """A user's project of transfers that are labelled later: `weir init --like transfers`, and labels added by hand.
 
-Mule accounts collect money for two days, from senders who never paid them before. Nothing in a transfer alone tells.
+Mule accounts collect money for two days, from senders who never paid them before. So do honest appeals, of smaller
+sums and less in a hurry. A transfer alone says little.
 """
 
 from __future__ import annotations
@@ -56,29 +57,32 @@ def write_project(folder: Path, name: str = "transfers", *, labels: bool = True)
 def build_history(seed: int, count: int, begin_ms: int) -> tuple[list[Row], list[Row]]:
     """Return transfers in the order of their times over ``DAYS`` days, and a label for each."""
     dice = random.Random(seed)
-    mules = [(dice.uniform(0, DAYS - 2), f"mule-{number}") for number in range(count // 150)]
-    drawn = [(dice.uniform(0, DAYS), f"receiver-{dice.randrange(RECEIVERS)}", False) for _ in range(count)]
-    drawn += [(day + dice.uniform(0, 2), mule, True) for day, mule in mules for _ in range(dice.randrange(8, 16))]
+    drawn = [(dice.uniform(0, DAYS), f"receiver-{int(RECEIVERS * dice.random() ** 2)}", False) for _ in range(count)]
+    for number in range(count // 120):
+        day, is_mule = dice.uniform(0, DAYS - 2), number % 2 == 0
+        receiver, collected = f"account-{number}", dice.randrange(6, 14)
+        drawn += [(day + dice.uniform(0, 2), receiver, is_mule) for _ in range(collected)]
     rows = [
-        (_build_transfer(dice, number, receiver, begin_ms + int(day * DAY_MS)), is_mule)
+        (_build_transfer(dice, number, receiver, begin_ms + int(day * DAY_MS), is_mule=is_mule), is_mule)
         for number, (day, receiver, is_mule) in enumerate(sorted(drawn))
     ]
     return [row for row, _ in rows], [_build_label(row, is_mule=is_mule) for row, is_mule in rows]
 
 
-def _build_transfer(dice: random.Random, number: int, receiver: str, time_ms: int) -> Row:
+def _build_transfer(dice: random.Random, number: int, receiver: str, time_ms: int, *, is_mule: bool) -> Row:
+    least, instant = (40_000, 0.7) if is_mule else (1_000, 0.3)
     return {
         "transfer_id": f"transfer-{number}",
         "sender_id": f"sender-{dice.randrange(SENDERS)}",
         "receiver_id": receiver,
         "event_time_ms": time_ms,
-        "amount_minor": dice.randrange(1_000, 500_000),
+        "amount_minor": dice.randrange(least, 300_000),
         "fee_minor": dice.choice([0, 0, 150]),
         "currency": dice.choice(["EUR", "USD"]),
         "channel": dice.choice(["APP", "WEB", "BRANCH"]),
         "receiver_country": dice.choice(["DE", "DE", "FR"]),
         "sender_country": "DE",
-        "is_instant": dice.random() < 0.3,
+        "is_instant": dice.random() < instant,
     }
 
 
