@@ -1,7 +1,7 @@
 """From a request to the record that is published: checked as the processor checks it, encoded as every producer does.
 
 What would become a dead letter is refused here, before it is published, by the same rules. One is left to the stream:
-an event from the future is judged by the broker's time, which no request knows.
+an event from the near future is judged by the broker's time, which no request knows.
 
 One record at a time, so without columns: the checks that say yes or no are of a row, and fastavro writes the bytes that
 the column encoder of other producers writes. Tests hold both to their twins.
@@ -29,6 +29,10 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.one_row import RowPlan
 from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
 from weir.schemas.stream import Stream
+
+
+CLOCK_OFF_MS_MAX = 24 * 60 * 60 * 1_000
+"""A clock that is further off the broker's is noticed by other means; a time further ahead is refused here."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ class EventEncoder:
             Transient: the registry is away.
         """
         key = str(event[self._stream.key.field]).encode()
-        # never later than the event: our clock is not the one that tells what is from the future
-        append_ms = max(now_ms, int(event[self._stream.time]))
+        # as if appended at its own time: our clock is not the one that tells what is from the future
+        append_ms = max(now_ms, min(int(event[self._stream.time]), now_ms + CLOCK_OFF_MS_MAX))
         if not self._plan.passes(self._plan.derive(event), append_time_ms=append_ms):
             self._refuse(event, key, append_ms)
         value = io.BytesIO()

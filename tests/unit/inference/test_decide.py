@@ -330,7 +330,7 @@ def test_an_event_of_any_stream_is_refused_or_is_the_bytes_that_every_producer_w
     symbols = {field.name: st.sampled_from(field.symbols) for field in event_fields(stream) if field.symbols}
     event = data.draw(requests_of(schema, example)) | data.draw(st.fixed_dictionaries(symbols))
     batch = pa.RecordBatch.from_pylist([event], schema=schema)
-    key, append = event[stream.key.field].encode(), max(event[stream.time], NOW_MS)
+    key, append = event[stream.key.field].encode(), max(NOW_MS, min(event[stream.time], NOW_MS + DAY_MS))
     errors = validate_events(
         stream, batch, keys=[key], append_time_ms=np.array([append]), placeholders=BUILT_IN
     )  # fmt: skip
