@@ -30,7 +30,6 @@ from weir.schemas.records.one_row import RowPlan
 from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
 from weir.schemas.stream import Stream
 
-
 CLOCK_OFF_MS_MAX = 24 * 60 * 60 * 1_000
 """A clock that is further off the broker's is noticed by other means; a time further ahead is refused here."""
 
