@@ -150,9 +150,9 @@ class ApiSettings(_Section):
     decide_wait_ms_max: int = Field(default=10_000, ge=0, le=60_000)
     """How long a request may ask to wait; a stop of the process ends what waits after 10 s."""
     decide_waiting_max: int = Field(default=500, ge=1, le=100_000)
-    """Requests that may wait at one time, per stream: half of the connections, so that others are answered."""
+    """Requests that may wait at one time: half of the connections, so that others are answered."""
     decide_waiting_mb_max: int = Field(default=16, ge=1)
-    """What they may take in memory together, per stream."""
+    """What they may take in memory together."""
 
     @model_validator(mode="after")
     def _check_wait(self) -> ApiSettings:

@@ -20,6 +20,7 @@ from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
+from weir.inference.api.decide.waiting import Places
 from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
@@ -165,6 +166,7 @@ def build_parts(
         build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
         guard,
         lag or StreamLag(),
+        Places(number_max=settings.api.decide_waiting_max, bytes_max=settings.api.decide_waiting_mb_max << 20),
         required=len(served.streams) == 1,
     )
     streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
@@ -192,6 +194,7 @@ class _Connections:
     producer: Producer
     guard: CircuitBreaker
     lag: StreamLag
+    places: Places
     required: bool
 
 
@@ -218,6 +221,7 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
         decide=build_decide(
             settings,
             connections.registry,
+            connections.places,
             read_entry=lambda event_id: connections.guard.call(lambda: decisions.read(event_id)),
             lag_seconds=partial(connections.lag.seconds, topic),
         ),

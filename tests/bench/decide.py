@@ -23,7 +23,7 @@ from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide.build import build_decoder
 from weir.inference.api.decide.listener import DecisionListener
-from weir.inference.api.decide.waiting import WaitingRequests
+from weir.inference.api.decide.waiting import Places, WaitingRequests
 from weir.infra.children import child_environment
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
@@ -80,9 +80,8 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     """Listen as an API does, and say what it cost."""
     waiting = WaitingRequests(
         payments,
+        Places(number_max=1 << 20, bytes_max=1 << 40),
         events_topic=settings.topics.transactions,
-        number_max=1 << 20,
-        bytes_max=1 << 30,
         clock=time.monotonic,
     )
     for number in range(waiting_keys):

@@ -11,7 +11,7 @@ from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import MESSAGE_TIMEOUT_MS, EventSender
 from weir.inference.api.decide.stream_decisions import StreamDecisions
-from weir.inference.api.decide.waiting import Record, WaitingRequests
+from weir.inference.api.decide.waiting import Places, Record, WaitingRequests
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
 from weir.infra.registry.client import Registry
@@ -20,13 +20,13 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, event_schemas, subject
 
-_BYTES_PER_MB = 1 << 20
 log = get_logger(__name__)
 
 
 def build_decide(
     settings: Settings,
     registry: Registry,
+    places: Places,
     *,
     read_entry: Callable[[str], bytes | None],
     lag_seconds: Callable[[int], float],
@@ -36,17 +36,12 @@ def build_decide(
     Args:
         settings: of the stream.
         registry: for the id of the schema of its events.
+        places: of the process, for those who wait.
         read_entry: looks a decision up by the event's id.
         lag_seconds: see ``StreamDecisions``.
     """
     api, names, stream = settings.api, settings.topics, settings.stream
-    waiting = WaitingRequests(
-        stream,
-        events_topic=names.transactions,
-        number_max=api.decide_waiting_max,
-        bytes_max=api.decide_waiting_mb_max * _BYTES_PER_MB,
-        clock=time.monotonic,
-    )
+    waiting = WaitingRequests(stream, places, events_topic=names.transactions, clock=time.monotonic)
     listener = DecisionListener(
         waiting,
         lambda: Tail(settings.kafka, [names.decisions, names.dlq]),

@@ -45,6 +45,35 @@ class TooManyWaiting(Exception):
     """The bound on waiting requests is reached; nothing was published."""
 
 
+class Places:
+    """How many requests wait in a process, of all its streams, and what they take; both are bounded."""
+
+    def __init__(self, *, number_max: int, bytes_max: int) -> None:
+        """Start empty."""
+        self._number_max = number_max
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
+        self._number = self._bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Take a place.
+
+        Raises:
+            TooManyWaiting: in number, or in bytes.
+        """
+        with self._lock:
+            if self._number >= self._number_max or self._bytes + size_bytes > self._bytes_max:
+                raise TooManyWaiting
+            self._number += 1
+            self._bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._number -= 1
+            self._bytes -= size_bytes
+
+
 @dataclass(eq=False)
 class WaitingRequest:
     """One event for whose decision somebody waits.
@@ -90,33 +119,32 @@ def _source_of_letter(letter: DeadLetter) -> At | None:
 
 
 class WaitingRequests:
-    """All requests of one stream that wait in this process."""
+    """All requests of one stream that wait in this process.
 
-    def __init__(
-        self, stream: Stream, *, events_topic: str, number_max: int, bytes_max: int, clock: Callable[[], float]
-    ) -> None:
+    Attributes:
+        number: how many wait.
+    """
+
+    def __init__(self, stream: Stream, places: Places, *, events_topic: str, clock: Callable[[], float]) -> None:
         """Start empty.
 
         Args:
             stream: whose decisions are waited for.
+            places: of the process.
             events_topic: where its events are published.
-            number_max: requests that may wait at one time.
-            bytes_max: what they may take together.
             clock: seconds.
         """
         self._id_field = stream.id
         self._horizon_ms = stream.duplicate_horizon_ms
         self._key_field = stream.key.field
         self._topic = events_topic
-        self._number_max = number_max
-        self._bytes_max = bytes_max
+        self._places = places
         self._clock = clock
         self._lock = threading.Lock()
         self._by_key: dict[bytes, list[WaitingRequest]] = {}
         self._late: OrderedDict[WaitingRequest, float] = OrderedDict()
         self._backlog = Backlog()
         self.number = 0
-        self._bytes = 0
 
     @property
     def keys(self) -> KeysView[bytes]:
@@ -130,11 +158,9 @@ class WaitingRequests:
             TooManyWaiting: in number, or in bytes.
         """
         request = WaitingRequest(key, event_id, size_bytes + OVERHEAD_BYTES, wake)
+        self._places.take(request.size_bytes)
         with self._lock:
-            if self.number >= self._number_max or self._bytes + request.size_bytes > self._bytes_max:
-                raise TooManyWaiting
             self.number += 1
-            self._bytes += request.size_bytes
             self._by_key.setdefault(key, []).append(request)
             self._drop_expired()
         return request
@@ -149,9 +175,9 @@ class WaitingRequests:
 
     def leave(self, request: WaitingRequest) -> None:
         """Take a request out that is answered; its event is looked out for a while if its outcome is not known."""
+        self._places.give_back(request.size_bytes)
         with self._lock:
             self.number -= 1
-            self._bytes -= request.size_bytes
             if request.at is not None and request.outcome is None and len(self._late) < LATE_MAX:
                 request.wake = _wake_nobody
                 self._late[request] = self._clock() + LATE_SECONDS

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide import listener as listening
 from weir.inference.api.decide.listener import DecisionListener
-from weir.inference.api.decide.waiting import LATE_SECONDS, WaitingRequest, WaitingRequests
+from weir.inference.api.decide.waiting import LATE_SECONDS, Places, WaitingRequest, WaitingRequests
 from weir.schemas.errors import Transient
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import dead_letter_headers
@@ -85,7 +85,7 @@ class World:
         self.log = Log()
         self.decoded: list[bytes] = []
         self.waiting = WaitingRequests(
-            payments, events_topic="transactions", number_max=10, bytes_max=1 << 20, clock=lambda: self.now_s
+            payments, Places(number_max=10, bytes_max=1 << 20), events_topic="transactions", clock=lambda: self.now_s
         )
         self.listener = DecisionListener(
             self.waiting, self.log.open, self.decode,

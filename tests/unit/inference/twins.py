@@ -12,7 +12,7 @@ from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import NotPublished, OnAnswer
 from weir.inference.api.decide.stream_decisions import StreamDecisions
-from weir.inference.api.decide.waiting import WaitingRequests
+from weir.inference.api.decide.waiting import Places, WaitingRequests
 from weir.inference.api.ports import Published
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
@@ -86,7 +86,10 @@ class MemoryStream:
         self.decide: Callable[[int], None] = self.decide_now
         self._decision = decision
         self.waiting = WaitingRequests(
-            payments, events_topic="transactions", number_max=4, bytes_max=40_000, clock=lambda: self.now_s
+            payments,
+            Places(number_max=4, bytes_max=40_000),
+            events_topic="transactions",
+            clock=lambda: self.now_s,
         )
         asked = StreamDecisions(
             EventEncoder(payments, BUILT_IN, lambda: 1), self.waiting, self, self,
