@@ -12,13 +12,17 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
 from tests.bench.figures import percentile
 from tests.conftest import create_deployment, environment_of, running_stack, settings_for
 from tests.integration.services import Services, log_of
+from tests.soak.probe import read_usage
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide.build import build_decoder
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("what", choices=["reader", "latency", "child"])
     parser.add_argument("--rates", type=int, nargs="+", default=[0, 1_000, 2_000, 5_000])
     parser.add_argument("--waiting", type=int, default=100, help="keys that are waited for")
+    parser.add_argument("--processes", type=int, default=1, help="how many listen at one time")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--one", action="store_true", help="`weir run` in place of `weir process` and `weir score`")
     given = parser.parse_args()
@@ -53,27 +58,42 @@ def main() -> None:
     with running_stack() as stack:
         settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "decide", partitions=4)
         create_deployment(settings)
+        broker = next(server.pid for server in stack.status() if server.name == "kafka")
+        assert broker is not None
         for rate in given.rates:
-            measure = measure_reader if given.what == "reader" else measure_latency
-            sys.stdout.write(json.dumps(measure(settings, rate, given)) + "\n")
+            found = (
+                measure_reader(settings, rate, given, broker)
+                if given.what == "reader"
+                else measure_latency(settings, rate, given)
+            )
+            sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
 
 
-def measure_reader(settings: Settings, rate: int, given: argparse.Namespace) -> dict[str, float]:
-    """Return the CPU of a process that listens while decisions come at a rate."""
+def measure_reader(settings: Settings, rate: int, given: argparse.Namespace, broker: int) -> dict[str, float]:
+    """Return the CPU of each process that listens while decisions come at a rate, and of the broker."""
     command = [sys.executable, "-m", "tests.bench.decide", "child", "--waiting", str(given.waiting)]
-    child = subprocess.Popen(
-        [*command, "--seconds", str(given.seconds)],
-        env=child_environment(environment_of(settings)),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with ExitStack() as ends:
+        command += ["--seconds", str(given.seconds)]
+        said = [ends.enter_context(start_listener(settings, command)) for _ in range(given.processes)]
+        before = read_usage(broker).cpu_seconds
+        publish(settings, rate, given.seconds + 1)
+        broker_percent = 100 * (read_usage(broker).cpu_seconds - before) / (given.seconds + 1)
+        found: list[dict[str, float]] = [json.loads(each.readline()) for each in said]
+    asked = {"rate": rate, "waiting": given.waiting, "processes": given.processes}
+    means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in found[0]} if found else {}
+    return asked | means | {"broker_cpu_percent": round(broker_percent, 1)}
+
+
+@contextmanager
+def start_listener(settings: Settings, command: list[str]) -> Iterator[IO[str]]:
+    """Start a process that listens; what it says comes from here."""
+    environment = child_environment(environment_of(settings))
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     with child, child.stdout as said:
         assert said.readline().strip() == READY
-        publish(settings, rate, given.seconds + 1)
-        found: dict[str, float] = json.loads(said.readline())
-    return {"rate": rate, "waiting": given.waiting} | found
+        yield said
 
 
 def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
