@@ -103,9 +103,9 @@ class Load:
     unanswered: int = 0
 
 
-async def load(address: str, requests: list[bytes], rate: float, connections_max: int = _CONNECTIONS) -> Load:
+async def load(address: str, requests: list[bytes], rate: float, connections_max: int = 0) -> Load:
     """Ask every request when it is due, and give the server a bounded time to catch up afterwards."""
-    connections = await _connect(address, connections_max)
+    connections = await _connect(address, connections_max or _CONNECTIONS)
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for connection in connections:
         free.put_nowait(connection)
