@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +149,21 @@ def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "")
     return bundle
 
 
-def build_without_model(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
-    """Return what stands for the model of a stream that has none; ``none`` is its name and version.
+def load_champion(settings: Settings) -> Bundle:
+    """Load the bundle in force; where a stream without labels has none, return what stands for it.
 
-    Args:
-        directory: where a bundle would be.
-        declarations_hash: what this process computes features by.
-        stream: that has no model.
+    Raises:
+        Refused: there is none where there has to be one, or it is not right.
     """
+    path, stream = champion_path(settings), settings.stream
+    needed = settings.scorer.bundle_dir is not None or stream.labels is not None
+    if needed or os.path.lexists(path):  # one that is there may be broken, and is refused then
+        return load_bundle(path, declarations_hash=settings.declarations_hash, stream=stream)
+    return _stand_for_none(path, declarations_hash=settings.declarations_hash, stream=stream)
+
+
+def _stand_for_none(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
+    """Return what stands for the model of a stream that has none; ``none`` is its name and version."""
     names = stream.feature_names
     manifest = Manifest(
         name="none",
