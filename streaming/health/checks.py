@@ -61,13 +61,14 @@ def start_watch(
     looks: dict[str, Look] = {"kafka": kafka, "host": lambda: look_at_host(settings)}
     if redis:
         looks["redis"] = RedisLook(settings, on_loss)
+    question = RegistryQuestion(settings)
     if registry:
-        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=RegistryQuestion(settings))
-    return Watch(looks, health=health).start()
+        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=question)
+    return Watch(looks, health=health, on_close=question.close).start()
 
 
 def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], list[Finding]]) -> list[Finding]:
-    """Look at what each stream relies on; where some fail and others do not, a failure warns: the others are served.
+    """Look at what each stream relies on; where some fail and others do not, the findings say that.
 
     Args:
         streams: the settings of each.
@@ -75,12 +76,8 @@ def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], l
     """
     found = [examine(each) for each in streams]
     if any(worst(each) != "fail" for each in found):
-        found = [[_soften(finding) for finding in each] for each in found]
+        found = [[replace(finding, of_some=not finding.well) for finding in each] for each in found]
     return list(dict.fromkeys(finding for each in found for finding in each))
-
-
-def _soften(finding: Finding) -> Finding:
-    return replace(finding, level="warn") if finding.level == "fail" else finding
 
 
 class LossHook:
@@ -141,6 +138,10 @@ class RegistryQuestion:
     def __call__(self) -> None:
         """Ask once; raises ``Transient`` without an answer."""
         self._registry.wait_ready(0.0)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._registry.close()
 
 
 class KafkaLook:
