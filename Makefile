@@ -165,7 +165,7 @@ $(PYFLINK)/.ready: requirements/pyflink-build.lock requirements/pyflink.lock
 	$(PYFLINK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/pyflink.lock
 	touch $@
 
-##@ Keep house
+##@ Maintain
 help:  ## list the targets, in groups
 	@awk -F ':[^#]*## ' '/^##@ / { print substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or in the environment)

@@ -16,6 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from weir.generators.encoding import Encoder
 from weir.infra.user_files.checker import Checked, keyed
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
 
 _FLUSH_SECONDS = 60.0
 _STOPPED_SECONDS = 10.0
@@ -25,28 +27,30 @@ _UNACKNOWLEDGED = "not acknowledged in time"
 
 
 class HeldLabels:
-    """Labels that wait until the file's payments have reached the time at which each became known.
+    """Labels that wait until the file's events have reached the time at which each became known.
 
-    The stream then learns them as it would have: after the payments before them, before the payments after them.
+    The stream then learns them as it would have: after the events before them, before the events after them.
     Memory: the labels of as many blocks as the delay spans.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Stream = payments) -> None:
+        self._stream = stream
+        self._time = stream.labels.time if stream.labels else ""
         self._held: deque[pa.RecordBatch] = deque()
         self._reached_ms = 0
 
     def take(self, block: Checked) -> Iterator[Checked]:
-        """Hold a block's labels and yield those that are known once its payments are sent."""
+        """Hold a block's labels and yield those that are known once its events are sent."""
         if block.labels is not None and block.labels.num_rows:
             self._held.append(block.labels)
-        self._reached_ms = max(self._reached_ms, pc.max(block.batch["event_time_ms"]).as_py())
-        while self._held and pc.max(self._held[0]["label_time_ms"]).as_py() <= self._reached_ms:
-            yield keyed(self._held.popleft())
+        self._reached_ms = max(self._reached_ms, pc.max(block.batch[self._stream.time]).as_py())
+        while self._held and pc.max(self._held[0][self._time]).as_py() <= self._reached_ms:
+            yield keyed(self._held.popleft(), self._stream)
 
     def rest(self) -> Iterator[Checked]:
         """Yield what is left, once the file has ended."""
         while self._held:
-            yield keyed(self._held.popleft())
+            yield keyed(self._held.popleft(), self._stream)
 
 
 class Delivery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyruhvro
 
 from weir.generators.seeds import Bools
 from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.avro.compatibility import parse_plain
 from weir.schemas.avro.framing import frame_bodies
 
 
@@ -40,7 +42,7 @@ class Encoder:
         return encoded
 
     def _encode_oldest(self, batch: pa.RecordBatch) -> list[bytes]:
-        schema = self._schemas[0]
+        schema = json.dumps(parse_plain(self._schemas[0]))
         known = batch.select(pyruhvro.avro_to_arrow_schema(schema).names)
         bodies = pyruhvro.serialize_record_batch(known, schema, 1)
         return [value for array in bodies for value in frame_bodies(array, self._schema_ids[0])]

@@ -1,4 +1,4 @@
-"""``weir publish FILE``: the user's own payments or labels, checked line by line before anything is sent.
+"""``weir publish FILE``: the user's own events or labels, checked line by line before anything is sent.
 
 What would become a dead letter is refused here, with its line number and field, by the same rules as the processor's.
 Delivery: at least once; publishing a file twice sends its records twice, and the processor refuses the repeats.
@@ -29,18 +29,19 @@ from weir.infra.user_files.survey import FileRefused
 from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
-from weir.schemas.streams.payments import payments
+from weir.schemas.project import find_stream
 
-KINDS = ("transactions", "labels")
+_OF = {"events": "transactions", "labels": "labels", "transactions": "transactions"}
+"""What rows can be, and what the door calls them."""
 
 
 def main(argv: list[str]) -> int:
     """Run ``weir publish``. Exit codes: 0 all published, 1 some bad, failed or none at all, 2 misused or refused."""
     arguments = build_parser().parse_args(argv[1:])
     started = time.monotonic()
-    settings = load_settings()
-    manner = manner_of(arguments, settings.placeholders)
-    with open_checked(arguments.file, arguments.kind, manner) as checker, stop_on_signals() as stopped:
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    manner = manner_of(arguments, settings.placeholders, settings.stream)
+    with open_checked(arguments.file, _OF[arguments.kind], manner) as checker, stop_on_signals() as stopped:
         checker.stopped = stopped.is_set
         try:
             checker.judge()
@@ -64,8 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
         "docs/publish.md has the columns, and mappings for files of other layouts.",
     )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--kind", choices=KINDS, default="transactions", help="what the rows are")
-    parser.add_argument("--topic", help="where to; by default the topic of that kind")
+    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    parser.add_argument("--kind", choices=_OF, default="events", help="what the rows are (transactions: events)")
+    parser.add_argument("--topic", help="where to; by default the stream's topic of that kind")
     parser.add_argument("--dry-run", action="store_true", help="check every line and send nothing")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although bad lines were left out")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -88,15 +90,16 @@ class Sent:
 
 def _publish(settings: Settings, arguments: argparse.Namespace, checker: Checker, stopped: Stopped) -> Sent:
     """Send what is good, block by block, until the end, a stop, or a broker that takes no more."""
-    topic = arguments.topic or getattr(settings.topics, arguments.kind)
-    kinds = {arguments.kind: topic} | ({"labels": settings.topics.labels} if checker.plan.label else {})
+    own = checker.plan.kind
+    kinds = {own: arguments.topic or getattr(settings.topics, own)}
+    kinds |= {"labels": settings.topics.labels} if checker.plan.label else {}
     _check_topics(settings, kinds)  # before a subject of a misspelt topic is registered
     encoders = _connect(settings, kinds)
     producer = build_producer(settings.kafka, delivery_report_only_error=True)
     sent = Sent(Delivery(producer, stopped=stopped.is_set), Delivery(producer, stopped=stopped.is_set))
-    held = HeldLabels()
+    held = HeldLabels(settings.stream)
     for block in checker.check():
-        taken = sent.rows.send(topic, encoders[arguments.kind], block)
+        taken = sent.rows.send(kinds[own], encoders[own], block)
         for labels in held.take(block) if taken else ():
             taken = taken and sent.labels.send(kinds["labels"], encoders["labels"], labels)
         if not taken:
@@ -120,9 +123,9 @@ def _check_topics(settings: Settings, kinds: dict[str, str]) -> None:
 
 
 def _connect(settings: Settings, kinds: dict[str, str]) -> dict[str, Encoder]:
-    registry = Registry(settings.registry)
+    stream, registry = settings.stream, Registry(settings.registry)
+    schemas = {"transactions": event_schemas(stream), "labels": label_schemas(stream)}
     try:
-        schemas = {"transactions": event_schemas(payments), "labels": label_schemas(payments)}
         return {kind: build_encoder(registry, schemas[kind], topic) for kind, topic in kinds.items()}
     finally:
         registry.close()

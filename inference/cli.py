@@ -12,16 +12,19 @@ from pathlib import Path
 
 from weir.inference.champion import Champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
+from weir.inference.decide_step import DecideStep
 from weir.inference.index import STAGE as INDEX_STAGE
 from weir.inference.index import IndexStage
+from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
-from weir.inference.score_stage import STAGE as SCORE_STAGE
 from weir.inference.score_stage import ScoreStage, ScoreStageConfig
 from weir.infra.arguments import Parser
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.first_start import outputs_without_offsets
 from weir.infra.kafka.group_position import Standing, begin_at_committed
+from weir.infra.kafka.history import History
 from weir.infra.kafka.instance_claim import Place, enter_all
+from weir.infra.kafka.offsets import end_offsets
 from weir.infra.kafka.source import Partition
 from weir.infra.redis.client import Client, connect
 from weir.infra.redis.decision_store import DecisionStore
@@ -35,7 +38,8 @@ from weir.schemas.project import find_stream, find_streams
 from weir.streaming.feature_rows import FeatureRowReader
 from weir.streaming.health.checks import start_watch
 from weir.streaming.loop import Loop, LoopConfig
-from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets, scorer_stage
+from weir.streaming.offsets.coverage import Coverage, build_coverage, check_offsets
+from weir.streaming.offsets.stages import scorer_stage
 from weir.streaming.open_loop import Assemble, Clients, Member, open_loop
 from weir.streaming.service import open_metrics_page, run_service, wait_for
 from weir.streaming.stage import do_nothing
@@ -131,7 +135,14 @@ def run_scorer(
     if with_index:
         index = _index_meanwhile(settings, instance)
     with (
-        open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place) as loop,
+        open_loop(
+            settings,
+            member,
+            prepare,
+            should_stop=should_stop,
+            enter_place=enter_place,
+            model=champion.bundle.manifest.version,
+        ) as loop,
         closing(Reporter(settings, f"scorer {instance}", champion)),
         index as failed,
     ):
@@ -202,12 +213,23 @@ def build_lookup(registry: Registry, topic: str) -> SchemaLookup:
 
 def _check_first_start(settings: Settings) -> None:
     names, group = settings.topics, settings.scorer.group
-    if outputs_without_offsets(settings.kafka, group=group, source=names.features, output=names.decisions):
+    if outputs_without_offsets(
+        settings.kafka, group=group, source=names.features, output=names.decisions
+    ) and _has_decided(settings):
         raise Refused(
             f"group {group} has no committed offsets, but {names.decisions} has records: every row would be decided "
             "again; `weir offsets recover --apply` sets the offsets from the decisions; `--decide-again` is for who "
             "means it"
         )
+
+
+def _has_decided(settings: Settings) -> bool:
+    """Tell whether decisions are a scorer's: those of ``weir run`` are of rows that a scorer passes by."""
+    with closing(History(settings.kafka)) as history, closing(Registry(settings.registry)) as registry:
+        coverage = build_coverage(scorer_stage(settings), settings, history, registry)
+        topic = settings.topics.features
+        ends = end_offsets(settings.kafka, topic)
+        return any(coverage.has_outputs(n, low=history.low((topic, n)), end=end) for n, end in ends.items())
 
 
 def _build_check(*, decide_again: bool, accept_offsets: bool) -> OffsetsCheck:
@@ -230,17 +252,18 @@ def _prepare_scorer(
     reader = FeatureRowReader(stream, build_lookup(registry, names.features))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
 
+    step = DecideStep(Decider(champion, stream), writer, source_topic=names.transactions)
+
     def assemble(clients: Clients) -> Loop:
         coverage = build_coverage(scorer_stage(settings), settings, clients.history, registry)
         stage_config = ScoreStageConfig(
             topic=names.features,
-            source_topic=names.transactions,
             dlq_topic=names.features_dlq,
             group=settings.scorer.group,
             dlq_header_prefix=settings.processor.dlq_header_prefix,
             begin=partial(_begin_scoring, partial(check, coverage)),
         )
-        stage = ScoreStage(stage_config, reader, Decider(champion, stream), writer)
+        stage = ScoreStage(stage_config, reader, step)
         stage.warm_up()
         config = LoopConfig(
             name=SCORE_STAGE,

@@ -1,4 +1,4 @@
-"""What a look at something that we rely on says: how it stands, what was found, and the command that puts it right.
+"""What a check of something that we rely on says: how it stands, what was found, and the command that puts it right.
 
 A start, ``/readyz``, ``weir doctor``, the metrics and the alerts all speak of findings, so that the same fault has the
 same words everywhere. Who looks at what: ``infra/invariants.py``.

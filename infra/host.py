@@ -146,12 +146,12 @@ def judge_clock(*, looked_ms: int, now_ms: int, appended_ms: int | None) -> Find
         broker            ^ appended            between the two, or the clocks differ by what it is outside
 
     Args:
-        looked_ms: our time at the look before, when the record was not there.
+        looked_ms: our time at the check before, when the record was not there.
         now_ms: our time now, when it is.
         appended_ms: the broker's time on it; ``None`` when nothing was appended.
     """
     if appended_ms is None:
-        return Finding("clock", "ok", "nothing was appended since the last look, so the clocks were not compared")
+        return Finding("clock", "ok", "nothing was appended since the last check, so the clocks were not compared")
     ahead_ms = max(0, looked_ms - appended_ms) - max(0, appended_ms - now_ms)
     if abs(ahead_ms) <= CLOCK_SECONDS_MAX * 1_000:
         return Finding("clock", "ok", "our clock and the broker's agree")

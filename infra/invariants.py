@@ -37,7 +37,7 @@ class Invariant:
 
     Attributes:
         name: what is looked at; a dependency's is that of ``weir_dependency_up``.
-        examine: returns how it stands; raises ``Transient`` while it is away, ``Refused`` when it lets nobody in.
+        examine: returns how it stands; raises ``Transient`` when it is unreachable, ``Refused`` when it lets nobody in.
         at_start: whether a process that decides refuses to start on a ``fail``.
         per_stream: whether each stream has one of its own.
     """
@@ -57,7 +57,7 @@ def examine_registry(settings: Settings) -> list[Finding]:
     """Return every subject that is not as we need it, or the one finding that there is none.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
         Refused: it does not let us in.
     """
     with closing(Registry(settings.registry)) as registry:
@@ -96,7 +96,7 @@ def examine_start(settings: Settings) -> list[Finding]:
     """Return what a start has to know, up to the first that it refuses.
 
     Raises:
-        Transient: a dependency is away.
+        Transient: a dependency is unreachable.
     """
     found: list[Finding] = []
     for invariant in INVARIANTS:

@@ -115,7 +115,7 @@ class ProcessorSettings(_Section):
 
     group: Name = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
-    linger_ms: int = Field(default=5, ge=0, le=1_000)
+    linger_ms: int = Field(default=8, ge=0, le=1_000)
     """How long a batch that is not full waits for more records, from when its first one is in hand."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""

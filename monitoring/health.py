@@ -15,7 +15,7 @@ from typing import Literal
 Level = Literal["ok", "warn", "fail"]
 
 LOOK_SECONDS_MAX = 30.0
-"""A look that is older says nothing any more."""
+"""A check that is older says nothing any more."""
 TURN_SECONDS_MAX = 120.0
 """A loop waits at most some 20 s for Redis, and a commit for its transaction's timeout: beyond, it hangs."""
 
@@ -47,7 +47,7 @@ class Health:
         self._turns[stage] = self._clock()
 
     def checks(self) -> dict[str, tuple[Level, str]]:
-        """Return how everything stands that was ever noted; a look that is too old fails."""
+        """Return how everything stands that was ever noted; a check that is too old fails."""
         now = self._clock()
         with self._lock:
             notes = dict(self._notes)
@@ -66,7 +66,7 @@ class Health:
 
 def _judge(note: _Note, now: float) -> tuple[Level, str]:
     if now - note.at > LOOK_SECONDS_MAX:
-        return "fail", f"expected a look within {LOOK_SECONDS_MAX:.0f} s, found none for {now - note.at:.0f} s"
+        return "fail", f"expected a check within {LOOK_SECONDS_MAX:.0f} s, found none for {now - note.at:.0f} s"
     return note.level, note.text
 
 

@@ -40,13 +40,15 @@ class Snapshot:
         event: the stream's word for one.
         outcomes: decisions, or feature rows where nothing decides.
         decided: whether something decides.
+        shows_all: whether ``latest`` holds all events, and not those alone that were declined.
         reasons: how many dead letters of each.
-        latest: the newest declines, or the newest events where nothing decides.
+        latest: the newest declines, or the newest events.
     """
 
     title: str = ""
     event: str = "event"
     decided: bool = True
+    shows_all: bool = False
     elapsed_seconds: float = 0.0
     duration_seconds: float = 0.0
     events_in: int = 0
@@ -77,7 +79,8 @@ def render(snapshot: Snapshot, *, width: int = 118, height: int = 40) -> Rendera
         height: rows of the terminal; of the latest declines as many are shown as fit.
     """
     width = min(width, _WIDTH_MAX)
-    latest = "latest declined" if snapshot.decided else "latest, with some of their features"
+    latest = "latest, with some of their features" if not snapshot.decided else "latest declined"
+    latest = "latest decided" if snapshot.decided and snapshot.shows_all else latest
     top = Table.grid(expand=True, padding=(0, 2))
     for ratio in (5, 4, 4):
         top.add_column(ratio=ratio)

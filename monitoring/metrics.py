@@ -186,12 +186,13 @@ DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, pa
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
 DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made without some of their inputs.", "cause")
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
+FALLBACK_DECISIONS.labels(cause="score_unavailable")  # there from the start, as below
 SCORES = _histogram("weir_score", "Scores of the champion, P(fraud).", buckets=SCORE_BUCKETS)
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
 for _result in ("loaded", "refused"):
-    BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what is born at 1
+    BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what starts at 1
 
 
 def render_metrics() -> bytes:

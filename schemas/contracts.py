@@ -24,6 +24,10 @@ _OUTPUT_KINDS = frozenset({"features", "decisions"})
 _INPUT_LEVEL, _OUTPUT_LEVEL = "FULL_TRANSITIVE", "BACKWARD"
 _NAMESPACE: Final = "weir"
 
+DECIDED: Final = "decided"
+"""Field of a feature row that says that its decision was committed with it (``docs/adr/0013``)."""
+_DECIDED_DOC: Final = "True when the decision was committed together with this row: a scorer passes it by."
+
 _OUTCOME: Final = {"type": "enum", "name": "Outcome", "symbols": ["APPROVE", "REVIEW", "DECLINE"]}
 _TEXTS: Final = {"type": "array", "items": "string"}
 _REASONS: Final = {
@@ -67,8 +71,9 @@ def features_schema(stream: Stream) -> str:
     ]
     hashed = _field("declarations_hash", "string", "Feature declarations that these numbers follow.")
     degraded = _field("degraded", _TEXTS, "What was incomplete; empty is whole.")
+    decided = {"name": DECIDED, "type": ["null", "boolean"], "default": None, "doc": _DECIDED_DOC}
     doc = f"What the model saw for one {stream.event}; null is a missing feature. Key: {stream.key.field}."
-    fields = [*kept, *_times(stream), *_source(stream), hashed, _late(stream), degraded, *columns]
+    fields = [*kept, *_times(stream), *_source(stream), hashed, _late(stream), degraded, decided, *columns]
     return _record("FeatureRow", doc, fields)
 
 
@@ -206,7 +211,7 @@ def _folder(stream: Stream) -> Path:
 
 
 def _pass_on(stream: Stream, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return fields of an event as they stand in what is written: no enum, so that a new symbol breaks no reader."""
+    """Return fields of an event as they are in what is written: no enum, so that a new symbol breaks no reader."""
     types = {field["name"]: field["type"] for field in json.loads(event_schemas(stream)[-1])["fields"]}
     return [_pass_on_as(name, types[name]) for name in names]
 

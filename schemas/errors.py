@@ -24,7 +24,7 @@ class PoisonRecord(WeirError):
 
 
 class Transient(WeirError):
-    """A dependency is away or slow: retried within a bound, then the process stops.
+    """A dependency is unreachable or slow: retried within a bound, then the process stops.
 
     Attributes:
         cause: stable machine-readable word: ``away``, or why a dependency that answers does not serve, such as

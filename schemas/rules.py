@@ -25,7 +25,7 @@ class Rule:
     """One rule.
 
     Attributes:
-        name: stands in ``decided_by`` of the decisions that it makes.
+        name: is in ``decided_by`` of the decisions that it makes.
         then: REVIEW or DECLINE.
         when: comparisons of features with numbers, joined by ``&``.
         why: for the person who reads the decision.

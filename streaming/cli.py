@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from weir.infra.arguments import Parser
 from weir.infra.findings import refuse
@@ -28,25 +29,60 @@ from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.project import find_stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig
+from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.health.checks import LossHook, start_watch
 from weir.streaming.kernels import kernel_of
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.loop import Loop, LoopConfig
-from weir.streaming.offsets.coverage import build_coverage, processor_stage
+from weir.streaming.offsets.coverage import build_coverage
+from weir.streaming.offsets.stages import processor_stage
 from weir.streaming.open_loop import Assemble, Clients, Member, open_loop
 from weir.streaming.service import open_metrics_page, run_service, wait_for
-from weir.streaming.stage import FoldingStage, do_nothing
+from weir.streaming.stage import FoldingStage, Further, do_nothing
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext
 from weir.streaming.state.folded import FoldedState
 from weir.streaming.state.view_writer import ViewWriter
 
 STAGE = "process"
+Then = Callable[[FeatureBatch], Further]
+
+
+class Deciding(NamedTuple):
+    """What makes a processor decide its rows as well.
+
+    Attributes:
+        build: asks the registry what it needs, and returns what decides a batch; may raise ``Transient``.
+        before: called once connected, before the first batch, with what says whether to stop: a predecessor of this
+            number has no transaction open any more.
+        between: called between two batches.
+        model: that decides now, for the log.
+    """
+
+    build: Callable[[Registry], Then]
+    before: Callable[[Callable[[], bool]], None]
+    between: Callable[[], object]
+    model: str
 
 
 def main(argv: list[str]) -> int:
     """Run ``weir process``. Exit codes: 0 stopped, 1 failed, 2 refused."""
-    parser = Parser(prog="weir process", description="Run one stream processor.")
+    return run_command(argv, "Run one stream processor.", name="processor", stages=[STAGE], run=run_processor)
+
+
+def run_command(
+    argv: list[str], description: str, *, name: str, stages: Sequence[str], run: Callable[..., None]
+) -> int:
+    """Run a command that computes features until it is told to stop.
+
+    Args:
+        argv: the command's name and its flags.
+        description: for its help.
+        name: of the process in its log, before its number.
+        stages: whose groups' positions it reports.
+        run: as ``run_processor``.
+    """
+    parser = Parser(prog=f"weir {argv[0]}", description=description)
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running processor")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
     parser.add_argument(
@@ -55,12 +91,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
     arguments = parser.parse_args(argv[1:])
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
-    configure(settings.monitoring.log_level, settings.monitoring.log_format, f"processor-{arguments.instance}")
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{name}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     group, topic = settings.processor.group, settings.topics.transactions
     place = Place(settings.kafka, group=group, instance=arguments.instance, topic=topic)
-    run = partial(
-        run_processor,
+    started = partial(
+        run,
         settings,
         instance=arguments.instance,
         accept_offsets=arguments.accept_offsets,
@@ -68,8 +104,8 @@ def main(argv: list[str]) -> int:
         on_loss=(hook := LossHook()),
     )
     compile_kernel(kernel_of(settings.stream))  # before any other thread begins: the compiler has the process to itself
-    with closing(start_watch(settings, stages=[STAGE], on_loss=hook)):
-        run_service(lambda should_stop: run(should_stop=should_stop))
+    with closing(start_watch(settings, stages=stages, on_loss=hook)):
+        run_service(lambda should_stop: started(should_stop=should_stop))
     return 0
 
 
@@ -82,6 +118,7 @@ def run_processor(
     enter_place: Callable[[], None] = lambda: None,
     on_loss: LossHook | None = None,
     on_step: Callable[[str], None] = do_nothing,
+    deciding: Deciding | None = None,
 ) -> None:
     """Check, connect, process until told to stop, disconnect.
 
@@ -93,6 +130,7 @@ def run_processor(
         enter_place: called before anything is connected that fences another process of this number.
         on_loss: given what marks every unit when Redis lost keys.
         on_step: called at each numbered step of the protocol; tests stop the process there.
+        deciding: what decides the rows in the transaction that publishes them; ``None`` leaves that to a scorer.
 
     Raises:
         Refused: topics, Redis or offsets are not as the promises need them.
@@ -104,8 +142,11 @@ def run_processor(
     if on_loss is not None:
         on_loss.handler = partial(_suspect_all, settings, topics)
     member = Member(settings.processor.group, instance, [topics[name] for name in _inputs(settings).values()])
-    prepare = partial(_prepare, settings, topics, on_step=on_step, accept_offsets=accept_offsets)
-    with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place) as loop:
+    prepare = partial(_prepare, settings, topics, deciding, on_step=on_step, accept_offsets=accept_offsets)
+    told = {"model": deciding.model} if deciding else {}
+    with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place, **told) as loop:
+        if deciding:
+            deciding.before(should_stop)
         loop.run(should_stop)
 
 
@@ -154,13 +195,14 @@ def _check_first_start(settings: Settings) -> None:
 def _prepare(
     settings: Settings,
     topics: dict[str, TopicFacts],
+    deciding: Deciding | None,
     registry: Registry,
     opened: ExitStack,
     *,
     on_step: Callable[[str], None],
     accept_offsets: bool,
 ) -> Assemble:
-    stages = _build_stages(settings, topics, registry)
+    stages = _build_stages(settings, topics, registry, deciding.build(registry) if deciding else None)
     topic_ids = {kind: topics[name].topic_id for kind, name in _inputs(settings).items()}
     view = _build_view(settings, connect(settings.redis), topic_ids)
     rebuilding = History(settings.kafka)  # catch-up holds one reader from turn to turn
@@ -186,9 +228,10 @@ def _prepare(
             name=STAGE,
             batch_records_max=settings.processor.batch_records_max,
             linger_seconds=settings.processor.linger_ms / 1_000,
+            between=deciding.between if deciding else do_nothing,
             on_step=on_step,
         )
-        state = FoldedState(stages, context, view_writer, name=STAGE)
+        state = FoldedState(stages, context, view_writer, name=STAGE, decides=deciding is not None)
         return Loop(config, stages, clients.source, state, clients.output)
 
     return assemble
@@ -209,7 +252,9 @@ def _inputs(settings: Settings) -> dict[str, str]:
     return {"t": names.transactions} | ({"l": names.labels} if settings.stream.labels else {})
 
 
-def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: Registry) -> list[FoldingStage]:
+def _build_stages(
+    settings: Settings, topics: dict[str, TopicFacts], registry: Registry, then: Then | None
+) -> list[FoldingStage]:
     names, stream = settings.topics, settings.stream
     events = EventStageConfig(
         topic=names.transactions,
@@ -223,7 +268,7 @@ def _build_stages(settings: Settings, topics: dict[str, TopicFacts], registry: R
         placeholders=settings.placeholders,
         kernel=kernel_of(stream),
     )
-    stages: list[FoldingStage] = [EventStage(events, *_lookups(registry, subject(names.transactions)))]
+    stages: list[FoldingStage] = [EventStage(events, *_lookups(registry, subject(names.transactions)), then)]
     if stream.labels:
         labels = LabelStageConfig(
             topic=names.labels,

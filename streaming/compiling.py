@@ -66,7 +66,7 @@ def tell_on_stderr(event: str, **fields: object) -> None:
 
 
 def describe(event: str, **fields: object) -> str:
-    """Return what is told in words."""
+    """Return what is reported in words."""
     return _FOR_PEOPLE[event].format(**fields)
 
 

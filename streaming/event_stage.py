@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from zlib import crc32
 
@@ -20,7 +21,7 @@ from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.avro.framing import HEADER_BYTES, IdOfGuid
-from weir.schemas.contracts import event_schemas
+from weir.schemas.contracts import DECIDED, event_schemas
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
@@ -33,7 +34,7 @@ from weir.streaming.core.states import States, Step
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_decodable
 from weir.streaming.feature_rows import FeatureBatch, FeatureRowWriter
 from weir.streaming.framed import find_no_guid, read_values
-from weir.streaming.stage import DeadRecord, Outcome, Refolded
+from weir.streaming.stage import DeadRecord, Further, Outcome, Refolded
 from weir.streaming.state.arrangement import runs, sort_by_unit
 from weir.streaming.state.cache import PartialQuery, PartialResult, PartialStore
 
@@ -74,8 +75,21 @@ class EventStage:
 
     kind = "t"
 
-    def __init__(self, config: EventStageConfig, schema_of: SchemaLookup, id_of_guid: IdOfGuid = find_no_guid) -> None:
-        """Bind to a deployment; the two answer for writer schemas of the input's subject, by id and by GUID."""
+    def __init__(
+        self,
+        config: EventStageConfig,
+        schema_of: SchemaLookup,
+        id_of_guid: IdOfGuid = find_no_guid,
+        then: Callable[[FeatureBatch], Further] | None = None,
+    ) -> None:
+        """Bind to a deployment.
+
+        Args:
+            config: names, sizes and ids.
+            schema_of: answers for writer schemas of the input's subject, by id.
+            id_of_guid: likewise by GUID.
+            then: decides the rows in the transaction that publishes them; the rows say so.
+        """
         self.topic = config.topic
         self.dlq_topic = config.dlq_topic
         self.partitions = config.partitions
@@ -89,6 +103,7 @@ class EventStage:
         self.schema = event_schemas(stream)[-1]
         self._codec = BatchCodec(schema=self.schema)
         self._writer = FeatureRowWriter(stream, topic=config.features_topic, schema_id=config.features_schema_id)
+        self._then = then
         self._passed_on = (*stream.kept_in_rows, stream.time)
 
     def process(self, records: dict[int, list[Message]], store: PartialStore, live: Mapping[Unit, int]) -> Outcome:
@@ -106,7 +121,8 @@ class EventStage:
             computed = self._kernel.step(decoded.events, states, repeats)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages, self._kernel.stream)]
             degraded = _find_degraded(self._kernel, asks, answer, live, decoded.append_time_ms)
-            rows = self._writer.to_avro(self._build_batch(decoded, computed, degraded))
+            batch = self._build_batch(decoded, computed, degraded)
+            rows = self._writer.to_avro(batch)
         return Outcome(
             rows=[rows],
             dead=[self.dead_letter(d) for d in dead],
@@ -116,6 +132,7 @@ class EventStage:
             late=int(np.count_nonzero(computed.late)),
             elsewhere=int(np.count_nonzero(elsewhere)),
             mixed={Unit("t", number) for number in strayed},
+            then=None if self._then is None else partial(self._then, batch),
         )
 
     def fold_again(self, partition: int, records: list[Message], store: PartialStore) -> Refolded:
@@ -190,6 +207,7 @@ class EventStage:
             "declarations_hash": pa.repeat(self._declarations_hash, n),
             "late": pa.array(computed.late[counted]),
             "degraded": _repeat(degraded, n),
+            DECIDED: pa.nulls(n, pa.bool_()) if self._then is None else pa.repeat(True, n),
         }
         plain = self._writer.plain
         return FeatureBatch(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from confluent_kafka import Message
 
 from weir.infra.kafka.sink import Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import features_schema
+from weir.schemas.contracts import DECIDED, features_schema
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.stream import Stream
 
@@ -45,6 +46,15 @@ class FeatureBatch:
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
+
+    def undecided(self) -> FeatureBatch:
+        """Return the rows whose decision was not committed together with them."""
+        decided = self.rows.column(DECIDED)
+        if decided.null_count == len(self):
+            return self
+        kept = ~decided.fill_null(False).to_numpy(zero_copy_only=False)
+        rows = self.rows.filter(pa.array(kept))
+        return FeatureBatch(rows, self.features[kept], self.names, list(compress(self.keys, kept)))
 
 
 class FeatureRowWriter:
@@ -93,7 +103,7 @@ class FeatureRowReader:
         """Return the rows that messages hold, and the messages that are no feature row, with the reason.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
         columns = [decoded.batch.column(name) for name in self._plain.names]

@@ -18,7 +18,7 @@ def read_values(
     """Return the framed value of each message, and why those that have none have none, by position.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     values = [message.value() for message in messages]
     refused: dict[int, PoisonRecord] = {}

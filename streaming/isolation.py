@@ -72,7 +72,7 @@ def examine(
         deadline: monotonic time after which the rest is left unexamined.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     # here and not on import: a process has one fork server, and others (a test's) may have theirs
     _CONTEXT.set_forkserver_preload([__name__])

@@ -6,7 +6,8 @@ A batch, in the order that makes it right:
    poll could be committed with fresh metadata after another member has decided it.
 2. *Judge*: decode (what ended processes before: apart from this one, ``streaming/quarantine.py``), split off dead
    letters, read partials together with their unit's position.
-3. *Kernel*: feature rows, and new partials in memory. A plain stage has its own middle: the scorer decides rows here.
+3. *Kernel*: feature rows, and new partials in memory. ``weir run`` then decides the rows. A plain stage has its own
+   middle: the scorer decides rows that others have computed.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
 5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``). A stage without a view has nothing to apply.
@@ -28,6 +29,7 @@ from typing import Protocol
 
 from weir.infra.kafka.sink import Aborted, Offsets, Record, Rows
 from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition, PartitionedInput
+from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
@@ -161,6 +163,7 @@ class Loop:
         try:
             outcomes = self._state.process(gathered, self._units.live)  # 2, 3
             self._step("computed")
+            self._complete(outcomes, involved)
             writes = self._build_writes(gathered, outcomes)
             self._commit(outcomes, writes, gathered)  # 4
             self._step("committed")
@@ -170,6 +173,15 @@ class Loop:
             raise
         self._apply(writes)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
+
+    def _complete(self, outcomes: Sequence[Outcome], units: Sequence[Unit]) -> None:
+        """Make more of the rows, where a stage wants that: ``weir run`` decides them here."""
+        if all(outcome.then is None for outcome in outcomes):
+            return
+        self._state.note_computed(units)
+        for outcome in outcomes:
+            outcome.complete()
+        self._step("decided")
 
     def _build_writes(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> dict[Partition, Write]:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}

@@ -78,6 +78,7 @@ def open_loop(
     *,
     should_stop: Callable[[], bool],
     enter_place: Callable[[], None],
+    **told: str,
 ) -> Iterator[Loop]:
     """Connect a loop, and disconnect it at the end.
 
@@ -85,8 +86,9 @@ def open_loop(
         settings: of this deployment.
         member: whose clients they are.
         prepare: asks what the loop needs besides.
-        should_stop: asked while a dependency is away.
+        should_stop: asked while a dependency is unreachable.
         enter_place: called before anything is connected that fences another process of this number.
+        **told: besides, in the log line of the start.
 
     Raises:
         Stopped: before it was connected.
@@ -95,7 +97,7 @@ def open_loop(
     wait_for(enter_place, should_stop)
     loop, opened = wait_for(partial(_connect, settings, member, prepare), should_stop)
     freeze_gc()
-    log.info("started", group=member.group, instance=member.instance)
+    log.info("started", group=member.group, instance=member.instance, **told)
     try:
         with opened:
             yield loop

@@ -46,6 +46,10 @@ class Starts(Protocol):
         """Count this start at an offset and return how many there were."""
         ...
 
+    def clear_starts(self, unit: Unit) -> None:
+        """Forget the starts of a unit."""
+        ...
+
 
 @dataclass
 class Sorted:
@@ -68,14 +72,28 @@ class Quarantine:
         self._starts = starts
         self._seconds_max = seconds_max
         self._begun: set[Unit] = set()
+        self._cleared: set[Unit] = set()
         self._suspects: set[Unit] = set()
         self._one_by_one: dict[Unit, int] = {}  # unit -> offset up to which its records are decided one at a time
 
     def let_go(self, unit: Unit) -> None:
         """Forget a unit that is no longer ours: if it comes back, that is another start."""
         self._begun.discard(unit)
+        self._cleared.discard(unit)
         self._suspects.discard(unit)
         self._one_by_one.pop(unit, None)
+
+    def clear(self, unit: Unit) -> None:
+        """Take back the count of a unit's starts: its first records were decoded and computed here.
+
+        What ends the process after that, as a library that scores rows may, is no reason to suspect a record.
+
+        Raises:
+            Transient: Redis is away.
+        """
+        if unit in self._begun and unit not in self._cleared:
+            self._starts.clear_starts(unit)
+            self._cleared.add(unit)
 
     def begin(self) -> float:
         """Return the monotonic time until which the suspects of the next batch may be examined."""
@@ -95,7 +113,7 @@ class Quarantine:
             The first of the records, at least one, sorted; the others were not examined for lack of time.
 
         Raises:
-            Transient: Redis or the registry is away.
+            Transient: Redis or the registry is unreachable.
         """
         self._note(unit, offset)
         if unit not in self._suspects:

@@ -1,4 +1,4 @@
-"""What a long-running verb does around its loop: metrics page, orderly stop, waits for what is away, new starts."""
+"""What a long-running verb does around its loop: metrics page, orderly stop, waits for the unreachable, new starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class Stopped(Exception):
-    """We were told to stop while a dependency was away."""
+    """We were told to stop while a dependency was unreachable."""
 
 
 def open_metrics_page(settings: Settings, port: int | None) -> None:
@@ -75,7 +75,7 @@ def wait_for(
     """Ask until a dependency answers.
 
     Args:
-        ask: raises ``Transient`` while it is away.
+        ask: raises ``Transient`` while it is unreachable.
         should_stop: asked before each time.
         seconds: for how long at most.
 

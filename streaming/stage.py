@@ -33,6 +33,19 @@ class DeadRecord:
     coordinates_only: bool = False
 
 
+@dataclass(frozen=True)
+class Further:
+    """What is made of a batch's feature rows, to be committed with them.
+
+    Attributes:
+        rows: records to publish.
+        on_committed: told the batch's seconds once all of it is visible.
+    """
+
+    rows: Rows
+    on_committed: Callable[[float], None]
+
+
 def do_nothing(*_: object) -> None:
     """Do nothing: the default of a hook."""
 
@@ -48,6 +61,8 @@ class Outcome:
             card's state between partitions.
         mixed: units in which such a record counted.
         forwarded: records that go to another partition of their own topic, where what they are about is known.
+        then: makes more of the rows; called when all records are computed, so that what ends the process in it is not
+            taken for the fault of a record.
         on_committed: told the batch's seconds once all of it is visible.
     """
 
@@ -60,7 +75,15 @@ class Outcome:
     elsewhere: int = 0
     mixed: set[Unit] = field(default_factory=set)
     forwarded: list[Record] = field(default_factory=list)
+    then: Callable[[], Further] | None = None
     on_committed: Callable[[float], None] = do_nothing
+
+    def complete(self) -> None:
+        """Do what is left to do after records were computed."""
+        if self.then is not None:
+            further = self.then()
+            self.rows.append(further.rows)
+            self.on_committed = further.on_committed
 
 
 class Refolded(NamedTuple):
@@ -90,7 +113,7 @@ class PlainStage(Stage, Protocol):
 
         Raises:
             Refused: the log and what is committed contradict each other.
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         ...
 
@@ -101,7 +124,7 @@ class PlainStage(Stage, Protocol):
             records: per partition, in offset order.
 
         Raises:
-            Transient: a dependency is away; nothing of the batch counts.
+            Transient: a dependency is unreachable; nothing of the batch counts.
         """
         ...
 
@@ -122,7 +145,7 @@ class FoldingStage(Stage, Protocol):
             live: units this process owns, with the append time in ms from which each is complete.
 
         Raises:
-            Transient: a dependency is away or the view is not where it was left.
+            Transient: a dependency is unreachable or the view is not where it was left.
         """
         ...
 

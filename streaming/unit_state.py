@@ -37,7 +37,7 @@ class UnitState(Protocol):
         """Bring a unit up to what its group committed; yields ``None`` between steps and the result at the end.
 
         Raises:
-            Transient: a dependency is away; start over.
+            Transient: a dependency is unreachable; start over.
             Refused: the log and the offsets contradict each other; the message names the fix.
         """
         ...
@@ -47,6 +47,14 @@ class UnitState(Protocol):
 
         Raises:
             Transient: nothing of the batch counts.
+        """
+        ...
+
+    def note_computed(self, units: Sequence[Unit]) -> None:
+        """Take down that records of units were computed: what ends the process now is not their fault.
+
+        Raises:
+            Transient: a dependency is away.
         """
         ...
 
@@ -75,7 +83,7 @@ class UnitState(Protocol):
 
         Raises:
             StaleState: some are not.
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         ...
 
@@ -123,6 +131,9 @@ class NoState:
         """Hand a batch to the stage."""
         del live
         return [self._stage.process({number: records for (_, number), records in gathered.records.items()})]
+
+    def note_computed(self, units: Sequence[Unit]) -> None:
+        """Do nothing: nobody counts."""
 
     def note(self, write: Write) -> str:
         """Return the topic's id."""

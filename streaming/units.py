@@ -2,7 +2,7 @@
 
 Two verbs repair everything: ``forget`` drops what is known of a unit, and its state begins again (``UnitState.begin``):
 at what the group committed, with a view caught up from the log, when nothing of it is on its way any more. Start,
-assignment, abort, refusal by Redis and a dependency that was away take both.
+assignment, abort, refusal by Redis and a dependency that was unreachable take both.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Units:
         return self._beginning is not None or self._next_waiting() is not None
 
     def settle(self, timeout_seconds: float | None, *, behind_max: int = 0) -> None:
-        """Take what became of writes; a unit of which one was not made is forgotten.
+        """Take the outcome of writes; a unit of which one was not made is forgotten.
 
         Raises:
             TimeoutError: more records than ``behind_max`` are still on their way.

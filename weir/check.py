@@ -1,22 +1,24 @@
-"""``weir check``: every fault of a project's streams in one go, or what they declare and what a change touches.
+"""``weir check``: every fault of a project's streams at once, or what they declare and what a change touches.
 
-Streams are loaded and typed against their schemas. Nothing is compiled, and no server is asked.
+Streams are loaded and typed against their schemas. Nothing is compiled, and no server is asked but the broker, for a
+second and only after a change, how many records have to be computed again.
 """
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from weir.declarations_note import Note, describe_streams, find_changes, load_note, save_note
+from weir.declarations_note import Change, Note, describe_streams, find_changes, load_note, save_note
 from weir.deep_checks import find_deep_faults
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
+from weir.rebuild_time import Rebuild, estimate
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding
@@ -30,15 +32,23 @@ _WIDTH: Final = 110
 def main(argv: list[str]) -> int:
     """Run ``weir check``. Exit codes: 0 no faults, 1 faults, 2 misused or no project."""
     arguments = _build_parser().parse_args(argv[1:])
-    retention_ms = load_settings().topics.retention_days * DAY_MS
+    settings = load_settings()
+    retention_ms = settings.topics.retention_days * DAY_MS
     project = load_project(_find_folder(arguments.project), retention_ms=retention_ms)
-    project = replace(project, findings=(*project.findings, *find_deep_faults(project), *_find_profile_faults(project)))
+    project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
+    project = replace(project, findings=(*project.findings, *_find_profile_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1
     note = describe_streams({name: each.stream for name, each in project.streams.items()})
     before = load_note(project.folder)
-    sys.stdout.write(_as_json(project, before, note) if arguments.json else _format(project, before, note))
+    changes = list(find_changes(before, note)) if before is not None else []
+    rebuilds = {
+        change.stream: estimate(settings.of_stream(project.streams[change.stream].stream))
+        for change in changes
+        if change.rebuilt
+    }
+    sys.stdout.write((_as_json if arguments.json else _format)(project, changes, rebuilds))
     if before is None or arguments.accept:
         _keep_note(project.folder, note)
     return 0
@@ -106,14 +116,14 @@ def _name_of(finding: Finding) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _format(project: Project, before: Note | None, note: Note) -> str:
+def _format(project: Project, changes: Sequence[Change], rebuilds: Mapping[str, Rebuild]) -> str:
     lines = [f"{project.name}: {_count(len(project.streams), 'stream')}, no faults"]
     for each in project.streams.values():
         lines += ["", *_describe(each.stream)]
-    changes = list(find_changes(before, note)) if before is not None else []
     if changes:
         lines += ["", "since the note of before (`weir check --accept` replaces it):"]
-        lines += [f"  {change.stream}: {line}" for change in changes for line in change.describe()]
+    for change in changes:
+        lines += [f"  {change.stream}: {line}" for line in change.describe(rebuilds.get(change.stream))]
     return _join(lines)
 
 
@@ -135,8 +145,7 @@ def _wrap(title: str, names: Iterable[str]) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
 
 
-def _as_json(project: Project, before: Note | None, note: Note) -> str:
-    changes = list(find_changes(before, note)) if before is not None else []
+def _as_json(project: Project, changes: Sequence[Change], rebuilds: Mapping[str, Rebuild]) -> str:
     streams: list[dict[str, Any]] = [
         {
             "name": name,
@@ -150,8 +159,12 @@ def _as_json(project: Project, before: Note | None, note: Note) -> str:
         }
         for name, each in project.streams.items()
     ]
-    told = [asdict(change) for change in changes]
+    told = [asdict(change) | {"rebuild": _as_data(rebuilds.get(change.stream))} for change in changes]
     return to_json({"project": project.name, "faults": [], "streams": streams, "changes": told}) + "\n"
+
+
+def _as_data(rebuild: Rebuild | None) -> dict[str, Any] | None:
+    return None if rebuild is None else asdict(rebuild) | {"seconds": rebuild.seconds}
 
 
 def _count(number: int, word: str) -> str:

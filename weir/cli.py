@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
     "score": ("weir.inference.cli", "run a scorer"),
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
+    "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.inference.cli", "serve the HTTP API"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except WeirError as error:
-        # a server's last words are several lines; set in, none of them passes for one of ours
+        # a server's last words are several lines; indented, none of them passes for one of ours
         lines = "\n  ".join(map(escape, str(error).split("\n")))
         sys.stderr.write(f"weir {verb}: {lines}\n")
         return 2 if isinstance(error, Refused) else 1

@@ -1,7 +1,7 @@
-"""What a project's streams were at the last look, kept in ``.weir/declarations.json``, and what is different now.
+"""What a project's streams were at the last check, kept in ``.weir/declarations.json``, and what is different now.
 
 The note is for people, and nothing that runs reads it: lost or damaged, it is written again. It stays as it is until
-``weir check --accept``, so that a change is told until somebody has taken note of it.
+``weir check --accept``, so that a change is reported until somebody has taken note of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from weir.rebuild_time import Rebuild
 from weir.schemas.declarations_hash import describe_shape
 from weir.schemas.stream import Stream
 
@@ -80,8 +81,12 @@ class Change:
     parts: tuple[str, ...] = ()
     rebuilt: tuple[str, ...] = ()
 
-    def describe(self) -> Iterator[str]:
-        """Yield a line for each thing that somebody may have to do something about."""
+    def describe(self, rebuild: Rebuild | None = None) -> Iterator[str]:
+        """Yield a line for each thing that somebody may have to do something about.
+
+        Args:
+            rebuild: how long building the state again takes.
+        """
         if not self.now:
             yield "the stream is not declared any more: its topics and its state stay as they are"
         elif not self.before:
@@ -90,6 +95,8 @@ class Change:
             yield from (f"{word}: {', '.join(names)}" for word, names in self._names() if names)
             yield f"hash {self.before} -> {self.now}, by a change of {', '.join(self.parts) or 'nothing that is noted'}"
             yield f"built again from the log: the state of {', '.join(self.rebuilt)}; the old state is not touched"
+            if rebuild:
+                yield rebuild.describe()
             yield f"models of {self.before} are refused: train for {self.now}"
 
     def _names(self) -> list[tuple[str, tuple[str, ...]]]:

@@ -131,8 +131,8 @@ class Demo(Story):
         self._compile(payments)
         with step("model"):
             self._train()
-        with step("processor, scorer, index, API"):
-            self._start_services(("process",), ("score",), ("index",), ("serve",))
+        with step("processor and scorer in one, index, API"):
+            self._start_services(("run",), ("index",), ("serve",))
         with step("history through the pipeline, so that the windows are warm"):
             self._warm_up()
         console.print(f"  live after {time.monotonic() - started:.0f} s")

@@ -1,6 +1,7 @@
 """The demo of a user's project: its stream on fresh servers, with events that its ``generator.toml`` makes up.
 
-Where a model fits the stream, events are decided; else their features are shown.
+Where a model fits the stream it decides; without one, the rules of a stream that has no labels do. Else features alone
+are shown.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 
 from weir.demo_story import STILL_SECONDS_MAX, Story, console, flat, step
+from weir.demo_watch import read_last
 from weir.generators.profiles.profile import load_profile
 from weir.infra.settings import Settings
+from weir.schemas.contracts import features_schema
 from weir.schemas.errors import WeirError
 from weir.schemas.project import find_stream
 
@@ -38,16 +41,25 @@ class ProjectDemo(Story):
         """Tell the story from the start to the summary."""
         self._set_up(self._stream)
         self._compile(self._stream)
-        decides, of_stream = self._has_champion(), ("--stream", self._stream.name)
-        commands = [("process", *of_stream), *([("score", *of_stream), ("index", *of_stream)] if decides else [])]
-        with step("processor, scorer, index" if decides else "processor"):
-            if not decides:
-                console.print("  no model of these features yet: features are computed, nothing is decided")
-            self._start_services(*commands, decided=decides)
+        decides = self._stream.labels is None or self._has_champion()
+        commands = ("run", "index") if decides else ("process",)
+        with step("processor and scorer in one, index" if decides else "processor"):
+            console.print(f"  {self._say_what_decides(decides=decides)}")
+            self._start_services(
+                *((name, "--stream", self._stream.name) for name in commands), decided=decides, shows_all=True
+            )
         with step("a few events through the pipeline, so that it is warm"):
             self._warm_up()
         self._go_live()
         self._summarise()
+
+    def _say_what_decides(self, *, decides: bool) -> str:
+        if self._has_champion():
+            return "a model fits these features, and decides with the rules and lists"
+        if decides:
+            return "no model: the stream's rules and lists decide, and what none of them names is approved"
+        train = f"weir train --stream {self._stream.name}"
+        return f"no model yet: features are computed, nothing is decided; `{train}` makes one"
 
     def _warm_up(self) -> None:
         """Wait for the first outcomes: what is sent while processes start says nothing of their latency."""
@@ -69,10 +81,17 @@ class ProjectDemo(Story):
         tally = self._print_counts()
         for reason, count in tally.reasons.most_common():
             console.print(f"  {reason:<24} {count:,}", markup=False)
-        for event in list(tally.latest)[:1]:
-            console.print(f"the newest {self._stream.event} shown: {event.event_id}", markup=False)
-            for each in event.reasons:
-                console.print(f"  {each}", markup=False)
+        self._print_features()
         console.print("\ntry next")
         console.print("  weir demo --seconds 0   # runs until Ctrl-C; use a second terminal meanwhile")
         console.print("  change generator.toml or the stream and run it again; `weir check` says what a change touches")
+
+    def _print_features(self) -> None:
+        """Print the features of an event that came last in its partition."""
+        row = read_last(self._settings, self._settings.topics.features, features_schema(self._stream))
+        if row is None:
+            return
+        console.print(f"features of {self._stream.event} {row[self._stream.id]}", markup=False)
+        for name in self._stream.feature_names:
+            value = "missing" if row[name] is None else f"{row[name]:,.6g}"
+            console.print(f"  {name:<40} {value}", markup=False)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from weir.demo_watch import LATENCY_SECONDS, Tally, Watch, count_records, percentiles
+from weir.inference.bundle import champion_path
 from weir.infra.children import Children
 from weir.infra.embedded.leftover import children_record, end_left_over
 from weir.infra.embedded.ports import choose_ports, describe_listener, is_free
@@ -115,12 +116,12 @@ class Story:
 
     def _has_champion(self) -> bool:
         """Return whether a model of an earlier run fits the declarations."""
-        path = self._home / "models" / "champion" / "manifest.json"
+        path = champion_path(self._settings).absolute() / "manifest.json"
         return path.exists() and json.loads(path.read_text())["declarations_hash"] == self._settings.declarations_hash
 
-    def _start_services(self, *commands: tuple[str, ...], decided: bool = True) -> None:
+    def _start_services(self, *commands: tuple[str, ...], decided: bool = True, shows_all: bool = False) -> None:
         """Watch the outcomes from now on, and start what makes them."""
-        self._watch = Watch(self._settings, decided=decided)
+        self._watch = Watch(self._settings, decided=decided, shows_all=shows_all)
         self._watch.begin()
         for command in commands:
             self._children.start(command[0], weir(*command))
@@ -181,6 +182,7 @@ class Story:
                 title=title,
                 event=tally.stream.event,
                 decided=self._watch.decided,
+                shows_all=self._watch.shows_all,
                 elapsed_seconds=now,
                 duration_seconds=self._arguments.seconds,
                 events_in=events,

@@ -32,6 +32,8 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import REASON
 
 _POLL_SECONDS = 0.1
+_MARKS, _LAST_SECONDS = 50, 2.0
+"""How far before the end of a partition its last record is looked for, and how long."""
 _LATEST = 8
 LATENCY_SECONDS = 60.0
 """The window of the percentiles: what happens now, not what happened since the start."""
@@ -104,15 +106,24 @@ class Watch:
     Args:
         settings: of the stream.
         decided: whether something decides; else the outcomes are feature rows.
+        shows_all: whether the latest events are shown, and not those alone that were declined.
         latency_seconds: how far back latencies are kept.
     """
 
-    def __init__(self, settings: Settings, *, decided: bool = True, latency_seconds: float = LATENCY_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        decided: bool = True,
+        shows_all: bool = False,
+        latency_seconds: float = LATENCY_SECONDS,
+    ) -> None:
         """Find the ends; nothing is counted before ``begin``."""
         self._latency_seconds = latency_seconds
         self._settings = settings
         self._stream = settings.stream
         self.decided = decided
+        self.shows_all = shows_all or not decided
         self._topic = settings.topics.decisions if decided else settings.topics.features
         self._codec = BatchCodec(schema=(decisions_schema if decided else features_schema)(settings.stream))
         self._registry = Registry(settings.registry)
@@ -178,7 +189,7 @@ class Watch:
             (tally.decide if self.decided else tally.compute)(row)
             if row["ingest_time_ms"] - sent_ms < _INJECTED_AGE_MS:
                 tally.note_latency(committed_ms - sent_ms, now)
-            if not self.decided or row["decision"] == "DECLINE":
+            if self.shows_all or row["decision"] == "DECLINE":
                 tally.latest.appendleft(_show(self._stream, row, committed_ms))
 
 
@@ -207,13 +218,15 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 def _show(stream: Stream, row: dict[str, Any], at_ms: int) -> ShownEvent:
     """Show a decision with its reasons, or a feature row with some of its features."""
-    reasons = [each["code"] for each in row.get("reasons", ())] or [row.get("decided_by", "")]
+    codes = [each["code"] for each in row.get("reasons", ())] or [row.get("decided_by", "")]
+    if row.get("decision", "DECLINE") != "DECLINE":
+        codes = [row["decision"], *codes]
     return ShownEvent(
         clock=datetime.fromtimestamp(at_ms / 1_000).astimezone().strftime("%H:%M:%S"),
         event_id=row[stream.id],
         amount=show_amount(stream, row),
         score=f"{row['score']:.3f}" if row.get("score") is not None else "-",
-        reasons=reasons if "decision" in row else _some(stream, row),
+        reasons=codes if "decision" in row else _some(stream, row),
     )
 
 
@@ -231,3 +244,19 @@ def show_amount(stream: Stream, row: dict[str, Any]) -> str:
         if amount is not None and currency is not None:
             return format_amount(amount, currency)
     return ""
+
+
+def read_last(settings: Settings, topic: str, schema: str) -> dict[str, Any] | None:
+    """Return the last record of some partition of a topic by its newest schema, or None where there is none."""
+    consumer, registry = build_consumer(settings.kafka, group="weir-demo-last"), Registry(settings.registry)
+    try:
+        used = [place for place in ends(consumer, settings, [topic]) if place.offset > 0]
+        # behind the last record stands the mark of its transaction
+        consumer.assign([TopicPartition(topic, at.partition, max(0, at.offset - _MARKS)) for at in used[:1]])
+        messages = consumer.consume(_MARKS, _LAST_SECONDS) if used else []
+        values = [message.value() for message in messages if message.error() is None]
+        decoded = BatchCodec(schema=schema).decode(values, lambda id_: registry.writer_schema(id_, subject(topic)))
+        return decoded.batch.to_pylist()[-1] if decoded.batch.num_rows else None
+    finally:
+        consumer.close()
+        registry.close()

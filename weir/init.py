@@ -1,4 +1,4 @@
-"""``weir init``: a folder with a stream of one's own, made from one that is shipped.
+"""``weir init``: a folder with a stream of your own, made from one that is shipped.
 
 The declaration is the shipped one, word for word, with its imports from ``weir``; the rest is in ``templates/``.
 """

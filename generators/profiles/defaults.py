@@ -67,8 +67,11 @@ def choose_distribution(stream: Stream, name: str, kind: Any) -> Distribution:
 
 
 def _candidates(stream: Stream, name: str, kind: Any) -> Iterator[Distribution]:
-    if isinstance(kind, dict) and kind.get("type") == "enum":
-        yield choice(kind["symbols"])
+    if isinstance(kind, list):
+        return
+    if isinstance(kind, dict):
+        if kind.get("type") == "enum":
+            yield choice(kind["symbols"])
     elif kind == "string":
         yield from _texts(stream, name)
     elif kind == "boolean":

@@ -7,12 +7,12 @@ import zlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyruhvro
 
 from weir.generators.profiles.distributions import Request
 from weir.generators.profiles.profile import FieldProfile, Profile
 from weir.generators.profiles.simulators import SIMULATORS
 from weir.generators.seeds import Ints, key_of, rng_for, uuid_strings
+from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 
 
@@ -33,7 +33,7 @@ class EventSource:
         self._seed = seed
         self._drawn = 0
         self._simulator = SIMULATORS[profile.simulator](seed, start_ms) if profile.simulator else None
-        self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(event_schemas(profile.stream)[-1])
+        self.arrow_schema: pa.Schema = BatchCodec(schema=event_schemas(profile.stream)[-1]).arrow_schema
 
     def draw(self, times_ms: Ints) -> pa.RecordBatch:
         """Return an event for each moment, with the fields of the newest schema in its order; moments ascend."""

@@ -272,11 +272,15 @@ class _Reader:
 
 
 def _split(kind: Any) -> tuple[Any, bool]:
-    """Return an Avro type without null, and whether it may be null."""
+    """Return an Avro type without null, and whether it may be null; of a logical type, what lies beneath it."""
     if not isinstance(kind, list):
-        return kind, False
-    branches = [each for each in kind if each != "null"]
+        return _unwrap(kind), False
+    branches = [_unwrap(each) for each in kind if each != "null"]
     return (branches[0] if len(branches) == 1 else branches), "null" in kind
+
+
+def _unwrap(kind: Any) -> Any:
+    return kind["type"] if isinstance(kind, dict) and kind["type"] in ("boolean", "string", *_NUMBERS) else kind
 
 
 def _read_key(kind: Any, key: str) -> Any:

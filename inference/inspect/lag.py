@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.offsets import end_offsets
-from weir.infra.kafka.positions import followings
+from weir.infra.kafka.positions import Following, Input, find_decided, followings
 from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
 from weir.streaming.service import wait_for
@@ -19,6 +19,8 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 @dataclass(frozen=True)
 class GroupLag:
     """One partition of one group's input; ``committed`` is ``None`` where the group has committed nothing yet.
+
+    Where ``weir run`` decides rows as it makes them, the scorer counts as if it stood at the end.
 
     ``lag_records`` counts offsets, transaction markers among them: a few remain on an input that is read to its end.
     """
@@ -43,22 +45,35 @@ def read_lag(settings: Settings) -> list[GroupLag]:
         Refused: a topic does not exist.
         Transient: the brokers did not answer in time.
     """
-    return [row for each in followings(settings) for row in _read_group(settings, each.stage, each.group, each.topic)]
+    return [row for each in followings(settings) for row in _read_group(settings, each)]
 
 
-def _read_group(settings: Settings, stage: str, group: str, topic: str) -> list[GroupLag]:
-    ends = end_offsets(settings.kafka, topic)
-    consumer = build_consumer(settings.kafka, group=group)
-    asked = [TopicPartition(topic, number) for number in ends]
-    try:
-        # a coordinator that is just moving or loading says so, and answers a moment later
-        found = wait_for(lambda: _read_committed(consumer, asked), seconds=REQUEST_TIMEOUT_SECONDS)
-    finally:
-        consumer.close()
+def _read_group(settings: Settings, each: Following) -> list[GroupLag]:
+    ends = end_offsets(settings.kafka, each.topic)
+    found = _ask(settings, Input(each.group, each.topic), list(ends))
+    sources = _ask(settings, each.made_from, list(ends)) if each.made_from else []
+    decided = find_decided(list(ends), sources)
     return [
-        GroupLag(stage, group, topic, at.partition, at.offset if at.offset >= 0 else None, ends[at.partition])
+        GroupLag(
+            each.stage,
+            each.group,
+            each.topic,
+            at.partition,
+            ends[at.partition] if at.partition in decided else at.offset if at.offset >= 0 else None,
+            ends[at.partition],
+        )
         for at in found
     ]
+
+
+def _ask(settings: Settings, wanted: Input, numbers: list[int]) -> list[TopicPartition]:
+    consumer = build_consumer(settings.kafka, group=wanted.group)
+    asked = [TopicPartition(wanted.topic, number) for number in numbers]
+    try:
+        # a coordinator that is just moving or loading says so, and answers a moment later
+        return wait_for(lambda: _read_committed(consumer, asked), seconds=REQUEST_TIMEOUT_SECONDS)
+    finally:
+        consumer.close()
 
 
 def _read_committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:

@@ -36,7 +36,7 @@ def run(home: Path, options: argparse.Namespace) -> int:
         sys.stdout.write("nothing can be deleted without loss\n" if not options.data else "there is no data\n")
         return 0
     if not options.apply:
-        kind = "this data, for good" if options.data else "what is marked, which nobody misses"
+        kind = "this data, for good" if options.data else "what is marked, which nobody needs"
         command = "`weir clean --data --apply`" if options.data else "`weir clean --apply`"
         sys.stdout.write(f"{command} deletes {kind}: {total}; nothing was changed\n")
         return 0

@@ -1,4 +1,4 @@
-"""Waits until a server that was launched serves, for as long as it gets on with what an unclean end left behind.
+"""Waits until a server that was launched serves, for as long as it makes progress with what an unclean end left behind.
 
 A broker that was killed reads its log again, a Redis its file; both say how far they are. Patience counts from the
 last sign of that, so a long recovery is followed to its end and a server that hangs is given up.
@@ -22,7 +22,7 @@ TELL_SECONDS = 5.0
 """Between two lines about one recovery."""
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
-"""Between two looks at how far a recovery is."""
+"""Between two checks of how far a recovery is."""
 
 
 class Starting(Protocol):

@@ -28,7 +28,7 @@ _NUMBERS = re.compile(r"[0-9]+")
 
 
 class Sparing(logging.Filter):
-    """Lets a line through once in a while: a broker that is away is reported some forty times a second otherwise."""
+    """Lets a line through from time to time: an unreachable broker is reported some forty times a second otherwise."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def _connection(kafka: KafkaSettings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
-        # back-off bounds of a broker that is away: quick at first, never a storm
+        # back-off bounds of a broker that is unreachable: quick at first, never a storm
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 2_000,
         "socket.keepalive.enable": True,
@@ -127,9 +127,12 @@ def producer_config(kafka: KafkaSettings, *, transactional_id: str | None = None
         config |= {"transactional.id": transactional_id, "transaction.timeout.ms": kafka.transaction_timeout_ms}
         # a message must not outlive its transaction
         config |= {"message.timeout.ms": kafka.transaction_timeout_ms}
+        # the loop has waited for records already, and a commit waits for every one that is produced before it; one that
+        # was not delivered fails the commit, so the delivered ones need no report
+        config |= {"linger.ms": 0, "delivery.report.only.error": True}
         # The broker writes a transaction's markers after it has answered the commit, and refuses the next one until
         # then, for a millisecond or two. A small batch that follows at once would wait 100 ms to ask again; it doubles
-        # up to retry.backoff.max.ms, so a broker that is away is not stormed.
+        # up to retry.backoff.max.ms, so a broker that is unreachable is not stormed.
         config |= {"retry.backoff.ms": 5, "topic.metadata.refresh.fast.interval.ms": 100}
     return config | _dotted(extra)
 
@@ -206,7 +209,7 @@ def check_message(message: Message) -> Message:
     """Return a message that is a record.
 
     Raises:
-        Transient: the client reports that brokers, or we ourselves, were away; polling again is right.
+        Transient: the client reports that brokers, or we ourselves, were unreachable; polling again is right.
         ClientLost: the client reports that it cannot go on.
         KafkaException: anything else, the loss of a position included.
     """
@@ -226,7 +229,7 @@ _AWAY = frozenset(
         KafkaError._TRANSPORT,
         KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
-        # we were away ourselves: the partitions are lost, which is called back, and the next poll joins again
+        # this process stalled or was cut off: it is called back for its lost partitions, and the next poll joins again
         KafkaError._MAX_POLL_EXCEEDED,
     }
 )

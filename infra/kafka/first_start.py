@@ -26,7 +26,7 @@ def outputs_without_offsets(kafka: KafkaSettings, *, group: str, source: str, ou
     """
     topics = describe_topics(kafka, [source, output])
     inputs = [TopicPartition(source, number) for number in range(topics[source].partitions)]
-    if _has_committed(kafka, group, inputs):
+    if any(at is not None for at in read_committed_offsets(kafka, group, inputs)):
         return False
     history = History(kafka)
     try:
@@ -39,17 +39,22 @@ def outputs_without_offsets(kafka: KafkaSettings, *, group: str, source: str, ou
         history.close()
     # asked again: the group's very first transaction may have been committed between the two questions, and what it
     # made visible are outputs and offsets at once
-    return has_outputs and not _has_committed(kafka, group, inputs)
+    return has_outputs and all(at is None for at in read_committed_offsets(kafka, group, inputs))
 
 
-def _has_committed(kafka: KafkaSettings, group: str, inputs: list[TopicPartition]) -> bool:
+def read_committed_offsets(kafka: KafkaSettings, group: str, inputs: list[TopicPartition]) -> list[int | None]:
+    """Return what a group has committed of each partition.
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
     consumer = build_consumer(kafka, group=group)
     try:
         answers = consumer.committed(inputs, timeout=REQUEST_TIMEOUT_SECONDS)
         for found in answers:
             if found.error is not None:  # not an answer: least of all "none"
                 raise KafkaException(found.error)
-        return any(found.offset >= 0 for found in answers)
+        return [found.offset if found.offset >= 0 else None for found in answers]
     except KafkaException as error:
         raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
     finally:

@@ -1,4 +1,4 @@
-"""Where a group stands in a partition, held against the topic that is there now.
+"""Where a group is in a partition, held against the topic that is there now.
 
 Offsets are committed under a topic's name. Under the same name there may be another topic by now, deleted and created
 again: its records up to the old offset would be passed over unseen. So the topic's id is committed next to each offset
@@ -13,16 +13,29 @@ from typing import Protocol
 from weir.infra.kafka.source import Partition
 from weir.schemas.errors import Refused
 
+_DECIDES = " decides"
 
-def format_note(topic_id: str, home_partitions: int) -> str:
+
+def format_note(topic_id: str, home_partitions: int, *, decides: bool = False) -> str:
     """Write what is committed next to an offset.
 
     Args:
         topic_id: of the topic that the offset is about.
         home_partitions: the number of partitions under which every key counted so far belongs in its partition; 0 when
             some key does not.
+        decides: whether the records were decided in the transaction that commits the offset. The release before reads
+            such a note as one without a number of partitions.
     """
-    return f"{topic_id} {home_partitions}"
+    return f"{topic_id} {home_partitions}{_DECIDES if decides else ''}"
+
+
+def says_decides(note: str) -> bool:
+    """Return whether a note says that records are decided where they are processed.
+
+    >>> says_decides(format_note("id", 4, decides=True)), says_decides(format_note("id", 4))
+    (True, False)
+    """
+    return note.endswith(_DECIDES)
 
 
 def parse_note(note: str) -> tuple[str, int]:
@@ -30,8 +43,10 @@ def parse_note(note: str) -> tuple[str, int]:
 
     >>> parse_note(format_note("id", 4)), parse_note("id")
     (('id', 4), ('id', 0))
+    >>> parse_note(format_note("id", 4, decides=True))
+    ('id', 4)
     """
-    topic_id, _, home = note.partition(" ")
+    topic_id, _, home = note.removesuffix(_DECIDES).partition(" ")
     return topic_id, int(home) if home.isdecimal() else 0
 
 

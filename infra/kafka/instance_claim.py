@@ -33,7 +33,7 @@ class Place:
             kafka: connection.
             group: whose member the process is.
             instance: its ordinal.
-            topic: any topic that exists; the mark stands next to an offset of its first partition.
+            topic: any topic that exists; the mark is next to an offset of its first partition.
         """
         self._kafka = kafka
         self._group = group

@@ -19,7 +19,7 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 
 def build_asker(kafka: KafkaSettings) -> AdminClient:
     """Return a client to ask with, for who asks often: to connect takes longer than to ask."""
-    # log_level 0: that brokers are away is raised, once, and not also logged forty times a second
+    # log_level 0: that brokers are unreachable is raised, once, and not also logged forty times a second
     return build_admin(kafka, log_level=0)
 
 

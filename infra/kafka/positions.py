@@ -1,7 +1,7 @@
 """Where groups stand and where their inputs end, asked of the brokers from outside the groups.
 
 A process that hangs or is dead reports nothing of itself, and one that reports its last lag of 0 looks well while the
-broker is away. So positions are asked for by each process that looks, for every partition there is.
+broker is unreachable. So positions are asked for by each process that looks, for every partition there is.
 
 Committed offsets are asked by a consumer that joins nothing. The admin client has a question for them too, and ends the
 process by a segmentation fault when a coordinator is just loading (librdkafka 2.16: it refreshes the coordinator of a
@@ -18,18 +18,32 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import OffsetSpec
 
 from weir.infra.kafka.clients import build_admin, build_consumer
+from weir.infra.kafka.group_position import says_decides
 from weir.infra.settings import KafkaSettings, Settings
 from weir.schemas.errors import Transient
 
 REQUEST_TIMEOUT_SECONDS = 5.0
 
 
+class Input(NamedTuple):
+    """A topic that a group reads."""
+
+    group: str
+    topic: str
+
+
 class Following(NamedTuple):
-    """A group that follows a topic, by the name of its stage."""
+    """A group that follows a topic, by the name of its stage.
+
+    Attributes:
+        made_from: what the topic's records are made from, where they may be decided as they are made (``weir run``):
+            then nobody has to follow, and the group counts as if it stood at the end.
+    """
 
     stage: str
     group: str
     topic: str
+    made_from: Input | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ def followings(settings: Settings) -> list[Following]:
     inputs = [topics.transactions, topics.labels] if settings.stream.labels else [topics.transactions]
     return [
         *(Following("process", settings.processor.group, topic) for topic in inputs),
-        Following("score", scorer.group, topics.features),
+        Following("score", scorer.group, topics.features, Input(settings.processor.group, topics.transactions)),
         Following("index", scorer.index_group, topics.decisions),
     ]
 
@@ -80,10 +94,18 @@ class Positions:
         found = []
         for each in wanted:
             parts = sorted(number for topic, number in ends if topic == each.topic)
-            for number, committed in self._read_committed(each, parts).items():
-                end = int(ends[each.topic, number].offset)
-                found.append(GroupPosition(each.stage, each.topic, number, committed, end))
+            decided = self._find_decided(each, parts)
+            for at in self._ask_committed(Input(each.group, each.topic), parts):
+                end = int(ends[each.topic, at.partition].offset)
+                committed = end if at.partition in decided else max(0, int(at.offset))
+                found.append(GroupPosition(each.stage, each.topic, at.partition, committed, end))
         return found
+
+    def _find_decided(self, following: Following, parts: Sequence[int]) -> set[int]:
+        """Return partitions whose records are decided as they are made."""
+        if following.made_from is None:
+            return set()
+        return find_decided(parts, self._ask_committed(following.made_from, parts))
 
     def read_newest(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
         """Return per topic and partition the offset and the append time in ms of the record with the newest time.
@@ -117,17 +139,27 @@ class Positions:
         except KafkaException as error:
             raise Transient(f"kafka: {error.args[0].str()}") from None
 
-    def _read_committed(self, following: Following, numbers: Sequence[int]) -> dict[int, int]:
+    def _ask_committed(self, wanted: Input, numbers: Sequence[int]) -> list[TopicPartition]:
         if not numbers:
-            return {}
-        if following.group not in self._consumers:
+            return []
+        if wanted.group not in self._consumers:
             # what is pending need not be waited for: the next look sees it
-            self._consumers[following.group] = build_consumer(
-                self._kafka, group=following.group, isolation_level="read_uncommitted"
+            self._consumers[wanted.group] = build_consumer(
+                self._kafka, group=wanted.group, isolation_level="read_uncommitted"
             )
-        asked = [TopicPartition(following.topic, number) for number in numbers]
+        asked = [TopicPartition(wanted.topic, number) for number in numbers]
         try:
-            answer = self._consumers[following.group].committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
+            answer = self._consumers[wanted.group].committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
         except KafkaException:
-            return {}  # the brokers answered for the topics, so it is the group's coordinator alone
-        return {at.partition: max(0, int(at.offset)) for at in answer if at.error is None}
+            return []  # the brokers answered for the topics, so it is the group's coordinator alone
+        return [at for at in answer if at.error is None]
+
+
+def find_decided(parts: Sequence[int], sources: Sequence[TopicPartition]) -> set[int]:
+    """Return the partitions whose records are decided as they are made.
+
+    Args:
+        parts: of the topic.
+        sources: what the group that makes its records committed, of the partitions of the same numbers.
+    """
+    return {at.partition for at in sources if at.partition in parts and says_decides(at.metadata or "")}

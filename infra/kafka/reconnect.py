@@ -1,11 +1,8 @@
 """Runs a loop again when its Kafka client was lost, so that brokers that went away and came back need no supervisor.
 
-A broker that comes back may take a static member for its own ghost and fence it, and a commit that never had an answer
-can only be settled by a new producer of the same id. Both are repaired by a new start through the one recovery path; a
-broker that comes and goes asks for several.
-
-A second process of the same number looks the same from inside. ``infra/kafka/instance_claim.py`` tells them apart at
-each new start, so that they do not fence each other for ever.
+A broker that comes back may take a static member for an earlier one of its name and fence it, and a commit without an
+answer can only be settled by a new producer of the same id. Both are repaired by a new start through the one recovery
+path; a broker that comes and goes asks for several.
 """
 
 from __future__ import annotations
@@ -41,7 +38,7 @@ def run_again(
 
     Raises:
         ClientLost: lost again and again for too long.
-        Transient: at the first start, or when brokers were away for too long after a loss.
+        Transient: at the first start, or when brokers were unreachable for too long after a loss.
     """
     trouble_since: float | None = None
     losses = 0

@@ -25,7 +25,7 @@ COMMIT_ATTEMPTS = 6
 OFFSETS_SECONDS_MAX = 2 * COMMIT_TIMEOUT_SECONDS
 """Sending offsets can hang for ever when the group's coordinator went away: the client ignores its timeout there."""
 QUEUE_FULL_SECONDS_MAX = 20.0
-"""Room in the client's own queue is waited for this long: when brokers are away it comes back only by an abort."""
+"""Room in the client's own queue is waited for this long: with unreachable brokers it comes back only by an abort."""
 _QUEUE_FULL_POLL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class TransactionalOutput:
 
         Raises:
             Aborted: nothing is visible and no offset moved.
-            Fenced: the process must end; what became of the transaction is known to its successor.
+            Fenced: the process must end; the outcome of the transaction is known to its successor.
         """
         try:
             self._producer.begin_transaction()

@@ -86,7 +86,7 @@ class PartitionedInput:
                 per record, so 0 is no gain where cores are busy.
 
         Raises:
-            Transient: brokers are away; nothing is lost, the next call hands out again what this one had.
+            Transient: brokers are unreachable; nothing is lost, the next call hands out again what this one had.
             KafkaException: the client cannot go on.
         """
         for key in list(self._overrun):  # before the poll: if this fails, there is nothing in hand to lose
@@ -233,7 +233,7 @@ class PartitionedInput:
 
 
 def _is_away(message: Message) -> bool:
-    """True when an error event says that brokers are away; any other is raised."""
+    """True when an error event says that brokers are unreachable; any other is raised."""
     try:
         check_message(message)
     except Transient:

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     """Run ``weir topics``. Exit codes: 0 all is well, 1 there are faults, 2 refused or misused."""
     parser = Parser(prog="weir topics", description="create, check or repair the topics")
     parser.add_argument("action", choices=("create", "check", "repair"))
-    parser.add_argument("--apply", action="store_true", help="repair: set it, after a look at what would be set")
+    parser.add_argument("--apply", action="store_true", help="repair: set it, after a check of what would be set")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_stream_flag(parser, default="all of the project, or the payments")
     options = parser.parse_args(argv[1:])

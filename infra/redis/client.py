@@ -2,7 +2,7 @@
 
 On a Redis Cluster a unit of state, or one decision, lies on one server, and is asked for there by that server's plain
 client: the cluster's own client can neither watch nor send a transaction, and its pipeline asks again command by
-command when a server is away, one timeout for each. What such a client does not do by itself is done in ``on_server``:
+command when a server is unreachable, one timeout for each. What such a client leaves out is done in ``on_server``:
 after a failure the cluster is asked again which server holds what, so that the next attempt goes to the promoted one.
 """
 
@@ -33,7 +33,7 @@ Node = ClusterNode | None
 
 _PORT = 6379
 _ERRORS = (redis.RedisError, RedisClusterException, OSError)
-"""What a client raises when a server is away, busy, full or failing over; the latter two are no ``RedisError``."""
+"""What a client raises when a server is unreachable, busy, full or failing over; the last two are no ``RedisError``."""
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def _split_hosts(url: str) -> tuple[str, list[ClusterNode]]:
 
 @contextmanager
 def transient_errors(what: str) -> Iterator[None]:
-    """Turn what Redis says when it is away, busy, full or failing over into ``Transient``, with the cause named."""
+    """Turn an unreachable, busy or full Redis, or one that fails over, into ``Transient``, with the cause named."""
     try:
         yield
     except _ERRORS as error:
@@ -174,10 +174,10 @@ def ask_servers(
 
 
 def ping(client: Client) -> None:
-    """Ask every server that holds keys for a sign of life; a replica that is away keeps nobody from working.
+    """Ask every server that holds keys for a sign of life; a replica that is unreachable keeps nobody from working.
 
     Raises:
-        Transient: one is away.
+        Transient: one is unreachable.
     """
     for node in primaries(client):
         with transient_errors("ping"), on_server(client, node) as server:

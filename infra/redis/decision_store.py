@@ -110,7 +110,7 @@ def read_entry(client: Client, space: str, event_id: str) -> bytes | None:
 
     Raises:
         Damaged: other bytes or another type stood there; the entry is gone now, and is written again from the log.
-        Transient: Redis is away.
+        Transient: Redis is unreachable.
     """
     key = decision_key(space, event_id)
     with transient_errors("reading a decision"):
@@ -165,7 +165,7 @@ class DecisionStore:
 
         Raises:
             Refused: one is no number.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         found: list[int | None] = [None] * BUCKETS
 
@@ -184,7 +184,7 @@ class DecisionStore:
         """Forget the positions of buckets in which a reader found a damaged entry: they are written from the log.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
 
         def drop(server: Any, buckets: list[int]) -> None:
@@ -200,7 +200,7 @@ class DecisionStore:
         """Give a position to every bucket that has none: it will be written from there on.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
 
         def set_absent(server: Any, buckets: list[int]) -> None:

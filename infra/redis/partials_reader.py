@@ -72,7 +72,7 @@ class FeatureReader:
         """Return the partials of one entity; unknown ids give empty lists.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         return self.read_many([(entity, entity_id)])[0]
 

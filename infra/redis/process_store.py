@@ -4,7 +4,7 @@
 field behind, so that it is shown as dead and not as absent; the reader drops what nobody has written for
 ``KEPT_SECONDS``.
 
-Delivery: best effort. Nothing depends on it: a Redis that is away loses a report, and the next one comes.
+Delivery: best effort. Nothing depends on it: a Redis that is unreachable loses a report, and the next one comes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProcessStore:
         """Replace a process's report.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         with transient_errors("writing a process's report"):
             self._client.hset(self._key, name, json.dumps(report))
@@ -40,7 +40,7 @@ class ProcessStore:
         """Forget a process: it stopped in order, or has been dead for long.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         with transient_errors("removing a process's report"):
             self._client.hdel(self._key, name)
@@ -49,7 +49,7 @@ class ProcessStore:
         """Return every report by name; what is no report is left out.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         with transient_errors("reading the processes' reports"):
             found = self._client.hgetall(self._key)

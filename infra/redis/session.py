@@ -33,7 +33,7 @@ class Session:
         self._connection = connection
 
     def ask(self, *commands: bytes) -> list[Any]:
-        """Send packed commands in one go and return their replies.
+        """Send packed commands at once and return their replies.
 
         Raises:
             redis.RedisError: no answer, or the first reply that is an error; the session is of no use any more.

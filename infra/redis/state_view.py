@@ -1,8 +1,7 @@
 """The view in Redis: one unit of state per input partition, moved forward by compare-and-set and nothing else.
 
 Keys of a unit share a hash tag, so that one transaction (WATCH the position, MULTI, MSET, SET, EXEC) writes a batch's
-partials and moves the position atomically, on one server as in a cluster. A server-side script does the same at
-three times the server's time per key (``docs/adr/0003``)::
+partials and moves the position atomically, on one server as in a cluster (a script takes three times as long)::
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target partitions known check"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
@@ -14,12 +13,11 @@ three times the server's time per key (``docs/adr/0003``)::
 ``view`` is the hash of declarations and of the topic's id: other declarations, or a topic created again, are another
 view next to this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
 the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
-complete again. ``partitions`` is the number of the input's partitions under which every key counted here belongs here,
-0 when some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
+complete again. ``partitions`` is under how many partitions of the input every key counted here belongs here, 0 when
+some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
 
-Nothing that is read is trusted because it is there: a position that does not carry its check is none, a value of
-another type or an empty one is handed on as bytes that no partial can be, and the reader that finds either says so
-(``suspect``).
+Nothing that is read is trusted: a position without its check is none, a value of another type or an empty one is
+handed on as bytes that no partial can be, and the reader that finds either says so (``suspect``).
 
 Delivery: exactly once per input offset range; a repeated apply changes nothing.
 """
@@ -123,7 +121,7 @@ class StateView:
 
         Raises:
             UnreadablePosition: what stands there is no position.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         with transient_errors("reading a position"):
             return parse_position(self._client.get(self.prefix(unit) + "position"), unit)
@@ -132,7 +130,7 @@ class StateView:
         """Return where the unit stands and whether it can be believed, without partials.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         return self.load_many([(unit, [])])[unit]
 
@@ -142,7 +140,7 @@ class StateView:
         Any process may say so, a reader as well; the mark is deleted with the unit.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         key = self._suspect(unit)
         with transient_errors("marking a unit"), on_server(self._client, server_of(self._client, key)) as server:
@@ -165,7 +163,7 @@ class StateView:
         What still reads it (a processor of the old declarations with other partitions, an API) is told by this.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         key = self._following(unit)
         with transient_errors("naming the view"), on_server(self._client, server_of(self._client, key)) as server:
@@ -177,14 +175,10 @@ class StateView:
     def note_start(self, unit: Unit, offset: int) -> int:
         """Count a process that is about to decide its first records of a unit, from ``offset`` on.
 
-        A note of what was tried, and no part of the state: it lies next to the view and is about the group's offset, so
-        it is one for all views of the group, it follows the partition to other machines, and nothing is folded from it.
+        No part of the state: it is about the group's offset, one for all views, and nothing is folded from it.
 
         Returns:
             How many there were at this offset, this one included. Lost with Redis or after a day, it begins again.
-
-        Raises:
-            Transient: Redis is away.
         """
         key = f"{self._group}:starts:{{{unit.tag}}}"
         with transient_errors("noting a start"), on_server(self._client, server_of(self._client, key)) as server:
@@ -194,13 +188,19 @@ class StateView:
             server.set(key, f"{offset} {starts}", px=_STARTS_TTL_MS)
         return starts
 
+    def clear_starts(self, unit: Unit) -> None:
+        """Forget the starts of a unit: what ended processes was none of its records; raises ``Transient``."""
+        key = f"{self._group}:starts:{{{unit.tag}}}"
+        with transient_errors("clearing starts"), on_server(self._client, server_of(self._client, key)) as server:
+            server.delete(key)
+
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         """Read partials of several units, one atomic command each, in one round trip per server.
 
         A value of another Redis type reads as absent; ``find_other_types`` tells the two apart.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         found: dict[Unit, Loaded] = {}
 
@@ -220,7 +220,7 @@ class StateView:
         """Return which of the keys that read as absent hold a value of another Redis type.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         found: dict[Unit, list[str]] = {}
 
@@ -314,7 +314,7 @@ class StateView:
         position, like a write. A drop that was broken off is begun again.
 
         Raises:
-            Transient: Redis is away, or another process drops the unit too.
+            Transient: Redis is unreachable, or another process drops the unit too.
         """
         prefix = self.prefix(unit)
         position, mine = prefix + "position", b"%s %s" % (DROPPING, secrets.token_hex(8).encode())
@@ -350,7 +350,7 @@ class StateView:
         the writes' path, and an entity that is never written again is collected all the same, as is another view's.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         lasting = (f"{self._group}:view:".encode(), f"{self._group}:suspect:".encode())
         for node in primaries(self._client):

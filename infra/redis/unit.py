@@ -61,7 +61,7 @@ class Position:
 
 
 class UnreadablePosition(Refused):
-    """Somebody else wrote a unit's position, so what stands next to it is not to be trusted either."""
+    """Somebody else wrote a unit's position, so what is next to it is not to be trusted either."""
 
 
 def format_position(position: Position, unit: Unit) -> bytes:

@@ -2,7 +2,7 @@
 
 A start refuses a server that may evict. That alone is not enough: ``CONFIG SET`` works at any time, and a key that was
 evicted reads as an entity never seen, while its position says that the unit is whole. So ``RedisWatch`` looks
-every few seconds and ``compare`` says, from two looks at a server, how it stands and whether keys were lost that no
+every few seconds and ``compare`` says, from two checks of a server, how it stands and whether keys were lost that no
 position tells of. What was seen last is kept in Redis, so that a loss while nobody was looking is found at a start.
 
 Everything comes from one ``INFO``, which a managed Redis answers too where ``CONFIG`` is refused.
@@ -26,7 +26,7 @@ NEARLY_FULL = 0.9
 """Of ``maxmemory``: from here on somebody has to act, and there is still time to."""
 _LAST_SECOND = 0.1
 """A restart may lose the last second of writes, which positions tell of. One that loses this part of the keys between
-two looks was not that: what it loaded is not what it had."""
+two checks was not that: what it loaded is not what it had."""
 KEEPS = "noeviction"
 _UNTOLD_MAX = 16
 """Reasons kept until somebody has dealt with them: each asks for the same."""
@@ -71,7 +71,7 @@ class RedisState:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two looks at one server say.
+    """What two checks of one server say.
 
     Attributes:
         findings: how it stands now, one for each check.
@@ -111,7 +111,7 @@ def read_states(client: Client) -> list[RedisState]:
     """
     found = [_read_state(client, node) for node in primaries(client)]
     for replica in replicas(client):
-        with suppress(Transient):  # one that is away keeps nobody from working; it is looked at once it is back
+        with suppress(Transient):  # one that is unreachable keeps nobody from working; it is looked at once it is back
             found.append(_read_state(client, replica))
     return found
 
@@ -134,7 +134,7 @@ def compare(before: RedisState | None, now: RedisState) -> Comparison:
     """Say how a server stands, and whether it lost keys since it was last looked at. Pure.
 
     Args:
-        before: the same server at the look before; ``None`` where there was none.
+        before: the same server at the check before; ``None`` where there was none.
         now: as it is.
     """
     evicted = _count_evicted(before, now)
@@ -237,14 +237,14 @@ class Look:
 
 
 class RedisWatch:
-    """Looks again and again, and remembers the look before: in memory and, given a key, in Redis itself.
+    """Looks again and again, and remembers the check before: in memory and, given a key, in Redis itself.
 
-    The memory in Redis moves only after ``on_loss`` has said yes, so a loss is told at least once, whatever dies.
+    The memory in Redis moves only after ``on_loss`` has said yes, so a loss is reported at least once, whatever dies.
 
     Args:
         client: from ``weir.infra.redis.client.connect``; one of the watch's own, so that a slow ``INFO`` delays nobody.
         key: where to keep what was seen, see ``watch_key``; ``None`` keeps it in memory alone.
-        on_loss: told the reason for each loss, again with each look until it returns True: it has been dealt with.
+        on_loss: told the reason for each loss, again with each check until it returns True: it has been dealt with.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class RedisWatch:
         self._untold: list[str] = []
 
     def look(self) -> Look:
-        """Look at every server and compare with the look before.
+        """Look at every server and compare with the check before.
 
         Raises:
             Transient: a server that holds keys cannot be reached.
@@ -271,7 +271,7 @@ class RedisWatch:
         waiting = list(dict.fromkeys([*self._untold, *look.losses]))[-_UNTOLD_MAX:]
         self._untold = [loss for loss in waiting if not self._on_loss(loss)]
         if not self._untold:
-            with suppress(Transient):  # a full server takes no write; what it is like is known, and the next look saves
+            with suppress(Transient):  # a full server takes no write; its state is known, and the next check saves
                 self._save({server: _lasting(state) for server, state in self._before.items()})
         return look
 

@@ -60,7 +60,7 @@ def register_contracts(
 
     Raises:
         Refused: a version does not read the one before it, or another team's schema stands there already.
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     found: list[tuple[str, int]] = []
     numbers: dict[tuple[str, int], int] = {}
@@ -77,7 +77,7 @@ def register_contracts(
 
 
 def _register_one(registry: SchemaRegistry, contract: Contract, text: str) -> int:
-    """Return the new id, or 0 where what is registered already stands in the way: ``check_registered`` says what."""
+    """Return the new id, or 0 where what is registered already is in the way: ``check_registered`` says what."""
     try:
         return registry.register(contract.subject, text)
     except Refused:
@@ -122,7 +122,7 @@ def check_registered(
         streams: whose contracts they are.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     for contract in contracts_of(streams, topics):
         name, ours = contract.subject, contract.schemas[-1]
@@ -146,7 +146,7 @@ def check_level_of(registry: SchemaRegistry, contract: Contract) -> Finding:
     """Compare a subject's level with the one that protects the readers of its topic.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     wanted, found = contract.level, registry.level(contract.subject)
     problem = "" if found == wanted else f"expected level {wanted}, found {found}; run `weir schemas register`"

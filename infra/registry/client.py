@@ -1,7 +1,7 @@
 """The schema registry, by the Confluent REST API (Confluent's, Redpanda's or Apicurio's ``ccompat``).
 
 The port ``SchemaRegistry`` and the real client; its in-memory twin is in ``infra/registry/memory.py`` and both pass
-one contract suite. A registry that is away raises ``Transient``: retrying is the caller's. An id that the registry
+one contract suite. An unreachable registry raises ``Transient``: retrying is the caller's. An id that the registry
 does not know is an answer, not a failure. How one request is made and bounded is in ``infra/registry/http.py``.
 
 **Delivery:** registering is idempotent; the same text under the same subject gives the same id.
@@ -40,21 +40,21 @@ class SchemaRegistry(Protocol):
 
         Raises:
             Refused: the registry finds it incompatible with the subject's newest, or invalid.
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def writer_schema(self, schema_id: int, subject: str) -> WriterSchema | PoisonRecord:
         """Return the schema of an id and whether it belongs to the subject, or why there is none.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def id_of_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
         """Return the id of the schema that a GUID stands for, or why there is none.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def latest_id(self, subject: str) -> int:
@@ -62,21 +62,21 @@ class SchemaRegistry(Protocol):
 
         Raises:
             Refused: the subject has none; the message names the fix.
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def version_texts(self, subject: str) -> list[tuple[int, int, str]]:
         """Return ``(version, id, schema text)`` of a subject, oldest first; empty when there are none.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def level(self, subject: str) -> str:
         """Return the compatibility level that a subject's next version is held to, its own or the registry's.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
     def require_level(self, subject: str, level: str) -> None:
@@ -85,7 +85,7 @@ class SchemaRegistry(Protocol):
         Some registries keep it only for a subject that has a version.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
 
 

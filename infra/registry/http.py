@@ -1,8 +1,8 @@
-"""How the registry is asked: one request, one answer, both within bounds, whatever stands at the address.
+"""How the registry is asked: one request, one answer, both within bounds, whatever is at the address.
 
 A registry may be away, hang, drip its answer, send a page of a proxy or a redirect, or something that is JSON and not
 an answer. None of it is a verdict on a record: before the first good answer it is a wrong address and refused,
-afterwards the registry is away.
+afterwards the registry is unreachable.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class RegistryHttp:
         """Send a request.
 
         Raises:
-            Transient: the registry is away, failing, slower than its timeout, or its answer is too large.
+            Transient: the registry is unreachable, failing, slower than its timeout, or its answer is too large.
             Refused: it does not let us in.
         """
         headers = {"Content-Type": _CONTENT_TYPE}

@@ -36,7 +36,7 @@ class MajorUnits:
         Raises:
             PoisonRecord: it is no amount, of no known currency, or has more decimals than its currency.
 
-        >>> amount = Field("amount_minor", "whole", nullable=False)
+        >>> amount = Field("amount_minor", "whole", nullable=False, currency="currency")
         >>> MajorUnits().convert(amount, "$12.30", "USD"), MajorUnits().convert(amount, "12", "JPY")
         (1230, 12)
         """
@@ -44,7 +44,8 @@ class MajorUnits:
         if not _PLAIN.fullmatch(text):
             raise refuse(target, found)
         if currency not in CURRENCIES:
-            raise PoisonRecord("unknown_currency", "expected a currency of the table at $.currency", "currency")
+            code = target.currency
+            raise PoisonRecord("unknown_currency", f"expected a currency of the table at $.{code}", code)
         digits = exponent(str(currency))
         with localcontext() as context:
             context.prec = 60  # more than the digits above, so that nothing is rounded unasked

@@ -113,11 +113,11 @@ class Checker:
         fields = {name: each for name, each in self.plan.surveyed().items() if self._is_untyped(name)}
         if self.table.names and not fields:
             return
-        currency = self.plan.currency_column
-        survey = Survey(fields, self.plan.zone_given, currency)
+        currencies = self.plan.currency_columns
+        survey = Survey(fields, self.plan.zone_given, currencies)
         names = self.table.names
         self.outcome.header = self.outcome.lines = self.table.line
-        wanted = [name for name in {*fields, currency} - {None} if name in names] if names else self.plan.sources
+        wanted = [name for name in {*fields, *currencies.values()} if name in names] if names else self.plan.sources
         for block in self.table.blocks(wanted):
             survey.follow(block)
             self._count_lines(block)

@@ -35,7 +35,7 @@ class Field:
     kind: str
     nullable: bool
     symbols: tuple[str, ...] = ()
-    absent: str | None = None
+    absent: str | int | float | bool | None = None
     bits: int = 64
     somebody: bool = False
     currency: str = ""
@@ -98,10 +98,11 @@ def _field(declared: dict[str, Any]) -> Field:
     name, kind = str(declared["name"]), declared["type"]
     branches = [each for each in kind if each != "null"] if isinstance(kind, list) else [kind]
     nullable, kind = isinstance(kind, list) and "null" in kind, branches[0] if len(branches) == 1 else None
+    absent = declared.get("default")
     if isinstance(kind, dict) and kind["type"] == "enum":
-        return Field(name, "enum", nullable, tuple(kind["symbols"]), kind.get("default"))
+        return Field(name, "enum", nullable, tuple(kind["symbols"]), kind.get("default", absent))
     plain = kind["type"] if isinstance(kind, dict) else kind
     if plain not in _KINDS:
         raise Refused(f"expected {name} to be text, a number, a flag or an enum, found {kind}: no file can fill it")
     read = "time" if name.endswith("_time_ms") else _KINDS[plain]
-    return Field(name, read, nullable, bits=32 if plain == "int" else 64)
+    return Field(name, read, nullable, absent=absent, bits=32 if plain == "int" else 64)

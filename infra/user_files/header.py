@@ -5,6 +5,7 @@ The message says which columns are missing, which were found, and what is probab
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -95,7 +96,11 @@ def _guess(names: Sequence[str], missing: Sequence[str]) -> str:
         return f"{written} differ from them in case or blanks alone: rename them, or map them with --map"
     if any(each.strip() and not _NAME.fullmatch(each.strip()) for each in names):
         return "the first line seems to hold values: write a header line with the columns' names above it"
-    return "rename columns, or say with --map which is which (docs/publish.md)"
+    near = {each: difflib.get_close_matches(_plain(each), plain, 1) for each in missing}
+    likely = _list([f'{each} = "{plain[found[0]]}"' for each, found in near.items() if found])
+    return (
+        f"rename columns, or say with --map which is which (docs/publish.md){', such as ' + likely if likely else ''}"
+    )
 
 
 def _plain(name: str) -> str:

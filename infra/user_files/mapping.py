@@ -109,7 +109,8 @@ class _Planner:
 
     def plan(self) -> Plan:
         fields = self._fields
-        _check_keys(self._path, f"field of {self._kind}", self._mapping.columns, fields)
+        whose = "labels" if self._kind == "labels" else self._stream.name
+        _check_keys(self._path, f"field of {whose}", self._mapping.columns, fields)
         filled = plain_recipes(self._kind, fields, self._stream)
         named: set[str] = set()
         for name, target in fields.items():

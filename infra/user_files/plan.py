@@ -116,10 +116,10 @@ class Plan:
         return list(dict.fromkeys(name for recipe in self.all_recipes for name in recipe.sources))
 
     @property
-    def currency_column(self) -> str | None:
-        """The column with the currency of the stream's first amount, where it is one column."""
-        names = [recipe.target.currency for recipe in self.recipes.values() if recipe.target.currency]
-        return next((name for each in names[:1] for name in self.recipes[each].sources), None)
+    def currency_columns(self) -> dict[str, str]:
+        """The column of each field that is the currency of an amount, where it is made of one."""
+        fields = {recipe.target.currency for recipe in self.recipes.values()} & set(self.recipes)
+        return {name: self.recipes[name].sources[0] for name in fields if self.recipes[name].sources}
 
     @property
     def wanted(self) -> list[str]:

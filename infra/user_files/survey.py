@@ -58,11 +58,12 @@ class Survey:
     Attributes:
         fields: those columns' fields by the name that the column has in the file.
         zone_given: whether times without an offset have a zone stated for them.
+        currencies: the column of each field that is a currency, by the field.
     """
 
     fields: Mapping[str, Field]
     zone_given: bool = False
-    currency: str | None = "currency"
+    currencies: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
     _split: int = 0
     _first_bad: tuple[int, PoisonRecord] | None = None
@@ -86,7 +87,7 @@ class Survey:
         if target.is_id:
             _follow_ids(seen, values)
         elif target.kind in {"whole", "time"}:
-            _follow_numbers(seen, values, block, self.currency)
+            _follow_numbers(seen, values, block, self.currencies.get(target.currency))
         elif target.kind == "flag":
             _follow_flags(seen, values, block)
         if target.kind == "time":
@@ -194,7 +195,7 @@ def _explain(target: Field, column: str, seen: _Seen) -> str:
             f"expected whole milliseconds, found {seen.first}; "
             'seconds with a fraction are read with unit = "s" in a mapping'
         )
-    if target.name.endswith("_minor"):
+    if target.currency:
         mapping = f'{target.name} = {{ column = "{column}", unit = "major" }}'
         return f"{seen.first} looks like major units; expected minor units{_suggest(seen)}; or --map with {mapping}"
     return f"expected whole numbers, found {seen.first}"

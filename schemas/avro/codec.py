@@ -7,6 +7,7 @@ How one writer's bodies become the reader's columns is in ``schemas/avro/project
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyruhvro
 
+from weir.schemas.avro.compatibility import parse_plain
 from weir.schemas.avro.framing import HEADER_BYTES, frame_bodies, parse_frames
 from weir.schemas.avro.projection import Projection
 from weir.schemas.contracts import schema_json
@@ -45,7 +47,7 @@ SchemaLookup = Callable[[int], WriterSchema | PoisonRecord]
 
 @dataclass
 class Decoded:
-    """What became of a batch of values; each value is in ``rows`` or in ``errors``, once.
+    """The outcome of a batch of values; each value is in ``rows`` or in ``errors``, once.
 
     Attributes:
         batch: the reader's columns, good rows only, in input order.
@@ -69,7 +71,8 @@ class BatchCodec:
     """
 
     def __init__(self, kind: str = "", *, schema: str = "") -> None:
-        self._reader_json = schema or schema_json(kind)
+        # a time, a date or a UUID is read as the number or text beneath it, as it is of a writer
+        self._reader_json = json.dumps(parse_plain(schema or schema_json(kind)))
         self._plans: OrderedDict[str, Projection | PoisonRecord] = OrderedDict()
         self._plans_bytes = 0
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._reader_json)

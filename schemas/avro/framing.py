@@ -1,6 +1,6 @@
 """The Confluent wire format around an Avro body: one magic byte 0, the schema id in four bytes, then the body.
 
-Newer clients can send the id in a header and the body alone as the value: the same frame then stands in the header, or
+Newer clients can send the id in a header and the body alone as the value: the same frame then is in the header, or
 magic byte 1 and the schema's GUID. ``frame_by_header`` puts such a value into the one form that all else reads.
 What a body holds is ``schemas/avro/codec.py``'s; here only the frame is judged.
 """

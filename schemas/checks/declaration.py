@@ -1,4 +1,4 @@
-"""Every fault of a stream's declarations, said in one go before anything runs.
+"""Every fault of a stream's declarations, said at once before anything runs.
 
 A fault is a finding: the file and line, the part, what was expected and found, and the nearest right thing. Checked is
 what can be known from the declarations and the Avro schemas alone; what the kernel's working memory cannot hold is

@@ -1,4 +1,4 @@
-"""The type of an expression over an Avro record, or what is wrong with it, all of it in one go.
+"""The type of an expression over an Avro record, or what is wrong with it, all of it at once.
 
 A fault is a sentence: what was expected, what was found, and the nearest name that would be right. Avro's types fall
 into four kinds: ``boolean``, ``integer`` (int, long), ``number`` (float, double) and ``text`` (string, enum). A field
@@ -61,6 +61,8 @@ class Typing:
     faults: list[str] = field(default_factory=list)
 
 
+_OF_BYTES = frozenset({"decimal", "big-decimal", "duration"})
+"""Logical types that messages name: what is beneath says nothing to who wrote the schema."""
 _Check: TypeAlias = Callable[[Expression, list[str], Mapping[str, Column]], list[str]]
 """Says what is wrong with a node, given the kinds of its parts."""
 
@@ -86,7 +88,7 @@ def _read_column(avro: Any) -> Column:
         return Column("", nullable, avro=logical)  # times are epoch milliseconds: another unit would be another number
     if name == "enum":
         return Column(TEXT, nullable, tuple(inner["symbols"]), name)
-    return Column(_KINDS.get(name, ""), nullable, avro=name)
+    return Column(_KINDS.get(name, ""), nullable, avro=logical if logical in _OF_BYTES else name)
 
 
 def type_of(node: Expression, columns: Mapping[str, Column], where: str = "the schema") -> Typing:

@@ -57,7 +57,7 @@ class AutoReplayer:
         self._selection = Selection(reasons=HEALABLE)
 
     def run(self, stop: Callable[[], bool]) -> Report:
-        """Run rounds until ``stop`` says so; brokers that are away are waited for.
+        """Run rounds until ``stop`` says so; brokers that are unreachable are waited for.
 
         Returns:
             The sum of all rounds.

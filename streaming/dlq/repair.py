@@ -48,7 +48,7 @@ def decode_letter(letter: DeadLetter, schemas: SchemaSource) -> tuple[dict[str, 
 
     Raises:
         PoisonRecord: there is no frame, no such schema, or the body does not fit it.
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
     """
     if letter.reason in UNDECODED:
         raise PoisonRecord(letter.reason, "processes that decoded it ended, and it is not decoded again")

@@ -32,7 +32,7 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024  # a batch must be sent well within the trans
 
 @dataclass
 class Report:
-    """What became of the selected letters: counts by outcome, and the first notes of what could not be done."""
+    """The outcome of the selected letters: counts by outcome, and the first notes of what could not be done."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)

@@ -22,7 +22,7 @@ from weir.schemas.errors import Transient
 from weir.streaming.health.watch import Look, Watch
 
 SELDOM_SECONDS = 60.0
-"""Topics and subjects change by hand, and a look at all of them is some twenty requests."""
+"""Topics and subjects change by hand, and a check of all of them is some twenty requests."""
 AGAIN_SECONDS = 10.0
 """After a fault was found: the operator who fixes it waits for the page to say so."""
 REDIS_SECONDS_MAX = 2.0
@@ -49,7 +49,7 @@ def start_watch(
         redis: whether the process uses it.
         registry: whether the process uses it.
         on_loss: see ``LossHook``; given, what was seen of Redis is kept in Redis too, so that a loss while no process
-            ran is told to the next one.
+            ran is reported to the next one.
         health: where the health pages read.
     """
     streams = (settings, *others)
@@ -169,7 +169,7 @@ class KafkaLook:
         except Transient:
             return self._clock  # a broker that does not know: the positions were answered, so it is not away
         now_ms = self._now_ms()
-        # partitions known before, whose newest record was not there at the look before
+        # partitions known before, whose newest record was not there at the check before
         fresh = [newest[number] for number, old in self._newest.items() if newest.get(number, old)[0] > old[0]]
         if self._looked_ms is not None and fresh:
             self._clock = judge_clock(
@@ -192,7 +192,7 @@ class RedisLook:
         metrics.REDIS_LOSSES.inc(0)
 
     def __call__(self) -> Sequence[Finding]:
-        """Look once; raises ``Transient`` while a server is away."""
+        """Look once; raises ``Transient`` while a server is unreachable."""
         if self._watch is None:
             self._watch = RedisWatch(connect(self._redis), key=self._key, on_loss=self._on_loss)
         look = self._watch.look()

@@ -1,6 +1,6 @@
 """Looks at what a process relies on, every few seconds, in threads of its own, and says what it found.
 
-Each dependency has its own thread: one that hangs delays no look at another, nor the loop. What was found goes to the
+Each dependency has its own thread: one that hangs delays no check of another, nor the loop. What was found goes to the
 metrics (``weir_dependency_up``, ``weir_check_level``), to the health pages (``monitoring/health.py``) and, when it
 changes, to the log: one line as something breaks and one as it is well again.
 
@@ -21,18 +21,18 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
 
 LOOK_SECONDS = 4.0
-"""A fault is seen within 10 s, with the time that a look may take."""
+"""A fault is seen within 10 s, with the time that a check may take."""
 LEVELS: dict[Level, int] = {"ok": 0, "warn": 1, "fail": 2}
 """As the metric says it."""
 log = get_logger(__name__)
 
 Look = Callable[[], Sequence[Finding]]
-"""Returns how a dependency stands; ``Transient`` says that it is away, ``Refused`` that it lets nobody in."""
+"""Returns how a dependency stands; ``Transient`` says that it is unreachable, ``Refused`` that it lets nobody in."""
 
 
 @dataclass
 class _Seen:
-    """What the last look at one dependency found."""
+    """What the last check of one dependency found."""
 
     up: bool = True
     levels: dict[str, Level] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Watch:
         Args:
             looks: by the name of the dependency.
             health: where the health pages read.
-            every_seconds: pause between two looks at one dependency.
+            every_seconds: pause between two checks of one dependency.
         """
         self._looks = looks
         self._health = health
@@ -64,7 +64,7 @@ class Watch:
         return self
 
     def close(self) -> None:
-        """Look no more; a look under way is left to end, and what it finds is not said."""
+        """Look no more; a check under way is left to end, and what it finds is not said."""
         self._closed.set()
 
     def look(self, name: str) -> None:

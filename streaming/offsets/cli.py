@@ -35,9 +35,10 @@ from weir.schemas.errors import Refused
 from weir.schemas.printable import escape
 from weir.schemas.project import find_stream
 from weir.streaming.dlq.letter import read_dead_letter
-from weir.streaming.offsets.coverage import build_coverage, processor_stage
+from weir.streaming.offsets.coverage import build_coverage
 from weir.streaming.offsets.group import GroupOffsets, Row, await_empty
 from weir.streaming.offsets.scorer import ScorerOffsets, find_moved
+from weir.streaming.offsets.stages import processor_stage
 from weir.streaming.state.catch_up import START_OVER
 
 
@@ -189,7 +190,7 @@ class OffsetsTool:
         Raises:
             Refused: a position in Redis is none.
             WeirError: the brokers did not answer.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         rows = []
         for unit in self.units():

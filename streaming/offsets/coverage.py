@@ -11,7 +11,8 @@ Outputs of partition n are as a rule in partition n of the output topic, and the
 2. Read every partition from the record's append time on: outputs of a quiet partition next to busy ones.
 3. Read from an hour before, as brokers' clocks differ a little: only then there is no output.
 
-Where the last record has none, longer and longer blocks before it are compared, until one has an output.
+Where the last record has none, longer and longer blocks before it are compared, until one has an output. A feature row
+that says that it is decided is none that a scorer owes an output: it is left out.
 
 Cost: one read of ``TAIL_RECORDS`` outputs for a partition that is right. For one that is not, the records since its
 last output, and all outputs since then, once per block size; ``LIMIT_RECORDS`` bounds the count.
@@ -38,9 +39,10 @@ from weir.infra.settings import KafkaSettings, Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import decisions_schema, features_schema, subject
+from weir.schemas.contracts import DECIDED, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.streaming.dlq.letter import read_dead_letter
+from weir.streaming.offsets.stages import Stage
 
 TAIL_RECORDS = 500
 """As many as several batches write to a partition while they are small; a read of them takes a few milliseconds."""
@@ -48,6 +50,8 @@ FORWARD_RECORDS = 2_000
 LIMIT_RECORDS = 1_000_000
 """Records that are compared one by one before a start; more are reported as so many or more."""
 _BLOCKS = (1, 1_000, 30_000, LIMIT_RECORDS)
+_FOREIGN_RECORDS_MAX = 30_000
+"""So many records in a row that are none of the stage's end a look before a start: there is nothing to compare."""
 CLOCK_STEP_MS = 3_600_000
 
 Offsets = dict[str, dict[int, int]]
@@ -55,66 +59,6 @@ log = get_logger(__name__)
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What one group reads and writes.
-
-    Attributes:
-        source: topic that it commits offsets of.
-        source_schema: of its records, where an output names something that stands in them; else ``""``.
-        rows: topic of its outputs, with ``rows_schema`` theirs.
-        letters: topic of its dead letters.
-        named: topic whose coordinates its rows carry.
-        harm: what follows from offsets that were moved forward, for messages.
-        verb: that runs the stage.
-        meant: what to do where records are to be decided again, for messages.
-    """
-
-    group: str
-    source: str
-    source_schema: str
-    rows: str
-    rows_schema: str
-    letters: str
-    named: str
-    harm: str
-    verb: str
-    meant: str = ""
-
-
-def processor_stage(settings: Settings) -> Stage:
-    """Return the stage that turns events into feature rows."""
-    names = settings.topics
-    return Stage(
-        group=settings.processor.group,
-        source=names.transactions,
-        source_schema="",
-        rows=names.features,
-        rows_schema=features_schema(settings.stream),
-        letters=names.dlq,
-        named=names.transactions,
-        harm="would be counted and never decided",
-        verb="weir process",
-    )
-
-
-def scorer_stage(settings: Settings) -> Stage:
-    """Return the stage that turns feature rows into decisions."""
-    names = settings.topics
-    return Stage(
-        group=settings.scorer.group,
-        source=names.features,
-        source_schema=features_schema(settings.stream),
-        rows=names.decisions,
-        rows_schema=decisions_schema(settings.stream),
-        letters=names.features_dlq,
-        named=names.transactions,
-        harm="would never be decided",
-        verb="weir score",
-        meant="; give `--decide-again` at each start if that is meant",
-    )
 
 
 class _Source(NamedTuple):
@@ -174,11 +118,19 @@ class Coverage:
         at = low if committed is None else committed
         tail = self._tail(number)
         message = self._history.first_message((self.stage.source, number), at)
-        above = None if message is None else self._name_sources([message])[0]
+        above = None if message is None else self._find_above(number, message)
         if self._is_repeated(number, at, above, tail):
             raise Refused(self._repeated(number, committed))
         found = self._find(number, low=low, upto=at, tail=tail, limit=LIMIT_RECORDS)
         return found if found.without else None
+
+    def _find_above(self, number: int, message: Message) -> _Source | None:
+        """Return the stage's first record from a message on, if it comes soon."""
+        if found := self._name_sources([message]):
+            return found[0]
+        start = message.offset() + 1
+        end = min(start + FORWARD_RECORDS, self._history.high_watermark((self.stage.source, number)))
+        return next(iter(self._sources(number, start, end)), None)
 
     def find_end(self, number: int, *, low: int, upto: int) -> Found:
         """Return how far the outputs of a partition reach below an offset, however far that is.
@@ -187,7 +139,19 @@ class Coverage:
             Transient: the brokers did not answer in time.
         """
         self._ends = self._ask_ends()
-        return self._find(number, low=low, upto=upto, tail=self._tail(number), limit=max(1, upto - low))
+        found = self._find(number, low=low, upto=upto, tail=self._tail(number), limit=max(1, upto - low))
+        # what is left up to there, if anything, is decided by others
+        return found if found.without or not self.stage.source_schema else Found(upto, 0)
+
+    def has_outputs(self, number: int, *, low: int, end: int) -> bool:
+        """Tell whether any of the newest records of a partition has an output; true where too many would be compared.
+
+        Raises:
+            Transient: the brokers did not answer in time.
+        """
+        self._ends = self._ask_ends()
+        found = self._find(number, low=low, upto=end, tail=self._tail(number), limit=LIMIT_RECORDS + 1)
+        return found.end > low
 
     def _is_repeated(self, number: int, at: int, above: _Source | None, tail: set[Place]) -> bool:
         """Tell whether something at or above an offset has an output: the last outputs are of the last records."""
@@ -210,6 +174,8 @@ class Coverage:
                 return Found(last + 1, sum(source.offset > last for source in sources))
             if start == low:
                 return Found(low, len(sources))
+            if not sources and limit == LIMIT_RECORDS and upto - start >= _FOREIGN_RECORDS_MAX:
+                return Found(upto, 0)
         return Found(start, len(sources), or_more=True)
 
     def describe(self, number: int, committed: int, found: Found) -> str:
@@ -239,6 +205,8 @@ class Coverage:
             return [source for messages in read for source in self._name_sources(messages)]
 
     def _name_sources(self, messages: list[Message]) -> list[_Source]:
+        if self.stage.source_schema:
+            messages = self._leave_out_decided(messages)
         places: list[list[Place]] = [[(m.topic(), m.partition(), m.offset())] for m in messages]
         if self.stage.source_schema:
             for row, place in self._named(self.stage.source_schema, self.stage.source, messages):
@@ -247,6 +215,13 @@ class Coverage:
             _Source(message.offset(), message.timestamp()[1], tuple(named))
             for message, named in zip(messages, places, strict=True)
         ]
+
+    def _leave_out_decided(self, messages: list[Message]) -> list[Message]:
+        values = [message.value() for message in messages]
+        decoded = self._codecs[self.stage.source_schema].decode(values, self._schema_of[self.stage.source])
+        flags = decoded.batch.column(DECIDED).to_pylist()
+        decided = {row for row, flag in zip(decoded.rows.tolist(), flags, strict=True) if flag}
+        return [message for row, message in enumerate(messages) if row not in decided]
 
     # --- the outputs -------------------------------------------------------------------------------------------------
 

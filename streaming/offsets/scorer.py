@@ -1,4 +1,4 @@
-"""Where the scorer's group stands in the feature rows, and where its decisions say that it stood."""
+"""Where the scorer's group is in the feature rows, and where its decisions say that it stood."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from weir.infra.kafka.offsets import end_offsets
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
-from weir.streaming.offsets.coverage import Coverage, build_coverage, scorer_stage
+from weir.streaming.offsets.coverage import Coverage, build_coverage
 from weir.streaming.offsets.group import GroupOffsets, Row
+from weir.streaming.offsets.stages import scorer_stage
 
 
 def find_moved(coverage: Coverage, rows: Sequence[Row]) -> list[str]:

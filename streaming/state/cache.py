@@ -180,7 +180,7 @@ class PartialStore:
 
         Raises:
             StaleState: owned units are not where this process left them.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
         values: list[list[Sequence[bytes]]] = []
@@ -201,7 +201,7 @@ class PartialStore:
 
         Raises:
             StaleState: some are not.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         if units:
             self._check(self._view.load_many([(unit, []) for unit in units]))

@@ -92,14 +92,14 @@ class CatchUpContext:
     coverage: Coverage | None = None
     accept_offsets: bool = False
     told: dict[Unit, int] = field(default_factory=dict)
-    """Up to where each unit was said to be caught up: a dependency that is away is asked again and again meanwhile."""
+    """Up to where each unit was said to be caught up: an unreachable dependency is asked again and again meanwhile."""
 
 
 def catch_up(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Beginning:
     """Bring a unit's view up to what is committed; yields ``None`` between steps and the result at the end.
 
     Raises:
-        Transient: a dependency is away, or somebody else moved the view; start over.
+        Transient: a dependency is unreachable, or somebody else moved the view; start over.
         Refused: the log and the offsets contradict each other; the message names the fix.
     """
     started = time.monotonic()

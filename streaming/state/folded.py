@@ -32,9 +32,16 @@ class FoldedState:
     """What is held of the units of folding stages."""
 
     def __init__(
-        self, stages: Sequence[FoldingStage], context: CatchUpContext, view_writer: ViewWriter, *, name: str
+        self,
+        stages: Sequence[FoldingStage],
+        context: CatchUpContext,
+        view_writer: ViewWriter,
+        *,
+        name: str,
+        decides: bool = False,
     ) -> None:
-        """Bind to ports; ``name`` is the loop's, for metrics."""
+        """Bind to ports; ``name`` is the loop's, for metrics, and ``decides`` is noted next to each offset."""
+        self._decides = decides
         self._stages = {stage.kind: stage for stage in stages}
         self._context = context
         self._store = context.store
@@ -83,10 +90,15 @@ class FoldedState:
                 safe[partition] = found.safe
         return safe, apart
 
+    def note_computed(self, units: Sequence[Unit]) -> None:
+        """Take back this process's start at the units' records: they were decoded, and ended nobody."""
+        for unit in units:
+            self._quarantine.clear(unit)
+
     def note(self, write: Write) -> str:
         """Return the topic's id, and under how many partitions all keys belong in theirs."""
         home = 0 if write.is_mixed else self._store.home_partitions(write.unit)
-        return format_note(self._context.topic_ids[write.unit.kind], home)
+        return format_note(self._context.topic_ids[write.unit.kind], home, decides=self._decides)
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Hand writes over, and pin what they change until they are made."""
@@ -97,7 +109,7 @@ class FoldedState:
             self._meter_behind(write.unit)
 
     def collect(self, timeout_seconds: float | None, *, behind_max: int) -> Iterator[tuple[Unit, bool]]:
-        """Take what became of writes, one after the other."""
+        """Take the outcome of writes, one after the other."""
         for write, outcome in self._view_writer.collect(timeout_seconds, behind_max=behind_max):
             yield write.unit, self._take(write, outcome)
 

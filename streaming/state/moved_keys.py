@@ -43,7 +43,7 @@ def find_units_behind(source: Committed, view: View, stage: FoldingStage, unit: 
     """Return the units of the same input that may hold keys of ours and are behind what the group committed of them.
 
     Raises:
-        Transient: Kafka or Redis is away.
+        Transient: Kafka or Redis is unreachable.
     """
     others = [number for number in range(stage.partitions) if number != unit.partition]
     if not others:

@@ -93,7 +93,7 @@ class ViewWriter:
     def collect(
         self, timeout_seconds: float | None = None, *, behind_max: int = 0
     ) -> list[tuple[Write, Applied | Transient]]:
-        """Wait until at most so many records are on their way; return what became of every write that has ended.
+        """Wait until at most so many records are on their way; return the outcome of every write that has ended.
 
         Raises:
             TimeoutError: more are still on their way.

@@ -62,6 +62,16 @@ def processor_alo(lab: Lab, name: str) -> list[Sample]:
     return [sample]
 
 
+def fused(lab: Lab, name: str) -> list[Sample]:
+    """Measure one process that computes and decides, from transactions to decisions."""
+    ensure_model(lab)
+    deployment = lab.deployment(name)
+    output = deployment.settings.topics.decisions
+    sample = measure(lab, "fused_eps", output, lambda processes: processes.weir("run"), deployment)
+    lab.discard(deployment)
+    return [sample]
+
+
 def pipeline(lab: Lab, name: str) -> list[Sample]:
     """Measure both stages at once, from transactions to decisions."""
     ensure_model(lab)

@@ -43,14 +43,19 @@ Pairs = list[tuple[float, float]]
 """When something was due, UTC epoch ms, and how long after that it was there, ms."""
 
 
-def end_to_end(rate: int) -> Scenario:
-    """Return the scenario of one rate: scheduled send to committed decision."""
+SEPARATE, FUSED = ("process", "score"), ("run",)
+"""The commands of the two modes."""
+
+
+def end_to_end(rate: int, verbs: tuple[str, ...] = SEPARATE) -> Scenario:
+    """Return the scenario of one rate and mode: scheduled send to committed decision."""
+    prefix = "" if verbs == SEPARATE else f"{verbs[0]}_"
 
     def scenario(lab: Lab, name: str) -> list[Sample]:
         del name  # one warm deployment serves all loads of a round
         deployment = keep_live(lab)
         with lab.processes(deployment) as processes:
-            stages = _start_stages(lab, deployment, processes)
+            stages = _start_stages(lab, deployment, processes, verbs)
             watcher = start_watching(processes, deployment.settings.topics.decisions)
             begun = list[Future[steps.Reading]]()
 
@@ -61,7 +66,9 @@ def end_to_end(rate: int) -> Scenario:
 
             begin_ms, sent = _send(lab, deployment, rate, seconds=_seconds(lab), at_plan=read_when_settled)
             processes.check()
-            done = steps.samples(begun[0].result(_READY_SECONDS_MAX), steps.read(lab, stages), suffix=short(rate))
+            done = steps.samples(
+                begun[0].result(_READY_SECONDS_MAX), steps.read(lab, stages), suffix=f"{prefix}{short(rate)}"
+            )
             _await_decisions(deployment, processes)
             watcher.process.terminate()
             pairs = read_pairs(processes, watcher)
@@ -69,7 +76,7 @@ def end_to_end(rate: int) -> Scenario:
         if len(counted) != sent.records:
             raise NothingMeasured(f"expected {sent.records} decisions at {rate}/s, found {len(counted)}")
         latencies = _settled(lab, counted, begin_ms)
-        return [*_samples(f"e2e_ms_{{}}_{short(rate)}", latencies, sent, (50, 99, 99.9)), *done]
+        return [*_samples(f"{prefix}e2e_ms_{{}}_{short(rate)}", latencies, sent, (50, 99, 99.9)), *done]
 
     return scenario
 
@@ -108,9 +115,11 @@ def _in_background(at_ms: float, do: Callable[[], T]) -> Future[T]:
     return future
 
 
-def _start_stages(lab: Lab, deployment: Deployment, processes: Processes) -> list[steps.Stage]:
-    """Start both stages and have them decide a few payments, so that what follows finds them at work."""
-    ports = {verb: steps.free_port() for verb in ("process", "score")}
+def _start_stages(
+    lab: Lab, deployment: Deployment, processes: Processes, verbs: tuple[str, ...] = SEPARATE
+) -> list[steps.Stage]:
+    """Start the stages and have them decide a few payments, so that what follows finds them at work."""
+    ports = {verb: steps.free_port() for verb in verbs}
     stages = [
         steps.Stage(verb, processes.weir(verb, "--metrics-port", str(port)), port) for verb, port in ports.items()
     ]

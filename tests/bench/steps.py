@@ -26,7 +26,7 @@ class Stage:
     """A stage under way.
 
     Attributes:
-        name: as its metrics say.
+        name: of the command.
         child: its process.
         port: of its metrics page.
     """
@@ -34,6 +34,11 @@ class Stage:
     name: str
     child: Child
     port: int
+
+    @property
+    def label(self) -> str:
+        """Return what its metrics call it: `weir run` is a processor that decides, too."""
+        return "process" if self.name == "run" else self.name
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _read_page(stage: Stage) -> dict[str, float]:
     found = dict.fromkeys(("batches", "records", *_STEPS.values()), 0.0)
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
-            if sample.labels.get("stage") != stage.name:
+            if sample.labels.get("stage") != stage.label:
                 continue
             if sample.name == "weir_batch_records_count":
                 found["batches"] = sample.value

@@ -31,6 +31,26 @@ def _end_to_end() -> list[Target]:
     ]
 
 
+def _fused() -> list[Target]:
+    bounds = {("p50", 5_000): 45.0, ("p99", 5_000): 130.0}
+    return [
+        *(
+            Target(
+                f"`weir run`, scheduled send to committed decision at {rate:,}/s, {name} ms",
+                f"run_e2e_ms_{name}_{short(rate)}",
+                bounds.get((name, rate)),
+                at_most=True,
+            )
+            for rate in RATES[:2]
+            for name in ("p50", "p99")
+        ),
+        *(
+            Target(f"`weir run` at {rate:,}/s, its cores", f"live_run_cores_run_{short(rate)}", None)
+            for rate in RATES[:2]
+        ),
+    ]
+
+
 def _work_at(rate: int) -> list[Target]:
     """Where the time of a decision goes: batches wait for their turn, and each has its fixed costs."""
     stages = {"process": "the processor", "score": "the scorer"}
@@ -63,9 +83,12 @@ TARGETS: tuple[Target, ...] = (
     Target("the same when 30 % of 200,000 records are malformed, records/s", "poison_flood_eps", None),
     Target("that over the processor without them", "poison_flood_eps", 0.5, over="processor_eos_eps"),
     Target("transactions to decisions, both stages at once, exactly once, events/s", "pipeline_eps", 25_000),
+    Target("transactions to decisions, `weir run`, exactly once, events/s", "fused_eps", None),
+    Target("`weir run` over both stages", "fused_eps", 1.15, over="pipeline_eps"),
     Target("scorer alone, a model of 200 trees, decisions/s", "scorer_eps", 60_000),
     *_end_to_end(),
     *_work_at(5_000),
+    *_fused(),
     Target("publish to visible in the lookup, at 5,000/s, p50 ms", "freshness_ms_p50_5k", None, at_most=True),
     Target("publish to visible in the lookup, at 5,000/s, p99 ms", "freshness_ms_p99_5k", 150.0, at_most=True),
     Target("kernel over Parquet, one core, events/s", "kernel_eps", 300_000),

@@ -93,6 +93,10 @@ class Lab:
         orders.setdefault("mutant", self.plan.mutant)
         return self.crew.start("process", instance=instance, **orders)
 
+    def fused(self, instance: int = 0, **orders: Any) -> Worker:
+        """Start a process that computes and decides."""
+        return self.crew.start("run", instance=instance, **orders)
+
     def scorer(self, instance: int = 0, **orders: Any) -> Worker:
         return self.crew.start("score", instance=instance, **orders)
 

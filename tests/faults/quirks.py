@@ -12,11 +12,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tests.faults.load import HANGER, KILLER
 from tests.faults.patch import replace
+from weir.inference.decide import Decided, Decider
 from weir.infra.kafka.sink import TransactionalOutput
 from weir.infra.redis.state_view import StateView
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Transient
 from weir.streaming import isolation
+from weir.streaming.feature_rows import FeatureBatch
 
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
@@ -137,6 +139,19 @@ def fragile(steps: Steps) -> None:
     replace(isolation, decode_each=decode_each_fragile, ANSWER_SECONDS=HANG_SECONDS)
 
 
+def crashing_model(steps: Steps) -> None:
+    """The library that scores rows ends the process as soon as it is given any."""
+    decide = Decider.decide
+
+    def crash(decider: Decider, batch: FeatureBatch) -> Decided:
+        if len(batch):
+            steps("crashing")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decide(decider, batch)
+
+    replace(Decider, decide=crash)
+
+
 def watch(steps: Steps) -> None:
     """No quirk: the process looks at its dependencies meanwhile, as ``weir process`` does (``worker.py``)."""
     del steps
@@ -149,5 +164,6 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "clock_ahead": clock_ahead,
     "lose_commit_reply": lose_commit_reply,
     "fragile": fragile,
+    "crashing_model": crashing_model,
     "watch": watch,
 }

@@ -29,6 +29,7 @@ GROUPS = (
     "faults_refused",
     "faults_offsets",
     "faults_scorer",
+    "faults_run",
     "faults_decoder",
     "faults_schemas",
     "faults_times",

@@ -1,6 +1,6 @@
 """One child process of the pipeline, with its steps reported and its orders to break carried out.
 
-``python -m tests.faults.worker process|score|index --instance N --kill-at STEP[:n] --stop-at STEP[:n]`` runs one by
+``python -m tests.faults.worker process|run|score|index --instance N --kill-at STEP[:n] --stop-at STEP[:n]`` runs one by
 hand; the harness starts them from a fork server, which has everything imported, so that a start costs milliseconds.
 """
 
@@ -23,12 +23,14 @@ from typing import Any
 
 import weir.cli
 import weir.inference.cli
+import weir.inference.run
 import weir.streaming.cli
 import weir.streaming.state.catch_up
 from tests.faults import mutants, quirks
 from tests.faults.orders import Orders
 from tests.faults.patch import replace
 from weir.inference.cli import run_index, run_scorer
+from weir.inference.run import run_fused
 from weir.infra.kafka.sink import TransactionalOutput
 from weir.infra.redis.state_view import Loaded, StateView
 from weir.infra.redis.unit import Unit
@@ -87,12 +89,15 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
         os.environ.update(orders.environment)
         replace(weir.streaming.cli, run_processor=partial(run_processor, on_step=steps))
         replace(weir.inference.cli, run_scorer=partial(run_scorer, on_step=steps))
+        replace(weir.inference.run, run_fused=partial(run_fused, on_step=steps))
         return weir.cli.main(list(orders.arguments))
     configure("info", "json", f"{orders.role}-{orders.instance}")
     settings = load_settings(orders.environment)
     try:
         if orders.role == "process":
             _process(settings, orders, steps, stop)
+        elif orders.role == "run":
+            run_fused(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
         elif orders.role == "score":
             run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
         else:
@@ -169,7 +174,7 @@ def _redirect(log: str) -> None:
 def main() -> None:
     """Run a worker by hand, with the settings of this environment."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.worker", description=__doc__)
-    parser.add_argument("role", choices=["process", "score", "index"])
+    parser.add_argument("role", choices=["process", "run", "score", "index"])
     parser.add_argument("--instance", type=int, default=0)
     parser.add_argument("--kill-at", default="", metavar="STEP[:n]")
     parser.add_argument("--stop-at", default="", metavar="STEP[:n]")

@@ -37,14 +37,24 @@ class _Still:
     rules: RuleSet = field(default_factory=lambda: rules_of(payments))
 
 
-def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
-    """Return each decision as it was published, and its headers."""
-    reader = FeatureRowReader(
+def build_reader() -> FeatureRowReader:
+    """Return what reads feature rows as a scorer does."""
+    return FeatureRowReader(
         payments, lambda _: WriterSchema(FEATURES_SCHEMA_ID, subject_ok=True, schema=schema_json("features"))
     )
-    writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
+
+
+def build_decider() -> tuple[Decider, DecisionWriter]:
+    """Return what decides, and what writes decisions."""
     bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS, list(payments.id_field_of))
-    decider = Decider(_Still(bundle, lists))
+    writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
+    return Decider(_Still(bundle, lists)), writer
+
+
+def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
+    """Return each decision as it was published, and its headers."""
+    reader = build_reader()
+    decider, writer = build_decider()
     found: list[tuple[Row, list[Any]]] = []
     for batch in batches_of(rows, _BATCH_ROWS):
         messages: list[Any] = [Given(Entry("features", 0, n, 0, row.key, row.value)) for n, row in enumerate(batch)]

@@ -43,7 +43,7 @@ def observe(log_name: str) -> Lines:
         "rows": [f"{digest(row.key, row.value)}{_shown(n, row.value)}" for n, row in enumerate(rows)],
         "decisions": _decisions(run.rows),
     }
-    found |= _state(run.state) | _features("features", _matrix(rows))
+    found |= _state(run.state) | _features("features", _matrix(run.rows))
     found |= _history(log[: _HISTORY_RECORDS[log_name]], run, partitions)
     found["refolded partials"] = _state(run.refold(log))["partials"]
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +19,10 @@ from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.event_stage import EventStage, EventStageConfig
+from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
-from weir.streaming.stage import Outcome
+from weir.streaming.stage import Further, Outcome
 from weir.streaming.state.cache import Changed, PartialStore, encode_known
 
 FEATURES_SCHEMA_ID, DECISIONS_SCHEMA_ID = 11, 12
@@ -75,9 +76,9 @@ class Run:
         verdicts: per coordinates why a record did not count.
     """
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, then: Callable[[FeatureBatch], Further] | None = None) -> None:
         self._partitions = partitions
-        self._folders: dict[str, EventStage | LabelStage] = _build_folders(partitions)
+        self._folders: dict[str, EventStage | LabelStage] = _build_folders(partitions, then)
         self._units = [Unit(kind, number) for kind in ("t", "l") for number in range(partitions)]
         self._store = self._build_store()
         self.state, self.rows = State(), list[Row]()
@@ -95,6 +96,7 @@ class Run:
         return self
 
     def _keep(self, outcome: Outcome, ends: Mapping[Unit, int]) -> None:
+        outcome.complete()
         self.rows += [Row(*pair) for rows in outcome.rows for pair in zip(rows.keys, rows.values, strict=True)]
         self.letters += [*outcome.dead, *outcome.forwarded]
         for dead in outcome.refused:
@@ -176,14 +178,16 @@ def _schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
     return WriterSchema(schema_id, subject_ok=True, schema=read_schema(_WRITERS[schema_id]))
 
 
-def _build_folders(partitions: int) -> dict[str, EventStage | LabelStage]:
+def _build_folders(
+    partitions: int, then: Callable[[FeatureBatch], Further] | None = None
+) -> dict[str, EventStage | LabelStage]:
     own = EventStageConfig(
         topic="transactions", dlq_topic="transactions.dlq", features_topic="features",
         features_schema_id=FEATURES_SCHEMA_ID, partitions=partitions, label_partitions=partitions, group="golden",
         dlq_header_prefix="__dlq.errors.", placeholders=BUILT_IN, kernel=shipped_kernel(),
     )  # fmt: skip
     labels = LabelStageConfig("labels", "labels.dlq", partitions, "golden", "__dlq.errors.", BUILT_IN, shipped_kernel())
-    return {"transactions": EventStage(own, _schema_of), "labels": LabelStage(labels, _schema_of)}
+    return {"transactions": EventStage(own, _schema_of, then=then), "labels": LabelStage(labels, _schema_of)}
 
 
 def _by_partition(entries: Iterable[Entry]) -> dict[int, list[Any]]:

@@ -40,6 +40,8 @@ TESTS: dict[str, str] = {
     ),
     "weir process --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
     "weir score --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
+    "weir run": "tests/integration/test_run.py::test_it_begins_when_what_was_made_before_is_decided",
+    "weir score": "tests/integration/test_run.py::test_it_begins_when_what_was_made_before_is_decided",
     "weir topics check": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
     "weir topics repair": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",
     "weir topics repair --apply": f"{FOLLOWED}::test_a_topic_that_forgets_too_early_is_repaired",

@@ -1,8 +1,9 @@
 """A processor as a child process that kills itself at a numbered step or writes slowly to Redis.
 
-``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS``; occurrence 0 never kills. The step
-``believing`` makes it one that believes every committed offset, as releases did that compared none with the outputs;
-``looking`` one that looks at its units in Redis many times a second, for tests that spoil them again and again.
+``python -m tests.integration.processor_child STEP OCCURRENCE SLOW_SECONDS [run]``; occurrence 0 never kills, and with
+``run`` it decides its rows, too. The step ``believing`` makes it one that believes every committed offset, as releases
+did that compared none with the outputs; ``looking`` one that looks at its units in Redis many times a second, for tests
+that spoil them again and again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import weir.streaming.state.catch_up
 import weir.streaming.state.folded
+from weir.inference.run import run_fused
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.settings import load_settings
 from weir.monitoring.logs import configure
@@ -27,7 +29,7 @@ LOOK_EVERY_SECONDS = 0.1
 """Of a processor that is ``looking``."""
 
 
-def main(step: str, occurrence: int, slow_seconds: float) -> None:
+def main(step: str, occurrence: int, slow_seconds: float, verb: str = "process") -> None:
     """Run until SIGTERM, or kill -9 at the given occurrence of the step."""
     configure("info", "json", "processor-0")
     seen = 0
@@ -47,7 +49,8 @@ def main(step: str, occurrence: int, slow_seconds: float) -> None:
         _slow_down(slow_seconds)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run_processor(load_settings(), instance=0, should_stop=stop.is_set, on_step=on_step)
+    run = run_fused if verb == "run" else run_processor
+    run(load_settings(), instance=0, should_stop=stop.is_set, on_step=on_step)
 
 
 def _slow_down(seconds: float) -> None:
@@ -62,4 +65,4 @@ def _slow_down(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])

@@ -32,7 +32,8 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.streaming.kernels import shipped_kernel
-from weir.streaming.offsets.coverage import build_coverage, processor_stage
+from weir.streaming.offsets.coverage import build_coverage
+from weir.streaming.offsets.stages import processor_stage
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

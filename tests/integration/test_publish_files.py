@@ -9,21 +9,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.conftest import environment_of
 from tests.house.source import ROOT
+from tests.integration.rides import DECLARATION, SCHEMA, build_rides
 from tests.integration.test_generate import decode, read_topic
 from tests.unit.infra.user_files import layouts
 from tests.unit.infra.user_files.files import payments, write_csv
 from tests.unit.infra.user_files.test_mapping import SHOWN, expect_cents
 from weir.cli import main
 from weir.infra.kafka.clients import build_consumer
+from weir.infra.kafka.topics import ensure_topics
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import event_schemas, subject
 from weir.schemas.features import DAY_MS
+from weir.schemas.project import find_stream
 
 pytestmark = pytest.mark.server
 STARTED_SECONDS_MAX = 60.0
@@ -74,6 +80,32 @@ def test_a_misspelt_topic_is_refused_before_anything_is_registered_or_sent(
         assert registry.version_texts(f"{topic}-value") == []
     finally:
         registry.close()
+
+
+def test_a_file_of_a_users_stream_arrives_in_its_topic_by_its_own_schema(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"rides-{uuid4().hex[:6]}"
+    (tmp_path / "streams").mkdir()
+    (tmp_path / "weir.toml").write_text('name = "town"\n')
+    (tmp_path / "streams" / "rides.py").write_text(DECLARATION.replace("NAME", name))
+    (tmp_path / "streams" / "rides.avsc").write_text(SCHEMA)
+    monkeypatch.chdir(tmp_path)
+    own = settings.of_stream(find_stream(tmp_path))
+    ensure_topics(own, (own.stream,))
+    rides = build_rides(7, 400, 1_750_000_000_000)
+    assert main(["publish", str(write_csv(tmp_path / "rides.csv", rides)), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["published"] == 400
+
+    messages = read_topic(own, own.topics.transactions)
+    registry = Registry(own.registry)
+    try:
+        codec, of_topic = BatchCodec(schema=event_schemas(own.stream)[-1]), subject(own.topics.transactions)
+        decoded = codec.decode([each.value() for each in messages], lambda id_: registry.writer_schema(id_, of_topic))
+    finally:
+        registry.close()
+    assert {row["ride_id"]: row for row in decoded.batch.to_pylist()} == {row["ride_id"]: row for row in rides}
+    assert {each.key() for each in messages} == {row["rider_id"].encode() for row in rides}
 
 
 def _count(consumer: Consumer, settings: Settings) -> int:

@@ -28,7 +28,7 @@ PROGRAM = re.compile(r"`(\w+\.py)`, with [^\n]*\n\n```python\n(.*?)^```$", re.MU
 PAGES = {
     "docs/readers/producer.md": "mine-1 mine-2 APPROVE",
     "docs/readers/consumer.md": "mine-1 mine-2 APPROVE",
-    "docs/readers/analyst.md": "card_mine fraud",
+    "docs/readers/analyst.md": "card_mine labels.csv published",
     "docs/readers/operator.md": "kafka redis registry transactions",
     "README.md": "card_readme openapi kafka",
     "docs/readers/data-scientist.md": "pr_auc merchant_label_risk_30d",

@@ -30,6 +30,7 @@ from weir.infra.redis.process_store import ProcessStore
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
+from weir.rebuild_time import count_records
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.project import load_project
@@ -146,6 +147,11 @@ def test_a_removed_stream_leaves_its_topics_alone_and_says_so(
     assert other.folder.name not in said
     said = weir(stack, "check")[1]
     assert "rides: the stream is not declared any more: its topics and its state stay as they are" in said
+
+
+def test_the_records_that_a_rebuild_computes_again_are_counted(sides: list[Side]) -> None:
+    _publish(sides[0], build_rides(3, 40, int(time.time() * 1_000) - 11 * 86_400_000))
+    assert [count_records(side.settings) for side in sides] == [40, 0]
 
 
 def test_dead_letters_of_a_users_stream_are_shown_replayed_and_decided(

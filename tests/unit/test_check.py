@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import weir.cli
+from weir import rebuild_time
 from weir.declarations_note import NOTE
 from weir.init import build_project
 
@@ -248,7 +249,10 @@ orders  hash {number}
     assert streams[0]["features"] == ["shop_event_count_1m", "shop_event_count_1h", "shop_online_ratio_1d"]
 
 
-def test_a_change_is_told_until_it_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_is_told_until_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rebuild_time, "count_records", lambda _: 4_500_000)
     folder = project(tmp_path / "shop", orders=good())
     before = json.loads(check(folder, capsys, "--json"))["streams"][0]["declarations_hash"]
     assert "since" not in check(folder, capsys)
@@ -257,15 +261,17 @@ def test_a_change_is_told_until_it_is_accepted(tmp_path: Path, capsys: pytest.Ca
         told = check(folder, capsys)
     now = json.loads(check(folder, capsys, "--json"))["streams"][0]["declarations_hash"]
     assert told.partition("since")[2].splitlines() == [
-        " the note of before (`weir check --accept` replaces it):",
+        " the last note (`weir check --accept` replaces it):",
         "  orders: added: shop_event_count_7d",
         "  orders: removed: shop_event_count_1m",
         f"  orders: hash {before} -> {now}, by a change of windows, features",
         "  orders: built again from the log: the state of shop; the old state is not touched",
+        "  orders: that takes about 2 min: 4,500,000 records at 45,000 a second (docs/results/bench.md)",
         f"  orders: models of {before} are refused: train for {now}",
     ]
     (change,) = json.loads(check(folder, capsys, "--json", "--accept"))["changes"]
     assert (change["before"], change["now"], change["rebuilt"]) == (before, now, ["shop"])
+    assert change["rebuild"] == {"records": 4_500_000, "records_per_second": 45_000, "seconds": 100}
     assert "since" not in check(folder, capsys)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,27 @@ def test_a_stream_is_loaded_from_its_file(tmp_path: Path) -> None:
     wrong.write_text(clicks_file.read_text() + OTHER)
     with pytest.raises(Refused, match=r"expected one stream in .*, found clicks, other"):
         load_stream(wrong)
+
+
+def test_a_schema_with_logical_types_is_read_as_the_numbers_and_texts_beneath_them(tmp_path: Path) -> None:
+    for name, text in build_project("shop", "payments").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    path = tmp_path / "streams" / "transactions.avsc"
+    schema = json.loads(path.read_text())
+    logical = {
+        "event_time_ms": {"type": "long", "logicalType": "timestamp-millis"},
+        "customer_id": {"type": "string", "logicalType": "uuid"},
+    }
+    schema["fields"] = [field | {"type": logical.get(field["name"], field["type"])} for field in schema["fields"]]
+    price = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}
+    day = {"type": "int", "logicalType": "date"}
+    schema["fields"] += [
+        {"name": "price", "type": ["null", price], "default": None},
+        {"name": "day", "type": ["null", day], "default": None},
+    ]
+    path.write_text(json.dumps(schema))
+    stream = load_stream(tmp_path / "streams" / "payments.py")
+    found = replay(stream, [payment(0), payment(1, day=19_000), payment(60)])
+    assert counts(found) == [1, 2, 2]
+    assert [each.reason for each in found] == ["", "", ""]

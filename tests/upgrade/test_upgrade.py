@@ -20,7 +20,7 @@ from tests.upgrade.release import ROOT, environment_of_tree, find_release, impor
 from tests.upgrade.sender import Sender
 from weir.infra.embedded.ports import choose_ports
 
-MORE, AFTER_RETURN = 3_000, 500
+MORE, SWITCHED, AFTER_RETURN = 3_000, 500, 500
 FIRST_OF_NEW = 1_000_000
 """Payments that are sent after the upgrade are numbered from here."""
 REFOLDED_SHARE_MAX = 0.2
@@ -170,6 +170,20 @@ def _answers(upgraded: Upgraded) -> bool:
         return bool(upgraded.get("/healthz")["alive"])
     except OSError:
         return False
+
+
+def test_the_mode_is_changed_to_one_process_and_back(upgraded: Upgraded) -> None:
+    """``[process, score][run, score][process, score]``: a restart each, and the view is not built again."""
+    for verb, marked in (("run", True), ("process", None)):
+        upgraded.new.stop()
+        before = len(outputs.read_rows(upgraded.home, outputs.read_committed(upgraded.home, "features")))
+        upgraded.logs = {verb: upgraded.new.start(verb), "score": upgraded.new.start("score", "--with-index")}
+        upgraded.new.await_ready()
+        upgraded.send(upgraded.new, SWITCHED)
+        rows = upgraded.judge()
+        assert Counter(row["decided"] for row in rows)[marked] >= SWITCHED
+        assert len(rows) == before + SWITCHED
+        assert [event for event in read_events(upgraded.logs[verb]) if event["event"] in REBUILT] == []
 
 
 def test_the_way_back_works_or_is_refused_in_one_sentence(upgraded: Upgraded) -> None:

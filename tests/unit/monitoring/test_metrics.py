@@ -150,3 +150,18 @@ def test_a_histogram_takes_a_batch_as_it_takes_its_values_one_by_one() -> None:
     assert next(iter(many.collect())).samples == next(iter(one.collect())).samples
     many.labels(stage="score").observe_many(np.empty(0))
     assert next(iter(many.collect())).samples == next(iter(one.collect())).samples
+
+
+@pytest.mark.parametrize(
+    "sample", ['weir_bundle_reloads_total{result="refused"}', "weir_fallback_decisions_total{cause="]
+)
+def test_a_counter_that_an_alert_looks_at_is_there_before_it_counts(sample: str) -> None:
+    """An increase of what is born above 0 is not seen."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from weir.monitoring.metrics import render_metrics as r; print(r().decode())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(sample)]
+    assert line.endswith(" 0.0")

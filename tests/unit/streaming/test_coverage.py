@@ -12,7 +12,8 @@ import pytest
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Refused
 from weir.streaming.offsets import coverage
-from weir.streaming.offsets.coverage import Coverage, Found, Offsets, Place, processor_stage
+from weir.streaming.offsets.coverage import Coverage, Found, Offsets, Place
+from weir.streaming.offsets.stages import processor_stage
 
 SOURCE, ROWS, LETTERS = "transactions", "features", "transactions.dlq"
 PARTITIONS = 3

@@ -121,3 +121,44 @@ def test_a_hook_that_is_not_there_is_refused() -> None:
 )
 def test_times_are_epoch_ms_or_iso_8601_in_utc_unless_they_say_otherwise(text: str, time_ms: int) -> None:
     assert dlq_cli._time_ms(text) == time_ms
+
+
+@pytest.mark.parametrize(
+    ("stream", "topic", "done"),
+    [
+        ("", None, "transactions.dlq.done"),
+        ("clicks", None, "clicks.dlq.done"),
+        ("", "clicks.features.dlq", "clicks.dlq.done"),
+        ("clicks", "clicks.dlq", "clicks.dlq.done"),
+        ("", "labels.dlq", "transactions.dlq.done"),
+        ("", "of-another-team", "transactions.dlq.done"),
+        ("clicks", "of-another-team", "clicks.dlq.done"),
+    ],
+)
+def test_what_was_done_is_kept_with_the_stream_that_is_named_or_that_the_topic_is_of(
+    stream: str, topic: str | None, done: str
+) -> None:
+    assert dlq_cli._find_settings(stream, topic).topics.dlq_done == done
+
+
+def test_a_topic_of_another_stream_is_refused() -> None:
+    """Its letters would count as open, and be replayed again."""
+    with pytest.raises(Refused, match=r"expected one of transfers \(transfers.dlq, .*found clicks.dlq of clicks"):
+        dlq_cli._find_settings("transfers", "clicks.dlq")
+
+
+@pytest.mark.parametrize("verb", _verbs_that_take_reasons())
+def test_a_stage_that_no_letter_has_is_refused_and_those_that_there_are_named(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    assert weir.cli.main(["dlq", verb, "--stage", "validte"]) == 2
+    said = capsys.readouterr().err
+    assert "--stage: expected one that a letter of transactions.dlq has (validate), found 'validte'" in said
+    assert "did you mean validate?" in said
+
+
+@pytest.mark.parametrize("stage", ["decode", "validate", "deduplicate", "score"])
+def test_a_stage_of_ours_is_taken_where_no_letter_has_it(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    assert weir.cli.main(["dlq", "list", "--stage", stage]) == 0

@@ -48,10 +48,15 @@ class _Starts:
 
     def __init__(self) -> None:
         self.counts: dict[tuple[Unit, int], int] = {}
+        self.cleared: list[Unit] = []
 
     def note_start(self, unit: Unit, offset: int) -> int:
         self.counts[unit, offset] = self.counts.get((unit, offset), 0) + 1
         return self.counts[unit, offset]
+
+    def clear_starts(self, unit: Unit) -> None:
+        self.cleared.append(unit)
+        self.counts = {at: count for at, count in self.counts.items() if at[0] != unit}
 
 
 @pytest.fixture
@@ -99,6 +104,21 @@ def test_progress_between_starts_is_no_suspicion(examined: list[list[bytes]]) ->
     for offset in range(6):
         _sort(Quarantine(starts), [offset])
     assert examined == []
+
+
+def test_a_process_that_dies_after_it_computed_its_records_is_no_suspicion(examined: list[list[bytes]]) -> None:
+    starts = _Starts()
+    for _ in range(6):
+        one = Quarantine(starts)
+        _sort(one, [0])
+        one.clear(UNIT)
+        one.clear(UNIT)  # its next batch
+    assert examined == []
+    assert starts.cleared == [UNIT] * 6
+    one = Quarantine(starts)
+    _sort(one, [0], OTHER)
+    one.clear(UNIT)  # not begun here: another process's
+    assert starts.cleared == [UNIT] * 6
 
 
 def test_a_unit_that_comes_back_is_another_start(examined: list[list[bytes]]) -> None:
