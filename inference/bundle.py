@@ -30,7 +30,6 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
 from weir.schemas.records.units import EARLIEST_TIME_MS
 from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 
 _WRONG = "docs/models.md says what a bundle has to be"
 _log = get_logger(__name__)
@@ -78,7 +77,7 @@ class Bundle:
         lacking: causes for which every decision is degraded.
     """
 
-    def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream = payments) -> None:
+    def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream) -> None:
         """Take what was read; without a session there is no model."""
         self.manifest = manifest
         self.directory = directory
@@ -117,7 +116,7 @@ class Bundle:
             return None
 
 
-def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream = payments) -> Bundle:
+def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "") -> Bundle:
     """Load and check a bundle.
 
     Args:
