@@ -45,7 +45,8 @@ class EventSource:
             drawn = each.distribution.draw(Request(self._rng, count, numbers.get(each.of), salt))
             numbers[name] = drawn.numbers
             columns[name] = self._leave_out(drawn.values, each)
-        arrays = [_cast(columns[field.name], field.type) for field in self.arrow_schema]
+        none = pa.nulls(count)
+        arrays = [_cast(columns.get(field.name, none), field.type) for field in self.arrow_schema]
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
     def _simulate(self, times_ms: Ints) -> dict[str, pa.Array]:

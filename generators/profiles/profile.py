@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from weir.generators.faults import Faults
-from weir.generators.profiles.defaults import MISSING, choose_distribution, prefix_of
+from weir.generators.profiles.defaults import MISSING, choose_distribution, is_plain, prefix_of
 from weir.generators.profiles.distributions import (
     Choice,
     Distribution,
@@ -165,6 +165,8 @@ class _Reader:
 
     def _read_field(self, name: str, spec: Any) -> FieldProfile | None:
         kind, nullable = _split(self._types[name])
+        if spec is None and nullable and not is_plain(kind):
+            return None  # always null: nothing nested can be made up
         if spec is None:
             place = self._stream.position
             together = place is not None and name in {place.lat, place.lon}  # both are known, or neither

@@ -15,8 +15,13 @@ CASES = {
     "test_core_windows.py": "window_is_open or out_of_order or same_millisecond or small_payment or speed or refund",
     "test_core_labels.py": "withdrawn or held_back",
     "test_core_state.py": "ring_is_bounded or idle_entity",
+    "test_core_identity.py": "test_the_same_id or late_row",
+    "test_core_shelf.py": "shelf or growing",
+    "test_seal.py": "seal or sound or bit or another_key",
+    "test_core_backfill.py": "label_is_not_seen or murmur2",
+    "test_core_known_labels.py": "very_millisecond",
 }
-"""Some of each that take no more than a few hundred events."""
+"""Some of each that take no more than a few hundred events. `make coverage` counts the core by them alone."""
 
 
 @pytest.mark.parametrize("name", CASES)
