@@ -27,7 +27,7 @@ from weir.generators.population import (
     stray_ip,
 )
 from weir.generators.seeds import Bools, Floats, Ints, rng_for
-from weir.schemas.features import DAY_MS, SECOND_MS
+from weir.schemas.durations import DAY_MS, SECOND_MS
 
 _ADDRESS_SHARES = (0.45, 0.35, 0.20)
 """Of strangers: an address nobody else has, a household's, a carrier's."""

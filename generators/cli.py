@@ -21,6 +21,7 @@ from weir.generators.profiles.profile import Profile, load_profile
 from weir.generators.schedule import SHAPES
 from weir.generators.sender import Sent
 from weir.generators.stream import first_due_ms, now_ms, run_live, run_profile, run_replay
+from weir.generators.visits.history import draw_visits, measure, write_visits
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Refused
@@ -30,6 +31,8 @@ from weir.schemas.streams.payments import payments
 
 CARDS_MIN = 50
 _RATE = 200.0
+VISITED = ("clicks", "sessions")
+"""Shipped streams of which a history can be simulated, besides the payments."""
 _OF_PAYMENTS = ("to", "cards", "v1_share", "truth", "days", "end_ms", "from_parquet", "history_speed")
 """Flags of the simulator of card payments."""
 Summary = dict[str, object]
@@ -39,7 +42,9 @@ def main(argv: list[str]) -> int:
     """Run ``weir generate``. Exit codes: 0 done, 1 nothing sent or some records refused, 2 misused."""
     arguments = build_parser().parse_args(argv[1:])
     project, stream = find_project(Path.cwd()), find_stream(Path.cwd(), arguments.stream)
-    if project is not None or stream is not payments:
+    if project is None and stream.name in VISITED and arguments.to == "parquet":
+        summary, done = _write_visits(arguments, stream.name), True
+    elif project is not None or stream is not payments:
         summary, done = _publish_profile(arguments, load_profile(project, stream))
     elif arguments.to == "parquet":
         summary, done = _write_history(arguments), True
@@ -136,6 +141,18 @@ def _write_history(arguments: argparse.Namespace) -> Summary:
         "seconds": round(time.monotonic() - started, 2),
         "folder": str(arguments.out),
     }
+
+
+def _write_visits(arguments: argparse.Namespace, stream: str) -> Summary:
+    started = time.monotonic()
+    end_ms = now_ms() if arguments.end_ms is None else arguments.end_ms
+    population = build_population(arguments.seed, arguments.cards)
+    steps = draw_visits(population, end_ms - arguments.days * DAY_MS, end_ms)
+    rows = write_visits(steps, population, stream, end_ms, arguments.out)
+    figures = {name: round(value, 4) for name, value in vars(measure(steps)).items()}
+    world: Summary = {"seed": arguments.seed, "cards": arguments.cards, "to_ms": end_ms}
+    seconds = round(time.monotonic() - started, 2)
+    return world | rows | figures | {"seconds": seconds, "folder": str(arguments.out)}
 
 
 def _publish(arguments: argparse.Namespace) -> tuple[Summary, bool]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from weir.generators.encoding import Encoder
 from weir.generators.outgoing import Outgoing
 from weir.generators.seeds import Ints
-from weir.schemas.features import DAY_MS, HORIZON_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from weir.schemas.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -41,7 +41,7 @@ NO_FAULTS = Faults()
 
 
 def compute_shifted_ms(
-    rng: np.random.Generator, times_ms: Ints, faults: Faults, horizon_ms: int = HORIZON_MS
+    rng: np.random.Generator, times_ms: Ints, faults: Faults, horizon_ms: int = payments.horizon_ms
 ) -> tuple[Ints, Counter[str]]:
     """Return event times of which some are older than when they are sent: out of order, or beyond the horizon."""
     draw = rng.random(len(times_ms))

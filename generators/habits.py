@@ -23,7 +23,7 @@ from weir.generators.population import (
     tablet_of,
 )
 from weir.generators.seeds import Bools, Floats, Ints, key_of, rng_for
-from weir.schemas.features import DAY_MS, HOUR_MS
+from weir.schemas.durations import DAY_MS, HOUR_MS
 
 _STRAY_SHARE = 0.12
 """Of owners' online payments, from a device never seen before: being new must not give a fraudster away."""

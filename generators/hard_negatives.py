@@ -22,7 +22,7 @@ from weir.generators.geography import CITIES, category_codes
 from weir.generators.habits import draw_amounts_usd, pay
 from weir.generators.population import CITY_COUNTRY, Population, hotspot_ip, kiosk
 from weir.generators.seeds import Ints, rng_for
-from weir.schemas.features import DAY_MS, HOUR_MS
+from weir.schemas.durations import DAY_MS, HOUR_MS
 
 WEEK_MS = 7 * DAY_MS
 _TRIPS_A_YEAR = 1.0

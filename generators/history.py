@@ -23,7 +23,7 @@ from weir.generators.plan import PAYMENTS_PER_DAY, plan
 from weir.generators.population import Population
 from weir.generators.rush import fill_all
 from weir.generators.seeds import Bools, key_of, rng_for
-from weir.schemas.features import DAY_MS
+from weir.schemas.durations import DAY_MS
 
 RUSH_SHARE = 0.35
 """Payments in rushes, over everyday ones: enough for a model to know a live stream when it sees one."""

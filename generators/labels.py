@@ -10,7 +10,7 @@ from weir.generators import seeds
 from weir.generators.events import Events, compute_ids
 from weir.generators.population import Population
 from weir.generators.seeds import Bools, Floats, Ints, mix64, normals, uniforms
-from weir.schemas.features import DAY_MS
+from weir.schemas.durations import DAY_MS
 
 SOURCES = ("matured", "analyst", "customer", "chargeback")
 _MATURED, _ANALYST, _CUSTOMER, _CHARGEBACK = range(4)

@@ -21,7 +21,7 @@ from weir.generators.plan import ongoing
 from weir.generators.population import Population
 from weir.generators.scenarios import FRAUD, CompromisedMerchant, LowAndSlow
 from weir.generators.seeds import Ints, key_of, rng_for
-from weir.schemas.features import DAY_MS
+from weir.schemas.durations import DAY_MS
 
 FRAUD_SHARE, HARD_SHARE = 0.008, 0.03
 """Of the payments of a rush: fraudulent, and honest but suspicious."""

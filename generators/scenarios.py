@@ -28,7 +28,7 @@ from weir.generators.geography import category_codes
 from weir.generators.habits import draw_amounts_usd, pay
 from weir.generators.population import OPENING_CYCLE_DAYS, Population
 from weir.generators.seeds import Floats, Ints
-from weir.schemas.features import DAY_MS, HOUR_MS, MINUTE_MS
+from weir.schemas.durations import DAY_MS, HOUR_MS, MINUTE_MS
 
 _SHOPS = category_codes("grocery", "clothing", "fuel", "cash", "pharmacy")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
 from weir.schemas.records.units import EARLIEST_TIME_MS
 from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 
 _WRONG = "docs/models.md says what a bundle has to be"
 _log = get_logger(__name__)
@@ -77,7 +77,7 @@ class Bundle:
         lacking: causes for which every decision is degraded.
     """
 
-    def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream = payments) -> None:
+    def __init__(self, manifest: Manifest, session: Any, directory: Path, stream: Stream) -> None:
         """Take what was read; without a session there is no model."""
         self.manifest = manifest
         self.directory = directory
@@ -116,7 +116,7 @@ class Bundle:
             return None
 
 
-def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream = payments) -> Bundle:
+def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "") -> Bundle:
     """Load and check a bundle.
 
     Args:
@@ -149,14 +149,21 @@ def load_bundle(directory: Path, *, declarations_hash: str = "", stream: Stream 
     return bundle
 
 
-def build_without_model(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
-    """Return what stands for the model of a stream that has none; ``none`` is its name and version.
+def load_champion(settings: Settings) -> Bundle:
+    """Load the bundle in force; where a stream without labels has none, return what stands for it.
 
-    Args:
-        directory: where a bundle would be.
-        declarations_hash: what this process computes features by.
-        stream: that has no model.
+    Raises:
+        Refused: there is none where there has to be one, or it is not right.
     """
+    path, stream = champion_path(settings), settings.stream
+    needed = settings.scorer.bundle_dir is not None or stream.labels is not None
+    if needed or os.path.lexists(path):  # one that is there may be broken, and is refused then
+        return load_bundle(path, declarations_hash=settings.declarations_hash, stream=stream)
+    return _stand_for_none(path, declarations_hash=settings.declarations_hash, stream=stream)
+
+
+def _stand_for_none(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
+    """Return what stands for the model of a stream that has none; ``none`` is its name and version."""
     names = stream.feature_names
     manifest = Manifest(
         name="none",

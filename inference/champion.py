@@ -7,18 +7,16 @@ swaps. A replacement that is refused is logged and metered once, and the old one
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.bundle import Bundle, build_without_model, champion_path, load_bundle, load_lists
+from weir.inference.bundle import Bundle, champion_path, load_bundle, load_champion, load_lists
 from weir.inference.core.lists import Lists
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
-from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
 
 POLL_SECONDS = 1.0
@@ -96,8 +94,10 @@ class Champion:
         return self._loaded
 
     def _load(self) -> None:
-        bundle = self._load_bundle() if self._has_model() else self._go_without()
+        bundle = load_champion(self._settings)
         self._loaded = bundle, load_lists(self._settings)
+        if bundle.lacking:
+            _log.warning("no_model", stream=self._stream.name, looked_at=str(bundle.directory), decides="lists, rules")
         _meter(self.bundle)
 
     def _try_to_load(self) -> bool:
@@ -110,26 +110,10 @@ class Champion:
         self.missing = ""
         return True
 
-    def _has_model(self) -> bool:
-        """A bundle that was brought along may be broken, which is refused; none at all is no mistake without labels."""
-        asked = self._settings.scorer.bundle_dir is not None or self._stream.labels is not None
-        return asked or os.path.lexists(champion_path(self._settings))
-
-    def _load_bundle(self) -> Bundle:
-        return load_bundle(champion_path(self._settings), declarations_hash=self._declares, stream=self._stream)
-
-    def _go_without(self) -> Bundle:
-        path = champion_path(self._settings)
-        _log.warning("no_model", stream=self._stream.name, looked_at=str(path), decides="lists and rules")
-        return build_without_model(path, declarations_hash=self._declares, stream=self._stream)
-
-    @property
-    def _declares(self) -> str:
-        return with_placeholders(self._stream.declarations_hash, self._settings.placeholders)
-
     def _replace_bundle(self) -> bool:
         try:
-            loaded = self._load_bundle()
+            declares, path = self._settings.declarations_hash, champion_path(self._settings)
+            loaded = load_bundle(path, declarations_hash=declares, stream=self._stream)
         except Refused as error:
             metrics.BUNDLE_RELOADS.labels(result="refused").inc()
             _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)

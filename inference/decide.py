@@ -25,7 +25,6 @@ from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 from weir.streaming.feature_rows import FeatureBatch
 
 SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.source.partition", "weir.source.offset"
@@ -73,7 +72,7 @@ class Decided:
 class Decider:
     """Decides the rows of one stream by what is in force."""
 
-    def __init__(self, current: Current, stream: Stream = payments) -> None:
+    def __init__(self, current: Current, stream: Stream) -> None:
         """Bind to what decides now, which may be replaced between two calls, and to whose rows they are."""
         self._current = current
         self._id_field_of = stream.id_field_of

@@ -34,7 +34,7 @@ def command_of(stream: Stream, command: str) -> str:
     >>> command_of(payments, "train")
     'weir train'
     """
-    return f"weir {command}" if stream.name == payments.name else f"weir {command} --stream {stream.name}"
+    return f"weir {command}" if stream.full_name == payments.name else f"weir {command} --stream {stream.name}"
 
 
 def at_least(smallest: int) -> Callable[[str], int]:

@@ -25,6 +25,9 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
+_GROUP_MAX = 230
+"""A member's name has an ordinal and partition counts after the group's."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -221,8 +224,8 @@ class Settings(_Section):
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
         }
         if name != payments.name:
-            scorer = {group: f"{getattr(self.scorer, group)}.{name}" for group in ("group", "index_group")}
-            changed["processor"] = self.processor.model_copy(update={"group": f"{self.processor.group}.{name}"})
+            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in ("group", "index_group")}
+            changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})
             changed["scorer"] = self.scorer.model_copy(update=scorer)
         settings = self.model_copy(update=changed)
         settings._stream = stream
@@ -248,6 +251,19 @@ class Settings(_Section):
     def declarations_hash(self) -> str:
         """Return the hash of what shapes state and features in this deployment."""
         return with_placeholders(self.stream.declarations_hash, self.placeholders)
+
+
+def _name_group(group: str, stream: str) -> str:
+    """Return the group of a stream.
+
+    Raises:
+        Refused: it is too long: members are called after it, and brokers take 249 characters.
+    """
+    name = f"{group}.{stream}"
+    if len(name) > _GROUP_MAX:
+        most = _GROUP_MAX - len(stream) - 1
+        raise Refused(f"expected a group of at most {most} characters for {stream}, found one of {len(group)}")
+    return name
 
 
 def home_dir() -> Path:

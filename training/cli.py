@@ -96,7 +96,7 @@ def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, 
 def build_options(arguments: argparse.Namespace, settings: Settings, source: str) -> Options:
     """Turn flags into what a run is asked to do, as of now."""
     return Options(
-        name=arguments.name or ("fraud" if settings.stream.name == payments.name else settings.stream.name),
+        name=arguments.name or ("fraud" if settings.stream.full_name == payments.name else settings.stream.name),
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
         models_dir=arguments.out or settings.models_dir,

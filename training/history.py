@@ -60,7 +60,7 @@ def replay(
     """
     parts = list(_replayed(kernel, transactions, labels, placeholders))
     if not parts:
-        made = "; write some with `weir generate --to parquet`" if kernel.stream.name == payments.name else ""
+        made = "; write some with `weir generate --to parquet`" if kernel.stream.full_name == payments.name else ""
         raise Refused(f"history: expected {kernel.stream.name}, found none{made}")
     return concatenate(parts)
 

@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "generate": ("weir.generators.cli", "simulate cardholders, merchants and fraud; publish or write Parquet"),
     "publish": ("weir.generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),
     "process": ("weir.streaming.cli", "run a stream processor"),
+    "sessionise": ("weir.streaming.sessions.cli", "make visits of clicks, by a Faust agent"),
     "features": ("weir.streaming.features_cli", "list, document or backfill features"),
     "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),

@@ -62,14 +62,15 @@ class ProjectDemo(Story):
         return f"no model yet: features are computed, nothing is decided; `{train}` makes one"
 
     def _warm_up(self) -> None:
-        """Wait for the first outcomes: what is sent while processes start says nothing of their latency."""
+        """Wait for the outcomes of a few events: what is sent while processes start says nothing of their latency."""
         flags = {"--rate": _WARM_EVENTS, "--seconds": 1, "--seed": self._arguments.seed}
         self._verb("generate", "--stream", self._stream.name, *flat(flags))
+        sent = self._count_events()
         deadline = time.monotonic() + STILL_SECONDS_MAX
-        while not self._count_done():
+        while (done := self._count_done()) < sent:
             self._children.check()
             if time.monotonic() > deadline:
-                raise WeirError(f"expected feature rows of {self._stream.name}, found none for a while")
+                raise WeirError(f"expected {sent} outcomes of {self._stream.name}, found {done} and none for a while")
             time.sleep(0.2)
 
     def _go_live(self) -> None:

@@ -133,6 +133,14 @@ class Story:
         tally = self._look()
         return tally.outcomes + tally.dead_letters
 
+    def _count_events(self) -> int:
+        """Return how many events were ever sent to these servers."""
+        consumer = build_consumer(self._settings.kafka, group="weir-demo-count")
+        try:
+            return count_records(consumer, self._settings, self._settings.topics.transactions)
+        finally:
+            consumer.close()
+
     def _look(self) -> Tally:
         assert self._watch is not None
         self._watch.check()

@@ -40,6 +40,13 @@ MISSING = 0.1
 """Of the values of a field that may be null."""
 
 
+def is_plain(kind: Any) -> bool:
+    """True for an Avro type, without null, whose values can be made up."""
+    if isinstance(kind, str):
+        return kind in {"string", "boolean", "int", "long", "float", "double"}
+    return isinstance(kind, dict) and kind.get("type") == "enum"
+
+
 def choose_distribution(stream: Stream, name: str, kind: Any) -> Distribution:
     """Return how a field is distributed by default.
 

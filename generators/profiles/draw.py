@@ -38,14 +38,15 @@ class EventSource:
     def draw(self, times_ms: Ints) -> pa.RecordBatch:
         """Return an event for each moment, with the fields of the newest schema in its order; moments ascend."""
         stream, count = self._profile.stream, len(times_ms)
-        columns = self._simulate(times_ms) | {stream.id: self._ids(count), stream.time: pa.array(times_ms)}
+        columns = {stream.id: self._ids(count)} | self._simulate(times_ms) | {stream.time: pa.array(times_ms)}
         numbers: dict[str, Ints] = {}
         for name, each in self._profile.fields.items():
             salt = zlib.crc32(f"{self._seed} {name}".encode())
             drawn = each.distribution.draw(Request(self._rng, count, numbers.get(each.of), salt))
             numbers[name] = drawn.numbers
             columns[name] = self._leave_out(drawn.values, each)
-        arrays = [_cast(columns[field.name], field.type) for field in self.arrow_schema]
+        none = pa.nulls(count)
+        arrays = [_cast(columns.get(field.name, none), field.type) for field in self.arrow_schema]
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
     def _simulate(self, times_ms: Ints) -> dict[str, pa.Array]:

@@ -3,7 +3,7 @@
     [clicks]
     malformed = 0.01                # records that are wrong on purpose, as a share; also late, duplicates, out_of_order
     rate = 50                       # events a second, where a command is given none
-    simulator = "payments"          # fields that the simulator knows by name are its own; only where one is named
+    simulator = "visits"            # fields that the simulator knows by name are its own; only where one is named
     [clicks.fields]                 # a field that is not named here is made up by its type
     customer_id = { ids = 2000, popular = 0.8 }
     device_id = { ids = 2, of = "customer_id", missing = 0.1 }
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from weir.generators.faults import Faults
-from weir.generators.profiles.defaults import MISSING, choose_distribution, prefix_of
+from weir.generators.profiles.defaults import MISSING, choose_distribution, is_plain, prefix_of
 from weir.generators.profiles.distributions import (
     Choice,
     Distribution,
@@ -34,7 +34,7 @@ from weir.generators.profiles.distributions import (
     share,
 )
 from weir.generators.profiles.profile_file import PROFILE_FILE, ProfileFile
-from weir.generators.profiles.simulators import SIMULATORS
+from weir.generators.profiles.simulators import OF_SHIPPED, SIMULATORS
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Refused
@@ -144,7 +144,8 @@ class _Reader:
         self._check_names("", "setting", given, [*shares, "rate", "simulator", "fields"])
         faults = Faults(**{name: self._number(name, given[name], 0, 1) for name in shares if name in given})
         rate = self._number("rate", given["rate"], 0.001, 10_000_000) if "rate" in given else None
-        simulator = str(given.get("simulator", ""))
+        # without a project, the stream is a shipped one
+        simulator = str(given.get("simulator", "" if self._file else OF_SHIPPED.get(self._stream.name, "")))
         if simulator and simulator not in SIMULATORS:
             self._fault("", "simulator to be one", f"{simulator!r}{nearest(simulator, SIMULATORS)}", key="simulator")
             return Profile(self._stream, {})
@@ -164,6 +165,8 @@ class _Reader:
 
     def _read_field(self, name: str, spec: Any) -> FieldProfile | None:
         kind, nullable = _split(self._types[name])
+        if spec is None and nullable and not is_plain(kind):
+            return None  # always null: nothing nested can be made up
         if spec is None:
             place = self._stream.position
             together = place is not None and name in {place.lat, place.lon}  # both are known, or neither

@@ -50,6 +50,7 @@ class ApiParts:
         checks: by dependency, asked by ``/readyz``.
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
+        close: disconnects.
     """
 
     streams: Sequence[StreamParts]
@@ -59,6 +60,7 @@ class ApiParts:
     placeholders: Placeholders
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
+    close: Callable[[], None] = field(default=lambda: None)
 
 
 def build_api(parts: ApiParts) -> FastAPI:

@@ -1,9 +1,9 @@
 """Answers the requests of one turn of the event loop together: one round trip to Redis, one batch for the kernel.
 
-What a batch costs whatever its size is most of what a single request costs: Arrow columns, a pipeline to Redis, scratch
-memory, a call of the model. So a request waits for the end of the turn of the loop in which it was read, and all that
-were read in it are answered at once. Nobody waits for a timer: alone, a request is a batch of one; while a batch is
-computed, the next one gathers in the sockets, and batches grow with load.
+What a batch costs whatever its size is most of what a single request costs: a command to Redis, a pass of the kernel
+for each entity, a call of the model. So a request waits for the end of the turn of the loop in which it was read, and
+all that were read in it are answered at once. Nobody waits for a timer: alone, a request is a batch of one; while a
+batch is computed, the next one gathers in the sockets, and batches grow with load.
 
 **Cost:** a few microseconds a request, a turn of the loop.
 """
@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from weir.schemas.errors import WeirError
 
 BATCH_MAX = 32
-"""Bounds what the loop does at a stretch, and so how long an answer of another kind waits: about 10 ms of scores."""
+"""Bounds what the loop does at a stretch, and so how long an answer of another kind waits: some 3 ms of scores."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

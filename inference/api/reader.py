@@ -91,21 +91,23 @@ def build_feature_reader(settings: Settings, client: Client, kernel: Kernel) -> 
         Refused: a topic does not exist.
         Transient: the brokers did not answer in time.
     """
-    names = settings.topics
-    topics = describe_topics(settings.kafka, [names.transactions, names.labels])
-    transactions, labels = topics[names.transactions], topics[names.labels]
+    stream, names = settings.stream, settings.topics
+    inputs = {"t": names.transactions} | ({"l": names.labels} if stream.labels else {})
+    topics = describe_topics(settings.kafka, list(inputs.values()))
+    units = {kind: topics[topic] for kind, topic in inputs.items()}
     view = StateView(
         client,
         cluster=settings.cluster,
         group=settings.processor.group,
-        topic_ids={"t": transactions.topic_id, "l": labels.topic_id},
+        topic_ids={kind: facts.topic_id for kind, facts in units.items()},
         declarations_hash=settings.declarations_hash,
+        look_back_ms=stream.horizon_ms + stream.label_hold_ms,
     )
     return FeatureReader(
         client,
         view,
-        partitions=transactions.partitions,
-        label_partitions=labels.partitions,
+        partitions=units["t"].partitions,
+        label_partitions=units["l"].partitions if "l" in units else 0,
         find_broken=partial(find_broken_values, kernel),
     )
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -88,7 +88,7 @@ def run_api(settings: Settings, served: ServedStreams, *, host: str | None = Non
         finally:
             for reporter in reporters:
                 reporter.close()
-            parts.redis.close()
+            parts.close()
     return 0
 
 
@@ -150,12 +150,16 @@ def build_parts(settings: Settings, served: ServedStreams, health: Health = HEAL
     )
     streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
     guard = CircuitBreaker("redis", lambda: ping(client))
+    close = ExitStack()
+    for each in (client, connections.registry, guard):
+        close.callback(each.close)
     return ApiParts(
         streams=streams,
         default=served.default,
         redis=guard,
         checks={name: partial(_check, health, name, guard) for name in CHECKS},
         placeholders=settings.placeholders,
+        close=close.close,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from weir.inference.api.models import list_bundles
-from weir.inference.bundle import champion_path, load_bundle, load_lists
+from weir.inference.bundle import load_champion, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
@@ -118,9 +118,8 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    stream = settings.stream
-    bundle = load_bundle(champion_path(settings), declarations_hash=settings.declarations_hash, stream=stream)
-    rules_version = build_rules_version(load_lists(settings), rules_of(stream))
+    bundle = load_champion(settings)
+    rules_version = build_rules_version(load_lists(settings), rules_of(settings.stream))
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),

@@ -95,7 +95,7 @@ def _find(folder: Path, stream: Stream, stem: str, *, needed: bool) -> Path | No
     if len(found) > 1:
         raise Refused(f"expected one file of {stem} in {folder}, found {' and '.join(path.name for path in found)}")
     if needed and not found:
-        made = ", `weir generate --to parquet --out DIR` makes a history" if stream.name == payments.name else ""
+        made = ", `weir generate --to parquet --out DIR` makes a history" if stream.full_name == payments.name else ""
         columns = "docs/publish.md has the columns" if made else f"its columns are the fields of {stream.schema}"
         raise Refused(
             f"history: expected {folder / stem}.parquet (or {', '.join(list(FORMATS)[:-1])}), found none; "

@@ -7,17 +7,20 @@ How one writer's bodies become the reader's columns is in ``schemas/avro/project
 
 from __future__ import annotations
 
+import io
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import fastavro
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyruhvro
 
-from weir.schemas.avro.compatibility import parse_plain
+from weir.schemas.avro.columns import is_columnar
+from weir.schemas.avro.compatibility import parse_inlined, parse_plain
 from weir.schemas.avro.framing import HEADER_BYTES, frame_bodies, parse_frames
 from weir.schemas.avro.projection import Projection
 from weir.schemas.contracts import schema_json
@@ -73,6 +76,7 @@ class BatchCodec:
     def __init__(self, kind: str = "", *, schema: str = "") -> None:
         # a time, a date or a UUID is read as the number or text beneath it, as it is of a writer
         self._reader_json = json.dumps(parse_plain(schema or schema_json(kind)))
+        self._is_columnar = is_columnar(parse_inlined(self._reader_json))
         self._plans: OrderedDict[str, Projection | PoisonRecord] = OrderedDict()
         self._plans_bytes = 0
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._reader_json)
@@ -114,8 +118,19 @@ class BatchCodec:
         """
         ordered = batch.select(self.arrow_schema.names) if batch.schema.names != self.arrow_schema.names else batch
         self._check_columns(ordered)
-        bodies = pyruhvro.serialize_record_batch(ordered, self._reader_json, 1)
+        fast, slow = pyruhvro.serialize_record_batch, self._write
+        bodies = fast(ordered, self._reader_json, 1) if self._is_columnar else [slow(ordered)]
         return [value for array in bodies for value in frame_bodies(array, schema_id)]
+
+    def _write(self, batch: pa.RecordBatch) -> pa.BinaryArray:
+        """Write rows one by one, for types that the fast encoder ends the process on, such as bytes."""
+        schema = fastavro.parse_schema(json.loads(self._reader_json), named_schemas={})
+        bodies = []
+        for row in batch.to_pylist():
+            stream = io.BytesIO()
+            fastavro.schemaless_writer(stream, schema, row)
+            bodies.append(stream.getvalue())
+        return pa.array(bodies, pa.binary())
 
     def _check_columns(self, batch: pa.RecordBatch) -> None:
         """Refuse what pyruhvro would write as something else: a null in a plain string becomes an empty one."""

@@ -31,13 +31,13 @@ from weir.streaming.core.layout import DUPLICATE, ID_REUSED
 from weir.streaming.core.limits import refuse_faults
 from weir.streaming.core.packing import as_canonical, pack_lists, unpack
 from weir.streaming.core.partial import Partial, decode_partial
-from weir.streaming.core.passes import Columns, Groups, Machine, Results, evaluate_at, group_rows, run_pass
+from weir.streaming.core.passes import Columns, Groups, Results, evaluate_at, group_rows, run_pass
 from weir.streaming.core.plans import build_plans, build_shape
 from weir.streaming.core.risk import build_no_changes
 from weir.streaming.core.seal import compute_base, compute_seeds
 from weir.streaming.core.states import Computed, Packed, PackedStates, Reading, States, Step, pack_states
 from weir.streaming.core.values import plan_values
-from weir.streaming.core.working_memory import build_scratch, build_types
+from weir.streaming.core.working_memory import Memory, build_memory, build_types
 
 
 class Kernel:
@@ -55,6 +55,7 @@ class Kernel:
         self.plans = build_plans(stream, self.shape)
         self.key = stream.key.name
         self.entities: tuple[str, ...] = tuple(self.plans)
+        self._plans = {name: np.array([plan], plan.dtype) for name, plan in self.plans.items()}
         self._passes = [self.key, *(name for name in self.entities if name != self.key)]
         self.shared: tuple[str, ...] = tuple(entity.name for entity in stream.entities if entity.shared)
         self.labelled: tuple[str, ...] = tuple(e.name for e in stream.entities if stream.has_labels(e))
@@ -135,7 +136,7 @@ class Kernel:
     def _run(self, events: EventBatch, states: PackedStates, results: Results, *, live: bool) -> dict[str, Packed]:
         """Take every entity kind through the batch, keys first: their verdicts say which rows count for the others."""
         columns, out = _build_columns(events), {}
-        with self._machine() as machine:
+        with self._memory() as memory:
             for entity in self._passes:
                 index = events.entities[entity]
                 size = len(index)
@@ -144,8 +145,8 @@ class Kernel:
                 shared = others, labels, states.changes.get(entity) or build_no_changes(size)
                 seeds = compute_seeds(self.stream.declarations_hash, "t", entity, index.values, index.units)
                 groups = Groups(*group_rows(as_canonical(index.codes), size), seeds)
-                own, plan = states.own[entity], self.plans[entity]
-                out[entity] = run_pass(plan, machine, columns, groups, own, shared, results, live)
+                own, plans = states.own[entity], self._plans[entity]
+                out[entity] = run_pass(plans, memory, columns, groups, own, shared, results, live)
         return out
 
     def read_all(self, readings: Sequence[Reading]) -> list[dict[str, float | None]]:
@@ -154,36 +155,32 @@ class Kernel:
         Returns:
             Per entity a value for each of its features; None is missing, or says nothing without an event.
         """
-        with self._machine() as machine:
-            return [self._read_one(machine, reading) for reading in readings]
+        with self._memory() as memory:
+            return [self._read_one(memory, reading) for reading in readings]
 
     def read(self, entity: str, partials: list[bytes], labels: list[bytes], at_ms: int) -> dict[str, float | None]:
         """Compute one entity's windows; see ``Reading`` and ``read_all``."""
         return self.read_all([Reading(entity, partials, labels, at_ms)])[0]
 
-    def _read_one(self, machine: Machine, reading: Reading) -> dict[str, float | None]:
+    def _read_one(self, memory: Memory, reading: Reading) -> dict[str, float | None]:
         entity, partials, labels, at_ms = reading
         features = np.full(len(self.stream.all_features), np.nan, dtype=np.float32)
-        evaluate_at(self.plans[entity], machine, pack_lists([partials], 1), pack_lists([labels], 1), at_ms, features)
+        evaluate_at(self._plans[entity], memory, pack_lists([partials], 1), pack_lists([labels], 1), at_ms, features)
         values = features.tolist()
         return {
             name: None if needs_event or math.isnan(value := values[column]) else value
             for column, name, needs_event in self._read[entity]
         }
 
-    def _build_machine(self) -> Machine:
-        scratch = build_scratch(build_types(self.shape))
-        return Machine(scratch.own, scratch.other, scratch.merged, scratch.view, scratch.risk, scratch.row)
-
     @contextmanager
-    def _machine(self) -> Iterator[Machine]:
-        """Lend this thread's machine: the kernel clears what it uses, and fresh memory is 40 % of a look-up's CPU.
+    def _memory(self) -> Iterator[Memory]:
+        """Lend this thread's memory: the kernel clears what it uses, and fresh memory is 40 % of a look-up's CPU.
 
         After an error it is not kept, and what was left half done goes with it.
         """
-        machine: Machine = self._kept.__dict__.pop("machine", None) or self._build_machine()
-        yield machine
-        self._kept.machine = machine
+        memory: Memory = self._kept.__dict__.pop("memory", None) or build_memory(build_types(self.shape))
+        yield memory
+        self._kept.memory = memory
 
     def build_labels(
         self, batch: pa.RecordBatch, *, partition: NDArray[np.int32] | int, placeholders: Placeholders

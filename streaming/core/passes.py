@@ -23,7 +23,7 @@ from weir.streaming.core.layout import COUNTED, FLAGS_MAX, NEVER, NO_COORDINATE
 from weir.streaming.core.merge import merge_partial, reset_merged
 from weir.streaming.core.risk import Changes, decode_risk, fold_change, reset_risk
 from weir.streaming.core.view import look
-from weir.streaming.core.working_memory import Record
+from weir.streaming.core.working_memory import Memory, Record, Records
 
 
 class Columns(NamedTuple):
@@ -60,7 +60,7 @@ class Partials(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Working memory, see ``working_memory.py``."""
+    """The records of working memory, see ``working_memory.Memory``."""
 
     own: Record
     other: Record
@@ -237,8 +237,8 @@ def make_room(data: NDArray[np.uint8], used: int, needed: int) -> NDArray[np.uin
 
 @entry
 def run_pass(
-    plan: Record,
-    machine: Machine,
+    plans: Records,
+    memory: Memory,
     columns: Columns,
     groups: Groups,
     own: Partials,
@@ -249,8 +249,8 @@ def run_pass(
     """Take one entity kind through a batch.
 
     Args:
-        plan: what the kind keeps and computes.
-        machine: working memory.
+        plans: what the kind keeps and computes, an array of one.
+        memory: working memory.
         columns: the batch.
         groups: its rows by entity.
         own: one partial per entity.
@@ -261,6 +261,9 @@ def run_pass(
     Returns:
         The new partials, end to end, and their offsets.
     """
+    plan = plans[0]
+    # here, and not in a function of its own: compiled functions return no records
+    machine = Machine(memory.own[0], memory.other[0], memory.merged[0], memory.window[0], memory.risk[0], memory.row[0])
     size = len(groups.starts) - 1
     out = np.empty(len(own.data) + 64 * (len(groups.order) + 1), dtype=np.uint8)
     offsets = np.zeros(size + 1, dtype=np.int64)
@@ -288,14 +291,17 @@ def run_pass(
 
 @entry
 def evaluate_at(
-    plan: Record,
-    machine: Machine,
+    plans: Records,
+    memory: Memory,
     others: Partials,
     labels: Partials,
     at_ms: int,
     out: NDArray[np.float32],
 ) -> None:
     """Compute an entity's windows as of a time, with no event at hand."""
+    plan = plans[0]
+    # here, and not in a function of its own: compiled functions return no records
+    machine = Machine(memory.own[0], memory.other[0], memory.merged[0], memory.window[0], memory.risk[0], memory.row[0])
     decode(plan, others.data, 0, 0, machine.own)
     _gather(plan, machine, others, labels, 0, (at_ms, at_ms))
     machine.row.time = at_ms

@@ -46,9 +46,9 @@ def build_reader() -> FeatureRowReader:
 
 def build_decider() -> tuple[Decider, DecisionWriter]:
     """Return what decides, and what writes decisions."""
-    bundle, lists = load_bundle(EXPECTED / "bundle"), parse_lists(LISTS, list(payments.id_field_of))
+    bundle, lists = load_bundle(EXPECTED / "bundle", stream=payments), parse_lists(LISTS, list(payments.id_field_of))
     writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
-    return Decider(_Still(bundle, lists)), writer
+    return Decider(_Still(bundle, lists), payments), writer
 
 
 def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:

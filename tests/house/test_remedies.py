@@ -96,6 +96,7 @@ TESTS: dict[str, str] = {
     "make demo": (
         "tests/unit/test_demo.py::test_a_refusal_because_of_servers_by_hand_names_a_command_that_destroys_nothing"
     ),
+    "make peers": "tests/integration/test_sessions.py::test_without_faust_the_command_names_what_brings_it",
     "make setup": f"{SPACE}::test_make_setup_repairs_an_environment_whose_stamp_is_there",
     "make PYTHON=python3.11 setup": f"{SPACE}::test_make_setup_takes_the_python_that_it_is_told_to_take",
     "weir features docs > docs/features.md": (

@@ -33,7 +33,7 @@ def api(deployment: Settings, tmp_path: Path) -> Iterator[Client]:
         client = Client(build_api(parts))
         assert client.post("/v1/score", json=TRANSACTION).status_code == 200  # the kernel is loaded
         yield client
-        parts.redis.close()
+        parts.close()
 
 
 def test_a_deployment_without_a_processor_has_incomplete_windows(api: Client) -> None:

@@ -18,12 +18,11 @@ from tests.conftest import settings_for
 from tests.integration.outputs import Follower
 from tests.integration.payments import frame
 from tests.integration.rides import DECLARATION, LISTS, SCHEMA, Row, build_rides, decide, expect, is_same
+from tests.integration.rides_api import ask_the_api
 from tests.integration.running import running
 from weir.inference.cli import run_scorer
-from weir.inference.index import DecisionReader
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.topics import ensure_topics
-from weir.infra.redis.client import connect
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
@@ -73,9 +72,7 @@ def test_a_users_stream_is_decided_by_its_rules_and_equals_a_count_by_hand(
             _await(lambda: bool(failed + undecided) or (len(decisions.poll()) >= RIDES and len(letters.poll()) >= 2))
             assert not failed + undecided
             _await(lambda: len(rows.poll()) >= RIDES)
-            reader = DecisionReader(connect(settings.redis), cluster=settings.cluster)
-            _await(lambda: reader.read(rides[-1]["ride_id"]) is not None)
-            indexed = [json.loads(reader.read(ride["ride_id"]) or "") for ride in rides]
+            indexed = ask_the_api(settings, rides)
         found = _decode(registry, settings.topics.features, features_schema(stream), rows)
         decided = _decode(registry, settings.topics.decisions, decisions_schema(stream), decisions)
     assert (len(found), len(decided), len(letters.messages)) == (RIDES, RIDES, 2)

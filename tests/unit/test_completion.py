@@ -47,7 +47,7 @@ def test_bash_completes_the_names_of_streams(tmp_path: Path, monkeypatch: pytest
     (own / "weir").write_text(f'#!/bin/sh\nexec {sys.executable} -m weir "$@"\n')
     (own / "weir").chmod(0o755)
     monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
-    assert complete("weir dlq list --stream ", _script("bash")) == ["clicks", "transactions", "transfers"]
+    assert complete("weir dlq list --stream ", _script("bash")) == ["clicks", "transactions", "sessions", "transfers"]
     assert complete("weir process --stream tra", _script("bash")) == ["transactions", "transfers"]
     subprocess.run([sys.executable, "-m", "weir", "init", "shop", "--like", "clicks"], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path / "shop")

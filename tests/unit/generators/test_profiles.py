@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from weir.generators.faults import Faults, malformed_of
 from weir.generators.live import LivePlan
 from weir.generators.profiles.draw import EventSource
 from weir.generators.profiles.live import profile_blocks
-from weir.generators.profiles.profile import load_profile
+from weir.generators.profiles.profile import find_faults, load_profile
 from weir.init import build_project
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import event_schemas
@@ -23,6 +24,7 @@ from weir.schemas.errors import Refused
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.project import load_project, load_shipped, shipped_names
 from weir.schemas.records.validation import validate_events
+from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream
 
 START_MS = 1_785_000_000_000
@@ -76,6 +78,29 @@ def test_values_of_a_users_stream_pass_the_checks_of_its_declaration(tmp_path: P
     assert faults_of(stream, events) == []
     assert len(set(events["city"].to_pylist())) > 1, "cities in lower case alone are taken, but more than one"
     assert 0.05 < events["phone"].null_count / COUNT < 0.15
+
+
+def test_logical_types_are_made_up_and_what_is_nested_is_null(tmp_path: Path) -> None:
+    stream, folder = project(tmp_path, "")
+    schema = json.loads(SCHEMA)
+    (time,) = [field for field in schema["fields"] if field["name"] == "at_ms"]
+    time["type"] = {"type": "long", "logicalType": "timestamp-millis"}
+    price = {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}
+    odd: dict[str, object] = {
+        "day": {"type": "int", "logicalType": "date"},
+        "price": ["null", price],
+        "tags": ["null", {"type": "array", "items": "string"}],
+    }
+    schema["fields"] += [{"name": name, "type": kind} for name, kind in odd.items()]
+    (folder / "streams" / "rides.avsc").write_text(json.dumps(schema))
+    read_versions.cache_clear()
+    assert list(find_faults(folder, [stream])) == []
+    events = draw(stream, folder)
+    assert faults_of(stream, events) == []
+    assert events["day"].null_count == 0
+    assert events["price"].null_count == events["tags"].null_count == COUNT
+    encoder = Encoder(event_schemas(stream), [1])
+    assert len(encoder.encode(events)) == COUNT
 
 
 def test_a_seed_and_a_start_fix_the_events_and_another_seed_gives_others() -> None:

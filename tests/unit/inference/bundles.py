@@ -82,8 +82,12 @@ def write_bundle(
 
 def link_champion(home: Path, bundle: Path) -> None:
     """Point the champion link at a bundle, in one step."""
-    models = home / "models"
-    models.mkdir(parents=True, exist_ok=True)
-    fresh = models / "champion.new"
+    link_to(bundle, home / "models" / "champion")
+
+
+def link_to(bundle: Path, champion: Path) -> None:
+    """Point a link at a bundle, in one step."""
+    champion.parent.mkdir(parents=True, exist_ok=True)
+    fresh = champion.with_suffix(".new")
     fresh.symlink_to(bundle)
-    fresh.replace(models / "champion")
+    fresh.replace(champion)

@@ -9,6 +9,7 @@ from weir.inference.champion import POLL_SECONDS, Champion
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.streams.payments import payments
 
 
 def _rows(*bursts: float) -> np.ndarray:
@@ -18,26 +19,26 @@ def _rows(*bursts: float) -> np.ndarray:
 
 
 def test_a_bundle_scores_rows_by_the_output_of_that_name(tmp_path: Path) -> None:
-    bundle = load_bundle(write_bundle(tmp_path / "b"))
+    bundle = load_bundle(write_bundle(tmp_path / "b"), stream=payments)
     scores = bundle.score(_rows(0, 4, 8))
     assert scores.dtype == np.float32
     assert scores == pytest.approx([0.017986, 0.5, 0.982014], abs=1e-5)
 
 
 def test_a_missing_feature_reaches_the_graph_as_missing(tmp_path: Path) -> None:
-    bundle = load_bundle(write_bundle(tmp_path / "b"))
+    bundle = load_bundle(write_bundle(tmp_path / "b"), stream=payments)
     assert bundle.score(_rows(np.nan)) == pytest.approx(bundle.score(_rows(0)))
 
 
 def test_no_rows_are_scored_without_asking_the_graph(tmp_path: Path) -> None:
-    assert load_bundle(write_bundle(tmp_path / "b")).score(_rows()).shape == (0,)
+    assert load_bundle(write_bundle(tmp_path / "b"), stream=payments).score(_rows()).shape == (0,)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
 def test_a_bundle_without_one_of_its_files_is_refused(tmp_path: Path, name: str) -> None:
     (write_bundle(tmp_path / "b") / name).unlink()
     with pytest.raises(Refused, match=f"expected {name}, found none; train one"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
 
 
 def test_a_model_with_another_sha256_is_refused(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_model_with_another_sha256_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "b" / "model.onnx").open("ab") as model:
         model.write(b"x")
     with pytest.raises(Refused, match="sha256"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_model_with_another_sha256_is_refused(tmp_path: Path) -> None:
 def test_a_manifest_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, changes: dict, said: str) -> None:
     write_bundle(tmp_path / "b", **changes)
     with pytest.raises(Refused) as refused:
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -73,19 +74,19 @@ def test_a_manifest_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, cha
 def test_a_graph_of_another_width_is_refused(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", model=build_graph(FEATURE_NAMES, {}, width=5))
     with pytest.raises(Refused, match="expected input float32"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
 
 
 def test_bytes_that_are_no_graph_are_refused(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", model=b"not a graph")
     with pytest.raises(Refused, match="cannot be loaded"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
 
 
 def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (write_bundle(tmp_path / "b") / "manifest.json").write_text("{")
     with pytest.raises(Refused, match=r"manifest.json at \$"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)
 
 
 class _Clock:
@@ -184,8 +185,8 @@ class _FailingSession:
 
 
 def _bundle_over(tmp_path: Path, session: _FailingSession) -> Bundle:
-    manifest = load_bundle(write_bundle(tmp_path / "b")).manifest
-    return Bundle(manifest, session, tmp_path)
+    manifest = load_bundle(write_bundle(tmp_path / "b"), stream=payments).manifest
+    return Bundle(manifest, session, tmp_path, payments)
 
 
 def test_one_row_that_the_graph_fails_on_does_not_take_the_others_with_it(tmp_path: Path) -> None:
@@ -200,4 +201,4 @@ def test_an_output_with_two_numbers_a_row_is_no_score(tmp_path: Path) -> None:
 def test_a_graph_that_leaves_zero_to_one_on_the_typical_row_is_refused_before_use(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", model=build_graph(FEATURE_NAMES, {BURST: 3.0}, bias=2.0, last="Relu"))
     with pytest.raises(Refused, match=r"expected a score in \[0, 1\]"):
-        load_bundle(tmp_path / "b")
+        load_bundle(tmp_path / "b", stream=payments)

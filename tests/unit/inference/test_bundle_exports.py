@@ -26,6 +26,7 @@ from tests.unit.inference.bundles import BURST, build_graph, write_bundle
 from weir.inference.bundle import Manifest, load_bundle
 from weir.schemas.errors import Refused
 from weir.schemas.features import FEATURE_NAMES
+from weir.schemas.streams.payments import payments
 
 WIDTH = len(FEATURE_NAMES)
 INPUT = "features"
@@ -129,7 +130,7 @@ def test_a_usual_export_scores_as_its_model_does(
     tmp_path: Path, source: Callable[[], Any], export: Callable[[], bytes], manifest: dict[str, Any]
 ) -> None:
     named = {"output_name": "probabilities"} | manifest
-    bundle = load_bundle(write_bundle(tmp_path / "own", model=export(), **named))
+    bundle = load_bundle(write_bundle(tmp_path / "own", model=export(), **named), stream=payments)
     rows, _ = data()
     found = bundle.score(rows)
     assert (found.dtype, found.shape) == (np.float32, (len(rows),))
@@ -144,7 +145,7 @@ def test_another_export_is_refused_with_what_was_found_and_how_to_export(
 ) -> None:
     named = {"output_name": "probabilities"} | manifest
     with pytest.raises(Refused, match=said) as refused:
-        load_bundle(write_bundle(tmp_path / "own", model=export(), **named))
+        load_bundle(write_bundle(tmp_path / "own", model=export(), **named), stream=payments)
     assert "docs/models.md" in str(refused.value)
     assert "weir train" not in str(refused.value)
     assert "nan, nan" not in str(refused.value)
@@ -153,7 +154,7 @@ def test_another_export_is_refused_with_what_was_found_and_how_to_export(
 def test_raw_scores_are_refused_as_such(tmp_path: Path) -> None:
     graph = build_graph(FEATURE_NAMES, {BURST: 9.0}, last="Identity")
     with pytest.raises(Refused, match="export probabilities, not raw scores"):
-        load_bundle(write_bundle(tmp_path / "own", model=graph))
+        load_bundle(write_bundle(tmp_path / "own", model=graph), stream=payments)
 
 
 DOCS = Path(__file__).parents[3] / "docs" / "models.md"
@@ -169,4 +170,4 @@ def test_the_pages_own_example_writes_a_bundle_that_loads(tmp_path: Path, monkey
     (tmp_path / "model.onnx").write_bytes(plain())
     monkeypatch.chdir(tmp_path)
     exec(compile(example, str(DOCS), "exec"), {})
-    assert load_bundle(tmp_path).manifest.name == "mine"
+    assert load_bundle(tmp_path, stream=payments).manifest.name == "mine"

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.champion import POLL_SECONDS, Champion
 from weir.inference.core.vector import NO_MODEL
+from weir.inference.inspect import cli as inspect
 from weir.inference.processes import describe_running
 from weir.inference.shipped_rules import rules_of
 from weir.infra.settings import Settings
@@ -51,7 +52,7 @@ def test_a_stream_without_labels_starts_without_a_bundle_and_gives_no_score(tmp_
     scores = champion.bundle.score(np.zeros((3, len(clicks.feature_names)), np.float32))
     assert scores.shape == (3,)
     assert np.isnan(scores).all()
-    running = describe_running(champion, started_ms=0, now_ms=1, stream="clicks")
+    running = describe_running(champion, started_ms=0, now_ms=1)
     assert (running["model"], running["declarations_hash"]) == ("none", clicks.declarations_hash)
 
 
@@ -118,3 +119,14 @@ def test_a_stream_that_bears_the_payments_name_decides_by_its_own_declarations(t
     assert settings.topics == Settings().topics
     assert settings.models_dir == tmp_path / "models"
     assert [rule.name for rule in rules_of(settings.stream).rules] == ["large"]
+
+
+def test_what_is_in_force_is_shown_where_there_is_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_REDIS__URL", "redis://127.0.0.1:1/0")
+    assert inspect.main(["inspect", "model", "--stream", "clicks", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["champion"]["name"], shown["rules_version"], shown["bundles"]) == ("none", "none", [])
+    assert "redis" in shown["processes_unknown"]

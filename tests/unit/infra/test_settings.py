@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -11,8 +12,10 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from weir.infra.setting_names import declared_names
-from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.infra.settings import ProcessorSettings, Settings, load_settings, stack_env_path
 from weir.schemas.errors import Refused
+from weir.schemas.stream import Namespace
+from weir.schemas.streams.clicks import clicks
 
 SEVERAL = "redis://user:pass,word@one:6379,two:6379/0"
 SECRET = "hunter2"
@@ -164,3 +167,11 @@ def test_addresses_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path, c
     stack_env_path(tmp_path).write_bytes(content)
     with pytest.raises(Refused, match="`weir up` writes the file again"):
         load_settings({"WEIR_HOME": str(tmp_path)})
+
+
+def test_a_group_that_is_too_long_with_its_stream_is_refused() -> None:
+    own = replace(clicks, namespace=Namespace("n" * 64, ""), name="s" * 64)
+    settings = Settings(processor=ProcessorSettings(group="g" * 100))
+    assert len(settings.of_stream(own).processor.group) == 230
+    with pytest.raises(Refused, match=r"expected a group of at most 100 characters for nnn.*, found one of 101"):
+        Settings(processor=ProcessorSettings(group="g" * 101)).of_stream(own)

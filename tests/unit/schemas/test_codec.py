@@ -307,3 +307,19 @@ def test_encoding_refuses_a_null_inside_a_list() -> None:
 def test_encoding_takes_columns_in_any_order() -> None:
     row = pa.RecordBatch.from_pylist([transaction()], schema=CODEC.arrow_schema)
     assert CODEC.encode(row.select(row.schema.names[::-1]), OURS) == [frame(body(), OURS)]
+
+
+def test_rows_with_types_that_the_fast_encoder_cannot_write_are_written_all_the_same() -> None:
+    kinds: dict[str, object] = {
+        "price": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}],
+        "mark": {"type": "fixed", "name": "Mark", "size": 2},
+        "at": {"type": "long", "logicalType": "timestamp-millis"},
+    }
+    fields = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    codec = BatchCodec(schema=json.dumps({"type": "record", "name": "R", "fields": fields}))
+    rows = [{"price": None, "mark": b"ab", "at": 5}, {"price": b"\x01\x02", "mark": b"cd", "at": -1}]
+    written = codec.encode(pa.RecordBatch.from_pylist(rows, schema=codec.arrow_schema), 7)
+    plain = json.dumps({"type": "record", "name": "R", "fields": fields})
+    decoded = codec.decode(written, lambda schema_id: WriterSchema(schema_id, True, plain))
+    assert decoded.batch.to_pylist() == rows
+    assert decoded.errors == []

@@ -1,18 +1,18 @@
 """The loop over a stage that keeps nothing of its records: where units begin, and what they do after a failure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
 from weir.infra.kafka.group_position import Standing, begin_at_committed
-from weir.infra.kafka.sink import Offsets
+from weir.infra.kafka.sink import Offsets, Rows
 from weir.infra.kafka.source import Gathered, Partition
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Refused, Transient, WeirError
 from weir.streaming.loop import AWAY_SECONDS_MAX, CALM_SECONDS, Loop, LoopConfig
-from weir.streaming.stage import Outcome
+from weir.streaming.stage import Further, Outcome
 from weir.streaming.state.cache import StaleState
 from weir.streaming.unit_state import NoState
 
@@ -239,3 +239,38 @@ def test_a_partition_that_is_revoked_while_it_waits_is_not_resumed() -> None:
 
     _run(source, stage, 3, sleep=come_back)
     assert stage.seen == [(0, 0)]
+
+
+def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() -> None:
+    """What ends the process in between is then no record's fault; what fails in between leaves nothing committed."""
+    source = _Source({P0: [0, 1, 2, 3]})
+    told: list[str] = []
+
+    class Deciding(_Stage):
+        def process(self, records: dict[int, list[Any]]) -> Outcome:
+            outcome = super().process(records)
+            outcome.then = self.decide
+            return outcome
+
+        def decide(self) -> Further:
+            told.append("decide")
+            if told.count("decide") == 1:
+                raise Transient("away")
+            return Further(Rows("decisions", [None], [b"d"]), lambda _: told.append("visible"))
+
+        def commit(self, rows: Any, records: object, offsets: Offsets) -> None:
+            told.append(f"commit {[each.topic for each in rows]}")
+            super().commit(rows, records, offsets)
+
+    class Noting(NoState):
+        def note_computed(self, units: Sequence[Unit]) -> None:
+            told.append(f"computed {[unit.partition for unit in units]}")
+
+    stage = Deciding(source)
+    state = Noting(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
+    config = LoopConfig("process", 2, 0.0, sleep=lambda _: None, on_step=told.append)
+    left = iter(range(4))
+    Loop(config, [stage], cast(Any, source), state, stage).run(lambda: next(left, None) is None)
+    begun = ["gathered", "computed", "computed [0]", "decide"]
+    assert told == [*begun, *begun, "decided", "committing", "commit ['decisions']", "committed", "visible"]
+    assert source.committed_at == {P0: 2}
