@@ -128,7 +128,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def build_parts(settings: Settings, served: ServedStreams, health: Health = HEALTH) -> ApiParts:
-    """Connect to everything the API stands on.
+    """Connect to everything the API uses.
 
     Args:
         settings: of this deployment.
