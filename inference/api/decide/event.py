@@ -72,7 +72,7 @@ class EventEncoder:
         """Ask for the schema's id, once; may block.
 
         Raises:
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
         if self._schema_id is None:
             self._schema_id = self._ask_schema_id()
@@ -87,7 +87,7 @@ class EventEncoder:
 
         Raises:
             BadRequest: a value is wrong; the field is named and the value is not.
-            Transient: the registry is away.
+            Transient: the registry is unreachable.
         """
         key = str(event[self._stream.key.field]).encode()
         # as if appended at its own time: our clock is not the one that tells what is from the future

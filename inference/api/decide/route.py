@@ -108,7 +108,7 @@ def _choose_wait(parts: DecideParts, wait_ms: int | None, prefer: str) -> tuple[
 
 
 async def _make_stand_in(score: Score, event: dict[str, Any], now_ms: int) -> dict[str, Any] | None:
-    """Return a what-if; none of an event that was decided before or is refused, or while Redis is away."""
+    """Return a what-if; none of an event that was decided before or is refused, or while Redis is unreachable."""
     try:
         made: dict[str, Any] = await score(event, now_ms)
     except (AlreadyDecided, BadRequest, WeirError):

@@ -162,7 +162,7 @@ class StreamDecisions:
             BadRequest: a value is wrong; nothing was published.
             TooManyWaiting: nothing was published.
             NotPublished: the broker did not confirm the event.
-            Transient: the registry is away; nothing was published.
+            Transient: the registry is unreachable; nothing was published.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
