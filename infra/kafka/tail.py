@@ -51,7 +51,7 @@ class Tail:
         """Return what there is, after waiting for a first record.
 
         Raises:
-            Transient: brokers are away; reading again is right.
+            Transient: brokers do not answer; reading again is right.
             KafkaException: the position is lost: records expired before they were read.
         """
         if self._clock() >= self._look_at:
