@@ -24,8 +24,8 @@ from weir.generators.stream import first_due_ms, now_ms, run_live, run_profile, 
 from weir.generators.visits.history import draw_visits, measure, write_visits
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
+from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
-from weir.schemas.features import DAY_MS
 from weir.schemas.project import find_project, find_stream
 from weir.schemas.streams.payments import payments
 

@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.payments import DAY_MS
 from weir.generators.encoding import Encoder
 from weir.generators.events import compute_transactions
 from weir.generators.history import draw_history
@@ -42,7 +43,6 @@ from weir.infra.kafka.clients import admin_config, build_consumer, build_produce
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.errors import WeirError
-from weir.schemas.features import DAY_MS
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "build" / "pyflink"

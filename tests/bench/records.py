@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tests.payments import DAY_MS
 from weir.generators.encoding import Encoder
 from weir.generators.events import compute_transactions, concat
 from weir.generators.habits import draw_day
 from weir.generators.outgoing import Outgoing
 from weir.generators.plan import PAYMENTS_PER_DAY
 from weir.generators.population import build_population
-from weir.schemas.features import DAY_MS
 
 SEED = 5
 BUSY_MERCHANTS, BUSY_SHARE = 10, 0.1

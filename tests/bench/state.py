@@ -15,6 +15,7 @@ from tests.bench.kafka_log import append_times_ms, await_work, fill
 from tests.bench.lab import Deployment, Lab
 from tests.bench.records import draw_payments
 from tests.bench.warm import keep_processed
+from tests.payments import DECLARATIONS_HASH
 from weir.generators.outgoing import Outgoing
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.offsets import end_offsets
@@ -23,7 +24,6 @@ from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
 from weir.schemas.avro.framing import HEADER_BYTES
-from weir.schemas.features import DECLARATIONS_HASH
 
 _POLL_SECONDS = 0.02
 _REBUILD_SECONDS_MAX = 300.0

@@ -18,9 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from weir.generators.history import build_history
-from weir.generators.population import build_population
-from weir.schemas.features import (
+from tests.payments import (
     DAY_MS,
     ENTITIES,
     FEATURES,
@@ -30,6 +28,8 @@ from weir.schemas.features import (
     EntitySpec,
     Feature,
 )
+from weir.generators.history import build_history
+from weir.generators.population import build_population
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.kernels import shipped_kernel

@@ -12,11 +12,11 @@ from tests.faults.lab import Lab, Plan
 from tests.faults.logs import read_topic
 from tests.faults.redeclared import GONE, NEW
 from tests.faults.workers import Worker, await_true
+from tests.payments import DECLARATIONS_HASH
 from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import find_broken_values
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import DECLARATIONS_HASH
 from weir.streaming.kernels import shipped_kernel
 
 START_SECONDS = 240.0

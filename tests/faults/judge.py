@@ -18,7 +18,7 @@ from tests.faults.evidence import Evidence, Verdicts, collect, judge_labels, jud
 from tests.faults.lab import Lab
 from tests.faults.oracle import ENTITY_FIELDS, ID_MEMORY, Event, History, Look, find_risk, remembered
 from tests.faults.refold import as_float32, refold_labels, refold_transactions
-from weir.schemas.features import Entity
+from tests.payments import Entity
 from weir.streaming.kernels import shipped_kernel
 
 NEAR = {"std": 1e-5, "zscore": 2e-5, "speed": 1e-5, "decayed": 2e-4}

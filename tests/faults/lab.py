@@ -19,13 +19,13 @@ from tests.faults.load import Shape, Traffic
 from tests.faults.redis_servers import RedisServers
 from tests.faults.watcher import Watcher
 from tests.faults.workers import Crew, Worker, await_true
+from tests.payments import DECLARATIONS_HASH
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.embedded.stack import Stack
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings, load_settings
-from weir.schemas.features import DECLARATIONS_HASH
 
 SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS = 6_000, 4_000
 BATCH_RECORDS = 150

@@ -10,8 +10,8 @@ from zlib import crc32
 import numpy as np
 import pyarrow as pa
 
+from tests.payments import Entity
 from tests.unit.streaming.streams import build
-from weir.schemas.features import Entity
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.kernels import shipped_kernel
 

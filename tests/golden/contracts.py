@@ -6,11 +6,11 @@ import pyarrow as pa
 
 from tests.golden.log import DAY_MS, DAYS, START_MS
 from tests.golden.observed import take
+from tests.payments import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
 from weir.infra.redis.decision_store import decision_key, seal
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Position, Unit, format_position
 from weir.schemas.contracts import compatibility_level, schema_json, subject
-from weir.schemas.features import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.hashing import compute_partitions, hash_strings

@@ -16,7 +16,7 @@ from tests.golden.contracts import observe_contracts, observe_schemas
 from tests.golden.kept import NAMES, load, save
 from tests.golden.log import EXPECTED
 from tests.golden.observed import PARTITIONS, Lines, differences, observe
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 
 _ROOT = Path(__file__).parents[2]
 

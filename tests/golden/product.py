@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from tests.golden.log import Entry
 from tests.golden.records import Given, cut, read_schema
+from tests.payments import FEATURE_NAMES
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.event_stage import EventStage, EventStageConfig

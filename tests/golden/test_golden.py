@@ -23,7 +23,7 @@ from tests.golden.kept import NAMES, load
 from tests.golden.log import EXPECTED
 from tests.golden.observed import PARTITIONS, Lines, differences, observe, take
 from tests.golden.records import decode, parse_schema, read_schema, schema_without_added
-from weir.schemas.features import ENTITIES, Entity
+from tests.payments import ENTITIES, Entity
 from weir.streaming.core.partial import Partial
 from weir.streaming.kernels import shipped_kernel
 

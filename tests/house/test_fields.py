@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.source import ROOT, name_of, product_files
+from tests.house.source import name_of, product_files
 from weir.schemas.contracts import schema_json
 
 OWN = ("schemas/streams/", "generators/")
@@ -16,12 +16,6 @@ PLAIN = {"source", "outcome", "channel", "currency", "lat", "lon", "label_time_m
 """Fields that are words of the product too, of money, of a position or of labels; a use of them says nothing."""
 VARIABLES = {"event_time_ms", "amount_minor"}
 """Good names of variables anywhere; only as the text of a field's name they are a payment's."""
-STILL: frozenset[str] = frozenset(
-    {
-        "schemas/features.py",
-    }
-)
-"""Files that name a payment's field. This list only becomes shorter: a file that takes a stream leaves it."""
 
 
 def _fields() -> set[str]:
@@ -60,14 +54,7 @@ def _files() -> list[Path]:
 @pytest.mark.parametrize("path", _files(), ids=name_of)
 def test_a_file_that_takes_a_stream_names_no_field_of_a_payment(path: Path) -> None:
     found = _find(path.read_text())
-    if name_of(path) in STILL:
-        assert found, f"{name_of(path)} names no payment's field any more; take it out of STILL"
-    else:
-        assert found == set(), f"expected fields of the stream that is given, found {', '.join(sorted(found))}"
-
-
-def test_every_file_on_the_list_exists() -> None:
-    assert [name for name in sorted(STILL) if not (ROOT / name).is_file()] == []
+    assert found == set(), f"expected fields of the stream that is given, found {', '.join(sorted(found))}"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.source import ROOT, name_of, product_files
-from weir.schemas.features import FEATURES
+from tests.payments import FEATURES
 
 PLAIN = {
     "whoever": "anyone who, or what it is: the process, the operator",

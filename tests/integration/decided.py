@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from confluent_kafka import Message
 
+from tests.payments import DECLARATIONS_HASH
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.history import History
@@ -17,7 +18,6 @@ from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import schema_json, subject
 from weir.schemas.errors import Transient
-from weir.schemas.features import DECLARATIONS_HASH
 
 DEADLINE_SECONDS = 60.0
 BURST = "card_event_count_5m"

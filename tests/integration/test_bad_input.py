@@ -19,11 +19,11 @@ from tests.integration.command_line import Weir, run_in_process
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Payment, Publisher, build_payment, encode_body, frame
 from tests.integration.services import Services, log_of
+from tests.payments import DAY_MS, HORIZON_MS
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.contracts import subject
-from weir.schemas.features import DAY_MS, HORIZON_MS
 from weir.streaming.dlq.letter import DeadLetter
 
 pytestmark = pytest.mark.server

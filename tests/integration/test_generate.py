@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.conftest import environment_of
+from tests.payments import DAY_MS
 from weir.generators import publish
 from weir.generators.faults import Faults
 from weir.generators.history import build_history, write_history
@@ -23,7 +24,6 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec, Decoded
 from weir.schemas.contracts import subject
-from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.streams.payments import payments as the_stream

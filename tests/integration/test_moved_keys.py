@@ -17,10 +17,10 @@ from tests.integration.outputs import Outputs
 from tests.integration.payments import Payment, Publisher, build_label, build_payment, publish_labels
 from tests.integration.services import Services
 from tests.integration.streams import await_applied
+from tests.payments import Entity
 from weir.infra.kafka.clients import CLIENT_LOG, admin_config
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings
-from weir.schemas.features import Entity
 from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server

@@ -18,6 +18,7 @@ from tests.conftest import environment_of
 from tests.house.source import ROOT
 from tests.integration.rides import DECLARATION, SCHEMA, build_rides
 from tests.integration.test_generate import decode, read_topic
+from tests.payments import DAY_MS
 from tests.unit.infra.user_files import layouts
 from tests.unit.infra.user_files.files import payments, write_csv
 from tests.unit.infra.user_files.test_mapping import SHOWN, expect_cents
@@ -28,7 +29,6 @@ from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas, subject
-from weir.schemas.features import DAY_MS
 from weir.schemas.project import find_stream
 
 pytestmark = pytest.mark.server

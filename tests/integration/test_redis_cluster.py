@@ -14,6 +14,7 @@ import redis
 from tests.faults.redis_cluster import MASTERS, RedisClusterServers
 from tests.faults.redis_servers import Node, RedisPair, RedisServers
 from tests.faults.workers import await_true
+from tests.payments import DECLARATIONS_HASH
 from weir.infra.embedded.stack import Stack
 from weir.infra.findings import refuse
 from weir.infra.redis.client import Client, ask_servers, connect, primaries
@@ -22,7 +23,6 @@ from weir.infra.redis.unit import Position, Unit, format_position
 from weir.infra.redis.watch import examine_redis
 from weir.infra.settings import RedisSettings
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.features import DECLARATIONS_HASH
 
 pytestmark = pytest.mark.server
 UNITS = [Unit("t", number) for number in range(8)]

@@ -13,6 +13,7 @@ from tests.conftest import create_deployment, settings_for
 from tests.integration.payments import Publisher, build_label, build_payment, publish_labels
 from tests.integration.services import Services, log_of
 from tests.integration.streams import await_applied
+from tests.payments import DECLARATIONS_HASH
 from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import build_feature_reader
 from weir.infra.kafka.admin import describe_topics
@@ -20,7 +21,6 @@ from weir.infra.redis.client import connect
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
-from weir.schemas.features import DECLARATIONS_HASH
 from weir.streaming.kernels import shipped_kernel
 
 pytestmark = pytest.mark.server

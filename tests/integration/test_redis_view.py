@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import settings_for
+from tests.payments import DECLARATIONS_HASH
 from weir.infra.redis.client import connect
 from weir.infra.redis.session import Session
 from weir.infra.redis.state_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
 from weir.infra.redis.unit import Position, Unit, UnreadablePosition, format_position
 from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
-from weir.schemas.features import DECLARATIONS_HASH
 
 pytestmark = pytest.mark.server
 UNIT = Unit("t", 3)

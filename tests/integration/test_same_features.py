@@ -18,8 +18,8 @@ from tests.integration.payments import Publisher, build_label, publish_labels
 from tests.integration.services import Services
 from tests.integration.streams import SPAN_MS, await_applied, build_stream, publish
 from tests.integration.test_exactly_once import deploy
+from tests.payments import FEATURE_NAMES
 from weir.infra.settings import Settings
-from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.kernels import shipped_kernel

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.infra.kafka.clients import build_producer
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Refused
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.training.topics import load_topics
 
 pytestmark = pytest.mark.server

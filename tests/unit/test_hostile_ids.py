@@ -20,6 +20,7 @@ from rich.console import Console
 
 import weir.cli
 from tests.house.source import name_of, product_files
+from tests.payments import FEATURE_NAMES
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
 from weir import demo_summary
 from weir.demo_watch import Tally as Watched
@@ -33,7 +34,6 @@ from weir.monitoring import logs
 from weir.monitoring.live_view import ShownEvent, Snapshot, render
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import PoisonRecord, WeirError
-from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.printable import escape, escape_json, to_json
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq import cli as dlq_cli

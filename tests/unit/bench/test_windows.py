@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.bench.windows import Stream, compute_true, draw
-from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, Aggregate
+from tests.payments import DAY_MS, FEATURES, HOUR_MS, Aggregate
 
 BY_NAME = {feature.name: column for column, feature in enumerate(FEATURES)}
 

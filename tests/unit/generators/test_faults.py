@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.payments import DAY_MS, HORIZON_MS, MINUTE_MS
 from tests.unit.generators.worlds import END_MS, encoder, events, population
 from weir.generators.events import compute_transactions
 from weir.generators.faults import Faults, compute_shifted_ms, make_malformed, malformed_of
@@ -12,7 +13,6 @@ from weir.generators.seeds import rng_for
 from weir.schemas.avro.codec import BatchCodec, Decoded, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.features import DAY_MS, HORIZON_MS, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.records.validation import validate_events
 from weir.schemas.streams.payments import payments

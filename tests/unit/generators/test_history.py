@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tests.payments import DAY_MS
 from tests.unit.generators.worlds import CARDS, DAYS, END_MS, SEED, events, history, population
 from weir.generators.events import SCENARIOS, Events
 from weir.generators.hard_negatives import WEEK_MS, travellers
@@ -14,7 +15,6 @@ from weir.generators.history import build_history, draw_history, write_history
 from weir.generators.plan import plan
 from weir.generators.population import CITY_COUNTRY, build_population
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.features import DAY_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.streams.payments import payments as shipped

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tests.payments import DAY_MS
 from tests.unit.generators.worlds import END_MS, events, history, population
 from weir.generators.labels import compute_labels
-from weir.schemas.features import DAY_MS
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.payments import DAY_MS, HOUR_MS, SECOND_MS
 from tests.unit.generators.worlds import END_MS, population
 from weir.generators.actors import Scenario, pick_cards, stranger
 from weir.generators.events import SCENARIOS, Events
@@ -30,7 +31,6 @@ from weir.generators.scenarios import (
     LowAndSlow,
 )
 from weir.generators.seeds import rng_for
-from weir.schemas.features import DAY_MS, HOUR_MS, SECOND_MS
 
 ACTORS = range(1, 26)
 ALL = [scenario for scenario, _, _ in (*FRAUD, *HARD_NEGATIVES)]

@@ -8,12 +8,12 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
+from tests.payments import DAY_MS
 from weir.generators.encoding import Encoder
 from weir.generators.events import Events
 from weir.generators.history import History, draw_history, name_events
 from weir.generators.population import Population, build_population
 from weir.schemas.contracts import event_schemas, label_schemas
-from weir.schemas.features import DAY_MS
 from weir.schemas.streams.payments import payments
 
 SEED = 11

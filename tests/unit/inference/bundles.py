@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 
 BURST, AMOUNT = "card_event_count_5m", "transaction_amount"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.payments import ENTITIES, FEATURE_NAMES
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION, TRANSACTION
 from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher, MemoryStream
@@ -24,7 +25,6 @@ from weir.infra.redis.partials_reader import Partials
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.features import ENTITIES, FEATURE_NAMES
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.stream import Stream
 from weir.schemas.streams.clicks import clicks

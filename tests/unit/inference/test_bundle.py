@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.payments import FEATURE_NAMES
 from tests.unit.inference.bundles import AMOUNT, BURST, build_graph, link_champion, write_bundle
 from weir.inference.bundle import Bundle, load_bundle, load_lists
 from weir.inference.champion import POLL_SECONDS, Champion
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
-from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.streams.payments import payments
 
 

@@ -22,10 +22,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from tests.payments import FEATURE_NAMES
 from tests.unit.inference.bundles import BURST, build_graph, write_bundle
 from weir.inference.bundle import Manifest, load_bundle
 from weir.schemas.errors import Refused
-from weir.schemas.features import FEATURE_NAMES
 from weir.schemas.streams.payments import payments
 
 WIDTH = len(FEATURE_NAMES)

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
@@ -13,7 +14,6 @@ from weir.inference.core.vector import DECLARATIONS_DIFFER, NO_MODEL, build_degr
 from weir.inference.shipped_rules import rules_of
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.schemas.streams.payments import payments
 from weir.schemas.streams.transfers import transfers
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.payments import DECLARATIONS_HASH
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.champion import Champion
 from weir.inference.inspect.cli import _build_processes_table
 from weir.inference.processes import STALE_SECONDS, describe_running, judge_processes
 from weir.infra.redis.process_store import KEPT_SECONDS, ProcessStore
 from weir.infra.settings import Settings
-from weir.schemas.features import DECLARATIONS_HASH
 
 NOW_MS = 1_790_000_000_000
 

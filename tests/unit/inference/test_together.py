@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.payments import ENTITIES, FEATURE_NAMES, Entity
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import NOW_MS, World
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.request import event_fields
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Transient
-from weir.schemas.features import ENTITIES, FEATURE_NAMES, Entity
 from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.states import States

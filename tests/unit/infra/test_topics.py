@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.payments import DAY_MS
 from weir.infra.kafka.topics import TopicPlan, TopicState, compute_remembered_ms, find_faults, plan_topics
 from weir.infra.settings import TopicSettings
-from weir.schemas.features import DAY_MS
 from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
 from weir.schemas.streams.transfers import transfers

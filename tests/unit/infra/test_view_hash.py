@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.payments import DECLARATIONS_HASH
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.errors import Refused
-from weir.schemas.features import DECLARATIONS_HASH
 
 
 def _prefix(settings: Settings) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.payments import FEATURE_NAMES
 from weir.schemas.avro.compatibility import check_backward, find_incompatibility, parse_inlined
 from weir.schemas.contracts import TOPIC_KINDS, schema_json, subject, versions
-from weir.schemas.features import FEATURE_NAMES
 
 
 def record(*fields: dict[str, Any], **changed: Any) -> str:

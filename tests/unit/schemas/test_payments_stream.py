@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests import payments as face
 from tests.golden.kept import load
-from weir.schemas import features as face
-from weir.schemas.contracts import schema_json
+from weir.schemas.contracts import DECIDED, schema_json
 from weir.schemas.declarations_hash import compute_hash, describe_shape, with_placeholders
 from weir.schemas.expression import col
 from weir.schemas.placeholders import Placeholders
@@ -36,8 +36,12 @@ def test_the_hash_is_the_one_that_state_was_built_under() -> None:
     assert payments.declarations_hash == face.DECLARATIONS_HASH == GOLDEN["declarations_hash"] == "2d9b8b68957a9032"
 
 
-def test_the_avro_schema_of_feature_rows_is_the_same_text() -> None:
-    assert schema_json("features") == GOLDEN["features_schema"]
+def test_the_avro_schema_of_feature_rows_is_that_of_before_but_for_the_mark() -> None:
+    fields = json.loads(schema_json("features"))["fields"]
+    (added,) = (field for field in fields if field["name"] == DECIDED)
+    assert added["default"] is None
+    document = json.loads(schema_json("features")) | {"fields": [field for field in fields if field is not added]}
+    assert document == json.loads(GOLDEN["features_schema"])
 
 
 def test_code_that_takes_no_stream_sees_what_it_saw() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weir.schemas.features import DECLARATIONS_HASH, declarations_hash
+from tests.payments import DECLARATIONS_HASH, declarations_hash
 from weir.schemas.placeholders import BUILT_IN, TEXTS, WORDS, Placeholders
 from weir.schemas.streams.payments import payments
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from tests.payments import Entity
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import Entity
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.seal import SEAL_BYTES, compute_seeds, put_seal
 

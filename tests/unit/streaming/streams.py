@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from weir.schemas.features import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS
+from tests.payments import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.payments import Entity
 from weir.infra.redis.state_view import Applied
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Transient
-from weir.schemas.features import Entity
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import Changed
 from weir.streaming.state.view_writer import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, ViewWriter, Write

@@ -15,11 +15,11 @@ from typing import Any, cast
 
 import pytest
 
+from tests.payments import Entity
 from tests.unit.streaming.sealed import sealed
 from weir.infra.redis.state_view import Applied, Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.errors import Transient
-from weir.schemas.features import Entity
 from weir.streaming.core.seal import SEAL_BYTES
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.stage import Refolded

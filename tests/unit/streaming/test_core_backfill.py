@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from tests.payments import DAY_MS, FEATURE_NAMES, MINUTE_MS
 from tests.unit.streaming.streams import START_MS, Driver, Event, event, random_stream, record_batch
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, MINUTE_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.hashing import compute_partitions

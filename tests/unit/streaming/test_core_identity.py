@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.payments import DAY_MS, Entity
 from tests.unit.streaming.streams import START_MS, Driver, event
-from weir.schemas.features import DAY_MS, Entity
 from weir.streaming.core.layout import ID_SLOTS
 from weir.streaming.kernels import shipped_kernel
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import DAY_MS, FEATURE_NAMES, HOUR_MS
 from tests.unit.streaming.streams import START_MS, Event, event, record_batch
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core import backfill as history
 from weir.streaming.core.backfill import backfill

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
 from tests.unit.streaming.streams import START_MS
-from weir.schemas.features import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.kernels import shipped_kernel
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from tests.unit.streaming.streams import START_MS, Driver, build, event, record_batch
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
-from weir.schemas.features import FEATURE_NAMES, FEATURES, MINUTE_MS, Entity
 from weir.schemas.placeholders import BUILT_IN, Placeholders
 from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import merchant, payments

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity
 from tests.unit.streaming.oracle import Oracle, amount_of, bit_of, is_refund
 from tests.unit.streaming.streams import START_MS, Driver, Event, build, event, random_stream
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, PANES_PER_WINDOW, Entity
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.partial import Partial, Sums
 from weir.streaming.kernels import shipped_kernel

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import DAY_MS, FEATURE_NAMES, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, Aggregate
 from tests.unit.streaming.oracle import Oracle
 from tests.unit.streaming.streams import START_MS, Driver, Event, event, random_stream
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, Aggregate
 from weir.streaming.core.states import Step
 
 COLUMN = {name: column for column, name in enumerate(FEATURE_NAMES)}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import Entity
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import Entity
 from weir.streaming.state.memory import Memory
 
 UNITS = [Unit("t", 0), Unit("t", 1)]

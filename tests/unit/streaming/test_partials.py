@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from tests.payments import Entity
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
-from weir.schemas.features import Entity
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
 

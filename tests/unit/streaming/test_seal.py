@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.payments import ENTITIES, Entity
 from tests.unit.streaming.sealed import sealed
 from tests.unit.streaming.streams import build, random_stream
 from weir.infra.redis.unit import Unit
-from weir.schemas.features import ENTITIES, Entity
 from weir.schemas.streams.payments import payments
 from weir.streaming.core.seal import SEAL_BYTES, compute_base, find_broken
 from weir.streaming.kernels import shipped_kernel

@@ -15,10 +15,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from tests.payments import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
 from tests.unit.streaming.oracle import Oracle, amount_of
 from tests.unit.streaming.streams import START_MS, Driver, Event, event
 from tests.unit.streaming.test_core_windows import tolerance
-from weir.schemas.features import DAY_MS, FEATURES, HOUR_MS, MINUTE_MS, SECOND_MS, WINDOWS_MS, Aggregate, Entity
 from weir.streaming.kernels import shipped_kernel
 
 PARTITIONS = 2

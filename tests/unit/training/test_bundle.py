@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.schemas.errors import Refused
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.training.bundle import Manifest, compute_reference, promote, write_bundle
 from weir.training.thresholds import Thresholds
 

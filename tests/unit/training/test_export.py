@@ -7,9 +7,9 @@ import lightgbm
 import numpy as np
 import pytest
 
+from tests.payments import FEATURE_NAMES
 from tests.unit.training.worlds import build_matrix
 from weir.schemas.errors import WeirError
-from weir.schemas.features import FEATURE_NAMES
 from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx, round_down_float32
 from weir.training.models import Trees, fit_trees
 from weir.training.parity import build_parity_rows, check_parity, run_onnx

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.payments import DAY_MS, FEATURE_NAMES, HOUR_MS
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.worlds import START_MS
 from weir.infra.user_files.door import Manner
 from weir.infra.user_files.mapping import load_mapping
 from weir.schemas.errors import Refused, WeirError
-from weir.schemas.features import DAY_MS, FEATURE_NAMES, HOUR_MS
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.core.backfill import backfill
 from weir.streaming.kernels import shipped_kernel

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from tests.payments import DAY_MS, DECLARATIONS_HASH
 from tests.unit.training.worlds import build_world
 from weir.schemas.errors import Refused
-from weir.schemas.features import DAY_MS, DECLARATIONS_HASH
 from weir.training.pipeline import Options, Trained, build_parts, run_training
 from weir.training.split import MATURITY_MS
 

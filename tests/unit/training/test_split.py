@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.payments import DAY_MS, LABEL_HOLD_MS
 from weir.schemas.errors import Refused
-from weir.schemas.features import DAY_MS, LABEL_HOLD_MS
 from weir.schemas.streams.payments import payments
 from weir.training.split import Split, plan_split
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError
 
+from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.features import DECLARATIONS_HASH, FEATURE_NAMES
 from weir.schemas.streams.payments import payments
 from weir.training.topics import build_examples, read_values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from weir.schemas.features import DAY_MS, FEATURE_NAMES
+from tests.payments import DAY_MS, FEATURE_NAMES
 from weir.schemas.streams.payments import payments
 from weir.training.dataset import Examples
 from weir.training.labels import build_keys

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.house.source import ROOT
+from tests.payments import DAY_MS
 from tests.unit.infra.user_files import layouts
 from tests.unit.infra.user_files.files import GOOD, payments, read, with_column, write_csv
 from weir.cli import main
@@ -26,7 +27,6 @@ from weir.infra.user_files.mapping import load_mapping
 from weir.infra.user_files.survey import FileRefused
 from weir.schemas.currencies import CURRENCIES, exponent
 from weir.schemas.errors import PoisonRecord, Refused
-from weir.schemas.features import DAY_MS
 
 DOCS = (ROOT / "docs" / "publish.md").read_text()
 SHOWN: dict[str, str] = dict(re.findall(r"```toml\n# ([\w-]+)\.toml\n(.*?)```", DOCS, flags=re.DOTALL))

@@ -1,4 +1,4 @@
-"""The payments' declarations under their first names, which docs/models.md gives to who brings a model.
+"""The payments' declarations under short names, for tests of what is shipped.
 
 Everything here is read from ``schemas/streams/payments.py``, where a feature of the payments is declared; nothing is
 declared here. ``schemas/stream.py`` says what a stream is, ``schemas/entity.py`` what a feature is.
