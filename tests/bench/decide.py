@@ -1,8 +1,9 @@
 """``/v1/decide``: what reading every decision costs a process, and how long an answer takes.
 
-``python -m tests.bench.decide reader``: CPU of a process that listens, at several rates of decisions, each committed as
-a scorer commits them, while so many keys are waited for. ``python -m tests.bench.decide latency``: ``weir process``,
-``weir score`` (or ``weir run``) and ``weir serve`` next to an open-loop client.
+``python -m tests.bench.decide reader``: CPU of a process that listens, all of its threads, at several rates of
+decisions, while so many keys are waited for; from a mock broker, so it says nothing of what a broker pays.
+``python -m tests.bench.decide latency``: ``weir process``, ``weir score`` (or ``weir run``) and ``weir serve`` next to
+an open-loop client.
 """
 
 from __future__ import annotations
@@ -12,34 +13,32 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
+from confluent_kafka import Producer
 
 from tests.bench.figures import percentile
 from tests.conftest import create_deployment, environment_of, running_stack, settings_for
 from tests.integration.services import Services, log_of
-from tests.soak.probe import read_usage
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION
-from weir.inference.api.decide.build import build_decoder
 from weir.inference.api.decide.listener import DecisionListener
-from weir.inference.api.decide.waiting import Places, WaitingRequests
+from weir.inference.api.decide.waiting import Places, Record, WaitingRequests
 from weir.infra.children import child_environment
-from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
-from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
-from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import decisions_schema, subject
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import decisions_schema
 from weir.schemas.streams.payments import payments
 
 COMMIT_SECONDS = 0.02
 CARDS = 20_000
 READY = "listening"
+SCHEMA_ID = 1
 
 
 def main() -> None:
@@ -55,34 +54,30 @@ def main() -> None:
     if given.what == "child":
         listen(load_settings(), given.waiting, given.seconds)
         return
-    with running_stack() as stack:
-        settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "decide", partitions=4)
-        create_deployment(settings)
-        broker = next(server.pid for server in stack.status() if server.name == "kafka")
-        assert broker is not None
-        for rate in given.rates:
-            found = (
-                measure_reader(settings, rate, given, broker)
-                if given.what == "reader"
-                else measure_latency(settings, rate, given)
-            )
-            sys.stdout.write(json.dumps(found) + "\n")
-            sys.stdout.flush()
+    measure = measure_readers if given.what == "reader" else measure_latencies
+    for found in measure(given):
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
 
 
-def measure_reader(settings: Settings, rate: int, given: argparse.Namespace, broker: int) -> dict[str, float]:
-    """Return the CPU of each process that listens while decisions come at a rate, and of the broker."""
+def measure_readers(given: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Yield the CPU of each process that listens while decisions come at a rate, from the client's own mock broker."""
+    broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "compression.type": "lz4"})
+    (at,) = broker.list_topics(timeout=10).brokers.values()
+    kafka = Settings().kafka.model_copy(update={"bootstrap_servers": f"{at.host}:{at.port}"})
+    settings = Settings().model_copy(update={"kafka": kafka})
+    for topic in (settings.topics.decisions, settings.topics.dlq):
+        broker.produce(topic, b"there is such a topic")
+    assert broker.flush(10) == 0
     command = [sys.executable, "-m", "tests.bench.decide", "child", "--waiting", str(given.waiting)]
-    with ExitStack() as ends:
-        command += ["--seconds", str(given.seconds)]
-        said = [ends.enter_context(start_listener(settings, command)) for _ in range(given.processes)]
-        before = read_usage(broker).cpu_seconds
-        publish(settings, rate, given.seconds + 1)
-        broker_percent = 100 * (read_usage(broker).cpu_seconds - before) / (given.seconds + 1)
-        found: list[dict[str, float]] = [json.loads(each.readline()) for each in said]
-    asked = {"rate": rate, "waiting": given.waiting, "processes": given.processes}
-    means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in found[0]} if found else {}
-    return asked | means | {"broker_cpu_percent": round(broker_percent, 1)}
+    command += ["--seconds", str(given.seconds)]
+    for rate in given.rates:
+        with ExitStack() as ends:
+            said = [ends.enter_context(start_listener(settings, command)) for _ in range(given.processes)]
+            publish(broker, settings.topics.decisions, rate, given.seconds + 1)
+            found: list[dict[str, float]] = [json.loads(each.readline()) for each in said]
+        means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in found[0]}
+        yield {"rate": rate, "waiting": given.waiting, "processes": given.processes} | means
 
 
 @contextmanager
@@ -106,8 +101,14 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     )
     for number in range(waiting_keys):
         waiting.enter(f"card-{number}".encode(), "none", 0, lambda: None)
-    registry = Registry(settings.registry)
-    read = [0]
+    codec = BatchCodec(schema=decisions_schema(payments))
+    schema = WriterSchema(SCHEMA_ID, subject_ok=True, schema=decisions_schema(payments))
+    read, decoded = [0], [0]
+
+    def decode(values: Sequence[bytes]) -> Sequence[Record]:
+        decoded[0] += len(values)
+        records: list[Record] = codec.decode(values, lambda _: schema).batch.to_pylist()
+        return records
 
     class Counted(Tail):
         def read(self, records_max: int, timeout_seconds: float) -> list[object]:
@@ -118,7 +119,7 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     listener = DecisionListener(
         waiting,
         lambda: Counted(settings.kafka, [settings.topics.decisions, settings.topics.dlq]),
-        build_decoder(registry, decisions_schema(payments), settings.topics.decisions),
+        decode,
         stream_name="bench",
         decisions_topic=settings.topics.decisions,
     )
@@ -127,33 +128,37 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     sys.stdout.write(READY + "\n")
     sys.stdout.flush()
     time.sleep(1.0)
-    began, cpu, before = time.monotonic(), time.process_time(), read[0]
+    began, cpu, before = time.monotonic(), time.process_time(), (read[0], decoded[0])
     time.sleep(seconds - 1.0)
-    took, used, count = time.monotonic() - began, time.process_time() - cpu, read[0] - before
-    found = {"read_per_s": round(count / took, 1), "cpu_percent": round(100 * used / took, 2)}
+    took, used = time.monotonic() - began, time.process_time() - cpu
+    rates = {"read_per_s": (read[0] - before[0]) / took, "decoded_per_s": (decoded[0] - before[1]) / took}
+    found = {name: round(rate, 1) for name, rate in rates.items()} | {"cpu_percent": round(100 * used / took, 2)}
     sys.stdout.write(json.dumps(found) + "\n")
     listener.close()
 
 
-def publish(settings: Settings, rate: int, seconds: float) -> None:
-    """Commit decisions at a rate, a transaction for each ``COMMIT_SECONDS``."""
-    registry = Registry(settings.registry)
-    schema_id = registry.register(subject(settings.topics.decisions), decisions_schema(payments))
+def publish(broker: Producer, topic: str, rate: int, seconds: float) -> None:
+    """Send decisions at a rate, as many at a time as come in ``COMMIT_SECONDS``."""
     codec = BatchCodec(schema=decisions_schema(payments))
     row = pa.RecordBatch.from_pylist([DECISION | {"card_id": "card-000000"}], schema=codec.arrow_schema)
-    (value,) = codec.encode(row, schema_id)
-    producer = build_producer(settings.kafka, transactional_id=f"{settings.cluster}.bench")
-    producer.init_transactions(30)
+    (value,) = codec.encode(row, SCHEMA_ID)
     began, sent = time.monotonic(), 0
     while (now := time.monotonic() - began) < seconds:
-        due = int(now * rate)
-        if due > sent:
-            producer.begin_transaction()
-            for number in range(sent, due):
-                producer.produce(settings.topics.decisions, value, f"card-{number % CARDS}".encode())
-            producer.commit_transaction(10)
-            sent = due
+        for number in range(sent, int(now * rate)):
+            broker.produce(topic, value, f"card-{number % CARDS}".encode())
+        sent = int(now * rate)
+        broker.poll(0)
         time.sleep(max(0.0, COMMIT_SECONDS - (time.monotonic() - began - now)))
+    broker.flush(10)
+
+
+def measure_latencies(given: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Yield percentiles of the time to an answer at each rate."""
+    with running_stack() as stack:
+        settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "decide", partitions=4)
+        create_deployment(settings)
+        for rate in given.rates:
+            yield measure_latency(settings, rate, given)
 
 
 def measure_latency(settings: Settings, rate: int, given: argparse.Namespace) -> dict[str, object]:

@@ -25,5 +25,5 @@ def ask_the_api(settings: Settings, rides: list[Row]) -> list[Row]:
     said = decide(next_ride, expected) | {"score": None, "degraded_by": ["no_model"]}
     assert {name: answer[name] for name in said} == said
     assert api.get(f"{path}/models").json()["champion"]["name"] == "none"
-    parts.redis.close()
+    parts.close()
     return [api.get(f"{path}/decisions/{ride['ride_id']}").json() for ride in rides]
