@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
         run_id = _track(settings, options, trained) if arguments.track else None
-    report.show_table(console, trained, settings.stream.event)
+    report.show_table(console, trained, settings.stream)
     _write_result(arguments, trained, run_id)
     return 0
 
