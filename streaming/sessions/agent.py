@@ -12,7 +12,6 @@ what a declaration of a stream needs.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
 import sys
@@ -27,8 +26,6 @@ _HEADER_BYTES = 5
 """Of the Confluent frame: a magic byte and a schema id."""
 _SESSION_SECONDS = 10.0
 """A killed agent's partitions are free after it; a minute, as is usual, would be a minute without features."""
-_TAKEN_MAX, _WITHIN_SECONDS = 500, 0.05
-"""Clicks whose rows are waited for together; features are to be seen within two seconds."""
 
 
 def build_flags() -> argparse.ArgumentParser:
@@ -56,7 +53,6 @@ def main() -> None:
         topic_partitions=given.partitions,
         web_enabled=False,
         stream_wait_empty=False,
-        producer_linger=0.005,
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
     )
@@ -69,16 +65,14 @@ def main() -> None:
 
     @app.agent(source)  # type: ignore[untyped-decorator]
     async def sessionise(stream: Any) -> None:
-        async for values in stream.take(_TAKEN_MAX, within=_WITHIN_SECONDS):
-            sent = []
-            for value in values:
-                click = _decode(reader, value, names)
-                if click is None:
-                    continue  # it is a dead letter of the stream of clicks, whose processor says why
-                key = str(click[names.key])
-                visits[key], row = advance(visits.get(key), click, names)
-                sent.append(await target.send(key=key.encode(), value=frame + _encode(writer, row)))
-            await asyncio.gather(*sent)  # acknowledged, before the clicks are committed
+        async for value in stream:  # one at a time: a table is changed for the event that is in hand, and for no other
+            click = _decode(reader, value, names)
+            if click is None:
+                continue  # it is a dead letter of the stream of clicks, whose processor says why
+            key = str(click[names.key])
+            visits[key], row = advance(visits.get(key), click, names)
+            sent = await target.send(key=key.encode(), value=frame + _encode(writer, row))
+            await sent  # acknowledged, before the click is committed
 
     sys.argv = [sys.argv[0], "worker", "--loglevel", "warn", "--without-web"]
     app.main()

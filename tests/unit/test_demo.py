@@ -16,8 +16,10 @@ from rich.console import Console
 
 from weir import demo, demo_story, demo_watch
 from weir.infra.settings import load_settings, stack_env_path
+from weir.init import build_project
 from weir.monitoring.live_view import ShownEvent, Snapshot, render, summary_line
 from weir.schemas.errors import Refused
+from weir.schemas.project import load_shipped
 
 
 class Servers:
@@ -151,3 +153,77 @@ def test_an_id_with_markup_in_it_is_shown_as_it_is() -> None:
 def test_one_line_says_what_the_view_says() -> None:
     line = summary_line(Snapshot(elapsed_seconds=10, events_in=1_000, decisions={"APPROVE": 9}, latency_ms={}))
     assert line == "10 s: 1,000 events in, APPROVE 9, REVIEW 0, DECLINE 0, dead letters 0, lag 0"
+
+
+# --- a project -------------------------------------------------------------------------------------------------------
+
+
+def _clicks_row(number: int, **changes: Any) -> dict[str, Any]:
+    stream = load_shipped("clicks").stream
+    features: dict[str, Any] = dict.fromkeys(stream.feature_names, 1.5) | {"customer_device_new_30d": None}
+    return features | {"click_id": f"c{number}", "customer_id": "u", "event_time_ms": number, "degraded": []} | changes
+
+
+def test_rows_that_nothing_decides_are_counted_and_shown_with_some_of_their_features() -> None:
+    stream = load_shipped("clicks").stream
+    tally = demo_watch.Tally(stream)
+    for number in range(5):
+        tally.compute(_clicks_row(number, degraded=["late"] if number == 3 else []))
+    assert (tally.outcomes, tally.degraded, dict(tally.decisions)) == (5, 1, {})
+    shown = demo_watch._show(stream, _clicks_row(7), at_ms=0)
+    assert (shown.event_id, shown.amount, shown.score) == ("c7", "", "-")
+    assert shown.reasons == [f"customer_event_count_{window} 1.5" for window in ("1m", "1h", "1d")] + [
+        "customer_dwell_mean_1h 1.5"
+    ]
+
+
+def test_a_decision_of_a_stream_without_amounts_is_shown_by_what_decided() -> None:
+    stream = load_shipped("clicks").stream
+    row = {"click_id": "c1", "decision": "APPROVE", "decided_by": "rules", "score": None, "reasons": []}
+    assert demo_watch._show(stream, row, at_ms=0).reasons == ["APPROVE", "rules"]
+    declined = row | {"decision": "DECLINE", "reasons": [{"code": "CUSTOMER_EVENT_COUNT"}]}
+    assert demo_watch._show(stream, declined, at_ms=0).reasons == ["CUSTOMER_EVENT_COUNT"]
+
+
+def test_the_view_of_a_stream_that_nothing_decides_tells_rows_and_why_there_are_dead_letters() -> None:
+    snapshot = Snapshot("clicks", event="click", decided=False, outcomes=9, reasons={"duplicate": 3, "bad_dwell_ms": 1})
+    console = Console(file=io.StringIO(), width=140, height=40)
+    console.print(render(snapshot, width=140, height=40))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert all(part in shown for part in ("feature rows", "duplicate 3", "bad_dwell_ms 1", "click"))
+    assert "DECLINE" not in shown
+    assert summary_line(snapshot) == "0 s: 0 events in, feature rows 9, dead letters 4, lag 0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--project", "nowhere"], "expected a weir.toml in nowhere, found none"),
+        (["--stream", "clicks"], "expected --stream with a project, found none here"),
+        (["--project", "mine", "--cards", "100"], "expected --cards and --days without a project"),
+        (["--project", "mine", "--stream", "klicks"], "expected the name of a stream, found 'klicks'"),
+    ],
+)
+def test_flags_of_the_other_kind_of_demo_are_refused_before_anything_starts(
+    flags: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in build_project("mine", "clicks").items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text(text)
+    with pytest.raises(Refused, match=re.escape(says)):
+        demo.main(["demo", *flags])
+    assert not (tmp_path / ".weir").exists()
+
+
+def test_the_demo_of_a_folder_inside_a_project_is_that_projects_and_tells_the_faults_of_its_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in build_project("mine", "clicks").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "generator.toml").write_text("[clicks]\nrte = 5\n")
+    monkeypatch.chdir(tmp_path / "streams")
+    with pytest.raises(Refused, match=r"generator\.toml:2: generator of clicks: .*did you mean 'rate'"):
+        demo.main(["demo"])
