@@ -3,7 +3,8 @@
 A bundle is refused in one line when a file is missing, the model's sha256 or the declarations' hash is another, or the
 graph's input and output are not what the manifest says. There is no dummy model and no default score: a scorer of a
 stream with labels does not start without a bundle, and a running one keeps the bundle it has when a new one is broken.
-A stream without labels may have no model: then its lists and rules decide alone, and each decision says so.
+A stream without labels, or one whose operator says so, may have no model: then its lists and rules decide alone, and
+each decision says so.
 
 The output is read by its name. Position 0 is the label in graphs of common converters, a constant in disguise.
 """
@@ -150,14 +151,16 @@ def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "")
 
 
 def load_champion(settings: Settings) -> Bundle:
-    """Load the bundle in force; where a stream without labels has none, return what stands for it.
+    """Load the bundle in force; where there is none and none is needed, return what stands for it.
 
     Raises:
         Refused: there is none where there has to be one, or it is not right.
     """
     path, stream = champion_path(settings), settings.stream
-    needed = settings.scorer.bundle_dir is not None or stream.labels is not None
-    if needed or os.path.lexists(path):  # one that is there may be broken, and is refused then
+    expected = stream.labels is not None and not settings.scorer.without_model
+    if (
+        expected or settings.scorer.bundle_dir is not None or os.path.lexists(path)
+    ):  # one that is there may be broken, and is refused then
         return load_bundle(path, declarations_hash=settings.declarations_hash, stream=stream)
     return _stand_for_none(path, declarations_hash=settings.declarations_hash, stream=stream)
 
@@ -215,10 +218,11 @@ def _read_file(path: Path, directory: Path, stream: Stream) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        train = "" if stream.labels is None else f"train one with `{command_of(stream, 'train')}`, or "
-        raise Refused(
-            f"model bundle {directory}: expected {path.name}, found none; {train}bring your own: docs/models.md"
-        ) from None
+        ways = "bring your own: docs/models.md"
+        if stream.labels:
+            train = f"train one with `{command_of(stream, 'train')}`"
+            ways = f"{train}, or {ways}; WEIR_SCORER__WITHOUT_MODEL=true decides by rules and lists until then"
+        raise Refused(f"model bundle {directory}: expected {path.name}, found none; {ways}") from None
 
 
 def _read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:

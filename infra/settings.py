@@ -138,6 +138,8 @@ class ScorerSettings(_Section):
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
     bundle_dir: Path | None = None
     """A model bundle; by default ``<home>/models/champion``, of another stream ``<home>/models/<stream>/champion``."""
+    without_model: bool = False
+    """Decide by rules and lists alone where a stream with labels has no bundle yet; one without labels does anyway."""
     lists_file: Path | None = None
     """JSON with allow and block lists; by default ``<home>/lists.json``, of others ``<home>/lists/<stream>.json``."""
     decision_ttl_days: int = Field(default=30, ge=1)

@@ -29,6 +29,7 @@ from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
 from weir.training.split import MATURITY_MS
+from weir.training.thresholds import FLAGGED_SHARE_MAX
 from weir.training.topics import load_topics
 from weir.training.tracking import track_run
 
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
         run_id = _track(settings, options, trained) if arguments.track else None
-    report.show_table(console, trained, settings.stream.event)
+    report.show_table(console, trained, settings.stream)
     _write_result(arguments, trained, run_id)
     return 0
 
@@ -65,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=_positive, help=f"at most this many trees (default: {TREES})")
     parser.add_argument("--maturity-days", type=_positive, default=MATURITY_MS // DAY_MS, help="default: %(default)s")
+    most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
+    parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
     parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
     parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
@@ -78,6 +81,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0, up to 1, found {text}")
     return value
 
 
@@ -104,6 +114,7 @@ def build_options(arguments: argparse.Namespace, settings: Settings, source: str
         maturity_ms=arguments.maturity_days * DAY_MS,
         declarations_hash=settings.declarations_hash,
         stream=settings.stream,
+        flagged_share_max=arguments.flagged_share,
     )
 
 

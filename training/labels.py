@@ -43,6 +43,16 @@ def labels_of(stream: Stream) -> declared.Labels:
     return stream.labels
 
 
+def name_verdict(stream: Stream) -> str:
+    """Return the word for what a stream's labels find true.
+
+    >>> from weir.schemas.streams.payments import payments
+    >>> name_verdict(payments)
+    'fraud'
+    """
+    return labels_of(stream).verdict.removeprefix("is_")
+
+
 def join_labels(keys: Any, labels: pa.Table, stream: Stream, *, cut_ms: int) -> npt.NDArray[np.int8]:
     """Return the label of each event as known at the cut.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from weir.schemas.stream import Stream
+from weir.training.labels import name_verdict
 from weir.training.results import Results
 from weir.training.split import Interval
 from weir.training.thresholds import IN_MONEY, Prices
@@ -48,7 +49,7 @@ def build_card(identity: Identity, stream: Stream, results: Results, prices: Pri
             f"LightGBM, {results.trees} trees. "
             f"Largest difference between the ONNX graph and the model: {identity.parity_max_abs_diff:.2e}."
         ),
-        "## Data\n\n" + _build_data_table(results, stream.event),
+        "## Data\n\n" + _build_data_table(results, stream),
         (
             f"Labels known by {_day(results.split.cut_ms)} UTC taught and chose thresholds; "
             f"labels known by {_day(results.split.end_ms)} UTC judged the test interval."
@@ -65,10 +66,10 @@ def build_card(identity: Identity, stream: Stream, results: Results, prices: Pri
     return "\n\n".join(sections) + "\n"
 
 
-def _build_data_table(results: Results, event: str) -> str:
-    lines = [f"| interval | from | to | {event}s | known | fraud |", "|---|---|---|---|---|---|"]
-    intervals = {"train": results.split.train, "validation": results.split.validation, "test": results.split.test}
-    for name, interval in intervals.items():
+def _build_data_table(results: Results, stream: Stream) -> str:
+    head = f"| interval | from | to | {stream.event}s | known | {name_verdict(stream)} |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    for name, interval in results.split.intervals.items():
         counts = results.counts[name]
         figures = f"{counts['transactions']} | {counts['known']} | {counts['fraud']}"
         lines.append(f"| {name} | {_span(interval)} | {figures} |")

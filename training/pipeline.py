@@ -82,6 +82,7 @@ class Options:
     maturity_ms: int
     declarations_hash: str
     stream: Stream = payments
+    flagged_share_max: float = pricing.FLAGGED_SHARE_MAX
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,22 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
     if stateless := list_stateless(stream):
         contenders["stateless_rule"] = fit_stateless_rule(*_pair(parts["train"]), stateless)
     progress("choosing thresholds and judging")
-    results = judge(contenders, split, parts, pricing.prices_of(stream))
+    results = judge(contenders, split, parts, options)
     progress("exporting and checking parity")
     return _export(trees, results, parts, options)
 
 
-def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part], prices: pricing.Prices) -> Results:
+def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part], options: Options) -> Results:
     """Choose thresholds on the validation interval, then measure every model on the test interval."""
     trees = cast(Trees, contenders["lightgbm"])
     validation, test = parts["validation"], parts["test"]
+    prices = pricing.prices_of(options.stream)
     chosen = pricing.choose_thresholds(
-        validation.positive, trees.score(validation.features), validation.stakes, prices=prices
+        validation.positive,
+        trees.score(validation.features),
+        validation.stakes,
+        prices=prices,
+        flagged_share_max=options.flagged_share_max,
     )
     scores = trees.score(test.features)
     return Results(

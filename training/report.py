@@ -9,20 +9,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from weir.schemas.stream import Stream
+from weir.training.labels import name_verdict
 from weir.training.pipeline import Trained
 
 
-def show_table(console: Console, trained: Trained, event: str) -> None:
+def show_table(console: Console, trained: Trained, stream: Stream) -> None:
     """Print the test interval's figures of all models and what the thresholds do.
 
     Args:
         console: that shows it.
         trained: what a run made.
-        event: the word for one event of the stream.
+        stream: that it was made for.
     """
     results = trained.results
     test = results.counts["test"]
-    table = Table(title=f"test interval: {test['known']} labelled {event}s, {test['fraud']} fraud")
+    table = Table(
+        title=f"test interval: {test['known']} labelled {stream.event}s, {test['fraud']} {name_verdict(stream)}"
+    )
     table.add_column("figure")
     for model in results.metrics:
         table.add_column(model, justify="right")
@@ -56,6 +60,7 @@ def build_document(trained: Trained, *, promoted: bool, run_id: str | None) -> d
         "parity_max_abs_diff": trained.parity_max_abs_diff,
         "trees": results.trees,
         "thresholds": results.thresholds,
+        "intervals_ms": {name: [each.from_ms, each.to_ms] for name, each in results.split.intervals.items()},
         "counts": results.counts,
         "test": results.metrics,
         "outcomes": results.outcomes,

@@ -55,6 +55,11 @@ class Split:
     cut_ms: int
     end_ms: int
 
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The three by name, in the order of time."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 def plan_split(stream: Stream, *, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = MATURITY_MS) -> Split:
     """Lay the intervals over a history.

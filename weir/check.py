@@ -133,6 +133,7 @@ def _describe(stream: Stream) -> Iterator[str]:
     yield from _wrap("entities", entities)
     yield from _wrap("measures", [measure.name for measure in stream.measures])
     yield from _wrap("flags", [flag.name for flag in stream.flags])
+    yield from _wrap("rules", [rule.name for rule in stream.rules]) if stream.rules else ()
     yield f"  features  {len(stream.feature_names)}"
     width = max((len(feature.entity) for feature in stream.all_features), default=0)
     for entity, features in groupby(stream.all_features, lambda feature: feature.entity):

@@ -10,6 +10,7 @@ import pytest
 
 import weir
 import weir.cli
+from weir.inference.shipped_rules import rules_of
 from weir.init import build_project, name_project
 from weir.schemas.project import load_project, load_shipped, shipped_names
 
@@ -28,10 +29,13 @@ def test_what_is_made_passes_the_check_and_is_the_shipped_stream(
     assert {f"my-risk/{name}" for name in files_of(tmp_path / "my-risk")} == set(made)
     assert following == "next: cd my-risk && weir check && weir demo"
     assert weir.cli.main(["check", "--project", "my-risk"]) == 0
-    assert capsys.readouterr().out.startswith("my-risk: 1 stream, no faults")
+    checked = capsys.readouterr().out
+    assert checked.startswith("my-risk: 1 stream, no faults")
     (own,), shipped = load_project(tmp_path / "my-risk").streams.values(), load_shipped(like)
     assert own.stream == shipped.stream
     assert own.stream.declarations_hash == shipped.stream.declarations_hash
+    assert rules_of(own.stream) == rules_of(shipped.stream)
+    assert all(rule.name in checked for rule in shipped.stream.rules)
     assert (own.schemas[-1], own.labels_schema) == (shipped.schemas[-1], shipped.labels_schema)
 
 

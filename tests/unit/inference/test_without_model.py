@@ -15,7 +15,7 @@ from weir.inference.core.vector import NO_MODEL
 from weir.inference.inspect import cli as inspect
 from weir.inference.processes import describe_running
 from weir.inference.shipped_rules import rules_of
-from weir.infra.settings import Settings
+from weir.infra.settings import ScorerSettings, Settings
 from weir.schemas.errors import Refused
 from weir.schemas.expression import col
 from weir.schemas.rules import Rule
@@ -91,6 +91,17 @@ def test_a_stream_with_labels_names_the_command_that_makes_its_model(tmp_path: P
     labelled = replace(transfers, labels=payments.labels)
     with pytest.raises(Refused, match="train one with `weir train --stream transfers`, or bring your own"):
         Champion(_settings(tmp_path, labelled))
+
+
+def test_a_stream_with_labels_begins_by_its_rules_where_its_operator_says_so(tmp_path: Path) -> None:
+    settings, now = Settings(home=tmp_path, scorer=ScorerSettings(without_model=True)), [0.0]
+    champion = Champion(settings, monotonic=lambda: now[0])
+    assert champion.bundle.lacking == (NO_MODEL,)
+    assert len(champion.rules.rules) == 3
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    now[0] += POLL_SECONDS
+    assert champion.poll()
+    assert champion.bundle.lacking == ()
 
 
 def test_each_stream_has_lists_of_its_own(tmp_path: Path) -> None:

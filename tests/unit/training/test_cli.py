@@ -47,7 +47,17 @@ def test_quick_lowers_the_bound_on_trees_unless_one_is_given(flags: list[str], t
     assert cli.build_options(arguments, Settings(home=home), "source").trees == trees
 
 
-@pytest.mark.parametrize("flags", [["--trees", "0"], ["--history", "x", "--from-topics"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trees", "0"],
+        ["--flagged-share", "0"],
+        ["--flagged-share", "1.1"],
+        ["--flagged-share", "few"],
+        ["--history", "x", "--from-topics"],
+        ["--nonsense"],
+    ],
+)
 def test_misuse_exits_with_2(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["train", *flags])
@@ -65,3 +75,13 @@ def test_another_streams_bundle_and_history_are_in_folders_of_its_own(home: Path
     options = cli.build_options(cli.build_parser().parse_args([]), settings, "source")
     assert (options.name, options.models_dir) == ("clicks", home / "models" / "clicks")
     assert settings.history_dir == home / "history" / "clicks"
+
+
+def test_how_much_may_be_flagged_is_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = []
+    for flags in ([], ["--flagged-share", "0.2"]):
+        out = ["--out", str(home / str(len(shares)))]
+        assert cli.main(["train", "--json", "--trees", "15", "--no-track", *flags, *out]) == 0
+        outcomes = json.loads(capsys.readouterr().out)["outcomes"]
+        shares.append(outcomes["decline_share"] + outcomes["review_share"])
+    assert shares[0] < 0.05 < shares[1] < 0.25
