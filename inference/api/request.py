@@ -124,6 +124,10 @@ def _list_bounds(stream: Stream) -> dict[str, dict[str, Any]]:
     bounds: dict[str, dict[str, Any]] = {}
     for name in stream.id_fields:
         bounds[name] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
+    for measure in stream.measures:
+        if measure.value.op == "col" and measure.bound is not None:
+            name = measure.value.value
+            bounds[name] = bounds.get(name, {}) | {"minimum": -measure.bound, "maximum": measure.bound}
     for check in stream.all_checks:
         for name, bound in _read_bounds(check.must):
             bounds[name] = bounds.get(name, {}) | bound
