@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import weir.cli
+from weir.schemas.project import load_shipped, shipped_names
 
 OF_NO_STREAM = {
     "init": "makes a project",
@@ -24,6 +25,7 @@ OF_NO_STREAM = {
     "demo": "runs a project whole",
     "bench": "measures on servers of its own",
     "completion": "prints a script",
+    "sessionise": "reads the shipped clicks and writes the shipped sessions",
 }
 """Commands that need no name of a stream, and why; one of them may take it all the same."""
 ACTIONS = {
@@ -34,6 +36,7 @@ ACTIONS = {
     "offsets": ["show", "recover", "drop-view"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }
+SHIPPED = sorted(load_shipped(name).stream.name for name in shipped_names())
 COMMANDS = [
     [verb, *action.split()] for verb in weir.cli.VERBS if verb not in OF_NO_STREAM for action in ACTIONS.get(verb, [""])
 ]
@@ -58,7 +61,7 @@ def test_a_command_of_a_stream_says_that_it_takes_its_name(command: list[str]) -
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
-    ("name", "hint"), [("click", "; did you mean 'clicks'?"), ("nosuch", "; there are clicks, transactions, transfers")]
+    ("name", "hint"), [("click", "; did you mean 'clicks'?"), ("nosuch", f"; there are {', '.join(SHIPPED)}")]
 )
 def test_a_name_that_no_stream_has_is_refused_with_those_that_there_are(
     command: list[str],
