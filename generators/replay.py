@@ -33,7 +33,7 @@ def history_blocks(
 ) -> Iterator[Outgoing]:
     """Yield a history in time order, each block of payments followed by the labels known by its end.
 
-    ``folder`` is as ``weir generate --to parquet`` wrote it, or of one's own (docs/publish.md); ``transactions`` and
+    ``folder`` is as ``weir generate --to parquet`` wrote it, or of your own (docs/publish.md); ``transactions`` and
     ``labels`` are encoder and topic of each. The first payment is due at ``start_ms``; ``speed`` is how many times
     faster than it happened the history runs, ``None`` as fast as the broker takes it.
 

@@ -26,7 +26,7 @@ from weir.infra.settings import Settings
 from weir.schemas.contracts import event_schemas, label_schemas, subject
 
 _LEAD_MS, _LEAD_MS_PER_RECORD = 1_000, 0.01
-"""Between now and the first record: time to draw and encode the first block, so that it is not born late."""
+"""Between now and the first record: time to draw and encode the first block, so that it is not late at its start."""
 _LINGER_MS = 2
 """A live stream measures latency; the producer's own wait is kept small next to it."""
 
@@ -45,7 +45,7 @@ def build_encoder(registry: SchemaRegistry, schemas: Sequence[str], topic: str) 
     """Return an encoder with the registry's ids of every version, registering what is not there yet.
 
     Raises:
-        Transient: the registry is away.
+        Transient: the registry is unreachable.
         Refused: the registry does not take the schema.
     """
     return Encoder(schemas, [registry.register(subject(topic), schema) for schema in schemas])

@@ -49,7 +49,7 @@ class DecisionReader:
 
         Raises:
             Damaged: something else stood there; the index writes it again from the log.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         try:
             return read_entry(self._client, self._space, event_id)
@@ -99,7 +99,7 @@ class IndexStage:
         """Return where Redis needs a partition from: the lowest of its buckets' positions.
 
         Raises:
-            Transient: Redis or the broker is away, or Redis lost its positions just now.
+            Transient: Redis or the broker is unreachable, or Redis lost its positions just now.
         """
         topic, number = partition
         self._store.drop_damaged()
@@ -121,7 +121,7 @@ class IndexStage:
 
         Raises:
             StaleState: Redis lost entries that it had.
-            Transient: Redis or the registry is away; writing the batch again is harmless.
+            Transient: Redis or the registry is unreachable; writing the batch again is harmless.
         """
         messages = [message for number in sorted(records) for message in records[number]]
         ends = {number: part[-1].offset() + 1 for number, part in records.items()}
@@ -138,7 +138,7 @@ class IndexStage:
 
         Raises:
             StaleState: it does not.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         now = self._monotonic()
         if now < self._look_at:

@@ -126,7 +126,7 @@ def read_processes(settings: Settings, *, model_sha256: str, rules_version: str)
     """Read the report of every process of a stream and judge it.
 
     Raises:
-        Transient: Redis is away.
+        Transient: Redis is unreachable.
     """
     store = ProcessStore(connect(settings.redis), cluster=settings.key_space)
     now_ms = int(time.time() * 1_000)

@@ -3,7 +3,7 @@
 ``weir run`` decides what it makes, and nothing that was made before. So it begins when every row up to then is decided,
 by the scorer that runs as long as there are such rows.
 
-Cost: nothing while the scorer stands at the end of the rows; else the first row above its offset and the last one are
+Cost: nothing while the scorer is at the end of the rows; else the first row above its offset and the last one are
 read. Rows of both kinds in turn, with decided ones at both ends, are not told from decided ones alone.
 """
 
@@ -49,7 +49,7 @@ class Undecided:
 
         Raises:
             StillUndecided: some are not.
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         asked = [TopicPartition(self._topic, number) for number in self._ends]
         committed = read_committed_offsets(self._settings.kafka, self._settings.scorer.group, asked)

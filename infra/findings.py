@@ -25,12 +25,14 @@ class Finding:
         level: ``fail`` breaks a promise now, ``warn`` will if nobody does anything.
         found: one line: what was expected and found, or how it stands.
         fix: the command or step that puts it right; empty when nothing has to be.
+        of_some: concerns some of a process's streams; the others are served.
     """
 
     check: str
     level: Level
     found: str
     fix: str = ""
+    of_some: bool = False
 
     @property
     def well(self) -> bool:

@@ -108,7 +108,7 @@ def examine_start(settings: Settings) -> list[Finding]:
 def examine_all(
     settings: Settings, streams: Sequence[Stream] = (), *, without: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """Look at everything once, one finding for each check; what is away is a finding too.
+    """Look at everything once, one finding for each check; what is unreachable is a finding too.
 
     Args:
         settings: of this deployment.

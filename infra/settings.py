@@ -148,6 +148,20 @@ class ApiSettings(_Section):
 
     host: Host = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    decide_wait_ms: int = Field(default=1_000, ge=0, le=60_000)
+    """How long ``/v1/decide`` waits for the stream's decision where a request does not say."""
+    decide_wait_ms_max: int = Field(default=10_000, ge=0, le=60_000)
+    """How long a request may ask to wait; a stop of the process ends what waits after 10 s."""
+    decide_waiting_max: int = Field(default=500, ge=1, le=100_000)
+    """Requests that may wait at one time: half of the connections, so that others are answered."""
+    decide_waiting_mb_max: int = Field(default=16, ge=1)
+    """What they may take in memory together."""
+
+    @model_validator(mode="after")
+    def _check_wait(self) -> ApiSettings:
+        if self.decide_wait_ms > self.decide_wait_ms_max:
+            raise ValueError("decide_wait_ms is above decide_wait_ms_max")
+        return self
 
 
 class MonitoringSettings(_Section):

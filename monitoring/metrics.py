@@ -145,6 +145,17 @@ END_TO_END_SECONDS = _histogram(
 HTTP_REQUEST_SECONDS = _histogram(
     "weir_http_request_seconds", "Time of an API request.", "route", "status", buckets=STAGE_BUCKETS
 )
+DECIDE_SECONDS = _histogram(
+    "weir_decide_seconds",
+    "Time of a request for a decision, by what it was told: decided, repeated, timeout, behind, busy and so on.",
+    "stream",
+    "outcome",
+    buckets=END_TO_END_BUCKETS,
+)
+DECIDE_WAITING = _gauge("weir_decide_waiting", "Requests that wait for a decision in this process.", "stream")
+DECIDE_READ_RECORDS = _counter(
+    "weir_decide_read_records_total", "Decisions and dead letters that were read for those who wait.", "stream"
+)
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",

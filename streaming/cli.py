@@ -154,7 +154,7 @@ def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str)
     """Mark every unit of the group, whichever process owns it: which keys a server lost cannot be known.
 
     Raises:
-        Transient: Redis is away; some units may be marked.
+        Transient: Redis is unreachable; some units may be marked.
     """
     inputs = {kind: topics[name] for kind, name in _inputs(settings).items()}
     with closing(connect(settings.redis)) as client:

@@ -89,7 +89,7 @@ class Quarantine:
         What ends the process after that, as a library that scores rows may, is no reason to suspect a record.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         if unit in self._begun and unit not in self._cleared:
             self._starts.clear_starts(unit)

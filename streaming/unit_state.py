@@ -54,7 +54,7 @@ class UnitState(Protocol):
         """Take down that records of units were computed: what ends the process now is not their fault.
 
         Raises:
-            Transient: a dependency is away.
+            Transient: a dependency is unreachable.
         """
         ...
 

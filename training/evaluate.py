@@ -1,6 +1,6 @@
 """How well scores order transactions, in figures that mean something when fraud is under one percent.
 
-ROC-AUC flatters at that share, so it stands next to PR-AUC and the recall at false-positive rates that a fraud team
+ROC-AUC flatters at that share, so it is next to PR-AUC and the recall at false-positive rates that a fraud team
 can afford. Tied scores are never split in the model's favour: a threshold takes all of a tie or none.
 """
 

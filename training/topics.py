@@ -46,7 +46,7 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
 
     Raises:
         Refused: the stream has no labels, or a topic does not exist or holds nothing that can be used.
-        Transient: the brokers or the registry are away.
+        Transient: the brokers or the registry are unreachable.
     """
     labels_of(settings.stream)
     registry = Registry(settings.registry)
@@ -100,7 +100,7 @@ def read_topic(settings: Settings, topic: str, schema: str, registry: Registry) 
 
     Raises:
         Refused: the topic does not exist.
-        Transient: the brokers or the registry are away.
+        Transient: the brokers or the registry are unreachable.
     """
     consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
     codec = BatchCodec(schema=schema)

@@ -121,7 +121,7 @@ def _format(project: Project, changes: Sequence[Change], rebuilds: Mapping[str, 
     for each in project.streams.values():
         lines += ["", *_describe(each.stream)]
     if changes:
-        lines += ["", "since the note of before (`weir check --accept` replaces it):"]
+        lines += ["", "since the last note (`weir check --accept` replaces it):"]
     for change in changes:
         lines += [f"  {change.stream}: {line}" for line in change.describe(rebuilds.get(change.stream))]
     return _join(lines)

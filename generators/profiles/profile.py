@@ -12,7 +12,7 @@
     dwell_ms = { lognormal = 8000, spread = 1.2, at_most = 600000 }
 
 Each field has one of ``ids``, ``choice``, ``lognormal``, ``uniform``, ``constant`` and ``share``. The event's id and
-its time are made by the generator. Every fault is told at once, and what is not known is never left out in silence.
+its time are made by the generator. Every fault is reported at once, and what is not known is never left out in silence.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _STREAMS = "/v1/streams/"
 
 @dataclass(frozen=True)
 class ApiParts:
-    """What the API stands on.
+    """What the API uses.
 
     Attributes:
         streams: each under ``/v1/streams/`` and its name.

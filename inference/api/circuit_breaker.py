@@ -1,4 +1,4 @@
-"""Keeps a dependency that is away from holding up everything else.
+"""Keeps an unreachable dependency from holding up everything else.
 
 The API calls Redis from its event loop: a local round trip costs less than handing the call to a thread. The price is
 that a server that hangs blocks the loop for one timeout. So the first failure closes the gate: until a probe, in a

@@ -117,7 +117,7 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "a body over 1 MB",
         415: "not application/json in plain UTF-8",
         422: "a value is wrong; the field is named",
-        503: "a dependency is away; the reason is given, and it recovers by itself",
+        503: "a dependency is unreachable; the reason is given, and it recovers by itself",
     }
     return {status: answer(texts[status], api_schema.ERROR, ERROR) for status in statuses}
 

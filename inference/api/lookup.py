@@ -40,7 +40,7 @@ def look_up_all(kernel: Kernel, reader: PartialsReader, asked: Sequence[LookUp])
     """Return entities' features as JSON-ready documents, in order; Redis is asked once.
 
     Raises:
-        Transient: Redis is away.
+        Transient: Redis is unreachable.
     """
     # of times that differ by a turn of the event loop the earliest is the strictest
     from_ms = complete_from_ms(kernel.stream, min(each.now_ms for each in asked))

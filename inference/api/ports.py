@@ -15,7 +15,7 @@ class PartialsReader(Protocol):
         """Return the partials of ``(entity, id)`` pairs, in order.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         ...
 
@@ -28,14 +28,14 @@ class DecisionSource(Protocol):
 
         Raises:
             Damaged: something else stood where it was written.
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Published:
-    """Where an event stands in the log."""
+    """Where an event is in the log."""
 
     topic: str
     partition: int
@@ -49,7 +49,7 @@ class EventPublisher(Protocol):
         """Write a validated event and wait, bounded, until the broker has it.
 
         Raises:
-            Transient: the broker or the registry is away; the same id again is safe, duplicates are not counted.
+            Transient: the broker or the registry is unreachable; the same id again is safe, duplicates are not counted.
         """
         ...
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -17,6 +18,10 @@ from confluent_kafka import Producer
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.decide.build import build_decide
+from weir.inference.api.decide.lag import StreamLag
+from weir.inference.api.decide.waiting import Places
+from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
@@ -66,11 +71,12 @@ def run_api(settings: Settings, served: ServedStreams, *, host: str | None = Non
     raise_limits()
     listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
     each = [settings.of_stream(stream) for stream in served.streams]
-    with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES)):
+    lag = StreamLag()
+    with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES, on_positions=lag.note)):
         for of_stream in each:
             metrics.BUILD_INFO.labels(app_version(), of_stream.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings, served), is_full=lambda: crowd.full)
+        parts = replace(build_parts(settings, served, lag=lag), is_full=lambda: crowd.full)
         _compile_kernels(parts)
         at = f"{HOST}:{listening.getsockname()[1]}"
         names = ", ".join(stream.name for stream in served.streams)
@@ -127,7 +133,9 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def build_parts(settings: Settings, served: ServedStreams, health: Health = HEALTH) -> ApiParts:
+def build_parts(
+    settings: Settings, served: ServedStreams, health: Health = HEALTH, lag: StreamLag | None = None
+) -> ApiParts:
     """Connect to everything the API stands on.
 
     Args:
@@ -135,6 +143,7 @@ def build_parts(settings: Settings, served: ServedStreams, health: Health = HEAL
         served: what is served. A stream among several that lacks its model or its topics is served without them, and
             has them once they are there; a single one is refused.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
+        lag: how far the streams are behind, noted by the same.
 
     Raises:
         Refused: a single stream's bundle is not right, or one of its topics is missing.
@@ -142,22 +151,31 @@ def build_parts(settings: Settings, served: ServedStreams, health: Health = HEAL
     """
     patience = min(settings.redis.timeout_seconds, REDIS_SECONDS_MAX)
     client = wait_for(lambda: connect(settings.redis.model_copy(update={"timeout_seconds": patience})))
+    guard = CircuitBreaker("redis", lambda: ping(client))
     connections = _Connections(
         client,
         Registry(settings.registry),
         build_producer(settings.kafka, linger_ms=0, message_timeout_ms=5_000),
+        guard,
+        lag or StreamLag(),
+        Places(number_max=settings.api.decide_waiting_max, bytes_max=settings.api.decide_waiting_mb_max << 20),
         required=len(served.streams) == 1,
     )
     streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
-    guard = CircuitBreaker("redis", lambda: ping(client))
     close = ExitStack()
-    for each in (client, connections.registry, guard):
+    for each in (
+        client,
+        connections.registry,
+        guard,
+        *(of.decide.decisions for of in streams if of.decide is not None),
+    ):
         close.callback(each.close)
+    checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
         streams=streams,
         default=served.default,
         redis=guard,
-        checks={name: partial(_check, health, name, guard) for name in CHECKS},
+        checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
         close=close.close,
     )
@@ -168,12 +186,16 @@ class _Connections:
     """What the streams share.
 
     Attributes:
+        guard: of Redis.
         required: whether a stream that lacks something is refused.
     """
 
     redis: Client
     registry: Registry
     producer: Producer
+    guard: CircuitBreaker
+    lag: StreamLag
+    places: Places
     required: bool
 
 
@@ -189,14 +211,28 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
         stream=stream,
     )
     build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
+    decisions = DecisionReader(connections.redis, space=settings.key_space)
     return StreamParts(
         kernel=kernel,
         reader=wait_for(lambda: CurrentReader(build_reader, required=required)),
-        decisions=DecisionReader(connections.redis, space=settings.key_space),
+        decisions=decisions,
         champion=champion,
         publisher=publisher,
         models_dir=settings.models_dir,
+        decide=build_decide(
+            settings,
+            connections.registry,
+            connections.places,
+            read_entry=lambda event_id: connections.guard.call(lambda: decisions.read(event_id)),
+            lag_seconds=partial(connections.lag.seconds, topic),
+        ),
     )
+
+
+def _check_decide(streams: Sequence[StreamParts]) -> str:
+    """Return which streams' decisions are not read just now; requests for them are answered all the same."""
+    said = [(each.stream.name, each.decide.decisions.describe()) for each in streams if each.decide is not None]
+    return "; ".join(f"{name}: {text}" for name, text in said if text != "ok") or "ok"
 
 
 def _check(health: Health, name: str, guard: CircuitBreaker) -> str:

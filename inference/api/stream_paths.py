@@ -19,6 +19,7 @@ from weir.inference.api import examples, schema
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.models import describe_models
 from weir.inference.api.ports import DecisionSource, EventPublisher, PartialsReader
@@ -42,6 +43,7 @@ class StreamParts:
 
     Attributes:
         models_dir: where the stream's bundles are.
+        decide: asks the stream for decisions; without it there is no such path.
     """
 
     kernel: Kernel
@@ -50,6 +52,7 @@ class StreamParts:
     champion: Champion
     publisher: EventPublisher
     models_dir: Path
+    decide: DecideParts | None = None
 
     @property
     def stream(self) -> Stream:
@@ -84,6 +87,10 @@ def build_router(served: StreamParts, shared: Shared, prefixes: Sequence[str]) -
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         _add_models(router, f"{prefix}/models", served)
+        if served.decide is not None:
+            add_decide(
+                router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
+            )
     return router
 
 

@@ -83,7 +83,7 @@ class WhatIf:
             ``BadRequest`` for a value out of range (the field is named), ``AlreadyDecided`` for a repeated id.
 
         Raises:
-            Transient: Redis is away.
+            Transient: Redis is unreachable.
         """
         events, refused = self._build_events(asked)
         valid = [each for place, each in enumerate(asked) if place not in refused]

@@ -42,7 +42,7 @@ _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggr
 
 
 def main(argv: list[str]) -> int:
-    """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is away, 2 refused or misused."""
+    """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is unreachable, 2 refused or misused."""
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     if arguments.what == "stream":

@@ -49,7 +49,8 @@ def read_lag(settings: Settings) -> list[GroupLag]:
 
 
 def _read_group(settings: Settings, each: Following) -> list[GroupLag]:
-    ends = end_offsets(settings.kafka, each.topic)
+    # a leader that is just moving says so, and answers a moment later
+    ends = wait_for(lambda: end_offsets(settings.kafka, each.topic), seconds=REQUEST_TIMEOUT_SECONDS)
     found = _ask(settings, Input(each.group, each.topic), list(ends))
     sources = _ask(settings, each.made_from, list(ends)) if each.made_from else []
     decided = find_decided(list(ends), sources)

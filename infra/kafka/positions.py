@@ -143,7 +143,7 @@ class Positions:
         if not numbers:
             return []
         if wanted.group not in self._consumers:
-            # what is pending need not be waited for: the next look sees it
+            # what is pending need not be waited for: the next check sees it
             self._consumers[wanted.group] = build_consumer(
                 self._kafka, group=wanted.group, isolation_level="read_uncommitted"
             )

@@ -1,4 +1,4 @@
-"""A history of one's own, for backfill and training: checked whole before anything is computed from it.
+"""A history of your own, for backfill and training: checked whole before anything is computed from it.
 
 Each file is taken through the door twice: once for its errors and its labels, then for its rows. So hours of computing
 never end on a bad line, and nothing half computed is left behind.

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class LongNumber:
-    """A number with more digits than any field holds; it is refused by the field that it stands in."""
+    """A number with more digits than any field holds; it is refused by the field that it is in."""
 
     digits: int
 

@@ -1,6 +1,6 @@
 """Lines of a text file, bounded in length, numbered as an editor numbers them.
 
-Bytes that the encoding does not know become lone surrogates, which the field that they stand in is refused for.
+Bytes that the encoding does not know become lone surrogates, which the field that they are in is refused for.
 """
 
 from __future__ import annotations

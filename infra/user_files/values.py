@@ -145,7 +145,7 @@ def parse_value(field: Field, found: object, parse: Callable[[object], Value] | 
 
     Args:
         field: what is wanted.
-        found: what stands in the file.
+        found: what is in the file.
         parse: stands in for the field's own way to read a value, as a mapping says.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Final
 
 from weir.schemas.entity import Entity
 from weir.schemas.expression import col, money
+from weir.schemas.rules import Rule
 from weir.schemas.stream import Check, Flag, Labels, Measure, Position, Reversal, Stream, Value
 
 SMALL_AMOUNT_MINOR: Final = 200
@@ -173,4 +174,24 @@ payments = Stream(
         "refund.count": "REFUNDS",
         "refund.sum": "REFUNDS",
     },
+    rules=[
+        Rule(
+            "card_testing_run",
+            "DECLINE",
+            (col("card_event_count_5m") >= 12)
+            & (col("card_small_ratio_1h") >= 0.8)
+            & (col("card_declined_ratio_1h") >= 0.5),
+            "a script tries a card with tiny payments, most of them refused",
+            "CARD_TESTING",
+        ),
+        Rule("device_farm", "REVIEW", col("device_card_distinct_1d") >= 15, "no family owns this many cards"),
+        Rule(
+            "impossible_travel",
+            "REVIEW",
+            (col("card_position_speed_30d") >= 1_200)
+            & (col("card_country_distinct_1d") >= 2)
+            & (col("transaction_is_online") <= 0),
+            "faster than any airliner, not online, and in another country: two shops of one town can look as fast",
+        ),
+    ],
 )

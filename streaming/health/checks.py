@@ -9,7 +9,7 @@ from dataclasses import replace
 from weir.infra.findings import Finding, worst
 from weir.infra.host import examine_host, judge_clock, measure_rooms, places
 from weir.infra.invariants import examine_registry
-from weir.infra.kafka.positions import Following, Positions, followings
+from weir.infra.kafka.positions import Following, GroupPosition, Positions, followings
 from weir.infra.kafka.topics import examine_topics
 from weir.infra.redis.client import connect
 from weir.infra.redis.watch import RedisWatch, watch_key
@@ -27,6 +27,7 @@ AGAIN_SECONDS = 10.0
 """After a fault was found: the operator who fixes it waits for the page to say so."""
 REDIS_SECONDS_MAX = 2.0
 """An ``INFO`` takes a millisecond; a server that hangs must be seen within 10 s, whatever other calls may take."""
+OnPositions = Callable[[Sequence[GroupPosition]], None]
 log = get_logger(__name__)
 
 
@@ -38,6 +39,7 @@ def start_watch(
     redis: bool = True,
     registry: bool = True,
     on_loss: Callable[[str], bool] | None = None,
+    on_positions: OnPositions = lambda _: None,
     health: Health = HEALTH,
 ) -> Watch:
     """Begin to look at all that a process relies on; close what is returned at its end.
@@ -50,20 +52,23 @@ def start_watch(
         registry: whether the process uses it.
         on_loss: see ``LossHook``; given, what was seen of Redis is kept in Redis too, so that a loss while no process
             ran is reported to the next one.
+        on_positions: called with where the groups stand, at each look.
         health: where the health pages read.
     """
     streams = (settings, *others)
     followed = [each for stream in streams for each in followings(stream) if each.stage in stages]
-    looks: dict[str, Look] = {"kafka": KafkaLook(streams, followed), "host": lambda: look_at_host(settings)}
+    kafka = KafkaLook(streams, followed, on_positions=on_positions)
+    looks: dict[str, Look] = {"kafka": kafka, "host": lambda: look_at_host(settings)}
     if redis:
         looks["redis"] = RedisLook(settings, on_loss)
+    question = RegistryQuestion(settings)
     if registry:
-        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=RegistryQuestion(settings))
-    return Watch(looks, health=health).start()
+        looks["registry"] = Seldom(lambda: examine_streams(streams, examine_registry), ask=question)
+    return Watch(looks, health=health, on_close=question.close).start()
 
 
 def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], list[Finding]]) -> list[Finding]:
-    """Look at what each stream relies on; where some fail and others do not, a failure warns: the others are served.
+    """Look at what each stream relies on; where some fail and others do not, the findings say that.
 
     Args:
         streams: the settings of each.
@@ -71,12 +76,8 @@ def examine_streams(streams: Sequence[Settings], examine: Callable[[Settings], l
     """
     found = [examine(each) for each in streams]
     if any(worst(each) != "fail" for each in found):
-        found = [[_soften(finding) for finding in each] for each in found]
+        found = [[replace(finding, of_some=not finding.well) for finding in each] for each in found]
     return list(dict.fromkeys(finding for each in found for finding in each))
-
-
-def _soften(finding: Finding) -> Finding:
-    return replace(finding, level="warn") if finding.level == "fail" else finding
 
 
 class LossHook:
@@ -138,14 +139,23 @@ class RegistryQuestion:
         """Ask once; raises ``Transient`` without an answer."""
         self._registry.wait_ready(0.0)
 
+    def close(self) -> None:
+        """Disconnect."""
+        self._registry.close()
+
 
 class KafkaLook:
     """Reports where groups stand, compares the clocks, and seldom looks at the topics."""
 
     def __init__(
-        self, streams: Sequence[Settings], followed: Sequence[Following], now_ms: Callable[[], int] | None = None
+        self,
+        streams: Sequence[Settings],
+        followed: Sequence[Following],
+        now_ms: Callable[[], int] | None = None,
+        on_positions: OnPositions = lambda _: None,
     ) -> None:
         """Bind to the settings of each stream; ``now_ms`` is our clock, UTC epoch ms."""
+        self._on_positions = on_positions
         self._followed = followed
         self._clocked = [each.topics.transactions for each in streams]
         self._positions = Positions(streams[0].kafka)
@@ -157,7 +167,9 @@ class KafkaLook:
 
     def __call__(self) -> Sequence[Finding]:
         """Look once; raises ``Transient`` while no broker answers."""
-        for at in self._positions.read(self._followed):
+        found = self._positions.read(self._followed)
+        self._on_positions(found)
+        for at in found:
             labels = (at.stage, at.topic, str(at.partition))
             metrics.COMMITTED_OFFSET.labels(*labels).set(at.committed)
             metrics.END_OFFSET.labels(*labels).set(at.end)

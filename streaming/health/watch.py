@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weir.infra.findings import Finding, Level, worst
 from weir.monitoring import metrics
@@ -42,7 +42,12 @@ class Watch:
     """Runs looks until it is closed."""
 
     def __init__(
-        self, looks: Mapping[str, Look], *, health: Health = HEALTH, every_seconds: float = LOOK_SECONDS
+        self,
+        looks: Mapping[str, Look],
+        *,
+        health: Health = HEALTH,
+        every_seconds: float = LOOK_SECONDS,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """Bind to what is looked at; ``start`` begins.
 
@@ -50,12 +55,14 @@ class Watch:
             looks: by the name of the dependency.
             health: where the health pages read.
             every_seconds: pause between two checks of one dependency.
+            on_close: disconnects what the looks use.
         """
         self._looks = looks
         self._health = health
         self._every_seconds = every_seconds
         self._seen = {name: _Seen() for name in looks}
         self._closed = threading.Event()
+        self._on_close = on_close
 
     def start(self) -> Watch:
         """Begin, each dependency in a daemon thread."""
@@ -66,6 +73,7 @@ class Watch:
     def close(self) -> None:
         """Look no more; a check under way is left to end, and what it finds is not said."""
         self._closed.set()
+        self._on_close()
 
     def look(self, name: str) -> None:
         """Look at one dependency once and say what was found."""
@@ -109,7 +117,9 @@ class Watch:
             log.info("dependency_back", dependency=name)
         seen.up = True
         bad = [finding for finding in findings if not finding.well]
-        self._health.note(name, worst(findings), "; ".join(map(str, bad)) or "ok")
+        # a process that serves other streams is ready; the metrics and the log say the fault as it is
+        ready = [replace(finding, level="warn") if finding.of_some else finding for finding in findings]
+        self._health.note(name, worst(ready), "; ".join(map(str, bad)) or "ok")
         for check in dict.fromkeys(finding.check for finding in findings):
             part = [finding for finding in findings if finding.check == check]
             level = worst(part)

@@ -14,7 +14,7 @@ class Stage:
 
     Attributes:
         source: topic that it commits offsets of.
-        source_schema: of its records, where an output names something that stands in them; else ``""``.
+        source_schema: of its records, where an output names something that is in them; else ``""``.
         rows: topic of its outputs, with ``rows_schema`` theirs.
         letters: topic of its dead letters.
         named: topic whose coordinates its rows carry.

@@ -51,7 +51,7 @@ def build_command(
 
     Raises:
         Refused: a topic is missing, or the registry does not take the schema.
-        Transient: a server is away.
+        Transient: a server is unreachable.
     """
     read, written = (settings.of_stream(stream).topics.transactions for stream in (source, target))
     facts = describe_topics(settings.kafka, [read, written])

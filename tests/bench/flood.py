@@ -12,12 +12,13 @@ from tests.bench.kafka_log import await_quiet, await_work, fill, read
 from tests.bench.lab import Lab
 from tests.bench.records import SEED
 from weir.generators.encoding import Encoder
-from weir.generators.faults import MALFORMED, make_malformed
+from weir.generators.faults import make_malformed, malformed_of
 from weir.generators.outgoing import Outgoing
 from weir.infra.kafka.clients import header_text
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
+from weir.schemas.streams.payments import payments
 
 MALFORMED_SHARE = 0.3
 _NEWEST = schema_json("transactions")
@@ -73,7 +74,7 @@ def _build_flood(lab: Lab, encoder: Encoder, topic: str, records: int, refused: 
 def _draw_malformed(lab: Lab, encoder: Encoder) -> Sequence[tuple[bytes | None, bytes | None]]:
     """Make malformed copies of the first payments, every kind in turn."""
     assert lab.payments is not None, "prepared first"
-    names = list(MALFORMED) * _OF_EACH_KIND
+    names = list(malformed_of(payments)) * _OF_EACH_KIND
     originals = BatchCodec("transactions").decode(
         lab.payments.values[: len(names)], lambda number: WriterSchema(number, subject_ok=True, schema=_NEWEST)
     )

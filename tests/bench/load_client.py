@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from tests.bench.figures import percentile
 
 _CONNECTIONS = 32
+_CONNECTIONS_THAT_WAIT = 256
+"""A request for a decision holds its connection until the stream has decided."""
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 _SPIN_SECONDS = 0.0005
@@ -80,7 +82,7 @@ def _build(kind: str, card: str, transaction: str, address: str) -> bytes:
             "country": "DE", "event_time_ms": int(time.time() * 1_000),
         }
     )  # fmt: skip
-    head = f"POST /v1/score HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
+    head = f"POST /v1/{kind} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
 
 
@@ -101,9 +103,9 @@ class Load:
     unanswered: int = 0
 
 
-async def load(address: str, requests: list[bytes], rate: float) -> Load:
+async def load(address: str, requests: list[bytes], rate: float, connections_max: int = 0) -> Load:
     """Ask every request when it is due, and give the server a bounded time to catch up afterwards."""
-    connections = await _connect(address)
+    connections = await _connect(address, connections_max or _CONNECTIONS)
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for connection in connections:
         free.put_nowait(connection)
@@ -143,10 +145,10 @@ async def ask_in_turn(address: str, requests: list[bytes]) -> list[str]:
     return [status.decode("latin-1") for status in statuses if b" 200 " not in status]
 
 
-async def _connect(address: str) -> list[Connection]:
+async def _connect(address: str, count: int) -> list[Connection]:
     host, _, port = address.partition(":")
     loop = asyncio.get_running_loop()
-    return [(await loop.create_connection(Connection, host, int(port)))[1] for _ in range(_CONNECTIONS)]
+    return [(await loop.create_connection(Connection, host, int(port)))[1] for _ in range(count)]
 
 
 async def _until(due: float) -> None:
@@ -157,14 +159,15 @@ async def _until(due: float) -> None:
 def main() -> None:
     """Load the API, then write what was found as one line of JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kind", choices=["score", "features"], required=True)
+    parser.add_argument("--kind", choices=["score", "features", "decide"], required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--cards", type=int, required=True)
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
     requests = build_requests(given.kind, given.cards, int(given.rate * given.seconds), given.address)
-    done = asyncio.run(load(given.address, requests, given.rate))
+    connections = _CONNECTIONS_THAT_WAIT if given.kind == "decide" else _CONNECTIONS
+    done = asyncio.run(load(given.address, requests, given.rate, connections))
     found = {
         "latency_ms": [round(value, 3) for value in done.latency_ms],
         "lag_ms_p99": round(percentile(done.lag_ms, 99), 2),

@@ -60,7 +60,7 @@ def test_a_published_what_if_is_in_the_log_as_a_transaction(api: Client, deploym
 def test_the_api_is_ready_when_redis_kafka_and_the_model_are_there(api: Client) -> None:
     await_true(lambda: api.get("/readyz").status_code == 200, "a look at everything", seconds=20)
     checks = api.get("/readyz").json()["checks"]
-    assert checks == dict.fromkeys(["redis", "kafka", "registry", "host", "model"], "ok")
+    assert checks == dict.fromkeys(["redis", "kafka", "registry", "host", "decide", "model"], "ok")
 
 
 def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing(api: Client, embedded_stack: Stack) -> None:

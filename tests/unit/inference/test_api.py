@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
-from tests.unit.inference.examples import TRANSACTION
-from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher
+from tests.unit.inference.examples import DECISION, TRANSACTION
+from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher, MemoryStream
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.examples import build_event
@@ -45,6 +45,7 @@ class World:
         self.partials = MemoryPartials()
         self.decisions = MemoryDecisions(self.partials)
         self.publisher = MemoryPublisher()
+        self.stream = MemoryStream(DECISION, self.decisions)
         self.guard = CircuitBreaker("redis", self.partials.ping, probe_seconds=0.01)
         self.champion = Champion(Settings(home=home))
         self.served = StreamParts(
@@ -54,6 +55,7 @@ class World:
             champion=self.champion,
             publisher=self.publisher,
             models_dir=home / "models",
+            decide=self.stream.parts,
         )
         self.parts = ApiParts(
             streams=[self.served],

@@ -29,7 +29,8 @@ from weir.schemas.streams.payments import payments
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 SCORE = "POST /v1/score"
-BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE))
+DECIDE = "POST /v1/decide"
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE, DECIDE))
 """The same by the name of the stream: the same functions answer."""
 PLAIN = ("GET /v1/models", "GET /v1/streams/transactions/models", "GET /healthz", "GET /readyz")
 UNASKED = [positive_data_acceptance]
@@ -78,7 +79,7 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    assert set(operations) == {*LOOKUPS, SCORE, *BY_NAME, *PLAIN}
+    assert set(operations) == {*LOOKUPS, SCORE, DECIDE, *BY_NAME, *PLAIN}
 
 
 @pytest.mark.parametrize("label", LOOKUPS)
@@ -105,7 +106,13 @@ def test_a_transaction_against_the_documents_schema_is_refused(operations: dict[
     assert set(answers) <= {200, 422}  # a query parameter that nobody knows harms nobody; the library knows
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME])
+def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wrong(operations: dict[str, Any]) -> None:
+    answers = ask(operations[DECIDE], GenerationMode.POSITIVE, 100)
+    assert answers[200] > 10
+    assert set(answers) <= {200, 202, 422}
+
+
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-1]])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:

@@ -24,7 +24,7 @@ from weir.schemas.streams.payments import payments
 from weir.schemas.streams.transfers import transfers
 from weir.streaming.kernels import kernel_of
 
-REFUNDS = replace(payments, name="refunds", event="refund")
+REFUNDS = replace(payments, rules=(), name="refunds", event="refund")
 """Of the payments' shape, which is compiled already; ``event`` is in the names of its features."""
 CARD = TRANSACTION["card_id"]
 

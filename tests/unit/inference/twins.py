@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
+from weir.inference.api.decide.event import EventEncoder
+from weir.inference.api.decide.route import DecideParts
+from weir.inference.api.decide.sender import NotPublished, OnAnswer
+from weir.inference.api.decide.stream_decisions import StreamDecisions
+from weir.inference.api.decide.waiting import Places, WaitingRequests
 from weir.inference.api.ports import Published
 from weir.infra.redis.partials_reader import Partials
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import schema_json
 from weir.schemas.errors import Transient
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
+from weir.streaming.dlq.letter import Coordinate, DeadLetter
 
 
 class MemoryPartials:
@@ -58,6 +69,81 @@ class MemoryPublisher:
             raise Transient(self.away)
         self.published.append(transaction)
         return Published("transactions", 0, len(self.published) - 1)
+
+
+class MemoryStream:
+    """A stream that decides at once what is published, unless a test takes that over by ``decide``.
+
+    It plays the broker (``send``) and the reader of decisions (``want``) for requests that wait.
+    """
+
+    def __init__(self, decision: dict[str, Any], decisions: MemoryDecisions) -> None:
+        self.published: list[tuple[bytes, dict[str, Any]]] = []
+        self.away: NotPublished | None = None
+        self.listens = True
+        self.lag_seconds = 0.0
+        self.now_s = 0.0
+        self.decide: Callable[[int], None] = self.decide_now
+        self._decision = decision
+        self.waiting = WaitingRequests(
+            payments,
+            Places(number_max=4, bytes_max=40_000),
+            events_topic="transactions",
+            clock=lambda: self.now_s,
+        )
+        asked = StreamDecisions(
+            EventEncoder(payments, BUILT_IN, lambda: 1), self.waiting, self, self,
+            read_entry=decisions.read, lag_seconds=lambda _: self.lag_seconds,
+        )  # fmt: skip
+        self.parts = DecideParts(asked, wait_ms=50, wait_ms_max=5_000)
+
+    def send(self, key: bytes, value: bytes, on_answer: OnAnswer) -> None:
+        if self.away is not None:
+            on_answer(self.away)
+            return
+        schema = WriterSchema(1, subject_ok=True, schema=schema_json("transactions"))
+        (event,) = BatchCodec("transactions").decode([value], lambda _: schema).batch.to_pylist()
+        self.published.append((key, event))
+        offset = len(self.published) - 1
+        self.decide(offset)  # before the broker's answer: the harder order
+        on_answer(Published("transactions", 0, offset))
+
+    def want(self) -> bool:
+        return self.listens
+
+    def wait_until_reading(self, seconds: float) -> bool:
+        assert seconds > 0
+        return self.listens
+
+    def describe(self) -> str:
+        return "ok"
+
+    def close(self) -> None:
+        """Nothing to disconnect."""
+
+    def record(self, offset: int, **changes: Any) -> dict[str, Any]:
+        """Return the decision on what was published at an offset."""
+        event = self.published[offset][1]
+        return {
+            **self._decision,
+            **{name: event[name] for name in self._decision if name in event},
+            "source_partition": 0,
+            "source_offset": offset,
+            **changes,
+        }
+
+    def decide_now(self, offset: int) -> None:
+        self.waiting.see_decision(self.record(offset))
+
+    def refuse(self, offset: int, reason: str, message: str = "", *, failed_ms: int = 0) -> None:
+        """Let a dead letter of what was published at an offset be read."""
+        at = Coordinate("transactions", 0, offset)
+        letter = DeadLetter(
+            at=at, source=at, origin=None, key=None, value=None, original_headers=(), group="", stage="",
+            exception_class="", message=message, reason=reason, failed_ms=failed_ms, appended_ms=0, app_version="",
+            replay_count=0, schema_id=None, truncated="",
+        )  # fmt: skip
+        self.waiting.see_letter(self.published[offset][0], letter)
 
 
 class Client:

@@ -11,10 +11,13 @@ from weir.infra import invariants
 from weir.infra.findings import Finding
 from weir.infra.invariants import Invariant, examine_all
 from weir.infra.settings import Settings
+from weir.monitoring import metrics
+from weir.monitoring.health import Health
 from weir.schemas.stream import Stream
 from weir.schemas.streams.clicks import clicks
 from weir.schemas.streams.payments import payments
 from weir.streaming.health.checks import examine_streams
+from weir.streaming.health.watch import Watch
 
 STREAMS = (payments, clicks, replace(payments, name="refunds"))
 EACH = [Settings().of_stream(stream) for stream in STREAMS]
@@ -28,18 +31,29 @@ def look(*broken: Stream) -> list[tuple[str, str]]:
             return [Finding("topics", "fail", f"expected topic {settings.topics.transactions}, found none")]
         return [Finding("topics", "ok", "every topic is as it must be")]
 
-    return [(finding.level, finding.found) for finding in examine_streams(EACH, examine)]
+    return [
+        (finding.level if not finding.of_some else "some " + finding.level, finding.found)
+        for finding in examine_streams(EACH, examine)
+    ]
 
 
 def test_every_stream_is_looked_at_and_what_they_share_is_said_once() -> None:
     assert look() == [("ok", "every topic is as it must be")]
 
 
-def test_a_stream_that_fails_among_others_warns_and_is_named() -> None:
+def test_a_stream_that_fails_among_others_is_named() -> None:
     assert look(clicks) == [
         ("ok", "every topic is as it must be"),
-        ("warn", "expected topic clicks, found none"),
+        ("some fail", "expected topic clicks, found none"),
     ]
+
+
+def test_a_process_is_ready_while_some_of_its_streams_fail_and_the_metric_rings() -> None:
+    missing = Finding("topics", "fail", "expected topic clicks, found none", of_some=True)
+    health = Health()
+    Watch({"kafka": lambda: [Finding("topics", "ok", "fine"), missing]}, health=health).look("kafka")
+    assert health.checks()["kafka"] == ("warn", "expected topic clicks, found none")
+    assert metrics.REGISTRY.get_sample_value("weir_check_level", {"check": "topics"}) == 2.0
 
 
 def test_streams_that_all_fail_fail() -> None:

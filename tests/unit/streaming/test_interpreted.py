@@ -18,7 +18,7 @@ CASES = {
     "test_core_identity.py": "test_the_same_id or late_row",
     "test_core_shelf.py": "shelf or growing",
     "test_seal.py": "seal or sound or bit or another_key",
-    "test_core_backfill.py": "label_is_not_seen or murmur2",
+    "test_core_backfill.py": "label_is_not_seen or murmur2 or small_partitioned",
     "test_core_known_labels.py": "very_millisecond",
 }
 """Some of each that take no more than a few hundred events. `make coverage` counts the core by them alone."""

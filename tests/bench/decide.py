@@ -1,0 +1,183 @@
+"""``/v1/decide``: what reading every decision costs a process, and how long an answer takes.
+
+``python -m tests.bench.decide reader``: CPU of a process that listens, at several rates of decisions, each committed as
+a scorer commits them, while so many keys are waited for. ``python -m tests.bench.decide latency``: ``weir process``,
+``weir score`` (or ``weir run``) and ``weir serve`` next to an open-loop client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from tests.bench.figures import percentile
+from tests.conftest import create_deployment, environment_of, running_stack, settings_for
+from tests.integration.services import Services, log_of
+from tests.soak.probe import read_usage
+from tests.unit.inference.bundles import link_champion, write_bundle
+from tests.unit.inference.examples import DECISION
+from weir.inference.api.decide.build import build_decoder
+from weir.inference.api.decide.listener import DecisionListener
+from weir.inference.api.decide.waiting import Places, WaitingRequests
+from weir.infra.children import child_environment
+from weir.infra.kafka.clients import build_producer
+from weir.infra.kafka.tail import Tail
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings, load_settings
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import decisions_schema, subject
+from weir.schemas.streams.payments import payments
+
+COMMIT_SECONDS = 0.02
+CARDS = 20_000
+READY = "listening"
+
+
+def main() -> None:
+    """Measure, and write one line of JSON per figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["reader", "latency", "child"])
+    parser.add_argument("--rates", type=int, nargs="+", default=[0, 1_000, 2_000, 5_000])
+    parser.add_argument("--waiting", type=int, default=100, help="keys that are waited for")
+    parser.add_argument("--processes", type=int, default=1, help="how many listen at one time")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--one", action="store_true", help="`weir run` in place of `weir process` and `weir score`")
+    given = parser.parse_args()
+    if given.what == "child":
+        listen(load_settings(), given.waiting, given.seconds)
+        return
+    with running_stack() as stack:
+        settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "decide", partitions=4)
+        create_deployment(settings)
+        broker = next(server.pid for server in stack.status() if server.name == "kafka")
+        assert broker is not None
+        for rate in given.rates:
+            found = (
+                measure_reader(settings, rate, given, broker)
+                if given.what == "reader"
+                else measure_latency(settings, rate, given)
+            )
+            sys.stdout.write(json.dumps(found) + "\n")
+            sys.stdout.flush()
+
+
+def measure_reader(settings: Settings, rate: int, given: argparse.Namespace, broker: int) -> dict[str, float]:
+    """Return the CPU of each process that listens while decisions come at a rate, and of the broker."""
+    command = [sys.executable, "-m", "tests.bench.decide", "child", "--waiting", str(given.waiting)]
+    with ExitStack() as ends:
+        command += ["--seconds", str(given.seconds)]
+        said = [ends.enter_context(start_listener(settings, command)) for _ in range(given.processes)]
+        before = read_usage(broker).cpu_seconds
+        publish(settings, rate, given.seconds + 1)
+        broker_percent = 100 * (read_usage(broker).cpu_seconds - before) / (given.seconds + 1)
+        found: list[dict[str, float]] = [json.loads(each.readline()) for each in said]
+    asked = {"rate": rate, "waiting": given.waiting, "processes": given.processes}
+    means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in found[0]} if found else {}
+    return asked | means | {"broker_cpu_percent": round(broker_percent, 1)}
+
+
+@contextmanager
+def start_listener(settings: Settings, command: list[str]) -> Iterator[IO[str]]:
+    """Start a process that listens; what it says comes from here."""
+    environment = child_environment(environment_of(settings))
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child, child.stdout as said:
+        assert said.readline().strip() == READY
+        yield said
+
+
+def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
+    """Listen as an API does, and say what it cost."""
+    waiting = WaitingRequests(
+        payments,
+        Places(number_max=1 << 20, bytes_max=1 << 40),
+        events_topic=settings.topics.transactions,
+        clock=time.monotonic,
+    )
+    for number in range(waiting_keys):
+        waiting.enter(f"card-{number}".encode(), "none", 0, lambda: None)
+    registry = Registry(settings.registry)
+    read = [0]
+
+    class Counted(Tail):
+        def read(self, records_max: int, timeout_seconds: float) -> list[object]:
+            found = super().read(records_max, timeout_seconds)
+            read[0] += len(found)
+            return found
+
+    listener = DecisionListener(
+        waiting,
+        lambda: Counted(settings.kafka, [settings.topics.decisions, settings.topics.dlq]),
+        build_decoder(registry, decisions_schema(payments), settings.topics.decisions),
+        stream_name="bench",
+        decisions_topic=settings.topics.decisions,
+    )
+    listener.start()
+    assert listener.wait_until_reading(30)
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
+    time.sleep(1.0)
+    began, cpu, before = time.monotonic(), time.process_time(), read[0]
+    time.sleep(seconds - 1.0)
+    took, used, count = time.monotonic() - began, time.process_time() - cpu, read[0] - before
+    found = {"read_per_s": round(count / took, 1), "cpu_percent": round(100 * used / took, 2)}
+    sys.stdout.write(json.dumps(found) + "\n")
+    listener.close()
+
+
+def publish(settings: Settings, rate: int, seconds: float) -> None:
+    """Commit decisions at a rate, a transaction for each ``COMMIT_SECONDS``."""
+    registry = Registry(settings.registry)
+    schema_id = registry.register(subject(settings.topics.decisions), decisions_schema(payments))
+    codec = BatchCodec(schema=decisions_schema(payments))
+    row = pa.RecordBatch.from_pylist([DECISION | {"card_id": "card-000000"}], schema=codec.arrow_schema)
+    (value,) = codec.encode(row, schema_id)
+    producer = build_producer(settings.kafka, transactional_id=f"{settings.cluster}.bench")
+    producer.init_transactions(30)
+    began, sent = time.monotonic(), 0
+    while (now := time.monotonic() - began) < seconds:
+        due = int(now * rate)
+        if due > sent:
+            producer.begin_transaction()
+            for number in range(sent, due):
+                producer.produce(settings.topics.decisions, value, f"card-{number % CARDS}".encode())
+            producer.commit_transaction(10)
+            sent = due
+        time.sleep(max(0.0, COMMIT_SECONDS - (time.monotonic() - began - now)))
+
+
+def measure_latency(settings: Settings, rate: int, given: argparse.Namespace) -> dict[str, object]:
+    """Return percentiles of the time to an answer, from when a request was due."""
+    home = Path(settings.home) / f"at-{rate}"
+    link_champion(home, write_bundle(home / "models" / "tiny-1"))
+    services = Services(settings.model_copy(update={"home": home}), home / "logs")
+    try:
+        for stage in ("run",) if given.one else ("process", "score"):
+            services.start(stage)
+        api = services.start("serve", "--port", "0", ready="serving http")
+        address = log_of(api).partition("serving http://")[2].split()[0]
+        flags = ["--kind", "decide", "--address", address, "--cards", str(CARDS), "--rate", str(rate)]
+        client = [sys.executable, "-m", "tests.bench.load_client", *flags, "--seconds"]
+        subprocess.run([*client, "3"], check=True, capture_output=True)  # what is compiled or cached at first use
+        done = subprocess.run([*client, str(given.seconds)], check=True, capture_output=True, text=True)
+    finally:
+        services.stop()
+    found = json.loads(done.stdout.splitlines()[-1])
+    latency = found["latency_ms"]
+    shares = {f"p{share}_ms": round(percentile(latency, share), 1) for share in (50, 90, 99)}
+    rest = {name: found[name] for name in ("failed", "first_failure", "unanswered", "lag_ms_p99")}
+    return {"rate": rate, "one_process": given.one, "requests": len(latency)} | shares | rest
+
+
+if __name__ == "__main__":
+    main()
