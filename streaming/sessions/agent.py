@@ -58,7 +58,7 @@ def main() -> None:
     )
     source = app.topic(given.input, key_serializer="raw", value_serializer="raw")
     target = app.topic(given.output, key_serializer="raw", value_serializer="raw")
-    visits = app.Table(f"{given.group}-visits", key_type=str, value_type=dict, partitions=given.partitions)
+    visits = app.Table(f"{given.group}-visits", key_type=str, partitions=given.partitions)
     contract = json.loads(Path(given.contract).read_text())
     reader, writer = parse_schema(contract["reader"]), parse_schema(contract["writer"])
     names, frame = Names(**contract["names"]), b"\0" + given.schema_id.to_bytes(4, "big")
