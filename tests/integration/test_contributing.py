@@ -57,7 +57,7 @@ def test_the_page_of_a_contributor_leads_to_a_test_that_passes() -> None:
     page = (ROOT / "docs" / "readers" / "contributor.md").read_text()
     lines = "".join(blocks(page, "sh")).splitlines()
     shown = [follow(ROOT, line.replace(".venv/bin", str(Path(sys.executable).parent))) for line in lines]
-    assert "1 passed" in shown[0]
+    assert " passed" in shown[0]
     assert len(shown) == 2
 
 
