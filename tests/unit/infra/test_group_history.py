@@ -29,7 +29,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, *, committed: list[bool], has_record: b
     answers: Iterator[bool] = iter(committed)
     one_partition = {name: SimpleNamespace(partitions=1) for name in ("in", "out")}
     monkeypatch.setattr(group_history, "describe_topics", lambda *_: one_partition)
-    monkeypatch.setattr(group_history, "_has_committed", lambda *_: next(answers))
+    monkeypatch.setattr(group_history, "read_committed_offsets", lambda *_: [7 if next(answers) else None])
     monkeypatch.setattr(group_history, "History", lambda _: OneRecord(has_record=has_record))
     return group_history.outputs_without_offsets(KAFKA, group="g", source="in", output="out")
 

@@ -107,8 +107,8 @@ def test_what_is_no_record_schema_is_refused_in_one_way(text: str) -> None:
 
 def test_the_feature_row_has_one_nullable_float_per_declared_feature_in_order() -> None:
     fields = json.loads(schema_json("features"))["fields"]
-    assert [field["name"] for field in fields[18:]] == list(FEATURE_NAMES)
-    assert all(field["type"] == ["null", "float"] and field["default"] is None for field in fields[18:])
+    assert [field["name"] for field in fields[19:]] == list(FEATURE_NAMES)
+    assert all(field["type"] == ["null", "float"] and field["default"] is None for field in fields[19:])
 
 
 def test_a_version_that_does_not_exist_is_a_key_error() -> None:
