@@ -20,7 +20,7 @@ from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.children import child_environment
 from weir.infra.settings import Settings, stack_env_path
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
 SECONDS_MAX = 300
 """A page of a machine that does nothing else takes ten; commands that wait for an outcome must not wait for ever."""
