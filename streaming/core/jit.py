@@ -6,10 +6,14 @@ the plans and ledgers): any change to a file that compiled code is made of compi
 What a stream declares is data to compiled code, but for the shape of the records: another shape compiles once, next to
 the others.
 The few entry points that take no record (grouping, hashing) call no leaf of another file.
+
+Numba saves machine code in two steps, an index and a numbered file. Two processes that compile different shapes at
+once could take the same number, and one would later run the other's code. So one process at a time saves.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +23,9 @@ from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SAVING = "saving.lock"
+"""The file, next to machine code, that one process at a time saves under."""
+
 
 def leaf(function: F) -> F:
     """Compile a function that is only called from compiled code."""
@@ -27,7 +34,27 @@ def leaf(function: F) -> F:
 
 def entry(function: F) -> F:
     """Compile a function that Python calls, and keep the machine code next to the source file."""
-    return cast("F", njit(error_model="numpy", cache=True)(function))
+    compiled = njit(error_model="numpy", cache=True)(function)
+    if hasattr(compiled, "_cache"):  # with compiled code off it is the plain function
+        _save_alone(compiled._cache)
+    return cast("F", compiled)
+
+
+def _save_alone(cache: Any) -> None:
+    save, folder = cache.save_overload, Path(cache.cache_path)
+
+    def save_alone(*arguments: Any) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / SAVING).open("a")
+        except OSError:  # read-only: nothing is saved
+            save(*arguments)
+            return
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            save(*arguments)
+
+    cache.save_overload = save_alone
 
 
 def list_sources() -> list[Path]:
