@@ -22,7 +22,8 @@ _SOURCE = {
     "type": "record", "name": "FeatureRow", "namespace": "weir",
     "fields": [{"name": "source_partition", "type": "int"}, {"name": "source_offset", "type": "long"},
                {"name": "declarations_hash", "type": "string"},
-               {"name": "degraded", "type": {"type": "array", "items": "string"}}],
+               {"name": "degraded", "type": {"type": "array", "items": "string"}},
+               {"name": "decided", "type": ["null", "boolean"], "default": None}],
 }  # fmt: skip
 At = tuple[int, int]
 

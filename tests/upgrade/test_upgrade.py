@@ -181,7 +181,7 @@ def test_the_mode_is_changed_to_one_process_and_back(upgraded: Upgraded) -> None
         upgraded.new.await_ready()
         upgraded.send(upgraded.new, SWITCHED)
         rows = upgraded.judge()
-        assert Counter(row.get("decided") for row in rows)[marked] >= SWITCHED
+        assert Counter(row["decided"] for row in rows)[marked] >= SWITCHED
         assert len(rows) == before + SWITCHED
         assert [event for event in read_events(upgraded.logs[verb]) if event["event"] in REBUILT] == []
 
