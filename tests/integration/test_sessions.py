@@ -112,7 +112,7 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
     by_id = {row["click_id"]: row for row in found}
     assert all(by_id[row["click_id"]] == row for row in found), "a click that came again gave another row"
     assert by_id == feed.expect()
-    assert len(rows.poll()) == feed.count == len(by_id)
+    assert len(rows.messages) == feed.count == len(by_id)
     reason = settings.processor.dlq_header_prefix + REASON
     assert {header_text(each, reason) for each in letters.messages} <= {"duplicate"}
     assert len(letters.messages) == len(found) - feed.count
