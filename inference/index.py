@@ -1,7 +1,7 @@
 """The decision index: Redis keys that follow the ``decisions`` log, so that a decision can be looked up by its id.
 
 The middle of a batch of ``streaming/loop.py``: decode, write all keys and the positions next to them; the loop then
-commits the offsets. Redis says where to go on, not the offsets: what it lost comes back from the log
+commits the offsets. Redis says where to continue, not the offsets: what it lost comes back from the log
 (``infra/redis/decision_store.py``). The offsets are committed for who asks how far behind it is, and to tell a topic
 that was created again. A crash writes the same bytes again, because a value is a function of its log record alone.
 

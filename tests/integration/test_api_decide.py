@@ -1,4 +1,4 @@
-"""``POST /v1/decide`` on real servers: whatever is answered is what the stream recorded, whoever dies meanwhile."""
+"""``POST /v1/decide`` on real servers: whatever is answered is what the stream recorded, whichever process dies."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_live_moments_are_filled_once_each_by_visits_in_their_order() -> None:
     visit, step = np.concatenate([b.visit for b in blocks]), np.concatenate([b.step for b in blocks])
     for each in np.unique(visit):
         assert step[visit == each].tolist() == list(range(1, (visit == each).sum() + 1))
-    assert (step > 3).mean() > 0.1, "visits go on, and are not all begun"
+    assert (step > 3).mean() > 0.1, "visits continue, and are not all begun"
 
 
 @pytest.mark.parametrize(
