@@ -9,6 +9,10 @@ The few entry points that take no record (grouping, hashing) call no leaf of ano
 
 Numba saves machine code in two steps, an index and a numbered file. Two processes that compile different shapes at
 once could take the same number, and one would later run the other's code. So one process at a time saves.
+
+Numba names compiled functions by their arguments' types, and a record's type by a number that counts types in this
+process. Code of two shapes that two processes saved could have one name, and a third process that loads both would run
+one in place of the other. So a record's type is named by what is in it.
 """
 
 from __future__ import annotations
@@ -19,12 +23,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 SAVING = "saving.lock"
 """The file, next to machine code, that one process at a time saves under."""
+
+
+def _name_by_content(record: types.Record) -> tuple[str, tuple[int]]:
+    digest = hashlib.sha256(record.name.encode()).digest()
+    return "Record", (int.from_bytes(digest[:8], "big"),)
+
+
+cast("Any", types.Record).mangling_args = property(_name_by_content)
 
 
 def leaf(function: F) -> F:

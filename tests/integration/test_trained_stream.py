@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -34,6 +32,7 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas, subject
 from weir.schemas.project import find_stream
 from weir.streaming.cli import run_processor
+from weir.training import cli
 from weir.training.topics import load_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
@@ -54,8 +53,7 @@ def settings(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings.history_dir.mkdir(parents=True)
     write_json(settings.history_dir / f"{name}.jsonl", events)
     write_json(settings.history_dir / "labels.jsonl", labels)
-    train = ["train", "--stream", name, "--maturity-days", "3", "--trees", "40", "--no-track"]
-    subprocess.run([sys.executable, "-m", "weir", *train], check=True, timeout=600)
+    assert cli.main(["train", "--stream", name, "--maturity-days", "3", "--trees", "40", "--no-track"]) == 0
     return settings
 
 

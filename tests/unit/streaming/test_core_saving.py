@@ -1,8 +1,10 @@
-"""Machine code is saved by one process at a time: two that save at once could take one file for two signatures."""
+"""Machine code of several shapes is saved and loaded by several processes: each finds its own."""
 
 from __future__ import annotations
 
 import fcntl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -42,3 +44,26 @@ def test_every_entry_point_saves_alone() -> None:
     cached = [each for each in compiled if type(each._cache).__name__ == "FunctionCache"]
     assert bool(cached) != INTERPRETED
     assert all(each._cache.save_overload.__name__ == "save_alone" for each in cached)
+
+
+_NAMES = """
+import sys
+from numba import typeof
+from numba.core.itanium_mangler import mangle_type
+from weir.schemas.project import load_shipped
+from weir.streaming.core.working_memory import build_memory, build_types
+from weir.streaming.kernels import kernel_of
+names = {}
+for name in sys.argv[1:]:
+    shape = kernel_of(load_shipped(name).stream).shape
+    names[name] = [mangle_type(typeof(records)) for records in build_memory(build_types(shape))]
+print(names["clicks"])
+"""
+
+
+def test_compiled_functions_have_one_name_in_every_process_whatever_came_before() -> None:
+    alone, after = (
+        subprocess.run([sys.executable, "-c", _NAMES, *streams], capture_output=True, text=True, check=True).stdout
+        for streams in (["clicks"], ["transfers", "sessions", "clicks"])
+    )
+    assert alone == after
