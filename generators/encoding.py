@@ -23,7 +23,7 @@ class Encoder:
         schema_ids: the registry's id of each.
     """
 
-    def __init__(self, schemas: Sequence[str], schema_ids: Sequence[int]) -> None:
+    def __init__(self, schemas: tuple[str, ...], schema_ids: Sequence[int]) -> None:
         self._schemas = schemas
         self._schema_ids = schema_ids
         self._codec = BatchCodec(schema=schemas[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -41,7 +41,7 @@ def first_due_ms(rate_per_second: float) -> int:
     return now_ms() + int(_LEAD_MS + _LEAD_MS_PER_RECORD * block_records(rate_per_second))
 
 
-def build_encoder(registry: SchemaRegistry, schemas: Sequence[str], topic: str) -> Encoder:
+def build_encoder(registry: SchemaRegistry, schemas: tuple[str, ...], topic: str) -> Encoder:
     """Return an encoder with the registry's ids of every version, registering what is not there yet.
 
     Raises:

@@ -31,6 +31,7 @@ from weir.infra.redis.client import connect
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import WeirError
 from weir.streaming.core.warm_up import warm_up
 from weir.streaming.kernels import shipped_kernel
@@ -101,7 +102,7 @@ class Lab:
         """Return an encoder of transactions under the subject of a deployment's input."""
         registry = Registry(settings.registry)
         try:
-            return build_encoder(registry, "transactions", settings.topics.transactions)
+            return build_encoder(registry, event_schemas(settings.stream), settings.topics.transactions)
         finally:
             registry.close()
 

@@ -23,6 +23,7 @@ from weir.infra.redis.client import connect
 from weir.infra.redis.partials_reader import FeatureReader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
+from weir.schemas.contracts import event_schemas
 from weir.streaming.kernels import shipped_kernel
 
 PROBES_PER_SECOND = 40
@@ -55,7 +56,7 @@ def draw_probes(settings: Settings, begin_ms: int, seconds: float) -> list[Probe
     cards = [f"probe_{begin_ms}_{number}" for number in range(payments.num_rows)]
     column = payments.schema.get_field_index("card_id")
     registry = Registry(settings.registry)
-    encoder = build_encoder(registry, "transactions", settings.topics.transactions)
+    encoder = build_encoder(registry, event_schemas(settings.stream), settings.topics.transactions)
     registry.close()
     values = encoder.encode(payments.set_column(column, "card_id", pa.array(cards)))
     return list(zip(times.tolist(), cards, values, strict=True))

@@ -42,7 +42,9 @@ from weir.infra.embedded.stack import Stack
 from weir.infra.kafka.clients import admin_config, build_consumer, build_producer, check_message
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings, load_settings
+from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import WeirError
+from weir.schemas.streams.payments import payments as shipped_payments
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "build" / "pyflink"
@@ -144,7 +146,7 @@ def fill(settings: Settings, payments: pa.RecordBatch) -> None:
         topic=INPUT,
         due_ms=np.zeros(payments.num_rows),
         keys=pc.cast(payments["card_id"], pa.binary()).to_pylist(),
-        values=list(Encoder("transactions", {1: 1, 2: 2}).encode(payments)),
+        values=list(Encoder(event_schemas(shipped_payments), [1, 2]).encode(payments)),
     )
     sent = Sender(build_producer(settings.kafka, linger_ms=20, delivery_report_only_error=True)).send_all([block])
     if sent.failed or sent.records != len(block):
