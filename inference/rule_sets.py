@@ -18,7 +18,7 @@ def rules_of(stream: Stream) -> RuleSet:
     Raises:
         Refused: one has a fault; the checks of declarations find it before.
     """
-    fields = _fields_of(stream)
+    fields = read_schema(event_schemas(stream)[-1]) or {}
     faults = list(find_rule_faults(stream, fields))
     if faults:
         raise Refused("\n".join(map(str, faults)))
@@ -36,12 +36,13 @@ def read_rules(text: str, stream: Stream, file: str) -> RuleSet:
     Raises:
         Refused: with a line for every fault, each with file, line and column.
     """
-    columns = rule_columns(stream, _fields_of(stream))
+    columns = columns_of_rules(stream)
     rules, faults = parse_rules(text, columns, file)
     if faults:
         raise Refused("\n".join(map(str, faults)))
     return build_rule_set(rules, columns)
 
 
-def _fields_of(stream: Stream) -> dict[str, Column]:
-    return dict(read_schema(event_schemas(stream)[-1]) or {})
+def columns_of_rules(stream: Stream) -> dict[str, Column]:
+    """Return what the rules of a stream can read, by the newest schema of its events."""
+    return rule_columns(stream, read_schema(event_schemas(stream)[-1]) or {})

@@ -291,7 +291,7 @@ class _Reader:
     def _locate(self, node: yaml.Node, line: int, column: int) -> tuple[int, int]:
         """Return where in the file a place of a value is, which YAML may have folded over several lines.
 
-        What is no space stands in the file in the order of the value; only an escaped quote counts as two.
+        What is no space is in the file in the order of the value; only an escaped quote counts as two.
         """
         lines = str(node.value).split("\n")
         before = "".join(lines[: line - 1]) + lines[min(line, len(lines)) - 1][: column - 1]

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from weir.inference.core.lists import Lists
+from weir.inference.core.lists import Lists, find_listed
 from weir.inference.core.vector import Matrix
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, TEXT, Column, type_of
 from weir.schemas.expression import ARITHMETIC, COMPARISONS, Expression, to_json
@@ -180,7 +180,7 @@ class _Planner:
             return self._constant(np.bool_(node.value is wanted))
         if node.op == "in_list":
             entity = self._columns[node.parts[0].value].entity
-            return self._add(partial(_find_listed, node=node, entity=entity, wanted=wanted))
+            return self._add(partial(_ask_list, node=node, entity=entity, wanted=wanted))
         return self._add(partial(_ask_arrow, node=node, asked=holds if wanted else fails))
 
     def _plan_booleans(self, node: Expression, wanted: bool) -> int:
@@ -332,10 +332,13 @@ def _ask_arrow(rows: Rows, _: Any, *, node: Expression, asked: Callable[..., Boo
     return asked(node, rows.fields)
 
 
-def _find_listed(rows: Rows, _: Any, *, node: Expression, entity: str, wanted: bool) -> Bools:
-    listed = rows.lists.of(node.value).get(entity, frozenset())
+def _ask_list(rows: Rows, _: Any, *, node: Expression, entity: str, wanted: bool) -> Bools:
     ids = evaluate(node.parts[0], rows.fields).to_pylist()
-    return np.fromiter((each is not None and (each in listed) is wanted for each in ids), np.bool_, len(ids))
+    listed = rows.lists.of(node.value)
+    found, _ = find_listed({entity: listed[entity]} if entity in listed else {}, {entity: ids}, len(ids))
+    if wanted:
+        return found
+    return ~found & np.fromiter((each is not None for each in ids), np.bool_, len(ids))
 
 
 def _compare_exact(left: Any, right: Any, *, compare: Callable[[Any, Any], Any]) -> Any:
