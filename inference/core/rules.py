@@ -150,6 +150,6 @@ def _is_in_force(rule: Rule, times: npt.NDArray[np.int64]) -> Bools:
 
 
 def _note(noted: list[Sequence[str]], fulfilled: Bools, word: str) -> None:
+    """Put a word before those of weaker rules, once."""
     for row in np.flatnonzero(fulfilled).tolist():
-        if word not in noted[row]:
-            noted[row] = (word, *noted[row])
+        noted[row] = (word, *(other for other in noted[row] if other != word))
