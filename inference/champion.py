@@ -13,7 +13,7 @@ from pathlib import Path
 
 from weir.inference.bundle import Bundle, champion_path, load_bundle, load_champion, load_lists
 from weir.inference.core.lists import Lists
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger

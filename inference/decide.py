@@ -77,23 +77,24 @@ class Decider:
         self._current = current
         self._id_field_of = stream.id_field_of
 
-    def judge(self, features: Matrix, names: Sequence[str], ids: Ids) -> Judgement:
-        """Decide by features and ids alone; what is asked in an API is no record yet.
+    def judge(self, features: Matrix, names: Sequence[str], ids: Ids, fields: pa.RecordBatch | None) -> Judgement:
+        """Decide by features, ids and fields alone; what is asked in an API is no record yet.
 
         Args:
             features: float32, shape (rows, len(names)).
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
+            fields: what rules read of the events, at least those of ``RuleSet.columns``.
         """
         current = self._current
-        return judge(features, names, ids, current.bundle, current.lists, current.rules)
+        return judge(features, names, ids, current.bundle, current.lists, current.rules, fields)
 
     def decide(self, batch: FeatureBatch) -> Decided:
         """Decide feature rows."""
         bundle = self._current.bundle
         manifest = bundle.manifest
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
-        judgement = self.judge(batch.features, batch.names, ids)
+        judgement = self.judge(batch.features, batch.names, ids, batch.rows)
         degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
         return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version))
 

@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "features": ("weir.streaming.features_cli", "list, document or backfill features"),
     "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
+    "rules": ("weir.inference.rules_cli", "check and test a file of rules"),
     "score": ("weir.inference.cli", "run a scorer"),
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),

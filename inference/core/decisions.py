@@ -1,4 +1,7 @@
-"""Score -> decision, in the order: allow list, block list, rules that decline, then the stricter of rules and score.
+"""Score -> decision, by what goes first.
+
+The order: allow list, block list, rules that decline, rules that allow, then the stricter of the rules that review and
+the score. Rules that tag and rules in shadow mode are noted next to whatever decided, and change nothing.
 
 Pure and vectorised: rows that are approved are touched as arrays only; strings are built for the others.
 
@@ -11,18 +14,21 @@ record's score is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from weir.inference.core.conditions import Rows
 from weir.inference.core.lists import Ids, Lists, find_listed
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
-from weir.inference.core.rules import Rule, RuleSet, match_rules
+from weir.inference.core.rules import RuleSet, describe_condition
 from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
+from weir.schemas.rules import ALLOW, Rule
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
@@ -56,6 +62,9 @@ class Judgement:
         reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
         failed: how many scores the model did not give.
+        tags: per row the words of the rules that tag it.
+        shadow_rules: per row the names of the rules in shadow mode that it fulfils.
+        shadow_hits: of how many rows each of those is fulfilled, by its name.
     """
 
     scores: npt.NDArray[np.float32]
@@ -64,6 +73,9 @@ class Judgement:
     reasons: list[Sequence[Reason]]
     rules_version: str
     failed: int = 0
+    tags: list[Sequence[str]] = field(default_factory=list)
+    shadow_rules: list[Sequence[str]] = field(default_factory=list)
+    shadow_hits: Mapping[str, int] = field(default_factory=dict)
 
 
 def build_rules_version(lists: Lists, rules: RuleSet) -> str:
@@ -71,7 +83,15 @@ def build_rules_version(lists: Lists, rules: RuleSet) -> str:
     return rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
 
 
-def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
+def judge(
+    features: Matrix,
+    names: Sequence[str],
+    ids: Ids,
+    model: Model,
+    lists: Lists,
+    rule_set: RuleSet,
+    fields: pa.RecordBatch | None = None,
+) -> Judgement:
     """Score rows and decide them.
 
     Args:
@@ -79,8 +99,9 @@ def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists:
         names: of its columns.
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion, or what stands for none.
-        lists: allow and block lists.
+        lists: allow and block lists, and what rules ask for.
         rule_set: of the stream.
+        fields: of the events, one row each, that rules read; a column that it lacks is missing.
     """
     rules = rule_set.rules
     rows = features.shape[0]
@@ -92,7 +113,8 @@ def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists:
         outcomes[:], failed[:] = APPROVE, False
     decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
-    by_rule = _apply_rules(match_rules(features, names, rules), rules, outcomes, failed)
+    found = rule_set.match(Rows(features, names, scores, _some_fields(fields, rows), lists))
+    by_rule = _apply_rules(found.decided, rules, outcomes, failed)
     allowed, allow_kinds = find_listed(lists.allow, ids, rows)
     blocked, block_kinds = find_listed(lists.block, ids, rows)
     outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
@@ -103,8 +125,21 @@ def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists:
             allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
         )
     return Judgement(
-        scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set), int(np.count_nonzero(failed))
+        scores,
+        outcomes,
+        decided_by,
+        reasons,
+        build_rules_version(lists, rule_set),
+        int(np.count_nonzero(failed)),
+        found.tags,
+        found.shadow,
+        found.hits,
     )
+
+
+def _some_fields(fields: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
+    """Return the fields, or a batch that lacks every one of them: a batch without a column has no rows."""
+    return pa.record_batch({"": pa.nulls(rows)}) if fields is None else fields
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -135,14 +170,15 @@ def _apply_rules(
     outcomes: npt.NDArray[np.uint8],
     failed: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int32]:
-    """Raise outcomes in place; return per row the rule that decided, -1 for none.
+    """Change outcomes in place; return per row the rule that decided, -1 for none.
 
     A rule that asks for review leaves a score that says review (or worse) alone: the score explains itself better.
     """
     decided = np.full(matched.shape[0], -1, dtype=np.int32)
     for row in np.flatnonzero(matched >= 0):
-        severity = OUTCOMES.index(rules[matched[row]].decision)
-        if severity > outcomes[row] or failed[row] or severity == DECLINE:
+        then = rules[matched[row]].then
+        severity = APPROVE if then == ALLOW else OUTCOMES.index(then)
+        if severity > outcomes[row] or failed[row] or severity != REVIEW:
             outcomes[row], decided[row] = severity, matched[row]
     return decided
 
@@ -169,6 +205,5 @@ def _name_decider(*, allow: str, block: str, rule: Rule | None) -> tuple[str, li
     if block:
         return f"block_list_{block}", [Reason("BLOCK_LIST", f"{block} is on the block list")]
     if rule is not None:
-        detail = f"{rule.why}: " + " and ".join(str(condition) for condition in rule.conditions)
-        return rule.name, [Reason(rule.code, detail)]
+        return rule.name, [Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")]
     return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]

@@ -1,4 +1,6 @@
-"""Allow and block lists: who is decided before any model is asked. Pure; the file is read in ``inference/bundle.py``.
+"""Allow, block and watch lists: who is decided before any model is asked, and who is looked at.
+
+Pure; the file is read in ``inference/bundle.py``.
 
 The file::
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weir.schemas.errors import Refused
+from weir.schemas.expression import LISTS
 
 Ids = Mapping[str, Sequence[str | None]]
 """Entity kind to its ids, one per row."""
@@ -22,15 +25,20 @@ Ids = Mapping[str, Sequence[str | None]]
 
 @dataclass(frozen=True)
 class Lists:
-    """Both lists, by entity kind."""
+    """The lists, by entity kind. ``watch`` decides nothing by itself: rules ask for it, as they can for the others."""
 
     version: str = "none"
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
     block: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    watch: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, name: str) -> Mapping[str, frozenset[str]]:
+        """Return a list by its name, one of ``LISTS``."""
+        return {"allow": self.allow, "block": self.block, "watch": self.watch}[name]
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Return the entity kinds that a list names: only their ids need to be looked at."""
+        """Return the entity kinds whose ids decide: only those need to be looked at without a rule."""
         return frozenset(kind for side in (self.allow, self.block) for kind, listed in side.items() if listed)
 
 
@@ -47,9 +55,9 @@ def parse_lists(document: Any, entities: Sequence[str]) -> Lists:
     >>> parse_lists({"version": "1", "block": {"shop": ["s-7"]}}, ["shop"]).block["shop"]
     frozenset({'s-7'})
     """
-    if not isinstance(document, dict) or not set(document) <= {"version", "allow", "block"}:
-        raise Refused("lists: expected an object with version, allow and block; fix the file or remove it")
-    sides = {side: _parse_side(side, document.get(side, {}), entities) for side in ("allow", "block")}
+    if not isinstance(document, dict) or not set(document) <= {"version", *LISTS}:
+        raise Refused("lists: expected an object with version, allow, block and watch; fix the file or remove it")
+    sides = {side: _parse_side(side, document.get(side, {}), entities) for side in LISTS}
     return Lists(version=str(document.get("version", "unnamed")), **sides)
 
 
