@@ -1,6 +1,6 @@
 """The Merkle tree over archived rows: canonical row bytes, salted leaves, the root, inclusion proofs. Pure.
 
-A row's **leaf** is HMAC-SHA256 of its canonical bytes under 16 random bytes of its own, the salt. Whoever holds row and
+A row's **leaf** is HMAC-SHA256 of its canonical bytes under 16 random bytes of its own, the salt. Who holds row and
 salt can compute it; once both are erased, 32 bytes are left from which nothing can be guessed, an id of few digits
 neither.
 
