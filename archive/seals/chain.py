@@ -9,7 +9,7 @@ same seal is written by the next who looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
     [
         ("sequence", pa.int64()),
         ("table", pa.string()),
+        ("batch", pa.int64()),
         ("seal", pa.string()),
         ("hash", pa.string()),
         ("signature", pa.string()),
@@ -81,17 +82,19 @@ class Chain:
         table = self._refresh()
         return (table.transaction_version(name) or 0) if table else 0
 
-    def read(self, *, first: int = 1, last: int | None = None) -> Iterator[Stored]:
+    def read(self) -> Iterator[Stored]:
+        """Yield all seals in order."""
+        return self._read([], None)
+
+    def read_many(self, sequences: Collection[int]) -> Iterator[Stored]:
         """Yield the seals of these numbers, in order."""
-        table = self._refresh()
-        if table is None:
-            return
-        wanted = ds.field("sequence") >= first
-        if last is not None:
-            wanted &= ds.field("sequence") <= last
-        rows = table.to_pyarrow_dataset().to_table(filter=wanted).sort_by("sequence")
-        for row in rows.to_pylist():
-            yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
+        wanted = ds.field("sequence").isin(sorted(sequences))
+        return self._read([("sequence", ">=", min(sequences)), ("sequence", "<=", max(sequences))], wanted)
+
+    def read_of(self, name: str, batch: int) -> Iterator[Stored]:
+        """Yield the seal of a batch of a table, or with 0 those of the table's erasures."""
+        wanted = (ds.field("table") == name) & (ds.field("batch") == batch)
+        return self._read([("batch", ">=", batch), ("batch", "<=", batch)], wanted)
 
     def read_one(self, sequence: int) -> Stored:
         """Return one seal.
@@ -99,11 +102,28 @@ class Chain:
         Raises:
             Damaged: it is not there, or twice.
         """
-        found = list(self.read(first=sequence, last=sequence))
+        found = list(self.read_many([sequence]))
         if len(found) != 1:
             raise Damaged(f"expected one seal of number {sequence} in the archive, found {len(found)}; "
                           "`weir evidence verify` says what else was altered")  # fmt: skip
         return found[0]
+
+    def read_head(self) -> Stored | None:
+        """Return the newest seal, or None where there is none.
+
+        Raises:
+            Damaged: it is gone.
+        """
+        length = self.read_length()
+        return self.read_one(length) if length else None
+
+    def _read(self, files: list[tuple[str, str, int]], wanted: ds.Expression | None) -> Iterator[Stored]:
+        table = self._refresh()
+        if table is None:
+            return
+        found = table.to_pyarrow_dataset(file_pruning_predicate=files or None).to_table(filter=wanted)
+        for row in found.sort_by("sequence").to_pylist():
+            yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
 
     def append(self, seal: Seal, key: SealKey) -> Stored | None:
         """Put a seal at the end; return it as it is kept, or None where another sealer was faster with its batch.
@@ -132,7 +152,7 @@ class Chain:
         text = seal.to_text()
         signed = hash_text(text)
         stored = Stored(seal.sequence, text, signed, key.sign(signed), key.public)
-        row = [seal.sequence, seal.table, text, signed, stored.signature, key.public]
+        row = [seal.sequence, seal.table, seal.batch, text, signed, stored.signature, key.public]
         marks = {_CHAIN: seal.sequence, **({_BATCH + seal.table: seal.batch} if seal.kind == ROWS else {})}
         write_deltalake(
             self._opened or self._create(),
@@ -152,7 +172,7 @@ class Chain:
             table.vacuum(dry_run=False)
 
     def _create(self) -> DeltaTable:
-        configuration = {"delta.dataSkippingStatsColumns": "sequence", "delta.appendOnly": "true"}
+        configuration = {"delta.dataSkippingStatsColumns": "sequence,batch", "delta.appendOnly": "true"}
         made = DeltaTable.create(
             self._uri, _SCHEMA, mode="ignore", configuration=configuration, storage_options=self._options
         )

@@ -27,6 +27,8 @@ from weir.schemas.errors import Damaged, Refused
 
 FORMAT: Final = 1
 ROWS, ERASURE = "rows", "erasure"
+NO_BATCH: Final = 0
+"""In the place of a batch's number in the seal of an erasure."""
 _START: Final = ""
 """The hash of the seal before the first one."""
 
@@ -142,7 +144,7 @@ def seal_rows(table: str, batch: int, rows: pa.Table) -> Seal:
 
 def seal_erasure(table: str, runs: Runs, *, at_ms: int, why: str) -> Seal:
     """Return the record that rows were erased, which ``link`` then puts in its place."""
-    return Seal(0, table, ERASURE, 0, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
+    return Seal(0, table, ERASURE, NO_BATCH, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
 
 
 def link(seal: Seal, *, sequence: int, previous: str, skip: str) -> Seal:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.key import SealKey
+from weir.archive.seals.reading import read_batches
 from weir.archive.seals.seal import seal_rows
 
 _BATCHES_AT_ONCE = 64
@@ -40,9 +40,7 @@ def seal_new(chain: Chain, key: SealKey, *, name: str, table: DeltaTable) -> lis
 
 
 def _read_batches(table: DeltaTable, *, after: int) -> list[tuple[int, pa.Table]]:
-    numbers = ds.field("batch")
-    wanted = (numbers > after) & (numbers <= after + _BATCHES_AT_ONCE)
-    rows = table.to_pyarrow_dataset().to_table(columns=_COLUMNS, filter=wanted)
+    rows = read_batches(table, after + 1, after + _BATCHES_AT_ONCE, _COLUMNS)
     return [
         (batch, rows.filter(pc.equal(rows["batch"], batch))) for batch in sorted(pc.unique(rows["batch"]).to_pylist())
     ]

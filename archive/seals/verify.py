@@ -79,4 +79,5 @@ def _read_rows(table: DeltaTable | None, first_batch: int) -> Iterator[pa.Record
         return
     number = ds.field("batch")
     wanted = (number >= first_batch) | number.is_null() if first_batch else None
-    yield from table.to_pyarrow_dataset().to_batches(columns=list(SOURCES), filter=wanted, batch_size=_ROWS_AT_ONCE)
+    files = table.to_pyarrow_dataset(file_pruning_predicate=[("batch", ">=", first_batch)] if first_batch else None)
+    yield from files.to_batches(columns=list(SOURCES), filter=wanted, batch_size=_ROWS_AT_ONCE)
