@@ -14,10 +14,11 @@ from typing import TypeVar
 from weir.archive.follower import Follower
 from weir.archive.log import LogReader
 from weir.archive.metering import Meter
-from weir.archive.table import OnStep
+from weir.archive.table import ArchiveTable, OnStep
 from weir.infra.kafka.source import Partition
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
+from weir.streaming.stage import do_nothing
 
 READ_RECORDS_MAX = 5_000
 READ_SECONDS = 0.2
@@ -41,13 +42,24 @@ class Archiver:
         *,
         should_stop: Callable[[], bool],
         on_step: OnStep,
+        after_commit: Callable[[ArchiveTable], None] = do_nothing,
     ) -> None:
-        """Bind the followers, by the name of their topic, to what reads for them; both have begun."""
+        """Bind the followers, by the name of their topic, to what reads for them; both have begun.
+
+        Args:
+            followers: by topic.
+            reader: of all topics.
+            meter: of what is done.
+            should_stop: asked between reads.
+            on_step: called at each numbered step.
+            after_commit: given a table that has new rows, and at the start each one; called again after ``Transient``.
+        """
         self._followers = followers
         self._reader = reader
         self._meter = meter
         self._should_stop = should_stop
         self._on_step = on_step
+        self._after_commit = after_commit
 
     def run(self, until: Mapping[Partition, int] | None = None) -> None:
         """Archive; what is in hand at the end is committed.
@@ -60,6 +72,8 @@ class Archiver:
             Transient: a store or the registry stayed away.
             KafkaException: the log no longer has what is next.
         """
+        for follower in self._followers.values():
+            self._wait_for(partial(self._after_commit, follower.table))
         while not self._should_stop():
             self._turn()
             if until is not None and self._has_reached(until):
@@ -85,7 +99,9 @@ class Archiver:
 
     def _commit(self, follower: Follower) -> None:
         with self._meter.committing(follower):
-            self._wait_for(partial(follower.commit, self._on_step))
+            count = self._wait_for(partial(follower.commit, self._on_step))
+        if count:
+            self._wait_for(partial(self._after_commit, follower.table))
 
     def _has_reached(self, until: Mapping[Partition, int]) -> bool:
         return all(self._followers[topic].positions.get(number, 0) >= end for (topic, number), end in until.items())

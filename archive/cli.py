@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from weir.archive.erase_cli import run_erase
 from weir.archive.joining import find_days, join_day, sweep, utc_now
 from weir.archive.place import Place
 from weir.archive.run import find_root, list_followed, run_archiver
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
         return _show(settings, root, as_json=arguments.json)
     if arguments.what == "optimize":
         return _optimize(settings, root, streams, open_too=arguments.today)
+    if arguments.what == "erase":
+        return run_erase(settings, root, streams, entity=arguments.entity, why=arguments.why, apply=arguments.apply)
     return _follow(settings, root, streams, arguments)
 
 
@@ -87,9 +90,9 @@ def _build_parser() -> Parser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("follow", "status", "optimize"),
+        choices=("follow", "status", "optimize", "erase"),
         default="follow",
-        help="`status` shows each table; `optimize` joins the files of closed days (default: follow)",
+        help="`status` shows tables, `optimize` joins files, `erase` empties a person's rows (default: follow)",
     )
     stream = "a stream of this folder's project, or one that is shipped; all of the project's by default"
     parser.add_argument("--stream", default=_ALL, metavar="NAME", help=stream)
@@ -108,6 +111,10 @@ def _build_parser() -> Parser:
         "--accept-loss", action="store_true", help="continue where a topic begins: it forgot what is not archived"
     )
     parser.add_argument("--today", action="store_true", help="of `optimize`: also join the files of the open day")
+    entity = "of `erase`: whose rows, such as card=card-000017"
+    parser.add_argument("--entity", default="", metavar="KIND=ID", help=entity)
+    parser.add_argument("--why", default="", metavar="TEXT", help="of `erase`: for the record of it, without the id")
+    parser.add_argument("--apply", action="store_true", help="of `erase`: do it; without it the rows are counted")
     parser.add_argument("--json", action="store_true", help="of `status`: for machines")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
     return parser

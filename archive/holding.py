@@ -1,32 +1,54 @@
-"""Which rows hold an id, whatever column or bytes it is in: what erasing has to find. Pure.
+"""Which rows are about an entity, whatever bytes its id is in: what erasing has to find. Pure.
 
-A row holds an id when its key is the id, when a decoded text is, when a text in its Avro value is, or when its bytes
-could not be decoded, or are in a header, and the id is a word of them. Avro writes a text's length before it, so
-that an id which is only part of a longer one is not mistaken for it.
+A row that was decoded has the entity's field, and that says it. Where the field is not there, as in dead letters and
+in rows from before the field was kept, the bytes are searched: a key that is the id, a text of Avro that is, and in a
+value that could not be decoded or in a header the id as a word. Avro writes a text's length before it, so that an id
+which is only part of a longer one is not mistaken for it.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_WORD = r"[0-9A-Za-z_\-]"
+_WORD = rb"[0-9A-Za-z_\-]"
 """Of what ids are made as a rule: an id that such a letter follows or precedes is another one."""
 
 
-def holds(rows: pa.RecordBatch, wanted: str) -> pa.BooleanArray:
-    """Return per row whether it holds an id."""
-    names = rows.schema.names
-    found = [pc.equal(rows.column(name), wanted) for name in names if pa.types.is_string(rows.schema.field(name).type)]
-    found.append(pc.equal(rows.column("key"), wanted.encode()))
-    found.append(pc.match_substring(rows.column("value"), encode_text(wanted)))
-    # a value that could not be decoded is anybody's, and only its bytes can be searched
-    found.append(pc.and_(pc.is_null(rows.column("id")), _as_word(rows.column("value"), wanted)))
-    found.append(_in_headers(rows.column("headers"), wanted))
-    return reduce(pc.or_, [pc.fill_null(each, False) for each in found])
+@dataclass(frozen=True)
+class Wanted:
+    """The entity whose rows are wanted.
+
+    Attributes:
+        id: of the entity.
+        field: of a record that holds the id.
+        is_key: the id is the key of the stream's records.
+    """
+
+    id: str
+    field: str
+    is_key: bool
+
+
+def holds(rows: pa.RecordBatch, wanted: Wanted) -> pa.BooleanArray:
+    """Return per row whether it is about the entity."""
+    text, content = wanted.id, wanted.id.encode()
+    keys, values = rows.column("key"), rows.column("value")
+    own = rows.column(wanted.field) if wanted.field in rows.schema.names else pa.nulls(len(rows), pa.string())
+    is_same_key, unknown = pc.equal(keys, content), pc.is_null(own)
+    of_text = pc.match_substring(values, encode_text(text))
+    undecoded = pc.and_(pc.is_null(rows.column("id")), _has_word(values, content))
+    found = [
+        pc.equal(own, text),
+        is_same_key if wanted.is_key else pc.and_(is_same_key, unknown),
+        pc.and_(unknown, _or(of_text, undecoded)),
+        _has_header(rows.column("headers"), content),
+    ]
+    return reduce(_or, found)
 
 
 def encode_text(text: str) -> bytes:
@@ -43,16 +65,21 @@ def encode_text(text: str) -> bytes:
     return bytes([*written, left]) + content
 
 
-def _as_word(column: pa.Array, wanted: str) -> pa.BooleanArray:
-    near = pc.match_substring(column, wanted.encode())
-    word = re.compile(rb"(?<!%b)%b(?!%b)" % (_WORD.encode(), re.escape(wanted.encode()), _WORD.encode()))
-    near_values = zip(near.to_pylist(), column, strict=True)
-    sure = [bool(is_near) and word.search(value.as_py()) is not None for is_near, value in near_values]
+def _or(one: pa.BooleanArray, other: pa.BooleanArray) -> pa.BooleanArray:
+    return pc.or_(pc.fill_null(one, False), pc.fill_null(other, False))
+
+
+def _has_word(column: pa.Array, content: bytes) -> pa.BooleanArray:
+    near = pc.fill_null(pc.match_substring(column, content), False)
+    word = re.compile(b"(?<!%b)%b(?!%b)" % (_WORD, re.escape(content), _WORD))
+    sure = [
+        is_near and word.search(value.as_py()) is not None
+        for is_near, value in zip(near.to_pylist(), column, strict=True)
+    ]
     return pa.array(sure, pa.bool_())
 
 
-def _in_headers(headers: pa.ListArray, wanted: str) -> pa.BooleanArray:
+def _has_header(headers: pa.ListArray, content: bytes) -> pa.BooleanArray:
     values = pc.struct_field(pc.list_flatten(headers), "value")
-    rows = pc.list_parent_indices(headers).filter(pc.fill_null(_as_word(values, wanted), False))
-    holding = set(rows.to_pylist())
+    holding = set(pc.list_parent_indices(headers).filter(_has_word(values, content)).to_pylist())
     return pa.array([row in holding for row in range(len(headers))], pa.bool_())

@@ -88,7 +88,7 @@ def join_day(table: ArchiveTable, day: date, on_step: OnStep) -> Join:
     with table.place.errors("written"):
         new = list(_write_ranges(table, day, paths, pc.sum(old["size_bytes"]).as_py()))
     on_step("archive_joined")
-    is_done = _swap(table, day, paths, new)
+    is_done = swap_files(table, day, paths, new)
     on_step("archive_swapped")
     return Join(day, len(paths), len(new), rows, is_done)
 
@@ -130,8 +130,15 @@ def _write_ranges(table: ArchiveTable, day: date, paths: list[str], size: int) -
             yield write_file(table.place, day, rows.append_column(DAY, days), is_new=False)
 
 
-def _swap(table: ArchiveTable, day: date, old: list[str], new: list[AddAction]) -> bool:
-    """Return whether the new files are in the table instead of the old ones."""
+def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddAction]) -> bool:
+    """Put new files of a day in the place of old ones, in one commit.
+
+    Returns:
+        False where another job rewrote one of the old files meanwhile; the new ones are deleted then.
+
+    Raises:
+        Transient: the store cannot be used now, or others commit all the time.
+    """
     now_ms, where = int(time.time() * 1_000), {DAY: day.isoformat()}
     removed = [RemoveAction(path, False, now_ms, None, dict(where)) for path in old]
     for _ in range(ATTEMPTS_MAX):

@@ -18,6 +18,8 @@ from pyarrow import fs
 
 from weir.schemas.errors import Transient
 
+OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals"})
+"""Of an archive's root, next to a folder for each topic."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -50,11 +52,11 @@ class Place:
         return fs.SubTreeFileSystem(str(Path(self.uri).absolute()), fs.LocalFileSystem(use_mmap=True))
 
     def list_folders(self) -> list[str]:
-        """Return the names of the folders here, sorted; none where the place does not exist."""
+        """Return the names of the folders here that may be tables, sorted; none where the place does not exist."""
         with self.errors("listed"):
             found = self.files.get_file_info(fs.FileSelector("", allow_not_found=True, recursive=self.is_remote))
         names = {each.path.split("/")[0] for each in found if "/" in each.path or each.type == fs.FileType.Directory}
-        return sorted(names)
+        return sorted(names - OWN_FOLDERS)
 
     def delete(self, paths: list[str]) -> None:
         """Delete files, as far as that is possible: what is left is in no table."""

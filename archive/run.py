@@ -15,10 +15,14 @@ from confluent_kafka.admin import AdminClient
 
 from weir.archive.archiver import Archiver
 from weir.archive.follower import Follower, Pace
+from weir.archive.keeping import Keeper
 from weir.archive.log import LogReader
 from weir.archive.metering import Meter
+from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.rows import RowMaker
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import key_path, load_key
 from weir.archive.table import ArchiveTable, OnStep, open_table
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
@@ -122,6 +126,7 @@ def run_archiver(
         registry = stack.enter_context(closing(Registry(settings.registry)))
         history = stack.enter_context(closing(History(settings.kafka)))
         reader = stack.enter_context(closing(LogReader(settings.kafka)))
+        keeper = _build_keeper(settings, streams, root)
         followers: dict[str, Follower] = {}
         starts: dict[Partition, int] = {}
         ends: dict[str, dict[int, int]] = {}
@@ -133,13 +138,15 @@ def run_archiver(
             begun = wait_for(
                 partial(_begin, table, history, numbers, ends[each.topic], accept_loss=accept_loss), should_stop
             )
-            followers[each.topic] = _build_follower(settings, registry, table, each)
+            followers[each.topic] = _build_follower(settings, registry, table, each, keeper)
             followers[each.topic].begin(begun)
             starts |= {(each.topic, number): start for number, start in begun.items()}
         meter = _build_meter(settings, streams, asker, should_stop)
         reader.assign(starts)
         log.info("started", root=root.uri, topics=len(followers), partitions=len(starts))
-        archiver = Archiver(followers, reader, meter, should_stop=should_stop, on_step=on_step)
+        archiver = Archiver(
+            followers, reader, meter, should_stop=should_stop, on_step=on_step, after_commit=keeper.after_commit
+        )
         archiver.run({at: ends[at[0]][at[1]] for at in starts} if until_caught_up else None)
 
 
@@ -176,7 +183,15 @@ def _begin(
     return starts
 
 
-def _build_follower(settings: Settings, registry: Registry, table: ArchiveTable, followed: Followed) -> Follower:
+def _build_keeper(settings: Settings, streams: Sequence[Stream], root: Place) -> Keeper:
+    own = [settings.of_stream(stream) for stream in streams]
+    folders = {each.topics.decisions: [*filter(None, [each.scorer.bundle_dir]), each.models_dir] for each in own}
+    return Keeper(Objects(root), Chain(root), load_key(key_path(settings.home)), folders)
+
+
+def _build_follower(
+    settings: Settings, registry: Registry, table: ArchiveTable, followed: Followed, keeper: Keeper
+) -> Follower:
     of_subject = subject(followed.topic)
     pace = Pace(settings.archive.commit_seconds, settings.archive.commit_rows_max)
     if not followed.schema:
@@ -187,10 +202,11 @@ def _build_follower(settings: Settings, registry: Registry, table: ArchiveTable,
     def schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
         return registry.writer_schema(schema_id, of_subject)
 
+    kept = keeper.keeping(followed.topic, schema_of)
     maker = RowMaker(
         followed.topic,
         table.columns(codec.arrow_schema),
-        lambda values: codec.decode(values, schema_of),
+        lambda values: codec.decode(values, kept),
         followed.stream.id,
         os.urandom,
     )

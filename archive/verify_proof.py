@@ -58,7 +58,7 @@ def chained(texts: list[str], head: str) -> list[Row]:  # noqa: D103
     return found
 
 
-def judge(row: Row, event_id: str, seals: list[Row]) -> str:  # noqa: D103
+def judge(row: Row, event: str, seals: list[Row]) -> str:  # noqa: D103
     own = {seal["kind"]: (*place_of(row, seal), seal) for seal in seals if place_of(row, seal)[0] >= 0}
     if row["salt"] is None and "erasure" not in own:
         return "WRONG: empty, and nothing says that it was erased"
@@ -68,13 +68,13 @@ def judge(row: Row, event_id: str, seals: list[Row]) -> str:  # noqa: D103
         return "WRONG: not as it was sealed"
     if row["salt"] is None:
         return "erased, as recorded"
-    return "as it was sealed" if event_id.encode().hex() in (row["value"] or "") else "WRONG: of another event"
+    return "WRONG: of another event" if row["value"] and event not in row["value"] else "as it was sealed"
 
 
 if __name__ == "__main__":
     proof = json.loads(Path(sys.argv[1]).read_text())["proof"]
     head = sys.argv[2] if len(sys.argv) > 2 else proof["head"]["hash"]
-    lines = [(row, judge(row, proof["id"], chained(proof["seals"], head))) for row in proof["rows"]]
+    lines = [(row, judge(row, proof["id"].encode().hex(), chained(proof["seals"], head))) for row in proof["rows"]]
     sys.stdout.writelines(f"{row['table']}[{row['partition']}]@{row['offset']}: {line}\n" for row, line in lines)
     sys.stdout.write(f"head {head}\n")
     sys.exit(not lines or any(line.startswith("WRONG") for _, line in lines))

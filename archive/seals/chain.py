@@ -13,11 +13,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
+from weir.archive.place import Place
 from weir.archive.seals.key import SealKey
+from weir.archive.seals.reading import ANY, list_files, read_file
 from weir.archive.seals.seal import ROWS, Seal, hash_text, link, skip_of
 from weir.schemas.errors import Damaged, Transient
 
@@ -64,10 +66,9 @@ class Stored:
 class Chain:
     """The seals under one root."""
 
-    def __init__(self, root: str, options: dict[str, str] | None = None) -> None:
-        """Bind to the folder or URL that holds the tables; ``options`` are the object store's."""
-        self._uri = f"{root.rstrip('/')}/{FOLDER}"
-        self._options = options or {}
+    def __init__(self, root: Place) -> None:
+        """Bind to the folder that holds the tables."""
+        self._place = root.below(FOLDER)
         self._opened: DeltaTable | None = None
 
     def read_length(self) -> int:
@@ -84,17 +85,15 @@ class Chain:
 
     def read(self) -> Iterator[Stored]:
         """Yield all seals in order."""
-        return self._read([], None)
+        return self._read("sequence", 0, ANY, None)
 
     def read_many(self, sequences: Collection[int]) -> Iterator[Stored]:
         """Yield the seals of these numbers, in order."""
-        wanted = ds.field("sequence").isin(sorted(sequences))
-        return self._read([("sequence", ">=", min(sequences)), ("sequence", "<=", max(sequences))], wanted)
+        return self._read("sequence", min(sequences), max(sequences), pc.field("sequence").isin(sorted(sequences)))
 
     def read_of(self, name: str, batch: int) -> Iterator[Stored]:
         """Yield the seal of a batch of a table, or with 0 those of the table's erasures."""
-        wanted = (ds.field("table") == name) & (ds.field("batch") == batch)
-        return self._read([("batch", ">=", batch), ("batch", "<=", batch)], wanted)
+        return self._read("batch", batch, batch, (pc.field("table") == name) & (pc.field("batch") == batch))
 
     def read_one(self, sequence: int) -> Stored:
         """Return one seal.
@@ -117,12 +116,12 @@ class Chain:
         length = self.read_length()
         return self.read_one(length) if length else None
 
-    def _read(self, files: list[tuple[str, str, int]], wanted: ds.Expression | None) -> Iterator[Stored]:
+    def _read(self, column: str, first: int, last: int, wanted: pc.Expression | None) -> Iterator[Stored]:
         table = self._refresh()
-        if table is None:
-            return
-        found = table.to_pyarrow_dataset(file_pruning_predicate=files or None).to_table(filter=wanted)
-        for row in found.sort_by("sequence").to_pylist():
+        paths = list_files(table, column, first, last) if table else []
+        parts = [part for path in paths for part in read_file(self._place, path, _SCHEMA.names)]
+        found = pa.Table.from_batches(parts, _SCHEMA)
+        for row in (found if wanted is None else found.filter(wanted)).sort_by("sequence").to_pylist():
             yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
 
     def append(self, seal: Seal, key: SealKey) -> Stored | None:
@@ -174,7 +173,11 @@ class Chain:
     def _create(self) -> DeltaTable:
         configuration = {"delta.dataSkippingStatsColumns": "sequence,batch", "delta.appendOnly": "true"}
         made = DeltaTable.create(
-            self._uri, _SCHEMA, mode="ignore", configuration=configuration, storage_options=self._options
+            self._place.uri,
+            _SCHEMA,
+            mode="ignore",
+            configuration=configuration,
+            storage_options=dict(self._place.options),
         )
         self._opened = made
         return made
@@ -184,7 +187,7 @@ class Chain:
             self._opened.update_incremental()
             return self._opened
         try:
-            self._opened = DeltaTable(self._uri, storage_options=self._options)
+            self._opened = DeltaTable(self._place.uri, storage_options=dict(self._place.options))
         except TableNotFoundError:
             return None
         return self._opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from weir.archive.seals.chain import Stored
@@ -35,7 +35,7 @@ class CheckedChain:
     head: Stored | None = None
 
 
-def check_chain(stored: Iterable[Stored], *, expect: str = "", public_key: str = "") -> CheckedChain:
+def check_chain(stored: Iterable[Stored], *, expect: str = "", public_keys: Collection[str] = ()) -> CheckedChain:
     """Check seals in the order of their numbers, from the first.
 
     A seal that was altered is named once, by its own number: its text no longer has the hash that the next one carries.
@@ -43,7 +43,7 @@ def check_chain(stored: Iterable[Stored], *, expect: str = "", public_key: str =
     Args:
         stored: all of them.
         expect: a hash that was kept elsewhere; some seal has it.
-        public_key: the only one that may have signed; empty where it is not known.
+        public_keys: those that may have signed; none where they are not known.
 
     Raises:
         Refused: a newer release wrote them.
@@ -53,7 +53,7 @@ def check_chain(stored: Iterable[Stored], *, expect: str = "", public_key: str =
         sequence, previous = each.sequence, max(hashes)
         checked.findings += [
             Finding(SEAL_MISSING, name_seal(missing)) for missing in range(previous + 1, sequence)
-        ] + _check_signature(each, public_key)
+        ] + _check_signature(each, public_keys)
         hashes[sequence] = hash_text(each.text)
         seal = _read(each)
         if seal is None or hashes[sequence] != each.hash:
@@ -76,10 +76,10 @@ def _read(stored: Stored) -> Seal | None:
     return seal if seal.sequence == stored.sequence else None
 
 
-def _check_signature(stored: Stored, public_key: str) -> list[Finding]:
+def _check_signature(stored: Stored, public_keys: Collection[str]) -> list[Finding]:
     if not is_signed(stored.hash, signature=stored.signature, public=stored.public_key):
         return [Finding(SEAL_UNSIGNED, name_seal(stored.sequence))]
-    if public_key and stored.public_key != public_key:
+    if public_keys and stored.public_key not in public_keys:
         return [Finding(KEY_UNKNOWN, name_seal(stored.sequence))]
     return []
 

@@ -11,13 +11,14 @@ TWICE = "twice"
 REPLACED = "replaced"
 ERASED_UNRECORDED = "erased without a record"
 NOT_ERASED = "not erased"
+UNREADABLE = "unreadable"
 SEAL_ALTERED = "seal altered"
 SEAL_MISSING = "seal missing"
 SEAL_UNSIGNED = "signature wrong"
 KEY_UNKNOWN = "key unknown"
 HEAD_MISSING = "head missing"
 
-_MEANING = {
+MEANING = {
     CHANGED: "its bytes are not those that were sealed",
     REMOVED: "it was sealed and is not in the table",
     ADDED: "it is in the table and in no seal",
@@ -25,10 +26,11 @@ _MEANING = {
     REPLACED: "some row of it was replaced by one with a leaf of its own",
     ERASED_UNRECORDED: "its bytes are gone, and no seal says that they were erased",
     NOT_ERASED: "a seal says that it was erased, and its bytes are there; run `weir archive erase` again",
+    UNREADABLE: "the file is missing or damaged; put it back from a copy of the archive",
     SEAL_ALTERED: "its text is not the one that was sealed",
     SEAL_MISSING: "the seals before and after it are there",
     SEAL_UNSIGNED: "no key of an archiver signed it",
-    KEY_UNKNOWN: "another key than the expected one signed it",
+    KEY_UNKNOWN: "a key that is not trusted signed it",
     HEAD_MISSING: "no seal has the hash that was kept elsewhere: the chain was written again, or its end is gone",
 }
 
@@ -46,7 +48,7 @@ class Finding:
     where: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.kind}: {_MEANING[self.kind]}"
+        return f"{self.where}: {self.kind}: {MEANING[self.kind]}"
 
 
 def name_row(table: str, partition: int, offset: int) -> str:

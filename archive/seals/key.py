@@ -27,6 +27,11 @@ _PURPOSE = b"weir.seal.1:"
 """Before what is signed, so that no signature of another purpose passes for one of a seal."""
 
 
+def key_path(home: Path) -> Path:
+    """Return where the key of a home is."""
+    return home / "keys" / "seals.pem"
+
+
 class SealKey:
     """The private key.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deltalake import DeltaTable
-
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.reading import read_batches
 from weir.archive.seals.seal import NO_BATCH, ROWS, Seal, read_seal, steps_between
+from weir.archive.table import ArchiveTable
 from weir.archive.tree import Tree
 from weir.schemas.errors import Damaged
 
@@ -18,7 +17,7 @@ Row = Mapping[str, Any]
 """A row of a table as Python holds it, with ``table``: its name."""
 
 
-def prove(chain: Chain, tables: Mapping[str, DeltaTable], event_id: str, rows: Iterable[Row]) -> dict[str, Any]:
+def prove(chain: Chain, tables: Mapping[str, ArchiveTable], event_id: str, rows: Iterable[Row]) -> dict[str, Any]:
     """Return the proof of some rows of one event, which may be erased.
 
     Args:
@@ -52,7 +51,7 @@ def _find_seals(chain: Chain, row: Row) -> dict[str, Seal]:
     return {seal.kind: seal for seal in found if seal.runs.index_of(row["partition"], row["offset"]) is not None}
 
 
-def _find_path(table: DeltaTable, row: Row, seal: Seal) -> list[str]:
+def _find_path(table: ArchiveTable, row: Row, seal: Seal) -> list[str]:
     rows = read_batches(table, seal.batch, seal.batch, _COLUMNS)
     rows = rows.sort_by([("partition", "ascending"), ("offset", "ascending")])
     index = seal.runs.index_of(row["partition"], row["offset"])

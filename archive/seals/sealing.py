@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.key import SealKey
 from weir.archive.seals.reading import read_batches
 from weir.archive.seals.seal import seal_rows
+from weir.archive.table import ArchiveTable
 
 _BATCHES_AT_ONCE = 64
 """Read together, so that a long table that was never sealed is not read into memory whole."""
 _COLUMNS = ["partition", "offset", "append_ms", "leaf", "batch"]
 
 
-def seal_new(chain: Chain, key: SealKey, *, name: str, table: DeltaTable) -> list[Stored]:
+def seal_new(chain: Chain, key: SealKey, *, name: str, table: ArchiveTable) -> list[Stored]:
     """Seal every batch of a table that has no seal yet, in order; return the seals that were written here.
 
     Args:
@@ -39,7 +39,7 @@ def seal_new(chain: Chain, key: SealKey, *, name: str, table: DeltaTable) -> lis
     return written
 
 
-def _read_batches(table: DeltaTable, *, after: int) -> list[tuple[int, pa.Table]]:
+def _read_batches(table: ArchiveTable, *, after: int) -> list[tuple[int, pa.Table]]:
     rows = read_batches(table, after + 1, after + _BATCHES_AT_ONCE, _COLUMNS)
     return [
         (batch, rows.filter(pc.equal(rows["batch"], batch))) for batch in sorted(pc.unique(rows["batch"]).to_pylist())

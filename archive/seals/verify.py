@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
+import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
 
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.check_chain import check_chain
 from weir.archive.seals.check_rows import SOURCES, CheckedTable, check_rows
-from weir.archive.seals.findings import Finding
+from weir.archive.seals.findings import UNREADABLE, Finding
+from weir.archive.seals.reading import ANY, list_files, read_file
 from weir.archive.seals.seal import ERASURE, ROWS, Seal
-
-_ROWS_AT_ONCE = 16_384
-"""Rows that are in memory as Python's values, some 30 MB of them."""
+from weir.archive.table import ArchiveTable
 
 
 @dataclass
@@ -42,7 +41,12 @@ class Verified:
 
 
 def verify(
-    chain: Chain, tables: Mapping[str, DeltaTable], *, since_ms: int = 0, expect: str = "", public_key: str = ""
+    chain: Chain,
+    tables: Mapping[str, ArchiveTable],
+    *,
+    since_ms: int = 0,
+    expect: str = "",
+    public_keys: Collection[str] = (),
 ) -> Verified:
     """Check all seals, and the rows of those that hold rows appended at a time or later.
 
@@ -51,12 +55,12 @@ def verify(
         tables: all of it, by name.
         since_ms: append time, UTC epoch ms; 0 checks all rows.
         expect: a seal's hash that was kept elsewhere.
-        public_key: the only one that may have signed; empty where it is not known.
+        public_keys: those that may have signed; none where they are not known.
 
     Raises:
         Refused: a newer release wrote the seals.
     """
-    checked = check_chain(chain.read(), expect=expect, public_key=public_key)
+    checked = check_chain(chain.read(), expect=expect, public_keys=public_keys)
     names = sorted({*tables, *(seal.table for seal in checked.seals)})
     outcome = {
         name: _verify_table(name, tables.get(name), [seal for seal in checked.seals if seal.table == name], since_ms)
@@ -65,19 +69,27 @@ def verify(
     return Verified(len(checked.seals), checked.head, checked.findings, outcome)
 
 
-def _verify_table(name: str, table: DeltaTable | None, seals: Sequence[Seal], since_ms: int) -> CheckedTable:
+def _verify_table(name: str, table: ArchiveTable | None, seals: Sequence[Seal], since_ms: int) -> CheckedTable:
     """Check the rows from the first batch on that holds a row of the time; batches are in order, times nearly."""
     old = [seal.batch for seal in seals if seal.kind == ROWS and seal.last_ms < since_ms]
     new = [seal.batch for seal in seals if seal.kind == ROWS and seal.last_ms >= since_ms]
     first = min(new, default=max(old, default=0) + 1) if since_ms else 0
     wanted = [seal for seal in seals if seal.kind == ERASURE or seal.batch >= first]
-    return check_rows(name, _read_rows(table, first), wanted)
+    faults: list[Finding] = []
+    checked = check_rows(name, _read_rows(name, table, first, faults), wanted)
+    return replace(checked, findings=[*faults, *checked.findings])
 
 
-def _read_rows(table: DeltaTable | None, first_batch: int) -> Iterator[pa.RecordBatch]:
+def _read_rows(
+    name: str, table: ArchiveTable | None, first_batch: int, faults: list[Finding]
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows file by file, so that one that cannot be read is named and the others are checked."""
     if table is None:
         return
-    number = ds.field("batch")
-    wanted = (number >= first_batch) | number.is_null() if first_batch else None
-    files = table.to_pyarrow_dataset(file_pruning_predicate=[("batch", ">=", first_batch)] if first_batch else None)
-    yield from files.to_batches(columns=list(SOURCES), filter=wanted, batch_size=_ROWS_AT_ONCE)
+    for path in list_files(table.delta, "batch", first_batch, ANY):
+        try:
+            for rows in read_file(table.place, path, SOURCES):
+                number = rows.column("batch")
+                yield rows.filter(pc.fill_null(pc.greater_equal(number, first_batch), True)) if first_batch else rows
+        except (OSError, pa.ArrowException, DeltaError):
+            faults.append(Finding(UNREADABLE, f"{name}/{path}"))

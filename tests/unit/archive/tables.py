@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from weir.archive.place import Place
+from weir.archive.table import ArchiveTable
 from weir.archive.tree import leaf, row_bytes
 
 DAY_MS = 86_400_000
@@ -57,11 +59,16 @@ def build_row(topic: str, partition: int, offset: int, *, card: str = "card-0000
     }
 
 
-def append(root: Path, topic: str, rows: Sequence[dict[str, Any]]) -> DeltaTable:
+def append(root: Path, topic: str, rows: Sequence[dict[str, Any]]) -> ArchiveTable:
     """Append rows to a topic's table in one commit; return the table as it is then."""
     folder = root / topic
     if not DeltaTable.is_deltatable(str(folder)):
         statistics = {"delta.dataSkippingStatsColumns": "partition,offset,append_ms,batch"}
         DeltaTable.create(str(folder), SCHEMA, partition_by=["day"], configuration=statistics)
     write_deltalake(str(folder), pa.Table.from_pylist(list(rows), schema=SCHEMA), mode="append")
-    return DeltaTable(str(folder))
+    return open_plain(root, topic)
+
+
+def open_plain(root: Path, topic: str) -> ArchiveTable:
+    """Open a table that has the columns and no configuration."""
+    return ArchiveTable(Place(str(root / topic)), DeltaTable(str(root / topic)))

@@ -16,7 +16,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tests.house.source import ROOT
-from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row
+from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row, open_plain
+from weir.archive.place import Place
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import SealKey, load_key
 from weir.archive.seals.prove import prove
@@ -46,20 +47,20 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, key: SealKey) -> Path:
     for batch in range(1, 8):
         for topic in ("features", "decisions"):
             rows = [build_row(topic, p, 10 * batch + o, batch=batch) for p in (0, 1) for o in (0, 1, 2, 5)]
-            seal_new(Chain(str(archive)), key, name=topic, table=append(archive, topic, rows))
+            seal_new(Chain(Place(str(archive))), key, name=topic, table=append(archive, topic, rows))
     return archive
 
 
 def _prove(root: Path, event_id: str, *coordinates: tuple[str, int, int]) -> Document:
-    tables = {name: DeltaTable(str(root / name)) for name in ("features", "decisions")}
+    tables = {name: open_plain(root, name) for name in ("features", "decisions")}
     rows = [
         row | {"table": name}
         for name, partition, offset in coordinates
-        for row in tables[name].to_pyarrow_table().to_pylist()
+        for row in tables[name].delta.to_pyarrow_table().to_pylist()
         if (row["partition"], row["offset"]) == (partition, offset)
     ]
     assert len(rows) == len(coordinates)
-    return {"proof": prove(Chain(str(root)), tables, event_id, rows)}
+    return {"proof": prove(Chain(Place(str(root))), tables, event_id, rows)}
 
 
 def _check(document: Document, folder: Path, *arguments: str) -> tuple[int, list[str]]:
@@ -138,7 +139,7 @@ def test_an_erased_row_is_proved_by_its_leaf_and_the_record_of_its_erasure(
     ]
     write_deltalake(str(root / "decisions"), pa.Table.from_pylist(rows, schema=SCHEMA), mode="overwrite")
     assert _check(_prove(root, "pays", ("decisions", 1, 12)), tmp_path)[0] == 1
-    Chain(str(root)).append(seal_erasure("decisions", Runs({1: ((12, 1),)}), at_ms=T0_MS, why="asked for"), key)
+    Chain(Place(str(root))).append(seal_erasure("decisions", Runs({1: ((12, 1),)}), at_ms=T0_MS, why="asked for"), key)
     code, lines = _check(_prove(root, "pays", ("decisions", 1, 12), ("decisions", 1, 11)), tmp_path)
     assert lines[:2] == ["decisions[1]@12: erased, as recorded", "decisions[1]@11: as it was sealed"]
     assert code == 0

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.archive.tables import append, build_row
+from weir.archive.place import Place
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import SealKey, is_signed, load_key
 from weir.archive.seals.runs import Runs, build_runs, read_runs
@@ -33,7 +34,7 @@ def _rows(*coordinates: tuple[int, int]) -> pa.Table:
 
 
 def _chain_of(root: Path) -> list[str]:
-    return [stored.text for stored in Chain(str(root)).read()]
+    return [stored.text for stored in Chain(Place(str(root))).read()]
 
 
 @given(st.sets(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=1))
@@ -92,7 +93,7 @@ def test_any_seal_is_reached_from_any_later_one_in_few_steps(newest: int, data: 
 def test_every_batch_has_one_seal_with_the_hash_of_the_one_before(tmp_path: Path, key: SealKey) -> None:
     append(tmp_path, "t", [build_row("t", 0, offset, batch=1) for offset in range(3)])
     table = append(tmp_path, "t", [build_row("t", 0, offset, batch=2) for offset in (3, 5)])
-    assert len(seal_new(Chain(str(tmp_path)), key, name="t", table=table)) == 2
+    assert len(seal_new(Chain(Place(str(tmp_path))), key, name="t", table=table)) == 2
     first, second = map(json.loads, _chain_of(tmp_path))
     assert first["previous"] == ""
     assert second["previous"] == hashlib.sha256(_chain_of(tmp_path)[0].encode()).hexdigest()
@@ -101,7 +102,7 @@ def test_every_batch_has_one_seal_with_the_hash_of_the_one_before(tmp_path: Path
 
 
 def test_each_seal_of_a_long_chain_carries_the_hashes_of_two_others(tmp_path: Path, key: SealKey) -> None:
-    chain = Chain(str(tmp_path))
+    chain = Chain(Place(str(tmp_path)))
     for batch in range(1, 14):
         chain.append(seal_rows("t", batch, _rows((0, batch))), key)
     texts = _chain_of(tmp_path)
@@ -114,9 +115,9 @@ def test_each_seal_of_a_long_chain_carries_the_hashes_of_two_others(tmp_path: Pa
 
 def test_sealing_again_changes_nothing(tmp_path: Path, key: SealKey) -> None:
     table = append(tmp_path, "t", [build_row("t", 0, 0)])
-    seal_new(Chain(str(tmp_path)), key, name="t", table=table)
+    seal_new(Chain(Place(str(tmp_path))), key, name="t", table=table)
     before = _chain_of(tmp_path)
-    assert seal_new(Chain(str(tmp_path)), key, name="t", table=table) == []
+    assert seal_new(Chain(Place(str(tmp_path))), key, name="t", table=table) == []
     assert _chain_of(tmp_path) == before
 
 
@@ -126,8 +127,8 @@ def test_a_crash_between_rows_and_seal_is_repaired_by_the_same_seal(tmp_path: Pa
         for batch in (1, 2):
             table = append(root, "t", [build_row("t", 0, batch, batch=batch)])
             if root == steady:
-                seal_new(Chain(str(root)), key, name="t", table=table)
-    seal_new(Chain(str(crashed)), key, name="t", table=table_of(crashed))
+                seal_new(Chain(Place(str(root))), key, name="t", table=table)
+    seal_new(Chain(Place(str(crashed))), key, name="t", table=table_of(crashed))
     assert _chain_of(crashed) == _chain_of(steady)
 
 
@@ -136,7 +137,7 @@ def table_of(root: Path):  # type: ignore[no-untyped-def]
 
 
 def test_two_sealers_at_once_make_one_chain_with_each_batch_once(tmp_path: Path, key: SealKey) -> None:
-    one, other = Chain(str(tmp_path)), Chain(str(tmp_path))
+    one, other = Chain(Place(str(tmp_path))), Chain(Place(str(tmp_path)))
     for batch in range(1, 6):
         seal = seal_rows("t", batch, _rows((0, batch)))
         first, second = (one, other) if batch % 2 else (other, one)
@@ -151,7 +152,7 @@ def test_two_sealers_at_once_make_one_chain_with_each_batch_once(tmp_path: Path,
 def test_a_sealer_that_looked_before_another_wrote_does_not_fork(
     tmp_path: Path, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = Chain(str(tmp_path)), Chain(str(tmp_path))
+    one, other = Chain(Place(str(tmp_path))), Chain(Place(str(tmp_path)))
     one.append(seal_rows("t", 1, _rows((0, 1))), key)
     other.read_length()
     write = other._write
@@ -169,7 +170,7 @@ def test_a_sealer_that_looked_before_another_wrote_does_not_fork(
 
 
 def test_a_seal_is_signed_by_a_key_that_its_owner_alone_reads(tmp_path: Path, key: SealKey) -> None:
-    stored = Chain(str(tmp_path)).append(seal_rows("t", 1, _rows((0, 1))), key)
+    stored = Chain(Place(str(tmp_path))).append(seal_rows("t", 1, _rows((0, 1))), key)
     assert stored is not None
     assert is_signed(stored.hash, signature=stored.signature, public=key.public)
     assert not is_signed("0" * 64, signature=stored.signature, public=key.public)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row
+from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row, open_plain
+from weir.archive.place import Place
 from weir.archive.seals.chain import FOLDER, Chain
 from weir.archive.seals.check_chain import check_chain
 from weir.archive.seals.key import SealKey, load_key
@@ -38,7 +39,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, key: SealKey) -> Path:
     for batch in (1, 2, 3):
         for topic in ("a", "b"):
             rows = [build_row(topic, p, 10 * batch + o, batch=batch) for p in (0, 1) for o in (0, 1, 2, 5)]
-            seal_new(Chain(str(root)), key, name=topic, table=append(root, topic, rows))
+            seal_new(Chain(Place(str(root))), key, name=topic, table=append(root, topic, rows))
     return root
 
 
@@ -49,8 +50,8 @@ def archive(sealed: Path, tmp_path: Path) -> Path:
 
 
 def _verify(root: Path, **how: Any) -> Verified:
-    tables = {name: DeltaTable(str(root / name)) for name in ("a", "b") if (root / name).exists()}
-    return verify(Chain(str(root)), tables, **how)
+    tables = {name: open_plain(root, name) for name in ("a", "b") if (root / name).exists()}
+    return verify(Chain(Place(str(root))), tables, **how)
 
 
 def _found(root: Path, **how: Any) -> list[tuple[str, str]]:
@@ -77,7 +78,7 @@ def _edit_seal(root: Path, sequence: int, change: Callable[[dict[str, Any]], dic
 
 
 def test_an_archive_that_nobody_altered_has_no_finding(archive: Path, key: SealKey) -> None:
-    verified = _verify(archive, public_key=key.public)
+    verified = _verify(archive, public_keys=[key.public])
     assert verified.findings == []
     assert (verified.seals, {name: each.rows for name, each in verified.tables.items()}) == (6, {"a": 24, "b": 24})
 
@@ -161,6 +162,20 @@ def test_a_table_that_is_gone_misses_all_its_rows(archive: Path) -> None:
     assert len(_found(archive)) == 24
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_file_that_is_gone_or_damaged_is_named_and_its_rows_too(archive: Path, is_there: bool) -> None:
+    file = min((archive / "b").rglob("*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.unlink()
+    if is_there:
+        file.write_bytes(content[: len(content) // 2])
+    found = _found(archive)
+    assert found[0] == (f"b/{file.relative_to(archive / 'b')}", "unreadable")
+    assert len([kind for _, kind in found if kind == "removed"]) == 8
+    assert len(found) == 9
+
+
 def test_rows_without_a_seal_yet_are_counted_and_no_finding(archive: Path) -> None:
     append(archive, "a", [build_row("a", 0, 40, batch=4)])
     verified = _verify(archive)
@@ -197,7 +212,7 @@ def test_a_seal_that_another_key_signed_is_named(archive: Path, key: SealKey, tm
         return new | {"hash": digest, "signature": other.sign(digest), "public_key": other.public}
 
     _edit_seal(archive, 6, sign)
-    assert [(each.where, each.kind) for each in _verify(archive, public_key=key.public).chain] == [
+    assert [(each.where, each.kind) for each in _verify(archive, public_keys=[key.public]).chain] == [
         ("seal 6", "key unknown")
     ]
 
@@ -217,7 +232,7 @@ def test_a_chain_that_lost_its_end_is_found_by_the_hash_that_was_kept(archive: P
 
 def test_a_text_in_the_place_of_a_seal_is_named(archive: Path) -> None:
     _edit_seal(archive, 2, lambda row: row | {"seal": "{}"})
-    assert {finding.where for finding in check_chain(Chain(str(archive)).read()).findings} == {"seal 2"}
+    assert {finding.where for finding in check_chain(Chain(Place(str(archive))).read()).findings} == {"seal 2"}
 
 
 def test_since_a_time_only_later_rows_are_read(archive: Path) -> None:
@@ -231,7 +246,7 @@ EMPTY = {"key": None, "value": None, "headers": None, "salt": None, "id": None, 
 
 
 def test_an_erased_row_answers_erased_and_not_changed(archive: Path, key: SealKey) -> None:
-    Chain(str(archive)).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
+    Chain(Place(str(archive))).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
     _rewrite(archive, _edit(**EMPTY))
     verified = _verify(archive)
     assert verified.findings == []
@@ -244,11 +259,11 @@ def test_a_row_that_is_empty_without_a_record_of_its_erasure_is_named(archive: P
 
 
 def test_a_row_whose_erasure_was_not_finished_is_named(archive: Path, key: SealKey) -> None:
-    Chain(str(archive)).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
+    Chain(Place(str(archive))).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
     assert _found(archive) == [("a[1]@21", "not erased")]
 
 
 def test_an_erased_row_whose_leaf_was_changed_is_found_in_its_seal(archive: Path, key: SealKey) -> None:
-    Chain(str(archive)).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
+    Chain(Place(str(archive))).append(seal_erasure("a", Runs({1: ((21, 1),)}), at_ms=T0_MS, why="asked for"), key)
     _rewrite(archive, _edit(**EMPTY, leaf=bytes(32)))
     assert _found(archive) == [("a in seal 3", "replaced")]
