@@ -35,6 +35,7 @@ GROUPS = (
     "faults_times",
     "faults_retention",
     "faults_declarations",
+    "faults_archive",
 )
 REDIS = {"stack": RedisServers, "pair": RedisPair, "cluster": RedisClusterServers}
 
