@@ -81,11 +81,12 @@ _FALSE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": _differs, "ne": np.equal, "lt": np.greater_equal, "le": np.greater, "gt": np.less_equal, "ge": np.less,
 }  # fmt: skip
 _COMPUTE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    "add": partial(np.add, dtype=np.float64),
-    "sub": partial(np.subtract, dtype=np.float64),
-    "mul": partial(np.multiply, dtype=np.float64),
-    "div": lambda left, right: np.divide(left, np.where(np.equal(right, 0), np.nan, right), dtype=np.float64),
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": lambda left, right: np.divide(left, np.where(np.equal(right, 0), np.nan, right)),
 }
+"""Over doubles."""
 
 
 _Step = tuple[Callable[[Any, Any], Any], int, int]
