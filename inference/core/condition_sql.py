@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from weir.inference.core.lists import Lists
-from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
+from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, kind_of
 from weir.schemas.currencies import CURRENCIES, micro_rate
 from weir.schemas.expression import ARITHMETIC, COMPARISONS, Expression
 
@@ -171,7 +171,7 @@ class _Writer:
         return f"TRY(sign({amount}) * ((abs({amount}) * CAST({rate} AS BIGINT) + 500000) // 1000000))"
 
     def _kind(self, node: Expression) -> str:
-        return type_of(node, self._columns).kind
+        return kind_of(node, self._columns)
 
     def _is_feature(self, node: Expression) -> bool:
         return node.op == "col" and self._kind(node) == NUMBER and not self._columns[node.value].avro
