@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from weir.inference.core.conditions import Bools, Conditions, Rows
+from weir.inference.core.condition_steps import Bools, Rows
+from weir.inference.core.conditions import Conditions
 from weir.schemas.checks.expression_types import Column
 from weir.schemas.checks.rules import RULES_MAX
 from weir.schemas.expression import Expression, columns_of

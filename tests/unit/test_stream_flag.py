@@ -34,6 +34,7 @@ ACTIONS = {
     "features": ["list", "docs"],
     "dlq": ["list", "show", "stats", "replay", "discard", "auto"],
     "offsets": ["show", "recover", "drop-view"],
+    "rules": ["check", "test"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }
 SHIPPED = sorted(load_shipped(name).stream.name for name in shipped_names())
