@@ -139,7 +139,9 @@ def run_archiver(
         meter = _build_meter(settings, streams, asker, should_stop)
         reader.assign(starts)
         log.info("started", root=root.uri, topics=len(followers), partitions=len(starts))
-        archiver = Archiver(followers, reader, meter, should_stop=should_stop, on_step=on_step)
+        archiver = Archiver(
+            followers, reader, meter, takes_added=not partitions, should_stop=should_stop, on_step=on_step
+        )
         archiver.run({at: ends[at[0]][at[1]] for at in starts} if until_caught_up else None)
 
 
