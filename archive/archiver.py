@@ -40,16 +40,18 @@ class Archiver:
         reader: LogReader,
         meter: Meter,
         *,
+        takes_added: bool,
         should_stop: Callable[[], bool],
         on_step: OnStep,
         after_commit: Callable[[ArchiveTable], None] = do_nothing,
     ) -> None:
-        """Bind the followers, by the name of their topic, to what reads for them; both have begun.
+        """Bind the followers to what reads for them.
 
         Args:
-            followers: by topic.
-            reader: of all topics.
-            meter: of what is done.
+            followers: by the name of their topic; they have begun.
+            reader: assigned to where they begin.
+            meter: of this process.
+            takes_added: whether partitions that are added to a topic are followed too.
             should_stop: asked between reads.
             on_step: called at each numbered step.
             after_commit: given a table that has new rows, and at the start each one; called again after ``Transient``.
@@ -57,6 +59,7 @@ class Archiver:
         self._followers = followers
         self._reader = reader
         self._meter = meter
+        self._takes_added = takes_added
         self._should_stop = should_stop
         self._on_step = on_step
         self._after_commit = after_commit
@@ -82,7 +85,8 @@ class Archiver:
             self._commit(follower)
 
     def _turn(self) -> None:
-        self._meter.turn(self._followers)
+        if self._meter.turn(self._followers) and self._takes_added:
+            self._take_added()
         read = self._reader.read(READ_RECORDS_MAX, READ_SECONDS)
         for topic, messages in read.records.items():
             follower = self._followers[topic]
@@ -96,6 +100,21 @@ class Archiver:
                 self._commit(follower)
         if sum(each.nbytes for each in self._followers.values()) > ALL_BYTES_MAX:
             self._commit(max(self._followers.values(), key=lambda each: each.nbytes))
+
+    def _take_added(self) -> None:
+        """Follow partitions that were added, as the meter's last look shows them."""
+        found = False
+        for topic, ends in self._meter.ends.items():
+            added = sorted(ends.keys() - self._followers[topic].positions.keys())
+            if added:
+                log.info("partitions_added", topic=topic, partitions=added)
+                self._followers[topic].begin_added(added)
+                found = True
+        if found:
+            positions = {topic: follower.positions for topic, follower in self._followers.items()}
+            self._reader.assign(
+                {(topic, number): at for topic, each in positions.items() for number, at in each.items()}
+            )
 
     def _commit(self, follower: Follower) -> None:
         with self._meter.committing(follower):

@@ -82,13 +82,20 @@ class Follower:
         """Set where partitions are read from."""
         self._next |= starts
 
+    def begin_added(self, numbers: Sequence[int]) -> None:
+        """Begin partitions that were added to the topic just now: at their first record, or where they are archived."""
+        self._next |= {number: known or 0 for number, known in self.table.begin(numbers).items()}
+
     def take(self, messages: Sequence[Message]) -> None:
-        """Take records that follow those that were taken.
+        """Take records that follow those that were taken; one that does not is an old one of the client's.
 
         Raises:
             Transient: the registry is unreachable; take the same again.
         """
-        raw = read_raw(messages, self._id_of_guid)
+        fresh = [each for each in messages if each.offset() >= self._next.get(each.partition(), 0)]
+        if not fresh:
+            return
+        raw = read_raw(fresh, self._id_of_guid)
         made = self._maker.make(raw)
         if not self._rows:
             self._oldest_at = self._monotonic()

@@ -19,7 +19,11 @@ log = get_logger(__name__)
 
 
 class Meter:
-    """Counts for one process."""
+    """Counts for one process.
+
+    Attributes:
+        ends: of each topic's partitions, as the brokers said last.
+    """
 
     def __init__(self, ends: Ends, retention_ms: Mapping[str, int]) -> None:
         """Bind to the brokers.
@@ -28,23 +32,26 @@ class Meter:
             ends: the end of each partition of a topic.
             retention_ms: of each topic; one that keeps everything has none.
         """
-        self._ends = ends
+        self._ask_ends = ends
         self._look_at = 0.0
+        self.ends: dict[str, Mapping[int, int]] = {}
         for topic, kept_ms in retention_ms.items():
             metrics.ARCHIVE_RETENTION_SECONDS.labels(topic=topic).set(kept_ms / 1_000)
 
-    def turn(self, followers: Mapping[str, Follower]) -> None:
-        """Say that the loop turned, and how it stands where it is time to."""
+    def turn(self, followers: Mapping[str, Follower]) -> bool:
+        """Say that the loop turned, and how it stands where it is time to; return whether it was."""
         now = time.monotonic()
         metrics.LAST_TURN.labels(stage=STAGE).set(time.time())
         for topic, follower in followers.items():
             oldest_ms = follower.oldest_ms
             behind = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1_000)
             metrics.ARCHIVE_BEHIND_SECONDS.labels(topic=topic).set(behind)
-        if now >= self._look_at:
-            self._look_at = now + LOOK_SECONDS
-            for topic, follower in followers.items():
-                self._look(topic, follower)
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        for topic, follower in followers.items():
+            self._look(topic, follower)
+        return True
 
     def read(self, records: int) -> None:
         """Count records that were read."""
@@ -69,7 +76,7 @@ class Meter:
     def _look(self, topic: str, follower: Follower) -> None:
         metrics.ARCHIVE_FILES.labels(topic=topic).set(follower.table.count_files())
         try:
-            ends = self._ends(topic)
+            ends = self.ends[topic] = self._ask_ends(topic)
         except Transient as error:
             log.warning("waiting", error=str(error))
             return

@@ -145,8 +145,9 @@ def run_archiver(
         reader.assign(starts)
         log.info("started", root=root.uri, topics=len(followers), partitions=len(starts))
         archiver = Archiver(
-            followers, reader, meter, should_stop=should_stop, on_step=on_step, after_commit=keeper.after_commit
-        )
+            followers, reader, meter, takes_added=not partitions, should_stop=should_stop, on_step=on_step,
+            after_commit=keeper.after_commit,
+        )  # fmt: skip
         archiver.run({at: ends[at[0]][at[1]] for at in starts} if until_caught_up else None)
 
 
