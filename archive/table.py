@@ -41,6 +41,11 @@ _FORMAT, _TOPIC, _TOPIC_ID, _STREAM = "weir.format", "weir.topic", "weir.topic_i
 OnStep = Callable[[str], None]
 
 
+def no_step(name: str) -> None:
+    """Do nothing at a step: nobody is told."""
+    del name
+
+
 class Overtaken(WeirError):
     """Another archiver has moved a partition that this one follows: one of them has to stop, and it is this one."""
 
@@ -172,6 +177,7 @@ class ArchiveTable:
             raise Transient(f"archive: {self.place.uri} took no commit in {ATTEMPTS_MAX} attempts: {self._refusal}")
         self._doubtful = []
         self._known |= ends
+        pa.default_memory_pool().release_unused()  # what sorting took is not needed until the next time
         on_step("archive_committed")
 
     def _write(self, rows: Sequence[pa.RecordBatch]) -> list[AddAction]:
