@@ -241,6 +241,9 @@ class Settings(_Section):
 
         Those of the payments without a project are the ones that are set.
 
+        Raises:
+            ValueError: these are the settings of another stream already, whose names would be taken for the set ones.
+
         >>> from weir.schemas.project import load_shipped
         >>> clicks = Settings().of_stream(load_shipped("clicks").stream)
         >>> clicks.topics.features, clicks.processor.group
@@ -248,6 +251,9 @@ class Settings(_Section):
         """
         if stream is self.stream:
             return self
+        if self._stream is not None:
+            expected = f"expected settings that are set, to make those of {stream.full_name} of"
+            raise ValueError(f"{expected}; found those of {self._stream.full_name}")
         own, name = asdict(self.topics.of(stream)), stream.full_name
         changed: dict[str, _Section] = {
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})

@@ -30,6 +30,7 @@ GROUPS = (
     "faults_offsets",
     "faults_scorer",
     "faults_run",
+    "faults_api",
     "faults_decoder",
     "faults_schemas",
     "faults_times",
