@@ -16,6 +16,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.loop import Loop
+from weir.streaming.stage import Refolded
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
@@ -60,10 +61,10 @@ def _remember() -> None:
     """Nothing is forgotten: partials in memory outlive whatever made them doubtful."""
     own = PartialStore.own
 
-    def own_with_old_values(store: PartialStore, unit: Unit, applied: int, *, born_empty: bool) -> None:
+    def own_with_old_values(store: PartialStore, unit: Unit, position: Position, *, born_empty: bool) -> None:
         generations = (store._memory._young, store._memory._old)
         old = [generation.columns.get(unit, {}) for generation in generations]
-        own(store, unit, applied, born_empty=born_empty)
+        own(store, unit, position, born_empty=born_empty)
         for generation, columns in zip(generations, old, strict=True):
             generation.columns[unit] = columns
 
@@ -74,13 +75,12 @@ def _remember() -> None:
 def _judge_again() -> None:
     """Catch-up does not ask the dead letters, and judges each record by what it knows now."""
 
-    def fold_by_own_judgement(
-        folder: EventStage, partition: int, records: list[Any], store: PartialStore
-    ) -> list[Changed]:
+    def fold_by_own_judgement(folder: EventStage, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         decoded, unit = folder._decode(records), Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        computed = shipped_kernel().step(decoded.events, _arrange(shipped_kernel(), asks, store.read(asks)))
-        return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
+        states = _arrange(shipped_kernel(), asks, store.read(asks))
+        computed = shipped_kernel().step(decoded.events, states)
+        return Refolded(sort_by_unit("t", decoded.events.entities, states.own, computed.states).get(unit, []), False)
 
     read_verdicts = catch_up._read_verdicts
 
