@@ -90,7 +90,7 @@ class Positions:
         Raises:
             Transient: the brokers did not answer in time.
         """
-        ends = self._read_offsets([each.topic for each in wanted], OffsetSpec.latest())
+        ends = self._read_offsets(tuple(each.topic for each in wanted), OffsetSpec.latest())
         found = []
         for each in wanted:
             parts = sorted(number for topic, number in ends if topic == each.topic)
@@ -107,7 +107,7 @@ class Positions:
             return set()
         return find_decided(parts, self._ask_committed(following.made_from, parts))
 
-    def read_newest(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    def read_newest(self, topics: tuple[str, ...]) -> dict[tuple[str, int], tuple[int, int]]:
         """Return per topic and partition the offset and the append time in ms of the record with the newest time.
 
         Raises:
@@ -121,7 +121,7 @@ class Positions:
         for consumer in self._consumers.values():
             consumer.close()
 
-    def _read_offsets(self, topics: Sequence[str], spec: Any) -> dict[tuple[str, int], Any]:
+    def _read_offsets(self, topics: tuple[str, ...], spec: Any) -> dict[tuple[str, int], Any]:
         try:
             parts = [
                 TopicPartition(topic, number)

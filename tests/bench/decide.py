@@ -118,7 +118,7 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
 
     listener = DecisionListener(
         waiting,
-        lambda: Counted(settings.kafka, [settings.topics.decisions, settings.topics.dlq]),
+        lambda: Counted(settings.kafka, (settings.topics.decisions, settings.topics.dlq)),
         decode,
         stream_name="bench",
         decisions_topic=settings.topics.decisions,

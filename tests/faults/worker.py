@@ -119,7 +119,7 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
 
 def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
     hook = LossHook()
-    watch = start_watch(settings, stages=["process"], on_loss=hook) if "watch" in orders.quirks else None
+    watch = start_watch(settings, stages=("process",), on_loss=hook) if "watch" in orders.quirks else None
     try:
         run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_loss=hook, on_step=steps)
     finally:
