@@ -18,7 +18,7 @@ from weir.inference.api.lookup import complete_from_ms
 from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
-from weir.inference.core.decisions import OUTCOMES, Judgement
+from weir.inference.core.decisions import APPEND_TIME, OUTCOMES, Judgement
 from weir.inference.decide import Decider
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec
@@ -101,12 +101,21 @@ class WhatIf:
         listed = {
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
-        judgement = self._decider.judge(computed.features, self._kernel.stream.feature_names, listed)
+        names = self._kernel.stream.feature_names
+        judgement = self._decider.judge(computed.features, names, listed, self._build_fields(asked))
         degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *self._champion.bundle.lacking]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
             for row, each in enumerate(asked)
         ]
+
+    def _build_fields(self, asked: Sequence[Asked]) -> pa.RecordBatch:
+        """Return of the events what decides besides features and ids, as a feature row would carry it."""
+        fields = {APPEND_TIME: pa.array([each.now_ms for each in asked], pa.int64())}
+        thresholds = self._champion.thresholds
+        if thresholds is not None and thresholds.by:
+            fields[thresholds.by] = pa.array([each.transaction[thresholds.by] for each in asked])
+        return pa.record_batch(fields)
 
     def _build_events(self, asked: Sequence[Asked]) -> tuple[EventBatch, dict[int, BadRequest]]:
         """Return the valid rows as a batch, and by place why the others are not."""

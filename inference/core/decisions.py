@@ -17,16 +17,20 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from weir.inference.core.lists import Ids, Lists, find_listed
+from weir.inference.core.lists import Ids, Lists, Times
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
 from weir.inference.core.rules import Rule, RuleSet, match_rules
+from weir.inference.core.thresholds import Cut, Scores, ThresholdTable
 from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
 APPROVE, REVIEW, DECLINE = 0, 1, 2
+APPEND_TIME = "ingest_time_ms"
+"""The field of feature rows with the broker's time of the record."""
 
 
 class Model(Protocol):
@@ -66,12 +70,26 @@ class Judgement:
     failed: int = 0
 
 
-def build_rules_version(lists: Lists, rules: RuleSet) -> str:
-    """Return what the decisions carry: which rules and which lists were in force."""
-    return rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
+def build_rules_version(lists: Lists, rules: RuleSet, thresholds: ThresholdTable | None = None) -> str:
+    """Return what the decisions carry: which rules, lists and published thresholds were in force.
+
+    >>> build_rules_version(Lists("a"), RuleSet("1"))
+    '1+lists-a'
+    """
+    version = rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
+    return version if thresholds is None else f"{version}+thresholds-{thresholds.version}"
 
 
-def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
+def judge(
+    features: Matrix,
+    names: Sequence[str],
+    ids: Ids,
+    model: Model,
+    lists: Lists,
+    rule_set: RuleSet,
+    fields: pa.RecordBatch | None = None,
+    thresholds: ThresholdTable | None = None,
+) -> Judgement:
     """Score rows and decide them.
 
     Args:
@@ -79,32 +97,58 @@ def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists:
         names: of its columns.
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion, or what stands for none.
-        lists: allow and block lists.
+        lists: allow, block and watch lists.
         rule_set: of the stream.
+        fields: of the events, one row each: entries of lists end by the append time, and thresholds may differ by one.
+        thresholds: in force instead of the model's.
     """
     rules = rule_set.rules
     rows = features.shape[0]
     taken = select_columns(features, names, model.names)
     scores = check_scores(model.score(taken))
-    outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
+    cut = _find_cut(model, thresholds, fields)
+    outcomes = compute_outcomes(scores, review=cut.review, decline=cut.decline)
     failed = np.isnan(scores)
     if NO_MODEL in model.lacking:
         outcomes[:], failed[:] = APPROVE, False
     decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
     by_rule = _apply_rules(match_rules(features, names, rules), rules, outcomes, failed)
-    allowed, allow_kinds = find_listed(lists.allow, ids, rows)
-    blocked, block_kinds = find_listed(lists.block, ids, rows)
+    append_ms = _read_append_ms(fields)
+    allowed, allow_kinds = lists.find("allow", ids, rows, append_ms)
+    blocked, block_kinds = lists.find("block", ids, rows, append_ms)
     outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
     by_model = (outcomes > APPROVE) & ~allowed & ~blocked & (by_rule < 0) & ~failed
     _explain(taken, scores, np.flatnonzero(by_model), model, reasons)
     for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
-        decided_by[row], reasons[row] = _name_decider(
-            allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
-        )
-    return Judgement(
-        scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set), int(np.count_nonzero(failed))
-    )
+        if kind := allow_kinds[row] or block_kinds[row]:
+            side = "allow" if allow_kinds[row] else "block"
+            decided_by[row], reasons[row] = (
+                f"{side}_list_{kind}",
+                [_explain_listed(lists, side, kind, ids[kind][int(row)])],
+            )
+        else:
+            decided_by[row], reasons[row] = _name_decider(rules[by_rule[row]] if by_rule[row] >= 0 else None)
+    _point_out(lists, ids, append_ms, reasons)
+    version = build_rules_version(lists, rule_set, thresholds)
+    return Judgement(scores, outcomes, decided_by, reasons, version, int(np.count_nonzero(failed)))
+
+
+def _find_cut(model: Model, thresholds: ThresholdTable | None, fields: pa.RecordBatch | None) -> Cut:
+    if thresholds is None:
+        return Cut(model.review_threshold, model.decline_threshold)
+    if not thresholds.by:
+        return thresholds.others
+    if fields is None:  # a field that nobody has names no segment
+        return thresholds.others
+    return thresholds.of_rows(fields.column(thresholds.by).to_pylist())
+
+
+def _read_append_ms(fields: pa.RecordBatch | None) -> Times | None:
+    if fields is None or APPEND_TIME not in fields.schema.names:
+        return None
+    times: Times = fields.column(APPEND_TIME).to_numpy(zero_copy_only=False)
+    return times
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -117,14 +161,15 @@ def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.where((scores >= 0.0) & (scores <= 1.0), scores, np.float32(np.nan)).astype(np.float32)
 
 
-def compute_outcomes(scores: npt.NDArray[np.float32], *, review: float, decline: float) -> npt.NDArray[np.uint8]:
+def compute_outcomes(scores: Scores, *, review: float | Scores, decline: float | Scores) -> npt.NDArray[np.uint8]:
     """Cut scores at the thresholds; at the threshold counts as over it, a failed score is for review.
 
     >>> compute_outcomes(np.array([0.1, 0.5, 0.9, np.nan], dtype=np.float32), review=0.5, decline=0.9).tolist()
     [0, 1, 2, 1]
     """
     # compared in float32, as the score is: 0.9 as a double is not the 0.9 that a model says
-    outcomes = (scores >= np.float32(review)).astype(np.uint8) + (scores >= np.float32(decline)).astype(np.uint8)
+    first, second = np.asarray(review, np.float32), np.asarray(decline, np.float32)
+    outcomes = (scores >= first).astype(np.uint8) + (scores >= second).astype(np.uint8)
     outcomes[np.isnan(scores)] = REVIEW
     return outcomes
 
@@ -163,12 +208,23 @@ def _explain(
         reasons[row] = explained
 
 
-def _name_decider(*, allow: str, block: str, rule: Rule | None) -> tuple[str, list[Reason]]:
-    if allow:
-        return f"allow_list_{allow}", [Reason("ALLOW_LIST", f"{allow} is on the allow list")]
-    if block:
-        return f"block_list_{block}", [Reason("BLOCK_LIST", f"{block} is on the block list")]
+def _name_decider(rule: Rule | None) -> tuple[str, list[Reason]]:
     if rule is not None:
         detail = f"{rule.why}: " + " and ".join(str(condition) for condition in rule.conditions)
         return rule.name, [Reason(rule.code, detail)]
     return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]
+
+
+def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Reason:
+    why = lists.note(side, kind, entry or "").reason
+    return Reason(f"{side.upper()}_LIST", f"{kind} is on the {side} list{f': {why}' if why else ''}")
+
+
+def _point_out(lists: Lists, ids: Ids, append_ms: Times | None, reasons: list[Sequence[Reason]]) -> None:
+    """Add a reason to rows that the watch list names; it changes no decision."""
+    if not lists.watch:
+        return
+    watched, kinds = lists.find("watch", ids, len(reasons), append_ms)
+    for row in np.flatnonzero(watched):
+        kind = kinds[row]
+        reasons[row] = [*reasons[row], _explain_listed(lists, "watch", kind, ids[kind][int(row)])]
