@@ -23,8 +23,7 @@ from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.content import Standing
 from weir.inference.published.follow import Follower
-from weir.inference.published.rules import read_rules
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger

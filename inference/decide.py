@@ -90,7 +90,7 @@ class Decider:
             features: float32, shape (rows, len(names)).
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
-            fields: of the events, one row each: the append time, and what thresholds differ by.
+            fields: of the events, one row each: the append time, what rules read and what thresholds differ by.
         """
         now = self._current
         return judge(features, names, ids, now.bundle, now.lists, now.rules, fields, now.thresholds)

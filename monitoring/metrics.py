@@ -195,6 +195,9 @@ DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, pa
 
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
+SHADOW_RULE_HITS = _counter(
+    "weir_shadow_rule_hits_total", "Decisions in which a rule in shadow mode holds, by its name.", "rule"
+)
 DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made without some of their inputs.", "cause")
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
 FALLBACK_DECISIONS.labels(cause="score_unavailable")  # there from the start, as below

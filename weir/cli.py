@@ -33,7 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "features": ("weir.streaming.features_cli", "list, document or backfill features"),
     "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
-    "rules": ("weir.inference.published.cli", "publish, show, compare or roll back the rules of a stream"),
+    "rules": ("weir.inference.published.cli", "check, test, publish, show, compare or roll back rules"),
     "lists": ("weir.inference.published.cli", "publish, change, show or roll back allow, block and watch lists"),
     "thresholds": ("weir.inference.published.cli", "publish, show, compare or roll back review and decline scores"),
     "score": ("weir.inference.cli", "run a scorer"),

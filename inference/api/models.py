@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from weir.inference.champion import Champion
+from weir.inference.core.rules import describe_condition
 
 BUNDLES_SHOWN_MAX = 100
 
@@ -22,10 +23,11 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
         "rules": [
             {
                 "name": rule.name,
-                "decision": rule.decision,
+                "decision": rule.then,
+                "mode": rule.mode,
                 "code": rule.code,
                 "why": rule.why,
-                "conditions": [str(condition) for condition in rule.conditions],
+                "conditions": [describe_condition(rule)],
             }
             for rule in champion.rules.rules
         ],

@@ -1,4 +1,7 @@
-"""Score -> decision, in the order: allow list, block list, rules that decline, then the stricter of rules and score.
+"""Score -> decision, by what goes first.
+
+The order: allow list, block list, rules that decline, rules that allow, then the stricter of the rules that review and
+the score. Rules that tag and rules in shadow mode are noted next to whatever decided, and change nothing.
 
 Pure and vectorised: rows that are approved are touched as arrays only; strings are built for the others.
 
@@ -11,26 +14,28 @@ record's score is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weir.inference.core.lists import Ids, Lists, Times
+from weir.inference.core.conditions import Rows
+from weir.inference.core.lists import Ids, Lists, Times, read_append_ms
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
-from weir.inference.core.rules import Rule, RuleSet, match_rules
+from weir.inference.core.rules import RuleSet, describe_condition
 from weir.inference.core.thresholds import Cut, Scores, ThresholdTable
 from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
+from weir.schemas.rules import ALLOW, Rule
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
 APPROVE, REVIEW, DECLINE = 0, 1, 2
-APPEND_TIME = "ingest_time_ms"
-"""The field of feature rows with the broker's time of the record."""
+WATCHED = "WATCH_LIST"
+"""The tag of decisions on who is on the watch list."""
 
 
 class Model(Protocol):
@@ -60,6 +65,9 @@ class Judgement:
         reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
         failed: how many scores the model did not give.
+        tags: per row the words of the rules that tag it.
+        shadow_rules: per row the names of the rules in shadow mode that it fulfils.
+        shadow_hits: of how many rows each of those is fulfilled, by its name.
     """
 
     scores: npt.NDArray[np.float32]
@@ -68,6 +76,9 @@ class Judgement:
     reasons: list[Sequence[Reason]]
     rules_version: str
     failed: int = 0
+    tags: list[Sequence[str]] = field(default_factory=list)
+    shadow_rules: list[Sequence[str]] = field(default_factory=list)
+    shadow_hits: Mapping[str, int] = field(default_factory=dict)
 
 
 def build_rules_version(lists: Lists, rules: RuleSet, thresholds: ThresholdTable | None = None) -> str:
@@ -97,9 +108,10 @@ def judge(
         names: of its columns.
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion, or what stands for none.
-        lists: allow, block and watch lists.
+        lists: allow, block and watch lists, and what rules ask for.
         rule_set: of the stream.
-        fields: of the events, one row each: entries of lists end by the append time, and thresholds may differ by one.
+        fields: of the events, one row each, that rules read; a column that it lacks is missing. Entries of lists end by
+            the append time in it.
         thresholds: in force instead of the model's.
     """
     rules = rule_set.rules
@@ -113,8 +125,9 @@ def judge(
         outcomes[:], failed[:] = APPROVE, False
     decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
-    by_rule = _apply_rules(match_rules(features, names, rules), rules, outcomes, failed)
-    append_ms = _read_append_ms(fields)
+    found = rule_set.match(Rows(features, names, scores, _some_fields(fields, rows), lists))
+    by_rule = _apply_rules(found.decided, rules, outcomes, failed)
+    append_ms = read_append_ms(fields)
     allowed, allow_kinds = lists.find("allow", ids, rows, append_ms)
     blocked, block_kinds = lists.find("block", ids, rows, append_ms)
     outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
@@ -123,32 +136,34 @@ def judge(
     for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
         if kind := allow_kinds[row] or block_kinds[row]:
             side = "allow" if allow_kinds[row] else "block"
-            decided_by[row], reasons[row] = (
-                f"{side}_list_{kind}",
-                [_explain_listed(lists, side, kind, ids[kind][int(row)])],
-            )
+            decided_by[row] = f"{side}_list_{kind}"
+            reasons[row] = [_explain_listed(lists, side, kind, ids[kind][int(row)])]
         else:
             decided_by[row], reasons[row] = _name_decider(rules[by_rule[row]] if by_rule[row] >= 0 else None)
-    _point_out(lists, ids, append_ms, reasons)
-    version = build_rules_version(lists, rule_set, thresholds)
-    return Judgement(scores, outcomes, decided_by, reasons, version, int(np.count_nonzero(failed)))
+    return Judgement(
+        scores,
+        outcomes,
+        decided_by,
+        reasons,
+        build_rules_version(lists, rule_set, thresholds),
+        int(np.count_nonzero(failed)),
+        _tag_watched(found.tags, lists, ids, append_ms),
+        found.shadow,
+        found.hits,
+    )
 
 
 def _find_cut(model: Model, thresholds: ThresholdTable | None, fields: pa.RecordBatch | None) -> Cut:
     if thresholds is None:
         return Cut(model.review_threshold, model.decline_threshold)
-    if not thresholds.by:
-        return thresholds.others
-    if fields is None:  # a field that nobody has names no segment
+    if not thresholds.by or fields is None:  # a field that nobody has names no segment
         return thresholds.others
     return thresholds.of_rows(fields.column(thresholds.by).to_pylist())
 
 
-def _read_append_ms(fields: pa.RecordBatch | None) -> Times | None:
-    if fields is None or APPEND_TIME not in fields.schema.names:
-        return None
-    times: Times = fields.column(APPEND_TIME).to_numpy(zero_copy_only=False)
-    return times
+def _some_fields(fields: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
+    """Return the fields, or a batch that lacks every one of them: a batch without a column has no rows."""
+    return pa.record_batch({"": pa.nulls(rows)}) if fields is None else fields
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -180,14 +195,15 @@ def _apply_rules(
     outcomes: npt.NDArray[np.uint8],
     failed: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int32]:
-    """Raise outcomes in place; return per row the rule that decided, -1 for none.
+    """Change outcomes in place; return per row the rule that decided, -1 for none.
 
     A rule that asks for review leaves a score that says review (or worse) alone: the score explains itself better.
     """
     decided = np.full(matched.shape[0], -1, dtype=np.int32)
     for row in np.flatnonzero(matched >= 0):
-        severity = OUTCOMES.index(rules[matched[row]].decision)
-        if severity > outcomes[row] or failed[row] or severity == DECLINE:
+        then = rules[matched[row]].then
+        severity = APPROVE if then == ALLOW else OUTCOMES.index(then)
+        if severity > outcomes[row] or failed[row] or severity != REVIEW:
             outcomes[row], decided[row] = severity, matched[row]
     return decided
 
@@ -210,8 +226,7 @@ def _explain(
 
 def _name_decider(rule: Rule | None) -> tuple[str, list[Reason]]:
     if rule is not None:
-        detail = f"{rule.why}: " + " and ".join(str(condition) for condition in rule.conditions)
-        return rule.name, [Reason(rule.code, detail)]
+        return rule.name, [Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")]
     return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]
 
 
@@ -220,11 +235,9 @@ def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Re
     return Reason(f"{side.upper()}_LIST", f"{kind} is on the {side} list{f': {why}' if why else ''}")
 
 
-def _point_out(lists: Lists, ids: Ids, append_ms: Times | None, reasons: list[Sequence[Reason]]) -> None:
-    """Add a reason to rows that the watch list names; it changes no decision."""
+def _tag_watched(tags: list[Sequence[str]], lists: Lists, ids: Ids, append_ms: Times | None) -> list[Sequence[str]]:
+    """Return the tags with those of rows that the watch list names: it decides nothing."""
     if not lists.watch:
-        return
-    watched, kinds = lists.find("watch", ids, len(reasons), append_ms)
-    for row in np.flatnonzero(watched):
-        kind = kinds[row]
-        reasons[row] = [*reasons[row], _explain_listed(lists, "watch", kind, ids[kind][int(row)])]
+        return tags
+    watched, _ = lists.find("watch", ids, len(tags), append_ms)
+    return [(*tagged, WATCHED) if is_watched else tagged for tagged, is_watched in zip(tags, watched, strict=True)]

@@ -1,4 +1,4 @@
-"""Allow, block and watch lists: who is decided before any model is asked, and who is only pointed out. Pure.
+"""Allow, block and watch lists: who is decided before any model is asked, and who is looked at. Pure.
 
 The file, which ``inference/bundle.py`` reads, and the text of a published version are the same document::
 
@@ -20,10 +20,15 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from weir.schemas.errors import Refused
+from weir.schemas.expression import LISTS
+from weir.schemas.rules import parse_time_ms
 
-SIDES: Final = ("allow", "block", "watch")
+SIDES: Final = LISTS
+APPEND_TIME: Final = "ingest_time_ms"
+"""The broker's time of a record: what ends is held against it, so that a replay decides alike."""
 ENTRIES_MAX: Final = 5_000_000
 """Some 600 MB of memory in every process that decides."""
 TEXT_MAX: Final = 200
@@ -55,7 +60,7 @@ Notes = Mapping[tuple[str, str], Mapping[str, Note]]
 
 @dataclass(frozen=True)
 class Lists:
-    """All lists, by entity kind."""
+    """All lists, by entity kind. ``watch`` decides nothing by itself: it tags, and rules ask for it."""
 
     version: str = "none"
     allow: Listed = field(default_factory=dict)
@@ -221,17 +226,12 @@ def write_entry(entry: str, note: Note) -> str | dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def parse_time_ms(text: str) -> int:
-    """Return UTC epoch ms of an ISO 8601 time; without a zone it is UTC.
-
-    Raises:
-        ValueError: it is none.
-
-    >>> parse_time_ms("2026-03-01T00:00:00Z"), parse_time_ms("2026-03-01")
-    (1772323200000, 1772323200000)
-    """
-    moment = datetime.fromisoformat(text)
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+def read_append_ms(fields: pa.RecordBatch | None) -> Times | None:
+    """Return the append times of some rows; ``None`` where they are not known."""
+    if fields is None or APPEND_TIME not in fields.schema.names:
+        return None
+    times: Times = fields.column(APPEND_TIME).to_numpy(zero_copy_only=False)
+    return times
 
 
 def _check_kinds(side: str, given: Any, entities: Sequence[str]) -> list[tuple[str, list[Any]]]:

@@ -21,7 +21,7 @@ from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow, list_amounts
 from weir.inference.processes import read_processes
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.infra.arguments import Parser, add_stream_flag, nearest
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect

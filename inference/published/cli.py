@@ -11,13 +11,13 @@ import getpass
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from weir.inference import rules_cli
 from weir.inference.bundle import load_lists
-from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, parse_time_ms, write_entry
+from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
 from weir.inference.published.act import NONE, Act, Kind, to_version
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
 from weir.inference.published.publish import Publisher
-from weir.inference.published.rules import read_rules
 from weir.inference.published.view import (
     show_act,
     show_diff,
@@ -27,14 +27,16 @@ from weir.inference.published.view import (
     show_text,
     show_unpublished,
 )
+from weir.inference.rule_sets import read_rules
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.monitoring import logs
 from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
+from weir.schemas.rules import parse_time_ms
 
 _WHAT: dict[Kind, str] = {
-    "rules": "the rules of a stream: publish a file of them, show it, and take it back",
+    "rules": "the rules of a stream: check and test a file, publish it, show it, and take it back",
     "lists": "the allow, block and watch lists of a stream: publish a file, add and remove entries, take it back",
     "thresholds": "the scores from which on a stream's events are reviewed or declined, for all or by segment",
 }
@@ -45,6 +47,8 @@ def main(argv: list[str]) -> int:
     """Run one of the three verbs."""
     kind: Kind = argv[0]  # type: ignore[assignment]  # the command line sends these three here
     arguments = _build_parser(kind).parse_args(argv[1:])
+    if hasattr(arguments, "of_file"):
+        return rules_cli.run(arguments)
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     logs.configure("warning", settings.monitoring.log_format, kind)
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
@@ -193,7 +197,10 @@ def _build_parser(kind: Kind) -> argparse.ArgumentParser:
         actions["remove"] = (_remove, "take entries out of a list")
     else:
         actions["diff"] = (_diff, "what differs between two versions, or a version and a file")
-    verbs = parser.add_subparsers(required=True, metavar="|".join(actions))
+    of_file = ["check", "test"] if kind == "rules" else []
+    verbs = parser.add_subparsers(required=True, metavar="|".join([*of_file, *actions]))
+    if of_file:
+        rules_cli.add_commands(verbs)
     for name, (command, text) in actions.items():
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(command=command)

@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any
 
 from weir.inference.core.lists import SIDES, Lists, write_entry
+from weir.inference.core.rules import describe_condition
 from weir.inference.published.act import Act, Kind, Logged
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import escape, to_json
 from weir.schemas.stream import Stream
@@ -110,7 +111,7 @@ def show_unpublished(kind: Kind, stream: Stream, *, as_json: bool) -> None:
     print_line(f"nothing is published: {_UNPUBLISHED[kind]}")
     if kind == "rules":
         for rule in rules_of(stream).rules:
-            print_line(f"  {rule.name}: {rule.decision} when {' and '.join(map(str, rule.conditions))} ({rule.why})")
+            print_line(f"  {rule.name}: {rule.then} when {describe_condition(rule)} ({rule.why})")
 
 
 def _list_entries(lists: Lists) -> Iterable[tuple[object, ...]]:

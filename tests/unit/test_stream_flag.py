@@ -34,7 +34,7 @@ ACTIONS = {
     "features": ["list", "docs"],
     "dlq": ["list", "show", "stats", "replay", "discard", "auto"],
     "offsets": ["show", "recover", "drop-view"],
-    "rules": ["show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
+    "rules": ["check", "test", "show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
     "lists": [
         "show",
         "history",

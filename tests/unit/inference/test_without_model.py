@@ -11,10 +11,11 @@ import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.champion import POLL_SECONDS, Champion
+from weir.inference.core.rules import describe_condition
 from weir.inference.core.vector import NO_MODEL
 from weir.inference.inspect import cli as inspect
 from weir.inference.processes import describe_running
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.infra.settings import ScorerSettings, Settings
 from weir.schemas.errors import Refused
 from weir.schemas.expression import col
@@ -115,8 +116,8 @@ def test_each_stream_has_lists_of_its_own(tmp_path: Path) -> None:
 
 def test_declared_rules_are_those_that_decide_and_their_version_follows_what_they_say() -> None:
     (rule,) = rules_of(RULED).rules
-    assert (rule.name, rule.decision, rule.code) == ("burst", "REVIEW", "BURST")
-    assert [str(condition) for condition in rule.conditions] == ["customer_event_count_1m >= 30", "click_hour < 6"]
+    assert (rule.name, rule.then, rule.code) == ("burst", "REVIEW", "BURST")
+    assert describe_condition(rule) == "customer_event_count_1m >= 30 and click_hour < 6"
     raised = replace(clicks, rules=[replace(BURST, when=col("customer_event_count_1m") >= 31)])
     versions = {rules_of(stream).version for stream in (clicks, RULED, raised)}
     assert len(versions) == 3

@@ -74,14 +74,14 @@ def test_an_entry_ends_by_the_append_time_of_the_record() -> None:
     assert (_decide(after), after.decided_by, list(after.reasons[0])) == (["APPROVE"], ["model"], [])
 
 
-def test_a_watched_id_is_pointed_out_and_decided_as_if_it_were_not() -> None:
+def test_a_watched_id_is_tagged_and_decided_as_if_it_were_not() -> None:
     plain, watched = Lists(), parse_lists({"watch": {"card": ["a"]}}, ENTITIES)
     scores, cards = [0.1, 0.6, 0.95, 0.1], ["a", "a", "a", "b"]
     found, expected = _judge(scores, cards, watched), _judge(scores, cards, plain)
     assert _decide(found) == _decide(expected) == ["APPROVE", "REVIEW", "DECLINE", "APPROVE"]
     assert found.decided_by == expected.decided_by
-    pointed_out = [[reason.code for reason in reasons].count("WATCH_LIST") for reasons in found.reasons]
-    assert pointed_out == [1, 1, 1, 0]
+    assert found.tags == [("WATCH_LIST",)] * 3 + [()]
+    assert found.reasons == expected.reasons
 
 
 def test_published_thresholds_stand_before_the_models_and_are_in_the_version() -> None:
