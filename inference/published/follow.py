@@ -18,14 +18,17 @@ from weir.inference.published.content import ContentReader, ReadRules, Standing
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
 from weir.inference.published.topic import PublishedTopic, append_time_ms
+from weir.infra.kafka.bounded_call import call_bounded
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
-from weir.schemas.errors import Refused, WeirError
+from weir.schemas.errors import Refused, Transient, WeirError
 from weir.streaming.service import wait_for
 
 LOOK_SECONDS = 1.0
 """A version is taken over by every process within five of it."""
+SHOW_SECONDS_MAX = 3.0
+"""Somebody waits for it, who also wants to see what is known without brokers."""
 log = get_logger(__name__)
 
 
@@ -98,6 +101,21 @@ class Published:
         metrics.PUBLISHED_VERSIONS.labels(kind=kind, result="refused").inc()
         stays = to_version(self.standing.content(kind))
         log.error("published_refused", stream=self._stream, kind=kind, version=version, detail=reason, stays=stays)
+
+
+def read_standing(settings: Settings, read_rules: ReadRules) -> Standing:
+    """Return what is in force of what is published, for who only shows it.
+
+    Raises:
+        Transient: the brokers did not answer in a few seconds.
+    """
+    published = Published(settings, read_rules)
+    try:
+        call_bounded(published.look, SHOW_SECONDS_MAX)
+    except TimeoutError:  # left to the thread that waits
+        raise Transient(f"kafka at {settings.kafka.bootstrap_servers}: no answer") from None
+    published.close()
+    return published.standing
 
 
 class Follower:
