@@ -30,7 +30,7 @@ STEPS = st.one_of(
     st.tuples(st.just("add"), CARDS),
     st.tuples(st.just("remove"), CARDS),
     st.tuples(st.just("stale"), CARDS),
-    st.tuples(st.just("again"), st.none()),
+    st.tuples(st.just("again"), st.integers(0, 30)),
     st.tuples(st.just("look"), st.none()),
     st.tuples(st.just("restart"), st.none()),
 )
@@ -96,8 +96,8 @@ class Machine:
             self.put(build_act("lists", texts[given]), None)
         elif name == "garbage":
             self.take(given)
-        elif name == "again" and self.records:
-            self.take(self.records[-1])
+        elif name == "again" and given < len(self.records):
+            self.take(self.records[given])  # what has an effect has it once
         elif name == "rollback":
             self._roll_back(given)
         elif name in {"add", "remove"} and self.now is not None:
