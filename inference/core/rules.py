@@ -17,14 +17,13 @@ import numpy.typing as npt
 
 from weir.inference.core.condition_steps import Bools, Rows
 from weir.inference.core.conditions import Conditions
+from weir.inference.core.lists import APPEND_TIME
 from weir.schemas.checks.expression_types import Column
 from weir.schemas.checks.rules import RULES_MAX
 from weir.schemas.expression import Expression, columns_of
 from weir.schemas.expression_text import to_text
 from weir.schemas.rules import OFF, OUTCOMES, SHADOW, TAG, Rule, digest_of
 
-APPEND_TIME: Final = "ingest_time_ms"
-"""The broker's time of a record: what the validity of a rule is held against, so that a replay decides alike."""
 _VERSIONS: Final = {"5320e64e": "1"}
 """Versions from before they were digests: that of the payments' rules, which decisions of the past carry."""
 _SHORT: Final = 8

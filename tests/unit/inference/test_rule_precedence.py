@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.inference.test_decisions import _Model, _NoModel
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.lists import Lists
-from weir.inference.core.rules import APPEND_TIME, RuleSet, build_rule_set
+from weir.inference.core.lists import APPEND_TIME, Lists
+from weir.inference.core.rules import RuleSet, build_rule_set
 from weir.schemas.checks.expression_types import NUMBER, TEXT, Column
 from weir.schemas.expression import as_expression, col
 from weir.schemas.rules import Rule, parse_time_ms
