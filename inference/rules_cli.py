@@ -1,6 +1,7 @@
-"""``weir rules check`` and ``weir rules test``: what is wrong with a rules file, and whether its examples hold.
+"""``weir rules check`` and ``weir rules test``: what is wrong with rules, and whether their examples hold.
 
-Both look at the file alone: no server is asked, and nothing is put in force.
+Both look at a rules file, or at the rules that the stream declares where it has no file: no server is asked, and
+nothing is put in force.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from weir.inference.core.rule_examples import ExampleResult, run_examples
-from weir.inference.core.rules import describe_condition
-from weir.inference.rule_sets import columns_of_rules, read_rules
+from weir.inference.core.rules import RuleSet, build_rule_set, describe_condition
+from weir.inference.rule_sets import columns_of_rules
 from weir.infra.arguments import add_stream_flag
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_project, find_stream
 from weir.schemas.rules import MODES, Rule
-from weir.schemas.rules_file import BYTES_MAX, parse_rules
+from weir.schemas.rules_file import load_text, parse_rules
 from weir.schemas.stream import Stream
 
 
@@ -37,7 +38,7 @@ def add_commands(commands: Any) -> None:
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(of_file=name)
-        default = "(default: rules/<stream>.yaml of the project)"
+        default = "(default: rules/<stream>.yaml of the project, or the rules that the stream declares)"
         command.add_argument("file", metavar="FILE", nargs="?", type=Path, help=default)
         command.add_argument("--json", action="store_true", help="for machines")
         add_stream_flag(command)
@@ -46,48 +47,37 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check or test a file. Exit codes: 0 all is well, 1 faults or examples that do not hold, 2 misused or no file."""
     stream = find_stream(Path.cwd(), arguments.stream)
+    columns = columns_of_rules(stream)
     path = arguments.file or _find_file(stream)
-    text, name = _read(path), _name_of(path)
-    rules, faults = parse_rules(text, columns_of_rules(stream), name)
+    faults: list[Finding] = []
+    if path is None:
+        rules, name = list(stream.rules), _name_of(Path(stream.where.file))
+    else:
+        name = _name_of(path)
+        rules, faults = parse_rules(load_text(path), columns, name)
     if faults:
         _write_faults(faults, name, as_json=arguments.json)
         return 1
-    version = read_rules(text, stream, name).version
     if arguments.of_file == "check":
-        _write_rules(rules, name, version, as_json=arguments.json)
+        _write_rules(build_rule_set(rules, columns), name, as_json=arguments.json)
         return 0
-    results = list(run_examples(rules, columns_of_rules(stream)))
+    results = list(run_examples(rules, columns))
     _write_results(results, rules, name, as_json=arguments.json)
     return 0 if results and all(result.passed for result in results) else 1
 
 
-def _find_file(stream: Stream) -> Path:
-    """Return the rules file of a stream.
+def _find_file(stream: Stream) -> Path | None:
+    """Return the rules file of a stream, or nothing for one that declares its rules.
 
     Raises:
-        Refused: there is none.
+        Refused: there are neither.
     """
-    folder = find_project(Path.cwd()) or Path.cwd()
-    path = folder / "rules" / f"{stream.name}.yaml"
-    if not path.is_file():
+    path = (find_project(Path.cwd()) or Path.cwd()) / "rules" / f"{stream.name}.yaml"
+    if path.is_file():
+        return path
+    if not stream.rules:
         raise Refused(f"expected a rules file at {path}, found none; write one (docs/rules.md), or name another")
-    return path
-
-
-def _read(path: Path) -> str:
-    """Return the text of a file, or as much of it as shows that it is too large.
-
-    Raises:
-        Refused: it is no text.
-    """
-    with path.open("rb") as file:
-        content = file.read(BYTES_MAX + 1)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        if len(content) > BYTES_MAX:  # cut within a character: it is refused for its size
-            return content.decode(errors="replace")
-        raise Refused(f"{path}: expected text in UTF-8, found another byte at {error.start}") from None
+    return None
 
 
 def _name_of(path: Path) -> str:
@@ -103,7 +93,8 @@ def _write_faults(faults: Sequence[Finding], name: str, *, as_json: bool) -> Non
     _write({"file": name, "faults": told}, [*map(str, faults), f"{_count(len(faults), 'fault')} in {name}"], as_json)
 
 
-def _write_rules(rules: Sequence[Rule], name: str, version: str, *, as_json: bool) -> None:
+def _write_rules(rule_set: RuleSet, name: str, *, as_json: bool) -> None:
+    rules, version = rule_set.rules, rule_set.version
     told = [
         {"name": each.name, "then": each.then, "mode": each.mode, "when": describe_condition(each)} for each in rules
     ]

@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, Column, nearest
 from weir.schemas.checks.rules import RULES_MAX, RuleFault, find_faults_of
+from weir.schemas.errors import Refused
 from weir.schemas.expression import Expression
 from weir.schemas.expression_parser import Parsed, parse_expression
 from weir.schemas.origin import Finding, Origin
@@ -44,6 +46,22 @@ _NULL: Final = "tag:yaml.org,2002:null"
 _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _PRIORITY = re.compile(r"[-+]?[0-9]{1,9}")
+
+
+def load_text(path: Path) -> str:
+    """Return the text of a rules file, or as much of it as shows that it is too large.
+
+    Raises:
+        Refused: it is no text.
+    """
+    with path.open("rb") as file:
+        content = file.read(BYTES_MAX + 1)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        if len(content) > BYTES_MAX:  # cut within a character: it is refused for its size
+            return content.decode(errors="replace")
+        raise Refused(f"{path}: expected text in UTF-8, found another byte at {error.start}") from None
 
 
 def parse_rules(text: str, columns: Mapping[str, Column], file: str) -> tuple[list[Rule], list[Finding]]:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from weir.inference.champion import Champion
-from weir.inference.core.rules import describe_condition
+from weir.inference.core.rules import list_conditions
 
 BUNDLES_SHOWN_MAX = 100
 
@@ -27,7 +27,7 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
                 "mode": rule.mode,
                 "code": rule.code,
                 "why": rule.why,
-                "conditions": [describe_condition(rule)],
+                "conditions": list_conditions(rule),
             }
             for rule in champion.rules.rules
         ],

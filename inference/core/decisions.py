@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weir.inference.core.conditions import Rows
+from weir.inference.core.condition_steps import Rows
 from weir.inference.core.lists import Ids, Lists, Times, read_append_ms
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from weir.inference.core.conditions import Conditions, Rows
+from weir.inference.core.condition_steps import Rows
+from weir.inference.core.conditions import Conditions
 from weir.inference.core.lists import Lists
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column
 from weir.schemas.rules import SCORE, Example, Rule

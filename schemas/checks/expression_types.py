@@ -124,6 +124,15 @@ def type_of(node: Expression, columns: Mapping[str, Column], expected: str = "a 
     return typing
 
 
+def kind_of(node: Expression, columns: Mapping[str, Column]) -> str:
+    """Return the kind of an expression without a fault; no part of a condition is looked at."""
+    if node.op == "col":
+        return columns[node.value].kind
+    if node.op in ARITHMETIC and node.op != "div":
+        return NUMBER if NUMBER in {kind_of(part, columns) for part in node.parts} else INTEGER
+    return _literal_kind(node.value) if node.op == "lit" else NUMBER if node.op == "div" else _RESULTS[node.op]
+
+
 def nearest(found: object, names: Iterable[str]) -> str:
     """Return the end of a message that names the nearest right name, or the few there are; else nothing."""
     known = sorted(set(names))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from weir.inference.core.conditions import Rows
+from weir.inference.core.condition_steps import Rows
 from weir.inference.core.lists import Lists
 from weir.inference.core.rules import RuleSet, build_rule_set
 from weir.schemas.checks.expression_types import NUMBER, TEXT, Column

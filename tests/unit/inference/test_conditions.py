@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.inference.condition_oracle import is_fulfilled
-from weir.inference.core.conditions import Conditions, Rows
+from weir.inference.core.condition_steps import Rows
+from weir.inference.core.conditions import Conditions
 from weir.inference.core.lists import Lists
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, type_of
 from weir.schemas.expression import Expression

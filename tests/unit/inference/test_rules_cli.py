@@ -112,10 +112,21 @@ def test_a_shipped_streams_file_is_named_and_needs_no_project(
     assert "expected a feature, a kept field or score, found 'customer_event_count_1m'" in capsys.readouterr().out
 
 
+def test_without_a_file_the_rules_that_the_stream_declares_are_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["rules", "check"]) == 0
+    said = capsys.readouterr().out
+    assert "payments.py: 3 rules, no faults; 3 live, 0 shadow, 0 off; version 1\n" in said
+    assert main(["rules", "test"]) == 1
+    assert "no example, of 3 rules" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["check"], "expected a rules file at "),
+        (["check", "--stream", "clicks"], "expected a rules file at "),
         (["check", "gone.yaml"], "gone.yaml: no such file"),
         (["check", "bytes.yaml"], "bytes.yaml: expected text in UTF-8, found another byte at 7"),
         (["check", "--stream", "clock", "bytes.yaml"], "clock"),
