@@ -31,6 +31,7 @@ VERSION_DIGITS: Final = 12
 """Of the content hash, in decisions and in commands."""
 
 _Hash = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|none)$")]
+_Label = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{0,40}$")]
 _Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -49,6 +50,7 @@ class Act(BaseModel):
     Attributes:
         id: of the act; a record that a producer sent twice has the same.
         hash: of the content that is in force after it, SHA-256; ``none`` after a rollback to what is not published.
+        label: what decisions call the content; by default the beginning of its hash.
         after: the id of the newest act of the kind that its author knew; of a change it must be the newest still.
         parent: of a change, the content that it changes.
     """
@@ -60,6 +62,7 @@ class Act(BaseModel):
     kind: Kind
     action: Literal["publish", "change", "rollback"]
     hash: _Hash
+    label: _Label = ""
     after: _Id | Literal[""] = ""
     parent: _Hash | Literal[""] = ""
     who: str = Field(min_length=1, max_length=100)
@@ -77,14 +80,14 @@ class Act(BaseModel):
             raise ValueError("lists alone are changed, by a text in the record, and a change has a parent")
         if self.text is not None and self.hash != compute_hash([self.text], parent=self.parent):
             raise ValueError("the text has another hash")
-        if self.action != "rollback" and self.hash == NONE:
-            raise ValueError("a text has a hash")
+        if self.action != "rollback" and NONE in (self.hash, self.label):
+            raise ValueError("a text has a hash, and a label of its own")
         return self
 
     @property
     def version(self) -> str:
         """Return what decisions and commands call its content."""
-        return to_version(self.hash)
+        return self.label or self.hash[:VERSION_DIGITS]
 
     def encode(self) -> bytes:
         """Return the value of its record."""
@@ -117,15 +120,6 @@ def compute_hash(parts: Iterable[str], *, parent: str = "") -> str:
     for part in parts:
         digest.update(part.encode())
     return digest.hexdigest()
-
-
-def to_version(found: str) -> str:
-    """Return the version of a content hash.
-
-    >>> to_version("none"), to_version("0123456789abcdef" * 4)
-    ('none', '0123456789ab')
-    """
-    return found[:VERSION_DIGITS]
 
 
 def parse_act(value: bytes | None) -> Act:

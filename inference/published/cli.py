@@ -14,7 +14,7 @@ from pathlib import Path
 from weir.inference import rules_cli
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
-from weir.inference.published.act import NONE, Act, Kind, to_version
+from weir.inference.published.act import NONE, Act, Kind
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
 from weir.inference.published.publish import Publisher
@@ -64,8 +64,8 @@ def main(argv: list[str]) -> int:
 def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
     before = _current_text(arguments, publisher)
-    parse_text(kind, text, arguments.settings.stream, read_rules, version="of the file", name=str(arguments.file))
-    act = publisher.publish(kind, [text])
+    found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
+    act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
     show_act(act, as_json=arguments.json)
     show_diff(before, text, (_current_name(before), act.version), as_json=arguments.json)
     return 0
@@ -113,23 +113,23 @@ def _history(arguments: argparse.Namespace, publisher: Publisher) -> int:
 
 
 def _show(arguments: argparse.Namespace, publisher: Publisher) -> int:
-    kind = arguments.kind
-    content = publisher.log.find(kind, arguments.version) if arguments.version else publisher.standing.content(kind)
+    kind, log = arguments.kind, publisher.log
+    content = log.find(kind, arguments.version) if arguments.version else publisher.standing.content(kind)
     if kind == "lists":
         lists = _current_lists(arguments, publisher) if content == NONE else publisher.build_lists(content)
         show_lists(lists, limit=arguments.limit, as_json=arguments.json)
     elif content == NONE:
         show_unpublished(kind, arguments.settings.stream, as_json=arguments.json)
     else:
-        show_text(kind, to_version(content), publisher.read_text(kind, content), as_json=arguments.json)
+        show_text(kind, log.version(kind, content), publisher.read_text(kind, content), as_json=arguments.json)
     return 0
 
 
 def _diff(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind = arguments.kind
-    first = _read_side(kind, arguments.version or to_version(publisher.standing.content(kind)), publisher)
-    second = _read_side(kind, arguments.other or to_version(publisher.standing.content(kind)), publisher)
-    names = arguments.version or "in force", arguments.other or "in force"
+    in_force = publisher.log.version(kind, publisher.standing.content(kind))
+    names = arguments.version or in_force, arguments.other or in_force
+    first, second = (_read_side(kind, name, publisher) for name in names)
     show_diff(first, second, names, as_json=arguments.json)
     return 0
 

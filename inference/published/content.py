@@ -105,6 +105,14 @@ def parse_text(
 ) -> RuleSet | ThresholdTable:
     """Read the text of rules or thresholds.
 
+    Args:
+        kind: which of the two.
+        text: as it is published.
+        stream: for whose events it decides.
+        read_rules: reads the text of rules.
+        version: of its act; rules without one have their own.
+        name: of its file, for messages.
+
     Raises:
         Refused: it is not right.
     """
@@ -112,8 +120,9 @@ def parse_text(
         raise Refused(f"{kind}: expected at most {TEXT_BYTES_MAX:,} characters, found {len(text):,}")
     if kind == "thresholds":
         return parse_thresholds(read_json(text, kind), stream.kept_in_rows, version)
-    # the version is that of the text, by whichever release it is read
-    return replace(read_rules(text, stream, name or f"version {version}"), version=version)
+    found = read_rules(text, stream, name or f"version {version}")
+    # the version is that of its act, by whichever release it is read
+    return replace(found, version=version) if version else found
 
 
 def read_json(text: str, what: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import Message
 
-from weir.inference.published.act import KINDS, Logged, parse_act, to_version
+from weir.inference.published.act import Logged, parse_act
 from weir.inference.published.content import ContentReader, ReadRules, Standing
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
@@ -76,7 +76,7 @@ class Published:
         for message in self._topic.read_new():
             self._take(message)
         for kind in self._settler.settle(self.log):
-            version = to_version(self.standing.content(kind))
+            version = self.log.version(kind, self.standing.content(kind))
             metrics.PUBLISHED_VERSIONS.labels(kind=kind, result="taken").inc()
             log.info("published_taken", stream=self._stream, kind=kind, version=version)
 
@@ -99,7 +99,7 @@ class Published:
     def _tell_refused(self, logged: Logged, reason: str) -> None:
         kind, version = logged.act.kind, logged.act.version
         metrics.PUBLISHED_VERSIONS.labels(kind=kind, result="refused").inc()
-        stays = to_version(self.standing.content(kind))
+        stays = self.standing.content(kind)
         log.error("published_refused", stream=self._stream, kind=kind, version=version, detail=reason, stays=stays)
 
 
@@ -142,8 +142,6 @@ class Follower:
             Stopped: while they were.
         """
         wait_for(self._published.look, should_stop)
-        for kind in KINDS:
-            log.debug("published", kind=kind, version=to_version(self.standing.content(kind)))
         self._thread.start()
 
     def close(self) -> None:

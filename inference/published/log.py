@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weir.inference.published.act import KINDS, NONE, Kind, Logged, to_version
+from weir.inference.published.act import KINDS, NONE, VERSION_DIGITS, Kind, Logged
 from weir.schemas.errors import Refused
 
 _PREFIX_MIN = 4
@@ -43,7 +43,7 @@ class PublishedLog:
                           "else was quicker")  # fmt: skip
         named = act.parent if act.action == "change" else act.hash if act.action == "rollback" else NONE
         if named != NONE and (act.kind, named) not in self._contents:
-            raise Refused(f"expected a version of {act.kind} that was published, found {to_version(named)}")
+            raise Refused(f"expected a version of {act.kind} that was published, found {named[:VERSION_DIGITS]}")
         self._ids.add(act.id)
         self._acts[act.kind].append(logged)
         if act.action != "rollback":
@@ -78,17 +78,23 @@ class PublishedLog:
             steps.append(self._contents[kind, steps[-1].act.parent])
         return steps[::-1]
 
+    def version(self, kind: Kind, content: str) -> str:
+        """Return what decisions call a content."""
+        return NONE if content == NONE else self._contents[kind, content].act.version
+
     def find(self, kind: Kind, version: str) -> str:
-        """Return the content hash that a version, or the beginning of one, names.
+        """Return the content hash that a version, or the beginning of one, names; of texts alike the newest.
 
         Raises:
             Refused: none or several.
         """
         if version == NONE:
             return NONE
-        found = [known for of, known in self._contents if of == kind and known.startswith(version)]
-        if len(version) < _PREFIX_MIN or len(found) != 1:
-            there = ", ".join(to_version(known) for of, known in self._contents if of == kind) or "none was published"
-            what = "several" if len(version) >= _PREFIX_MIN and found else repr(version[:80])
-            raise Refused(f"expected a version of {kind} ({there:.400}), or none, found {what}")
-        return found[0]
+        versions = {content: logged.act.version for (of, content), logged in self._contents.items() if of == kind}
+        exact = [content for content, known in versions.items() if known == version]
+        found = [content for content, known in versions.items() if known.startswith(version)]
+        if exact or (len(version) >= _PREFIX_MIN and len({versions[content] for content in found}) == 1):
+            return (exact or found)[-1]
+        there = ", ".join(dict.fromkeys(versions.values())) or "none was published"
+        what = "several" if len(version) >= _PREFIX_MIN and found else repr(version[:80])
+        raise Refused(f"expected a version of {kind} ({there:.400}), or none, found {what}")

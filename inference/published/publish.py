@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from weir.inference.core.lists import Lists, ListsBuilder
-from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, Parts, compute_hash
+from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, compute_hash
 from weir.inference.published.content import ReadRules, Standing, apply_change, write_json
 from weir.inference.published.follow import Published
 from weir.inference.published.log import PublishedLog
@@ -86,8 +86,8 @@ class Publisher:
         apply_change(builder, document)
         return builder.build(lists.version)
 
-    def publish(self, kind: Kind, texts: Sequence[str]) -> Act:
-        """Publish a text, which was checked, in its parts.
+    def publish(self, kind: Kind, texts: Sequence[str], label: str = "") -> Act:
+        """Publish a text, which was checked, in its parts; decisions call it by the label, or by its hash.
 
         Raises:
             Refused: it is too long, or the topic would forget it.
@@ -98,7 +98,8 @@ class Publisher:
         content, inline = compute_hash(texts), sum(map(len, texts)) <= TEXT_BYTES_MAX
         ensure_published(self._settings)
         parts = None if inline else self._writer().write_parts(texts, content)
-        return self._write(lambda: self._act(kind, "publish", content, "".join(texts) if inline else None, parts))
+        text = "".join(texts) if inline else None
+        return self._write(lambda: self._act(kind, "publish", content, text=text, parts=parts, label=label))
 
     def change(self, document: dict[str, Any]) -> Act:
         """Change the lists in force; done again on top when somebody else was quicker.
@@ -114,7 +115,7 @@ class Publisher:
 
         def build() -> Act:
             parent = self.standing.content("lists")
-            return self._act("lists", "change", compute_hash([text], parent=parent), text, parent=parent)
+            return self._act("lists", "change", compute_hash([text], parent=parent), text=text, parent=parent)
 
         ensure_published(self._settings)
         return self._write(build)
@@ -126,31 +127,23 @@ class Publisher:
             Refused: it is not right for the stream as it is declared now.
             Transient: the brokers did not take it.
         """
+        label = ""
         if content != NONE:
             self.published.contents.build(kind, self.log.steps(kind, content))
+            label = self.log.version(kind, content)
         ensure_published(self._settings)
-        return self._write(lambda: self._act(kind, "rollback", content))
+        return self._write(lambda: self._act(kind, "rollback", content, label=label))
 
-    def _act(
-        self,
-        kind: Kind,
-        action: Any,
-        content: str,
-        text: str | None = None,
-        parts: Parts | None = None,
-        parent: str = "",
-    ) -> Act:
+    def _act(self, kind: Kind, action: Any, content: str, **more: Any) -> Act:
         return Act(
             id=uuid.uuid4().hex,
             kind=kind,
             action=action,
             hash=content,
             after=self.log.newest_id(kind),
-            parent=parent,
             who=self._who,
             why=self._why,
-            text=text,
-            parts=parts,
+            **more,
         )
 
     def _write(self, build: Callable[[], Act]) -> Act:

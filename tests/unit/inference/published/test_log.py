@@ -204,6 +204,8 @@ GOOD = json.loads(build_act("lists", "{}").encode())
         {"text": None},
         {"parts": {"count": 1, "offset": 0}},
         {"who": ""},
+        {"label": "none"},
+        {"label": "a b"},
         {"why": 5},
         {"why": "a" * 1_001},
         {"parent": "b" * 64},
@@ -248,6 +250,21 @@ def test_a_version_is_found_by_its_beginning_and_nothing_else() -> None:
             log.find("thresholds", wrong)
     with pytest.raises(Refused, match="none was published"):
         log.find("rules", act.version)
+
+
+def test_texts_of_one_label_are_one_version_and_the_newest_is_meant() -> None:
+    """As rules are that differ in a comment."""
+    log = PublishedLog()
+    log.take(log_act(first := build_act("rules", "a", label="1")))
+    log.take(log_act(second := build_act("rules", "a  # said", label="1"), 1))
+    log.take(log_act(other := build_act("rules", "b", label="12345678"), 2))
+    assert log.find("rules", "1") == second.hash
+    assert log.find("rules", "1234") == other.hash
+    assert log.version("rules", first.hash) == log.version("rules", second.hash) == "1"
+    settler = build_settler()
+    settler.settle(log)
+    assert settler.standing.rules is not None
+    assert settler.standing.rules.version == "12345678"
 
 
 def test_the_hash_of_a_text_is_that_of_its_file() -> None:
