@@ -210,12 +210,10 @@ for _result in ("loaded", "refused"):
 PUBLISHED_VERSIONS = _counter(
     "weir_published_versions_total",
     "Versions of rules, lists and thresholds, by result: taken, refused or unreadable.",
-    "kind",
     "result",
 )
-for _kind in ("rules", "lists", "thresholds"):
-    PUBLISHED_VERSIONS.labels(kind=_kind, result="refused")
-PUBLISHED_VERSIONS.labels(kind="unknown", result="unreadable")
+for _result in ("taken", "refused", "unreadable"):
+    PUBLISHED_VERSIONS.labels(result=_result)
 
 
 def render_metrics() -> bytes:
