@@ -19,6 +19,7 @@ from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.core.vector import Matrix, build_degraded
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
@@ -43,12 +44,17 @@ class Current(Protocol):
 
     @property
     def lists(self) -> Lists:
-        """Return the allow and block lists."""
+        """Return the allow, block and watch lists."""
         ...
 
     @property
     def rules(self) -> RuleSet:
         """Return the rules of the stream."""
+        ...
+
+    @property
+    def thresholds(self) -> ThresholdTable | None:
+        """Return the thresholds that stand before the model's own, where there are any."""
         ...
 
 
@@ -84,10 +90,10 @@ class Decider:
             features: float32, shape (rows, len(names)).
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
-            fields: what rules read of the events, at least those of ``RuleSet.columns``.
+            fields: of the events, one row each: the append time, what rules read and what thresholds differ by.
         """
-        current = self._current
-        return judge(features, names, ids, current.bundle, current.lists, current.rules, fields)
+        now = self._current
+        return judge(features, names, ids, now.bundle, now.lists, now.rules, fields, now.thresholds)
 
     def decide(self, batch: FeatureBatch) -> Decided:
         """Decide feature rows."""

@@ -15,7 +15,7 @@ from typing import Any
 from weir.inference.core.rule_examples import ExampleResult, run_examples
 from weir.inference.core.rules import RuleSet, build_rule_set, describe_condition
 from weir.inference.rule_sets import columns_of_rules
-from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.arguments import add_stream_flag
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding
 from weir.schemas.printable import escape, to_json
@@ -25,9 +25,27 @@ from weir.schemas.rules_file import load_text, parse_rules
 from weir.schemas.stream import Stream
 
 
-def main(argv: list[str]) -> int:
-    """Run ``weir rules``. Exit codes: 0 all is well, 1 faults or examples that do not hold, 2 misused or no file."""
-    arguments = _build_parser().parse_args(argv[1:])
+def add_commands(commands: Any) -> None:
+    """Add both to those of ``weir rules``; ``run`` runs what was asked.
+
+    Args:
+        commands: of argparse, whose type has no public name.
+    """
+    texts = {
+        "check": "find every fault of a rules file",
+        "test": "run the examples next to the rules of a file",
+    }
+    for name, text in texts.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(of_file=name)
+        default = "(default: rules/<stream>.yaml of the project, or the rules that the stream declares)"
+        command.add_argument("file", metavar="FILE", nargs="?", type=Path, help=default)
+        command.add_argument("--json", action="store_true", help="for machines")
+        add_stream_flag(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check or test a file. Exit codes: 0 all is well, 1 faults or examples that do not hold, 2 misused or no file."""
     stream = find_stream(Path.cwd(), arguments.stream)
     columns = columns_of_rules(stream)
     path = arguments.file or _find_file(stream)
@@ -40,28 +58,12 @@ def main(argv: list[str]) -> int:
     if faults:
         _write_faults(faults, name, as_json=arguments.json)
         return 1
-    if arguments.command == "check":
+    if arguments.of_file == "check":
         _write_rules(build_rule_set(rules, columns), name, as_json=arguments.json)
         return 0
     results = list(run_examples(rules, columns))
     _write_results(results, rules, name, as_json=arguments.json)
     return 0 if results and all(result.passed for result in results) else 1
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="weir rules", description="check and test the rules file of a stream")
-    commands = parser.add_subparsers(required=True, dest="command", metavar="check|test")
-    texts = {
-        "check": "find every fault of a rules file",
-        "test": "run the examples next to the rules of a file",
-    }
-    for name, text in texts.items():
-        command = commands.add_parser(name, help=text, description=text)
-        default = "(default: rules/<stream>.yaml of the project, or the rules that the stream declares)"
-        command.add_argument("file", metavar="FILE", nargs="?", type=Path, help=default)
-        command.add_argument("--json", action="store_true", help="for machines")
-        add_stream_flag(command)
-    return parser
 
 
 def _find_file(stream: Stream) -> Path | None:

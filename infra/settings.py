@@ -89,6 +89,7 @@ class TopicSettings(_Section):
     decisions: Topic = "decisions"
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
+    published: Topic = "transactions.published"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)
@@ -110,7 +111,7 @@ class TopicSettings(_Section):
         if stream.full_name != payments.name:
             return stream.topics
         dead = self.dlq, self.labels_dlq, self.features_dlq, self.dlq_done
-        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead)
+        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead, self.published)
 
 
 class ProcessorSettings(_Section):

@@ -216,6 +216,13 @@ BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
 for _result in ("loaded", "refused"):
     BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what starts at 1
+PUBLISHED_VERSIONS = _counter(
+    "weir_published_versions_total",
+    "Versions of rules, lists and thresholds, by result: taken, refused or unreadable.",
+    "result",
+)
+for _result in ("taken", "refused", "unreadable"):
+    PUBLISHED_VERSIONS.labels(result=_result)
 
 
 def render_metrics() -> bytes:

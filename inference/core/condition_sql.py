@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from weir.inference.core.lists import Lists
+from weir.inference.core.lists import APPEND_TIME, Lists
 from weir.schemas.checks.expression_types import BOOLEAN, INTEGER, NUMBER, TEXT, Column, kind_of
 from weir.schemas.currencies import CURRENCIES, micro_rate
 from weir.schemas.expression import ARITHMETIC, COMPARISONS, Expression
@@ -89,11 +89,21 @@ class _Writer:
         return f"({write(part)} IN ({', '.join(map(write, values))}))"
 
     def _in_list(self, node: Expression) -> str:
-        name = node.parts[0].value
-        entries = self._lists.of(node.value).get(self._columns[name].entity, frozenset())
-        if not entries:
-            return f"(CASE WHEN {_quote(name)} IS NULL THEN NULL ELSE FALSE END)"
-        return f"({_quote(name)} IN ({', '.join(map(_text_literal, sorted(entries)))}))"
+        name, entity = node.parts[0].value, self._columns[node.parts[0].value].entity
+        until = {
+            entry: self._lists.note(node.value, entity, entry).until_ms
+            for entry in sorted(self._lists.of(node.value).get(entity, frozenset()))
+        }
+        endless = ", ".join(_text_literal(entry) for entry, until_ms in until.items() if not until_ms)
+        found = [
+            f"({_quote(name)} IN ({endless}))" if endless else f"({_quote(name)} <> {_quote(name)})",  # false, or NULL
+            *(
+                f"({_quote(name)} = {_text_literal(entry)} AND {_quote(APPEND_TIME)} < {until_ms})"
+                for entry, until_ms in until.items()
+                if until_ms
+            ),
+        ]
+        return f"({' OR '.join(found)})"
 
     def _matches(self, node: Expression) -> str:
         pattern = _text_literal(rf"\A(?:{node.value})\z")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from weir.inference.core.lists import Lists, find_listed
+from weir.inference.core.lists import Lists, read_append_ms
 from weir.inference.core.vector import Matrix
 from weir.schemas.expression import Expression
 from weir.schemas.expression_values import evaluate
@@ -113,8 +113,7 @@ def ask_arrow(rows: Rows, _: Any, *, node: Expression, asked: Callable[..., Bool
 def ask_list(rows: Rows, _: Any, *, node: Expression, entity: str, wanted: bool) -> Bools:
     """Return whose ids are on a list, or whose are known and are not."""
     ids = evaluate(node.parts[0], rows.fields).to_pylist()
-    listed = rows.lists.of(node.value)
-    found, _ = find_listed({entity: listed[entity]} if entity in listed else {}, {entity: ids}, len(ids))
+    found, _ = rows.lists.find(node.value, {entity: ids}, len(ids), read_append_ms(rows.fields))
     if wanted:
         return found
     return ~found & np.fromiter((each is not None for each in ids), np.bool_, len(ids))

@@ -71,7 +71,7 @@ def _build_row(example: Example, columns: Mapping[str, Column]) -> Rows:
 
 
 def _build_lists(example: Example, values: Mapping[str, Any], columns: Mapping[str, Column]) -> Lists:
-    sides = {
+    sides: dict[str, Any] = {
         name: {columns[field].entity: frozenset({str(values[field])}) for field in fields}
         for name, fields in example.lists.items()
     }

@@ -17,14 +17,13 @@ import numpy.typing as npt
 
 from weir.inference.core.condition_steps import Bools, Rows
 from weir.inference.core.conditions import Conditions
+from weir.inference.core.lists import APPEND_TIME, read_append_ms
 from weir.schemas.checks.expression_types import Column
 from weir.schemas.checks.rules import RULES_MAX
 from weir.schemas.expression import Expression, columns_of
 from weir.schemas.expression_text import to_text
 from weir.schemas.rules import OFF, OUTCOMES, SHADOW, TAG, Rule, digest_of
 
-APPEND_TIME: Final = "ingest_time_ms"
-"""The broker's time of a record: what the validity of a rule is held against, so that a replay decides alike."""
 _VERSIONS: Final = {"5320e64e": "1"}
 """Versions from before they were digests: that of the payments' rules, which decisions of the past carry."""
 _SHORT: Final = 8
@@ -104,6 +103,20 @@ def describe_condition(rule: Rule) -> str:
     return to_text(_with_whole_numbers(rule.when))
 
 
+def list_conditions(rule: Rule) -> list[str]:
+    """Return what a rule's condition joins by ``and``, for people.
+
+    >>> from weir.schemas.expression import col
+    >>> list_conditions(Rule("night", "REVIEW", (col("hour") < 5) & ((col("a") == 1) | (col("b") == 2)), ""))
+    ['hour < 5', 'a == 1 or b == 2']
+    """
+    return [to_text(part) for part in _flatten(_with_whole_numbers(rule.when))]
+
+
+def _flatten(node: Expression) -> list[Expression]:
+    return [each for part in node.parts for each in _flatten(part)] if node.op == "and" else [node]
+
+
 def _with_whole_numbers(node: Expression) -> Expression:
     if node.op == "lit" and isinstance(node.value, float) and node.value.is_integer() and abs(node.value) < _WHOLE_MAX:
         return Expression("lit", value=int(node.value))
@@ -117,10 +130,12 @@ class _Plan:
         looked_at = [(position, rule) for position, rule in enumerate(rules) if rule.mode != OFF]
         # by what a rule does, then its priority, then its place; the weakest first, so that the strongest stays
         order = sorted(looked_at, key=lambda each: (OUTCOMES.index(each[1].then), -each[1].priority, each[0]))
-        self._rules = order[::-1]
-        self._conditions = Conditions([rule.when for _, rule in self._rules], columns)
-        self._is_timed = not all(rule.is_always_valid for _, rule in self._rules)
-        self.columns = frozenset[str]().union(*(columns_of(rule.when) for _, rule in self._rules))
+        self._rules = [
+            (position, rule, None if rule.is_always_valid else rule.valid_ms) for position, rule in order[::-1]
+        ]
+        self._conditions = Conditions([rule.when for _, rule, _ in self._rules], columns)
+        self._is_timed = any(valid_ms for _, _, valid_ms in self._rules)
+        self.columns = frozenset[str]().union(*(columns_of(rule.when) for _, rule, _ in self._rules))
         self.columns |= {APPEND_TIME} if self._is_timed else frozenset()
 
     def match(self, rows: Rows) -> Matches:
@@ -129,9 +144,11 @@ class _Plan:
         tags: list[Sequence[str]] = [NOTHING] * count
         shadow: list[Sequence[str]] = [NOTHING] * count
         hits: dict[str, int] = {}
-        times = rows.fields.column(APPEND_TIME).to_numpy(zero_copy_only=False) if self._is_timed else None
-        for (position, rule), found in zip(self._rules, self._conditions.evaluate(rows), strict=True):
-            fulfilled = found if times is None or rule.is_always_valid else found & _is_in_force(rule, times)
+        times = read_append_ms(rows.fields) if self._is_timed else None
+        for (position, rule, valid_ms), found in zip(self._rules, self._conditions.evaluate(rows), strict=True):
+            fulfilled = found
+            if valid_ms is not None and times is not None:
+                fulfilled = found & (times >= valid_ms[0]) & (times < valid_ms[1])
             number = np.count_nonzero(fulfilled)
             if not number:
                 continue
@@ -143,11 +160,6 @@ class _Plan:
             else:
                 decided[fulfilled] = position
         return Matches(decided, tags, shadow, hits)
-
-
-def _is_in_force(rule: Rule, times: npt.NDArray[np.int64]) -> Bools:
-    least, most = rule.valid_ms
-    return (times >= least) & (times < most)
 
 
 def _note(noted: list[Sequence[str]], fulfilled: Bools, word: str) -> None:

@@ -35,6 +35,7 @@ class _Still:
     bundle: Bundle
     lists: Lists
     rules: RuleSet = field(default_factory=lambda: rules_of(payments))
+    thresholds: None = None
 
 
 def build_reader() -> FeatureRowReader:

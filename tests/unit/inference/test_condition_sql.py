@@ -14,8 +14,9 @@ import pytest
 
 from tests.unit.inference.test_conditions import COLUMNS, FEATURES, FIELDS, LISTS, _batch, _read, _rows, _Writer
 from weir.inference.core.condition_sql import to_sql
+from weir.inference.core.condition_steps import Rows
 from weir.inference.core.conditions import Conditions
-from weir.inference.core.lists import Lists
+from weir.inference.core.lists import APPEND_TIME, Lists, parse_lists
 from weir.schemas.checks.expression_types import INTEGER, TEXT, Column
 from weir.schemas.currencies import compute_base_minor
 from weir.schemas.expression import Expression, col, money
@@ -75,6 +76,23 @@ def test_texts_and_ids_are_quoted(tmp_path: Path) -> None:
             found = connection.execute(f"SELECT row FROM '{path}' WHERE {text} ORDER BY row").fetchall()
             watched = [n for n, row in enumerate(rows) if row["card_id"] == "c1"] if condition.op == "in_list" else []
             assert [row for (row,) in found] == watched
+
+
+def test_an_entry_of_a_list_ends_by_the_append_time(tmp_path: Path) -> None:
+    lists = parse_lists({"block": {"card": ["c1", {"entry": "c2", "until": "2026-01-01T00:00:00Z"}]}}, ["card"])
+    at_ms, ids = 1_767_225_600_000, ["c1", "c2", "c2", "c3", None]
+    fields = {"card_id": ids, APPEND_TIME: [at_ms, at_ms - 1, at_ms, at_ms, at_ms - 1]}
+    pq.write_table(pa.table(fields), tmp_path / "rows.parquet")
+    rows = Rows(np.zeros((5, 0), np.float32), (), np.zeros(5, np.float32), pa.record_batch(fields), lists)
+    for condition, expected in (
+        ("in_list('block', card_id)", [1, 1, 0, 0, 0]),
+        ("not in_list('block', card_id)", [0, 0, 1, 1, 0]),
+    ):
+        (hits,) = Conditions([_read(condition)], COLUMNS).evaluate(rows)
+        with duckdb.connect() as connection:
+            text = to_sql(_read(condition), COLUMNS, lists)
+            found = connection.execute(f"SELECT coalesce({text}, FALSE) FROM '{tmp_path / 'rows.parquet'}'").fetchall()
+        assert hits.tolist() == [hit for (hit,) in found] == list(map(bool, expected))
 
 
 def test_money_months_and_cycles_are_those_of_the_stream(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 from tests.unit.inference.test_decisions import _Model, _NoModel
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
-from weir.inference.core.lists import Lists
-from weir.inference.core.rules import APPEND_TIME, RuleSet, build_rule_set
+from weir.inference.core.lists import APPEND_TIME, Lists
+from weir.inference.core.rules import RuleSet, build_rule_set
+from weir.inference.metering import _meter_outcomes
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.checks.expression_types import NUMBER, TEXT, Column
 from weir.schemas.expression import as_expression, col
 from weir.schemas.rules import Rule, parse_time_ms
@@ -106,6 +109,17 @@ def test_shadow_rules_and_tags_are_noted_where_a_list_decided_too() -> None:
     judged = _judge(rules, 0.1, 0.1, card_id=["friend", "foe"])
     assert judged.shadow_rules == [("a", "b")] * 2
     assert judged.tags == [("C",)] * 2
+
+
+def test_hits_in_shadow_mode_are_counted_by_the_name_of_the_rule() -> None:
+    judged = _judge([_rule("counted", "DECLINE", col("score") >= 0.5, mode="shadow")], *SCORES.values())
+    before = _read_hits("counted")
+    _meter_outcomes(SimpleNamespace(judgement=judged))  # type: ignore[arg-type]  # of what was decided no more is read
+    assert _read_hits("counted") == before + 2
+
+
+def _read_hits(rule: str) -> float:
+    return REGISTRY.get_sample_value("weir_shadow_rule_hits_total", {"rule": rule}) or 0.0
 
 
 def test_a_rule_is_in_force_by_the_append_time_of_the_record() -> None:

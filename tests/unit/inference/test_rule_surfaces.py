@@ -53,6 +53,7 @@ class _Still:
     bundle: Any
     lists: Any
     rules: RuleSet
+    thresholds: None = None
 
 
 class _Surfaces:

@@ -139,7 +139,10 @@ def test_what_is_in_force_is_shown_where_there_is_no_model(
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_REDIS__URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("weir.inference.published.follow.SHOW_SECONDS_MAX", 0.2)
     assert inspect.main(["inspect", "model", "--stream", "clicks", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["champion"]["name"], shown["rules_version"], shown["bundles"]) == ("none", "none", [])
     assert "redis" in shown["processes_unknown"]
+    assert "kafka" in shown["published_unknown"]
