@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from weir.inference.inspect import lag
 from weir.infra.kafka.group_position import format_note
 from weir.infra.settings import load_settings
+from weir.streaming import service
 
 
 class Group:
@@ -26,6 +27,11 @@ class Group:
 
     def close(self) -> None:
         return
+
+
+@pytest.fixture(autouse=True)
+def _asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_PAUSE_SECONDS", 0.0)
 
 
 def test_a_partition_that_has_no_answer_yet_is_asked_for_again_and_not_shown_as_never_read(
