@@ -27,7 +27,7 @@ class Fork:
     Args:
         arguments: the module and what follows it on its command line.
         environment: all of it.
-        stdout: file for what it prints, emptied first.
+        stdout: file that what it prints is appended to.
         stderr: likewise; ``stdout`` may be given again.
     """
 
@@ -64,6 +64,17 @@ class Fork:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+class Program(subprocess.Popen[bytes]):
+    """The same with an interpreter of its own, as a user starts it: for what is measured."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], stdout: Path, stderr: Path) -> None:
+        command = [sys.executable, "-m", *arguments]
+        with stdout.open("ab") as out, stderr.open("ab") as err:
+            super().__init__(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+            )
 
 
 @cache

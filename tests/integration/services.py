@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import environment_of
 from tests.integration.decided import holds
-from tests.integration.forked import Fork
+from tests.integration.forked import Fork, Program
 from weir.infra.children import child_environment
 from weir.infra.settings import Settings
 from weir.schemas.errors import WeirError
@@ -28,16 +28,22 @@ class Child:
     """One running process."""
 
     name: str
-    process: Fork
+    process: Fork | Program
     log_file: Path
 
 
 class Services:
-    """Child processes of one deployment; what a wait gives up on is told with the end of their logs."""
+    """Child processes of one deployment; what a wait gives up on is told with the end of their logs.
 
-    def __init__(self, settings: Settings, log_dir: Path) -> None:
+    Args:
+        settings: of the deployment.
+        log_dir: one log per child.
+        child: what starts one.
+    """
+
+    def __init__(self, settings: Settings, log_dir: Path, *, child: type[Fork | Program] = Fork) -> None:
         self.settings = self._given = settings
-        self._log_dir = log_dir
+        self._log_dir, self._child = log_dir, child
         self._running: list[Child] = []
         self._started = 0
 
@@ -67,8 +73,8 @@ class Services:
         self.await_true(lambda: ready in log_of(child), f"{name} saying {ready}", START_SECONDS)
         return child
 
-    def _fork(self, arguments: tuple[str, ...], stdout: Path, stderr: Path) -> Fork:
-        return Fork(arguments, child_environment(environment_of(self._given)), stdout, stderr)
+    def _fork(self, arguments: tuple[str, ...], stdout: Path, stderr: Path) -> Fork | Program:
+        return self._child(arguments, child_environment(environment_of(self._given)), stdout, stderr)
 
     def _new_file(self, name: str) -> Path:
         self._started += 1
