@@ -18,6 +18,8 @@ _DIGITS = rf"^{_SEPARATED}*(?:[0-9]{_SEPARATED}*){{12,19}}$"
 _ISSUED = f"^(?:{ISSUED})$"
 _ALLOWED = np.zeros(256, dtype=bool)
 _ALLOWED[list(b"0123456789 -._/" + INVISIBLE.encode())] = True
+_FEW = 16
+"""Rows that are asked one by one sooner than a pattern is compiled."""
 _PROBES = ((0, 1), (1, 1), (1, 2), (1, 4), (3, 4))
 """Where a character is looked at, as parts of the way from the first to the last."""
 
@@ -43,15 +45,16 @@ def find_card_like(column: pa.Array, *, issued: bool) -> npt.NDArray[np.int64]:
     rows = np.flatnonzero(lengths >= DIGITS_MIN)
     for part, of in _PROBES:
         rows = rows[_ALLOWED[bytes_[ends[rows] + (lengths[rows] - 1) * part // of]]]
-    texts = column.take(pa.array(rows))
-    found = _matches(texts, _DIGITS)
-    if issued:
-        found &= _matches(texts, _SEPARATED) | _matches(texts, _ISSUED)
-    return rows[found]
+    if column.null_count:  # a null may have characters under it
+        rows = rows[column.take(pa.array(rows)).is_valid().to_numpy(zero_copy_only=False)]
+    rows = _keep(column, rows, _DIGITS)
+    return _keep(column, rows, f"{_SEPARATED}|{_ISSUED}") if issued else rows
 
 
-def _matches(texts: pa.Array, pattern: str) -> npt.NDArray[np.bool_]:
-    # a null may have characters under it
-    matched = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
-    found: npt.NDArray[np.bool_] = matched.to_numpy(zero_copy_only=False)
-    return found
+def _keep(column: pa.Array, rows: npt.NDArray[np.int64], pattern: str) -> npt.NDArray[np.int64]:
+    """Return the rows that match, or all of them where they are few: Arrow compiles a pattern at each call."""
+    if len(rows) <= _FEW:
+        return rows
+    matched = pc.match_substring_regex(column.take(pa.array(rows)), pattern)
+    kept: npt.NDArray[np.int64] = rows[matched.to_numpy(zero_copy_only=False)]
+    return kept

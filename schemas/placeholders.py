@@ -42,6 +42,9 @@ ZEROS_MIN = 8
 be a number: cards, customers, merchants and transactions are often numbered from 0, and ``0-0`` is the first card of
 the first user. Without any, as ``-`` and ``::``, it is nothing."""
 
+_FEW = 256
+"""Values that are asked one by one sooner than Arrow compiles the pattern, which it does at each call."""
+
 _ZEROS = re.compile(r"[\W_0]*")
 _PUNCTUATION = re.compile(r"[\W_]+")
 _FOLDED = [byte for byte in range(256) if byte >= 0x80 or not chr(byte).isalnum() or byte == ord("0")]
@@ -103,10 +106,12 @@ class Placeholders:
         [2]
         """
         rows = self._find_edges(values)
-        texts = values.take(pa.array(rows))
-        similar = pc.fill_null(pc.match_substring_regex(texts, self._pattern), False)
-        rows = rows[similar.to_numpy(zero_copy_only=False)]
-        sure = [self.covers(field, text) for text in values.take(pa.array(rows)).to_pylist()]
+        if len(rows) > _FEW:
+            texts = values.take(pa.array(rows))
+            similar = pc.fill_null(pc.match_substring_regex(texts, self._pattern), False)
+            rows = rows[similar.to_numpy(zero_copy_only=False)]
+        texts = values.take(pa.array(rows)).to_pylist()
+        sure = [text is not None and self.covers(field, text) for text in texts]
         found: npt.NDArray[np.int64] = rows[np.array(sure, dtype=bool)]
         return found
 

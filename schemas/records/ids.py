@@ -42,8 +42,9 @@ def _find_card_numbers(batch: pa.RecordBatch, name: str, of_cards: bool) -> RowF
     # where a card number belongs least, whatever may be one is refused, whatever scheme would have issued it
     offenders = np.zeros(batch.num_rows, dtype=bool)
     rows = find_card_like(batch.column(name), issued=not of_cards)
-    texts = batch.column(name).take(pa.array(rows)).to_pylist()
-    offenders[rows] = [is_issued_card_number(text) or (of_cards and is_card_number(text)) for text in texts]
+    if len(rows):
+        texts = batch.column(name).take(pa.array(rows)).to_pylist()
+        offenders[rows] = [is_issued_card_number(text) or (of_cards and is_card_number(text)) for text in texts]
     return offenders, lambda _: poison("card_number", "a token", "a card number", name)
 
 

@@ -16,6 +16,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.loop import Loop
+from weir.streaming.stage import Refolded
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
@@ -28,8 +29,8 @@ def _unpin() -> None:
     """What a batch changed is evicted at once, and read again while its write is under way."""
     pin = PartialStore.pin
 
-    def pin_and_evict(store: PartialStore, unit: Unit, end: int, changed: list[Changed]) -> None:
-        pin(store, unit, end, changed)
+    def pin_and_evict(store: PartialStore, unit: Unit, end: int, changed: list[Changed], **named: Any) -> None:
+        pin(store, unit, end, changed, **named)
         for generation in (store._memory._young, store._memory._old):
             generation.columns.clear()
         store._memory._born_empty = dict.fromkeys(store._memory._born_empty, False)
@@ -74,19 +75,19 @@ def _remember() -> None:
 def _judge_again() -> None:
     """Catch-up does not ask the dead letters, and judges each record by what it knows now."""
 
-    def fold_by_own_judgement(
-        folder: EventStage, partition: int, records: list[Any], store: PartialStore
-    ) -> list[Changed]:
-        decoded, unit = folder._decode(records), Unit("t", partition)
+    def fold_by_own_judgement(stage: EventStage, partition: int, records: list[Any], store: PartialStore) -> Refolded:
+        decoded, unit = stage._decode(records), Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        computed = shipped_kernel().step(decoded.events, _arrange(shipped_kernel(), asks, store.read(asks)))
-        return sort_by_unit("t", decoded.events.entities, computed.states).get(unit, [])
+        states = _arrange(shipped_kernel(), asks, store.read(asks))
+        computed = shipped_kernel().step(decoded.events, states)
+        changed = sort_by_unit("t", decoded.events.entities, states.own, computed.states).get(unit, [])
+        return Refolded(changed, is_mixed=False)
 
     read_verdicts = catch_up._read_verdicts
 
-    def of_labels_alone(context: Any, folder: Any, unit: Unit, start: int) -> Generator[None, None, set[int]]:
+    def of_labels_alone(context: Any, stage: Any, unit: Unit, start: int) -> Generator[None, None, set[int]]:
         # a label that is a dead letter cannot be decoded: without its verdict a start is refused, which shows less
-        return (yield from read_verdicts(context, folder, unit, start)) if unit.kind == "l" else set()
+        return (yield from read_verdicts(context, stage, unit, start)) if unit.kind == "l" else set()
 
     replace(catch_up, _read_verdicts=of_labels_alone)
     replace(EventStage, fold_again=fold_by_own_judgement)

@@ -34,6 +34,9 @@ from weir.streaming.cli import run_processor
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 RIDES = 600
+NEWEST = json.loads(SCHEMA)
+VERSIONS = (NEWEST | {"fields": [field for field in NEWEST["fields"] if field["name"] != "voucher"]}, NEWEST)
+"""The first version of the user's schema knows no vouchers; producers of both write at one time."""
 
 
 @pytest.fixture
@@ -43,7 +46,8 @@ def stream(tmp_path: Path) -> Stream:
     (tmp_path / "streams").mkdir()
     (tmp_path / "weir.toml").write_text(f'name = "{name}"\n')
     (tmp_path / "streams" / "rides.py").write_text(DECLARATION.replace("NAME", name))
-    (tmp_path / "streams" / "rides.avsc").write_text(SCHEMA)
+    for version, schema in enumerate(VERSIONS, 1):
+        (tmp_path / "streams" / f"rides.v{version}.avsc").write_text(json.dumps(schema))
     project = load_project(tmp_path)
     assert project.findings == ()
     return project.streams[name].stream
@@ -58,7 +62,8 @@ def test_a_users_stream_is_decided_by_its_rules_and_equals_a_count_by_hand(
     ensure_topics(settings, (stream,))
     with closing(Registry(settings.registry)) as registry:
         register_contracts(registry, settings.topics, (stream,))
-        schema_id = registry.latest_id(subject(settings.topics.transactions))
+        versions = registry.version_texts(subject(settings.topics.transactions))
+        schema_ids = [schema_id for _, schema_id, _ in versions]
         rides = build_rides(7, RIDES, int(time.time() * 1_000) - 11 * 86_400_000)
         twice, wrong = rides[5], rides[6] | {"ride_id": "ride-wrong", "city": "Berlin"}
         with (
@@ -68,7 +73,7 @@ def test_a_users_stream_is_decided_by_its_rules_and_equals_a_count_by_hand(
             closing(Follower(settings, settings.topics.decisions)) as decisions,
             closing(Follower(settings, settings.topics.dlq)) as letters,
         ):
-            _publish(settings, schema_id, [*rides, twice, wrong])
+            _publish(settings, schema_ids, [*rides, twice, wrong])
             _await(lambda: bool(failed + undecided) or (len(decisions.poll()) >= RIDES and len(letters.poll()) >= 2))
             assert not failed + undecided
             _await(lambda: len(rows.poll()) >= RIDES)
@@ -127,13 +132,16 @@ def _compare(stream: Stream, rides: list[Row], found: list[Row]) -> None:
     assert {name for name in found[0] if name in stream.feature_names} == set(stream.feature_names)
 
 
-def _publish(settings: Settings, schema_id: int, rows: list[Row]) -> None:
-    parsed = fastavro.parse_schema(json.loads(SCHEMA))
+def _publish(settings: Settings, schema_ids: list[int], rows: list[Row]) -> None:
+    """Publish rides, those without a voucher by the first version of the schema, which has none."""
+    parsed = [fastavro.parse_schema(schema) for schema in VERSIONS]
     producer = build_producer(settings.kafka)
     for row in rows:
         body = io.BytesIO()
-        fastavro.schemaless_writer(body, parsed, row)
-        producer.produce(settings.topics.transactions, frame(schema_id, body.getvalue()), row["rider_id"].encode())
+        version = 0 if row["voucher"] is None else 1
+        fastavro.schemaless_writer(body, parsed[version], row)
+        value = frame(schema_ids[version], body.getvalue())
+        producer.produce(settings.topics.transactions, value, row["rider_id"].encode())
     assert producer.flush(30) == 0
 
 

@@ -51,3 +51,4 @@ def test_a_control_character_hides_no_card_number(separator: str, form: str) -> 
     assert "4111" not in mask(text)
     for issued in (True, False):
         assert find_card_like(pa.array(["t-1", text]), issued=issued).tolist() == [1]
+        assert find_card_like(pa.array(["t-1", text] * 20), issued=issued).tolist() == [*range(1, 40, 2)]

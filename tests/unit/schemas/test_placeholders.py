@@ -24,18 +24,22 @@ SOMEBODY = [
     "1", "10.0.0.1", "0.0.0.1", "::2", "card-0", "c0", "unknown-1", "nullable", "none1", "N/A 7", "test", "-2", "0001",
     "00000000-0000-0000-0000-000000000001", "no", "user", "Nadine", "Guesthouse", "\u4e2d\u6587",
 ]  # fmt: skip
+MANY = 300
+"""Values enough to be asked of a pattern before they are asked one by one."""
 
 
 @pytest.mark.parametrize(("field", "value"), list(product(FIELDS, NOBODY)))
 def test_a_value_that_stands_for_a_missing_id_is_a_placeholder_in_every_field(field: str, value: str) -> None:
     assert BUILT_IN.covers(field, value)
     assert BUILT_IN.find(field, pa.array(["x-1", value, None])).tolist() == [1]
+    assert BUILT_IN.find(field, pa.array(["x-1", value, None] * MANY)).tolist() == [*range(1, 3 * MANY, 3)]
 
 
 @pytest.mark.parametrize(("field", "value"), list(product(FIELDS, SOMEBODY)))
 def test_an_id_that_somebody_has_is_none(field: str, value: str) -> None:
     assert not BUILT_IN.covers(field, value)
     assert BUILT_IN.find(field, pa.array([value])).tolist() == []
+    assert BUILT_IN.find(field, pa.array([value] * MANY)).tolist() == []
 
 
 @pytest.mark.parametrize("value", ["0", " 0", "0-0", "00", "000000"])
@@ -56,9 +60,14 @@ _IDS = st.one_of(st.text(max_size=6), st.lists(_PIECES, max_size=4).map("".join)
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.none(), _IDS, _IDS.map(str.upper), _IDS.map(str.title))), st.integers(0, 3))
-def test_a_column_is_judged_as_its_values_are(values: list[str | None], start: int) -> None:
+@given(
+    st.lists(st.one_of(st.none(), _IDS, _IDS.map(str.upper), _IDS.map(str.title))),
+    st.integers(0, 3),
+    st.sampled_from([1, 1, 1, MANY]),
+)
+def test_a_column_is_judged_as_its_values_are(given_values: list[str | None], start: int, times: int) -> None:
     ours = Placeholders.adding(["POS a", "\u017fx"]).with_zero_fields(frozenset({"ip"}))
+    values = given_values * times
     part = values[start:]
     expected = [row for row, value in enumerate(part) if value is not None and ours.covers("ip", value)]
     assert ours.find("ip", pa.array(values, pa.string()).slice(start)).tolist() == expected
