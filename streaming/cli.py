@@ -242,7 +242,7 @@ def _prepare(
 def _read_newest_row_ms(settings: Settings) -> int:
     """Return the newest append time of all feature rows; 0 where there is none."""
     with closing(Positions(settings.kafka)) as positions:
-        return max((ms for _, ms in positions.read_newest([settings.topics.features]).values()), default=0)
+        return max((ms for _, ms in positions.read_newest((settings.topics.features,)).values()), default=0)
 
 
 def _build_store(settings: Settings, view: StateView) -> PartialStore:

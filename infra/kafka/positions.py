@@ -109,8 +109,8 @@ class Positions:
         until_ms = find_undecided_until(sources)
         if until_ms is None:
             return {}
-        low = self._read_offsets([following.topic], OffsetSpec.earliest())
-        after = self._read_offsets([following.topic], OffsetSpec.for_timestamp(until_ms + 1))
+        low = self._read_offsets((following.topic,), OffsetSpec.earliest())
+        after = self._read_offsets((following.topic,), OffsetSpec.for_timestamp(until_ms + 1))
         # -1: nothing was appended since
         owed = {at: int(found.offset) for at, found in after.items() if found.offset >= 0}
         return {at[1]: offset if offset > int(low[at].offset) else 0 for at, offset in owed.items()}
