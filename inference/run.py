@@ -38,7 +38,7 @@ UNDECIDED_SECONDS_MAX = 60.0
 def main(argv: list[str]) -> int:
     """Run ``weir run``. Exit codes: 0 stopped, 1 failed, 2 refused."""
     description = "Compute features and decide, in one transaction: processor and scorer in one process."
-    return run_command(argv, description, name="run", stages=[PROCESS_STAGE, SCORE_STAGE], run=run_fused)
+    return run_command(argv, description, name="run", stages=(PROCESS_STAGE, SCORE_STAGE), run=run_fused)
 
 
 def run_fused(

@@ -193,6 +193,15 @@ DEAD_LETTERS = _counter("weir_dead_letters_total", "Records sent to a dead lette
 DEAD_LETTERS_TRUNCATED = _counter("weir_dead_letters_truncated_total", "Dead letters too large to keep whole.", "topic")
 DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, parked or discarded.", "topic", "action")
 
+# --- archive ---------------------------------------------------------------------------------------------------------
+ARCHIVE_ROWS = _counter("weir_archive_rows_total", "Records that are in the archive, by a commit of ours.", "topic")
+ARCHIVE_COMMITS = _counter("weir_archive_commits_total", "Commits that brought rows.", "topic")
+ARCHIVE_FILES = _gauge("weir_archive_files", "Data files of a table.", "topic")
+ARCHIVE_BEHIND_SECONDS = _gauge(
+    "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
+)
+ARCHIVE_RETENTION_SECONDS = _gauge("weir_archive_retention_seconds", "How long a topic keeps its records.", "topic")
+
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
 SHADOW_RULE_HITS = _counter(
@@ -210,12 +219,10 @@ for _result in ("loaded", "refused"):
 PUBLISHED_VERSIONS = _counter(
     "weir_published_versions_total",
     "Versions of rules, lists and thresholds, by result: taken, refused or unreadable.",
-    "kind",
     "result",
 )
-for _kind in ("rules", "lists", "thresholds"):
-    PUBLISHED_VERSIONS.labels(kind=_kind, result="refused")
-PUBLISHED_VERSIONS.labels(kind="unknown", result="unreadable")
+for _result in ("taken", "refused", "unreadable"):
+    PUBLISHED_VERSIONS.labels(result=_result)
 
 
 def render_metrics() -> bytes:

@@ -41,6 +41,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.inference.cli", "serve the HTTP API"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
+    "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
+    "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),

@@ -156,7 +156,7 @@ def judge(
 def _find_cut(model: Model, thresholds: ThresholdTable | None, fields: pa.RecordBatch | None) -> Cut:
     if thresholds is None:
         return Cut(model.review_threshold, model.decline_threshold)
-    if not thresholds.by or fields is None:  # a field that nobody has names no segment
+    if fields is None or thresholds.by not in fields.schema.names:  # a field that is missing names no segment
         return thresholds.others
     return thresholds.of_rows(fields.column(thresholds.by).to_pylist())
 

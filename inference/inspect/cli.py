@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ from weir.schemas.project import find_stream
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
+LISTED_MAX = 4
+"""A longer list is shown by its length; `--json` has it whole."""
 _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
 
@@ -149,7 +152,7 @@ def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
-    return [asdict(row) | {"lag_records": row.lag_records} for row in read_lag(settings)]
+    return [asdict(row) for row in read_lag(settings)]
 
 
 def _write_entity(document: dict[str, Any], stream: Stream) -> list[Table]:
@@ -200,16 +203,28 @@ def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
-        if name == "reference":
-            continue
-        shown = f"{len(value)} names" if name == "features" else _format_time(value) if name.endswith("_ms") else value
-        rows.append((name, shown if isinstance(shown, str) else json.dumps(shown)))
+        if name != "reference":
+            rows += [(name, f"{len(value)} names")] if name == "features" else _list_figures(name, value)
     bundles = [(b["name"], b["version"], _format_time(b["created_time_ms"])) for b in document["bundles"]]
     return [
         build_table(("field", "value"), rows, title=f"champion {champion['name']} {champion['version']}"),
         build_table(("name", "version", "created"), bundles, title="bundles"),
         _build_processes_table(document),
     ]
+
+
+def _list_figures(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield a value, or each that is in it under a longer name: what training adds is nested, and rows are lines."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _list_figures(f"{name}.{key}", inner)
+    elif isinstance(value, list) and len(value) > LISTED_MAX:
+        yield name, f"{len(value)} values"
+    else:
+        yield (
+            name,
+            _format_time(value) if name.endswith("_ms") else value if isinstance(value, str) else json.dumps(value),
+        )
 
 
 def _build_processes_table(document: dict[str, Any]) -> Table:

@@ -21,8 +21,8 @@ FORMAT: Final = 1
 """Raised with a change that a process of the release before would misread; it then keeps what it has."""
 NONE: Final = "none"
 """The version of what is not published: a rollback to it puts declaration, lists file and model in force again."""
-TEXT_BYTES_MAX: Final = 1_000_000
-"""Of a text in the record itself; 10,000 rules take less."""
+TEXT_BYTES_MAX: Final = 1 << 20
+"""Of a text in the record itself; as long as a file of rules may be."""
 PARTS_MAX: Final = 5_000
 """Of a long text: 5 million entries of a list take 500 parts."""
 ACT_BYTES_MAX: Final = 8 * TEXT_BYTES_MAX

@@ -77,7 +77,7 @@ class Published:
             self._take(message)
         for kind in self._settler.settle(self.log):
             version = self.log.version(kind, self.standing.content(kind))
-            metrics.PUBLISHED_VERSIONS.labels(kind=kind, result="taken").inc()
+            metrics.PUBLISHED_VERSIONS.labels(result="taken").inc()
             log.info("published_taken", stream=self._stream, kind=kind, version=version)
 
     def has_read(self, offset: int) -> bool:
@@ -92,13 +92,13 @@ class Published:
         try:
             self.log.take(Logged(parse_act(message.value()), message.offset(), append_time_ms(message)))
         except Refused as error:
-            metrics.PUBLISHED_VERSIONS.labels(kind="unknown", result="unreadable").inc()
+            metrics.PUBLISHED_VERSIONS.labels(result="unreadable").inc()
             where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
             log.warning("published_passed_by", at=where, detail=str(error))
 
     def _tell_refused(self, logged: Logged, reason: str) -> None:
         kind, version = logged.act.kind, logged.act.version
-        metrics.PUBLISHED_VERSIONS.labels(kind=kind, result="refused").inc()
+        metrics.PUBLISHED_VERSIONS.labels(result="refused").inc()
         stays = self.standing.content(kind)
         log.error("published_refused", stream=self._stream, kind=kind, version=version, detail=reason, stays=stays)
 

@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
@@ -31,7 +31,6 @@ from weir.inference.published.content import PART_ENTRIES
 from weir.inference.published.publish import Publisher as VersionPublisher
 from weir.inference.published.topic import ACTS, PublishedWriter
 from weir.inference.rule_sets import read_rules
-from weir.infra.children import Child
 from weir.infra.embedded.stack import Stack
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
@@ -169,7 +168,8 @@ def test_versions_are_taken_over_under_load_in_order_and_each_record_is_decided_
         _write_garbage(settings)
         for child in children:
             services.await_true(
-                lambda child=child: log_of(child).count("published_passed_by") == 3, "garbage passed by"
+                lambda: log_of(child).count("published_passed_by") == 3,  # noqa: B023 - asked before the next one
+                "garbage passed by",
             )
             assert log_of(child).count("published_refused") == 1
         assert "expected" in _newest(services, "rules")["state"]

@@ -130,7 +130,7 @@ def _call(node: ast.Call, ask: Callable[[ast.expr], Found], listed: Mapping[str,
         name, field = node.args
         assert isinstance(name, ast.Constant)
         value = ask(field).value
-        return Found(None if value is None else value in listed[name.value])
+        return Found(None if value is None else value in listed[str(name.value)])
     assert isinstance(node.func, ast.Attribute)
     value = ask(node.func.value).value
     if value is None:

@@ -78,7 +78,7 @@ def _train(stream: Stream, settings: Settings, seed: int) -> None:
 def _build_batch(stream: Stream, features: np.ndarray) -> FeatureBatch:
     plain = FeatureRowWriter(stream, topic="own.features", schema_id=1).plain
     fixed: Row = {"declarations_hash": stream.declarations_hash, "late": False, "degraded": [], "source_partition": 3}
-    rows = [
+    rows: list[Row] = [
         {field.name: None for field in plain}
         | fixed
         | {stream.id: f"x{n}", stream.key.field: f"k{n}", "n0": n, "at": n, "ingest_time_ms": n, "source_offset": n}

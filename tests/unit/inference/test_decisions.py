@@ -31,7 +31,7 @@ COLUMNS = dict.fromkeys((*payments.feature_names, "score"), Column(NUMBER, nulla
 class _Model:
     """Says the sum of its first two features; NaN where the third says so."""
 
-    names = NAMES
+    names: tuple[str, ...] = NAMES
     review_threshold = 0.5
     decline_threshold = 0.9
     reference = np.zeros(len(NAMES), dtype=np.float32)
@@ -75,7 +75,7 @@ def test_a_failed_score_is_a_recorded_fallback_and_never_a_number(row: list[floa
 
 
 class _NoModel(_Model):
-    lacking = (NO_MODEL,)
+    lacking: tuple[str, ...] = (NO_MODEL,)
 
     def score(self, features: np.ndarray) -> np.ndarray:
         return np.full(len(features), np.nan, np.float32)
@@ -116,7 +116,7 @@ def test_the_allow_list_goes_before_the_block_list_and_the_model() -> None:
 
 def test_a_listed_id_never_appears_in_a_reason() -> None:
     lists = Lists("v", block={kind: frozenset({"secret"}) for kind in LIST_ENTITIES})
-    judged = _judge(_rows([0.1]), lists, **{kind: ["secret"] for kind in LIST_ENTITIES})
+    judged = _judge(_rows([0.1]), lists, (), **{kind: ["secret"] for kind in LIST_ENTITIES})
     assert "secret" not in str(judged.reasons)
 
 

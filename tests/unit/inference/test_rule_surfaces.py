@@ -63,7 +63,7 @@ class _Surfaces:
         decider, _ = build_decider()
         now: Any = decider._current
         still = _Still(now.bundle, now.lists, read_rules(TEXT, payments, "rules.yaml"))
-        self._decider = Decider(still, payments)  # type: ignore[arg-type]
+        self._decider = Decider(still, payments)
         self._api = WhatIf(shipped_kernel(), MemoryPartials(), still, BUILT_IN)  # type: ignore[arg-type]
         self._reader = build_reader()
         self._writer = FeatureRowWriter(payments, topic="features", schema_id=FEATURES_SCHEMA_ID)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def _settings(home: Path, stream: Stream = RULED) -> Settings:
     return Settings(home=home).of_stream(stream)
 
 
-def _own_bundle(home: Path, **changes: object) -> None:
+def _own_bundle(home: Path, **changes: Any) -> None:
     folder = home / "models" / clicks.name
     bundle = write_bundle(
         folder / "tiny-1",
@@ -97,7 +98,7 @@ def test_a_stream_with_labels_names_the_command_that_makes_its_model(tmp_path: P
 def test_a_stream_with_labels_begins_by_its_rules_where_its_operator_says_so(tmp_path: Path) -> None:
     settings, now = Settings(home=tmp_path, scorer=ScorerSettings(without_model=True)), [0.0]
     champion = Champion(settings, monotonic=lambda: now[0])
-    assert champion.bundle.lacking == (NO_MODEL,)
+    assert list(champion.bundle.lacking) == [NO_MODEL]
     assert len(champion.rules.rules) == 3
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     now[0] += POLL_SECONDS

@@ -107,6 +107,7 @@ def test_another_stream_has_topics_of_its_own_and_none_of_labels_that_it_does_no
         "transactions.dlq", "labels.dlq", "features.dlq",
         "transfers.dlq", "transfers.features.dlq",
         "transactions.dlq.done", "transfers.dlq.done",
+        "transactions.published", "transfers.published",
     ]  # fmt: skip
     assert [plan.name for plan in plan_topics(topics, [transfers])] == [n for n in names if "transfers" in n]
 

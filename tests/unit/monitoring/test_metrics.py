@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from weir.monitoring import metrics
 from weir.monitoring.server import serve_metrics

@@ -220,8 +220,8 @@ def test_topics_and_the_full_name_of_a_stream_begin_with_the_project(tmp_path: P
         "my-shop.clicks.labels.dlq",
         "my-shop.clicks.features",
         "my-shop.clicks.features.dlq",
-        "my-shop.clicks.decisions",
         "my-shop.clicks.published",
+        "my-shop.clicks.decisions",
     }
 
 

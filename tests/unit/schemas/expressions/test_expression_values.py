@@ -50,13 +50,15 @@ ROWS = st.lists(
     max_size=6,
 )  # fmt: skip
 
-integers = st.deferred(lambda: st.one_of(
+integers: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.sampled_from([col("n"), col("m"), money("n", "currency"), col("time").weekday(), col("time").month()]),
     (SMALL | INT64).map(as_expression),
     st.builds(lambda a, b, op: Expression(op, (a, b)), integers, integers, st.sampled_from(["add", "sub", "mul"])),
 ))  # fmt: skip
-divisors = st.deferred(lambda: (integers | numbers).filter(lambda node: (node.op, node.value) != ("lit", 0)))
-numbers = st.deferred(lambda: st.one_of(
+divisors: st.SearchStrategy[Expression] = st.deferred(
+    lambda: (integers | numbers).filter(lambda node: (node.op, node.value) != ("lit", 0))
+)
+numbers: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.sampled_from([col("x"), col("time").hour()]),
     st.sampled_from([0.5, -2.0, 1e18]).map(as_expression),
     st.builds(lambda a, b, op: Expression(op, (a, b)), numbers, integers, st.sampled_from(["add", "sub", "mul"])),
@@ -64,7 +66,7 @@ numbers = st.deferred(lambda: st.one_of(
 ))  # fmt: skip
 texts = st.one_of(st.just(col("text")), WORDS.map(as_expression))
 COMPARED = st.sampled_from(["eq", "ne", "lt", "le", "gt", "ge"])
-conditions = st.deferred(lambda: st.one_of(
+conditions: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.just(col("flag")),
     st.builds(lambda a, b, op: Expression(op, (a, b)), integers | numbers, integers | numbers, COMPARED),
     st.builds(lambda a, b, op: Expression(op, (a, b)), texts, texts, COMPARED),
