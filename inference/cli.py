@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from pathlib import Path
 
-from weir.inference.champion import Champion
+from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.decide_step import DecideStep
 from weir.inference.index import STAGE as INDEX_STAGE
@@ -123,33 +123,33 @@ def run_scorer(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings)
-    topic = settings.topics.features
-    features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
-    if not decide_again:
-        wait_for(lambda: _check_first_start(settings), should_stop)
-    check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
-    prepare = partial(_prepare_scorer, settings, champion, features, on_step, check)
-    member = Member(settings.scorer.group, instance, [features])
-    index: AbstractContextManager[list[BaseException]] = nullcontext([])
-    if with_index:
-        index = _index_meanwhile(settings, instance)
-    with (
-        open_loop(
-            settings,
-            member,
-            prepare,
-            should_stop=should_stop,
-            enter_place=enter_place,
-            model=champion.bundle.manifest.version,
-        ) as loop,
-        closing(Reporter(settings, f"scorer {instance}", champion)),
-        index as failed,
-    ):
-        # an index that died would leave decisions without entries: the process ends and is started again
-        loop.run(lambda: should_stop() or bool(failed))
-    if failed:
-        raise failed[0]
+    with closing(open_champion(settings, should_stop)) as champion:
+        topic = settings.topics.features
+        features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
+        if not decide_again:
+            wait_for(lambda: _check_first_start(settings), should_stop)
+        check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
+        prepare = partial(_prepare_scorer, settings, champion, features, on_step, check)
+        member = Member(settings.scorer.group, instance, [features])
+        index: AbstractContextManager[list[BaseException]] = nullcontext([])
+        if with_index:
+            index = _index_meanwhile(settings, instance)
+        with (
+            open_loop(
+                settings,
+                member,
+                prepare,
+                should_stop=should_stop,
+                enter_place=enter_place,
+                model=champion.bundle.manifest.version,
+            ) as loop,
+            closing(Reporter(settings, f"scorer {instance}", champion)),
+            index as failed,
+        ):
+            # an index that died would leave decisions without entries: the process ends and is started again
+            loop.run(lambda: should_stop() or bool(failed))
+        if failed:
+            raise failed[0]
 
 
 def run_index(

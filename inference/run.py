@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from weir.inference.champion import Champion
+from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter
 from weir.inference.decide_step import DecideStep
 from weir.inference.metering import STAGE as SCORE_STAGE
@@ -58,8 +58,10 @@ def run_fused(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings)
-    with closing(Reporter(settings, f"run {instance}", champion)):
+    with (
+        closing(open_champion(settings, should_stop)) as champion,
+        closing(Reporter(settings, f"run {instance}", champion)),
+    ):
         run_processor(
             settings,
             instance=instance,

@@ -16,6 +16,7 @@ from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.first_start import outputs_without_offsets
 from weir.infra.kafka.history import History
 from weir.infra.kafka.instance_claim import Place
+from weir.infra.kafka.positions import Positions
 from weir.infra.redis.client import Client, connect
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
@@ -231,10 +232,17 @@ def _prepare(
             between=deciding.between if deciding else do_nothing,
             on_step=on_step,
         )
-        state = FoldedState(stages, context, view_writer, name=STAGE, decides=deciding is not None)
+        newest_row_ms = partial(_read_newest_row_ms, settings) if deciding else None
+        state = FoldedState(stages, context, view_writer, name=STAGE, newest_row_ms=newest_row_ms)
         return Loop(config, stages, clients.source, state, clients.output)
 
     return assemble
+
+
+def _read_newest_row_ms(settings: Settings) -> int:
+    """Return the newest append time of all feature rows; 0 where there is none."""
+    with closing(Positions(settings.kafka)) as positions:
+        return max((ms for _, ms in positions.read_newest((settings.topics.features,)).values()), default=0)
 
 
 def _build_store(settings: Settings, view: StateView) -> PartialStore:

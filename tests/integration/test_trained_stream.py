@@ -91,7 +91,7 @@ def _compare_decisions(oracle: Oracle, rows: list[Row], decided: list[Row]) -> N
     expected = [
         {name: row[name] for name in kept}
         | oracle.decide(row)
-        | {"rules_version": "none", "degraded": False, "degraded_by": []}
+        | {"rules_version": "none", "degraded": False, "degraded_by": [], "tags": [], "shadow_rules": []}
         for row in rows
     ]
     times = [row.pop("decision_time_ms") for row in decided]

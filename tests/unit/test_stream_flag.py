@@ -36,6 +36,16 @@ ACTIONS = {
     "features": ["list", "docs"],
     "dlq": ["list", "show", "stats", "replay", "discard", "auto"],
     "offsets": ["show", "recover", "drop-view"],
+    "rules": ["check", "test", "show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
+    "lists": [
+        "show",
+        "history",
+        "publish FILE --why a-test",
+        "rollback none --why a-test",
+        "add block card c-1 --why a-test",
+        "remove block card c-1 --why a-test",
+    ],
+    "thresholds": ["show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }
 SHIPPED = sorted(load_shipped(name).stream.name for name in shipped_names())

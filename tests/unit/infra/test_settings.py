@@ -16,6 +16,8 @@ from weir.infra.settings import ProcessorSettings, Settings, load_settings, stac
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Namespace
 from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.sessions import sessions
 
 SEVERAL = "redis://user:pass,word@one:6379,two:6379/0"
 SECRET = "hunter2"
@@ -30,6 +32,7 @@ MALFORMED: dict[str, tuple[str, ...]] = {
         *("http://ho st", "http://[::1", "http://host?x=1", " http://host", "http://host:8081#x", "http://:8081"),
         f"htp://user:{SECRET}@host",
     ),
+    "WEIR_ARCHIVE__ROOT": (" s3://bucket", "s3://", "://bucket", "S 3://bucket", "a\nb"),
     "WEIR_REDIS__URL": (
         *("host:6379", "http://host:6379", "redis://", "redis://host:port", "redis://host:0", "redis://host:99999"),
         *("redis://host/abc", "redis://host/1/2", "redis://host/-1", "redis://host?db=x", "redis://host?foo=bar"),
@@ -175,3 +178,12 @@ def test_a_group_that_is_too_long_with_its_stream_is_refused() -> None:
     assert len(settings.of_stream(own).processor.group) == 230
     with pytest.raises(Refused, match=r"expected a group of at most 100 characters for nnn.*, found one of 101"):
         Settings(processor=ProcessorSettings(group="g" * 101)).of_stream(own)
+
+
+def test_settings_of_one_stream_are_not_made_those_of_another() -> None:
+    settings = Settings().of_stream(clicks)
+    assert settings.of_stream(clicks) is settings
+    for other in (sessions, payments, replace(clicks, name="others")):
+        with pytest.raises(ValueError, match=f"to make those of {other.name} of; found those of clicks"):
+            settings.of_stream(other)
+    assert Settings().of_stream(payments).of_stream(clicks).topics == settings.topics
