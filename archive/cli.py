@@ -12,7 +12,7 @@ from weir.archive.joining import find_days, join_day, sweep, utc_now
 from weir.archive.place import Place
 from weir.archive.run import find_root, list_followed, run_archiver
 from weir.archive.status import Standing, read_standings
-from weir.archive.table import find_table
+from weir.archive.table import find_table, no_step
 from weir.infra.arguments import Parser
 from weir.infra.home import ensure_home
 from weir.infra.settings import Settings, load_settings
@@ -22,7 +22,6 @@ from weir.schemas.printable import to_json
 from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 from weir.streaming.service import open_metrics_page, run_service
-from weir.streaming.stage import do_nothing
 
 _ALL = "all"
 
@@ -75,7 +74,7 @@ def _optimize(settings: Settings, root: Place, streams: tuple[Stream, ...], *, o
         if table is None:
             continue
         for day in find_days(table, utc_now(), open_too=open_too):
-            done = join_day(table, day, do_nothing)
+            done = join_day(table, day, no_step)
             became = f"{done.files} files became {done.joined}" if done.is_done else "another job rewrote its files"
             print_line(f"{each.topic} {done.day}: {became}, {done.rows} rows")
         swept = sweep(table)

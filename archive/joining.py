@@ -10,7 +10,8 @@ few large ones, each with a range of the buckets, so that a key's rows of the da
 3. Files that no table has named for a week are deleted, and indexes without a file.
 
 **Delivery:** a job that dies anywhere leaves the table as it was before or after step 2.
-**Cost:** one range's rows in memory at a time, some 250 MB; the day is read and written once.
+**Cost:** one range's rows in memory at a time, some 250 MB, and more where a day has over 6 million rows; the day is
+read and written once.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from weir.archive.id_index import INDEX_FOLDER, index_path
 from weir.archive.table import ATTEMPTS_MAX, ArchiveTable, OnStep
 from weir.schemas.errors import Transient
 
-FILE_BYTES = 32 << 20
-"""A joined file's size about: a range of this much takes some 250 MB while it is sorted."""
+FILE_BYTES, FILE_ROWS = 24 << 20, 100_000
+"""A joined file's size and rows about: a range of this much takes some 250 MB while it is sorted."""
 CLOSED_AFTER = timedelta(hours=1)
 """After its end a day gets rows only of an archiver that is behind; those are joined by the next run."""
 KEPT_HOURS = 168
@@ -68,11 +69,13 @@ def find_days(table: ArchiveTable, now: datetime, *, open_too: bool = False) -> 
     """
     files = _list_files(table)
     closed = (now - CLOSED_AFTER).date()
-    by_day: dict[date, list[int]] = {}
-    for day, size in zip(files[f"partition.{DAY}"].to_pylist(), files["size_bytes"].to_pylist(), strict=True):
-        by_day.setdefault(day, []).append(size)
+    sums = [("path", "count"), ("size_bytes", "sum"), ("num_records", "sum")]
+    by_day = files.group_by(f"partition.{DAY}").aggregate(sums).to_pylist()
     return sorted(
-        day for day, sizes in by_day.items() if (open_too or day < closed) and len(sizes) > _count_wanted(sum(sizes))
+        each[f"partition.{DAY}"]
+        for each in by_day
+        if (open_too or each[f"partition.{DAY}"] < closed)
+        and each["path_count"] > _count_wanted(each["size_bytes_sum"], each["num_records_sum"])
     )
 
 
@@ -86,7 +89,7 @@ def join_day(table: ArchiveTable, day: date, on_step: OnStep) -> Join:
     old = files.filter(pc.equal(files[f"partition.{DAY}"], day))
     paths, rows = old["path"].to_pylist(), pc.sum(old["num_records"]).as_py()
     with table.place.errors("written"):
-        new = list(_write_ranges(table, day, paths, pc.sum(old["size_bytes"]).as_py()))
+        new = list(_write_ranges(table, day, paths, _count_wanted(pc.sum(old["size_bytes"]).as_py(), rows)))
     on_step("archive_joined")
     is_done = swap_files(table, day, paths, new)
     on_step("archive_swapped")
@@ -108,21 +111,21 @@ def sweep(table: ArchiveTable) -> int:
     return len(gone)
 
 
-def _count_wanted(size: int) -> int:
-    return max(1, math.ceil(size / FILE_BYTES))
+def _count_wanted(size: int, rows: int) -> int:
+    return min(BUCKETS, max(1, math.ceil(size / FILE_BYTES), math.ceil(rows / FILE_ROWS)))
 
 
 def _list_files(table: ArchiveTable) -> pa.Table:
     return pa.table(table.delta.get_add_actions(flatten=True))
 
 
-def _write_ranges(table: ArchiveTable, day: date, paths: list[str], size: int) -> Iterator[AddAction]:
+def _write_ranges(table: ArchiveTable, day: date, paths: list[str], wanted: int) -> Iterator[AddAction]:
     own = table.schema()
     stored = own.remove(own.get_field_index(DAY))
     old = ds.dataset(paths, schema=stored, format="parquet", filesystem=table.place.files)
-    width = math.ceil(BUCKETS / _count_wanted(size))
-    for first in range(0, BUCKETS, width):
-        within = (ds.field("bucket") >= first) & (ds.field("bucket") < first + width)
+    for number in range(wanted):
+        first, end = BUCKETS * number // wanted, BUCKETS * (number + 1) // wanted
+        within = (ds.field("bucket") >= first) & (ds.field("bucket") < end)
         rows = old.to_table(filter=within)
         if len(rows):
             rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])

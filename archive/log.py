@@ -20,8 +20,10 @@ from weir.schemas.avro.framing import IdOfGuid, frame_by_header
 from weir.schemas.errors import PoisonRecord, Transient
 
 _NO_GROUP = "weir-archive"  # librdkafka wants a name; nothing is ever committed under it
-_FETCHED_KILOBYTES_MAX = 32_768
-"""Of records that the client holds for us: a second's worth of a fast stream."""
+_FETCHED_KILOBYTES_MAX = 16_384
+_FETCH_BYTES_MAX, _FETCH_PARTITION_BYTES_MAX = 8 << 20, 1 << 20
+"""Of records that the client holds for us, and that one answer of a broker brings: some tenths of a second of a fast
+stream, over all partitions of all topics. A larger record comes alone."""
 _NO_TIME = 0
 """``Message.timestamp`` gives this kind where the broker kept no time."""
 
@@ -44,6 +46,8 @@ class LogReader:
             group=_NO_GROUP,
             enable_partition_eof=True,
             queued_max_messages_kbytes=_FETCHED_KILOBYTES_MAX,
+            fetch_max_bytes=_FETCH_BYTES_MAX,
+            fetch_message_max_bytes=_FETCH_PARTITION_BYTES_MAX,
             fetch_wait_max_ms=100,  # nobody waits for a row that is written in seconds
         )
 

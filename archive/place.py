@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
@@ -48,7 +50,7 @@ class Place:
     def files(self) -> fs.FileSystem:
         """The file system whose root this place is."""
         if self.is_remote:
-            return fs.PyFileSystem(DeltaStorageHandler(self.uri, dict(self.options)))
+            return fs.PyFileSystem(_Store(self.uri, dict(self.options)))
         return fs.SubTreeFileSystem(str(Path(self.uri).absolute()), fs.LocalFileSystem(use_mmap=True))
 
     def list_folders(self) -> list[str]:
@@ -79,6 +81,28 @@ class Place:
         except (OSError, DeltaError) as error:
             cause = "full" if isinstance(error, OSError) and error.errno in _FULL else "away"
             raise Transient(f"archive: {self.uri} cannot be {what}: {first_line(error)}", cause=cause) from None
+
+
+class _Store(DeltaStorageHandler):
+    """delta-rs' way to an object store, which takes bytes alone where Arrow writes buffers."""
+
+    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
+        """Open a file for writing."""
+        return pa.PythonFile(_BytesWriter(self._handler.open_output_stream(path, metadata)), mode="w")
+
+
+class _BytesWriter:
+    """A file that makes bytes of what is written to it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, content: Any) -> Any:
+        """Write a buffer of any kind."""
+        return self._file.write(bytes(content))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def first_line(error: Exception) -> str:

@@ -23,7 +23,7 @@ from weir.archive.place import Place
 from weir.archive.rows import RowMaker
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
-from weir.archive.table import ArchiveTable, OnStep, open_table
+from weir.archive.table import ArchiveTable, OnStep, no_step, open_table
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
@@ -37,7 +37,6 @@ from weir.schemas.contracts import list_contracts, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.stream import Stream
 from weir.streaming.service import wait_for
-from weir.streaming.stage import do_nothing
 
 _ENDLESS_MS = -1
 log = get_logger(__name__)
@@ -99,7 +98,7 @@ def run_archiver(
     partitions: frozenset[int] = frozenset(),
     until_caught_up: bool = False,
     accept_loss: bool = False,
-    on_step: OnStep = do_nothing,
+    on_step: OnStep = no_step,
 ) -> None:
     """Connect, archive until told to stop, disconnect.
 

@@ -20,6 +20,7 @@ many archivers there are. Files of steps that were not finished are left over un
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -39,6 +40,11 @@ _BATCH = "batch"
 _FORMAT, _TOPIC, _TOPIC_ID, _STREAM = "weir.format", "weir.topic", "weir.topic_id", "weir.stream"
 
 OnStep = Callable[[str], None]
+
+
+def no_step(name: str) -> None:
+    """Do nothing at a step: nobody is told."""
+    del name
 
 
 class Overtaken(WeirError):
@@ -172,6 +178,7 @@ class ArchiveTable:
             raise Transient(f"archive: {self.place.uri} took no commit in {ATTEMPTS_MAX} attempts: {self._refusal}")
         self._doubtful = []
         self._known |= ends
+        pa.default_memory_pool().release_unused()  # what sorting took is not needed until the next time
         on_step("archive_committed")
 
     def _write(self, rows: Sequence[pa.RecordBatch]) -> list[AddAction]:
@@ -300,8 +307,8 @@ def _create(place: Place, topic: Identity, stream: str, record: pa.Schema) -> No
     schema = pa.schema([*FIXED, *decoded_columns(record).values()])
     described = {_FORMAT: str(FORMAT), _TOPIC: topic.name, _TOPIC_ID: topic.topic_id, _STREAM: stream}
     with place.errors("made"):
-        if not place.is_remote:
-            place.files.base_fs.create_dir(place.files.base_path, recursive=True)
+        if not place.is_remote:  # it holds payments, as the home does
+            Path(place.uri).mkdir(mode=0o700, parents=True, exist_ok=True)
         DeltaTable.create(
             place.uri,
             schema,

@@ -3,27 +3,29 @@
 ``weir run`` decides what it makes, and nothing that was made before. So it begins when every row up to then is decided,
 by the scorer that runs as long as there are such rows.
 
-Cost: nothing while the scorer is at the end of the rows; else the first row above its offset and the last one are
-read. Rows of both kinds in turn, with decided ones at both ends, are not told from decided ones alone.
+Each row above the scorer's offset is read that may be undecided. Where ``weir run`` made the newest rows of every
+partition, it noted next to its offsets which rows were there when it took the partition over: rows after those are its
+own, and are not read (``infra/kafka/group_position.py``).
+
+Cost: nothing while the scorer is at the end of the rows or past the noted ones; else 5 us a row in between.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import TopicPartition
 
-from weir.infra.kafka.first_start import read_committed_offsets
+from weir.infra.kafka.first_start import read_committed, read_committed_offsets
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import end_offsets
+from weir.infra.kafka.positions import find_undecided_until
+from weir.infra.kafka.source import Partition
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient
 from weir.streaming.feature_rows import FeatureRowReader
-
-_TAILS = (500, 20_000)
-"""The end of a log may be markers of transactions alone."""
 
 
 class StillUndecided(Transient):
@@ -57,28 +59,48 @@ class Undecided:
         behind = {number: at or 0 for number, at in stands.items() if (at or 0) < self._ends[number]}
         if not behind:
             return
+        until_ms = self._read_undecided_until()
         with closing(History(self._settings.kafka)) as history, closing(Registry(self._settings.registry)) as registry:
             reader = FeatureRowReader(
                 self._settings.stream, lambda schema_id: registry.writer_schema(schema_id, subject(self._topic))
             )
             for number, at in sorted(behind.items()):
-                ends = _read_ends(history, (self._topic, number), at, self._ends[number])
-                read = reader.from_avro(ends)
-                if len(read.batch.undecided()) or read.unreadable:
+                partition = (self._topic, number)
+                owed = find_owed(history, partition, until_ms, self._ends[number])
+                if _holds_undecided(history, reader, partition, max(at, history.low(partition)), owed):
                     raise StillUndecided(
                         f"{self._topic}[{number}] has rows that `weir process` made and nobody has decided; start "
                         "`weir score` and leave it running until this process has begun"
                     )
 
+    def _read_undecided_until(self) -> int | None:
+        kafka, topic = self._settings.kafka, self._settings.topics.transactions
+        asked = [TopicPartition(topic, number) for number in end_offsets(kafka, topic)]
+        return find_undecided_until(read_committed(kafka, self._settings.processor.group, asked))
 
-def _read_ends(history: History, partition: tuple[str, int], start: int, end: int) -> list[Message]:
-    """Return the first and the last record of ``[start, end)`` of a log, if there are any."""
-    start = max(start, history.low(partition))
-    first = history.first_message(partition, start)
-    if first is None or first.offset() >= end:
-        return []
-    for tail in _TAILS:
-        with closing(history.read(partition, max(start, end - tail), end)) as read:
-            if last := [messages[-1] for messages in read]:
-                return [first, last[-1]]
-    return [first]
+
+def find_owed(history: History, partition: Partition, until_ms: int | None, end: int) -> int:
+    """Return up to where the rows of a partition may be undecided.
+
+    Args:
+        history: a reader.
+        partition: of the feature rows.
+        until_ms: the newest append time of rows that may be; ``None`` where any may.
+        end: of the partition.
+
+    Raises:
+        Transient: no answer in time.
+    """
+    if until_ms is None:
+        return end
+    after = history.offset_at_time(partition, until_ms + 1)
+    return 0 if after <= history.low(partition) else min(after, end)
+
+
+def _holds_undecided(history: History, reader: FeatureRowReader, partition: Partition, start: int, end: int) -> bool:
+    with closing(history.read(partition, start, end)) as chunks:
+        for messages in chunks:
+            read = reader.from_avro(messages)
+            if len(read.batch.undecided()) or read.unreadable:
+                return True
+    return False

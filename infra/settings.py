@@ -89,6 +89,7 @@ class TopicSettings(_Section):
     decisions: Topic = "decisions"
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
+    published: Topic = "transactions.published"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)
@@ -110,7 +111,7 @@ class TopicSettings(_Section):
         if stream.full_name != payments.name:
             return stream.topics
         dead = self.dlq, self.labels_dlq, self.features_dlq, self.dlq_done
-        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead)
+        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead, self.published)
 
 
 class ProcessorSettings(_Section):
@@ -241,6 +242,9 @@ class Settings(_Section):
 
         Those of the payments without a project are the ones that are set.
 
+        Raises:
+            ValueError: these are the settings of another stream already, whose names would be taken for the set ones.
+
         >>> from weir.schemas.project import load_shipped
         >>> clicks = Settings().of_stream(load_shipped("clicks").stream)
         >>> clicks.topics.features, clicks.processor.group
@@ -248,6 +252,9 @@ class Settings(_Section):
         """
         if stream is self.stream:
             return self
+        if self._stream is not None:
+            expected = f"expected settings that are set, to make those of {stream.full_name} of"
+            raise ValueError(f"{expected}; found those of {self._stream.full_name}")
         own, name = asdict(self.topics.of(stream)), stream.full_name
         changed: dict[str, _Section] = {
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})

@@ -41,6 +41,8 @@ class Snapshot:
         outcomes: decisions, or feature rows where nothing decides.
         decided: whether something decides.
         shows_all: whether ``latest`` holds all events, and not those alone that were declined.
+        latency_ms: from sent to committed, by percentile.
+        freshness_ms: likewise from sent to counted by the view, where it is looked at.
         reasons: how many dead letters of each.
         latest: the newest declines, or the newest events.
     """
@@ -58,6 +60,7 @@ class Snapshot:
     outcomes_rate: float = 0.0
     rate_history: list[float] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
+    freshness_ms: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     lag_records: int = 0
     degraded: int = 0
@@ -98,6 +101,8 @@ def summary_line(snapshot: Snapshot) -> str:
     if not snapshot.decided:
         counts = f"feature rows {snapshot.outcomes:,}"
     latency = "".join(f", {name} {snapshot.latency_ms[name]:.0f} ms" for name in ("p50", "p99") if snapshot.latency_ms)
+    if snapshot.freshness_ms:
+        latency += f", in Redis p99 {snapshot.freshness_ms['p99']:.0f} ms"
     return (
         f"{snapshot.elapsed_seconds:.0f} s: {snapshot.events_in:,} events in, {counts}, "
         f"dead letters {snapshot.dead_letters:,}, lag {snapshot.lag_records:,}{latency}"
@@ -133,11 +138,13 @@ def _flow(snapshot: Snapshot) -> RenderableType:
 
 
 def _latency(snapshot: Snapshot) -> Table:
+    """Show how long it takes from sending, in milliseconds, to the decision in the log and to the windows in Redis."""
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text("sent to committed", style="dim"))
+    shown = {"log": snapshot.latency_ms} | ({"Redis": snapshot.freshness_ms} if snapshot.freshness_ms else {})
+    table.add_row(*(Text(name, style="dim", no_wrap=True) for name in ("ms to", *(f"{name:>6}" for name in shown))))
     for name in ("p50", "p90", "p99", "max"):
         if name in snapshot.latency_ms:
-            table.add_row(f"{name:>4}  {snapshot.latency_ms[name]:8.0f} ms")
+            table.add_row(f"{name:>4}", *(f"{each[name]:6.0f}" for each in shown.values()))
     return table
 
 

@@ -10,9 +10,10 @@ Every part remembers the line where it was written, which is no part of its equa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from weir.schemas.currencies import MAX_AMOUNT_BASE_MINOR
@@ -163,6 +164,7 @@ class Topics:
     labels_dlq: str
     features_dlq: str
     dlq_done: str
+    published: str
 
     def __iter__(self) -> Iterator[str]:
         return iter(astuple(self))
@@ -235,34 +237,25 @@ class Stream:
     def __post_init__(self) -> None:
         for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features", "rules"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
-        object.__setattr__(self, "decided", self.keep if self.decided is None else as_tuple(self.decided))
+        # nothing is filled in from another part: a copy with another part would keep what the old one gave
+        object.__setattr__(self, "decided", as_tuple(self.decided))
         if isinstance(self.checks, tuple):
             checks = (Check(c, where=self.where) if isinstance(c, Expression) else c for c in self.checks)
             object.__setattr__(self, "checks", tuple(checks))
-        if isinstance(self.features, tuple) and isinstance(self.values, tuple):
-            object.__setattr__(self, "features", tuple(self._settle(self.features)))
-
-    def _settle(self, declared: Iterable[Feature | Features]) -> Iterable[Feature]:
-        """Yield every feature: values first, label risk with the hold of the labels."""
-        for value in (value for value in self.values if isinstance(value, Value)):
-            yield Feature(self.event, value.name, Aggregate.VALUE, "", value.why, where=value.where)
-        own = {str(value.name) for value in self.values if isinstance(value, Value)}
-        hold = self.labels.hold if isinstance(self.labels, Labels) else ""
-        for each in declared:
-            for feature in as_tuple(each) if isinstance(each, tuple | list) else (each,):
-                if (
-                    isinstance(feature, Feature)
-                    and feature.aggregate == Aggregate.VALUE
-                    and str(feature.measure) in own
-                ):
-                    continue  # made above: this is a copy of a stream
-                risky = isinstance(feature, Feature) and feature.aggregate == Aggregate.RISK and not feature.hold
-                yield dataclasses.replace(feature, hold=hold) if risky else feature
+        if isinstance(self.features, tuple):
+            parts = (each if isinstance(each, tuple | list) else (each,) for each in self.features)
+            object.__setattr__(self, "features", tuple(chain.from_iterable(parts)))
 
     @cached_property
     def all_features(self) -> Features:
-        """Every feature in order; ``features`` with its type known."""
-        return tuple(feature for feature in self.features if isinstance(feature, Feature))
+        """Every feature in order: values first, then what is declared, label risk with the hold of the labels."""
+        values = [value for value in self.values if isinstance(value, Value)] if isinstance(self.values, tuple) else []
+        made = [Feature(self.event, each.name, Aggregate.VALUE, "", each.why, where=each.where) for each in values]
+        hold = self.labels.hold if isinstance(self.labels, Labels) else ""
+        declared = [each for each in self.features if isinstance(each, Feature)]
+        risky = [each.aggregate == Aggregate.RISK and not each.hold for each in declared]
+        held = (replace(each, hold=hold) if is_risky else each for each, is_risky in zip(declared, risky, strict=True))
+        return (*made, *held)
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -325,7 +318,7 @@ class Stream:
     @cached_property
     def kept_in_decisions(self) -> tuple[str, ...]:
         """The fields of the event that a decision has besides its time."""
-        return tuple(dict.fromkeys((self.id, self.key.field, *(self.decided or ()))))
+        return tuple(dict.fromkeys((self.id, self.key.field, *(self.keep if self.decided is None else self.decided))))
 
     @cached_property
     def attribute_fields(self) -> tuple[str, ...]:
@@ -355,7 +348,7 @@ class Stream:
         events = f"{first}{self.name}"
         labels, features, decisions = (f"{first}{start}{kind}" for kind in ("labels", "features", "decisions"))
         dead = f"{events}.dlq", f"{labels}.dlq", f"{features}.dlq", f"{events}.dlq.done"
-        return Topics(events, labels, features, decisions, *dead)
+        return Topics(events, labels, features, decisions, *dead, f"{events}.published")
 
     def entity(self, name: str) -> Entity:
         """Return an entity by its name.

@@ -201,7 +201,7 @@ class Bench:
         finally:
             watch.close()
         figures.live_decided = _decided(watch)
-        figures.latency_ms = percentiles(watch.tally.latencies())
+        figures.latency_ms = percentiles(watch.tally.latency.values())
 
     def _verb(self, verb: str, *flags: str) -> str:
         """Run one command to its end and return what it wrote."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.live import Live
 
+from weir.demo_freshness import open_positions
 from weir.demo_watch import LATENCY_SECONDS, Tally, Watch, count_records, percentiles
 from weir.inference.bundle import champion_path
 from weir.infra.children import Children
@@ -121,7 +122,8 @@ class Story:
 
     def _start_services(self, *commands: tuple[str, ...], decided: bool = True, shows_all: bool = False) -> None:
         """Watch the outcomes from now on, and start what makes them."""
-        self._watch = Watch(self._settings, decided=decided, shows_all=shows_all)
+        positions = open_positions(self._settings)
+        self._watch = Watch(self._settings, decided=decided, shows_all=shows_all, positions=positions)
         self._watch.begin()
         for command in commands:
             self._children.start(command[0], weir(*command))
@@ -198,7 +200,8 @@ class Story:
                 decisions=dict(tally.decisions),
                 events_rate=(events - seen[1]) / passed,
                 outcomes_rate=(tally.outcomes - seen[2]) / passed,
-                latency_ms=percentiles(tally.latencies()),
+                latency_ms=percentiles(tally.latency.values()),
+                freshness_ms=percentiles(tally.freshness.values()),
                 reasons=dict(tally.reasons),
                 lag_records=max(0, events - tally.outcomes - tally.dead_letters),
                 degraded=tally.degraded,
@@ -219,9 +222,14 @@ class Story:
         else:
             console.print(f"feature rows   {tally.outcomes:,}")
         console.print(f"dead letters   {tally.dead_letters:,}")
-        if latency := percentiles(tally.latencies()):
-            over = f"sent to committed, over the last {LATENCY_SECONDS:.0f} s"
-            console.print(f"latency        p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, {over}")
+        over = f"over the last {LATENCY_SECONDS:.0f} s"
+        for name, until, recent in (
+            ("latency", "committed", tally.latency),
+            ("freshness", "in Redis", tally.freshness),
+        ):
+            if found := percentiles(recent.values()):
+                figures = f"p50 {found['p50']:.0f} ms, p99 {found['p99']:.0f} ms"
+                console.print(f"{name:<14} {figures}, sent to {until}, {over}")
         return tally
 
     def _verb(self, verb: str, *flags: str, show: bool = False) -> None:

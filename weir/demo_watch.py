@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from weir.demo_freshness import ViewPositions
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.clients import build_consumer, check_message, header_text
 from weir.infra.registry.client import Registry
@@ -40,10 +41,31 @@ LATENCY_SECONDS = 60.0
 DECISIONS_MAX = 100_000
 """Decisions kept for the summary, the newest: some 50 MB."""
 _LATENCIES_MAX = 200_000
+_UNREAD_MAX = 200_000
+"""Outcomes whose events the view has not counted yet; of a view that stands still, the newest."""
 _INJECTED_AGE_MS = 30_000
 """A record this much older than its append was sent late on purpose; its age is not our latency."""
 _FEATURES_SHOWN = 4
 """Of a row that nothing decided."""
+
+
+class Recent:
+    """The figures of the last seconds, of a clock that never goes back."""
+
+    def __init__(self, seconds: float) -> None:
+        """Keep those of so many seconds."""
+        self._seconds = seconds
+        self._noted: deque[tuple[float, float]] = deque(maxlen=_LATENCIES_MAX)
+
+    def note(self, value: float, now: float) -> None:
+        """Note a figure, and forget those that are older."""
+        self._noted.append((now, value))
+        while self._noted[0][0] < now - self._seconds:
+            self._noted.popleft()
+
+    def values(self) -> list[float]:
+        """Return the figures."""
+        return [value for _, value in self._noted]
 
 
 @dataclass
@@ -63,11 +85,16 @@ class Tally:
     decisions: Counter[str] = field(default_factory=Counter)
     degraded: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    latency_ms: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATENCIES_MAX))
-    """When it was seen (seconds of a clock that never goes back), and the latency, of the last ``latency_seconds``."""
     latest: deque[ShownEvent] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    latency: Recent = field(init=False)
+    """From sent to committed, milliseconds."""
+    freshness: Recent = field(init=False)
+    """From sent to counted by the view in Redis, milliseconds."""
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The newest ``DECISIONS_MAX`` decisions, by the event's id."""
+
+    def __post_init__(self) -> None:
+        self.latency, self.freshness = Recent(self.latency_seconds), Recent(self.latency_seconds)
 
     @property
     def dead_letters(self) -> int:
@@ -89,16 +116,6 @@ class Tally:
         self.outcomes += 1
         self.degraded += bool(row["degraded"])
 
-    def note_latency(self, latency_ms: float, now: float) -> None:
-        """Note a latency, and forget those that left the window."""
-        self.latency_ms.append((now, latency_ms))
-        while self.latency_ms[0][0] < now - self.latency_seconds:
-            self.latency_ms.popleft()
-
-    def latencies(self) -> list[float]:
-        """Return the latencies of the window, milliseconds."""
-        return [latency for _, latency in self.latency_ms]
-
 
 class Watch:
     """Follows the outcomes and the dead letters of a stream from the present ends of their topics, on a thread.
@@ -108,6 +125,7 @@ class Watch:
         decided: whether something decides; else the outcomes are feature rows.
         shows_all: whether the latest events are shown, and not those alone that were declined.
         latency_seconds: how far back latencies are kept.
+        positions: when the view counted what; ``None`` leaves freshness out.
     """
 
     def __init__(
@@ -117,8 +135,11 @@ class Watch:
         decided: bool = True,
         shows_all: bool = False,
         latency_seconds: float = LATENCY_SECONDS,
+        positions: ViewPositions | None = None,
     ) -> None:
         """Find the ends; nothing is counted before ``begin``."""
+        self._positions = positions
+        self._unread: deque[tuple[int, int, int]] = deque(maxlen=_UNREAD_MAX)
         self._latency_seconds = latency_seconds
         self._settings = settings
         self._stream = settings.stream
@@ -137,18 +158,23 @@ class Watch:
     def begin(self) -> None:
         """Start to count what comes from now on."""
         self._consumer.assign(ends(self._consumer, self._settings, [self._topic, self._settings.topics.dlq]))
+        if self._positions is not None:
+            self._positions.begin()
         self._thread.start()
 
     def reset(self) -> None:
         """Count from zero."""
         with self.lock:
             self.tally = Tally(self._stream, self._latency_seconds)
+            self._unread.clear()
 
     def close(self) -> None:
         """Stop."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
+        if self._positions is not None:
+            self._positions.close()
         self._consumer.close()
 
     def check(self) -> None:
@@ -178,6 +204,7 @@ class Watch:
                 )
                 if outcomes:
                     self._count(outcomes)
+                self._note_freshness()
 
     def _count(self, messages: list[Message]) -> None:
         topic = subject(self._topic)
@@ -188,9 +215,20 @@ class Watch:
             committed_ms, sent_ms = messages[index].timestamp()[1], row[self._stream.time]
             (tally.decide if self.decided else tally.compute)(row)
             if row["ingest_time_ms"] - sent_ms < _INJECTED_AGE_MS:
-                tally.note_latency(committed_ms - sent_ms, now)
+                tally.latency.note(committed_ms - sent_ms, now)
+                self._unread.append((row["source_partition"], row["source_offset"], sent_ms))
             if self.shows_all or row["decision"] == "DECLINE":
                 tally.latest.appendleft(_show(self._stream, row, committed_ms))
+
+    def _note_freshness(self) -> None:
+        """Note how old each outcome's event was when the view counted it, for those that it has counted by now."""
+        while self._positions is not None and self._unread:
+            partition, offset, sent_ms = self._unread[0]
+            passed_ms = self._positions.passed_ms(partition, offset)
+            if passed_ms is None:
+                return
+            self._unread.popleft()
+            self.tally.freshness.note(passed_ms - sent_ms, time.monotonic())
 
 
 def ends(consumer: Consumer, settings: Settings, topics: list[str]) -> list[TopicPartition]:

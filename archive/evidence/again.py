@@ -11,6 +11,7 @@ from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists
 from weir.inference.core.reason_codes import MODEL_SCORE
 from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.decide import SOURCE_TOPIC, Decider, DecisionWriter
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.contracts import decisions_schema
@@ -26,11 +27,12 @@ _UNEXPLAINED = (
 
 @dataclass(frozen=True)
 class DecidedBy:
-    """What decides: model, lists and rules."""
+    """What decides: model, lists, rules, and thresholds that stand before the model's own."""
 
     bundle: Bundle
     lists: Lists
     rules: RuleSet
+    thresholds: ThresholdTable | None = None
 
 
 @dataclass(frozen=True)

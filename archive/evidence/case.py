@@ -15,6 +15,7 @@ from weir.archive.reader import TableReader
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.prove import prove
 from weir.archive.table import ArchiveTable, find_table
+from weir.inference.core.rules import describe_condition
 from weir.infra.settings import Settings
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas
 from weir.schemas.errors import Damaged, WeirError
@@ -193,8 +194,8 @@ def _describe_in_force(in_force: DecidedBy) -> Document:
         "thresholds": manifest.thresholds.model_dump(),
         "declarations_hash": manifest.declarations_hash,
         "rules": [
-            {"name": rule.name, "decision": rule.decision, "code": rule.code, "why": rule.why,
-             "when": [str(condition) for condition in rule.conditions]}
+            {"name": rule.name, "then": rule.then, "mode": rule.mode, "code": rule.code, "why": rule.why,
+             "when": describe_condition(rule)}
             for rule in rules.rules
         ],
         "rules_version": rules.version,

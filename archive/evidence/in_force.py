@@ -14,7 +14,7 @@ from weir.archive.evidence.again import DecidedBy
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
 from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists, read_manifest, stand_for_none
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, Refused
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,7 +22,9 @@ from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow, list_amounts
 from weir.inference.processes import read_processes
-from weir.inference.shipped_rules import rules_of
+from weir.inference.published.content import Standing
+from weir.inference.published.follow import read_standing
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag, nearest
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect
@@ -38,6 +41,8 @@ from weir.schemas.project import find_stream
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
+LISTED_MAX = 4
+"""A longer list is shown by its length; `--json` has it whole."""
 _IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
 
@@ -119,11 +124,12 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     bundle = load_champion(settings)
-    rules_version = build_rules_version(load_lists(settings), rules_of(settings.stream))
+    rules_version, unknown = _read_rules_version(settings)
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),
         "rules_version": rules_version,
+        "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
     }
     try:
@@ -133,8 +139,20 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     return document | {"processes": running, "processes_unknown": None}
 
 
+def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
+    """Return what decisions should carry, and why what is published is not known."""
+    standing, unknown = Standing(), None
+    try:
+        standing = read_standing(settings, read_rules)
+    except Transient as error:  # what the declaration and the file say is known all the same
+        unknown = str(error)
+    lists = load_lists(settings) if standing.lists is None else standing.lists
+    rules = rules_of(settings.stream) if standing.rules is None else standing.rules
+    return build_rules_version(lists, rules, standing.thresholds), unknown
+
+
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
-    return [asdict(row) | {"lag_records": row.lag_records} for row in read_lag(settings)]
+    return [asdict(row) for row in read_lag(settings)]
 
 
 def _write_entity(document: dict[str, Any], stream: Stream) -> list[Table]:
@@ -182,17 +200,31 @@ def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
 def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
+    if document.get("published_unknown"):
+        rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
-        if name == "reference":
-            continue
-        shown = f"{len(value)} names" if name == "features" else _format_time(value) if name.endswith("_ms") else value
-        rows.append((name, shown if isinstance(shown, str) else json.dumps(shown)))
+        if name != "reference":
+            rows += [(name, f"{len(value)} names")] if name == "features" else _list_figures(name, value)
     bundles = [(b["name"], b["version"], _format_time(b["created_time_ms"])) for b in document["bundles"]]
     return [
         build_table(("field", "value"), rows, title=f"champion {champion['name']} {champion['version']}"),
         build_table(("name", "version", "created"), bundles, title="bundles"),
         _build_processes_table(document),
     ]
+
+
+def _list_figures(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield a value, or each that is in it under a longer name: what training adds is nested, and rows are lines."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _list_figures(f"{name}.{key}", inner)
+    elif isinstance(value, list) and len(value) > LISTED_MAX:
+        yield name, f"{len(value)} values"
+    else:
+        yield (
+            name,
+            _format_time(value) if name.endswith("_ms") else value if isinstance(value, str) else json.dumps(value),
+        )
 
 
 def _build_processes_table(document: dict[str, Any]) -> Table:

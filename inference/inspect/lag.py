@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
-from weir.infra.kafka.clients import build_consumer
+from weir.inference.undecided import find_owed
+from weir.infra.kafka.first_start import read_committed
+from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import end_offsets
-from weir.infra.kafka.positions import Following, Input, find_decided, followings
+from weir.infra.kafka.positions import Following, find_undecided_until, followings
 from weir.infra.settings import Settings
-from weir.schemas.errors import Transient
 from weir.streaming.service import wait_for
 
 REQUEST_TIMEOUT_SECONDS = 10.0
@@ -18,11 +21,16 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class GroupLag:
-    """One partition of one group's input; ``committed`` is ``None`` where the group has committed nothing yet.
+    """One partition of one group's input.
 
     Where ``weir run`` decides rows as it makes them, the scorer counts as if it stood at the end.
 
-    ``lag_records`` counts offsets, transaction markers among them: a few remain on an input that is read to its end.
+    Attributes:
+        committed: next offset of the group; ``None`` where it has committed nothing yet.
+        end: of the log, open transactions included.
+        lag_records: offsets from the first committed record that the group has not read to the end; 0 where there is no
+            such record: behind the last one there may be markers of transactions. Between records there may be some
+            too, so it is at least the number of records.
     """
 
     stage: str
@@ -31,11 +39,7 @@ class GroupLag:
     partition: int
     committed: int | None
     end: int
-
-    @property
-    def lag_records(self) -> int:
-        """Offsets from the committed one, or from 0, to the end."""
-        return max(0, self.end - (self.committed or 0))
+    lag_records: int
 
 
 def read_lag(settings: Settings) -> list[GroupLag]:
@@ -45,44 +49,42 @@ def read_lag(settings: Settings) -> list[GroupLag]:
         Refused: a topic does not exist.
         Transient: the brokers did not answer in time.
     """
-    return [row for each in followings(settings) for row in _read_group(settings, each)]
+    with closing(History(settings.kafka)) as history:
+        return [row for each in followings(settings) for row in _read_group(settings, each, history)]
 
 
-def _read_group(settings: Settings, each: Following) -> list[GroupLag]:
-    # a leader that is just moving says so, and answers a moment later
+def _read_group(settings: Settings, each: Following, history: History) -> list[GroupLag]:
+    # a leader or coordinator that is just moving says so, and answers a moment later
     ends = wait_for(lambda: end_offsets(settings.kafka, each.topic), seconds=REQUEST_TIMEOUT_SECONDS)
-    found = _ask(settings, Input(each.group, each.topic), list(ends))
-    sources = _ask(settings, each.made_from, list(ends)) if each.made_from else []
-    decided = find_decided(list(ends), sources)
+    committed = {at.partition: at.offset if at.offset >= 0 else None for at in _ask(settings, each.group, each.topic)}
+    if each.made_from:
+        until_ms = find_undecided_until(_ask(settings, each.made_from.group, each.made_from.topic))
+        for number, end in ends.items() if until_ms is not None else ():
+            if (committed[number] or 0) >= find_owed(history, (each.topic, number), until_ms, end):
+                committed[number] = end
+    behind = {number: end - at for number, at, end in _find_unread(history, each.topic, committed, ends)}
     return [
-        GroupLag(
-            each.stage,
-            each.group,
-            each.topic,
-            at.partition,
-            ends[at.partition] if at.partition in decided else at.offset if at.offset >= 0 else None,
-            ends[at.partition],
-        )
-        for at in found
+        GroupLag(each.stage, each.group, each.topic, number, at, ends[number], behind.get(number, 0))
+        for number, at in committed.items()
     ]
 
 
-def _ask(settings: Settings, wanted: Input, numbers: list[int]) -> list[TopicPartition]:
-    consumer = build_consumer(settings.kafka, group=wanted.group)
-    asked = [TopicPartition(wanted.topic, number) for number in numbers]
-    try:
-        # a coordinator that is just moving or loading says so, and answers a moment later
-        return wait_for(lambda: _read_committed(consumer, asked), seconds=REQUEST_TIMEOUT_SECONDS)
-    finally:
-        consumer.close()
+def _find_unread(
+    history: History, topic: str, committed: Mapping[int, int | None], ends: Mapping[int, int]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield each partition that has records which its group has not read: the first one's offset, and the end."""
+    starts = {
+        (topic, number): max(at or 0, history.low((topic, number)))
+        for number, at in committed.items()
+        if (at or 0) < ends[number]
+    }
+    for (_, number), first in history.first_offsets(starts).items():
+        if first is not None and first < ends[number]:
+            yield number, first, ends[number]
 
 
-def _read_committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
-    try:
-        found: list[TopicPartition] = consumer.committed(asked, timeout=REQUEST_TIMEOUT_SECONDS)
-        for at in found:
-            if at.error is not None:  # not an answer: least of all "none", which would be a lag of the whole log
-                raise KafkaException(at.error)
-    except KafkaException as error:
-        raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
-    return found
+def _ask(settings: Settings, group: str, topic: str) -> list[TopicPartition]:
+    """Return what a group has committed of a topic, with its notes."""
+    ends = wait_for(lambda: end_offsets(settings.kafka, topic), seconds=REQUEST_TIMEOUT_SECONDS)
+    asked = [TopicPartition(topic, number) for number in ends]
+    return wait_for(lambda: read_committed(settings.kafka, group, asked), seconds=REQUEST_TIMEOUT_SECONDS)

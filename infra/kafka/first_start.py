@@ -48,14 +48,23 @@ def read_committed_offsets(kafka: KafkaSettings, group: str, inputs: list[TopicP
     Raises:
         Transient: the brokers did not answer in time.
     """
+    return [found.offset if found.offset >= 0 else None for found in read_committed(kafka, group, inputs)]
+
+
+def read_committed(kafka: KafkaSettings, group: str, inputs: list[TopicPartition]) -> list[TopicPartition]:
+    """Return each partition with what a group has committed of it, a negative offset for nothing, and its note.
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
     consumer = build_consumer(kafka, group=group)
     try:
-        answers = consumer.committed(inputs, timeout=REQUEST_TIMEOUT_SECONDS)
+        answers: list[TopicPartition] = consumer.committed(inputs, timeout=REQUEST_TIMEOUT_SECONDS)
         for found in answers:
-            if found.error is not None:  # not an answer: least of all "none"
+            if found.error is not None:  # not an answer: least of all "none", which would be a lag of the whole log
                 raise KafkaException(found.error)
-        return [found.offset if found.offset >= 0 else None for found in answers]
     except KafkaException as error:
         raise Transient(f"kafka: committed offsets: {error.args[0].str()}") from error
     finally:
         consumer.close()
+    return answers

@@ -13,29 +13,32 @@ from typing import Protocol
 from weir.infra.kafka.source import Partition
 from weir.schemas.errors import Refused
 
-_DECIDES = " decides"
+_DECIDES = " decides "
 
 
-def format_note(topic_id: str, home_partitions: int, *, decides: bool = False) -> str:
+def format_note(topic_id: str, home_partitions: int, *, undecided_until_ms: int | None = None) -> str:
     """Write what is committed next to an offset.
 
     Args:
         topic_id: of the topic that the offset is about.
         home_partitions: the number of partitions under which every key counted so far belongs in its partition; 0 when
             some key does not.
-        decides: whether the records were decided in the transaction that commits the offset. The release before reads
-            such a note as one without a number of partitions.
+        undecided_until_ms: where the records were decided in the transaction that commits the offset: the newest
+            append time of rows that were there when that began. Those may be undecided, and none after them. The
+            release before reads such a note as one without a number of partitions.
     """
-    return f"{topic_id} {home_partitions}{_DECIDES if decides else ''}"
+    decides = "" if undecided_until_ms is None else f"{_DECIDES}{undecided_until_ms}"
+    return f"{topic_id} {home_partitions}{decides}"
 
 
-def says_decides(note: str) -> bool:
-    """Return whether a note says that records are decided where they are processed.
+def read_undecided_until(note: str) -> int | None:
+    """Return until when rows may be undecided; ``None`` from a note that does not say that records are decided.
 
-    >>> says_decides(format_note("id", 4, decides=True)), says_decides(format_note("id", 4))
-    (True, False)
+    >>> read_undecided_until(format_note("id", 4, undecided_until_ms=7)), read_undecided_until(format_note("id", 4))
+    (7, None)
     """
-    return note.endswith(_DECIDES)
+    _, _, until_ms = note.partition(_DECIDES)
+    return int(until_ms) if until_ms.isdecimal() else None
 
 
 def parse_note(note: str) -> tuple[str, int]:
@@ -43,10 +46,10 @@ def parse_note(note: str) -> tuple[str, int]:
 
     >>> parse_note(format_note("id", 4)), parse_note("id")
     (('id', 4), ('id', 0))
-    >>> parse_note(format_note("id", 4, decides=True))
+    >>> parse_note(format_note("id", 4, undecided_until_ms=7))
     ('id', 4)
     """
-    topic_id, _, home = note.removesuffix(_DECIDES).partition(" ")
+    topic_id, _, home = note.partition(_DECIDES)[0].partition(" ")
     return topic_id, int(home) if home.isdecimal() else 0
 
 

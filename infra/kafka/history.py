@@ -6,7 +6,7 @@ Delivery: read only, committed records alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -93,6 +93,28 @@ class History:
         finally:
             self._consumer.unassign()
         raise Transient(f"kafka: {partition[0]}[{partition[1]}]@{start} could not be read in time")
+
+    def first_offsets(self, starts: Mapping[Partition, int]) -> dict[Partition, int | None]:
+        """Return the same of several partitions at a time.
+
+        Raises:
+            Transient: no answer in time.
+            KafkaException: a start is no longer in the log.
+        """
+        found: dict[Partition, int | None] = {}
+        self._consumer.assign([TopicPartition(*partition, start) for partition, start in starts.items()])
+        deadline = time.monotonic() + READ_TIMEOUT_SECONDS
+        try:
+            while len(found) < len(starts):
+                if time.monotonic() > deadline:
+                    raise Transient(f"kafka: {len(starts) - len(found)} partitions could not be read in time")
+                message = self._consumer.poll(_POLL_SECONDS)
+                if message is not None:
+                    at = None if _is_eof(message) else check_message(message).offset()
+                    found.setdefault((message.topic(), message.partition()), at)
+        finally:
+            self._consumer.unassign()
+        return found
 
     def offset_at_time(self, partition: Partition, timestamp_ms: int) -> int:
         """Return the first offset appended at or after a time, or the end of the log as it was when asked.

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import OffsetSpec
 
 from weir.infra.kafka.clients import build_admin, build_consumer
-from weir.infra.kafka.group_position import says_decides
+from weir.infra.kafka.group_position import read_undecided_until
 from weir.infra.settings import KafkaSettings, Settings
 from weir.schemas.errors import Transient
 
@@ -37,7 +37,7 @@ class Following(NamedTuple):
 
     Attributes:
         made_from: what the topic's records are made from, where they may be decided as they are made (``weir run``):
-            then nobody has to follow, and the group counts as if it stood at the end.
+            then nobody has to follow, and a group that is past what was made before counts as if it stood at the end.
     """
 
     stage: str
@@ -90,24 +90,32 @@ class Positions:
         Raises:
             Transient: the brokers did not answer in time.
         """
-        ends = self._read_offsets([each.topic for each in wanted], OffsetSpec.latest())
+        ends = self._read_offsets(tuple(each.topic for each in wanted), OffsetSpec.latest())
         found = []
         for each in wanted:
             parts = sorted(number for topic, number in ends if topic == each.topic)
-            decided = self._find_decided(each, parts)
+            owed = self._find_owed(each)
             for at in self._ask_committed(Input(each.group, each.topic), parts):
-                end = int(ends[each.topic, at.partition].offset)
-                committed = end if at.partition in decided else max(0, int(at.offset))
-                found.append(GroupPosition(each.stage, each.topic, at.partition, committed, end))
+                end, committed = int(ends[each.topic, at.partition].offset), max(0, int(at.offset))
+                at_end = committed >= owed.get(at.partition, end)
+                found.append(GroupPosition(each.stage, each.topic, at.partition, end if at_end else committed, end))
         return found
 
-    def _find_decided(self, following: Following, parts: Sequence[int]) -> set[int]:
-        """Return partitions whose records are decided as they are made."""
+    def _find_owed(self, following: Following) -> dict[int, int]:
+        """Return by partition up to where a group has to follow, where that is not the end."""
         if following.made_from is None:
-            return set()
-        return find_decided(parts, self._ask_committed(following.made_from, parts))
+            return {}
+        sources = self._ask_committed(following.made_from, self._list_partitions(following.made_from.topic))
+        until_ms = find_undecided_until(sources)
+        if until_ms is None:
+            return {}
+        low = self._read_offsets((following.topic,), OffsetSpec.earliest())
+        after = self._read_offsets((following.topic,), OffsetSpec.for_timestamp(until_ms + 1))
+        # -1: nothing was appended since
+        owed = {at: int(found.offset) for at, found in after.items() if found.offset >= 0}
+        return {at[1]: offset if offset > int(low[at].offset) else 0 for at, offset in owed.items()}
 
-    def read_newest(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    def read_newest(self, topics: tuple[str, ...]) -> dict[tuple[str, int], tuple[int, int]]:
         """Return per topic and partition the offset and the append time in ms of the record with the newest time.
 
         Raises:
@@ -121,12 +129,12 @@ class Positions:
         for consumer in self._consumers.values():
             consumer.close()
 
-    def _read_offsets(self, topics: Sequence[str], spec: Any) -> dict[tuple[str, int], Any]:
+    def _read_offsets(self, topics: tuple[str, ...], spec: Any) -> dict[tuple[str, int], Any]:
         try:
             parts = [
                 TopicPartition(topic, number)
                 for topic in dict.fromkeys(topics)
-                for number in self._admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic].partitions
+                for number in self._list_partitions(topic)
             ]
             if not parts:
                 return {}
@@ -136,6 +144,12 @@ class Positions:
                 request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
             return {(part.topic, part.partition): future.result() for part, future in futures.items()}
+        except KafkaException as error:
+            raise Transient(f"kafka: {error.args[0].str()}") from None
+
+    def _list_partitions(self, topic: str) -> list[int]:
+        try:
+            return sorted(self._admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic].partitions)
         except KafkaException as error:
             raise Transient(f"kafka: {error.args[0].str()}") from None
 
@@ -155,11 +169,15 @@ class Positions:
         return [at for at in answer if at.error is None]
 
 
-def find_decided(parts: Sequence[int], sources: Sequence[TopicPartition]) -> set[int]:
-    """Return the partitions whose records are decided as they are made.
+def find_undecided_until(sources: Sequence[TopicPartition]) -> int | None:
+    """Return the append time, in ms, up to which records may wait to be decided; 0 for none.
+
+    ``None`` unless every partition's records are decided as they are made: a record is in any partition, whichever one
+    it was made from.
 
     Args:
-        parts: of the topic.
-        sources: what the group that makes its records committed, of the partitions of the same numbers.
+        sources: what the group that makes the records committed of its input; partitions without an offset say nothing.
     """
-    return {at.partition for at in sources if at.partition in parts and says_decides(at.metadata or "")}
+    said = [read_undecided_until(at.metadata or "") for at in sources if at.offset >= 0]
+    known = [until_ms for until_ms in said if until_ms is not None]
+    return max(known) if known and len(known) == len(said) else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from confluent_kafka import Message
 
-from weir.infra.kafka.group_position import format_note
+from weir.infra.kafka.group_position import format_note, read_undecided_until
 from weir.infra.kafka.source import Gathered, Partition
 from weir.infra.redis.state_view import Applied
 from weir.infra.redis.unit import Unit
@@ -38,10 +38,20 @@ class FoldedState:
         view_writer: ViewWriter,
         *,
         name: str,
-        decides: bool = False,
+        newest_row_ms: Callable[[], int] | None = None,
     ) -> None:
-        """Bind to ports; ``name`` is the loop's, for metrics, and ``decides`` is noted next to each offset."""
-        self._decides = decides
+        """Bind to ports.
+
+        Args:
+            stages: whose units they are.
+            context: of catch-up.
+            view_writer: applies to the view.
+            name: of the loop, for metrics.
+            newest_row_ms: where rows are decided in the transaction that publishes them: returns the newest append time
+                of all rows there are, or 0. May raise ``Transient``.
+        """
+        self._newest_row_ms = newest_row_ms
+        self._undecided_until_ms: dict[Unit, int] = {}
         self._stages = {stage.kind: stage for stage in stages}
         self._context = context
         self._store = context.store
@@ -57,8 +67,17 @@ class FoldedState:
         with closing(catch_up(self._context, self._stages[unit.kind], unit)) as steps:
             for step in steps:
                 if isinstance(step, Recovered):
+                    self._note_predecessor(unit)
                     self._applied[unit] = self._committed[unit] = step.next_offset
                 yield step
+
+    def _note_predecessor(self, unit: Unit) -> None:
+        """Keep until when rows of a unit may be undecided: those of a predecessor that left that to a scorer."""
+        if self._newest_row_ms is None:
+            return
+        committed, note = self._context.source.committed((self._stages[unit.kind].topic, unit.partition))
+        known = 0 if committed is None else read_undecided_until(note)
+        self._undecided_until_ms[unit] = self._newest_row_ms() if known is None else known
 
     def process(self, gathered: Gathered, live: Mapping[Unit, Live]) -> list[Outcome]:
         """Set apart what may not be decoded here, then judge and compute the rest, input by input."""
@@ -96,9 +115,10 @@ class FoldedState:
             self._quarantine.clear(unit)
 
     def note(self, write: Write) -> str:
-        """Return the topic's id, and under how many partitions all keys belong in theirs."""
+        """Return the topic's id, under how many partitions all keys belong in theirs, and whose rows are decided."""
         home = 0 if write.is_mixed else self._store.home_partitions(write.unit)
-        return format_note(self._context.topic_ids[write.unit.kind], home, decides=self._decides)
+        until_ms = self._undecided_until_ms.get(write.unit)
+        return format_note(self._context.topic_ids[write.unit.kind], home, undecided_until_ms=until_ms)
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Hand writes over, and pin what they change until they are made."""
@@ -150,6 +170,7 @@ class FoldedState:
     def let_go(self, unit: Unit) -> None:
         """Drop a unit that is no longer ours."""
         self.forget(unit)
+        self._undecided_until_ms.pop(unit, None)
         self._quarantine.let_go(unit)
         meter_behind((self._stages[unit.kind].topic, unit.partition), 0)
 

@@ -61,7 +61,7 @@ def judge(lab: Lab) -> Judgement:
     verdicts = judge_transactions(evidence, url, _own_ids(lab))
     labels = judge_labels(evidence, url)
     found = Judgement(records=len(evidence.transactions) + len(evidence.labels), aborted=evidence.aborted)
-    found.in_time = measure(_times(evidence))
+    found.in_time = measure(_times(lab, evidence))
     _judge_outputs(found, evidence, verdicts, labels)
     _judge_commits(found, lab, evidence)
     _judge_index(found, evidence)
@@ -78,9 +78,24 @@ def judge(lab: Lab) -> Judgement:
     return found
 
 
-def _times(evidence: Evidence) -> list[tuple[int, int]]:
-    appended = {entry.at: entry.append_ms for entry in evidence.transactions}
-    return [(appended[at], rows[0]["decision_time_ms"]) for at, rows in evidence.decisions.items() if at in appended]
+def judge_breakdown(lab: Lab) -> list[str]:
+    """Return what a run did wrong until it broke down: what is missing may still have come, what is too much has."""
+    evidence, found = collect(lab), Judgement()
+    found.note("positions with several outputs", [at for at, count in _count_outputs(evidence).items() if count > 1])
+    _judge_falls(found, lab, evidence)
+    return found.problems
+
+
+def _count_outputs(evidence: Evidence) -> dict[tuple[int, int], int]:
+    inputs = [entry.at for entry in evidence.transactions]
+    return {at: len(evidence.rows.get(at, [])) + len(evidence.letters.get(at, [])) for at in inputs}
+
+
+def _times(lab: Lab, evidence: Evidence) -> list[tuple[int, int]]:
+    """Return of each decided payment when its sender had it (else, when it was appended) and when it was decided."""
+    handed, topic = lab.feeder.handed_ms, lab.settings.topics.transactions
+    due = {entry.at: handed.get((topic, *entry.at), entry.append_ms) for entry in evidence.transactions}
+    return [(due[at], rows[0]["decision_time_ms"]) for at, rows in evidence.decisions.items() if at in due]
 
 
 def _own_ids(lab: Lab) -> set[int]:
@@ -89,10 +104,9 @@ def _own_ids(lab: Lab) -> set[int]:
 
 def _judge_outputs(found: Judgement, evidence: Evidence, verdicts: Verdicts, labels: Verdicts) -> None:
     """One output per position, of the right kind, and one decision per feature row."""
-    inputs = [entry.at for entry in evidence.transactions]
-    outputs = {at: len(evidence.rows.get(at, [])) + len(evidence.letters.get(at, [])) for at in inputs}
-    lost = [at for at in inputs if outputs[at] == 0]
-    doubled = [at for at in inputs if outputs[at] > 1]
+    outputs = _count_outputs(evidence)
+    lost = [at for at, count in outputs.items() if count == 0]
+    doubled = [at for at, count in outputs.items() if count > 1]
     undecided, decided_twice = [], []
     for at, rows in evidence.rows.items():
         for row, entry in rows[:1]:
@@ -104,8 +118,7 @@ def _judge_outputs(found: Judgement, evidence: Evidence, verdicts: Verdicts, lab
     found.note("feature rows without a decision", undecided)
     found.note("feature rows with several decisions", decided_twice)
     found.lost, found.doubled = len(lost) + len(undecided), len(doubled) + len(decided_twice)
-    known = set(inputs)
-    found.note("outputs of no input", [at for at in [*evidence.rows, *evidence.letters] if at not in known])
+    found.note("outputs of no input", [at for at in [*evidence.rows, *evidence.letters] if at not in outputs])
     found.note("decisions of no feature row", [at for at in evidence.decisions if at not in evidence.rows])
     counted = {entry.at for entry, _ in verdicts.counted}
     found.note("dead letters that should have counted", [at for at in evidence.letters if at in counted])
@@ -117,14 +130,18 @@ def _judge_outputs(found: Judgement, evidence: Evidence, verdicts: Verdicts, lab
 
 
 def _judge_commits(found: Judgement, lab: Lab, evidence: Evidence) -> None:
+    _judge_falls(found, lab, evidence)
+    if not all(evidence.commits.values()):
+        found.problems.append("a group committed nothing: the run proves nothing")
+
+
+def _judge_falls(found: Judgement, lab: Lab, evidence: Evidence) -> None:
     """Offsets only rise, but for those that the run itself committed in the group's name."""
     for group, partitions in evidence.commits.items():
         for at, committed in partitions.items():
             offsets = [offset for offset in committed if offset not in lab.moved_to.get(at, set())]
             falls = [(a, b) for a, b in pairwise(offsets) if b < a]
             found.note(f"falling offsets of {group} in {at[0]}[{at[1]}]", falls)
-    if not all(evidence.commits.values()):
-        found.problems.append("a group committed nothing: the run proves nothing")
 
 
 def _judge_index(found: Judgement, evidence: Evidence) -> None:

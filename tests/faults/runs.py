@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults.catalogue import CATALOGUE, Entry
-from tests.faults.judge import Judgement, judge
+from tests.faults.judge import Judgement, judge, judge_breakdown
 from tests.faults.lab import Lab, Plan, open_lab
 from tests.faults.redis_cluster import RedisClusterServers
 from tests.faults.redis_servers import RedisPair, RedisServers
@@ -30,6 +30,7 @@ GROUPS = (
     "faults_offsets",
     "faults_scorer",
     "faults_run",
+    "faults_api",
     "faults_decoder",
     "faults_schemas",
     "faults_times",
@@ -90,7 +91,7 @@ def _run_on(lab: Lab, entry: Entry) -> Result:
         entry.run(lab)
         found = judge(lab) if entry.judged else _judge_refusals(lab)
     except Exception as error:  # noqa: BLE001 - a run that breaks down is a red row, and the others still run
-        found.problems.append(f"{type(error).__name__}: {error}\n{lab.last_words()}")
+        found.problems += [*_find_harm(lab), f"{type(error).__name__}: {error}\n{lab.last_words()}"]
     finally:
         lab.crew.end()
     if found.problems:
@@ -107,11 +108,18 @@ def _run_on(lab: Lab, entry: Entry) -> Result:
         recovery_s_max=longest,
         aborted_copies=found.aborted,
         exact_share=found.exact_share if found.compared else None,
-        in_time_share=found.in_time.share,
-        late_seconds=found.in_time.late_seconds,
+        in_time=found.in_time,
         seconds=round(time.monotonic() - began, 1),
         problems=tuple(found.problems),
     )
+
+
+def _find_harm(lab: Lab) -> list[str]:
+    """Return what was done wrong before a run broke down: every process may have refused to go on because of it."""
+    try:
+        return judge_breakdown(lab)
+    except Exception:  # noqa: BLE001 - servers may be away, which is what the run is about
+        return []
 
 
 def _keep_logs(lab: Lab) -> Path:

@@ -28,6 +28,7 @@ import weir.inference.run
 import weir.streaming.cli
 import weir.streaming.state.catch_up
 from tests.faults import mutants, quirks
+from tests.faults.api_steps import report_api_steps
 from tests.faults.orders import Orders
 from tests.faults.patch import replace
 from weir.inference.cli import run_index, run_scorer
@@ -88,6 +89,8 @@ def run(orders: Orders) -> None:
 
 def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> int:
     if orders.role == "weir":
+        if orders.arguments[:1] == ("serve",):
+            report_api_steps(steps)
         os.environ.update(orders.environment)
         replace(weir.streaming.cli, run_processor=partial(run_processor, on_step=steps))
         replace(weir.inference.cli, run_scorer=partial(run_scorer, on_step=steps))
@@ -116,7 +119,7 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
 
 def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
     hook = LossHook()
-    watch = start_watch(settings, stages=["process"], on_loss=hook) if "watch" in orders.quirks else None
+    watch = start_watch(settings, stages=("process",), on_loss=hook) if "watch" in orders.quirks else None
     try:
         run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_loss=hook, on_step=steps)
     finally:

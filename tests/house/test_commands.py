@@ -26,6 +26,7 @@ RUN_BY = {
     "docs/readers/data-scientist.md": "tests/integration/test_readers.py",
     "docs/readers/operator.md": "tests/integration/test_readers.py",
     "docs/readers/producer.md": "tests/integration/test_readers.py",
+    "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
 }
 COMPLETE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def test_an_archiver_killed_at_a_step_is_followed_by_one_that_adds_each_row_once
     services.await_killed(services.start_module(CHILD, step, ready=""))
     archive(settings)
     assert judge(settings) == []
+
+
+def test_the_command_archives_joins_and_says_how_it_stands(services: Services) -> None:
+    settings = services.settings
+    publish_everything(settings, 0, 100)
+    services.run("archive", "--until-caught-up")
+    assert "files became 1" in services.run("archive", "optimize", "--today")
+    publish_everything(settings, 100, 20)
+    found = {each["topic"]: each for each in json.loads(services.run("archive", "status", "--json"))}
+    events = found[settings.topics.transactions]
+    assert (events["files"], events["rows"], events["stream"]) == (1, 105, "payments")
+    assert events["lag"] >= 25
+    services.run("archive", "--until-caught-up")
+    assert judge(settings) == []
+    assert settings.topics.decisions in services.run("archive", "status")
 
 
 def test_archivers_that_share_the_partitions_share_the_tables(archiving: Settings) -> None:

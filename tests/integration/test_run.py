@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import Log, assert_exactly_once, build_stream, publish
 from tests.integration.test_exactly_once import CHILD, deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.inspect.lag import read_lag
 from weir.inference.run import run_fused
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
@@ -55,6 +57,10 @@ def test_killed_at_a_step_it_counts_publishes_and_decides_each_record_once(servi
     _assert_decided_once(services, log, marked=True)
 
 
+def _has_caught_up(child: Child) -> bool:
+    return log_of(child).count('"caught_up"') >= 4
+
+
 def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(services: Services) -> None:
     """``[process + score][run + score][process + score]`` under load: the scorer is there all the while."""
     publisher = Publisher(services.settings)
@@ -63,7 +69,7 @@ def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(s
     for turn, verb in enumerate(("process", "run", "process")):
         child = services.start(verb)
         log += publish(publisher, build_stream(seed=30 + turn, count=RECORDS // 2, first=turn * RECORDS))
-        services.await_true(lambda child=child: log_of(child).count('"caught_up"') >= 4, "every unit caught up")
+        services.await_true(partial(_has_caught_up, child), "every unit caught up")
         services.end(child)
     services.start("run")
     _assert_decided_once(services, log, marked=None)
@@ -114,3 +120,46 @@ def test_it_begins_when_what_was_made_before_is_decided(services: Services, monk
     services.start("run")  # what a scorer has not read since is all decided
     log += publish(publisher, build_stream(seed=63, count=RECORDS // 4, first=2 * RECORDS))
     _assert_decided_once(services, log, marked=None)
+
+
+def test_rows_that_lie_between_decided_ones_are_found_and_not_left_undecided(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``[run][run + process][run]`` and no scorer: what the second made is between rows that are decided."""
+    publisher = Publisher(services.settings)
+
+    def publish_and_settle(seed: int, first: int) -> Log:
+        sent = publish(publisher, build_stream(seed=seed, count=RECORDS // 4, first=first))
+        with closing(Outputs(services.settings)) as outputs:
+            outputs.await_settled(len(log) + len(sent), services.await_true)
+        return sent
+
+    log: Log = []
+    fused = services.start("run", "--instance", "1")
+    log += publish_and_settle(71, 0)
+    # four units and four members: one has each, so events of one partition are processed by one that decides nothing
+    separate = [services.start("process", "--instance", number) for number in ("2", "3", "4")]
+    for each in separate:
+        services.await_true(lambda: '"caught_up"' in log_of(each), "a unit for each")  # noqa: B023 - asked before the next one
+    log += publish_and_settle(72, RECORDS)
+    for each in separate:
+        services.end(each)
+    log += publish_and_settle(73, 2 * RECORDS)
+    services.end(fused)
+    with closing(Outputs(services.settings)) as outputs:
+        outputs.await_settled(len(log), services.await_true)
+        assert {row["decided"] for row in outputs.rows()} == {True, None}
+    owed = {row.partition: row.lag_records for row in read_lag(services.settings) if row.stage == "score"}
+    assert any(owed.values()), owed
+    monkeypatch.setattr("weir.inference.run.UNDECIDED_SECONDS_MAX", 1.0)
+    with pytest.raises(Refused, match="nobody has decided; start `weir score`"):
+        run_fused(services.settings, instance=1, should_stop=lambda: False)
+    scorer = services.start("score", "--with-index")
+    services.start("run", "--instance", "1")
+    log += publish_and_settle(74, 3 * RECORDS)
+    _assert_decided_once(services, log, marked=None)
+    services.await_true(lambda: not any(row.lag_records for row in read_lag(services.settings)), "a lag of 0")
+    services.end(scorer)
+    log += publish_and_settle(75, 4 * RECORDS)
+    lags = {row.stage: row.lag_records for row in read_lag(services.settings)}
+    assert lags["score"] == 0, lags

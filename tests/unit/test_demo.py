@@ -15,10 +15,11 @@ import pytest
 from rich.console import Console
 
 from weir import demo, demo_story, demo_watch
+from weir.demo_freshness import ViewPositions
 from weir.infra.settings import load_settings, stack_env_path
 from weir.init import build_project
 from weir.monitoring.live_view import ShownEvent, Snapshot, render, summary_line
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import load_shipped
 
 
@@ -94,19 +95,19 @@ def test_what_a_demo_keeps_is_bounded_and_is_the_newest(monkeypatch: pytest.Monk
     tally = demo_watch.Tally()
     for number in range(1_000):
         tally.decide(_decision(number))
-        tally.note_latency(float(number), now=number / 10)
+        tally.latency.note(float(number), now=number / 10)
     assert tally.decisions == {"APPROVE": 1_000}
     assert list(tally.by_id) == [str(number) for number in range(990, 1_000)]
     assert "features" not in tally.by_id["999"]
-    assert tally.latencies() == [float(n) for n in range(1_000) if n / 10 >= 99.9 - demo_watch.LATENCY_SECONDS]
+    assert tally.latency.values() == [float(n) for n in range(1_000) if n / 10 >= 99.9 - demo_watch.LATENCY_SECONDS]
 
 
 def test_percentiles_are_of_what_happens_now() -> None:
     tally = demo_watch.Tally(latency_seconds=10.0)
-    tally.note_latency(9_000.0, now=0.0)
+    tally.latency.note(9_000.0, now=0.0)
     for second in range(5, 15):
-        tally.note_latency(10.0, now=float(second))
-    assert demo_watch.percentiles(tally.latencies())["max"] == 10.0
+        tally.latency.note(10.0, now=float(second))
+    assert demo_watch.percentiles(tally.latency.values())["max"] == 10.0
 
 
 @pytest.mark.parametrize("seconds", [0, 15, 60, 300, 3_600])
@@ -122,7 +123,8 @@ REASONS = ["IP_BURST", "DEVICE_RECENTLY_SEEN", "CARD_NOT_KNOWN", "AMOUNT_FAR_ABO
 
 def _shown(width: int, height: int, declined: list[ShownEvent]) -> str:
     console = Console(file=io.StringIO(), width=width, height=height)
-    snapshot = Snapshot("t", latest=declined, latency_ms={"p50": 1.0, "p99": 2.0}, processes={"process": "up"})
+    figures = {"p50": 1.0, "p90": 1.5, "p99": 12_345.0, "max": 60_000.0}
+    snapshot = Snapshot("t", latest=declined, latency_ms=figures, freshness_ms=figures, processes={"process": "up"})
     console.print(render(snapshot, width=width, height=height))
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -155,6 +157,37 @@ def test_one_line_says_what_the_view_says() -> None:
     assert line == "10 s: 1,000 events in, APPROVE 9, REVIEW 0, DECLINE 0, dead letters 0, lag 0"
 
 
+def test_freshness_is_told_next_to_latency() -> None:
+    figures = {"p50": 40.0, "p90": 60.0, "p99": 130.0, "max": 200.0}
+    line = summary_line(Snapshot(latency_ms=figures, freshness_ms={"p50": 70.0, "p99": 190.0}))
+    assert line.endswith("p50 40 ms, p99 130 ms, in Redis p99 190 ms")
+    assert re.search(r"p99 +12345 +12345", _shown(80, 24, []))
+
+
+def test_the_view_counted_an_offset_when_it_was_first_seen_to_have_passed_it() -> None:
+    """``applied`` by look: 5, 5, 8, unreachable, 12; built again from 3: what was seen before says nothing then."""
+    looks: list[int | Transient] = [5, 5, 8, Transient("away"), 12, 3, 20]
+    now = [0.0]
+
+    def read_applied(partition: int) -> int:
+        assert partition == 0
+        found = looks.pop(0)
+        if isinstance(found, Transient):
+            raise found
+        return found
+
+    positions = ViewPositions(read_applied, 1, lambda: now[0])
+    for look in range(5):
+        now[0] = look * 10.0
+        positions.look()
+    assert [positions.passed_ms(0, offset) for offset in (4, 5, 7, 8, 11, 12)] == [0.0, 20.0, 20.0, 40.0, 40.0, None]
+    positions.look()
+    assert (positions.passed_ms(0, 2), positions.passed_ms(0, 4)) == (40.0, None)
+    now[0] = 60.0
+    positions.look()
+    assert positions.passed_ms(0, 4) == 60.0
+
+
 # --- a project -------------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +212,7 @@ def test_rows_that_nothing_decides_are_counted_and_shown_with_some_of_their_feat
 
 def test_a_decision_of_a_stream_without_amounts_is_shown_by_what_decided() -> None:
     stream = load_shipped("clicks").stream
-    row = {"click_id": "c1", "decision": "APPROVE", "decided_by": "rules", "score": None, "reasons": []}
+    row: dict[str, Any] = {"click_id": "c1", "decision": "APPROVE", "decided_by": "rules", "score": None, "reasons": []}
     assert demo_watch._show(stream, row, at_ms=0).reasons == ["APPROVE", "rules"]
     declined = row | {"decision": "DECLINE", "reasons": [{"code": "CUSTOMER_EVENT_COUNT"}]}
     assert demo_watch._show(stream, declined, at_ms=0).reasons == ["CUSTOMER_EVENT_COUNT"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ class Log:
 
     def read(self, records_max: int, timeout_seconds: float) -> Read:
         del records_max, timeout_seconds
-        return Read({TOPIC: list(self.reads.pop(0))}, {}) if self.reads else Read()  # type: ignore[arg-type]
+        return Read({TOPIC: list(self.reads.pop(0))}, {}) if self.reads else Read()
 
 
 @pytest.fixture
@@ -97,12 +98,12 @@ def run(follower: Follower, log: Log, ends: Mapping[int, int], *, takes_added: b
 def test_rows_are_committed_by_their_number_their_age_and_at_the_end(place: Place) -> None:
     table, clock = reopen(place), [0.0]
     follower = build_follower(table, seconds=5.0, rows=3, clock=lambda: clock[0])
-    follower.take([Record(0, 0), Record(0, 1)])  # type: ignore[list-item]
+    follower.take([Record(0, 0), Record(0, 1)])
     assert not follower.is_due()
-    follower.take([Record(0, 2)])  # type: ignore[list-item]
+    follower.take([Record(0, 2)])
     assert follower.is_due()
     assert follower.commit(do_nothing) == 3
-    follower.take([Record(0, 3)])  # type: ignore[list-item]
+    follower.take([Record(0, 3)])
     clock[0] = 4.9
     assert not follower.is_due()
     clock[0] = 5.0
@@ -134,7 +135,8 @@ def test_an_archiver_of_given_partitions_leaves_others_alone(place: Place) -> No
 def test_a_store_that_does_not_answer_is_waited_for_with_what_is_in_hand(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, failures, waits = reopen(place), [3], []
+    table, failures = reopen(place), [3]
+    waits: list[float] = []
     append = table.append
 
     def fail_at_first(*given: Any) -> None:
@@ -144,7 +146,7 @@ def test_a_store_that_does_not_answer_is_waited_for_with_what_is_in_hand(
         append(*given)
 
     monkeypatch.setattr(table, "append", fail_at_first)
-    monkeypatch.setattr(archiver_module.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     run(build_follower(table, rows=1), Log([Record(0, 0)], [Record(0, 1)], []), {0: 2})
     assert offsets(place) == [0, 1]
     assert waits == [0.25, 0.5, 1.0]

@@ -45,7 +45,7 @@ def _card(number: int) -> str:
     return f"card-{number % 10:06d}"
 
 
-def _decode(values):  # type: ignore[no-untyped-def]
+def _decode(values):
     """Read ``id|card|amount``; what is not of that form was never decoded."""
     good = [(place, value[5:].split(b"|")) for place, value in enumerate(values) if value[5:].count(b"|") == 2]
     rows = [{"transaction_id": p[0].decode(), "card_id": p[1][1:].decode(), "amount": int(p[2])} for _, p in good]
@@ -90,7 +90,7 @@ class Archive:
             seal_new(self.chain, self.key, name=name, table=table)
             self.tables[name] = table
 
-    def erase(self, why: str = "asked for", on_step=do_nothing) -> int:  # type: ignore[no-untyped-def]
+    def erase(self, why: str = "asked for", on_step=do_nothing) -> int:
         count = 0
         for table in self.tables.values():
             found = find_holding(table, CARD)
@@ -106,9 +106,9 @@ class Archive:
             if path.is_file():
                 yield path, path.read_bytes()
 
-    def rows(self, name: str) -> list[dict]:  # type: ignore[type-arg]
+    def rows(self, name: str) -> list[dict]:
         order = [("partition", "ascending"), ("offset", "ascending")]
-        rows: list[dict] = self.tables[name].delta.to_pyarrow_table().sort_by(order).to_pylist()  # type: ignore[type-arg]
+        rows: list[dict] = self.tables[name].delta.to_pyarrow_table().sort_by(order).to_pylist()
         return rows
 
 

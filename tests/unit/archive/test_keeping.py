@@ -76,7 +76,10 @@ def test_a_bundle_that_is_nowhere_stops_nothing_and_is_kept_once_it_decides_agai
 
 
 def test_a_schema_is_kept_before_it_is_used_and_an_unknown_id_is_not(root: Place, tmp_path: Path) -> None:
-    found = {5: WriterSchema(5, subject_ok=True, schema='"long"'), 6: PoisonRecord("unknown_schema_id", "none")}
+    found: dict[int, WriterSchema | PoisonRecord] = {
+        5: WriterSchema(5, subject_ok=True, schema='"long"'),
+        6: PoisonRecord("unknown_schema_id", "none"),
+    }
     look_up = _keeper(root, tmp_path).keeping("events", found.__getitem__)
     assert [look_up(number) for number in (5, 6)] == [found[5], found[6]]
     assert Objects(root).read_schema("events", 5) == found[5]

@@ -6,6 +6,7 @@ import datetime
 import hmac
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ DAY_MS = 86_400_000
 def decode(values: Sequence[bytes | None]) -> Decoded:
     """``b"t1:5"`` is a record; all else is none."""
     found = [(row, *value.decode().split(":")) for row, value in enumerate(values) if value and b":" in value]
-    rows = [{"transaction_id": one, "amount_minor": int(amount)} for _, one, amount in found]
+    rows = [{"transaction_id": one, "amount_minor": int(str(amount))} for _, one, amount in found]
     places = np.array([row for row, *_ in found], np.int64)
     return Decoded(pa.RecordBatch.from_pylist(rows, schema=RECORD), places, [], np.zeros(len(rows), np.int64))
 
@@ -61,7 +62,7 @@ def test_every_record_has_a_row_decoded_where_it_can_be() -> None:
 def test_a_leaf_is_the_keyed_hash_of_the_record_under_the_rows_salt() -> None:
     raw = build_raw([b"t0:5", None])
     for number, row in enumerate(build_maker().make(raw).to_pylist()):
-        part = (raw.partitions, raw.offsets, raw.append_ms, raw.keys, raw.values, raw.headers)
+        part: list[Any] = [raw.partitions, raw.offsets, raw.append_ms, raw.keys, raw.values, raw.headers]
         canonical = row_bytes("payments", *(column[number] for column in part))
         assert row["leaf"] == hmac.new(row["salt"], b"\0" + canonical, "sha256").digest()
         assert len(row["salt"]) == 16

@@ -132,7 +132,7 @@ def test_a_crash_between_rows_and_seal_is_repaired_by_the_same_seal(tmp_path: Pa
     assert _chain_of(crashed) == _chain_of(steady)
 
 
-def table_of(root: Path):  # type: ignore[no-untyped-def]
+def table_of(root: Path):
     return append(root, "t", [])
 
 
@@ -157,7 +157,7 @@ def test_a_sealer_that_looked_before_another_wrote_does_not_fork(
     other.read_length()
     write = other._write
 
-    def race(seal, key):  # type: ignore[no-untyped-def]
+    def race(seal, key):
         monkeypatch.setattr(other, "_write", write)
         one.append(seal_rows("t", 2, _rows((0, 2))), key)
         return write(seal, key)

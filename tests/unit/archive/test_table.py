@@ -71,6 +71,18 @@ def test_rows_and_the_position_behind_them_come_with_one_commit(place: Place) ->
     assert {row["offset"]: row["batch"] for row in read(place)}[5] == 2
 
 
+def test_a_root_may_be_relative_and_have_any_name_and_its_tables_are_their_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Place("my archive, 100%/ü").below("payments")
+    table = reopen(place)
+    table.begin([0])
+    add(table, 0, 5)
+    assert offsets(place) == list(range(5))
+    assert (tmp_path / place.uri).stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_that_ends_at_any_step_leaves_each_row_once(place: Place, step: str) -> None:
     def end(name: str) -> None:

@@ -143,7 +143,7 @@ def test_a_byte_does_not_wander_from_one_part_to_the_next() -> None:
 
 
 @given(st.lists(ROWS, unique_by=repr, min_size=2, max_size=8))
-def test_no_two_records_have_the_same_bytes(rows: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_no_two_records_have_the_same_bytes(rows: list[tuple]) -> None:
     written = sorted(row_bytes(*row) for row in rows)
     assert all(one != other for one, other in pairwise(written))
 

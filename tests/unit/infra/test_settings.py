@@ -16,6 +16,8 @@ from weir.infra.settings import ProcessorSettings, Settings, load_settings, stac
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Namespace
 from weir.schemas.streams.clicks import clicks
+from weir.schemas.streams.payments import payments
+from weir.schemas.streams.sessions import sessions
 
 SEVERAL = "redis://user:pass,word@one:6379,two:6379/0"
 SECRET = "hunter2"
@@ -176,3 +178,12 @@ def test_a_group_that_is_too_long_with_its_stream_is_refused() -> None:
     assert len(settings.of_stream(own).processor.group) == 230
     with pytest.raises(Refused, match=r"expected a group of at most 100 characters for nnn.*, found one of 101"):
         Settings(processor=ProcessorSettings(group="g" * 101)).of_stream(own)
+
+
+def test_settings_of_one_stream_are_not_made_those_of_another() -> None:
+    settings = Settings().of_stream(clicks)
+    assert settings.of_stream(clicks) is settings
+    for other in (sessions, payments, replace(clicks, name="others")):
+        with pytest.raises(ValueError, match=f"to make those of {other.name} of; found those of clicks"):
+            settings.of_stream(other)
+    assert Settings().of_stream(payments).of_stream(clicks).topics == settings.topics

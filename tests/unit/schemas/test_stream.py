@@ -6,6 +6,7 @@ import copy
 import pickle
 from dataclasses import replace
 from inspect import currentframe
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_every_part_knows_its_line_and_the_line_is_no_part_of_it() -> None:
     frame = currentframe()
     assert frame is not None
     here = frame.f_lineno
-    parts = [
+    parts: list[Any] = [
         Entity("a", "a_id"),
         card.event.count("1h")[0],
         card.event.cuont("1h")[0],
@@ -104,7 +105,7 @@ def test_every_part_knows_its_line_and_the_line_is_no_part_of_it() -> None:
     assert [part.where.line - here for part in parts] == list(range(2, 12))
     assert {part.where.file for part in parts} == {__file__}
     for part in parts:
-        moved = replace(part, where=card.where)  # type: ignore[type-var]
+        moved = replace(part, where=card.where)
         assert moved == part
         assert hash(moved) == hash(part)
         assert pickle.loads(pickle.dumps(part)) == copy.deepcopy(part) == part
@@ -144,3 +145,14 @@ def test_a_copy_of_a_stream_has_the_features_of_the_original() -> None:
     other = replace(payments, name="others")
     assert other.feature_names == payments.feature_names
     assert other.declarations_hash == payments.declarations_hash
+
+
+def test_a_copy_with_another_part_has_nothing_left_of_the_old_one() -> None:
+    other = replace(build(), keep=["mcc"], labels=Labels("labels.avsc", verdict="is_fraud", on=[merchant], hold="3d"))
+    assert other.kept_in_decisions == ("transaction_id", "card_id", "mcc")
+    assert other.kept_in_rows == ("transaction_id", "card_id", "mcc", "device_id", "merchant_id")
+    holds = {each.name: each.hold for each in other.all_features}
+    assert (holds["merchant_label_risk_1d"], holds["merchant_event_count_30d_held_7d"]) == ("3d", "7d")
+    renamed = replace(build(values=[Value("mcc", col("mcc"))]), event="payment", values=[Value("code", col("mcc"))])
+    assert renamed.feature_names[:2] == ("payment_code", "card_event_count_1m")
+    assert replace(build(), name="others") == build(name="others")
