@@ -12,6 +12,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from weir.archive.evidence.case import collect, describe
+from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables, describe_verified
 from weir.archive.place import Place, first_line
 from weir.archive.run import find_root
@@ -50,7 +51,8 @@ def _answer(settings: Settings, root: Place, arguments: Namespace) -> int:
     event_id = arguments.id or arguments.what
     if not event_id:
         raise Refused(f"expected the id of a {settings.stream.event}, `verify` or `head`, found none of them")
-    document = describe(settings, root, collect(settings, root, event_id))
+    given = Given(arguments.rules, arguments.lists, arguments.thresholds)
+    document = describe(settings, root, collect(settings, root, event_id), given)
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
@@ -98,6 +100,8 @@ def _build_parser() -> Parser:
     parser.add_argument("--id", default="", help="the id of an event that is called as one of these words")
     add_stream_flag(parser)
     parser.add_argument("--archive", default="", metavar="ROOT", help="a folder or URL (default: settings)")
+    for kind in ("rules", "lists", "thresholds"):
+        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"the {kind} that were published then")
     since = "of `verify`: only rows appended since then, such as 30d, or an ISO 8601 time"
     parser.add_argument("--since", type=_since_ms, default=0, metavar="TIME", help=since)
     expect = "of `verify`: the hash of a seal that was kept elsewhere; the chain must hold it"

@@ -53,6 +53,11 @@ def _judge(lab: Lab) -> None:
         lab.expect(not found, f"{len(found)} differences of {topic}, e.g. {found[:SHOWN_MAX]}")
     for topic in topics:
         lab.expect(bool(read_table(_root(lab), topic)), f"{topic} has no row: the run proves nothing")
+    verifying = lab.crew.start(
+        "weir", environment={"WEIR_ARCHIVE__ROOT": str(_root(lab))}, arguments=("evidence", "verify")
+    )
+    verifying.await_death(SECONDS)
+    lab.expect(verifying.process.exitcode == 0, f"the seals do not hold: {verifying.tail(SHOWN_MAX)}")
 
 
 def _finish(lab: Lab, workers: list[Worker]) -> None:
