@@ -6,13 +6,10 @@ import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from tests.faults.patch import replace
 from tests.faults.table import Result
-from weir.infra.kafka import tail
-from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
@@ -137,11 +134,6 @@ def _go_back() -> None:
     replace(PartitionedInput, resume=resume_below)
 
 
-def _read_uncommitted() -> None:
-    """The API answers with decisions of transactions that are open."""
-    replace(tail, build_consumer=partial(build_consumer, isolation_level="read_uncommitted"))
-
-
 @dataclass(frozen=True)
 class Mutant:
     """A guard, how to switch it off, and the fault that must show it."""
@@ -158,9 +150,6 @@ MUTANTS: dict[str, Mutant] = {
     "forget": Mutant(_remember, "flushall", "what was in memory would be folded again on top of itself"),
     "verdict-read-back": Mutant(_judge_again, "schema-registered-late", "a dead letter would count after all"),
     "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
-    "committed-answers": Mutant(
-        _read_uncommitted, "kill-api-waiting", "a decision that was never committed would be answered"
-    ),
     "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
 }
 
