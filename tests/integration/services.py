@@ -35,14 +35,14 @@ class Services:
         """Start a test's own entry point and wait until its log says that it is ready; at once for ``""``."""
         return self._launch(module.rpartition(".")[2], ["-m", module, *arguments], ready)
 
-    def run(self, *arguments: str) -> str:
-        """Run ``weir`` to its end, which must be good, and return what it wrote."""
+    def run(self, *arguments: str, seconds: float = DEADLINE_SECONDS) -> str:
+        """Run ``weir`` to its end, which must be good and in time, and return what it wrote."""
         done = subprocess.run(
             [sys.executable, "-m", "weir", *arguments],
             env=child_environment(self._children.environment),
             capture_output=True,
             text=True,
-            timeout=DEADLINE_SECONDS,
+            timeout=seconds,
             check=False,
         )
         assert done.returncode == 0, done.stderr
