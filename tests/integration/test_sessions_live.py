@@ -22,9 +22,8 @@ from tests import binaries
 from tests.conftest import running_stack
 from tests.house.source import ROOT
 from tests.integration.outputs import Follower
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from weir.inference.api.examples import build_event
-from weir.infra.children import Child
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.avro.codec import BatchCodec
