@@ -83,12 +83,11 @@ test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
-	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
-	@ls build/coverage/data.* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
-	$(BIN)/coverage combine --quiet --keep
-	$(BIN)/coverage report
+	@ls build/coverage/data* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
+	$(BIN)/coverage report # adds the files of all processes up in build/coverage/data, and deletes them
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
 	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py tests/integration/test_served_streams.py $(wildcard tests/integration/test_api*.py) $(ARGS)

@@ -22,7 +22,7 @@ from weir.generators.schedule import SHAPES
 from weir.generators.sender import Sent
 from weir.generators.stream import first_due_ms, now_ms, run_live, run_profile, run_replay
 from weir.generators.visits.history import draw_visits, measure, write_visits
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir generate``."""
     parser = Parser(prog="weir generate", description="Simulate card payments and fraud, or make up a stream's events.")
-    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    add_stream_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--to", choices=["kafka", "parquet"], default="kafka", help="publish, or write a history")
     world = parser.add_argument_group("world")

@@ -18,7 +18,7 @@ from weir.generators.cli import write_summary
 from weir.generators.delivery import Delivery, HeldLabels
 from weir.generators.encoding import Encoder
 from weir.generators.stream import Stopped, build_encoder, stop_on_signals
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.clients import build_producer
 from weir.infra.registry.client import Registry
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         "docs/publish.md has the columns, and mappings for files of other layouts.",
     )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    add_stream_flag(parser)
     parser.add_argument("--kind", choices=_OF, default="events", help="what the rows are (transactions: events)")
     parser.add_argument("--topic", help="where to; by default the stream's topic of that kind")
     parser.add_argument("--dry-run", action="store_true", help="check every line and send nothing")

@@ -129,7 +129,7 @@ def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "")
         Refused: with one line that names what is wrong and the fix.
     """
     folder = directory.resolve()
-    manifest = _read_manifest(folder, directory, stream)
+    manifest = read_manifest(folder, directory, stream)
     model = _read_file(folder / "model.onnx", directory, stream)
     found = hashlib.sha256(model).hexdigest()
     if found != manifest.model_sha256:
@@ -162,10 +162,10 @@ def load_champion(settings: Settings) -> Bundle:
         expected or settings.scorer.bundle_dir is not None or os.path.lexists(path)
     ):  # one that is there may be broken, and is refused then
         return load_bundle(path, declarations_hash=settings.declarations_hash, stream=stream)
-    return _stand_for_none(path, declarations_hash=settings.declarations_hash, stream=stream)
+    return stand_for_none(path, declarations_hash=settings.declarations_hash, stream=stream)
 
 
-def _stand_for_none(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
+def stand_for_none(directory: Path, *, declarations_hash: str, stream: Stream) -> Bundle:
     """Return what stands for the model of a stream that has none; ``none`` is its name and version."""
     names = stream.feature_names
     manifest = Manifest(
@@ -225,7 +225,17 @@ def _read_file(path: Path, directory: Path, stream: Stream) -> bytes:
         raise Refused(f"model bundle {directory}: expected {path.name}, found none; {ways}") from None
 
 
-def _read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:
+def read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:
+    """Read a bundle's manifest.
+
+    Args:
+        folder: that it is in.
+        directory: as the bundle is named in messages.
+        stream: whose model it is of.
+
+    Raises:
+        Refused: there is none, or it is not one.
+    """
     try:
         return Manifest.model_validate_json(_read_file(folder / "manifest.json", directory, stream))
     except ValidationError as error:

@@ -1,19 +1,29 @@
-"""The bundle and the lists in force, and how they are replaced while the process runs.
+"""The bundle, the rules, the lists and the thresholds in force, and how they are replaced while the process runs.
 
-``poll`` is called between batches: no thread, no lock, and never a batch judged by two models. At most once a second
-it looks whether the champion link, the manifest or the lists file is another; it then loads next to the old one and
-swaps. A replacement that is refused is logged and metered once, and the old one continues.
+``poll`` is called between batches, so no batch is judged by two models or two sets of rules. At most once a second it
+looks whether the champion link, the manifest or the lists file is another; it then loads next to the old one and swaps.
+A replacement that is refused is logged and metered once, and the old one continues.
+
+What is published (``inference/published``) stands before the declaration's rules, the lists file and the model's own
+thresholds; where nothing of a kind is published, or it was rolled back to ``none``, those are in force.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from weir.inference.bundle import Bundle, champion_path, load_bundle, load_champion, load_lists
+from weir.inference.core.decisions import build_rules_version
 from weir.inference.core.lists import Lists
-from weir.inference.shipped_rules import rules_of
+from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
+from weir.inference.published.content import Standing
+from weir.inference.published.follow import Follower
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
@@ -26,15 +36,33 @@ _log = get_logger(__name__)
 Signature = tuple[object, ...]
 
 
+class Following(Protocol):
+    """What follows what is published; ``inference.published.follow.Follower`` is the real one."""
+
+    @property
+    def standing(self) -> Standing:
+        """Return what is in force now; may be another with every call."""
+        ...
+
+    def close(self) -> None:
+        """Follow no longer."""
+        ...
+
+
 class Champion:
-    """What decides the events of a stream now; ``bundle`` and ``lists`` change only inside ``poll``.
+    """What decides the events of a stream now; it changes only inside ``poll``.
 
     Attributes:
         missing: why there is no bundle and no lists yet; empty when there are.
     """
 
     def __init__(
-        self, settings: Settings, *, required: bool = True, monotonic: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        *,
+        required: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        published: Following | None = None,
     ) -> None:
         """Load both; a stream without labels needs no bundle.
 
@@ -42,13 +70,16 @@ class Champion:
             settings: of the stream.
             required: refuse without them; else they are awaited, and asking for one tells why there is none.
             monotonic: seconds.
+            published: followed by the process; without it nothing published is in force.
 
         Raises:
             Refused: there is no bundle where there has to be one, or a file is not right.
         """
         self._settings = settings
         self._stream = settings.stream
-        self.rules = rules_of(self._stream)
+        self._declared = rules_of(self._stream)
+        self._published = published
+        self._standing = Standing()
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
@@ -71,10 +102,36 @@ class Champion:
     @property
     def lists(self) -> Lists:
         """The lists in force; raises as ``bundle`` does."""
-        return self._in_force()[1]
+        from_file = self._in_force()[1]
+        return from_file if self._standing.lists is None else self._standing.lists
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self._declared if self._standing.rules is None else self._standing.rules
+
+    @property
+    def thresholds(self) -> ThresholdTable | None:
+        """The thresholds in force instead of the model's own; ``None`` for these."""
+        return self._standing.thresholds
+
+    @property
+    def rules_version(self) -> str:
+        """What decisions carry; raises as ``bundle`` does."""
+        return build_rules_version(self.lists, self.rules, self.thresholds)
 
     def poll(self) -> bool:
         """Replace what has changed; True when something was."""
+        is_other_standing = self._take_published()
+        return self._poll_files() or is_other_standing
+
+    def _take_published(self) -> bool:
+        if self._published is None or self._published.standing is self._standing:
+            return False
+        self._standing = self._published.standing
+        return True
+
+    def _poll_files(self) -> bool:
         now = self._monotonic()
         if now < self._next_poll:
             return False
@@ -87,6 +144,11 @@ class Champion:
         replaced = [self._replace_bundle()] if is_other_bundle else []
         replaced += [self._replace_lists()] if is_other_lists else []
         return any(replaced)
+
+    def close(self) -> None:
+        """Follow no longer what is published; what is in force stays."""
+        if self._published is not None:
+            self._published.close()
 
     def _in_force(self) -> tuple[Bundle, Lists]:
         if self._loaded is None:
@@ -119,7 +181,7 @@ class Champion:
             _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)
             return False
         _unmeter(self.bundle)
-        self._loaded = loaded, self.lists
+        self._loaded = loaded, self._in_force()[1]
         _meter(loaded)
         _log.info("bundle_replaced", name=loaded.manifest.name, version=loaded.manifest.version)
         return True
@@ -128,13 +190,33 @@ class Champion:
         try:
             self._loaded = self.bundle, load_lists(self._settings)
         except Refused as error:
-            _log.error("lists_refused", detail=str(error), goes_on_with=self.lists.version)
+            _log.error("lists_refused", detail=str(error), goes_on_with=self._in_force()[1].version)
             return False
-        _log.info("lists_replaced", version=self.lists.version)
+        _log.info("lists_replaced", version=self._in_force()[1].version)
         return True
 
     def _signatures(self) -> tuple[Signature, Signature]:
         return _sign(champion_path(self._settings) / "manifest.json"), _sign(self._settings.lists_path)
+
+
+def open_champion(
+    settings: Settings, should_stop: Callable[[], bool] = lambda: False, *, required: bool = True
+) -> Champion:
+    """Return what decides, with all that is published by now in force, and following it.
+
+    Raises:
+        Refused: as ``Champion``.
+        Transient: the brokers stayed away.
+        Stopped: while they were.
+    """
+    follower = Follower(settings, read_rules)
+    with ExitStack() as on_error:
+        on_error.callback(follower.close)
+        champion = Champion(settings, required=required, published=follower)
+        follower.start(should_stop)
+        champion.poll()
+        on_error.pop_all()
+    return champion
 
 
 def _sign(path: Path) -> Signature:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from pathlib import Path
 
-from weir.inference.champion import Champion
+from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.decide_step import DecideStep
 from weir.inference.index import STAGE as INDEX_STAGE
@@ -18,7 +18,7 @@ from weir.inference.index import IndexStage
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
 from weir.inference.score_stage import ScoreStage, ScoreStageConfig
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.first_start import outputs_without_offsets
 from weir.infra.kafka.group_position import Standing, begin_at_committed
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
     indexes = verb == "index" or arguments.with_index
-    stages = [*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else [])]
+    stages = (*([SCORE_STAGE] if verb == "score" else []), *([INDEX_STAGE] if indexes else []))
     index, scorer = _build_places(settings, arguments.instance)
     if verb == "index":
         run = partial(run_index, settings, instance=arguments.instance, enter_place=index.enter)
@@ -123,33 +123,33 @@ def run_scorer(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings)
-    topic = settings.topics.features
-    features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
-    if not decide_again:
-        wait_for(lambda: _check_first_start(settings), should_stop)
-    check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
-    prepare = partial(_prepare_scorer, settings, champion, features, on_step, check)
-    member = Member(settings.scorer.group, instance, [features])
-    index: AbstractContextManager[list[BaseException]] = nullcontext([])
-    if with_index:
-        index = _index_meanwhile(settings, instance)
-    with (
-        open_loop(
-            settings,
-            member,
-            prepare,
-            should_stop=should_stop,
-            enter_place=enter_place,
-            model=champion.bundle.manifest.version,
-        ) as loop,
-        closing(Reporter(settings, f"scorer {instance}", champion)),
-        index as failed,
-    ):
-        # an index that died would leave decisions without entries: the process ends and is started again
-        loop.run(lambda: should_stop() or bool(failed))
-    if failed:
-        raise failed[0]
+    with closing(open_champion(settings, should_stop)) as champion:
+        topic = settings.topics.features
+        features = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
+        if not decide_again:
+            wait_for(lambda: _check_first_start(settings), should_stop)
+        check = _build_check(decide_again=decide_again, accept_offsets=accept_offsets)
+        prepare = partial(_prepare_scorer, settings, champion, features, on_step, check)
+        member = Member(settings.scorer.group, instance, [features])
+        index: AbstractContextManager[list[BaseException]] = nullcontext([])
+        if with_index:
+            index = _index_meanwhile(settings, instance)
+        with (
+            open_loop(
+                settings,
+                member,
+                prepare,
+                should_stop=should_stop,
+                enter_place=enter_place,
+                model=champion.bundle.manifest.version,
+            ) as loop,
+            closing(Reporter(settings, f"scorer {instance}", champion)),
+            index as failed,
+        ):
+            # an index that died would leave decisions without entries: the process ends and is started again
+            loop.run(lambda: should_stop() or bool(failed))
+        if failed:
+            raise failed[0]
 
 
 def run_index(
@@ -325,17 +325,11 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     if verb == "serve":
         parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
-        parser.add_argument(
-            "--stream",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="serve this one, again for more (default: all of this folder's project, else the payments)",
-        )
+        add_stream_flag(parser, default="all of the project, or the payments", again=True)
         return parser
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
-    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    add_stream_flag(parser)
     if verb == "score":
         parser.add_argument("--with-index", action="store_true", help="also run the decision index, in a thread")
         parser.add_argument(

@@ -19,6 +19,7 @@ from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
 from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.core.vector import Matrix, build_degraded
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
@@ -43,12 +44,17 @@ class Current(Protocol):
 
     @property
     def lists(self) -> Lists:
-        """Return the allow and block lists."""
+        """Return the allow, block and watch lists."""
         ...
 
     @property
     def rules(self) -> RuleSet:
         """Return the rules of the stream."""
+        ...
+
+    @property
+    def thresholds(self) -> ThresholdTable | None:
+        """Return the thresholds that stand before the model's own, where there are any."""
         ...
 
 
@@ -77,23 +83,24 @@ class Decider:
         self._current = current
         self._id_field_of = stream.id_field_of
 
-    def judge(self, features: Matrix, names: Sequence[str], ids: Ids) -> Judgement:
-        """Decide by features and ids alone; what is asked in an API is no record yet.
+    def judge(self, features: Matrix, names: Sequence[str], ids: Ids, fields: pa.RecordBatch | None) -> Judgement:
+        """Decide by features, ids and fields alone; what is asked in an API is no record yet.
 
         Args:
             features: float32, shape (rows, len(names)).
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
+            fields: of the events, one row each: the append time, what rules read and what thresholds differ by.
         """
-        current = self._current
-        return judge(features, names, ids, current.bundle, current.lists, current.rules)
+        now = self._current
+        return judge(features, names, ids, now.bundle, now.lists, now.rules, fields, now.thresholds)
 
     def decide(self, batch: FeatureBatch) -> Decided:
         """Decide feature rows."""
         bundle = self._current.bundle
         manifest = bundle.manifest
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
-        judgement = self.judge(batch.features, batch.names, ids)
+        judgement = self.judge(batch.features, batch.names, ids, batch.rows)
         degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
         return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version))
 

@@ -31,6 +31,8 @@ def _meter_outcomes(decided: Decided) -> None:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
     scores = judgement.scores[~np.isnan(judgement.scores)]
     metrics.SCORES.observe_many(scores.astype(np.float64))
+    for rule, count in judgement.shadow_hits.items():  # at most RULES_MAX names
+        metrics.SHADOW_RULE_HITS.labels(rule=rule).inc(count)
     if judgement.failed:
         metrics.FALLBACK_DECISIONS.labels(cause="score_unavailable").inc(judgement.failed)
         log.error("score_unavailable", rows=judgement.failed)

@@ -13,7 +13,6 @@ import time
 from typing import Any
 
 from weir.inference.champion import Champion
-from weir.inference.core.decisions import build_rules_version
 from weir.infra.redis.client import connect
 from weir.infra.redis.process_store import KEPT_SECONDS, ProcessStore
 from weir.infra.settings import Settings
@@ -36,7 +35,7 @@ def describe_running(champion: Champion, *, started_ms: int, now_ms: int) -> Rep
         "model": manifest.name,
         "version": manifest.version,
         "model_sha256": manifest.model_sha256,
-        "rules_version": build_rules_version(champion.lists, champion.rules),
+        "rules_version": champion.rules_version,
         "declarations_hash": manifest.declarations_hash,  # the process's own: another bundle is not loaded
         "code_version": app_version(),
         "host": socket.gethostname(),

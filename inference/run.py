@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from weir.inference.champion import Champion
+from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter
 from weir.inference.decide_step import DecideStep
 from weir.inference.metering import STAGE as SCORE_STAGE
@@ -38,7 +38,7 @@ UNDECIDED_SECONDS_MAX = 60.0
 def main(argv: list[str]) -> int:
     """Run ``weir run``. Exit codes: 0 stopped, 1 failed, 2 refused."""
     description = "Compute features and decide, in one transaction: processor and scorer in one process."
-    return run_command(argv, description, name="run", stages=[PROCESS_STAGE, SCORE_STAGE], run=run_fused)
+    return run_command(argv, description, name="run", stages=(PROCESS_STAGE, SCORE_STAGE), run=run_fused)
 
 
 def run_fused(
@@ -58,8 +58,10 @@ def run_fused(
         Stopped: before it was connected.
         WeirError: something that only a new start can fix.
     """
-    champion = Champion(settings)
-    with closing(Reporter(settings, f"run {instance}", champion)):
+    with (
+        closing(open_champion(settings, should_stop)) as champion,
+        closing(Reporter(settings, f"run {instance}", champion)),
+    ):
         run_processor(
             settings,
             instance=instance,

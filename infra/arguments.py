@@ -66,15 +66,26 @@ STREAM_FLAG = "--stream"
 """Completion scripts complete what follows it."""
 
 
-def add_stream_flag(parser: argparse.ArgumentParser, *, default: str = "the default one") -> None:
-    """Add ``--stream NAME`` to a command that works on a stream's topics or state; ``find_stream`` reads it.
+def add_stream_flag(
+    parser: argparse.ArgumentParser,
+    *,
+    names: str = "a stream of this folder's project, or one that is shipped",
+    default: str = "the default one",
+    again: bool = False,
+) -> None:
+    """Add ``--stream NAME`` to a command that works on a stream; ``find_stream`` reads it.
 
     Args:
         parser: of the command.
+        names: what may be named, for its help.
         default: what is meant without the flag, for its help.
+        again: the flag may be given more than once, and the names are a list: ``find_streams`` reads them.
     """
-    text = f"a stream of this folder's project, or one that is shipped (default: {default})"
-    parser.add_argument(STREAM_FLAG, default="", metavar="NAME", help=text)
+    text = f"{names}{'; again for more' if again else ''} (default: {default})"
+    if again:
+        parser.add_argument(STREAM_FLAG, action="append", default=[], metavar="NAME", help=text)
+    else:
+        parser.add_argument(STREAM_FLAG, default="", metavar="NAME", help=text)
 
 
 class Parser(argparse.ArgumentParser):

@@ -76,7 +76,7 @@ def examine_clock(settings: Settings) -> list[Finding]:
     Raises:
         Transient: the brokers did not answer in time.
     """
-    newest = Positions(settings.kafka).read_newest([settings.topics.transactions])
+    newest = Positions(settings.kafka).read_newest((settings.topics.transactions,))
     appended_ms = max((appended for _, appended in newest.values()), default=None)
     now_ms = int(time.time() * 1_000)
     return [judge_clock(looked_ms=appended_ms or now_ms, now_ms=now_ms, appended_ms=appended_ms)]

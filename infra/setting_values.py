@@ -19,6 +19,7 @@ _PLACE = re.compile(rf"(?P<host>{_HOST.pattern})(:(?P<port>[0-9]+))?")
 _KAFKA_SCHEMES = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _NAME = re.compile(r"[^\s{}\x00-\x1f\x7f]{1,200}")
+_SCHEME = re.compile(r"[a-z][a-z0-9+]{0,15}")
 _REDIS_OPTIONS = {"db", "ssl_cert_reqs", "ssl_check_hostname", "client_name"}
 """Of a Redis URL's query. What else the client takes there is a setting of its own or would break a promise."""
 _REDIS_DATABASES = re.compile(r"/?|/[0-9]{1,5}")
@@ -93,6 +94,18 @@ def check_file(text: str) -> str:
     return text
 
 
+def check_root(text: str) -> str:
+    """Return a folder or the URL of an object store as it is; empty is the default.
+
+    >>> check_root("s3://bucket/archive")
+    's3://bucket/archive'
+    """
+    scheme, separator, rest = text.partition("://")
+    if text != text.strip() or not text.isprintable() or (separator and not (_SCHEME.fullmatch(scheme) and rest)):
+        raise ValueError("expected a folder, or a URL such as s3://bucket/archive")
+    return text
+
+
 def parse_ids(given: object) -> tuple[str, ...]:
     """Return the ids of a JSON list."""
     try:
@@ -130,3 +143,4 @@ Topic = Annotated[str, AfterValidator(check_topic)]
 Name = Annotated[str, AfterValidator(check_name)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(parse_ids)]
 File = Annotated[str, AfterValidator(check_file)]
+Root = Annotated[str, AfterValidator(check_root)]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Valid
 
 from weir.infra.home import check_home
 from weir.infra.setting_names import PREFIX, build_tree, declared_names
-from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Topic
+from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
@@ -89,6 +89,7 @@ class TopicSettings(_Section):
     decisions: Topic = "decisions"
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
+    published: Topic = "transactions.published"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)
@@ -110,7 +111,7 @@ class TopicSettings(_Section):
         if stream.full_name != payments.name:
             return stream.topics
         dead = self.dlq, self.labels_dlq, self.features_dlq, self.dlq_done
-        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead)
+        return Topics(self.transactions, self.labels, self.features, self.decisions, *dead, self.published)
 
 
 class ProcessorSettings(_Section):
@@ -166,6 +167,18 @@ class ApiSettings(_Section):
         return self
 
 
+class ArchiveSettings(_Section):
+    """The archive of every topic in Delta Lake tables."""
+
+    root: Root = ""
+    """A folder, or a URL such as ``s3://bucket/archive``; by default ``<home>/archive``."""
+    storage_options: SecretStr = SecretStr("")
+    """Of an object store: a JSON object of delta-rs' own names, such as ``{"AWS_REGION": "eu-west-1"}``."""
+    commit_seconds: float = Field(default=30.0, gt=0, le=3_600)
+    """How long rows may wait for their commit: a row is there within twice that."""
+    commit_rows_max: int = Field(default=200_000, ge=1, le=5_000_000)
+
+
 class MonitoringSettings(_Section):
     """Metrics and logs."""
 
@@ -192,6 +205,7 @@ class Settings(_Section):
     processor: ProcessorSettings = ProcessorSettings()
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     _stream: Stream | None = PrivateAttr(default=None)
 

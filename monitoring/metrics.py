@@ -193,8 +193,20 @@ DEAD_LETTERS = _counter("weir_dead_letters_total", "Records sent to a dead lette
 DEAD_LETTERS_TRUNCATED = _counter("weir_dead_letters_truncated_total", "Dead letters too large to keep whole.", "topic")
 DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, parked or discarded.", "topic", "action")
 
+# --- archive ---------------------------------------------------------------------------------------------------------
+ARCHIVE_ROWS = _counter("weir_archive_rows_total", "Records that are in the archive, by a commit of ours.", "topic")
+ARCHIVE_COMMITS = _counter("weir_archive_commits_total", "Commits that brought rows.", "topic")
+ARCHIVE_FILES = _gauge("weir_archive_files", "Data files of a table.", "topic")
+ARCHIVE_BEHIND_SECONDS = _gauge(
+    "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
+)
+ARCHIVE_RETENTION_SECONDS = _gauge("weir_archive_retention_seconds", "How long a topic keeps its records.", "topic")
+
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
+SHADOW_RULE_HITS = _counter(
+    "weir_shadow_rule_hits_total", "Decisions in which a rule in shadow mode holds, by its name.", "rule"
+)
 DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made without some of their inputs.", "cause")
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
 FALLBACK_DECISIONS.labels(cause="score_unavailable")  # there from the start, as below
@@ -204,6 +216,13 @@ BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
 for _result in ("loaded", "refused"):
     BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what starts at 1
+PUBLISHED_VERSIONS = _counter(
+    "weir_published_versions_total",
+    "Versions of rules, lists and thresholds, by result: taken, refused or unreadable.",
+    "result",
+)
+for _result in ("taken", "refused", "unreadable"):
+    PUBLISHED_VERSIONS.labels(result=_result)
 
 
 def render_metrics() -> bytes:

@@ -91,6 +91,13 @@ def decisions_schema(stream: Stream) -> str:
         score,
         _field("decided_by", "string", "model, fallback, or the name of the rule or list that decided."),
         {"name": "reasons", "type": _REASONS, "default": []},
+        {"name": "tags", "type": _TEXTS, "default": [], "doc": "Words of the rules that tag."},
+        {
+            "name": "shadow_rules",
+            "type": _TEXTS,
+            "default": [],
+            "doc": "Rules in shadow mode that hold here.",
+        },
         *(_field(name, "string") for name in ("model_name", "model_version", "rules_version")),
         _field("declarations_hash", "string", "Feature declarations of the row that was scored."),
         _field("degraded", "boolean", "True when some inputs were incomplete or unavailable."),

@@ -1,8 +1,9 @@
 """Expressions over the fields of a record, as data: ``col("outcome") == "DECLINED"``.
 
 A declaration that needs a condition or a number of the record writes one of these. An expression is a frozen tree:
-it can be typed before anything runs (``expression_types.py``), evaluated over whole batches (``expression_values.py``)
-and written as canonical JSON, which is what the hash of the declarations reads. Nothing here computes.
+it can be typed before anything runs (``expression_types.py``), evaluated over whole batches (``expression_values.py``),
+written as text and read from it (``expression_text.py``, ``expression_parser.py``), and written as canonical JSON,
+which is what the hash of the declarations reads. Nothing here computes.
 
 ``==`` builds an expression, so expressions are compared by their JSON. Python's ``and``, ``or``, ``not`` and chained
 comparisons cannot be overloaded; they raise an error that names what to write.
@@ -19,13 +20,10 @@ Literal: TypeAlias = "bool | int | float | str"
 Operand: TypeAlias = "Expression | Literal"
 
 COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
-ARITHMETIC: Final = frozenset({"add", "sub", "mul"})
+ARITHMETIC: Final = frozenset({"add", "sub", "mul", "div"})
 CALENDAR: Final = frozenset({"hour", "weekday", "month", "is_weekend", "is_holiday"})
-_SIGNS: Final = {
-    "or": "or", "and": "and", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "add": "+",
-    "sub": "-", "mul": "*",
-}  # fmt: skip
-"""From what binds least to what binds most."""
+LISTS: Final = ("allow", "block", "watch")
+"""Lists of ids that a rule can ask for; ``watch`` decides nothing by itself."""
 _UNORDERED: Final = frozenset({"is_in", "is_holiday"})
 """Operations whose list of values is a set: its order changes nothing, so it does not change the hash."""
 
@@ -92,6 +90,12 @@ class Expression:
     def __rmul__(self, other: Operand) -> Expression:
         return Expression("mul", (as_expression(other), self))
 
+    def __truediv__(self, other: Operand) -> Expression:
+        return Expression("div", (self, as_expression(other)))
+
+    def __rtruediv__(self, other: Operand) -> Expression:
+        return Expression("div", (as_expression(other), self))
+
     def __bool__(self) -> bool:
         raise TypeError("expected an expression joined by & | ~ or .between(), found `and`, `or`, `not` or `a < b < c`")
 
@@ -110,6 +114,10 @@ class Expression:
     def matches(self, pattern: str) -> Expression:
         """Tell whether a pattern matches the whole text. The engine is RE2: linear time, no look-around."""
         return Expression("matches", (self,), pattern)
+
+    def in_list(self, name: str) -> Expression:
+        """Tell whether the id is on a list; in rules alone, for what is on a list changes."""
+        return Expression("in_list", (self,), name)
 
     def hour(self) -> Expression:
         """Return the UTC hour of a time in epoch ms, 0 to 24 with its fraction."""
@@ -186,32 +194,3 @@ def columns_of(node: Expression) -> frozenset[str]:
 def find_money(node: Expression) -> list[Expression]:
     """Return every amount of money that an expression reads."""
     return [node] if node.op == "money" else [found for part in node.parts for found in find_money(part)]
-
-
-def to_text(node: Expression) -> str:
-    """Return an expression as people write it, for messages.
-
-    >>> to_text(col("dwell").between(0, 500) & ~col("page").is_in(["a", "b"]))
-    "dwell >= 0 and dwell <= 500 and not page in ('a', 'b')"
-    """
-    parts = [to_text(part) for part in node.parts]
-    if node.op in _SIGNS:
-        inner = [f"({text})" if _binds_less(node, place) else text for place, text in enumerate(parts)]
-        return f" {_SIGNS[node.op]} ".join(inner)
-    if node.op == "not":
-        return f"not ({parts[0]})" if node.parts[0].op in {"and", "or"} else f"not {parts[0]}"
-    if node.op == "is_in":
-        return f"{parts[0]} in ({', '.join(map(repr, node.value))})"
-    if node.op in {"col", "lit"}:
-        return str(node.value) if node.op == "col" else repr(node.value)
-    if node.op in {"is_null", "matches"}:
-        return f"{parts[0]} is null" if node.op == "is_null" else f"{parts[0]} matching {node.value}"
-    return f"{node.op}({', '.join(parts)})"
-
-
-def _binds_less(node: Expression, place: int) -> bool:
-    """Whether a part needs brackets: its sign is another and no stronger one, or it is taken away as a whole."""
-    part, order = node.parts[place], (*_SIGNS,)
-    if part.op == node.op:
-        return node.op == "sub" and place > 0
-    return part.op in _SIGNS and order.index(part.op) <= order.index(node.op)

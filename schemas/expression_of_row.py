@@ -83,6 +83,8 @@ def _unless_null(function: Callable[..., Any], parts: list[OfRow]) -> OfRow:
 
 def _plan_known(node: Expression) -> Callable[..., Any]:
     """Return what an operation makes of values of which none is null."""
+    if node.op == "div":
+        return _divide
     if node.op in COMPARISONS or node.op in ARITHMETIC:
         return _align(getattr(operator, node.op))
     if node.op in _PLANNED:
@@ -100,6 +102,11 @@ def _align(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return None if type(found) is int and found not in _INT64 else found
 
     return compute
+
+
+def _divide(left: float, right: float) -> float | None:
+    with np.errstate(all="ignore"):  # infinity is a result, as over columns
+        return None if right == 0 else float(np.float64(left) / np.float64(right))
 
 
 def _is_in(values: tuple[Any, ...]) -> Callable[[Any], bool]:

@@ -6,8 +6,8 @@ something is true or it is not: ``holds`` takes null for false, so a flag over n
 null for true, so a check passes over what is not known.
 
 Integers are 64 bits wide. A sum or product that does not fit is null, never another number. An integer and a number
-with a fraction meet as doubles. NaN equals nothing, and is no value of a list. A column that the batch does not have,
-as in records of an older writer, is null.
+with a fraction meet as doubles, and a quotient is always one; what is divided by zero is null. NaN equals nothing, and
+is no value of a list. A column that the batch does not have, as in records of an older writer, is null.
 """
 
 from __future__ import annotations
@@ -126,10 +126,18 @@ def _align(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def _compute(op: str, left: Any, right: Any) -> pa.Array:
+    if op == "div":
+        return _divide(left, right)
     try:
         return _CHECKED[op](left, right)
     except pa.ArrowInvalid:  # a result of some row does not fit; such rows are few and these batches rare
         return _compute_slowly(op, left, right)
+
+
+def _divide(left: Any, right: Any) -> pa.Array:
+    """Divide as doubles; by zero gives null, for no number is right."""
+    left, right = (pc.cast(side, pa.float64(), safe=False) for side in (left, right))
+    return pc.divide(left, pc.if_else(pc.equal(right, 0.0), pa.scalar(None, pa.float64()), right))
 
 
 def _compute_slowly(op: str, left: Any, right: Any) -> pa.Array:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """A file and a line of it."""
+    """A file and a line of it, and the column where that is known; 0 where it is not."""
 
     file: str
     line: int
+    column: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Finding:
     fault: str
 
     def __str__(self) -> str:
-        return f"{self.where.file}:{self.where.line}: {self.what}: {self.fault}"
+        column = f":{self.where.column}" if self.where.column else ""
+        return f"{self.where.file}:{self.where.line}{column}: {self.what}: {self.fault}"
 
 
 def find_origin() -> Origin:

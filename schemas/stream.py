@@ -164,6 +164,7 @@ class Topics:
     labels_dlq: str
     features_dlq: str
     dlq_done: str
+    published: str
 
     def __iter__(self) -> Iterator[str]:
         return iter(astuple(self))
@@ -347,7 +348,7 @@ class Stream:
         events = f"{first}{self.name}"
         labels, features, decisions = (f"{first}{start}{kind}" for kind in ("labels", "features", "decisions"))
         dead = f"{events}.dlq", f"{labels}.dlq", f"{features}.dlq", f"{events}.dlq.done"
-        return Topics(events, labels, features, decisions, *dead)
+        return Topics(events, labels, features, decisions, *dead, f"{events}.published")
 
     def entity(self, name: str) -> Entity:
         """Return an entity by its name.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.findings import refuse
 from weir.infra.invariants import examine_start
 from weir.infra.kafka.admin import TopicFacts, describe_topics
@@ -68,11 +68,11 @@ class Deciding(NamedTuple):
 
 def main(argv: list[str]) -> int:
     """Run ``weir process``. Exit codes: 0 stopped, 1 failed, 2 refused."""
-    return run_command(argv, "Run one stream processor.", name="processor", stages=[STAGE], run=run_processor)
+    return run_command(argv, "Run one stream processor.", name="processor", stages=(STAGE,), run=run_processor)
 
 
 def run_command(
-    argv: list[str], description: str, *, name: str, stages: Sequence[str], run: Callable[..., None]
+    argv: list[str], description: str, *, name: str, stages: tuple[str, ...], run: Callable[..., None]
 ) -> int:
     """Run a command that computes features until it is told to stop.
 
@@ -89,7 +89,7 @@ def run_command(
     parser.add_argument(
         "--accept-offsets", action="store_true", help="continue above what the outputs cover: they were deleted"
     )
-    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    add_stream_flag(parser)
     arguments = parser.parse_args(argv[1:])
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{name}-{arguments.instance}")
@@ -242,7 +242,7 @@ def _prepare(
 def _read_newest_row_ms(settings: Settings) -> int:
     """Return the newest append time of all feature rows; 0 where there is none."""
     with closing(Positions(settings.kafka)) as positions:
-        return max((ms for _, ms in positions.read_newest([settings.topics.features]).values()), default=0)
+        return max((ms for _, ms in positions.read_newest((settings.topics.features,)).values()), default=0)
 
 
 def _build_store(settings: Settings, view: StateView) -> PartialStore:

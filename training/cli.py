@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.schemas.durations import DAY_MS
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
-    parser.add_argument("--stream", default="", metavar="NAME", help="of this folder's project (default: its only one)")
+    add_stream_flag(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--history", type=Path, metavar="DIR", help="events and labels, as for publish; default <home>/history"

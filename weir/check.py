@@ -19,12 +19,17 @@ from weir.deep_checks import find_deep_faults
 from weir.infra.arguments import Parser
 from weir.infra.settings import load_settings
 from weir.rebuild_time import Rebuild, estimate
+from weir.schemas.checks.expression_types import nearest
+from weir.schemas.checks.fields import read_schema
+from weir.schemas.checks.rules import rule_columns
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
-from weir.schemas.origin import Finding
+from weir.schemas.origin import Finding, Origin
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import PROJECT_FILE, Project, find_project, load_project
+from weir.schemas.rules_file import parse_rules
 from weir.schemas.stream import Stream
+from weir.schemas.yaml_tree import load_text
 
 _WIDTH: Final = 110
 
@@ -37,6 +42,7 @@ def main(argv: list[str]) -> int:
     project = load_project(_find_folder(arguments.project), retention_ms=retention_ms)
     project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
     project = replace(project, findings=(*project.findings, *_find_profile_faults(project)))
+    project = replace(project, findings=(*project.findings, *_find_rule_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1
@@ -60,6 +66,19 @@ def _find_profile_faults(project: Project) -> Iterator[Finding]:
         from weir.generators.profiles.profile import find_faults  # noqa: PLC0415  (few projects need its imports)
 
         yield from find_faults(project.folder, (each.stream for each in project.streams.values()))
+
+
+def _find_rule_faults(project: Project) -> Iterator[Finding]:
+    """Yield the faults of the rules files, for streams in whose files nothing is wrong."""
+    paths = sorted((project.folder / "rules").glob("*.yaml")) if not project.findings else []
+    for path in paths:
+        if path.stem not in project.streams:
+            fault = f"expected the name of a stream, found {path.stem!r}{nearest(path.stem, project.streams)}"
+            yield Finding(Origin(str(path), 1), "rules file", fault)
+            continue
+        loaded = project.streams[path.stem]
+        columns = rule_columns(loaded.stream, read_schema(loaded.schemas[-1]) or {})
+        yield from parse_rules(load_text(path), columns, str(path))[1]
 
 
 def _build_parser() -> Parser:
@@ -97,7 +116,7 @@ def _keep_note(folder: Path, note: Note) -> None:
 
 
 def _format_faults(project: Project) -> str:
-    lines = [f"{_name_of(each)}:{each.where.line}: {each.what}: {each.fault}" for each in project.findings]
+    lines = [str(replace(each, where=each.where._replace(file=_name_of(each)))) for each in project.findings]
     files = len({finding.where.file for finding in project.findings})
     return _join([*lines, f"{_count(len(lines), 'fault')} in {_count(files, 'file')}"])
 

@@ -21,7 +21,7 @@ from weir.demo_project import ProjectDemo
 from weir.demo_story import STILL_SECONDS_MAX, Story, console, flat, step
 from weir.demo_summary import print_quality, print_sequence, read_truth
 from weir.generators.cli import CARDS_MIN
-from weir.infra.arguments import Parser, at_least, seconds
+from weir.infra.arguments import Parser, add_stream_flag, at_least, seconds
 from weir.infra.children import ended_by_signals, undisturbed
 from weir.infra.embedded.leftover import only_demo
 from weir.infra.home import ensure_home
@@ -67,7 +67,7 @@ def _build_parser() -> Parser:
     parser.add_argument(
         "--project", type=Path, metavar="DIR", help="run this project's stream (default: of the folder you are in)"
     )
-    parser.add_argument("--stream", default="", metavar="NAME", help="of the project (default: its only one)")
+    add_stream_flag(parser, names="a stream of the project")
     parser.add_argument("--seconds", type=seconds, default=60.0, help="of live traffic; 0 runs until Ctrl-C")
     parser.add_argument("--rate", type=at_least(1), help="live events per second (default: 100, or the project's)")
     parser.add_argument("--seed", type=at_least(0), default=7)

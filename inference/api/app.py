@@ -83,7 +83,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     shared = Shared(parts.redis, parts.placeholders, parts.now_ms)
     for served in parts.streams:
         name = served.stream.name
-        prefixes = [*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}"]
+        prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
         app.include_router(build_router(served, shared, prefixes))
     _add_operations(app, parts)
     add_pages(app)

@@ -81,6 +81,8 @@ def _verdict(stream: Stream, decision: str, score: float) -> dict[str, Any]:
         "score": score,
         "decided_by": "model",
         "reasons": reasons,
+        "tags": [],
+        "shadow_rules": [],
         "rules_version": "1",
         "declarations_hash": stream.declarations_hash,
         "degraded": False,

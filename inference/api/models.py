@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from weir.inference.champion import Champion
-from weir.inference.core.decisions import build_rules_version
+from weir.inference.core.rules import list_conditions
 
 BUNDLES_SHOWN_MAX = 100
 
@@ -19,14 +19,15 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
     return {
         "champion": manifest.model_dump(mode="json", exclude={"features", "reference"})
         | {"feature_count": len(manifest.features)},
-        "rules_version": build_rules_version(champion.lists, champion.rules),
+        "rules_version": champion.rules_version,
         "rules": [
             {
                 "name": rule.name,
-                "decision": rule.decision,
+                "decision": rule.then,
+                "mode": rule.mode,
                 "code": rule.code,
                 "why": rule.why,
-                "conditions": [str(condition) for condition in rule.conditions],
+                "conditions": list_conditions(rule),
             }
             for rule in champion.rules.rules
         ],

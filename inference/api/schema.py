@@ -11,6 +11,8 @@ from typing import Any
 
 from weir.inference.core.decisions import OUTCOMES
 from weir.schemas.contracts import decisions_schema
+from weir.schemas.rules import MODES
+from weir.schemas.rules import OUTCOMES as RULE_OUTCOMES
 from weir.schemas.stream import Stream
 
 Schema = dict[str, Any]
@@ -101,6 +103,8 @@ def build_score(stream: Stream) -> Schema:
             "score": _NUMBER_OR_NULL,
             "decided_by": _STRING,
             "reasons": _list(_object({"code": _STRING, "detail": _STRING})),
+            "tags": _list(_STRING),
+            "shadow_rules": _list(_STRING),
             "model": _object({"name": _STRING, "version": _STRING}),
             "rules_version": _STRING,
             "declarations_hash": _STRING,
@@ -125,7 +129,8 @@ MODELS: Schema = _object(
             _object(
                 {
                     "name": _STRING,
-                    "decision": {"type": "string", "enum": list(OUTCOMES)},
+                    "decision": {"type": "string", "enum": list(RULE_OUTCOMES)},
+                    "mode": {"type": "string", "enum": list(MODES)},
                     "code": _STRING,
                     "why": _STRING,
                     "conditions": _list(_STRING),

@@ -28,7 +28,7 @@ from weir.inference.api.request import parse_event
 from weir.inference.api.stream_paths import StreamParts
 from weir.inference.api.web.server import build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
-from weir.inference.champion import Champion
+from weir.inference.champion import open_champion
 from weir.inference.index import DecisionReader
 from weir.inference.processes import Reporter
 from weir.infra.embedded.ports import describe_listener
@@ -167,6 +167,7 @@ def build_parts(
         client,
         connections.registry,
         guard,
+        *(of.champion for of in streams),
         *(of.decide.decisions for of in streams if of.decide is not None),
     ):
         close.callback(each.close)
@@ -201,7 +202,7 @@ class _Connections:
 
 def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
     stream, topic, required = settings.stream, settings.topics.transactions, connections.required
-    champion = Champion(settings, required=required)
+    champion = open_champion(settings, required=required)
     kernel = kernel_of(stream)
     publisher = KafkaPublisher(
         connections.producer,

@@ -69,7 +69,7 @@ class Shared:
     now_ms: Callable[[], int]
 
 
-def build_router(served: StreamParts, shared: Shared, prefixes: Sequence[str]) -> APIRouter:
+def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...]) -> APIRouter:
     """Return the paths of a stream under each prefix; all of them share the stream's batches."""
     stream = served.stream
     what_if = WhatIf(served.kernel, served.reader, served.champion, shared.placeholders)
@@ -122,7 +122,7 @@ def _add_lookup(
     )(get_features)
 
 
-def _name_one(kinds: Sequence[str]) -> str:
+def _name_one(kinds: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
 
 

@@ -19,6 +19,7 @@ from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.champion import Champion
 from weir.inference.core.decisions import OUTCOMES, Judgement
+from weir.inference.core.lists import APPEND_TIME
 from weir.inference.decide import Decider
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec
@@ -101,12 +102,25 @@ class WhatIf:
         listed = {
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
-        judgement = self._decider.judge(computed.features, self._kernel.stream.feature_names, listed)
+        names = self._kernel.stream.feature_names
+        judgement = self._decider.judge(computed.features, names, listed, self._build_fields(asked))
         degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *self._champion.bundle.lacking]
         return [
             AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
             for row, each in enumerate(asked)
         ]
+
+    def _build_fields(self, asked: Sequence[Asked]) -> pa.RecordBatch:
+        """Return of the events what decides next to features and ids, as a feature row would carry it."""
+        named = set(self._champion.rules.columns)
+        if self._champion.thresholds is not None:
+            named.add(self._champion.thresholds.by)
+        fields = {
+            field.name: pa.array([each.transaction[field.name] for each in asked], _plain(field.type))
+            for field in self._schema
+            if field.name in named
+        }
+        return pa.record_batch(fields | {APPEND_TIME: pa.array([each.now_ms for each in asked], pa.int64())})
 
     def _build_events(self, asked: Sequence[Asked]) -> tuple[EventBatch, dict[int, BadRequest]]:
         """Return the valid rows as a batch, and by place why the others are not."""
@@ -151,6 +165,8 @@ class WhatIf:
             "score": None if np.isnan(score) else score,
             "decided_by": judgement.decided_by[row],
             "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[row]],
+            "tags": list(judgement.tags[row]),
+            "shadow_rules": list(judgement.shadow_rules[row]),
             "model": {"name": manifest.name, "version": manifest.version},
             "rules_version": judgement.rules_version,
             "declarations_hash": manifest.declarations_hash,  # ours: another bundle is not loaded
@@ -162,6 +178,10 @@ class WhatIf:
             # NaN becomes null: missing stays missing
             "features": dict(zip(stream.feature_names, computed.features[row].tolist(), strict=True)),
         }
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _describe(error: PoisonRecord) -> str:

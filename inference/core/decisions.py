@@ -1,4 +1,7 @@
-"""Score -> decision, in the order: allow list, block list, rules that decline, then the stricter of rules and score.
+"""Score -> decision, by what goes first.
+
+The order: allow list, block list, rules that decline, rules that allow, then the stricter of the rules that review and
+the score. Rules that tag and rules in shadow mode are noted next to whatever decided, and change nothing.
 
 Pure and vectorised: rows that are approved are touched as arrays only; strings are built for the others.
 
@@ -11,22 +14,28 @@ record's score is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from weir.inference.core.lists import Ids, Lists, find_listed
+from weir.inference.core.condition_steps import Rows
+from weir.inference.core.lists import Ids, Lists, Times, read_append_ms
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
-from weir.inference.core.rules import Rule, RuleSet, match_rules
+from weir.inference.core.rules import RuleSet, describe_condition
+from weir.inference.core.thresholds import Cut, Scores, ThresholdTable
 from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
+from weir.schemas.rules import ALLOW, Rule
 
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
 APPROVE, REVIEW, DECLINE = 0, 1, 2
+WATCHED = "WATCH_LIST"
+"""The tag of decisions on who is on the watch list."""
 
 
 class Model(Protocol):
@@ -56,6 +65,9 @@ class Judgement:
         reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
         failed: how many scores the model did not give.
+        tags: per row the words of the rules that tag it.
+        shadow_rules: per row the names of the rules in shadow mode that it fulfils.
+        shadow_hits: of how many rows each of those is fulfilled, by its name.
     """
 
     scores: npt.NDArray[np.float32]
@@ -64,14 +76,31 @@ class Judgement:
     reasons: list[Sequence[Reason]]
     rules_version: str
     failed: int = 0
+    tags: list[Sequence[str]] = field(default_factory=list)
+    shadow_rules: list[Sequence[str]] = field(default_factory=list)
+    shadow_hits: Mapping[str, int] = field(default_factory=dict)
 
 
-def build_rules_version(lists: Lists, rules: RuleSet) -> str:
-    """Return what the decisions carry: which rules and which lists were in force."""
-    return rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
+def build_rules_version(lists: Lists, rules: RuleSet, thresholds: ThresholdTable | None = None) -> str:
+    """Return what the decisions carry: which rules, lists and published thresholds were in force.
+
+    >>> build_rules_version(Lists("a"), RuleSet("1"))
+    '1+lists-a'
+    """
+    version = rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
+    return version if thresholds is None else f"{version}+thresholds-{thresholds.version}"
 
 
-def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists: Lists, rule_set: RuleSet) -> Judgement:
+def judge(
+    features: Matrix,
+    names: Sequence[str],
+    ids: Ids,
+    model: Model,
+    lists: Lists,
+    rule_set: RuleSet,
+    fields: pa.RecordBatch | None = None,
+    thresholds: ThresholdTable | None = None,
+) -> Judgement:
     """Score rows and decide them.
 
     Args:
@@ -79,32 +108,62 @@ def judge(features: Matrix, names: Sequence[str], ids: Ids, model: Model, lists:
         names: of its columns.
         ids: entity kind to ids, one per row; looked up in the lists.
         model: champion, or what stands for none.
-        lists: allow and block lists.
+        lists: allow, block and watch lists, and what rules ask for.
         rule_set: of the stream.
+        fields: of the events, one row each, that rules read; a column that it lacks is missing. Entries of lists end by
+            the append time in it.
+        thresholds: in force instead of the model's.
     """
     rules = rule_set.rules
     rows = features.shape[0]
     taken = select_columns(features, names, model.names)
     scores = check_scores(model.score(taken))
-    outcomes = compute_outcomes(scores, review=model.review_threshold, decline=model.decline_threshold)
+    cut = _find_cut(model, thresholds, fields)
+    outcomes = compute_outcomes(scores, review=cut.review, decline=cut.decline)
     failed = np.isnan(scores)
     if NO_MODEL in model.lacking:
         outcomes[:], failed[:] = APPROVE, False
     decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
     reasons: list[Sequence[Reason]] = [()] * rows
-    by_rule = _apply_rules(match_rules(features, names, rules), rules, outcomes, failed)
-    allowed, allow_kinds = find_listed(lists.allow, ids, rows)
-    blocked, block_kinds = find_listed(lists.block, ids, rows)
+    found = rule_set.match(Rows(features, names, scores, _some_fields(fields, rows), lists))
+    by_rule = _apply_rules(found.decided, rules, outcomes, failed)
+    append_ms = read_append_ms(fields)
+    allowed, allow_kinds = lists.find("allow", ids, rows, append_ms)
+    blocked, block_kinds = lists.find("block", ids, rows, append_ms)
     outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
     by_model = (outcomes > APPROVE) & ~allowed & ~blocked & (by_rule < 0) & ~failed
     _explain(taken, scores, np.flatnonzero(by_model), model, reasons)
     for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
-        decided_by[row], reasons[row] = _name_decider(
-            allow=allow_kinds[row], block=block_kinds[row], rule=rules[by_rule[row]] if by_rule[row] >= 0 else None
-        )
+        if kind := allow_kinds[row] or block_kinds[row]:
+            side = "allow" if allow_kinds[row] else "block"
+            decided_by[row] = f"{side}_list_{kind}"
+            reasons[row] = [_explain_listed(lists, side, kind, ids[kind][int(row)])]
+        else:
+            decided_by[row], reasons[row] = _name_decider(rules[by_rule[row]] if by_rule[row] >= 0 else None)
     return Judgement(
-        scores, outcomes, decided_by, reasons, build_rules_version(lists, rule_set), int(np.count_nonzero(failed))
+        scores,
+        outcomes,
+        decided_by,
+        reasons,
+        build_rules_version(lists, rule_set, thresholds),
+        int(np.count_nonzero(failed)),
+        _tag_watched(found.tags, lists, ids, append_ms),
+        found.shadow,
+        found.hits,
     )
+
+
+def _find_cut(model: Model, thresholds: ThresholdTable | None, fields: pa.RecordBatch | None) -> Cut:
+    if thresholds is None:
+        return Cut(model.review_threshold, model.decline_threshold)
+    if fields is None or thresholds.by not in fields.schema.names:  # a field that is missing names no segment
+        return thresholds.others
+    return thresholds.of_rows(fields.column(thresholds.by).to_pylist())
+
+
+def _some_fields(fields: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
+    """Return the fields, or a batch that lacks every one of them: a batch without a column has no rows."""
+    return pa.record_batch({"": pa.nulls(rows)}) if fields is None else fields
 
 
 def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -117,14 +176,15 @@ def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.where((scores >= 0.0) & (scores <= 1.0), scores, np.float32(np.nan)).astype(np.float32)
 
 
-def compute_outcomes(scores: npt.NDArray[np.float32], *, review: float, decline: float) -> npt.NDArray[np.uint8]:
+def compute_outcomes(scores: Scores, *, review: float | Scores, decline: float | Scores) -> npt.NDArray[np.uint8]:
     """Cut scores at the thresholds; at the threshold counts as over it, a failed score is for review.
 
     >>> compute_outcomes(np.array([0.1, 0.5, 0.9, np.nan], dtype=np.float32), review=0.5, decline=0.9).tolist()
     [0, 1, 2, 1]
     """
     # compared in float32, as the score is: 0.9 as a double is not the 0.9 that a model says
-    outcomes = (scores >= np.float32(review)).astype(np.uint8) + (scores >= np.float32(decline)).astype(np.uint8)
+    first, second = np.asarray(review, np.float32), np.asarray(decline, np.float32)
+    outcomes = (scores >= first).astype(np.uint8) + (scores >= second).astype(np.uint8)
     outcomes[np.isnan(scores)] = REVIEW
     return outcomes
 
@@ -135,14 +195,15 @@ def _apply_rules(
     outcomes: npt.NDArray[np.uint8],
     failed: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int32]:
-    """Raise outcomes in place; return per row the rule that decided, -1 for none.
+    """Change outcomes in place; return per row the rule that decided, -1 for none.
 
     A rule that asks for review leaves a score that says review (or worse) alone: the score explains itself better.
     """
     decided = np.full(matched.shape[0], -1, dtype=np.int32)
     for row in np.flatnonzero(matched >= 0):
-        severity = OUTCOMES.index(rules[matched[row]].decision)
-        if severity > outcomes[row] or failed[row] or severity == DECLINE:
+        then = rules[matched[row]].then
+        severity = APPROVE if then == ALLOW else OUTCOMES.index(then)
+        if severity > outcomes[row] or failed[row] or severity != REVIEW:
             outcomes[row], decided[row] = severity, matched[row]
     return decided
 
@@ -163,12 +224,20 @@ def _explain(
         reasons[row] = explained
 
 
-def _name_decider(*, allow: str, block: str, rule: Rule | None) -> tuple[str, list[Reason]]:
-    if allow:
-        return f"allow_list_{allow}", [Reason("ALLOW_LIST", f"{allow} is on the allow list")]
-    if block:
-        return f"block_list_{block}", [Reason("BLOCK_LIST", f"{block} is on the block list")]
+def _name_decider(rule: Rule | None) -> tuple[str, list[Reason]]:
     if rule is not None:
-        detail = f"{rule.why}: " + " and ".join(str(condition) for condition in rule.conditions)
-        return rule.name, [Reason(rule.code, detail)]
+        return rule.name, [Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")]
     return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]
+
+
+def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Reason:
+    why = lists.note(side, kind, entry or "").reason
+    return Reason(f"{side.upper()}_LIST", f"{kind} is on the {side} list{f': {why}' if why else ''}")
+
+
+def _tag_watched(tags: list[Sequence[str]], lists: Lists, ids: Ids, append_ms: Times | None) -> list[Sequence[str]]:
+    """Return the tags with those of rows that the watch list names: it decides nothing."""
+    if not lists.watch:
+        return tags
+    watched, _ = lists.find("watch", ids, len(tags), append_ms)
+    return [(*tagged, WATCHED) if is_watched else tagged for tagged, is_watched in zip(tags, watched, strict=True)]

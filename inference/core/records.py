@@ -59,6 +59,8 @@ def build_decisions(
         "rules_version": _constant(judgement.rules_version, count),
         "degraded": pc.greater(pc.list_value_length(degraded_by), 0),
         "degraded_by": degraded_by,
+        "tags": _build_texts(judgement.tags, count),
+        "shadow_rules": _build_texts(judgement.shadow_rules, count),
         "decision_time_ms": pa.array(np.full(count, decision_time_ms, dtype=np.int64)),
     }
     columns = [made[name] if name in made else rows.column(name) for name in schema.names]
@@ -72,6 +74,10 @@ def _build_reasons(reasons: Sequence[Sequence[Reason]], kind: pa.ListType) -> pa
     details = pa.array([reason.detail for reason in every], pa.string())
     items = pa.StructArray.from_arrays([codes, details], fields=list(kind.value_type))
     return pa.ListArray.from_arrays(pa.array(np.append(np.int32(0), ends)), items, type=kind)
+
+
+def _build_texts(texts: Sequence[Sequence[str]], count: int) -> pa.ListArray:
+    return pa.array(texts or [()] * count, pa.list_(pa.string()))
 
 
 def _constant(text: str, count: int) -> pa.Array:

@@ -1,104 +1,168 @@
-"""Rules next to the model: few, declared as data, versioned. Pure.
+"""Rules next to the model, as they are matched. Pure.
 
 A rule is for what must hold whatever a model says, and for patterns that are certain enough to be explained in one
-line. Everything subtler belongs to the model.
+line. Everything subtler belongs to the model. What a rule is, is said in ``schemas/rules.py``; what its condition
+means, in ``conditions.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from weir.inference.core.reason_codes import format_value
-from weir.inference.core.vector import Matrix
+from weir.inference.core.condition_steps import Bools, Rows
+from weir.inference.core.conditions import Conditions
+from weir.inference.core.lists import APPEND_TIME, read_append_ms
+from weir.schemas.checks.expression_types import Column
+from weir.schemas.checks.rules import RULES_MAX
+from weir.schemas.expression import Expression, columns_of
+from weir.schemas.expression_text import to_text
+from weir.schemas.rules import OFF, OUTCOMES, SHADOW, TAG, Rule, digest_of
 
-_OPERATORS: dict[str, Callable[[Matrix, float], npt.NDArray[np.bool_]]] = {
-    ">=": np.greater_equal,
-    "<=": np.less_equal,
-    ">": np.greater,
-    "<": np.less,
-    "==": np.equal,
-}
-"""A missing feature, NaN, fulfils none of them."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One comparison; a missing feature never satisfies it."""
-
-    feature: str
-    operator: str
-    value: float
-
-    def __str__(self) -> str:
-        return f"{self.feature} {self.operator} {format_value(self.value)}"
+_VERSIONS: Final = {"5320e64e": "1"}
+"""Versions from before they were digests: that of the payments' rules, which decisions of the past carry."""
+_SHORT: Final = 8
+_WHOLE_MAX: Final = 1e15
+"""Up to here people count digits; beyond they read an exponent."""
+NOTHING: Final[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
-class Rule:
-    """All conditions together lead to ``decision`` (REVIEW or DECLINE)."""
+class Matches:
+    """What rules say of a batch.
 
-    name: str
-    decision: str
-    code: str
-    why: str
-    conditions: tuple[Condition, ...]
+    Attributes:
+        decided: int32, shape (rows,): the position of the rule that goes first, -1 for none.
+        tags: per row the words of the rules that tag, by precedence.
+        shadow: per row the names of the rules in shadow mode that are fulfilled.
+        hits: of how many rows each shadow rule is fulfilled, by its name.
+    """
 
-    def __post_init__(self) -> None:
-        unknown = [each.operator for each in self.conditions if each.operator not in _OPERATORS]
-        if unknown or not self.conditions or self.decision not in {"REVIEW", "DECLINE"}:
-            raise ValueError(f"rule {self.name}: unknown operator {unknown}, or no condition or decision")
+    decided: npt.NDArray[np.int32]
+    tags: list[Sequence[str]]
+    shadow: list[Sequence[str]]
+    hits: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules of one stream.
+    """The rules of one stream; a frozen value, whatever they were read from.
 
     Attributes:
         version: raised with every change of them; each decision carries it.
-        rules: in order of precedence within their outcome.
+        rules: as they were given; a position is one in here.
+        digest: SHA-256 of all that they decide by, as hex digits.
     """
 
     version: str = "none"
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] = field(default=(), compare=False)
+    digest: str = ""
+    _plan: _Plan | None = field(default=None, compare=False, repr=False)
 
-    def check(self, names: Collection[str]) -> RuleSet:
-        """Return the rules themselves, all of whose features are declared.
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the features and fields that are read to match them."""
+        return self._plan.columns if self._plan else frozenset()
 
-        Raises:
-            ValueError: one is not.
-        """
-        for rule in self.rules:
-            unknown = [condition.feature for condition in rule.conditions if condition.feature not in names]
-            if unknown:
-                raise ValueError(f"rule {rule.name}: unknown feature {unknown}")
-        return self
+    def match(self, rows: Rows) -> Matches:
+        """Match them with a batch."""
+        count = rows.features.shape[0]
+        if self._plan is None:
+            return Matches(np.full(count, -1, dtype=np.int32), [NOTHING] * count, [NOTHING] * count, {})
+        return self._plan.match(rows)
 
 
-def match_rules(features: Matrix, names: Sequence[str], rules: Sequence[Rule]) -> npt.NDArray[np.int32]:
-    """Return per row the position of the first rule that applies, -1 for none; DECLINE goes before REVIEW.
+def build_rule_set(rules: Iterable[Rule], columns: Mapping[str, Column]) -> RuleSet:
+    """Return rules as they are matched.
 
     Args:
-        features: float32, shape (rows, len(names)).
-        names: what the columns are.
-        rules: in order of precedence within their outcome.
+        rules: without a fault.
+        columns: what they can read; see ``rule_columns``.
     """
-    column = {name: index for index, name in enumerate(names)}
-    found = np.full(features.shape[0], -1, dtype=np.int32)
-    # from the weakest to the strongest, so that the strongest is what stays
-    for position in sorted(range(len(rules)), key=lambda p: (rules[p].decision == "DECLINE", -p)):
-        found[_applies(rules[position], features, column)] = position
-    return found
+    given = tuple(rules)
+    if not given:
+        return RuleSet()
+    digest = digest_of(given)
+    version = _VERSIONS.get(digest[:_SHORT], digest[:_SHORT])
+    return RuleSet(version, given, digest, _Plan(given, columns))
 
 
-def _applies(rule: Rule, features: Matrix, column: dict[str, int]) -> npt.NDArray[np.bool_]:
-    if any(condition.feature not in column for condition in rule.conditions):
-        return np.zeros(features.shape[0], dtype=np.bool_)
-    hits = np.ones(features.shape[0], dtype=np.bool_)
-    for condition in rule.conditions:
-        # NaN compares false
-        hits &= _OPERATORS[condition.operator](features[:, column[condition.feature]], condition.value)
-    return hits
+@lru_cache(maxsize=2 * RULES_MAX)
+def describe_condition(rule: Rule) -> str:
+    """Return a rule's condition for people; a whole number has no fraction.
+
+    >>> from weir.schemas.expression import col
+    >>> describe_condition(Rule("night", "REVIEW", (col("hour") < 5) & (col("amount") >= 1e2), ""))
+    'hour < 5 and amount >= 100'
+    """
+    return to_text(_with_whole_numbers(rule.when))
+
+
+def list_conditions(rule: Rule) -> list[str]:
+    """Return what a rule's condition joins by ``and``, for people.
+
+    >>> from weir.schemas.expression import col
+    >>> list_conditions(Rule("night", "REVIEW", (col("hour") < 5) & ((col("a") == 1) | (col("b") == 2)), ""))
+    ['hour < 5', 'a == 1 or b == 2']
+    """
+    return [to_text(part) for part in _flatten(_with_whole_numbers(rule.when))]
+
+
+def _flatten(node: Expression) -> list[Expression]:
+    return [each for part in node.parts for each in _flatten(part)] if node.op == "and" else [node]
+
+
+def _with_whole_numbers(node: Expression) -> Expression:
+    if node.op == "lit" and isinstance(node.value, float) and node.value.is_integer() and abs(node.value) < _WHOLE_MAX:
+        return Expression("lit", value=int(node.value))
+    return replace(node, parts=tuple(map(_with_whole_numbers, node.parts)))
+
+
+class _Plan:
+    """How rules are matched: which are looked at, and in which order."""
+
+    def __init__(self, rules: Sequence[Rule], columns: Mapping[str, Column]) -> None:
+        looked_at = [(position, rule) for position, rule in enumerate(rules) if rule.mode != OFF]
+        # by what a rule does, then its priority, then its place; the weakest first, so that the strongest stays
+        order = sorted(looked_at, key=lambda each: (OUTCOMES.index(each[1].then), -each[1].priority, each[0]))
+        self._rules = [
+            (position, rule, None if rule.is_always_valid else rule.valid_ms) for position, rule in order[::-1]
+        ]
+        self._conditions = Conditions([rule.when for _, rule, _ in self._rules], columns)
+        self._is_timed = any(valid_ms for _, _, valid_ms in self._rules)
+        self.columns = frozenset[str]().union(*(columns_of(rule.when) for _, rule, _ in self._rules))
+        self.columns |= {APPEND_TIME} if self._is_timed else frozenset()
+
+    def match(self, rows: Rows) -> Matches:
+        count = rows.features.shape[0]
+        decided = np.full(count, -1, dtype=np.int32)
+        tags: list[Sequence[str]] = [NOTHING] * count
+        shadow: list[Sequence[str]] = [NOTHING] * count
+        hits: dict[str, int] = {}
+        times = read_append_ms(rows.fields) if self._is_timed else None
+        for (position, rule, valid_ms), found in zip(self._rules, self._conditions.evaluate(rows), strict=True):
+            fulfilled = found
+            if valid_ms is not None and times is not None:
+                fulfilled = found & (times >= valid_ms[0]) & (times < valid_ms[1])
+            number = np.count_nonzero(fulfilled)
+            if not number:
+                continue
+            if rule.mode == SHADOW:
+                hits[rule.name] = hits.get(rule.name, 0) + int(number)
+                _note(shadow, fulfilled, rule.name)
+            elif rule.then == TAG:
+                _note(tags, fulfilled, rule.code)
+            else:
+                decided[fulfilled] = position
+        return Matches(decided, tags, shadow, hits)
+
+
+def _note(noted: list[Sequence[str]], fulfilled: Bools, word: str) -> None:
+    """Put a word before those of weaker rules, once."""
+    for row in np.flatnonzero(fulfilled).tolist():
+        noted[row] = (word, *(other for other in noted[row] if other != word))

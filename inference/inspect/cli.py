@@ -22,7 +22,9 @@ from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow, list_amounts
 from weir.inference.processes import read_processes
-from weir.inference.shipped_rules import rules_of
+from weir.inference.published.content import Standing
+from weir.inference.published.follow import read_standing
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag, nearest
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect
@@ -122,11 +124,12 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     bundle = load_champion(settings)
-    rules_version = build_rules_version(load_lists(settings), rules_of(settings.stream))
+    rules_version, unknown = _read_rules_version(settings)
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": str(bundle.directory),
         "rules_version": rules_version,
+        "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
     }
     try:
@@ -134,6 +137,18 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     except Transient as error:  # what lies on disk is known all the same
         return document | {"processes": [], "processes_unknown": str(error)}
     return document | {"processes": running, "processes_unknown": None}
+
+
+def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
+    """Return what decisions should carry, and why what is published is not known."""
+    standing, unknown = Standing(), None
+    try:
+        standing = read_standing(settings, read_rules)
+    except Transient as error:  # what the declaration and the file say is known all the same
+        unknown = str(error)
+    lists = load_lists(settings) if standing.lists is None else standing.lists
+    rules = rules_of(settings.stream) if standing.rules is None else standing.rules
+    return build_rules_version(lists, rules, standing.thresholds), unknown
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
@@ -185,6 +200,8 @@ def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
 def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
+    if document.get("published_unknown"):
+        rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
         if name != "reference":
             rows += [(name, f"{len(value)} names")] if name == "features" else _list_figures(name, value)

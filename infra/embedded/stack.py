@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class Stack:
             self.servers = self._build_servers()
             self.processes = {name: self._build_process(name) for name in NAMES}
 
-    def start(self, names: Sequence[str] = NAMES) -> None:
+    def start(self, names: tuple[str, ...] = NAMES) -> None:
         """Start what does not run yet, all at once, and wait until each serves.
 
         What this call launched is ended when one of them does not serve: half a stack is of no use.
@@ -114,7 +114,7 @@ class Stack:
             try:
                 self._start_all(names)
             except BaseException:
-                self._end(idle)
+                self._end(tuple(idle))
                 raise
 
     def move_ports(self) -> list[str]:
@@ -149,7 +149,7 @@ class Stack:
     def restart(self, name: str) -> None:
         """Stop one server politely if it runs, and start it on the same port and data."""
         self._process_end(name)
-        self.start([name])
+        self.start((name,))
 
     def wipe(self, name: str) -> None:
         """Kill one server and delete its data."""
@@ -182,7 +182,7 @@ class Stack:
         (self.home / "servers" / name).mkdir(parents=True, exist_ok=True)
         return recorded_process(self.home, name)
 
-    def _start_all(self, names: Sequence[str]) -> None:
+    def _start_all(self, names: tuple[str, ...]) -> None:
         given_up = threading.Event()
         with ThreadPoolExecutor(len(NAMES)) as pool:
             starts = [pool.submit(self._start_one, name, given_up) for name in names]
@@ -200,7 +200,7 @@ class Stack:
         await_ready(server, process, tell=self._tell, given_up=given_up)
         server.settle()
 
-    def _end(self, names: Sequence[str]) -> list[str]:
+    def _end(self, names: tuple[str, ...]) -> list[str]:
         """End these servers at once and return the names of those that ran."""
         with ThreadPoolExecutor(len(NAMES)) as pool:
             ended = {name: pool.submit(self._process_end, name) for name in names}

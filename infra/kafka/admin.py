@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from weir.infra.kafka.clients import build_admin
 from weir.infra.settings import KafkaSettings
@@ -22,14 +23,19 @@ class TopicFacts:
     partitions: int
 
 
-def describe_topics(kafka: KafkaSettings, names: list[str]) -> dict[str, TopicFacts]:
+def describe_topics(kafka: KafkaSettings, names: list[str], asker: AdminClient | None = None) -> dict[str, TopicFacts]:
     """Return the facts of each topic.
+
+    Args:
+        kafka: the brokers.
+        names: of topics.
+        asker: from ``weir.infra.kafka.offsets.build_asker``; one is connected for this call by default.
 
     Raises:
         Refused: one does not exist; the message names the fix.
         Transient: the brokers did not answer in time.
     """
-    admin = build_admin(kafka)
+    admin = asker or build_admin(kafka)
     futures = admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_SECONDS)
     found = {}
     for name, future in futures.items():

@@ -90,7 +90,7 @@ class Positions:
         Raises:
             Transient: the brokers did not answer in time.
         """
-        ends = self._read_offsets([each.topic for each in wanted], OffsetSpec.latest())
+        ends = self._read_offsets(tuple(each.topic for each in wanted), OffsetSpec.latest())
         found = []
         for each in wanted:
             parts = sorted(number for topic, number in ends if topic == each.topic)
@@ -109,13 +109,13 @@ class Positions:
         until_ms = find_undecided_until(sources)
         if until_ms is None:
             return {}
-        low = self._read_offsets([following.topic], OffsetSpec.earliest())
-        after = self._read_offsets([following.topic], OffsetSpec.for_timestamp(until_ms + 1))
+        low = self._read_offsets((following.topic,), OffsetSpec.earliest())
+        after = self._read_offsets((following.topic,), OffsetSpec.for_timestamp(until_ms + 1))
         # -1: nothing was appended since
         owed = {at: int(found.offset) for at, found in after.items() if found.offset >= 0}
         return {at[1]: offset if offset > int(low[at].offset) else 0 for at, offset in owed.items()}
 
-    def read_newest(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    def read_newest(self, topics: tuple[str, ...]) -> dict[tuple[str, int], tuple[int, int]]:
         """Return per topic and partition the offset and the append time in ms of the record with the newest time.
 
         Raises:
@@ -129,7 +129,7 @@ class Positions:
         for consumer in self._consumers.values():
             consumer.close()
 
-    def _read_offsets(self, topics: Sequence[str], spec: Any) -> dict[tuple[str, int], Any]:
+    def _read_offsets(self, topics: tuple[str, ...], spec: Any) -> dict[tuple[str, int], Any]:
         try:
             parts = [
                 TopicPartition(topic, number)

@@ -7,7 +7,7 @@ committed, and nothing is read again: who opens another tail begins at the ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from confluent_kafka import Message, TopicPartition
 
@@ -24,7 +24,7 @@ class Tail:
     """One reader that is assigned by hand; not for use by two threads at once."""
 
     def __init__(
-        self, kafka: KafkaSettings, topics: Sequence[str], clock: Callable[[], float] = time.monotonic
+        self, kafka: KafkaSettings, topics: tuple[str, ...], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Connect, and begin at the ends.
 

@@ -29,6 +29,8 @@ _SHIPPED: tuple[Stream, ...] = (payments,)
 DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
 """A dead letter holds a whole record and its headers next to it; at the source's limit it would abort for ever."""
 _PARTITIONS_DONE = 1
+_PARTITIONS_PUBLISHED = 2
+"""Acts, and the parts of long texts: who starts reads all acts, and the parts of what is in force alone."""
 _REPAIR = "`weir topics repair` shows what it would set, `--apply` sets it"
 
 
@@ -40,6 +42,7 @@ class TopicPlan:
         source: for a dead letter topic, the topic whose partitions it mirrors.
         remembers_ms: of a topic that state is rebuilt from, how long it must; its times are checked too. 0 for others.
         compacted: keyed state instead of a log.
+        endless: never forgets. It is made with the others, and who has none yet is not refused: nothing is in it.
     """
 
     name: str
@@ -47,6 +50,7 @@ class TopicPlan:
     source: str = ""
     remembers_ms: int = 0
     compacted: bool = False
+    endless: bool = False
 
     def config(self, retention_days: int) -> dict[str, str]:
         """Return the topic's configuration as the broker names it."""
@@ -54,6 +58,8 @@ class TopicPlan:
         common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(largest)}
         if self.compacted:
             return common | {"cleanup.policy": "compact"}
+        if self.endless:
+            return common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
         return common | {"cleanup.policy": "delete", "retention.ms": str(retention_days * DAY_MS)}
 
 
@@ -75,6 +81,7 @@ def plan_topics(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> 
     plans = [plan for stream in streams for plan in _plan_outputs(topics, stream)]
     plans += [plan for stream in streams for plan in _plan_dead_letters(topics, stream)]
     plans += [TopicPlan(topics.of(stream).dlq_done, _PARTITIONS_DONE, compacted=True) for stream in streams]
+    plans += [TopicPlan(topics.of(stream).published, _PARTITIONS_PUBLISHED, endless=True) for stream in streams]
     return list({plan.name: plan for plan in reversed(plans)}.values())[::-1]  # the first of a name counts
 
 
@@ -116,9 +123,26 @@ def ensure_topics(settings: Settings, streams: Sequence[Stream] = _SHIPPED) -> l
         Refused: the broker refuses one.
         Transient: the brokers did not answer in time.
     """
+    return _ensure(settings, plan_topics(settings.topics, streams))
+
+
+def ensure_published(settings: Settings) -> None:
+    """Create the topic of what is published of the settings' stream where there is none, and check it.
+
+    Raises:
+        Refused: the broker refuses it, or one that is there would forget.
+        Transient: the brokers did not answer in time.
+    """
+    streams = (settings.stream,)
+    plans = [plan for plan in plan_topics(settings.topics, streams) if plan.endless]
+    _ensure(settings, plans)
+    refuse([fault.finding for fault in find_faults(plans, describe_states(settings, streams))])
+
+
+def _ensure(settings: Settings, plans: Sequence[TopicPlan]) -> list[str]:
     admin = build_admin(settings.kafka)
     existing = _list_partitions(admin, settings)
-    missing = [plan for plan in plan_topics(settings.topics, streams) if plan.name not in existing]
+    missing = [plan for plan in plans if plan.name not in existing]
     if missing:
         _create(admin, settings, missing)
         _await_leaders(admin, settings, {plan.name for plan in missing})
@@ -192,8 +216,11 @@ def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Ite
     for plan in plans:
         state = states.get(plan.name)
         if state is None:
-            yield _missing(plan.name)
+            if not plan.endless:
+                yield _missing(plan.name)
             continue
+        if plan.endless:
+            yield from _find_endless_faults(plan, state)
         if plan.remembers_ms:
             yield from _find_log_faults(plan.name, state.config, plan.remembers_ms)
         if plan.source in states:
@@ -217,6 +244,16 @@ def _find_log_faults(name: str, config: Mapping[str, str], remembers_ms: int) ->
         yield _fault(name, "retention.ms", str(remembers_ms), config, or_more=True)
     if int(config["retention.bytes"]) >= 0:
         yield _fault(name, "retention.bytes", "-1", config)
+
+
+def _find_endless_faults(plan: TopicPlan, state: TopicState) -> Iterator[TopicFault]:
+    wanted = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete", "retention.ms": "-1"}
+    for option, value in (wanted | {"retention.bytes": "-1"}).items():
+        if state.config[option] != value:
+            yield _fault(plan.name, option, value, state.config)
+    if state.partitions < plan.partitions:
+        found = f"expected topic {plan.name} to have {plan.partitions} partitions, found {state.partitions}"
+        yield TopicFault(plan.name, Finding("topics", "fail", found, _REPAIR), partitions=plan.partitions)
 
 
 def _find_mirror_faults(plan: TopicPlan, state: TopicState, source: TopicState) -> Iterator[TopicFault]:

@@ -164,7 +164,7 @@ def _find_obstacle(contract: Contract, registered: list[tuple[int, int, str]], u
 
 def _find_conflict(contract: Contract, ours: str, theirs: str) -> str:
     try:
-        return check_level(contract.level, ours, [theirs])
+        return check_level(contract.level, ours, (theirs,))
     except ValueError as error:
         return str(error)
 

@@ -270,7 +270,7 @@ class Registry:
         referenced: dict[tuple[str, int], str] = {}
         try:
             self._fetch_references(details, referenced, ())
-            return merge_references(schema, list(referenced.values())) if referenced else schema
+            return merge_references(schema, tuple(referenced.values())) if referenced else schema
         except ValueError as error:
             return PoisonRecord("incompatible_schema", f"expected a schema whose references resolve: {error}")
 

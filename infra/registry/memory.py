@@ -33,7 +33,7 @@ class MemoryRegistry:
             versions = self._subjects.get(subject, [])
             if any(known == schema_id for known, _ in versions):
                 return schema_id
-            reason = check_level(self.level(subject), schema_json, [text for _, text in versions])
+            reason = check_level(self.level(subject), schema_json, tuple(text for _, text in versions))
         except ValueError as error:
             reason = str(error)
         if reason:

@@ -12,7 +12,6 @@ used. Two inlined schemas can be compared as plain values. Our contracts have no
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +111,7 @@ def find_unreadable(reader: dict[str, Any], writer: dict[str, Any]) -> str:
     return _Comparison(every_value=False).find(reader, writer | {"name": reader["name"]}, "$")
 
 
-def check_level(level: str, new_json: str, older: Sequence[str]) -> str:
+def check_level(level: str, new_json: str, older: tuple[str, ...]) -> str:
     """Return why a registry refuses a new version under a compatibility level, or ``""``.
 
     Args:

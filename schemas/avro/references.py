@@ -7,7 +7,6 @@ short one means something else inside another namespace; then each type is put w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 _NAMED = frozenset({"record", "error", "enum", "fixed"})
@@ -15,7 +14,7 @@ _WITHOUT_NAMESPACE = "none"
 """The namespace given to types that have none: in another type's namespace, they could not be named at all."""
 
 
-def merge_references(schema_json: str, referenced: Sequence[str]) -> str:
+def merge_references(schema_json: str, referenced: tuple[str, ...]) -> str:
     """Return a schema as one text that needs no other.
 
     Args:
@@ -25,7 +24,7 @@ def merge_references(schema_json: str, referenced: Sequence[str]) -> str:
     Raises:
         ValueError: one of them is not JSON, or nested too deeply.
 
-    >>> merge_references('{"type": "array", "items": "x.F"}', ['{"type": "fixed", "name": "x.F", "size": 4}'])
+    >>> merge_references('{"type": "array", "items": "x.F"}', ('{"type": "fixed", "name": "x.F", "size": 4}',))
     '{"type": "array", "items": {"type": "fixed", "name": "x.F", "size": 4}}'
     """
     try:

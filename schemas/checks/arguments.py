@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from weir.schemas.entity import Feature
+from weir.schemas.entity import Feature, as_tuple
 from weir.schemas.expression import Expression
 from weir.schemas.origin import Finding, Origin
+from weir.schemas.rules import Rule
 from weir.schemas.stream import Stream
 
 ALGEBRA = Stream.__module__.rpartition(".")[0]
@@ -54,6 +55,7 @@ def _list_parts(stream: Stream) -> Iterator[tuple[str, Any]]:
         stream.rules,
     ]
     ours = [*alone, *(each for parts in lists if isinstance(parts, tuple) for each in parts)]
+    ours += [each for part in ours if isinstance(part, Rule) for each in as_tuple(part.examples)]
     for part in ours:
         if type(part).__module__.rpartition(".")[0] == ALGEBRA and isinstance(getattr(part, "where", 0), Origin):
             yield type(part).__name__.lower(), part

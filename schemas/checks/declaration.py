@@ -71,7 +71,7 @@ def find_faults(
         *find_expression_faults(stream, columns),
         *(find_label_faults(stream, stream.labels, labels_json) if stream.labels else ()),
         *find_feature_faults(stream, retention_ms),
-        *find_rule_faults(stream),
+        *find_rule_faults(stream, columns),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.where)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from weir.schemas.expression import ARITHMETIC, CALENDAR, COMPARISONS, Expression
+from weir.schemas.expression import ARITHMETIC, CALENDAR, COMPARISONS, LISTS, Expression
 
 BOOLEAN: Final = "boolean"
 INTEGER: Final = "integer"
@@ -28,9 +28,9 @@ _KINDS: Final = {
     "boolean": BOOLEAN, "int": INTEGER, "long": INTEGER, "float": NUMBER, "double": NUMBER, "string": TEXT,
 }  # fmt: skip
 _RESULTS: Final = {
-    **dict.fromkeys((*COMPARISONS, "and", "or", "not", "is_null", "is_in", "matches", "is_weekend"), BOOLEAN),
-    "is_holiday": BOOLEAN, "hour": NUMBER, "weekday": INTEGER, "month": INTEGER, "sin_of": NUMBER, "cos_of": NUMBER,
-    "money": INTEGER,
+    **dict.fromkeys((*COMPARISONS, "and", "or", "not", "is_null", "is_in", "in_list", "matches"), BOOLEAN),
+    "is_weekend": BOOLEAN, "is_holiday": BOOLEAN, "hour": NUMBER, "weekday": INTEGER, "month": INTEGER,
+    "sin_of": NUMBER, "cos_of": NUMBER, "money": INTEGER,
 }  # fmt: skip
 """What an operation gives; a sum or product is of its parts' kind."""
 INT64: Final = range(-(1 << 63), 1 << 63)
@@ -45,12 +45,23 @@ class Column:
         nullable: null is a value of it.
         symbols: of an enum, all its values.
         avro: the type as the schema has it, for messages.
+        absent: why it cannot be read here, though there is such a field: the end of a message.
+        entity: whose id it is, where lists can be asked for it.
     """
 
     kind: str
     nullable: bool = False
     symbols: tuple[str, ...] = ()
     avro: str = ""
+    absent: str = ""
+    entity: str = ""
+
+
+class NodeFault(NamedTuple):
+    """What is wrong with one node of an expression."""
+
+    node: Expression
+    fault: str
 
 
 @dataclass
@@ -58,7 +69,12 @@ class Typing:
     """The type of an expression, where it has one, and the faults that were found on the way."""
 
     kind: str = ""
-    faults: list[str] = field(default_factory=list)
+    found: list[NodeFault] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong, as sentences alone."""
+        return [each.fault for each in self.found]
 
 
 _OF_BYTES = frozenset({"decimal", "big-decimal", "duration"})
@@ -91,21 +107,30 @@ def _read_column(avro: Any) -> Column:
     return Column(_KINDS.get(name, ""), nullable, avro=logical if logical in _OF_BYTES else name)
 
 
-def type_of(node: Expression, columns: Mapping[str, Column], where: str = "the schema") -> Typing:
+def type_of(node: Expression, columns: Mapping[str, Column], expected: str = "a field of the schema") -> Typing:
     """Type an expression.
 
     Args:
         node: the expression.
         columns: what it may read; see ``read_columns``.
-        where: what the columns are of, for messages.
+        expected: what the columns are, for messages.
 
     >>> from weir.schemas.expression import col
     >>> type_of(col("outcom") == "x", read_columns([{"name": "outcome", "type": "string"}])).faults
     ["expected a field of the schema, found 'outcom'; did you mean 'outcome'?"]
     """
     typing = Typing()
-    typing.kind = _find_kind(node, columns, where, typing.faults)
+    typing.kind = _find_kind(node, columns, expected, typing.found)
     return typing
+
+
+def kind_of(node: Expression, columns: Mapping[str, Column]) -> str:
+    """Return the kind of an expression without a fault; no part of a condition is looked at."""
+    if node.op == "col":
+        return columns[node.value].kind
+    if node.op in ARITHMETIC and node.op != "div":
+        return NUMBER if NUMBER in {kind_of(part, columns) for part in node.parts} else INTEGER
+    return _literal_kind(node.value) if node.op == "lit" else NUMBER if node.op == "div" else _RESULTS[node.op]
 
 
 def nearest(found: object, names: Iterable[str]) -> str:
@@ -117,26 +142,27 @@ def nearest(found: object, names: Iterable[str]) -> str:
     return f"; there are {', '.join(known)}" if 0 < len(known) <= 8 else ""  # a longer list hides the message
 
 
-def _find_kind(node: Expression, columns: Mapping[str, Column], where: str, faults: list[str]) -> str:
+def _find_kind(node: Expression, columns: Mapping[str, Column], expected: str, found: list[NodeFault]) -> str:
     if node.op == "col":
-        return _find_column_kind(node.value, columns, where, faults)
+        found.extend(NodeFault(node, fault) for fault in _find_column_faults(node.value, columns, expected))
+        return columns[node.value].kind if isinstance(node.value, str) and node.value in columns else ""
     if node.op == "lit":
-        faults.extend(_find_literal_faults(node.value))
+        found.extend(NodeFault(node, fault) for fault in _find_literal_faults(node.value))
         return _literal_kind(node.value)
-    kinds = [_find_kind(part, columns, where, faults) for part in node.parts]
-    faults.extend(_CHECKS[node.op](node, kinds, columns))
+    kinds = [_find_kind(part, columns, expected, found) for part in node.parts]
+    found.extend(NodeFault(node, fault) for fault in _CHECKS[node.op](node, kinds, columns))
     if node.op in ARITHMETIC:
-        return NUMBER if NUMBER in kinds else INTEGER
+        return NUMBER if NUMBER in kinds or node.op == "div" else INTEGER
     return _RESULTS[node.op]
 
 
-def _find_column_kind(name: str, columns: Mapping[str, Column], where: str, faults: list[str]) -> str:
+def _find_column_faults(name: str, columns: Mapping[str, Column], expected: str) -> Iterator[str]:
     if not isinstance(name, str) or name not in columns:
-        faults.append(f"expected a field of {where}, found {name!r}{nearest(name, columns)}")
-        return ""
-    if not columns[name].kind:
-        faults.append(f"expected a boolean, integer, number or text, found field {name!r} of {columns[name].avro}")
-    return columns[name].kind
+        yield f"expected {expected}, found {name!r}{nearest(name, columns)}"
+    elif columns[name].absent:
+        yield f"expected {expected}, found {name!r}, {columns[name].absent}"
+    elif not columns[name].kind:
+        yield f"expected a boolean, integer, number or text, found field {name!r} of {columns[name].avro}"
 
 
 def _literal_kind(value: object) -> str:
@@ -185,6 +211,27 @@ def _expect(*wanted: str) -> _Check:
         return [f"expected {' or '.join(wanted)} for {node.op!r}, found {kind}" for kind in wrong]
 
     return check
+
+
+def _check_division(node: Expression, kinds: list[str], columns: Mapping[str, Column]) -> list[str]:
+    faults = _expect(INTEGER, NUMBER)(node, kinds, columns)
+    divisor = node.parts[1]
+    if divisor.op == "lit" and divisor.value == 0:
+        faults.append(f"expected a divisor that is not 0, found {divisor.value!r}")
+    return faults
+
+
+def _check_listed(node: Expression, _: list[str], columns: Mapping[str, Column]) -> list[str]:
+    faults = []
+    if node.value not in LISTS:
+        faults.append(f"expected a list, found {node.value!r}{nearest(node.value, LISTS)}")
+    (part,) = node.parts
+    ids = [name for name, column in columns.items() if column.entity]
+    if part.op != "col" or (part.value in columns and part.value not in ids):
+        found = repr(part.value) if part.op == "col" else "another value"
+        hint = f"{nearest(part.value, ids)}" if part.op == "col" else ""
+        faults.append(f"expected the id of an entity in in_list(), found {found}{hint}")
+    return faults
 
 
 def _check_money(_: Expression, kinds: list[str], __: Mapping[str, Column]) -> list[str]:
@@ -239,6 +286,8 @@ def _is_date(text: object) -> bool:
 _CHECKS: Final[Mapping[str, _Check]] = {
     **dict.fromkeys(COMPARISONS, _check_comparison),
     **dict.fromkeys(ARITHMETIC, _expect(INTEGER, NUMBER)),
+    "div": _check_division,
+    "in_list": _check_listed,
     **dict.fromkeys(("and", "or", "not"), _expect(BOOLEAN)),
     **dict.fromkeys(CALENDAR, _expect(INTEGER)),
     "is_holiday": _check_holidays,

@@ -15,7 +15,7 @@ from weir.schemas.stream import Flag, Labels, Measure, Reversal, Stream
 PROVENANCE: Final = frozenset({
     "ingest_time_ms", "source_partition", "source_offset", "declarations_hash", "late", "degraded", "degraded_by",
     "decided", "decision", "score", "decided_by", "reasons", "model_name", "model_version", "rules_version",
-    "decision_time_ms",
+    "decision_time_ms", "tags", "shadow_rules",
 })  # fmt: skip
 """Fields of our own in feature rows and decisions: a field of an event cannot be passed on under such a name."""
 
@@ -131,7 +131,7 @@ def _check_expression(
     if not isinstance(node, Expression):
         yield Finding(where, what, f'expected an expression such as col("field"), found {node!r}')
         return
-    typing = type_of(node, columns, schema)
+    typing = type_of(node, columns, f"a field of {schema}")
     yield from (Finding(where, what, fault) for fault in typing.faults)
     if not typing.faults and typing.kind not in kinds:
         yield Finding(where, what, f"expected an expression of {' or '.join(kinds)}, found one of {typing.kind}")

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from weir.schemas.currencies import CURRENCIES, MAX_AMOUNT_BASE_MINOR, micro_rate
 from weir.schemas.errors import PoisonRecord
-from weir.schemas.expression import Expression, columns_of, find_money, to_text
+from weir.schemas.expression import Expression, columns_of, find_money
+from weir.schemas.expression_text import to_text
 from weir.schemas.expression_values import evaluate, fails, holds
 from weir.schemas.records.row_finding import RowFinding, Rows, as_integers, as_numpy, find_by_value, poison
 from weir.schemas.records.units import name_scale

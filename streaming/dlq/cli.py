@@ -298,7 +298,7 @@ def _auto(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
     options = AutoOptions(base_ms=int(arguments.base_seconds * 1_000), attempts_max=arguments.attempts_max)
     deadline = time.monotonic() + arguments.seconds if arguments.seconds > 0 else float("inf")
     replayer = AutoReplayer(settings, log, options, clock_ms=_now_ms)
-    with closing(start_watch(settings, stages=[], redis=False, registry=False)):
+    with closing(start_watch(settings, stages=(), redis=False, registry=False)):
         report = replayer.run(lambda: time.monotonic() >= deadline)
     _write_report(arguments, report, applied=True)
     return 0

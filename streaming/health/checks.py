@@ -34,7 +34,7 @@ log = get_logger(__name__)
 def start_watch(
     settings: Settings,
     *,
-    stages: Sequence[str],
+    stages: tuple[str, ...],
     others: Sequence[Settings] = (),
     redis: bool = True,
     registry: bool = True,
@@ -157,7 +157,7 @@ class KafkaLook:
         """Bind to the settings of each stream; ``now_ms`` is our clock, UTC epoch ms."""
         self._on_positions = on_positions
         self._followed = followed
-        self._clocked = [each.topics.transactions for each in streams]
+        self._clocked = tuple(each.topics.transactions for each in streams)
         self._positions = Positions(streams[0].kafka)
         self._topics = Seldom(lambda: examine_streams(streams, examine_topics))
         self._now_ms = now_ms or (lambda: int(time.time() * 1_000))

@@ -16,7 +16,7 @@ from typing import Any
 from tests import binaries
 from tests.house.source import ROOT
 from weir.infra.children import Children, tail
-from weir.infra.embedded.stack import choose_ports
+from weir.infra.embedded.ports import choose_ports
 
 MONITORING = ROOT / "monitoring"
 PORTS = {"processor": 9101, "scorer": 9102, "index": 9103, "dlq-auto": 9104, "api": 8000}

@@ -63,7 +63,7 @@ def test_five_faults_each_reach_a_person_within_three_minutes_and_are_silent_aft
     stack = cleanup.enter_context(running_stack())
     other = Stack(tmp_path / "other")
     cleanup.callback(other.stop)
-    other.start(["kafka"])
+    other.start(("kafka",))
     disk = cleanup.enter_context(small_disk())
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     settings = load_settings({"WEIR_HOME": str(stack.home)}).model_copy(update={"home": tmp_path})
@@ -96,7 +96,7 @@ def test_five_faults_each_reach_a_person_within_three_minutes_and_are_silent_aft
         Fault({"alertname": "WeirDiskIsNearlyFull", "job": "weir-index", "place": "home"}, ballast.unlink),
         Fault(
             {"alertname": "WeirDependencyIsAway", "job": "weir-dlq-auto", "dependency": "kafka"},
-            lambda: other.start(["kafka"]),
+            lambda: other.start(("kafka",)),
         ),
     ]
     follow(faults, receiver)

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from tests.bench.figures import percentile
 from tests.conftest import create_deployment, environment_of, running_stack, settings_for
+from tests.integration.forked import Program
 from tests.integration.services import Services, log_of
 from tests.soak.probe import read_usage
 from tests.unit.inference.bundles import link_champion, write_bundle
@@ -137,7 +138,7 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
 
     listener = DecisionListener(
         waiting,
-        lambda: Counted(settings.kafka, [settings.topics.decisions, settings.topics.dlq]),
+        lambda: Counted(settings.kafka, (settings.topics.decisions, settings.topics.dlq)),
         decode,
         stream_name="bench",
         decisions_topic=settings.topics.decisions,
@@ -194,7 +195,7 @@ def measure_latency(settings: Settings, rate: int, given: argparse.Namespace) ->
     """Return percentiles of the time to an answer, from when a request was due."""
     home = Path(settings.home) / f"at-{rate}"
     link_champion(home, write_bundle(home / "models" / "tiny-1"))
-    services = Services(settings.model_copy(update={"home": home}), home / "logs")
+    services = Services(settings.model_copy(update={"home": home}), home / "logs", child=Program)
     try:
         for stage in ("run",) if given.one else ("process", "score"):
             services.start(stage)

@@ -38,7 +38,7 @@ from weir.streaming.kernels import shipped_kernel
 
 INPUT = "bench.transactions"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"
-_OWN_TOPICS = ("dlq", "dlq_done", "features", "features_dlq", "decisions", "labels", "labels_dlq")
+_OWN_TOPICS = ("dlq", "dlq_done", "features", "features_dlq", "decisions", "labels", "labels_dlq", "published")
 _KEYS_AT_ONCE = 5_000
 _STEP_SECONDS_MAX = 600.0
 

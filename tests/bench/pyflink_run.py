@@ -90,7 +90,7 @@ def measure(cards: int, records: int, seconds_max: float) -> dict[str, Any]:
     home = Path(tempfile.mkdtemp(prefix="weir-pyflink-"))
     stack = Stack(home)
     try:
-        stack.start(["kafka"])
+        stack.start(("kafka",))
         settings = load_settings({"WEIR_HOME": str(home), **stack.environment()})
         payments = draw_payments(cards, records)
         create_topics(settings)

@@ -63,7 +63,7 @@ def read(lab: Lab, stages: list[Stage]) -> Reading:
 
 
 def _read(lab: Lab, stages: list[Stage]) -> Reading:
-    counted = {}
+    counted: dict[tuple[str, str], float] = {}
     for stage in stages:
         counted |= {(stage.name, name): value for name, value in _read_page(stage).items()}
     pids = {stage.name: stage.child.process.pid for stage in stages}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import fastavro
@@ -19,11 +18,10 @@ from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from tests.conftest import create_deployment, environment_of, settings_for
+from tests.conftest import create_deployment, settings_for
 from tests.integration.payments import build_payment
 from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
-from weir.infra.children import child_environment
 from weir.infra.kafka.clients import CLIENT_LOG
 from weir.infra.settings import Settings
 
@@ -69,16 +67,7 @@ class Outside:
 
     def weir(self, *arguments: str) -> list[Any]:
         """Run a command with ``--json`` and return its lines."""
-        done = subprocess.run(
-            [sys.executable, "-m", "weir", *arguments, "--json"],
-            env=child_environment(environment_of(self.settings)),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in self.services.run(*arguments, "--json").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +178,17 @@ def test_a_cards_count_rises_with_each_event_within_a_second_of_its_publication(
         value = _serialize(outside, build_payment(name, card_id="card-rising"))
         began = time.monotonic()
         outside.publish("card-rising", value)
-        outside.services.await_true(lambda wanted=number: _count(outside, "card-rising") == wanted, f"count {number}")
+        outside.services.await_true(partial(_counts, outside, "card-rising", number), f"count {number}")
         took.append(time.monotonic() - began)
     assert max(took) < RISE_SECONDS_MAX, took
     declined = outside.await_decisions(*names)
     assert [d["decision"] for d in declined][:3] == ["APPROVE"] * 3
     assert declined[-1]["decision"] == "DECLINE"
     assert declined[-1]["reasons"][0]["code"] == "CARD_BURST"
+
+
+def _counts(outside: Outside, card_id: str, wanted: int) -> bool:
+    return _count(outside, card_id) == wanted
 
 
 def _count(outside: Outside, card_id: str) -> float:

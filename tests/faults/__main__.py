@@ -14,6 +14,7 @@ from tests.faults.catalogue import CATALOGUE
 from tests.faults.jobs import run_all
 from tests.faults.mutants import MUTANTS, judge_mutant
 from tests.faults.runs import Task, load_catalogue, run_task
+from tests.faults.service_page import write_section
 from tests.faults.table import Result, as_json, as_text, write_page
 
 
@@ -63,11 +64,15 @@ def main() -> int:
     if given.mutants:
         return 0 if run_mutants(given.only or list(MUTANTS), seed=given.seed[0], jobs=given.jobs) else 1
 
-    def write(complete: dict[int, list[Result]]) -> None:
-        if given.write:
-            write_page(complete, command=given.write, seconds=time.monotonic() - began)
-
     names = given.only or list(CATALOGUE)
+
+    def write(complete: dict[int, list[Result]]) -> None:
+        seconds = time.monotonic() - began
+        if given.write and not given.only:
+            write_page(complete, command=given.write, seconds=seconds)
+        if given.write:
+            write_section(complete, command=given.write, seconds=seconds)
+
     found = run_faults(names, seeds=given.seed, kills=given.kills, jobs=given.jobs, told=write)
     results = [row for rows in found.values() for row in rows]
     sys.stdout.write(as_json(results) + "\n" if given.json else "\n".join(map(as_text, found.values())))
@@ -92,7 +97,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="one run of every fault for each")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at once, each on servers of its own")
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of the table")
-    parser.add_argument("--write", metavar="COMMAND", help="write docs/results/faults.md, naming this command")
+    parser.add_argument(
+        "--write",
+        metavar="COMMAND",
+        help="write the availability into docs/results/service.md, and docs/results/faults.md where no fault is named; "
+        "both name this command",
+    )
     parser.add_argument("--mutants", action="store_true", help="switch off each guard; every run must go red")
     parser.add_argument("--list", action="store_true", help="list faults and guards")
     given = parser.parse_args()

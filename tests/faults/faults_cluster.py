@@ -48,7 +48,7 @@ def redis_failover_lagging(lab: Lab) -> None:
 def _applied_at(lab: Lab, node: Node) -> int:
     """Sum of the transaction units' positions as one server has them."""
     prefixes = [lab.view.prefix(Unit("t", number)) for number in range(lab.plan.partitions)]
-    found: list[bytes | None] = node.client.mget([f"{prefix}position" for prefix in prefixes])
+    found = node.client.mget([f"{prefix}position" for prefix in prefixes])
     return sum(int(value.split()[0]) for value in found if value is not None)
 
 

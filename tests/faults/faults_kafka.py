@@ -33,7 +33,7 @@ def broker_kill(lab: Lab) -> None:
         processor.await_step("produced", processor.count("produced") + 2)
         lab.stack.kill("kafka")
         lab.times += 1
-        lab.stack.start(["kafka"])
+        lab.stack.start(("kafka",))
         lab.watch_recovery()
     lab.finish([processor, scorer])
 
@@ -44,7 +44,7 @@ def broker_away(lab: Lab) -> None:
     lab.run_until(lab.keep(lab.processor()), "committed", 4)
     lab.stack.kill("kafka")
     Event().wait(AWAY_SECONDS_FULL if lab.kills else AWAY_SECONDS)
-    lab.stack.start(["kafka"])
+    lab.stack.start(("kafka",))
     lab.times += 1
     lab.watch_recovery()
     lab.finish([])

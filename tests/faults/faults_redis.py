@@ -51,7 +51,7 @@ def redis_kill(lab: Lab) -> None:
         _wait(LOST_SECONDS)
         lab.stack.kill("redis")
         _cut(log, size)
-        lab.stack.start(["redis"])
+        lab.stack.start(("redis",))
         lab.times += 1
         lab.watch_recovery()
     lab.finish(workers)

@@ -33,7 +33,7 @@ def old_history(lab: Lab) -> None:
     lab.run_until(lab.keep(lab.processor()))
     control = _send_control(lab)
     lab.stack.kill("kafka")
-    lab.stack.start(["kafka"])
+    lab.stack.start(("kafka",))
     lab.times += 1
     lab.watch_recovery()
     await_true(partial(_is_deleted, lab, control), "the control topic's records being deleted", RETENTION_SECONDS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Message, Producer
 
 from tests.faults.load import Sending
 
@@ -25,6 +26,10 @@ class Feeder:
         rate: records a second.
         records_min: sent before the end, however early that is asked for.
         records_max: never sent more.
+
+    Attributes:
+        handed_ms: when each record of an input was given to the client, by topic, partition and offset: what waits for
+            a broker has an append time long after it.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Feeder:
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
         self.sent = 0
         self.failed = 0
+        self.handed_ms: dict[tuple[str, int, int], int] = {}
 
     def start(self, *, burst: int) -> None:
         """Send ``burst`` records at once, then go on in the background."""
@@ -99,14 +105,14 @@ class Feeder:
     def _send(self, sending: Sending) -> None:
         given = {"partition": sending.partition, "timestamp": sending.sender_ms}
         options = {name: value for name, value in given.items() if value is not None}
-        self._producer.produce(
-            self._topics[sending.kind], sending.value, sending.key, on_delivery=self._delivered, **options
-        )
+        delivered = partial(self._delivered, int(time.time() * 1_000))
+        self._producer.produce(self._topics[sending.kind], sending.value, sending.key, on_delivery=delivered, **options)
         self.sent += 1
 
-    def _delivered(self, error: object, message: object) -> None:
-        del message
+    def _delivered(self, handed_ms: int, error: object, message: Message) -> None:
         self.failed += error is not None
+        if error is None:
+            self.handed_ms[message.topic(), message.partition(), message.offset()] = handed_ms
 
     def _flush(self) -> None:
         if self._producer.flush(DELIVERY_SECONDS):

@@ -61,7 +61,7 @@ def judge(lab: Lab) -> Judgement:
     verdicts = judge_transactions(evidence, url, _own_ids(lab))
     labels = judge_labels(evidence, url)
     found = Judgement(records=len(evidence.transactions) + len(evidence.labels), aborted=evidence.aborted)
-    found.in_time = measure(_times(evidence))
+    found.in_time = measure(_times(lab, evidence))
     _judge_outputs(found, evidence, verdicts, labels)
     _judge_commits(found, lab, evidence)
     _judge_index(found, evidence)
@@ -91,9 +91,11 @@ def _count_outputs(evidence: Evidence) -> dict[tuple[int, int], int]:
     return {at: len(evidence.rows.get(at, [])) + len(evidence.letters.get(at, [])) for at in inputs}
 
 
-def _times(evidence: Evidence) -> list[tuple[int, int]]:
-    appended = {entry.at: entry.append_ms for entry in evidence.transactions}
-    return [(appended[at], rows[0]["decision_time_ms"]) for at, rows in evidence.decisions.items() if at in appended]
+def _times(lab: Lab, evidence: Evidence) -> list[tuple[int, int]]:
+    """Return of each decided payment when its sender had it (else, when it was appended) and when it was decided."""
+    handed, topic = lab.feeder.handed_ms, lab.settings.topics.transactions
+    due = {entry.at: handed.get((topic, *entry.at), entry.append_ms) for entry in evidence.transactions}
+    return [(due[at], rows[0]["decision_time_ms"]) for at, rows in evidence.decisions.items() if at in due]
 
 
 def _own_ids(lab: Lab) -> set[int]:

@@ -263,7 +263,7 @@ def open_lab(stack: Stack, servers: RedisServers, name: str, plan: Plan, *, seed
 
 def _shape(plan: Plan, kills: int) -> Shape:
     """Return the stream's shape, with load enough for the last kill: a view that has nothing to do does not move."""
-    chosen: dict[str, Any] = {"records_max": max(Shape.records_max, kills * RECORDS_PER_KILL)} | plan.shape
+    chosen: dict[str, Any] = {"records_max": max(Shape.records_max, kills * RECORDS_PER_KILL), **plan.shape}
     return Shape(
         poison_share=plan.poison_share,
         misplaced_share=plan.misplaced_share,

@@ -61,10 +61,10 @@ def _remember() -> None:
     """Nothing is forgotten: partials in memory outlive whatever made them doubtful."""
     own = PartialStore.own
 
-    def own_with_old_values(store: PartialStore, unit: Unit, applied: int, *, born_empty: bool) -> None:
+    def own_with_old_values(store: PartialStore, unit: Unit, position: Position, *, born_empty: bool) -> None:
         generations = (store._memory._young, store._memory._old)
         old = [generation.columns.get(unit, {}) for generation in generations]
-        own(store, unit, applied, born_empty=born_empty)
+        own(store, unit, position, born_empty=born_empty)
         for generation, columns in zip(generations, old, strict=True):
             generation.columns[unit] = columns
 
@@ -134,6 +134,27 @@ def _go_back() -> None:
     replace(PartitionedInput, resume=resume_below)
 
 
+def _archive_anyway() -> None:
+    """An archiver does not ask whether the positions are still those that it knows."""
+    from weir.archive.table import ArchiveTable  # noqa: PLC0415 - see ``worker.py``
+
+    replace(ArchiveTable, _check_positions=lambda *_: None)
+
+
+def _believe_the_error() -> None:
+    """A commit that failed is taken for one that was not made."""
+    from weir.archive.table import ArchiveTable  # noqa: PLC0415
+
+    def forget_and_take_over(table: Any) -> bool:
+        if table._doubtful:
+            table.look()
+            table.begin(list(table._known))
+        table._doubtful = []
+        return False
+
+    replace(ArchiveTable, _has_landed=forget_and_take_over)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A guard, how to switch it off, and the fault that must show it."""
@@ -150,6 +171,8 @@ MUTANTS: dict[str, Mutant] = {
     "forget": Mutant(_remember, "flushall", "what was in memory would be folded again on top of itself"),
     "verdict-read-back": Mutant(_judge_again, "schema-registered-late", "a dead letter would count after all"),
     "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
+    "archive-positions": Mutant(_archive_anyway, "two-archivers", "each of two archivers would add every row"),
+    "archive-look-up": Mutant(_believe_the_error, "archive-store-fails", "rows of a lost answer would be added again"),
     "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
 }
 

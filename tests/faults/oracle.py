@@ -184,7 +184,7 @@ class Look:
         if measure == "refund":
             events = [*exact, *(one for _, one in paned), *([self.event] if self.event else [])]
             amounts = [-one.amount for one in events if one.is_refund]
-            return float({"count": len, "sum": sum}[aggregate](amounts))
+            return float(len(amounts) if aggregate == "count" else sum(amounts))
         exact = [one for one in exact if not one.is_refund]
         paned = [(start, one) for start, one in paned if not one.is_refund]
         others = exact + [one for _, one in paned]
@@ -319,7 +319,7 @@ def remembered(labels: Iterable[tuple[int, Row]]) -> Iterator[Row]:
     """
     newest: dict[tuple[int, str], int] = {}
     for partition, row in labels:
-        card, event_ms = (partition, row["card_id"]), row["event_time_ms"]
+        card, event_ms = (partition, row["card_id"]), int(row["event_time_ms"])
         if event_ms > newest.get(card, event_ms) - HORIZON - HOLD:
             newest[card] = max(event_ms, newest.get(card, event_ms))
             yield row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ LOSE_EVERY = 4
 SLOW_SECONDS = 0.05
 DAY_SECONDS = 86_400
 HANG_SECONDS = 3.0
+FULL_BYTES = 24_000
+"""Less than a data file of the archive takes, more than what a run says of itself until then."""
 
 
 def lose_apply_reply(steps: Steps) -> None:
@@ -152,6 +155,40 @@ def crashing_model(steps: Steps) -> None:
     replace(Decider, decide=crash)
 
 
+def failing_store(steps: Steps) -> None:
+    """Of the archive's commits every third is made and its answer lost, every third is not made; half a file stays."""
+    from deltalake import DeltaTable  # noqa: PLC0415 - the fork server must not have a library with threads of its own
+
+    from weir.archive import files  # noqa: PLC0415
+
+    commit, write, calls = DeltaTable.create_write_transaction, files._write_rows, [0, 0]
+
+    def commit_or_fail(table: Any, *arguments: Any, **named: Any) -> None:
+        calls[0] += 1
+        if calls[0] % 3 == 1:
+            steps("store_refused")
+            raise OSError("the store is away on purpose")
+        commit(table, *arguments, **named)
+        if calls[0] % 3 == 2:
+            steps("store_answer_lost")
+            raise OSError("the store's answer was lost on purpose")
+
+    def write_or_fail(place: Any, path: str, rows: Any) -> None:
+        calls[1] += 1
+        write(place, path, rows.slice(0, len(rows) // 2) if calls[1] % 5 == 0 else rows)
+        if calls[1] % 5 == 0:
+            raise OSError("the store went away in the middle of a file, on purpose")
+
+    replace(DeltaTable, create_write_transaction=commit_or_fail)
+    replace(files, _write_rows=write_or_fail)
+
+
+def full_disk(steps: Steps) -> None:
+    """No file may grow beyond a few kilobytes: what a full disk says, of the files of this process alone."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+    steps("disk_full")
+
+
 def watch(steps: Steps) -> None:
     """No quirk: the process looks at its dependencies meanwhile, as ``weir process`` does (``worker.py``)."""
     del steps
@@ -165,5 +202,7 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_commit_reply": lose_commit_reply,
     "fragile": fragile,
     "crashing_model": crashing_model,
+    "failing_store": failing_store,
+    "full_disk": full_disk,
     "watch": watch,
 }

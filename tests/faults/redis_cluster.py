@@ -11,7 +11,8 @@ from redis.cluster import RedisCluster
 
 from tests.faults.redis_servers import READY_SECONDS, SOCKET_SECONDS, Node, RedisServers
 from tests.faults.workers import await_true
-from weir.infra.embedded.stack import Stack, choose_ports
+from weir.infra.embedded.ports import choose_ports
+from weir.infra.embedded.stack import Stack
 
 MASTERS = 3
 NODE_TIMEOUT_MS = 1_500

@@ -11,9 +11,10 @@ import redis
 
 from tests.faults.link import Link
 from tests.faults.workers import await_true
+from weir.infra.embedded.ports import choose_ports
 from weir.infra.embedded.process import ServerProcess
 from weir.infra.embedded.redis_server import RedisServer
-from weir.infra.embedded.stack import Stack, choose_ports
+from weir.infra.embedded.stack import Stack
 
 READY_SECONDS = 30.0
 SOCKET_SECONDS = 10

@@ -10,7 +10,6 @@ from zlib import crc32
 import numpy as np
 import pyarrow as pa
 
-from tests.payments import Entity
 from tests.unit.streaming.streams import build
 from weir.schemas.placeholders import BUILT_IN
 from weir.streaming.kernels import shipped_kernel
@@ -36,7 +35,7 @@ def refold_transactions(counted: Sequence[tuple[Row, int, bytes]], *, partition:
         row | {"append_ms": append_ms, "digest": crc32(value[5:]), "partition": partition}
         for row, append_ms, value in counted
     ]
-    state: dict[tuple[Entity, str], bytes] = {}
+    state: dict[tuple[str, str], bytes] = {}
     for part in _cuts(events, seed):
         batch = build(part)
         own = {e: [state.get((e, i), b"") for i in index.ids] for e, index in batch.entities.items()}
@@ -46,7 +45,7 @@ def refold_transactions(counted: Sequence[tuple[Row, int, bytes]], *, partition:
 
 def refold_labels(labels: Sequence[Row], *, partition: int, seed: int) -> State:
     """Fold labels of one partition; arguments as for ``refold_transactions``."""
-    state: dict[tuple[Entity, str], bytes] = {}
+    state: dict[tuple[str, str], bytes] = {}
     for part in _cuts(labels, seed):
         columns = [pa.array([one[name] for one in part], kind) for name, kind in _LABEL_TYPES.items()]
         batch = shipped_kernel().build_labels(
@@ -57,7 +56,7 @@ def refold_labels(labels: Sequence[Row], *, partition: int, seed: int) -> State:
     return {f"{entity}:{entity_id}": partial for (entity, entity_id), partial in state.items()}
 
 
-def _keep(state: dict[tuple[Entity, str], bytes], entities: Any, partials: dict[Entity, list[bytes]]) -> None:
+def _keep(state: dict[tuple[str, str], bytes], entities: Any, partials: dict[str, list[bytes]]) -> None:
     for entity, values in partials.items():
         for entity_id, value in zip(entities[entity].ids, values, strict=True):
             if value:

@@ -36,6 +36,7 @@ GROUPS = (
     "faults_times",
     "faults_retention",
     "faults_declarations",
+    "faults_archive",
 )
 REDIS = {"stack": RedisServers, "pair": RedisPair, "cluster": RedisClusterServers}
 
@@ -107,8 +108,7 @@ def _run_on(lab: Lab, entry: Entry) -> Result:
         recovery_s_max=longest,
         aborted_copies=found.aborted,
         exact_share=found.exact_share if found.compared else None,
-        in_time_share=found.in_time.share,
-        late_seconds=found.in_time.late_seconds,
+        in_time=found.in_time,
         seconds=round(time.monotonic() - began, 1),
         problems=tuple(found.problems),
     )

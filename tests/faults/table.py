@@ -7,9 +7,11 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from tests.faults.availability import InTime
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "faults.md"
 BY_HAND = "## The guards\n"
@@ -29,8 +31,7 @@ class Result:
     recovery_s_max: float | None
     aborted_copies: int = 0
     exact_share: float | None = None
-    in_time_share: float | None = None
-    late_seconds: int = 0
+    in_time: InTime = field(default_factory=InTime)
     seconds: float = 0.0
     problems: tuple[str, ...] = ()
 
@@ -61,11 +62,11 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def _line(result: Result) -> str:
-    share, in_time = ("" if each is None else f"{each:.2%}" for each in (result.exact_share, result.in_time_share))
+    share, in_time = ("" if each is None else f"{each:.2%}" for each in (result.exact_share, result.in_time.share))
     recovery = ["" if value is None else f"{value:.2f}" for value in (result.recovery_s_p50, result.recovery_s_max)]
     cells = [
         result.fault, result.times, result.records, result.lost, result.doubled, result.state_differences,
-        result.aborted_copies, share, *recovery, in_time, result.late_seconds,
+        result.aborted_copies, share, *recovery, in_time, result.in_time.late_seconds,
     ]  # fmt: skip
     return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
 
@@ -82,13 +83,16 @@ def write_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: 
 
 def as_page(found: Mapping[int, Sequence[Result]], *, command: str, seconds: float) -> str:
     """Return the page's text."""
-    cores, system = os.cpu_count(), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     tables = "".join(_section(seed, results) for seed, results in found.items())
+    return f"# Faults\n\n{describe_run(command, seconds)}\n\n{tables}{_LEGEND}"
+
+
+def describe_run(command: str, seconds: float) -> str:
+    """Return where figures come from: the command, the machine, the date and how long it took."""
+    cores, system = os.cpu_count(), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return (
-        "# Faults\n\n"
         f"`{command}` on {cores} cores ({system}) with broker, Redis, registry and every worker on them, "
-        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes.\n\n"
-        f"{tables}{_LEGEND}"
+        f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes."
     )
 
 
@@ -109,7 +113,7 @@ _LEGEND = """\
   values that differ from the oracle's.
 - Recovery: from the end of the fault (or the death of the process) until the view moves on.
 - Decided within 1 s: of the payments that were sent after the first decision, those whose decision came within a second
-  of their append time, with all that was broken in between. The load is about 250 records a second.
+  after the sender had them, with all that was broken in between. The load is about 250 records a second.
 - Compared exactly: share of feature and state values equal in every bit of their 32; the others (deviations, speeds,
   decayed counts) are within the error that the documents state.
 """

@@ -1,7 +1,8 @@
 """One child process of the pipeline, with its steps reported and its orders to break carried out.
 
-``python -m tests.faults.worker process|run|score|index --instance N --kill-at STEP[:n] --stop-at STEP[:n]`` runs one by
-hand; the harness starts them from a fork server, which has everything imported, so that a start costs milliseconds.
+``python -m tests.faults.worker process|run|score|index|archive --instance N --kill-at STEP[:n] --stop-at STEP[:n]``
+runs one by hand; the harness starts them from a fork server, which has everything imported, so that a start costs
+milliseconds.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure
 from weir.schemas.errors import Refused
+from weir.schemas.streams.payments import payments
 from weir.streaming.cli import run_processor
 from weir.streaming.health.checks import LossHook, start_watch
 from weir.streaming.service import Stopped
@@ -101,6 +103,8 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
             _process(settings, orders, steps, stop)
         elif orders.role == "run":
             run_fused(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
+        elif orders.role == "archive":
+            _archive(settings, orders, steps, stop)
         elif orders.role == "score":
             run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
         else:
@@ -115,12 +119,20 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
 
 def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
     hook = LossHook()
-    watch = start_watch(settings, stages=["process"], on_loss=hook) if "watch" in orders.quirks else None
+    watch = start_watch(settings, stages=("process",), on_loss=hook) if "watch" in orders.quirks else None
     try:
         run_processor(settings, instance=orders.instance, should_stop=stop.is_set, on_loss=hook, on_step=steps)
     finally:
         if watch is not None:
             watch.close()
+
+
+def _archive(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
+    # late: the fork server must not have a library with threads of its own
+    from weir.archive.run import find_root, run_archiver  # noqa: PLC0415
+
+    del orders
+    run_archiver(settings, [payments], root=find_root(settings), should_stop=stop.is_set, on_step=steps)
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
@@ -177,7 +189,7 @@ def _redirect(log: str) -> None:
 def main() -> None:
     """Run a worker by hand, with the settings of this environment."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.worker", description=__doc__)
-    parser.add_argument("role", choices=["process", "run", "score", "index"])
+    parser.add_argument("role", choices=["process", "run", "score", "index", "archive"])
     parser.add_argument("--instance", type=int, default=0)
     parser.add_argument("--kill-at", default="", metavar="STEP[:n]")
     parser.add_argument("--stop-at", default="", metavar="STEP[:n]")

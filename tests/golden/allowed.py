@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {"features": {"decided": None}, "decisions": {}}
+ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    "features": {"decided": None},
+    "decisions": {"tags": [], "shadow_rules": []},
+}
 """Kind of record to the fields that it has since, each with its default: what the rows of these logs hold in them."""
 
 DIFFERENCES: Final[dict[str, str]] = {}

@@ -13,7 +13,7 @@ from weir.inference.bundle import Bundle, load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet
 from weir.inference.decide import Decider, DecisionWriter
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.streams.payments import payments
@@ -35,6 +35,7 @@ class _Still:
     bundle: Bundle
     lists: Lists
     rules: RuleSet = field(default_factory=lambda: rules_of(payments))
+    thresholds: None = None
 
 
 def build_reader() -> FeatureRowReader:

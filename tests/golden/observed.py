@@ -12,7 +12,7 @@ import numpy as np
 from tests.golden.decided import decide
 from tests.golden.log import Entry, build_log
 from tests.golden.product import Row, Run, State, compute_history, names, schema_now
-from tests.golden.records import decode, digest, parse_schema, without_added
+from tests.golden.records import decode, digest, parse_schema, read_schema, without_added
 
 PARTITIONS = {"one": 1, "three": 3}
 _HISTORY_RECORDS = {"one": 1_000_000, "three": 900}
@@ -111,7 +111,7 @@ def _decisions(rows: Sequence[Row]) -> list[str]:
     for number, (row, headers) in enumerate(decide(rows)):
         value = without_added("decisions", row.value, now)
         flat = [part for name, content in headers for part in (name.encode(), content)]
-        shown = decode(value, parse_schema(now)) if number % _SHOWN == 0 else None
+        shown = decode(value, parse_schema(read_schema("decisions"))) if number % _SHOWN == 0 else None
         lines.append(f"{digest(row.key, value, *flat)}{'' if shown is None else ' ' + json.dumps(shown)}")
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def is_core(path: Path) -> bool:
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of a file, methods and nested ones included."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -49,8 +50,14 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
-def dotted_names(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def dotted_names(path: Path) -> tuple[tuple[str, int], ...]:
     """Every name as it is written in an expression (``time.time``, ``print``), with its line."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Name | ast.Attribute):
-            yield ast.unparse(node), node.lineno
+    found = (node for node in ast.walk(_parse(path)) if isinstance(node, ast.Name | ast.Attribute))
+    return tuple((ast.unparse(node), node.lineno) for node in found)
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    """Each rule reads each file: it is parsed once."""
+    return ast.parse(path.read_text())

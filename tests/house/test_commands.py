@@ -19,17 +19,20 @@ from tests.house.source import ROOT, name_of
 RUN_BY = {
     "CONTRIBUTING.md": "tests/integration/test_contributing.py",
     "README.md": "tests/integration/test_readers.py",
+    "docs/evidence.md": "tests/unit/archive/test_evidence_page.py",
     "docs/readers/analyst.md": "tests/integration/test_readers.py",
     "docs/readers/consumer.md": "tests/integration/test_readers.py",
     "docs/readers/contributor.md": "tests/integration/test_contributing.py",
     "docs/readers/data-scientist.md": "tests/integration/test_readers.py",
     "docs/readers/operator.md": "tests/integration/test_readers.py",
     "docs/readers/producer.md": "tests/integration/test_readers.py",
+    "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
 }
 COMPLETE = {
     "weir inspect card": "weir inspect card CARD",
     "weir inspect": "weir inspect lag",
+    "weir evidence verify --expect": "weir evidence verify --expect HASH",
     "weir publish": "weir publish FILE",
     "weir features backfill": "weir features backfill --transactions FILE --out FILE",
     "weir train --history": "weir train --history DIR",

@@ -23,6 +23,8 @@ OFFSETS = "tests/integration/test_offsets_moved.py"
 TRAINING = "tests/unit/training/test_cli.py"
 FOLLOWED = "tests/integration/test_remedies.py"
 REPLAY = "tests/integration/test_dlq_replay.py"
+ARCHIVE = "tests/integration/test_archive.py"
+EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
 TESTS: dict[str, str] = {
@@ -61,6 +63,12 @@ TESTS: dict[str, str] = {
     ),
     "weir dlq replay --reason not_examined --apply": (
         f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"
+    ),
+    "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
+    "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
+    "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
+    "weir archive --accept-loss": (
+        f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),
     "weir publish FILE": ("tests/integration/test_generate.py::test_a_users_file_is_published_but_for_its_bad_lines"),
     "weir dlq replay --set FIELD=VALUE": (

@@ -27,7 +27,7 @@ def build_rows(first: int, count: int, **columns: Any) -> pa.RecordBatch:
     """Return rows ``t<first>`` onwards; every fifth one is a burst that the tiny model declines."""
     schema = BatchCodec("features").arrow_schema
     numbers = range(first, first + count)
-    given: dict[str, list[Any]] = {
+    given: dict[str, Any] = {
         "transaction_id": [f"t{n}" for n in numbers],
         "card_id": [f"card-{n % 97}" for n in numbers],
         "source_offset": list(numbers),

@@ -24,13 +24,13 @@ _build_plan = BatchCodec._build_plan
 
 def decode_each(kind: str, values: Sequence[bytes | None], schemas: object, report: Connection) -> None:
     """Stand in for ``isolation.decode_each`` in the child."""
-    BatchCodec.decode = _decode_or_end  # type: ignore[method-assign]
+    BatchCodec.decode = _decode_or_end  # type: ignore[method-assign, assignment]
     _decode_each(kind, values, schemas, report)  # type: ignore[arg-type]
 
 
 def decode_each_with_fragile_plans(*arguments: Any) -> None:
     """Be a child that a schema ends, whatever the bytes."""
-    BatchCodec._build_plan = _build_plan_or_end  # type: ignore[method-assign]
+    BatchCodec._build_plan = _build_plan_or_end  # type: ignore[method-assign, assignment]
     _decode_each(*arguments)
 
 

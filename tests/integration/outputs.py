@@ -82,6 +82,10 @@ class Outputs:
         """Return every transaction of the log, each partition in order."""
         return self._inputs.poll()
 
+    def end_of_inputs(self) -> list[Message]:
+        """Return every transaction of the log, up to its end as it is now."""
+        return self._inputs.poll_to_end()
+
     def labels(self) -> list[Message]:
         """Return every label of the log, up to its end as it is now."""
         return self._labels.poll_to_end()

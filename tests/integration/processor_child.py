@@ -42,7 +42,7 @@ def main(step: str, occurrence: int, slow_seconds: float, verb: str = "process")
 
     weir.streaming.state.catch_up.CHUNK_RECORDS = CHUNK_RECORDS
     if step == "believing":
-        weir.streaming.state.catch_up.check_offsets = lambda *_, **__: None
+        vars(weir.streaming.state.catch_up)["check_offsets"] = lambda *_, **__: None
     if step == "looking":
         weir.streaming.state.folded.LOOK_EVERY_SECONDS = LOOK_EVERY_SECONDS
     if slow_seconds:
@@ -61,7 +61,7 @@ def _slow_down(seconds: float) -> None:
         time.sleep(seconds)
         return apply(view, *given, **named)
 
-    StateView.apply = apply_late  # type: ignore[method-assign]
+    StateView.apply = apply_late  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

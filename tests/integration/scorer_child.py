@@ -40,7 +40,7 @@ def _stop_before_commit(on_step: Callable[[str], None]) -> None:
         on_step("produced")
         commit(output)
 
-    TransactionalOutput._commit = commit_after_step  # type: ignore[method-assign]
+    TransactionalOutput._commit = commit_after_step  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

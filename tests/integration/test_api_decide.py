@@ -16,17 +16,16 @@ import pytest
 
 from tests.conftest import create_deployment, settings_for
 from tests.integration.decided import decode_decisions, read_topic
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import TRANSACTION
-from weir.infra.children import Child
 from weir.infra.kafka.clients import build_producer
 from weir.infra.settings import Settings
 from weir.streaming.dlq.letter import read_dead_letter
 
 pytestmark = pytest.mark.server
 
-PATIENT = {"wait_ms": 10_000}
+PATIENT: dict[str, Any] = {"wait_ms": 10_000}
 
 
 class Stream:

@@ -16,10 +16,9 @@ from confluent_kafka.admin import AdminClient
 from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import assert_exactly_once, await_applied, build_stream, publish
 from tests.unit.inference.bundles import link_champion, write_bundle
-from weir.infra.children import Child
 from weir.infra.embedded.stack import Stack
 from weir.infra.kafka.clients import CLIENT_LOG
 from weir.infra.redis.client import connect

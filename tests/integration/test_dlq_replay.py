@@ -12,8 +12,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -30,6 +28,8 @@ from tests.integration.dead_letters import (
     publish_dead_letters,
     read_all,
 )
+from tests.integration.forked import Fork
+from weir.infra.children import child_environment
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.sink import Fenced
 from weir.infra.registry.client import Registry
@@ -273,42 +273,12 @@ def test_a_missing_topic_is_refused_in_one_line(settings: Settings) -> None:
         DeadLetterLog(settings, settings.topics.dlq + ".missing").ends()
 
 
-_CHILD = """
-import os, signal, sys
-from weir.infra.kafka.sink import TransactionalOutput
-from weir.schemas.errors import WeirError
-from weir.streaming.dlq import cli as dlq_cli
-from weir.streaming.dlq import replay as dlq_replay
-
-dlq_replay.BATCH_LETTERS_MAX, crash = int(sys.argv[1]), sys.argv[2]
-commit, commits = TransactionalOutput._commit, 0
-
-def crashing(output):
-    global commits
-    commits += 1
-    if commits == 2 and crash == "before":
-        output._producer.flush(10)
-        os.kill(os.getpid(), signal.SIGKILL)
-    commit(output)
-    if commits == 2 and crash == "after":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-TransactionalOutput._commit = crashing
-try:
-    sys.exit(dlq_cli.main(["dlq", "replay", "--apply", "--json"]))
-except WeirError as error:
-    sys.exit(1)
-"""
+def _start_replay(settings: Settings, *, batch: int = 10, crash: str = "never") -> Fork:
+    arguments = ("tests.integration.replay_child", str(batch), crash)
+    return Fork(arguments, child_environment(environment_of(settings)), Path(os.devnull), Path(os.devnull))
 
 
-def _start_replay(settings: Settings, *, batch: int = 10, crash: str = "never") -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **environment_of(settings)}
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", _CHILD, str(batch), crash]
-    return subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _await_some_done(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+def _await_some_done(settings: Settings, process: Fork) -> None:
     deadline = time.monotonic() + 60
     while process.poll() is None and not done_actions(settings):
         assert time.monotonic() < deadline, "the replay committed nothing"

@@ -252,10 +252,10 @@ def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_
     home.mkdir()
     (home / "ports.json").write_text((own_stack.home / "ports.json").read_text())
     with pytest.raises(Refused, match="`weir down --home ") as refused:
-        Stack(home).start(["redis"])
+        Stack(home).start(("redis",))
     _follow(str(refused.value).partition("; `weir up")[0])
     second = Stack(home)
-    second.start(["redis"])
+    second.start(("redis",))
     assert second.stop() == ["redis"]
     own_stack.start()
 
@@ -332,4 +332,3 @@ def test_a_broker_that_is_down_refuses_connections(own_stack: Stack, settings: S
     own_stack.kill("kafka")
     with pytest.raises(KafkaException):
         AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers, "log_level": 0}).list_topics(timeout=1)
-    own_stack.start()

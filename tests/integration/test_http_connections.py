@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forked import Fork
 from tests.unit.inference.examples import TRANSACTION
 
 SECONDS = 2.0
@@ -28,15 +28,12 @@ class Child:
     """A server process, and its log."""
 
     def __init__(self, folder: Path, *, seconds: float = SECONDS, files: int = 4_096) -> None:
-        self._log = folder / "log"
-        command = [sys.executable, "-m", "tests.integration.http_child", str(seconds), str(files)]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        assert self.process.stdout is not None
-        with self.process.stdout as printed:
-            self.port = int(printed.readline() or b"0")
-        if not self.port:
-            self.process.wait()
+        self._log, printed = folder / "log", folder / "printed"
+        printed.touch()
+        arguments = ("tests.integration.http_child", str(seconds), str(files))
+        self.process = Fork(arguments, dict(os.environ), printed, self._log)
+        await_true(lambda: printed.read_text().endswith("\n") or self.process.poll() is not None, 60)
+        self.port = int(printed.read_text() or "0")
         assert self.port, self.log()
 
     def log(self) -> str:

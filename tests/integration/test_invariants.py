@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from tests.conftest import create_deployment, running_stack, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.payments import Publisher
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import assert_exactly_once, build_stream, publish
-from weir.infra.children import Child
 from weir.infra.embedded import doctor
-from weir.infra.embedded.stack import Stack, choose_ports
+from weir.infra.embedded.ports import choose_ports
+from weir.infra.embedded.stack import Stack
 from weir.infra.findings import Finding, worst
 from weir.infra.invariants import examine_all, examine_start
 from weir.infra.kafka.clients import admin_config

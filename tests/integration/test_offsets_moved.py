@@ -225,7 +225,7 @@ def test_outputs_in_other_partitions_than_their_sources_are_found(services: Serv
     with closing(History(settings.kafka)) as history, closing(Registry(settings.registry)) as registry:
         topic = settings.topics.transactions
         ends = {number: history.end((topic, number)) for number in range(PARTITIONS)}
-        log = [(number, end - 1, None) for number, end in ends.items()]
+        log: Log = [(number, end - 1, None) for number, end in ends.items()]
         _decide(services, log)
         coverage = build_coverage(processor_stage(settings), settings, history, registry)
         assert [coverage.check(number, low=0, committed=end) for number, end in ends.items()] == [None] * PARTITIONS

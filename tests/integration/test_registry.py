@@ -43,7 +43,7 @@ class TestRealRegistry(RegistryContract):
                 is_refused = False
             except Refused:
                 is_refused = True
-            ours = check_level(level, new, [old])
+            ours = check_level(level, new, (old,))
             assert bool(ours) == is_refused, (level, old, new, ours)
             verdicts.add(is_refused)
         assert verdicts == {False} if level == "NONE" else {False, True}

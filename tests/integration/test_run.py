@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
-from tests.integration.services import Services, log_of
+from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import Log, assert_exactly_once, build_stream, publish
 from tests.integration.test_exactly_once import CHILD, deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
@@ -56,6 +57,10 @@ def test_killed_at_a_step_it_counts_publishes_and_decides_each_record_once(servi
     _assert_decided_once(services, log, marked=True)
 
 
+def _has_caught_up(child: Child) -> bool:
+    return log_of(child).count('"caught_up"') >= 4
+
+
 def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(services: Services) -> None:
     """``[process + score][run + score][process + score]`` under load: the scorer is there all the while."""
     publisher = Publisher(services.settings)
@@ -64,7 +69,7 @@ def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(s
     for turn, verb in enumerate(("process", "run", "process")):
         child = services.start(verb)
         log += publish(publisher, build_stream(seed=30 + turn, count=RECORDS // 2, first=turn * RECORDS))
-        services.await_true(lambda child=child: log_of(child).count('"caught_up"') >= 4, "every unit caught up")
+        services.await_true(partial(_has_caught_up, child), "every unit caught up")
         services.end(child)
     services.start("run")
     _assert_decided_once(services, log, marked=None)
@@ -135,7 +140,7 @@ def test_rows_that_lie_between_decided_ones_are_found_and_not_left_undecided(
     # four units and four members: one has each, so events of one partition are processed by one that decides nothing
     separate = [services.start("process", "--instance", number) for number in ("2", "3", "4")]
     for each in separate:
-        services.await_true(lambda each=each: '"caught_up"' in log_of(each), "a unit for each")
+        services.await_true(lambda: '"caught_up"' in log_of(each), "a unit for each")  # noqa: B023 - asked before the next one
     log += publish_and_settle(72, RECORDS)
     for each in separate:
         services.end(each)

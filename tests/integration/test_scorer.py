@@ -1,12 +1,9 @@
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment_of
 from tests.integration.decided import (
     await_true,
     build_rows,
@@ -17,10 +14,10 @@ from tests.integration.decided import (
     read_topic,
 )
 from tests.integration.running import running
+from tests.integration.services import Services
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.cli import run_index, run_scorer
 from weir.inference.index import DecisionReader
-from weir.infra.children import child_environment
 from weir.infra.kafka.clients import ClientLost, header_text
 from weir.infra.redis.client import connect
 from weir.infra.redis.decision_store import decision_key
@@ -115,10 +112,8 @@ def test_a_scorer_killed_inside_an_open_kafka_transaction_leaves_nothing_of_it_v
 
 
 def _run_until_killed(settings: Settings, step: str, *, occurrence: int) -> None:
-    command = [sys.executable, "-m", "tests.integration.scorer_child", step, str(occurrence), "0"]
-    environment = child_environment(environment_of(settings))
-    killed = subprocess.run(command, env=environment, timeout=60, check=False, stderr=subprocess.PIPE)
-    assert killed.returncode == -9, killed.stderr.decode()
+    services = Services(settings, settings.home / "logs")
+    services.await_killed(services.start_module("tests.integration.scorer_child", step, str(occurrence), "0", ready=""))
 
 
 def test_a_new_bundle_under_load_drops_and_doubles_nothing(scoring: Settings, tmp_path: Path) -> None:

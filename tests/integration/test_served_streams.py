@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -116,8 +117,8 @@ def _decide_one_id_in_both(settings: Settings, ours: ServedStreams, api: Client)
         published = api.post(f"/v1/streams/{stream}/score?publish=true", json=event).json()["published"]
         assert published["topic"].endswith(f".{stream}")
     with ExitStack() as loops:
-        for stream in ours.streams:
-            own = settings.of_stream(stream)
+        for each in ours.streams:
+            own = settings.of_stream(each)
             loops.enter_context(running(run_processor, own, instance=0))
             loops.enter_context(running(run_scorer, own, instance=0, with_index=True))
         paths = [f"/v1/streams/{stream}/decisions/same-1" for stream in ("clicks", "orders")]
@@ -128,10 +129,10 @@ def _decide_one_id_in_both(settings: Settings, ours: ServedStreams, api: Client)
     assert _look_up_customer(api)["features"]["customer_event_count_1h"] == 1.0
 
 
-def _look_up_customer(api: Client) -> dict[str, object]:
+def _look_up_customer(api: Client) -> dict[str, Any]:
     answer = api.get(f"/v1/streams/clicks/features/customer/{CLICK['customer_id']}")
     assert answer.status_code == 200, answer.text
-    found: dict[str, object] = answer.json()
+    found: dict[str, Any] = answer.json()
     return found
 
 

@@ -97,7 +97,8 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
         with agent(command):
             feed.send(seconds=2)
             _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
-            before, _ = feed.count, feed.send(seconds=10)
+            before = feed.count
+            feed.send(seconds=10)
             _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
             fresh = _ages_ms(own, rows, feed.ids[before:])
             assert np.percentile(fresh, 95) <= FRESH_MS, np.percentile(fresh, [50, 95, 100])

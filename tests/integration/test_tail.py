@@ -42,7 +42,7 @@ def producer(deployment: Settings) -> Producer:
 @pytest.fixture
 def tail(deployment: Settings, producer: Producer, clock: Clock) -> Iterator[Tail]:
     publish(producer, deployment.topics.decisions, b"before", 0)
-    made = Tail(deployment.kafka, [deployment.topics.decisions, deployment.topics.dlq], clock)
+    made = Tail(deployment.kafka, (deployment.topics.decisions, deployment.topics.dlq), clock)
     yield made
     made.close()
 
@@ -105,5 +105,5 @@ def test_partitions_that_are_added_are_read_from_their_first_record(
 def test_a_topic_that_is_not_there_is_named(deployment: Settings) -> None:
     began = time.monotonic()
     with pytest.raises(Refused, match=r"topic no-such does not exist"):
-        Tail(deployment.kafka, ["no-such"])
+        Tail(deployment.kafka, ("no-such",))
     assert time.monotonic() - began < 30

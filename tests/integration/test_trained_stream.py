@@ -86,12 +86,12 @@ def test_a_users_stream_is_trained_scored_and_decided_as_its_model_says(settings
 
 
 def _compare_decisions(oracle: Oracle, rows: list[Row], decided: list[Row]) -> None:
-    kept = ("transfer_id", "sender_id", "receiver_id", "amount_minor", "currency", "channel", "event_time_ms")
-    kept += ("declarations_hash", "late", "ingest_time_ms", "source_partition", "source_offset")
+    kept = ["transfer_id", "sender_id", "receiver_id", "amount_minor", "currency", "channel", "event_time_ms"]
+    kept += ["declarations_hash", "late", "ingest_time_ms", "source_partition", "source_offset"]
     expected = [
         {name: row[name] for name in kept}
         | oracle.decide(row)
-        | {"rules_version": "none", "degraded": False, "degraded_by": []}
+        | {"rules_version": "none", "degraded": False, "degraded_by": [], "tags": [], "shadow_rules": []}
         for row in rows
     ]
     times = [row.pop("decision_time_ms") for row in decided]

@@ -110,6 +110,8 @@ def _decision(stream: Stream, offset: int, ride: Row, features: Row) -> Row:
         **{name: ride[name] for name in ("ride_id", "rider_id", "vehicle_id", "city", "at_ms")},
         **decide(ride, features),
         "score": None,
+        "tags": [],
+        "shadow_rules": [],
         "model_name": "none",
         "model_version": "none",
         "degraded": True,

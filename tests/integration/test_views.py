@@ -44,7 +44,12 @@ def test_the_last_decisions_are_shown_in_order_with_latency_reasons_and_amount(
             assert stream.last(0) == []
             publish_rows(settings, build_rows(60, 5, amount_minor=1_200, currency="JPY"))
             fresh: list[str] = []
-            await_true(lambda: fresh.extend(d["amount"] for d in stream.fresh()) or len(fresh) == 5, "five more")
+
+            def five_more() -> bool:
+                fresh.extend(d["amount"] for d in stream.fresh())
+                return len(fresh) == 5
+
+            await_true(five_more, "five more")
             assert set(fresh) == {"1,200 JPY"}
     code, shown, _ = weir(settings, "inspect", "stream", "--json", "--count", "50")
     documents = [json.loads(line) for line in shown.splitlines()]

@@ -343,3 +343,17 @@ def test_nothing_is_compiled_and_it_takes_less_than_two_seconds(tmp_path: Path) 
     assert "2 streams, no faults" in done.stdout
     assert done.stderr.strip() == "[]"
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+def test_rules_files_are_checked_with_the_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = project(tmp_path, orders=good())
+    (folder / "rules").mkdir()
+    rule = "rules:\n  - {name: fast, why: a, then: REVIEW, when: WHEN}\n"
+    (folder / "rules" / "orders.yaml").write_text(rule.replace("WHEN", "score > 0.9"))
+    assert "no faults" in check(folder, capsys)
+    (folder / "rules" / "orders.yaml").write_text(rule.replace("WHEN", "scor > 0.9"))
+    (folder / "rules" / "order.yaml").write_text(rule)
+    said = check(folder, capsys, code=1)
+    assert "orders.yaml:2:46: rule fast: expected a feature, a kept field or score, found 'scor'; did you mean" in said
+    assert "order.yaml:1: rules file: expected the name of a stream, found 'order'; did you mean 'orders'?" in said
+    assert "2 faults in 2 files" in said

@@ -29,7 +29,7 @@ def test_a_field_that_cannot_be_read_is_told_with_its_line_although_nothing_uses
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: object, told: str
 ) -> None:
     folder = project(tmp_path / "shop", orders=good())
-    schema = SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "odd", "type": kind}]}  # type: ignore[misc]
+    schema = SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "odd", "type": kind}]}
     (folder / "streams" / "orders.avsc").write_text(json.dumps(schema, indent=1))
     monkeypatch.chdir(folder)
     assert weir.cli.main(["check"]) == (1 if told else 0)
@@ -45,7 +45,7 @@ def test_an_amount_in_decimal_is_refused_by_its_name(
 ) -> None:
     folder = project(tmp_path / "shop", orders=good().replace('col("event_time_ms") * 0', 'col("odd")'))
     odd = {"name": "odd", "type": {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}}
-    schema = SCHEMA | {"fields": [*SCHEMA["fields"], odd]}  # type: ignore[misc]
+    schema = SCHEMA | {"fields": [*SCHEMA["fields"], odd]}
     (folder / "streams" / "orders.avsc").write_text(json.dumps(schema))
     monkeypatch.chdir(folder)
     assert weir.cli.main(["check"]) == 1

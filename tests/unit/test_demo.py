@@ -212,7 +212,7 @@ def test_rows_that_nothing_decides_are_counted_and_shown_with_some_of_their_feat
 
 def test_a_decision_of_a_stream_without_amounts_is_shown_by_what_decided() -> None:
     stream = load_shipped("clicks").stream
-    row = {"click_id": "c1", "decision": "APPROVE", "decided_by": "rules", "score": None, "reasons": []}
+    row: dict[str, Any] = {"click_id": "c1", "decision": "APPROVE", "decided_by": "rules", "score": None, "reasons": []}
     assert demo_watch._show(stream, row, at_ms=0).reasons == ["APPROVE", "rules"]
     declined = row | {"decision": "DECLINE", "reasons": [{"code": "CUSTOMER_EVENT_COUNT"}]}
     assert demo_watch._show(stream, declined, at_ms=0).reasons == ["CUSTOMER_EVENT_COUNT"]

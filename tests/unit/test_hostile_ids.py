@@ -37,6 +37,7 @@ from weir.schemas.errors import PoisonRecord, WeirError
 from weir.schemas.printable import escape, escape_json, to_json
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq.replay import Report
 from weir.streaming.dlq.view import count_letters, letter_details, letter_fields
 from weir.streaming.offsets.cli import _write_rows
 from weir.streaming.offsets.group import Row
@@ -151,7 +152,7 @@ def _dlq(verb: str, hostile: str, *, as_json: bool = False) -> None:
     elif verb == "show":
         dlq_cli._write_json(letter_details(dead, None, OneSchema()), indent=None if as_json else 2)
     else:
-        report = dlq_cli.Report()
+        report = Report()
         report.notes.append(hostile)
         dlq_cli._write_report(arguments, report, applied=False)
 
@@ -175,7 +176,7 @@ def _weir_error(hostile: str) -> None:
 
     module = Module()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "hostile_module", module)  # type: ignore[misc, arg-type]
+        patch.setitem(sys.modules, "hostile_module", module)
         patch.setitem(weir.cli.VERBS, "hostile", ("hostile_module", ""))
         patch.setattr(sys, "stderr", sys.stdout)
         assert weir.cli.main(["hostile"]) == 1

@@ -10,7 +10,7 @@ import pytest
 
 import weir
 import weir.cli
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.init import build_project, name_project
 from weir.schemas.project import load_project, load_shipped, shipped_names
 

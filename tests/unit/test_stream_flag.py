@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import weir.cli
+from tests.house.source import name_of, product_files
 from weir.schemas.project import load_shipped, shipped_names
 
 OF_NO_STREAM = {
@@ -21,7 +23,6 @@ OF_NO_STREAM = {
     "logs": "shows logs of servers",
     "doctor": "looks at this machine and every stream of a project",
     "clean": "frees space in a home",
-    "publish": "reads files of payments",
     "demo": "runs a project whole",
     "bench": "measures on servers of its own",
     "completion": "prints a script",
@@ -29,11 +30,22 @@ OF_NO_STREAM = {
 }
 """Commands that need no name of a stream, and why; one of them may take it all the same."""
 ACTIONS = {
+    "publish": ["events.csv"],
     "topics": ["create", "check", "repair"],
     "schemas": ["check", "register"],
     "features": ["list", "docs"],
     "dlq": ["list", "show", "stats", "replay", "discard", "auto"],
     "offsets": ["show", "recover", "drop-view"],
+    "rules": ["check", "test", "show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
+    "lists": [
+        "show",
+        "history",
+        "publish FILE --why a-test",
+        "rollback none --why a-test",
+        "add block card c-1 --why a-test",
+        "remove block card c-1 --why a-test",
+    ],
+    "thresholds": ["show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }
 SHIPPED = sorted(load_shipped(name).stream.name for name in shipped_names())
@@ -52,6 +64,11 @@ def _help(verb: str, *action: str) -> str:
 
 def test_the_commands_of_no_stream_are_there() -> None:
     assert set(OF_NO_STREAM) <= set(weir.cli.VERBS)
+
+
+def test_no_command_declares_the_flag_by_itself() -> None:
+    typed = re.compile(r"add_argument\(\s*[\"']--stream\b")
+    assert [name_of(path) for path in product_files() if typed.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -44,7 +44,7 @@ def build_decide(
     waiting = WaitingRequests(stream, places, events_topic=names.transactions, clock=time.monotonic)
     listener = DecisionListener(
         waiting,
-        lambda: Tail(settings.kafka, [names.decisions, names.dlq]),
+        lambda: Tail(settings.kafka, (names.decisions, names.dlq)),
         # one of its own: a reader is a thread, and what a registry keeps is one thread's
         build_decoder(Registry(settings.registry), decisions_schema(stream), names.decisions),
         stream_name=stream.name,

@@ -44,7 +44,7 @@ def main() -> None:
     target = app.topic(given.output, key_serializer="raw", value_serializer="json")
     cards = app.Table(f"{given.group}-cards", default=dict, key_type=str, partitions=_PARTITIONS)
 
-    @app.agent(source)  # type: ignore[untyped-decorator]
+    @app.agent(source)
     async def count_payments(payments: Any) -> None:
         async for value in payments:
             payment = decode(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import table
-from tests.faults.availability import measure
+from tests.faults.availability import InTime, measure
 from tests.faults.table import BY_HAND, Result, as_text, write_page
 
 ROW = Result("flushall", 5, 2_500, 0, 0, 0, 0.4, 0.9)
@@ -37,6 +37,6 @@ def test_what_was_decided_in_time_is_a_share_of_what_was_due() -> None:
 
 
 def test_the_table_shows_the_share_and_leaves_it_out_where_nothing_was_due() -> None:
-    shown = as_text([replace(ROW, in_time_share=0.98765, late_seconds=3), ROW]).splitlines()
-    assert shown[2].endswith("| 0.90 | 98.77% | 3 |")
+    shown = as_text([replace(ROW, in_time=InTime(10_000, 9_876, late_seconds=3)), ROW]).splitlines()
+    assert shown[2].endswith("| 0.90 | 98.76% | 3 |")
     assert shown[3].endswith("| 0.90 |  | 0 |")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -145,7 +146,7 @@ def test_a_household_device_is_used_by_several_customers_and_is_no_fraud() -> No
     assert not rows.fraud.any()
 
 
-def test_write_history_gives_three_files_that_read_back_equal(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_write_history_gives_three_files_that_read_back_equal(tmp_path: Path) -> None:
     short = build_history(population(), END_MS - DAY_MS, END_MS)
     write_history(short, tmp_path / "out")
     for name in ("transactions", "labels", "truth"):

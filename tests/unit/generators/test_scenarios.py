@@ -90,7 +90,7 @@ def test_card_testing_is_a_run_of_small_payments_at_one_seller_then_large_ones_e
         assert len(tests) >= 7
         assert len(large) >= 1
         assert tests.time_ms[0] < large.time_ms[0]
-        refused += tests.declined.any()
+        refused += bool(tests.declined.any())
     assert refused > 0.8 * len(ACTORS)
 
 

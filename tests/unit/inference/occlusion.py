@@ -52,7 +52,8 @@ class Oracle:
         for column, name in enumerate(self.names):
             stories.setdefault(_code(self._features[name]), []).append(column)
         lost = {code: score - self._without(vector, columns) for code, columns in stories.items()}
-        weighty = sorted((code for code in lost if lost[code] >= max(SHARE_MIN * score, 1e-6)), key=lambda c: -lost[c])
+        least = max(float(SHARE_MIN * score), 1e-6)
+        weighty = sorted((code for code in lost if lost[code] >= least), key=lambda code: -lost[code])
         found = [self._describe(vector, code, stories[code]) for code in weighty[:REASONS_MAX]]
         return found or [{"code": "MODEL_SCORE", "detail": f"score {score:.3f}"}]
 

@@ -78,7 +78,7 @@ def _train(stream: Stream, settings: Settings, seed: int) -> None:
 def _build_batch(stream: Stream, features: np.ndarray) -> FeatureBatch:
     plain = FeatureRowWriter(stream, topic="own.features", schema_id=1).plain
     fixed: Row = {"declarations_hash": stream.declarations_hash, "late": False, "degraded": [], "source_partition": 3}
-    rows = [
+    rows: list[Row] = [
         {field.name: None for field in plain}
         | fixed
         | {stream.id: f"x{n}", stream.key.field: f"k{n}", "n0": n, "at": n, "ingest_time_ms": n, "source_offset": n}
@@ -119,6 +119,7 @@ def _expect(stream: Stream, oracle: Oracle, number: int, vector: np.ndarray) -> 
         reason = {"code": "MANY", "detail": "more than anybody has: own_n0 > 2.5"}
         said |= {"decision": "REVIEW", "decided_by": "many", "reasons": [reason]}
     fixed = {"declarations_hash": stream.declarations_hash, "degraded": False, "degraded_by": [], "late": False}
+    fixed |= {"tags": [], "shadow_rules": []}
     own = {stream.id: f"x{number}", stream.key.field: f"k{number}", "n0": number, "at": number}
     where = {"ingest_time_ms": number, "source_partition": 3, "source_offset": number}
     return own | said | fixed | where | {"decision_time_ms": NOW_MS}

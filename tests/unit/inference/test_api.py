@@ -87,7 +87,7 @@ class World:
         events = shipped_kernel().build_events(
             batch, append_time_ms=append, partition=0, body_digest=digest, placeholders=BUILT_IN
         )
-        fresh = {spec.entity: [b""] * len(events.entities[spec.entity].ids) for spec in ENTITIES}
+        fresh = {str(spec.entity): [b""] * len(events.entities[spec.entity].ids) for spec in ENTITIES}
         for entity, states in shipped_kernel().step(events, States(fresh)).states.items():
             for entity_id, partial in zip(events.entities[entity].ids, states, strict=True):
                 self.partials.stored[str(entity), entity_id] = Partials([partial], [], True, [], {"t00": len(rows)})

@@ -133,7 +133,8 @@ def test_a_usual_export_scores_as_its_model_does(
     bundle = load_bundle(write_bundle(tmp_path / "own", model=export(), **named), stream=payments)
     rows, _ = data()
     found = bundle.score(rows)
-    assert (found.dtype, found.shape) == (np.float32, (len(rows),))
+    assert found.dtype == np.float32
+    assert found.shape == (len(rows),)
     np.testing.assert_allclose(found, source().predict_proba(rows)[:, 1], atol=1e-5)
     # a linear model may add up in another order for one row than for many, so the last bits are not held to be equal
     np.testing.assert_allclose(bundle.score(rows[:1]), found[:1], rtol=1e-6)

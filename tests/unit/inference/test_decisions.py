@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,24 +10,28 @@ from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
 from weir.inference.core.records import ModelLabel, build_decisions, read_ids
-from weir.inference.core.rules import Condition, Rule, RuleSet, match_rules
+from weir.inference.core.rules import RuleSet, build_rule_set
 from weir.inference.core.vector import DECLARATIONS_DIFFER, NO_MODEL, build_degraded, select_columns
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.checks.expression_types import NUMBER, Column
 from weir.schemas.contracts import schema_json
+from weir.schemas.errors import Refused
+from weir.schemas.expression import Expression, col
+from weir.schemas.rules import Rule
 from weir.schemas.streams.payments import payments
 from weir.schemas.streams.transfers import transfers
 
 NAMES = ("card_event_count_5m", "card_device_new_30d", "transaction_amount", "transaction_hour")
 GROUPS = build_groups(NAMES, payments)
 LIST_ENTITIES = tuple(payments.id_field_of)
-RULES = rules_of(payments).rules
+COLUMNS = dict.fromkeys((*payments.feature_names, "score"), Column(NUMBER, nullable=True))
 
 
 class _Model:
     """Says the sum of its first two features; NaN where the third says so."""
 
-    names = NAMES
+    names: tuple[str, ...] = NAMES
     review_threshold = 0.5
     decline_threshold = 0.9
     reference = np.zeros(len(NAMES), dtype=np.float32)
@@ -43,7 +48,7 @@ def _rows(*rows: Sequence[float]) -> np.ndarray:
 
 
 def _judge(rows: np.ndarray, lists: Lists | None = None, rules: Sequence[Rule] = (), **ids: list) -> Judgement:
-    return judge(rows, NAMES, ids, _Model(), lists or Lists(), RuleSet("1", tuple(rules)))
+    return judge(rows, NAMES, ids, _Model(), lists or Lists(), build_rule_set(rules, COLUMNS))
 
 
 def _decisions(judgement: Judgement) -> list[str]:
@@ -70,7 +75,7 @@ def test_a_failed_score_is_a_recorded_fallback_and_never_a_number(row: list[floa
 
 
 class _NoModel(_Model):
-    lacking = (NO_MODEL,)
+    lacking: tuple[str, ...] = (NO_MODEL,)
 
     def score(self, features: np.ndarray) -> np.ndarray:
         return np.full(len(features), np.nan, np.float32)
@@ -78,12 +83,12 @@ class _NoModel(_Model):
 
 def test_without_a_model_lists_and_rules_decide_alone_and_the_rest_is_approved() -> None:
     rules = (
-        Rule("burst", "REVIEW", "BURST", "", (Condition(NAMES[0], ">=", 5),)),
-        Rule("large", "DECLINE", "LARGE", "", (Condition(NAMES[2], ">", 100),)),
+        Rule("burst", "REVIEW", col(NAMES[0]) >= 5, ""),
+        Rule("large", "DECLINE", col(NAMES[2]) > 100, ""),
     )
     lists = Lists("v", allow={"card": frozenset({"a"})}, block={"card": frozenset({"b"})})
     rows = _rows([9.0, 0.0, 500.0], [1.0], [6.0], [6.0, 0.0, 101.0], [np.nan, 0.0, 100.0])
-    judged = judge(rows, NAMES, {"card": ["a", "b", "c", "d", "e"]}, _NoModel(), lists, RuleSet("1", rules))
+    judged = judge(rows, NAMES, {"card": ["a", "b", "c", "d", "e"]}, _NoModel(), lists, build_rule_set(rules, COLUMNS))
     assert _decisions(judged) == ["APPROVE", "DECLINE", "REVIEW", "DECLINE", "APPROVE"]
     assert judged.decided_by == ["allow_list_card", "block_list_card", "burst", "large", "rules"]
     assert [[reason.code for reason in reasons] for reasons in judged.reasons] == [
@@ -94,10 +99,10 @@ def test_without_a_model_lists_and_rules_decide_alone_and_the_rest_is_approved()
 
 
 def test_a_rule_holds_over_a_feature_that_the_model_does_not_take() -> None:
-    rule = Rule("travel", "DECLINE", "TRAVEL", "", (Condition("card_position_speed_30d", ">=", 1_000),))
+    rule = Rule("travel", "DECLINE", col("card_position_speed_30d") >= 1_000, "")
     names = ("card_position_speed_30d", *reversed(NAMES))
     rows = np.array([[2_000, 0, 0, 0, 0.1], [10, 0, 0, 0, 0.6]], np.float32)
-    judged = judge(rows, names, {}, _Model(), Lists(), RuleSet("1", (rule,)))
+    judged = judge(rows, names, {}, _Model(), Lists(), build_rule_set([rule], COLUMNS))
     assert judged.decided_by == ["travel", "model"]
     assert judged.scores.tolist() == pytest.approx([0.1, 0.6])
 
@@ -111,7 +116,7 @@ def test_the_allow_list_goes_before_the_block_list_and_the_model() -> None:
 
 def test_a_listed_id_never_appears_in_a_reason() -> None:
     lists = Lists("v", block={kind: frozenset({"secret"}) for kind in LIST_ENTITIES})
-    judged = _judge(_rows([0.1]), lists, **{kind: ["secret"] for kind in LIST_ENTITIES})
+    judged = _judge(_rows([0.1]), lists, (), **{kind: ["secret"] for kind in LIST_ENTITIES})
     assert "secret" not in str(judged.reasons)
 
 
@@ -121,8 +126,8 @@ def test_lists_decide_even_where_the_score_failed() -> None:
     assert _decisions(judged) == ["APPROVE", "DECLINE"]
 
 
-REVIEW_NEW = Rule("new_device", "REVIEW", "NEW", "because", (Condition("card_device_new_30d", ">=", 0.3),))
-DECLINE_BURST = Rule("burst", "DECLINE", "BURST", "because", (Condition("card_event_count_5m", ">=", 0.6),))
+REVIEW_NEW = Rule("new_device", "REVIEW", col("card_device_new_30d") >= 0.3, "because", "NEW")
+DECLINE_BURST = Rule("burst", "DECLINE", col("card_event_count_5m") >= 0.6, "because")
 
 
 def test_a_rule_raises_an_outcome_and_never_lowers_it() -> None:
@@ -144,35 +149,40 @@ def test_a_rule_decides_a_row_whose_score_failed() -> None:
 
 
 def test_a_missing_feature_satisfies_no_condition() -> None:
-    for operator in (">=", "<="):
-        rule = Rule("r", "REVIEW", "R", "because", (Condition("card_event_count_5m", operator, 0.0),))
-        assert match_rules(_rows([np.nan]), NAMES, [rule]).tolist() == [-1]
+    burst = col("card_event_count_5m")
+    for when in (burst >= 0, burst <= 0, ~(burst >= 0), ~(burst == 1)):
+        assert _judge(_rows([np.nan]), rules=[Rule("r", "REVIEW", when, "because")]).decided_by == ["model"]
 
 
-def test_a_rule_over_a_feature_that_the_model_does_not_take_never_applies() -> None:
-    rule = Rule("r", "REVIEW", "R", "because", (Condition("ip_event_count_5m", ">=", -1.0),))
-    assert match_rules(_rows([1.0]), NAMES, [rule]).tolist() == [-1]
+def test_a_rule_over_a_feature_that_the_rows_do_not_have_never_applies() -> None:
+    rule = Rule("r", "REVIEW", col("ip_event_count_5m") >= -1, "because")
+    assert _judge(_rows([1.0]), rules=[rule]).decided_by == ["model"]
 
 
 def test_a_rule_over_an_undeclared_feature_cannot_be_built() -> None:
-    rule = Rule("r", "REVIEW", "R", "because", (Condition("no_such", ">=", 1.0),))
-    with pytest.raises(ValueError, match="unknown feature"):
-        RuleSet("1", (rule,)).check(FEATURE_NAMES)
+    with pytest.raises(Refused, match="rule r: expected a feature, a kept field or score, found 'no_such'"):
+        rules_of(replace(payments, rules=[Rule("r", "REVIEW", col("no_such") >= 1, "because")]))
 
 
-def test_the_shipped_rules_are_the_payments_own() -> None:
-    assert [rule.name for rule in RULES] == ["card_testing_run", "device_farm", "impossible_travel"]
+def test_the_rule_sets_are_the_payments_own() -> None:
+    found = rules_of(payments)
+    assert [rule.name for rule in found.rules] == ["card_testing_run", "device_farm", "impossible_travel"]
+    assert found.version == "1"
     assert rules_of(transfers) == RuleSet("none", ())
 
 
 def test_every_rule_can_decide_and_names_its_numbers() -> None:
-    for rule in RULES:
-        row = np.array([[_satisfy(rule, name) for name in FEATURE_NAMES]], dtype=np.float32)
-        assert RULES[match_rules(row, FEATURE_NAMES, RULES)[0]].decision in {rule.decision, "DECLINE"}
+    for rule in payments.rules:
+        row = np.array([[_satisfy(rule.when, name) for name in FEATURE_NAMES]], dtype=np.float32)
+        judged = judge(row, FEATURE_NAMES, {}, _NoModel(), Lists(), rules_of(payments))
+        assert (judged.decided_by, judged.outcomes.tolist()) == ([rule.name], [OUTCOMES.index(rule.then)])
+        assert "= " in judged.reasons[0][0].detail
 
 
-def _satisfy(rule: Rule, name: str) -> float:
-    return next((c.value for c in rule.conditions if c.feature == name), float("nan"))
+def _satisfy(when: Expression, name: str) -> float:
+    if when.op == "and":
+        return next((found for part in when.parts if (found := _satisfy(part, name)) == found), float("nan"))
+    return float(when.parts[1].value) if when.parts[0].value == name else float("nan")
 
 
 def test_the_empty_batch_is_judged() -> None:

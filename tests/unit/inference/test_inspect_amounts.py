@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from weir.inference.inspect import cli as inspect_cli
 from weir.schemas.streams.payments import payments
 
 
-def _shown(tables: list[object]) -> str:
+def _shown(tables: Sequence[object]) -> str:
     console = Console(file=io.StringIO(), width=300)
     for table in tables:
         console.print(table)

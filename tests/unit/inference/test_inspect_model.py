@@ -30,7 +30,7 @@ CHAMPION: dict[str, Any] = {
 
 
 def test_every_figure_has_a_line_of_its_own_that_fits_a_screen() -> None:
-    document = {
+    document: dict[str, Any] = {
         "champion": CHAMPION,
         "directory": "/home/somebody/.weir/models/lightgbm-20261126-093155",
         "rules_version": "1",

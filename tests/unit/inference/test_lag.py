@@ -12,6 +12,7 @@ from weir.infra.kafka import first_start
 from weir.infra.kafka.group_position import format_note
 from weir.infra.kafka.positions import find_undecided_until
 from weir.infra.settings import load_settings
+from weir.streaming import service
 
 END, COMMITTED = 10, 7
 
@@ -51,6 +52,11 @@ class Group:
 
     def close(self) -> None:
         return
+
+
+@pytest.fixture(autouse=True)
+def _asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_PAUSE_SECONDS", 0.0)
 
 
 def _read_lag(

@@ -143,7 +143,7 @@ def stream_features(world: World, payment: dict[str, Any]) -> Any:
     events = shipped_kernel().build_events(
         batch, append_time_ms=append, partition=0, body_digest=np.zeros(1, np.uint32), placeholders=BUILT_IN
     )
-    own = {spec.entity: [partial_of(world, spec.entity, name) for name in events.entities[spec.entity].ids]
+    own = {str(spec.entity): [partial_of(world, spec.entity, name) for name in events.entities[spec.entity].ids]
            for spec in ENTITIES}  # fmt: skip
     return shipped_kernel().step(events, States(own)).features[0]
 

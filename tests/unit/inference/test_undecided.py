@@ -123,6 +123,11 @@ def test_rows_that_were_made_and_decided_since_are_not_read(
     monkeypatch: pytest.MonkeyPatch, until_ms: int | None, read: int
 ) -> None:
     seen: list[_Message] = []
-    monkeypatch.setattr(_Reader, "from_avro", lambda _, given: seen.extend(given) or _Read(_Batch([]), []))
+
+    def read_and_note(_: object, given: list[_Message]) -> _Read:
+        seen.extend(given)
+        return _Read(_Batch([]), [])
+
+    monkeypatch.setattr(_Reader, "from_avro", read_and_note)
     _check(monkeypatch, [DECIDED] * 5, None, until_ms)
     assert len(seen) == read

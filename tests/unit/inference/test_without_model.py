@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.champion import POLL_SECONDS, Champion
+from weir.inference.core.rules import describe_condition
 from weir.inference.core.vector import NO_MODEL
 from weir.inference.inspect import cli as inspect
 from weir.inference.processes import describe_running
-from weir.inference.shipped_rules import rules_of
+from weir.inference.rule_sets import rules_of
 from weir.infra.settings import ScorerSettings, Settings
 from weir.schemas.errors import Refused
 from weir.schemas.expression import col
@@ -32,7 +34,7 @@ def _settings(home: Path, stream: Stream = RULED) -> Settings:
     return Settings(home=home).of_stream(stream)
 
 
-def _own_bundle(home: Path, **changes: object) -> None:
+def _own_bundle(home: Path, **changes: Any) -> None:
     folder = home / "models" / clicks.name
     bundle = write_bundle(
         folder / "tiny-1",
@@ -96,7 +98,7 @@ def test_a_stream_with_labels_names_the_command_that_makes_its_model(tmp_path: P
 def test_a_stream_with_labels_begins_by_its_rules_where_its_operator_says_so(tmp_path: Path) -> None:
     settings, now = Settings(home=tmp_path, scorer=ScorerSettings(without_model=True)), [0.0]
     champion = Champion(settings, monotonic=lambda: now[0])
-    assert champion.bundle.lacking == (NO_MODEL,)
+    assert list(champion.bundle.lacking) == [NO_MODEL]
     assert len(champion.rules.rules) == 3
     link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
     now[0] += POLL_SECONDS
@@ -115,8 +117,8 @@ def test_each_stream_has_lists_of_its_own(tmp_path: Path) -> None:
 
 def test_declared_rules_are_those_that_decide_and_their_version_follows_what_they_say() -> None:
     (rule,) = rules_of(RULED).rules
-    assert (rule.name, rule.decision, rule.code) == ("burst", "REVIEW", "BURST")
-    assert [str(condition) for condition in rule.conditions] == ["customer_event_count_1m >= 30", "click_hour < 6"]
+    assert (rule.name, rule.then, rule.code) == ("burst", "REVIEW", "BURST")
+    assert describe_condition(rule) == "customer_event_count_1m >= 30 and click_hour < 6"
     raised = replace(clicks, rules=[replace(BURST, when=col("customer_event_count_1m") >= 31)])
     versions = {rules_of(stream).version for stream in (clicks, RULED, raised)}
     assert len(versions) == 3
@@ -137,7 +139,10 @@ def test_what_is_in_force_is_shown_where_there_is_no_model(
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_REDIS__URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("weir.inference.published.follow.SHOW_SECONDS_MAX", 0.2)
     assert inspect.main(["inspect", "model", "--stream", "clicks", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["champion"]["name"], shown["rules_version"], shown["bundles"]) == ("none", "none", [])
     assert "redis" in shown["processes_unknown"]
+    assert "kafka" in shown["published_unknown"]

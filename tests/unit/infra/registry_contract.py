@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from weir.schemas.errors import PoisonRecord, Refused
 
 def schema(*optional: str, mandatory: str = "n") -> str:
     """A schema of its own for each call of ``fresh``: the name is the subject's."""
-    fields = [{"name": mandatory, "type": "int"}]
+    fields: list[dict[str, Any]] = [{"name": mandatory, "type": "int"}]
     fields += [{"name": name, "type": ["null", "string"], "default": None} for name in optional]
     return json.dumps({"type": "record", "name": "R", "fields": fields})
 

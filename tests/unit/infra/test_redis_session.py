@@ -18,7 +18,7 @@ from weir.infra.redis import session as redis_session
 from weir.infra.redis.session import Session, open_session, pack, pack_mset
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-ORACLE = PythonRespSerializer(6_000, Encoder("utf-8", "strict", decode_responses=False).encode)  # type: ignore[no-untyped-call]
+ORACLE = PythonRespSerializer(6_000, Encoder("utf-8", "strict", decode_responses=False).encode)
 
 
 class Connection:
@@ -48,7 +48,7 @@ class Connection:
 def test_a_packed_write_is_what_the_client_would_send(prefix: str, pairs: list[tuple[str, bytes]]) -> None:
     packed = pack_mset(prefix, [key for key, _ in pairs], [value for _, value in pairs])
     arguments = [part for key, value in pairs for part in (prefix + key, value)]
-    assert packed == [b"".join(ORACLE.pack("MSET", *arguments))]  # type: ignore[no-untyped-call]
+    assert packed == [b"".join(ORACLE.pack("MSET", *arguments))]
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,17 @@ KEY = watch_key("local", "g")
 
 
 def test_a_loss_while_nobody_looked_is_told_to_the_next_process() -> None:
-    server, told = Server(), []
+    server, told = Server(), list[str]()
+
+    def tell(reason: str) -> bool:
+        told.append(reason)
+        return True
+
     RedisWatch(server, key=KEY).look()
     server.told["evicted_keys"] = 3
-    RedisWatch(server, key=KEY, on_loss=lambda reason: not told.append(reason)).look()
+    RedisWatch(server, key=KEY, on_loss=tell).look()
     assert told == ["redis evicted 3 keys"]
-    RedisWatch(server, key=KEY, on_loss=lambda reason: not told.append(reason)).look()
+    RedisWatch(server, key=KEY, on_loss=tell).look()
     assert len(told) == 1
 
 

@@ -32,6 +32,7 @@ MALFORMED: dict[str, tuple[str, ...]] = {
         *("http://ho st", "http://[::1", "http://host?x=1", " http://host", "http://host:8081#x", "http://:8081"),
         f"htp://user:{SECRET}@host",
     ),
+    "WEIR_ARCHIVE__ROOT": (" s3://bucket", "s3://", "://bucket", "S 3://bucket", "a\nb"),
     "WEIR_REDIS__URL": (
         *("host:6379", "http://host:6379", "redis://", "redis://host:port", "redis://host:0", "redis://host:99999"),
         *("redis://host/abc", "redis://host/1/2", "redis://host/-1", "redis://host?db=x", "redis://host?foo=bar"),

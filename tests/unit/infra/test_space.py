@@ -16,7 +16,8 @@ import pytest
 
 import weir.cli
 from tests.house.source import ROOT
-from weir.infra.embedded import doctor, space
+from weir.infra.embedded import doctor
+from weir.infra.embedded.artifacts import kafka_jars_dir
 from weir.infra.embedded.leftover import only_demo
 from weir.infra.embedded.process import ServerProcess
 from weir.infra.findings import Finding
@@ -35,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WEIR_HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     _write(tmp_path / "cache" / "weir" / "kafka-of-an-older-lock" / "a.jar", 2 * MIB)
-    _write(space.kafka_jars_dir() / "a.jar", 2 * MIB)
+    _write(kafka_jars_dir() / "a.jar", 2 * MIB)
     return folder
 
 
@@ -75,8 +76,8 @@ def test_the_fix_for_a_full_disk_frees_space_and_loses_nothing(home: Path, monke
     assert "not enough" not in finding.fix
     _follow(finding.fix)
     assert _files(home) == set(KEPT)
-    assert space.kafka_jars_dir().is_dir()
-    assert not (space.kafka_jars_dir().parent / "kafka-of-an-older-lock").exists()
+    assert kafka_jars_dir().is_dir()
+    assert not (kafka_jars_dir().parent / "kafka-of-an-older-lock").exists()
 
 
 def test_the_doctor_says_what_takes_the_space_of_a_full_disk(

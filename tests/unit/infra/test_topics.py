@@ -107,6 +107,7 @@ def test_another_stream_has_topics_of_its_own_and_none_of_labels_that_it_does_no
         "transactions.dlq", "labels.dlq", "features.dlq",
         "transfers.dlq", "transfers.features.dlq",
         "transactions.dlq.done", "transfers.dlq.done",
+        "transactions.published", "transfers.published",
     ]  # fmt: skip
     assert [plan.name for plan in plan_topics(topics, [transfers])] == [n for n in names if "transfers" in n]
 
@@ -123,3 +124,32 @@ def test_each_stream_is_kept_for_as_long_as_it_looks_back() -> None:
     short = TopicState(4, {"retention.bytes": "-1"} | log.config(96))
     (fault,) = find_faults([log], {log.name: short})
     assert fault.config == ("retention.ms", str(97 * DAY_MS))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("message.timestamp.type", "CreateTime"),
+        ("cleanup.policy", "compact"),
+        ("retention.ms", str(RETENTION_MS_MIN)),
+        ("retention.bytes", "1000000"),
+    ],
+)
+def test_a_topic_that_would_forget_what_was_published_is_one_fault(option: str, value: str) -> None:
+    (fault,) = find_faults(PLANS, _states(**{"transactions.published": (option, value)}))
+    assert fault.config is not None
+    assert fault.config[0] == option
+    assert f"found {value}" in fault.finding.found
+
+
+def test_a_deployment_of_before_that_has_no_such_topic_yet_has_no_fault() -> None:
+    states = _states()
+    del states["transactions.published"]
+    assert list(find_faults(PLANS, states)) == []
+
+
+def test_a_topic_that_a_broker_made_by_itself_is_given_its_second_partition() -> None:
+    states = _states()
+    states["transactions.published"] = replace(states["transactions.published"], partitions=1)
+    (fault,) = find_faults(PLANS, states)
+    assert fault.partitions == 2

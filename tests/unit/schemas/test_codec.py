@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -268,7 +269,7 @@ def test_plans_of_large_schemas_are_bounded_by_their_text() -> None:
         edited_schema(**{f"f{number}": ["null", "bytes"]}).replace("{", "{" + " " * 500_000, 1) for number in range(40)
     ]
     for number, text in enumerate(large):
-        codec.decode([frame(b"", number + 1)], lambda schema_id, text=text: WriterSchema(schema_id, True, text))
+        codec.decode([frame(b"", number + 1)], partial(WriterSchema, subject_ok=True, schema=text))
     assert codec._plans_bytes == sum(map(len, codec._plans)) <= PLANS_BYTES_MAX
     assert large[-1] in codec._plans
 

@@ -262,7 +262,7 @@ def test_no_value_of_any_part_makes_a_check_fail_itself(name: str) -> None:
             changed = replace(part, **{field: junk})
         except TypeError:
             continue  # said at the user's line, as any exception of the file
-        value = [changed] if name in {*LISTS, "values"} else changed
+        value: Any = [changed] if name in {*LISTS, "values"} else changed
         stream = replace(SMALL, **{name: value}) if name else changed
         for finding in find_faults(stream, EVENTS, LABELS):
             assert str(finding).startswith(f"{finding.where.file}:")

@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import pyarrow as pa
+import pyruhvro
 import pytest
 
 from tests.unit.schemas.avro_types import further_fields
@@ -169,7 +170,7 @@ def test_a_native_decoder_that_fails_in_any_way_leaves_the_batch_to_the_exact_re
     def fail(*_: object) -> None:
         raise error("join error: task 1 panicked")
 
-    monkeypatch.setattr(columns.pyruhvro, function, fail)
+    monkeypatch.setattr(pyruhvro, function, fail)
     decoded = codec.decode([*values, values[0][:-1]], look_up)
     assert decoded.batch.to_pylist() == [record] * 3
     assert [row for row, _ in decoded.errors] == [3]
@@ -196,7 +197,7 @@ def test_what_is_accepted_without_the_fast_decoder_is_accepted_with_it(monkeypat
 
     codec = BatchCodec("labels")
     with_it = decode_all()
-    monkeypatch.setattr(columns.pyruhvro, "deserialize_array", pytest.fail)
+    monkeypatch.setattr(pyruhvro, "deserialize_array", pytest.fail)
     assert decode_all() == with_it
     assert with_it[0] == [0]
 

@@ -6,6 +6,7 @@ import copy
 import pickle
 from dataclasses import replace
 from inspect import currentframe
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_every_part_knows_its_line_and_the_line_is_no_part_of_it() -> None:
     frame = currentframe()
     assert frame is not None
     here = frame.f_lineno
-    parts = [
+    parts: list[Any] = [
         Entity("a", "a_id"),
         card.event.count("1h")[0],
         card.event.cuont("1h")[0],
@@ -104,7 +105,7 @@ def test_every_part_knows_its_line_and_the_line_is_no_part_of_it() -> None:
     assert [part.where.line - here for part in parts] == list(range(2, 12))
     assert {part.where.file for part in parts} == {__file__}
     for part in parts:
-        moved = replace(part, where=card.where)  # type: ignore[type-var]
+        moved = replace(part, where=card.where)
         assert moved == part
         assert hash(moved) == hash(part)
         assert pickle.loads(pickle.dumps(part)) == copy.deepcopy(part) == part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import uuid
 from typing import Any
 
 import fastavro
@@ -56,6 +57,9 @@ class OneSchema:
         if schema_id != SCHEMA_ID:
             return PoisonRecord("unknown_schema_id", f"expected a registered schema id, found {schema_id}")
         return WriterSchema(schema_id, subject == "transactions-value", json.dumps(SCHEMA))
+
+    def id_of_guid(self, guid: uuid.UUID, subject: str) -> int | PoisonRecord:
+        return PoisonRecord("unknown_schema_id", f"expected a registered schema, found {guid} in {subject}")
 
 
 def frame(datum: dict[str, Any], schema_id: int = SCHEMA_ID) -> bytes:

@@ -96,7 +96,7 @@ def _values(sizes: Sizes) -> list[Value]:
     return values + ([Value("flag0", col("flag0"))] if sizes.flags else [])
 
 
-def _features(rng: Draw, stream: Stream, windows: list[str]) -> Iterator[Sequence[Feature]]:
+def _features(rng: Draw, stream: Stream, windows: list[str]) -> Iterator[tuple[Feature, ...]]:
     """Counts over every window and a held one, so that the shape is the same; a few of everything else."""
     held = rng.choice(windows, min(HOLDS_MAX, len(windows)), replace=False).tolist()
     yield stream.key.event.count(" ".join(windows))

@@ -80,8 +80,8 @@ def facts_of_declared(stream: Stream) -> Callable[[Event], Facts]:
         row |= flags | ({stream.reversal.name: back} if stream.reversal else {})
         found = {value.name: value_of(to_data(value.value), row) for value in stream.values}
         stateless = {name: MISSING if value is None else float(value) for name, value in found.items()}
-        place = [event[name] for name in (stream.position.lat, stream.position.lon)] if stream.position else [None]
-        return Facts(values, flags, back, None if None in place else (place[0], place[1]), stateless)
+        lat, lon = (event[stream.position.lat], event[stream.position.lon]) if stream.position else (None, None)
+        return Facts(values, flags, back, None if lat is None or lon is None else (lat, lon), stateless)
 
     return facts
 

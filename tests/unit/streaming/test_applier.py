@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.payments import Entity
-from weir.infra.redis.state_view import Applied
+from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Transient
 from weir.streaming.kernels import shipped_kernel
@@ -46,7 +46,7 @@ def test_many_units_share_one_bound_while_redis_is_away(monkeypatch: pytest.Monk
         "weir.streaming.state.view_writer.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
     )
     view = _Away(clock)
-    view_writer = ViewWriter(view, shipped_kernel().entities)
+    view_writer = ViewWriter(cast("StateView", view), shipped_kernel().entities)
     view_writer.submit([Write(Unit("t", number), 0, 1, []) for number in range(64)])
     outcomes = view_writer.collect(60)
     view_writer.close()
@@ -86,7 +86,7 @@ class _Gated:
 @pytest.fixture
 def gated() -> Iterator[tuple[_Gated, ViewWriter]]:
     view = _Gated()
-    view_writer = ViewWriter(view, shipped_kernel().entities)
+    view_writer = ViewWriter(cast("StateView", view), shipped_kernel().entities)
     yield view, view_writer
     view.gate.release(100)
     view_writer.close()
@@ -151,7 +151,7 @@ def test_nothing_that_waits_behind_a_refused_write_is_tried(gated: tuple[_Gated,
 
 def test_a_program_error_in_a_thread_reaches_whoever_collects() -> None:
     view: Any = SimpleNamespace(apply=None)
-    view_writer = ViewWriter(view, shipped_kernel().entities)
+    view_writer = ViewWriter(cast("StateView", view), shipped_kernel().entities)
     view_writer.submit([_write(ONE, 0, 1)])
     with pytest.raises(TypeError):
         view_writer.collect(10.0)
@@ -170,7 +170,7 @@ def test_a_round_of_ttls_is_taken_up_where_it_was_and_one_step_at_a_time(monkeyp
             yield 1
 
     view: Any = SimpleNamespace(sweep=sweep)
-    view_writer = ViewWriter(view, shipped_kernel().entities)
+    view_writer = ViewWriter(cast("StateView", view), shipped_kernel().entities)
     for _ in range(3):  # of which the last two find the first still under way
         clock[0] += 1.0
         view_writer.sweep()

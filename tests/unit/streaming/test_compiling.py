@@ -70,8 +70,13 @@ def test_of_processes_that_start_together_one_compiles_at_a_time_and_the_others_
             told.wait_for("waiting_for_the_compiler")
 
     started = threading.Event()
+
+    def start_first() -> None:
+        started.set()
+        first()
+
     with ThreadPoolExecutor(len(tolds)) as pool:
-        compiler = pool.submit(compile_once, lambda: (started.set(), first())[0], tmp_path / "lock", tolds[0])
+        compiler = pool.submit(compile_once, start_first, tmp_path / "lock", tolds[0])
         assert started.wait(DEADLINE_SECONDS)
         others = [pool.submit(compile_once, run, tmp_path / "lock", told) for told in tolds[1:]]
         for start in (compiler, *others):

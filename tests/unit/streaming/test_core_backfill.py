@@ -37,8 +37,8 @@ def test_partitioned_history_gives_a_cards_own_windows_bit_for_bit() -> None:
         step
         for _, step in backfill(shipped_kernel(), [record_batch(events)], None, partitions=4, placeholders=BUILT_IN)
     ]
-    both = [np.concatenate([step.features[:, own] for step in steps]) for steps in (one, four)]
-    np.testing.assert_array_equal(*both)
+    whole, cut = (np.concatenate([step.features[:, own] for step in steps]) for steps in (one, four))
+    np.testing.assert_array_equal(whole, cut)
 
 
 def test_partitioned_history_gives_the_numbers_that_as_many_partitions_gave_the_stream() -> None:

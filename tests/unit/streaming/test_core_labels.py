@@ -32,7 +32,7 @@ class Labels:
     """Holds label partials of one partition, as the processor and Redis would."""
 
     def __init__(self) -> None:
-        self.states: dict[tuple[Entity, str], bytes] = {}
+        self.states: dict[tuple[str, str], bytes] = {}
 
     def fold(self, labels: Sequence[Label]) -> None:
         schema = pa.schema(
@@ -78,7 +78,7 @@ def label_streams(draw: st.DrawFn) -> list[Label]:
     """Labels of a few transactions within retention, repeated, corrected and withdrawn, in any order."""
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    facts = [
+    facts: list[dict[str, Any]] = [
         {
             "card_id": f"c-{rng.integers(3)}",
             "merchant_id": f"m-{rng.integers(3)}",

@@ -39,7 +39,6 @@ def test_code_is_saved_when_no_other_process_saves(tmp_path: Path) -> None:
 def test_every_entry_point_saves_alone() -> None:
     from weir.streaming.core import passes  # noqa: PLC0415  (compiled code is loaded where it is asked for)
 
-    assert passes.run_pass  # the module loads
     compiled = [each for each in vars(passes).values() if hasattr(each, "_cache") and hasattr(each, "signatures")]
     cached = [each for each in compiled if type(each._cache).__name__ == "FunctionCache"]
     assert bool(cached) != INTERPRETED

@@ -62,6 +62,22 @@ def value(done: Step, row: int, name: str) -> float:
     return float(done.features[row, COLUMN[name]])
 
 
+def test_a_busy_shop_of_two_partitions_is_one_shop() -> None:
+    """``[66 in partition 0, 65 of them recent][66 in partition 1][one more]``: rings and panes are added up."""
+    events = [
+        event(
+            START_MS + i * HOUR_MS, transaction_id=f"t-{i}", card_id=f"c-{i % 2}", partition=i % 2, amount_minor=100 + i
+        )
+        for i in range(133)
+    ]
+    driver = Driver(2)
+    driver.run(events[:132])
+    done = driver.run(events[132:])
+    assert value(done, 0, "merchant_event_count_30d") == 133.0
+    assert value(done, 0, "merchant_event_count_1d") == 24.0
+    assert value(done, 0, "merchant_amount_mean_1d") == np.mean([100 + i for i in range(109, 133)])
+
+
 def test_a_window_is_open_at_its_start_and_includes_the_event_itself() -> None:
     #   |<------------- 1h ------------->|
     #   a (excluded: exactly 1h old)     t

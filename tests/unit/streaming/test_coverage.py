@@ -17,6 +17,7 @@ from weir.streaming.offsets.stages import processor_stage
 
 SOURCE, ROWS, LETTERS = "transactions", "features", "transactions.dlq"
 PARTITIONS = 3
+SETTINGS = load_settings({})
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Compared(Coverage):
     """The real comparison over a log in memory: outputs name their sources without being encoded."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__(processor_stage(load_settings({})), load_settings({}).kafka, log, {})  # type: ignore[arg-type]
+        super().__init__(processor_stage(SETTINGS), SETTINGS.kafka, log, {})  # type: ignore[arg-type]
         self.log = log
 
     def _ask_ends(self) -> Offsets:

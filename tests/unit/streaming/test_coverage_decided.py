@@ -17,6 +17,7 @@ from weir.streaming.offsets.stages import scorer_stage
 
 ROWS, DECISIONS, LETTERS = "features", "decisions", "features.dlq"
 SEEDS = range(200)
+SETTINGS = load_settings({})
 
 
 class _Log(Log):
@@ -28,7 +29,7 @@ class _Compared(Coverage):
     """The real comparison over a log in memory; which rows are decided is said next to it."""
 
     def __init__(self, log: _Log, decided: set[int]) -> None:
-        super().__init__(scorer_stage(load_settings({})), load_settings({}).kafka, log, {})  # type: ignore[arg-type]
+        super().__init__(scorer_stage(SETTINGS), SETTINGS.kafka, log, {})  # type: ignore[arg-type]
         self._log = log
         self._decided_rows = decided
 

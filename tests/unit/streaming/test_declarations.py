@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -22,11 +21,13 @@ A = Aggregate
 OTHERS = [customer, device, ip, merchant]
 
 
-def declare(entity: Entity, measure: str, aggregate: str, windows: str = "1d", *, hold: str = "") -> Sequence[Feature]:
+def declare(
+    entity: Entity, measure: str, aggregate: str, windows: str = "1d", *, hold: str = ""
+) -> tuple[Feature, ...]:
     return entity.subject(measure).declare(aggregate, windows, hold=hold)
 
 
-def faults_of(*features: Sequence[Feature]) -> list[str]:
+def faults_of(*features: tuple[Feature, ...]) -> list[str]:
     return list(find_faults(replace(payments, features=features, values=[])))
 
 
@@ -68,7 +69,7 @@ def test_a_stream_without_a_subject_cannot_measure_it() -> None:
     ],
 )
 def test_a_declaration_that_nothing_computes_is_named_with_what_is_missing(
-    features: Sequence[Feature], sentence: str
+    features: tuple[Feature, ...], sentence: str
 ) -> None:
     found = next(fault for fault in faults_of(features) if sentence in fault)
     assert found.startswith((features[0].name, f"{features[0].entity}:"))

@@ -48,8 +48,8 @@ class _Log:
 
 
 def _verbs_that_take_reasons() -> list[str]:
-    (actions,) = (action for action in dlq_cli._parser()._actions if isinstance(action.choices, dict))
-    return [verb for verb, parser in actions.choices.items() if "--reason" in parser.format_help()]
+    (verbs,) = (action.choices for action in dlq_cli._parser()._actions if isinstance(action.choices, dict))
+    return [verb for verb, parser in verbs.items() if "--reason" in parser.format_help()]
 
 
 def test_five_verbs_take_reasons() -> None:

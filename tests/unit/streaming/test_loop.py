@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import length_hint
 from typing import Any, cast
 
 import pytest
@@ -178,7 +179,7 @@ def test_failures_that_a_calm_lies_between_are_not_added_up(quiet_seconds: float
         with pytest.raises(WeirError, match="gave up"):
             loop.run(lambda: False)
     else:
-        loop.run(lambda: left.__length_hint__() == 0)
+        loop.run(lambda: length_hint(left) == 0)
     assert now > AWAY_SECONDS_MAX
 
 

@@ -92,17 +92,17 @@ def test_of_copies_in_several_partitions_of_a_batch_the_first_counts() -> None:
     verdicts = shipped_kernel().find_repeats(build(rows))
     # in its own partition the card's state finds a repeat
     assert verdicts.tolist() == [COUNTED, COUNTED, COUNTED, DUPLICATE, ID_REUSED, COUNTED, COUNTED]
-    own = {spec.entity: [b""] * len(build(rows).entities[spec.entity]) for spec in ENTITIES}
+    own = {str(spec.entity): [b""] * len(build(rows).entities[spec.entity]) for spec in ENTITIES}
     done = shipped_kernel().step(build(rows), States(own), verdicts)
     assert done.verdicts.tolist() == [COUNTED, DUPLICATE, COUNTED, DUPLICATE, ID_REUSED, COUNTED, COUNTED]
 
 
 def test_a_card_is_judged_and_seen_over_what_other_units_hold_of_it() -> None:
     before = build([_row(str(number), 0) for number in range(3)])
-    none = {spec.entity: [b""] * len(before.entities[spec.entity]) for spec in ENTITIES}
+    none = {str(spec.entity): [b""] * len(before.entities[spec.entity]) for spec in ENTITIES}
     held = shipped_kernel().step(before, States(none)).states
     now = build([_row("1", 1), _row("2", 1, digest=9), _row("3", 1)])
-    own = {spec.entity: [b""] * len(now.entities[spec.entity]) for spec in ENTITIES}
+    own = {str(spec.entity): [b""] * len(now.entities[spec.entity]) for spec in ENTITIES}
     others = {entity: [(b"", partial) for partial in partials] for entity, partials in held.items()}
     done = shipped_kernel().step(now, States(own, others=others))
     assert done.verdicts.tolist() == [DUPLICATE, ID_REUSED, COUNTED]

@@ -10,7 +10,8 @@ from weir.infra.kafka.admin import TopicFacts
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Refused, WeirError
 from weir.streaming.offsets import cli as offsets_cli
-from weir.streaming.offsets.cli import OffsetsTool, Row
+from weir.streaming.offsets.cli import OffsetsTool
+from weir.streaming.offsets.group import Row
 
 
 class Group:

@@ -48,7 +48,7 @@ class Stream(RuleBasedStateMachine):
         self.log: list[list[Event]] = [[] for _ in range(PARTITIONS)]
         self.verdicts: list[list[int]] = [[] for _ in range(PARTITIONS)]
         self.memory = Driver(PARTITIONS)
-        self.redis: dict[tuple[Entity, int, str], bytes] = {}
+        self.redis: dict[tuple[str, int, str], bytes] = {}
         self.applied = [0] * PARTITIONS
         self.oracle = Oracle(PARTITIONS)
 
@@ -172,6 +172,8 @@ class Split(RuleBasedStateMachine):
             ):
                 found, expected = merged[feature.name], whole[feature.name]
                 if feature.aggregate is Aggregate.DECAYED:
+                    assert found is not None
+                    assert expected is not None
                     assert np.isclose(found, expected, rtol=2e-4), feature.name
                 else:
                     assert found == expected, feature.name

@@ -68,6 +68,13 @@ class _Empty:
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         return {unit: Loaded(Position(0), [b"" for _ in keys]) for unit, keys in wanted}
 
+    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
+        del absent
+        return {}
+
+    def suspect(self, unit: Unit, reason: str) -> None:
+        raise AssertionError((unit, reason))
+
 
 def _no_schema(schema_id: int) -> WriterSchema | PoisonRecord:
     return PoisonRecord("unknown_schema_id", f"expected a registered schema id, found {schema_id}")

@@ -136,7 +136,7 @@ def test_a_costly_look_is_taken_seldom_and_sooner_after_a_fault() -> None:
 
 
 def test_a_loss_waits_for_somebody_who_can_deal_with_it() -> None:
-    hook, told = LossHook(), []
+    hook, told = LossHook(), list[str]()
     assert not hook("redis evicted 3 keys")
     hook.handler = told.append
     assert hook("redis evicted 3 keys")

@@ -78,7 +78,7 @@ def test_another_streams_bundle_and_history_are_in_folders_of_its_own(home: Path
 
 
 def test_how_much_may_be_flagged_is_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shares = []
+    shares: list[float] = []
     for flags in ([], ["--flagged-share", "0.2"]):
         out = ["--out", str(home / str(len(shares)))]
         assert cli.main(["train", "--json", "--trees", "15", "--no-track", *flags, *out]) == 0

@@ -50,11 +50,11 @@ def test_one_value_of_another_unit_speaks_for_its_column(
     assert says in str(refusal.value)
 
 
-COLUMNS: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {  # what passes as a column, and the value that turns it
+COLUMNS: dict[str, tuple[list[float], float]] = {  # what passes as a column, and the value that turns it
     "amount_minor": ([2599.0, 1200.0], 12.5),
     "mcc": ([5411.0, 742.0], 5411.5),
     "event_time_ms": ([1_785_000_000_000.0, 1_785_000_000_001.0], 1_785_000_000.123),
-}  # type: ignore[dict-item]
+}
 
 
 @pytest.mark.parametrize("column", COLUMNS)

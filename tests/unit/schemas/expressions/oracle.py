@@ -41,6 +41,8 @@ def _joined(op: str, left: Any, right: Any) -> Any:
 def _function(op: str, parts: list[Any], more: Any) -> Any:
     if op in {"eq", "ne", "lt", "le", "gt", "ge"}:
         return _compared(op, *_same(*parts))
+    if op == "div":
+        return None if parts[1] == 0 else _divided(float(parts[0]), float(parts[1]))
     if op in {"add", "sub", "mul"}:
         return _counted(op, *_same(*parts))
     return _tested(op, parts, more) if op in {"not", "is_in", "matches", "money"} else _placed(op, parts[0], more)
@@ -86,6 +88,13 @@ def _counted(op: str, left: Any, right: Any) -> Any:
     return found if isinstance(found, float) or -(2**63) <= found < 2**63 else None
 
 
+def _divided(left: float, right: float) -> float:
+    try:
+        return left / right
+    except OverflowError:
+        return math.copysign(math.inf, left) * math.copysign(1.0, right)
+
+
 def _dated(op: str, moment: datetime, more: Any) -> Any:
     if op == "hour":
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -100,6 +109,6 @@ def _dated(op: str, moment: datetime, more: Any) -> Any:
 
 
 OPS = frozenset({
-    "col", "lit", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "add", "sub", "mul", "is_in", "is_null",
-    "matches", "hour", "weekday", "month", "is_weekend", "is_holiday", "sin_of", "cos_of", "money",
+    "col", "lit", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "add", "sub", "mul", "div", "is_in",
+    "is_null", "matches", "hour", "weekday", "month", "is_weekend", "is_holiday", "sin_of", "cos_of", "money",
 })  # fmt: skip

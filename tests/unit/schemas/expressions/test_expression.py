@@ -92,7 +92,7 @@ def test_what_python_cannot_overload_is_refused_with_what_to_write(write: Any) -
     ],
 )
 def test_a_fault_is_said_in_one_sentence(node: Expression, fault: str) -> None:
-    (found,) = type_of(node, FIELDS, "transactions.avsc").faults
+    (found,) = type_of(node, FIELDS, "a field of transactions.avsc").faults
     assert fault in found
 
 

@@ -50,19 +50,23 @@ ROWS = st.lists(
     max_size=6,
 )  # fmt: skip
 
-integers = st.deferred(lambda: st.one_of(
+integers: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.sampled_from([col("n"), col("m"), money("n", "currency"), col("time").weekday(), col("time").month()]),
     (SMALL | INT64).map(as_expression),
     st.builds(lambda a, b, op: Expression(op, (a, b)), integers, integers, st.sampled_from(["add", "sub", "mul"])),
 ))  # fmt: skip
-numbers = st.deferred(lambda: st.one_of(
+divisors: st.SearchStrategy[Expression] = st.deferred(
+    lambda: (integers | numbers).filter(lambda node: (node.op, node.value) != ("lit", 0))
+)
+numbers: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.sampled_from([col("x"), col("time").hour()]),
     st.sampled_from([0.5, -2.0, 1e18]).map(as_expression),
     st.builds(lambda a, b, op: Expression(op, (a, b)), numbers, integers, st.sampled_from(["add", "sub", "mul"])),
+    st.builds(lambda a, b: a / b, integers | numbers, divisors),
 ))  # fmt: skip
 texts = st.one_of(st.just(col("text")), WORDS.map(as_expression))
 COMPARED = st.sampled_from(["eq", "ne", "lt", "le", "gt", "ge"])
-conditions = st.deferred(lambda: st.one_of(
+conditions: st.SearchStrategy[Expression] = st.deferred(lambda: st.one_of(
     st.just(col("flag")),
     st.builds(lambda a, b, op: Expression(op, (a, b)), integers | numbers, integers | numbers, COMPARED),
     st.builds(lambda a, b, op: Expression(op, (a, b)), texts, texts, COMPARED),
@@ -134,6 +138,7 @@ def test_edges_of_one_record_are_those_of_columns(n: int | None, x: float | None
         time.sin_of(period), time.cos_of(period), col("x").sin_of(period), col("x").cos_of(period),
         col("gone").is_null(), col("gone") == 1, money("n", "gone"), time.is_in([1 << 53, 0.5]), col("x").is_in([1, 2]),
         time == float(1 << 53), time > float(1 << 62), time + 1, time * 2, 0 - time, time + time == 2,
+        time / 3, 1 / time, col("x") / time, time / col("x"),
     ]  # fmt: skip
     for node in nodes:
         assert same(plan_of_row(node)(row), evaluate(node, batch)[0].as_py()), (to_json(node), row)

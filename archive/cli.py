@@ -1,0 +1,126 @@
+"""``weir archive``: follow topics into Delta Lake tables, join their files, say how they stand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from weir.archive.erase_cli import run_erase
+from weir.archive.joining import find_days, join_day, sweep, utc_now
+from weir.archive.place import Place
+from weir.archive.run import find_root, list_followed, run_archiver
+from weir.archive.status import Standing, read_standings
+from weir.archive.table import find_table, no_step
+from weir.infra.arguments import Parser
+from weir.infra.home import ensure_home
+from weir.infra.settings import Settings, load_settings
+from weir.monitoring.logs import configure
+from weir.monitoring.terminal import build_table, print_line, print_tables
+from weir.schemas.printable import to_json
+from weir.schemas.project import find_streams
+from weir.schemas.stream import Stream
+from weir.streaming.service import open_metrics_page, run_service
+
+_ALL = "all"
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb. Exit codes: 0 stopped or done, 1 failed, 2 refused or misused."""
+    arguments = _build_parser().parse_args(argv[1:])
+    settings = load_settings()
+    streams = find_streams(Path.cwd(), [] if arguments.stream == _ALL else [arguments.stream]).streams
+    root = find_root(settings, arguments.to)
+    if arguments.what == "status":
+        return _show(settings, root, as_json=arguments.json)
+    if arguments.what == "optimize":
+        return _optimize(settings, root, streams, open_too=arguments.today)
+    if arguments.what == "erase":
+        return run_erase(settings, root, streams, entity=arguments.entity, why=arguments.why, apply=arguments.apply)
+    return _follow(settings, root, streams, arguments)
+
+
+def _follow(settings: Settings, root: Place, streams: tuple[Stream, ...], arguments: argparse.Namespace) -> int:
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
+    open_metrics_page(settings, arguments.metrics_port)
+    if not root.is_remote:
+        ensure_home(settings.home)
+    run = partial(
+        run_archiver,
+        settings,
+        streams,
+        root=root,
+        partitions=arguments.partitions,
+        until_caught_up=arguments.until_caught_up,
+        accept_loss=arguments.accept_loss,
+    )
+    run_service(lambda should_stop: run(should_stop=should_stop))
+    return 0
+
+
+def _show(settings: Settings, root: Place, *, as_json: bool) -> int:
+    found = list(read_standings(root, settings.kafka))
+    if as_json:
+        sys.stdout.write(to_json([each._asdict() for each in found], indent=2) + "\n")
+    else:
+        print_tables([build_table(Standing._fields, found, title=f"archive {root.uri}")])
+    return 0
+
+
+def _optimize(settings: Settings, root: Place, streams: tuple[Stream, ...], *, open_too: bool) -> int:
+    for each in list_followed(settings, streams):
+        table = find_table(root.below(each.topic))
+        if table is None:
+            continue
+        for day in find_days(table, utc_now(), open_too=open_too):
+            done = join_day(table, day, no_step)
+            became = f"{done.files} files became {done.joined}" if done.is_done else "another job rewrote its files"
+            print_line(f"{each.topic} {done.day}: {became}, {done.rows} rows")
+        swept = sweep(table)
+        if swept:
+            print_line(f"{each.topic}: {swept} files deleted that no table names")
+    return 0
+
+
+def _build_parser() -> Parser:
+    text = "Follow every topic of the streams into Delta Lake tables, each record exactly once."
+    parser = Parser(prog="weir archive", description=text)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("follow", "status", "optimize", "erase"),
+        default="follow",
+        help="`status` shows tables, `optimize` joins files, `erase` empties a person's rows (default: follow)",
+    )
+    stream = "a stream of this folder's project, or one that is shipped; all of the project's by default"
+    parser.add_argument("--stream", default=_ALL, metavar="NAME", help=stream)
+    parser.add_argument("--to", default="", metavar="ROOT", help="a folder, or a URL such as s3://bucket/archive")
+    parser.add_argument(
+        "--partitions",
+        type=_partitions,
+        default=frozenset(),
+        metavar="0,1,2",
+        help="only these of each topic, where several archivers share the work (default: all)",
+    )
+    parser.add_argument(
+        "--until-caught-up", action="store_true", help="stop at the ends of the topics as they are at the start"
+    )
+    parser.add_argument(
+        "--accept-loss", action="store_true", help="continue where a topic begins: it forgot what is not archived"
+    )
+    parser.add_argument("--today", action="store_true", help="of `optimize`: also join the files of the open day")
+    entity = "of `erase`: whose rows, such as card=card-000017"
+    parser.add_argument("--entity", default="", metavar="KIND=ID", help=entity)
+    parser.add_argument("--why", default="", metavar="TEXT", help="of `erase`: for the record of it, without the id")
+    parser.add_argument("--apply", action="store_true", help="of `erase`: do it; without it the rows are counted")
+    parser.add_argument("--json", action="store_true", help="of `status`: for machines")
+    parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
+    return parser
+
+
+def _partitions(text: str) -> frozenset[int]:
+    numbers = frozenset(int(each) for each in text.split(","))
+    if min(numbers) < 0:
+        raise argparse.ArgumentTypeError(f"expected numbers of partitions from 0 on, found {text}")
+    return numbers

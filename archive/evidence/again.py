@@ -1,0 +1,107 @@
+"""Makes a decision again from its logged feature row, by what decided then, and compares it field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from weir.archive.evidence.rows import Record, decode
+from weir.inference.bundle import Bundle
+from weir.inference.core.lists import Lists
+from weir.inference.core.reason_codes import MODEL_SCORE
+from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
+from weir.inference.decide import SOURCE_TOPIC, Decider, DecisionWriter
+from weir.schemas.avro.codec import SchemaLookup, WriterSchema
+from weir.schemas.contracts import decisions_schema
+from weir.schemas.errors import Damaged
+from weir.schemas.stream import Stream
+from weir.streaming.feature_rows import FeatureRowReader
+
+_UNEXPLAINED = (
+    "the decision was recorded without an explanation, which the record allows: in a batch with many rows that were "
+    "not approved the last ones get the score as their reason"
+)
+
+_OTHERS_IN_FORCE = (
+    "other rules, lists or thresholds were in force then; give those with --rules, --lists and --thresholds: "
+    "docs/evidence.md says where they are"
+)
+
+
+@dataclass(frozen=True)
+class DecidedBy:
+    """What decides: model, lists, rules, and thresholds that stand before the model's own."""
+
+    bundle: Bundle
+    lists: Lists
+    rules: RuleSet
+    thresholds: ThresholdTable | None = None
+
+
+@dataclass(frozen=True)
+class MadeAgain:
+    """A decision as it is made now.
+
+    Attributes:
+        document: its fields.
+        is_same_bytes: the record is what was recorded, byte by byte.
+        differences: by field, what was recorded and what is computed.
+        note: what explains the differences, where that is known.
+    """
+
+    document: dict[str, Any]
+    is_same_bytes: bool
+    differences: dict[str, dict[str, Any]] = field(default_factory=dict)
+    note: str = ""
+
+
+def decide_again(
+    stream: Stream, features: Record, decision: Record, in_force: DecidedBy, schemas: Mapping[str, SchemaLookup]
+) -> MadeAgain:
+    """Decide a logged feature row once more.
+
+    Args:
+        stream: of the record.
+        features: the row that was decided.
+        decision: as it was recorded.
+        in_force: what decides.
+        schemas: of both, by topic.
+
+    Raises:
+        Damaged: one of them cannot be read.
+    """
+    schema = decisions_schema(stream)
+    recorded, fault = decode(decision, schema, schemas[decision.topic])
+    read = FeatureRowReader(stream, schemas[features.topic]).from_avro([features])
+    if recorded is None or read.unreadable:
+        raise Damaged(fault or f"the feature row cannot be read: {read.unreadable[0][1]}")
+    decided = Decider(in_force, stream).decide(read.batch)
+    source = (decision.header(SOURCE_TOPIC) or b"").decode(errors="replace")
+    writer = DecisionWriter(stream, source_topic=source, topic=decision.topic, schema_id=decision.schema_id)
+    made = writer.to_avro(decided, decision_time_ms=recorded["decision_time_ms"])
+    computed, fault = decode(Record(decision.topic, {"value": made.values[0]}), schema, _by(schema))
+    if computed is None:
+        raise Damaged(f"the decision that is made now cannot be read: {fault}")
+    differences = dict(_compare(recorded, computed))
+    return MadeAgain(computed, made.values[0] == decision.value(), differences, _explain(differences))
+
+
+def _by(schema: str) -> SchemaLookup:
+    return lambda schema_id: WriterSchema(schema_id, subject_ok=True, schema=schema)
+
+
+def _compare(recorded: dict[str, Any], computed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, was in recorded.items():
+        if was != computed[name]:
+            yield name, {"recorded": was, "computed": computed[name]}
+
+
+def _explain(differences: dict[str, dict[str, Any]]) -> str:
+    if "rules_version" in differences:
+        return _OTHERS_IN_FORCE
+    if set(differences) != {"reasons"}:
+        return ""
+    recorded = differences["reasons"]["recorded"]
+    return _UNEXPLAINED if [reason["code"] for reason in recorded] == [MODEL_SCORE] else ""

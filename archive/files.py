@@ -1,0 +1,103 @@
+"""Writes the data files of a table: one for each day of a batch, with the statistics that let readers pass files by.
+
+A file that no commit names is in no table, so one that was written in vain harms nobody. Next to each file, in
+``_index``, is an index of its rows by the hash of their ids (``archive/id_index.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from weir.archive.columns import DAY
+from weir.archive.id_index import INDEX_FOLDER, build_index, index_path
+from weir.archive.place import Place
+
+ROW_GROUP_ROWS = 16_384
+"""Read as a whole for one row of it: some milliseconds."""
+COUNTED = ("partition", "offset", "append_ms", "bucket", "batch")
+"""Columns whose lowest and highest value in a file are in the table's log."""
+_WITH_STATISTICS = [*COUNTED, "key"]
+_RANDOM = frozenset({"offset", "value", "id", "id_hash", "salt", "leaf", DAY})
+"""Columns for which a dictionary is only work: hardly a value comes twice. The day is in the path alone."""
+
+
+def write_days(place: Place, rows: pa.Table) -> list[AddAction]:
+    """Write rows that are sorted, a file for each day, and return what a commit says of the files.
+
+    Raises:
+        OSError, DeltaError: the store cannot be written; files may be left that are in no table.
+    """
+    days = rows[DAY].unique().to_pylist()
+    return [write_file(place, day, rows.filter(pc.equal(rows[DAY], day)) if len(days) > 1 else rows) for day in days]
+
+
+def write_file(place: Place, day: date, rows: pa.Table, *, is_new: bool = True) -> AddAction:
+    """Write one file of one day's rows, which are sorted, and its index.
+
+    Args:
+        place: of the table.
+        day: of the rows.
+        rows: all columns of the table.
+        is_new: False where the rows were in the table before.
+
+    Raises:
+        OSError, DeltaError: the store cannot be written.
+    """
+    folder, first = f"{DAY}={day.isoformat()}", pc.min(rows["batch"]).as_py()
+    path = f"{folder}/{first:010d}-{uuid.uuid4().hex}.parquet"
+    stored = rows.drop_columns([DAY])
+    try:
+        place.files.create_dir(folder, recursive=True)
+        _write_rows(place, path, stored)
+        place.files.create_dir(INDEX_FOLDER, recursive=True)
+        with place.files.open_output_stream(index_path(path)) as out:
+            out.write(build_index(stored["id_hash"]))
+        size = place.files.get_file_info(path).size
+    except BaseException:
+        delete_files(place, [path])  # of a disk that is full, half a file would be kept
+        raise
+    return AddAction(path, size, {DAY: day.isoformat()}, int(time.time() * 1_000), is_new, _statistics(stored))
+
+
+def delete_files(place: Place, paths: Iterable[str]) -> None:
+    """Delete data files and their indexes, as far as that is possible: what is left is in no table."""
+    place.delete([each for path in paths for each in (path, index_path(path))])
+
+
+def _write_rows(place: Place, path: str, rows: pa.Table) -> None:
+    with place.files.open_output_stream(path) as out:
+        pq.write_table(
+            rows,
+            out,
+            compression="zstd",
+            row_group_size=ROW_GROUP_ROWS,
+            use_dictionary=list(_repeated(rows.schema)),
+            write_statistics=_WITH_STATISTICS,
+        )
+
+
+def _repeated(schema: pa.Schema) -> Iterator[str]:
+    for each in schema:
+        if each.name not in _RANDOM and not pa.types.is_nested(each.type):
+            yield each.name
+
+
+def _statistics(rows: pa.Table) -> str:
+    ranges = {name: pc.min_max(rows[name]).as_py() for name in COUNTED}
+    return json.dumps(
+        {
+            "numRecords": len(rows),
+            "minValues": {name: found["min"] for name, found in ranges.items()},
+            "maxValues": {name: found["max"] for name, found in ranges.items()},
+            "nullCount": dict.fromkeys(COUNTED, 0),
+        }
+    )

@@ -1,0 +1,104 @@
+"""What an archiver keeps besides rows: the seal of each batch, the bundles that decided, the schemas of values.
+
+It runs after each commit, and for a schema before the first row that needs it. What was not finished before a crash is
+done after the next commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from weir.archive.objects import MANIFEST_FILE, Objects
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import SealKey
+from weir.archive.seals.reading import read_batches
+from weir.archive.seals.sealing import seal_new
+from weir.archive.table import ArchiveTable
+from weir.monitoring.logs import get_logger
+from weir.schemas.avro.codec import SchemaLookup, WriterSchema
+from weir.schemas.errors import Damaged, PoisonRecord
+
+_DECIDED_BY = ("model_name", "model_version")
+"""Columns of decisions that name the bundle."""
+_NO_MODEL = "none"
+"""Stands for the model of a stream that has none: there is nothing of it to keep."""
+log = get_logger(__name__)
+
+
+class Keeper:
+    """Keeps for one archive; one thread at a time."""
+
+    def __init__(self, objects: Objects, chain: Chain, key: SealKey, models: Mapping[str, Sequence[Path]]) -> None:
+        """Bind to the archive.
+
+        Args:
+            objects: of the archive.
+            chain: of the archive.
+            key: that signs its seals.
+            models: by topic of decisions, the folders in which bundles of its stream are.
+        """
+        self._objects = objects
+        self._chain = chain
+        self._key = key
+        self._models = models
+        self._looked_for: set[tuple[str, str, str]] = set()
+
+    def keeping(self, topic: str, schema_of: SchemaLookup) -> SchemaLookup:
+        """Return a lookup of a topic's schemas that keeps what it finds."""
+
+        def look_up(schema_id: int) -> WriterSchema | PoisonRecord:
+            found = schema_of(schema_id)
+            if isinstance(found, WriterSchema):
+                self._objects.keep_schema(topic, found)
+            return found
+
+        return look_up
+
+    def after_commit(self, table: ArchiveTable) -> None:
+        """Seal what is new in a table, and keep the bundles that decided it.
+
+        Raises:
+            Transient: the store cannot be used, or other sealers were faster each time; call it again.
+            Damaged: the table or the chain is not what was written.
+        """
+        with table.place.errors("sealed"):
+            first = self._chain.read_sealed_batch(table.topic) + 1
+            if table.topic in self._models:
+                self._keep_bundles(table, first)
+            seal_new(self._chain, self._key, name=table.topic, table=table)
+
+    def _keep_bundles(self, table: ArchiveTable, first: int) -> None:
+        rows = read_batches(table, first, table.batch, _DECIDED_BY).group_by(list(_DECIDED_BY)).aggregate([])
+        for model in rows.to_pylist():
+            name, version = (model[column] for column in _DECIDED_BY)
+            wanted = (table.topic, name, version)
+            if name in {None, _NO_MODEL} or wanted in self._looked_for:
+                continue
+            found = find_folders(self._models[table.topic], name, version)
+            for folder in found:
+                self._keep(folder)
+            if not found:
+                log.error("bundle_not_kept", topic=table.topic, name=name, version=version)
+            self._looked_for.add(wanted)
+
+    def _keep(self, folder: Path) -> None:
+        try:
+            self._objects.keep_bundle(folder)
+        except Damaged as error:
+            log.error("bundle_not_kept", folder=str(folder), detail=str(error))
+
+
+def find_folders(folders: Sequence[Path], name: str, version: str) -> list[Path]:
+    """Return the bundles of a name and version among folders and the folders in them."""
+    inside = (each for folder in folders if folder.is_dir() for each in sorted(folder.iterdir()))
+    return [folder for folder in dict.fromkeys([*folders, *inside]) if _name(folder) == (name, version)]
+
+
+def _name(folder: Path) -> tuple[str, str] | None:
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+        return str(manifest["name"]), str(manifest["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,163 @@
+"""What decided, kept next to the tables by content: model bundles, and the Avro schemas that values were written by.
+
+``_objects/<sha256>`` is a file whose bytes have that hash; it is checked when it is read. ``_bundles`` holds, for each
+name and version of a model, the manifest of every bundle that was called so, in a file named by the manifest's own
+hash; the manifest names the hash of its ``model.onnx``, which is an object. ``_schemas/<topic>/<id>.avsc`` is the
+schema of a topic's values of that id. So an archive can be read, and a decision made again, on a machine that has
+nothing else.
+
+**Delivery:** what is there is never written over, and a file that was half written by a process that died is written
+again; readers refuse it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from pyarrow import fs
+
+from weir.archive.place import Place
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.errors import Damaged, PoisonRecord
+
+OBJECTS, BUNDLES, SCHEMAS = "_objects", "_bundles", "_schemas"
+_FOLDER_MAX = 200
+MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
+
+
+@dataclass(frozen=True)
+class KeptBundle:
+    """A bundle that is kept.
+
+    Attributes:
+        manifest: its bytes.
+        model_sha256: hash of its model, as the manifest says.
+    """
+
+    manifest: bytes
+    model_sha256: str
+
+
+class Objects:
+    """The store; what was once seen to be there is not asked for again."""
+
+    def __init__(self, root: Place) -> None:
+        """Bind to the root of an archive."""
+        self._root = root
+        self._seen: set[str] = set()
+
+    def keep_bundle(self, folder: Path) -> None:
+        """Keep a model bundle.
+
+        Raises:
+            Damaged: the folder holds no whole bundle.
+            Transient: the store cannot be written.
+        """
+        try:
+            manifest = (folder / MANIFEST_FILE).read_bytes()
+            document = json.loads(manifest)
+            model = (folder / MODEL_FILE).read_bytes()
+            where = _bundle_folder(str(document["name"]), str(document["version"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"expected a model bundle in {folder}, found none that is whole") from error
+        self._write(f"{OBJECTS}/{_hash(model)}", model)
+        self._write(f"{where}/{_hash(manifest)}.json", manifest)
+
+    def find_bundles(self, name: str, version: str) -> list[KeptBundle]:
+        """Return every bundle that was called so; as a rule one.
+
+        Raises:
+            Damaged: a manifest is not what was kept.
+            Transient: the store cannot be read.
+        """
+        found = []
+        for path in self._list(_bundle_folder(name, version)):
+            manifest = self._read_checked(path, path.rpartition("/")[2].removesuffix(".json"))
+            document = json.loads(manifest)
+            if (document["name"], document["version"]) == (name, version):
+                found.append(KeptBundle(manifest, str(document["model_sha256"])))
+        return found
+
+    def write_bundle(self, bundle: KeptBundle, folder: Path) -> None:
+        """Write a bundle that is kept as a folder that can be loaded.
+
+        Raises:
+            Damaged: its model is gone, or not what was kept.
+            Transient: the store cannot be read.
+        """
+        model = self._read_checked(f"{OBJECTS}/{bundle.model_sha256}", bundle.model_sha256)
+        (folder / MODEL_FILE).write_bytes(model)
+        (folder / MANIFEST_FILE).write_bytes(bundle.manifest)
+
+    def keep_schema(self, topic: str, schema: WriterSchema) -> None:
+        """Keep the schema of an id, as the registry has it for a topic's values.
+
+        Raises:
+            Transient: the store cannot be written.
+        """
+        if schema.subject_ok:
+            self._write(_schema_path(topic, schema.schema_id), schema.schema.encode())
+
+    def read_schema(self, topic: str, schema_id: int) -> WriterSchema | PoisonRecord:
+        """Return the schema of an id of a topic's values, or why there is none.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        content = self._read(_schema_path(topic, schema_id))
+        if content is None:
+            return PoisonRecord("unknown_schema_id", f"expected schema {schema_id} in the archive, found none")
+        return WriterSchema(schema_id, subject_ok=True, schema=content.decode())
+
+    def _write(self, path: str, content: bytes) -> None:
+        if path in self._seen:
+            return
+        with self._root.errors("written"):
+            if self._read(path) != content:
+                self._root.files.create_dir(path.rpartition("/")[0], recursive=True)
+                with self._root.files.open_output_stream(path) as out:
+                    out.write(content)
+        self._seen.add(path)
+
+    def _read_checked(self, path: str, sha256: str) -> bytes:
+        content = self._read(path)
+        if content is None or _hash(content) != sha256:
+            found = "none" if content is None else "other bytes"
+            raise Damaged(f"expected {path} in the archive as it was kept, found {found}")
+        return content
+
+    def _read(self, path: str) -> bytes | None:
+        with self._root.errors("read"):
+            if self._root.files.get_file_info(path).type == fs.FileType.NotFound:
+                return None
+            with self._root.files.open_input_file(path) as file:
+                content: bytes = file.read()
+                return content
+
+    def _list(self, folder: str) -> Iterator[str]:
+        with self._root.errors("listed"):
+            found = self._root.files.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        yield from sorted(each.path for each in found if each.type == fs.FileType.File)
+
+
+def _bundle_folder(name: str, version: str) -> str:
+    return f"{BUNDLES}/{_as_folder(name)}/{_as_folder(version)}"
+
+
+def _as_folder(text: str) -> str:
+    """Return a name that any file system takes; a long one is cut, so two may share a folder."""
+    quoted = quote(text, safe="")[:_FOLDER_MAX]
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+
+
+def _schema_path(topic: str, schema_id: int) -> str:
+    return f"{SCHEMAS}/{topic}/{schema_id}.avsc"
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,110 @@
+"""Where a table is, a folder here or a URL of an object store, and what it says when it cannot be used.
+
+Everything of a table goes through here: its files by Arrow's file systems, its log by delta-rs.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow import fs
+
+from weir.schemas.errors import Transient
+
+OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals"})
+"""Of an archive's root, next to a folder for each topic."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of an archive.
+
+    Attributes:
+        uri: a path here, or a URL such as ``s3://bucket/archive``.
+        options: how an object store lets us in, by the names that delta-rs has for it.
+    """
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def below(self, name: str) -> Place:
+        """Return a folder in this one."""
+        return Place(f"{self.uri.rstrip('/')}/{name}", self.options)
+
+    @property
+    def is_remote(self) -> bool:
+        """True for a URL."""
+        return "://" in self.uri
+
+    @cached_property
+    def files(self) -> fs.FileSystem:
+        """The file system whose root this place is."""
+        if self.is_remote:
+            return fs.PyFileSystem(_Store(self.uri, dict(self.options)))
+        return fs.SubTreeFileSystem(str(Path(self.uri).absolute()), fs.LocalFileSystem(use_mmap=True))
+
+    def list_folders(self) -> list[str]:
+        """Return the names of the folders here that may be tables, sorted; none where the place does not exist."""
+        with self.errors("listed"):
+            found = self.files.get_file_info(fs.FileSelector("", allow_not_found=True, recursive=self.is_remote))
+        names = {each.path.split("/")[0] for each in found if "/" in each.path or each.type == fs.FileType.Directory}
+        return sorted(names - OWN_FOLDERS)
+
+    def delete(self, paths: list[str]) -> None:
+        """Delete files, as far as that is possible: what is left is in no table."""
+        for path in paths:
+            with suppress(OSError, DeltaError):
+                self.files.delete_file(path)
+
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Turn what a store says into an error that is retried.
+
+        Raises:
+            CommitFailedError: a commit did not take place; as a rule another one came first.
+            Transient: it cannot be used now; ``cause`` is ``full`` where it has no room.
+        """
+        try:
+            yield
+        except CommitFailedError:
+            raise
+        except (OSError, DeltaError) as error:
+            cause = "full" if isinstance(error, OSError) and error.errno in _FULL else "away"
+            raise Transient(f"archive: {self.uri} cannot be {what}: {first_line(error)}", cause=cause) from None
+
+
+class _Store(DeltaStorageHandler):
+    """delta-rs' way to an object store, which takes bytes alone where Arrow writes buffers."""
+
+    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
+        """Open a file for writing."""
+        return pa.PythonFile(_BytesWriter(self._handler.open_output_stream(path, metadata)), mode="w")
+
+
+class _BytesWriter:
+    """A file that makes bytes of what is written to it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, content: Any) -> Any:
+        """Write a buffer of any kind."""
+        return self._file.write(bytes(content))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its class."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

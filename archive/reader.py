@@ -1,0 +1,150 @@
+"""Reads an archive: one event or decision by its id, one key's records over a time, all rows of some days.
+
+Only the table's log says which files count. A lookup by id goes through the files' own indexes (``id_index.py``); one
+by key passes by every file whose buckets or append times cannot hold the key's rows, and reads those row groups of the
+others that can.
+
+**Cost:** by id, a binary search in each file's index, some 0.1 ms where the files are here; by key, the row groups of
+16,384 rows that hold it, one or two in each file of its days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake.exceptions import DeltaError
+
+from weir.archive.columns import DAY, bucket_of, hash_id
+from weir.archive.id_index import find_rows, index_path
+from weir.archive.place import Place
+from weir.archive.table import ArchiveTable, find_table
+from weir.schemas.errors import Refused
+
+MS_MAX = (1 << 63) - 1
+_IN_TIME = ("append_ms", "partition", "offset")
+Row = dict[str, Any]
+
+
+class TableReader:
+    """Reads one topic's table as it was when it was opened; ``look`` takes what came since."""
+
+    def __init__(self, table: ArchiveTable) -> None:
+        """Bind to a table."""
+        self._table = table
+
+    def look(self) -> None:
+        """Take what was committed since.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        self._table.look()
+        self.__dict__.pop("files", None)
+
+    @cached_property
+    def files(self) -> pa.Table:
+        """Path, day and statistics of each file, newest first."""
+        found = pa.table(self._table.delta.get_add_actions(flatten=True))
+        return found.sort_by([(f"partition.{DAY}", "descending"), ("max.batch", "descending")])
+
+    def find(self, event_id: str) -> list[Row]:
+        """Return every row of an event's id, newest file first: one each of events, features and decisions as a rule.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        wanted, found = hash_id(event_id), []
+        with self._table.place.errors("read"):
+            for path in self.files["path"].to_pylist():
+                rows = self._find_in(path, wanted)
+                found += [row for row in self._read_rows(path, rows) if row["id"] == event_id] if rows else []
+        return found
+
+    def history(
+        self, key: bytes, first_ms: int = 0, end_ms: int = MS_MAX, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return a key's rows by append time.
+
+        Args:
+            key: as in the records.
+            first_ms: append time of the first one that is wanted, UTC epoch milliseconds.
+            end_ms: and of the first one that is not.
+            columns: only these; None for all.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        bucket = bucket_of(key)
+        files = self.files
+        may = pc.and_(pc.less_equal(files["min.bucket"], bucket), pc.greater_equal(files["max.bucket"], bucket))
+        may = pc.and_(may, pc.less(files["min.append_ms"], end_ms))
+        may = pc.and_(may, pc.greater_equal(files["max.append_ms"], first_ms))
+        wanted = (ds.field("bucket") == bucket) & (ds.field("key") == pa.scalar(key, pa.binary()))
+        wanted &= (ds.field("append_ms") >= first_ms) & (ds.field("append_ms") < end_ms)
+        read = None if columns is None else list(dict.fromkeys([*columns, *_IN_TIME]))
+        with self._table.place.errors("read"):
+            found = self._dataset(files.filter(may)["path"].to_pylist()).to_table(columns=read, filter=wanted)
+        found = found.sort_by([(name, "ascending") for name in _IN_TIME])
+        return found if columns is None else found.select(list(columns))
+
+    def scan(self, first: date, last: date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of the days from one to another, both included, in no order; memory is a few batches.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        files = self.files
+        days = files[f"partition.{DAY}"]
+        within = pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last))
+        with self._table.place.errors("read"):
+            yield from self._dataset(files.filter(within)["path"].to_pylist()).to_batches(columns=columns)
+
+    def _dataset(self, paths: list[str]) -> ds.Dataset:
+        own = self._table.schema()
+        stored = own.remove(own.get_field_index(DAY))
+        return ds.dataset(paths, schema=stored, format="parquet", filesystem=self._table.place.files)
+
+    def _find_in(self, path: str, wanted: int) -> list[int]:
+        files = self._table.place.files
+        # where its index is missing or damaged, the file itself is asked
+        with suppress(FileNotFoundError, DeltaError, ValueError), files.open_input_file(index_path(path)) as index:
+            return find_rows(index.read_buffer(), wanted)
+        with files.open_input_file(path) as data:
+            hashes = pq.read_table(data, columns=["id_hash"])["id_hash"].to_pylist()
+        return [row for row, each in enumerate(hashes) if each == wanted]
+
+    def _read_rows(self, path: str, rows: Sequence[int]) -> Iterator[Row]:
+        """Yield rows of a file by their numbers, which ascend; each row group is read once."""
+        with self._table.place.files.open_input_file(path) as data:
+            parquet, begin = pq.ParquetFile(data), 0
+            for group in range(parquet.num_row_groups):
+                end = begin + parquet.metadata.row_group(group).num_rows
+                inside = [row - begin for row in rows if begin <= row < end]
+                if inside:
+                    yield from map(_with_day, parquet.read_row_group(group).take(inside).to_pylist())
+                begin = end
+
+
+def _with_day(row: Row) -> Row:
+    return row | {DAY: datetime.fromtimestamp(row["append_ms"] / 1_000, UTC).date()}
+
+
+def open_reader(root: Place, topic: str) -> TableReader:
+    """Open the table of a topic for reading.
+
+    Raises:
+        Refused: there is none, or one that this version cannot read.
+        Transient: the store cannot be read.
+    """
+    table = find_table(root.below(topic))
+    if table is None:
+        raise Refused(f"expected the table of topic {topic} in {root.uri}, found none; `weir archive` makes it")
+    return TableReader(table)

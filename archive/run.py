@@ -1,0 +1,224 @@
+"""Wires an archiver: which topics of which streams, their tables, where each partition begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+from confluent_kafka.admin import AdminClient
+
+from weir.archive.archiver import Archiver
+from weir.archive.follower import Follower, Pace
+from weir.archive.keeping import Keeper
+from weir.archive.log import LogReader
+from weir.archive.metering import Meter
+from weir.archive.objects import Objects
+from weir.archive.place import Place
+from weir.archive.rows import RowMaker
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import key_path, load_key
+from weir.archive.table import ArchiveTable, OnStep, no_step, open_table
+from weir.infra.kafka.admin import TopicFacts, describe_topics
+from weir.infra.kafka.history import History
+from weir.infra.kafka.offsets import build_asker, end_offsets
+from weir.infra.kafka.source import Partition
+from weir.infra.kafka.topics import describe_states
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.monitoring.logs import get_logger
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import list_contracts, subject
+from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.stream import Stream
+from weir.streaming.service import wait_for
+
+_ENDLESS_MS = -1
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A topic that is archived.
+
+    Attributes:
+        stream: that it belongs to.
+        schema: newest Avro schema of its records, as JSON text; empty for dead letters, whose bytes are anybody's.
+    """
+
+    topic: str
+    stream: Stream
+    schema: str = ""
+
+
+def list_followed(settings: Settings, streams: Sequence[Stream]) -> list[Followed]:
+    """Return the topics of some streams: events, labels, features, decisions and dead letters."""
+    found = []
+    for stream in streams:
+        names = settings.topics.of(stream)
+        found += [Followed(each.topic, stream, each.schemas[-1]) for each in list_contracts(stream, names)]
+        dead = [names.dlq, *([names.labels_dlq] if stream.labels else []), names.features_dlq]
+        found += [Followed(topic, stream) for topic in dead]
+    return found
+
+
+def find_root(settings: Settings, to: str = "") -> Place:
+    """Return where the archive is.
+
+    Args:
+        settings: of this deployment.
+        to: instead of what they say.
+
+    Raises:
+        Refused: the options of the object store are no JSON object of texts.
+    """
+    text = settings.archive.storage_options.get_secret_value()
+    try:
+        options = json.loads(text) if text else {}
+        if not all(isinstance(value, str) for value in options.values()):
+            raise ValueError
+    except (ValueError, AttributeError):
+        raise Refused(
+            "setting WEIR_ARCHIVE__STORAGE_OPTIONS: expected a JSON object whose values are texts, found something else"
+        ) from None
+    return Place(to or settings.archive.root or str(settings.home / "archive"), options)
+
+
+def run_archiver(
+    settings: Settings,
+    streams: Sequence[Stream],
+    *,
+    root: Place,
+    should_stop: Callable[[], bool],
+    partitions: frozenset[int] = frozenset(),
+    until_caught_up: bool = False,
+    accept_loss: bool = False,
+    on_step: OnStep = no_step,
+) -> None:
+    """Connect, archive until told to stop, disconnect.
+
+    Args:
+        settings: of this deployment.
+        streams: whose topics are archived.
+        root: of the archive.
+        should_stop: asked between reads.
+        partitions: only these of each topic; none for all.
+        until_caught_up: stop at the ends of the logs as they are now.
+        accept_loss: continue where the log begins when it has forgotten records that are not archived.
+        on_step: called at each numbered step; tests stop the process there.
+
+    Raises:
+        Refused: a table or a log is not what it must be.
+        Overtaken: another archiver follows a partition of ours.
+        Stopped: before it was connected.
+        Transient: a store, a broker or the registry stayed away.
+    """
+    followed = list_followed(settings, streams)
+    names = [each.topic for each in followed]
+    facts = wait_for(lambda: describe_topics(settings.kafka, names), should_stop)
+    with ExitStack() as stack:
+        registry = stack.enter_context(closing(Registry(settings.registry)))
+        history = stack.enter_context(closing(History(settings.kafka)))
+        reader = stack.enter_context(closing(LogReader(settings.kafka)))
+        keeper = _build_keeper(settings, streams, root)
+        followers: dict[str, Follower] = {}
+        starts: dict[Partition, int] = {}
+        ends: dict[str, dict[int, int]] = {}
+        asker = build_asker(settings.kafka)
+        for each in followed:
+            table = wait_for(partial(_open, root, facts[each.topic], each), should_stop)
+            ends[each.topic] = wait_for(partial(end_offsets, settings.kafka, each.topic, asker), should_stop)
+            numbers = [number for number in ends[each.topic] if not partitions or number in partitions]
+            begun = wait_for(
+                partial(_begin, table, history, numbers, ends[each.topic], accept_loss=accept_loss), should_stop
+            )
+            followers[each.topic] = _build_follower(settings, registry, table, each, keeper)
+            followers[each.topic].begin(begun)
+            starts |= {(each.topic, number): start for number, start in begun.items()}
+        meter = _build_meter(settings, streams, asker, should_stop)
+        reader.assign(starts)
+        log.info("started", root=root.uri, topics=len(followers), partitions=len(starts))
+        archiver = Archiver(
+            followers, reader, meter, takes_added=not partitions, should_stop=should_stop, on_step=on_step,
+            after_commit=keeper.after_commit,
+        )  # fmt: skip
+        archiver.run({at: ends[at[0]][at[1]] for at in starts} if until_caught_up else None)
+
+
+def _open(root: Place, facts: TopicFacts, followed: Followed) -> ArchiveTable:
+    record = BatchCodec(schema=followed.schema).arrow_schema if followed.schema else pa.schema([])
+    return open_table(root.below(followed.topic), facts, followed.stream.full_name, record)
+
+
+def _begin(
+    table: ArchiveTable, history: History, numbers: Sequence[int], ends: Mapping[int, int], *, accept_loss: bool
+) -> dict[int, int]:
+    """Return where each partition is read from.
+
+    Raises:
+        Refused: the log has forgotten records that are not archived, or ends below what is.
+        Transient: the brokers did not answer in time.
+    """
+    starts, topic = {}, table.topic
+    for number, known in table.begin(numbers).items():
+        low, end = history.low((topic, number)), ends[number]
+        if known is not None and known > end:
+            raise Refused(
+                f"expected {topic}[{number}] to reach offset {known}, up to which it is archived, found its end "
+                f"at {end}: the brokers lost records; archive into another root with --to"
+            )
+        if known is not None and known < low and not accept_loss:
+            raise Refused(
+                f"expected {topic}[{number}] to begin at offset {known} or below, up to which it is archived, "
+                f"found {low}: {low - known} offsets expired before that; `weir archive --accept-loss` continues there"
+            )
+        if known is not None and known < low:
+            log.error("not_archived", topic=topic, partition=number, first=known, end=low)
+        starts[number] = max(known or 0, low)
+    return starts
+
+
+def _build_keeper(settings: Settings, streams: Sequence[Stream], root: Place) -> Keeper:
+    own = [settings.of_stream(stream) for stream in streams]
+    folders = {each.topics.decisions: [*filter(None, [each.scorer.bundle_dir]), each.models_dir] for each in own}
+    return Keeper(Objects(root), Chain(root), load_key(key_path(settings.home)), folders)
+
+
+def _build_follower(
+    settings: Settings, registry: Registry, table: ArchiveTable, followed: Followed, keeper: Keeper
+) -> Follower:
+    of_subject = subject(followed.topic)
+    pace = Pace(settings.archive.commit_seconds, settings.archive.commit_rows_max)
+    if not followed.schema:
+        maker = RowMaker(followed.topic, {}, None, "", os.urandom)
+        return Follower(table, maker, None, pace, time.monotonic)
+    codec = BatchCodec(schema=followed.schema)
+
+    def schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
+        return registry.writer_schema(schema_id, of_subject)
+
+    kept = keeper.keeping(followed.topic, schema_of)
+    maker = RowMaker(
+        followed.topic,
+        table.columns(codec.arrow_schema),
+        lambda values: codec.decode(values, kept),
+        followed.stream.id,
+        os.urandom,
+    )
+    return Follower(table, maker, lambda guid: registry.id_of_guid(guid, of_subject), pace, time.monotonic)
+
+
+def _build_meter(
+    settings: Settings, streams: Sequence[Stream], asker: AdminClient, should_stop: Callable[[], bool]
+) -> Meter:
+    states = wait_for(lambda: describe_states(settings, streams), should_stop)
+    kept = {name: int(state.config.get("retention.ms", _ENDLESS_MS)) for name, state in states.items()}
+    return Meter(
+        lambda topic: end_offsets(settings.kafka, topic, asker),
+        {name: kept_ms for name, kept_ms in kept.items() if kept_ms > 0},
+    )

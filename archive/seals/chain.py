@@ -1,0 +1,193 @@
+"""Where the chain of seals is kept: a Delta table of its own next to those of the topics, only ever appended to.
+
+Each seal is one commit that moves the table's own mark, ``chain``, to the seal's number. Delta refuses the second of
+two commits that move one mark, so two sealers at once cannot fork the chain: the one that was later reads again.
+
+**Delivery:** exactly once. A seal is a function of rows that are committed, so after a crash between rows and seal the
+same seal is written by the next who looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from weir.archive.place import Place
+from weir.archive.seals.key import SealKey
+from weir.archive.seals.reading import ANY, list_files, read_file
+from weir.archive.seals.seal import ROWS, Seal, hash_text, link, skip_of
+from weir.schemas.errors import Damaged, Transient
+
+FOLDER = "_seals"
+"""Under the tables' root, where each topic has a folder of its name."""
+_CHAIN, _BATCH = "chain", "batch/"
+_TRIES = 20
+"""Sealers that lose the race one after the other; each time another seal was written, so this many is a storm."""
+_JOIN_EVERY = 256
+"""Seals, each in a file of its own, that are joined into one file."""
+
+_SCHEMA = pa.schema(
+    [
+        ("sequence", pa.int64()),
+        ("table", pa.string()),
+        ("batch", pa.int64()),
+        ("seal", pa.string()),
+        ("hash", pa.string()),
+        ("signature", pa.string()),
+        ("public_key", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A seal as it is kept.
+
+    Attributes:
+        sequence: the number that it was written under.
+        text: its line.
+        hash: as it was written; equal to that of ``text`` where nothing was altered.
+        signature: of ``hash``.
+        public_key: whose signature that is.
+    """
+
+    sequence: int
+    text: str
+    hash: str
+    signature: str
+    public_key: str
+
+
+class Chain:
+    """The seals under one root."""
+
+    def __init__(self, root: Place) -> None:
+        """Bind to the folder that holds the tables."""
+        self._place = root.below(FOLDER)
+        self._opened: DeltaTable | None = None
+
+    def read_length(self) -> int:
+        """Return how many seals there are now."""
+        return self._read_mark(_CHAIN)
+
+    def read_sealed_batch(self, name: str) -> int:
+        """Return the newest batch of a table that is sealed now, 0 for none."""
+        return self._read_mark(_BATCH + name)
+
+    def _read_mark(self, name: str) -> int:
+        table = self._refresh()
+        return (table.transaction_version(name) or 0) if table else 0
+
+    def read(self) -> Iterator[Stored]:
+        """Yield all seals in order."""
+        return self._read("sequence", 0, ANY, None)
+
+    def read_many(self, sequences: Collection[int]) -> Iterator[Stored]:
+        """Yield the seals of these numbers, in order."""
+        return self._read("sequence", min(sequences), max(sequences), pc.field("sequence").isin(sorted(sequences)))
+
+    def read_of(self, name: str, batch: int) -> Iterator[Stored]:
+        """Yield the seal of a batch of a table, or with 0 those of the table's erasures."""
+        return self._read("batch", batch, batch, (pc.field("table") == name) & (pc.field("batch") == batch))
+
+    def read_one(self, sequence: int) -> Stored:
+        """Return one seal.
+
+        Raises:
+            Damaged: it is not there, or twice.
+        """
+        found = list(self.read_many([sequence]))
+        if len(found) != 1:
+            raise Damaged(f"expected one seal of number {sequence} in the archive, found {len(found)}; "
+                          "`weir evidence verify` says what else was altered")  # fmt: skip
+        return found[0]
+
+    def read_head(self) -> Stored | None:
+        """Return the newest seal, or None where there is none.
+
+        Raises:
+            Damaged: it is gone.
+        """
+        length = self.read_length()
+        return self.read_one(length) if length else None
+
+    def _read(self, column: str, first: int, last: int, wanted: pc.Expression | None) -> Iterator[Stored]:
+        table = self._refresh()
+        paths = list_files(table, column, first, last) if table else []
+        parts = [part for path in paths for part in read_file(self._place, path, _SCHEMA.names)]
+        found = pa.Table.from_batches(parts, _SCHEMA)
+        for row in (found if wanted is None else found.filter(wanted)).sort_by("sequence").to_pylist():
+            yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
+
+    def append(self, seal: Seal, key: SealKey) -> Stored | None:
+        """Put a seal at the end; return it as it is kept, or None where another sealer was faster with its batch.
+
+        Raises:
+            Transient: other sealers were faster each time.
+        """
+        for _ in range(_TRIES):
+            sequence = self.read_length() + 1
+            if seal.kind == ROWS and seal.batch <= self.read_sealed_batch(seal.table):
+                return None
+            try:
+                return self._write(self._link(seal, sequence), key)
+            except CommitFailedError:
+                continue
+        raise Transient(f"expected to seal within {_TRIES} tries, found other sealers at work each time; trying again")
+
+    def _link(self, seal: Seal, sequence: int) -> Seal:
+        previous, skip = (self._hash_of(number) for number in (sequence - 1, skip_of(sequence)))
+        return link(seal, sequence=sequence, previous=previous, skip=skip)
+
+    def _hash_of(self, sequence: int) -> str:
+        return hash_text(self.read_one(sequence).text) if sequence else ""
+
+    def _write(self, seal: Seal, key: SealKey) -> Stored:
+        text = seal.to_text()
+        signed = hash_text(text)
+        stored = Stored(seal.sequence, text, signed, key.sign(signed), key.public)
+        row = [seal.sequence, seal.table, seal.batch, text, signed, stored.signature, key.public]
+        marks = {_CHAIN: seal.sequence, **({_BATCH + seal.table: seal.batch} if seal.kind == ROWS else {})}
+        write_deltalake(
+            self._opened or self._create(),
+            pa.table([[value] for value in row], schema=_SCHEMA),
+            mode="append",
+            commit_properties=CommitProperties(app_transactions=[Transaction(k, v) for k, v in marks.items()]),
+        )
+        if seal.sequence % _JOIN_EVERY == 0:
+            self._join()
+        return stored
+
+    def _join(self) -> None:
+        table = self._refresh()
+        if table is not None:
+            table.optimize.compact()
+            table.create_checkpoint()
+            table.vacuum(dry_run=False)
+
+    def _create(self) -> DeltaTable:
+        configuration = {"delta.dataSkippingStatsColumns": "sequence,batch", "delta.appendOnly": "true"}
+        made = DeltaTable.create(
+            self._place.uri,
+            _SCHEMA,
+            mode="ignore",
+            configuration=configuration,
+            storage_options=dict(self._place.options),
+        )
+        self._opened = made
+        return made
+
+    def _refresh(self) -> DeltaTable | None:
+        if self._opened is not None:
+            self._opened.update_incremental()
+            return self._opened
+        try:
+            self._opened = DeltaTable(self._place.uri, storage_options=dict(self._place.options))
+        except TableNotFoundError:
+            return None
+        return self._opened

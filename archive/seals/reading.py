@@ -1,0 +1,55 @@
+"""Reads rows of a table file by file, and only the files that can hold them.
+
+One file after the other in one thread: an error names its file, and no read is under way when it is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from weir.archive.place import Place
+from weir.archive.table import ArchiveTable
+
+ANY = (1 << 63) - 1
+ROWS_AT_ONCE = 16_384
+_BATCH = "batch"
+
+
+def list_files(delta: DeltaTable, column: str, first: int, last: int) -> list[str]:
+    """Return the paths of the files in which a column may have a value from one to another, both included."""
+    files = pa.table(delta.get_add_actions(flatten=True))
+    if f"min.{column}" not in files.schema.names:
+        return list(files["path"].to_pylist())
+    may = pc.and_(pc.less_equal(files[f"min.{column}"], last), pc.greater_equal(files[f"max.{column}"], first))
+    return list(files.filter(pc.fill_null(may, True))["path"].to_pylist())
+
+
+def read_file(place: Place, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield columns of the rows of a file.
+
+    Raises:
+        OSError, ArrowException, DeltaError: it cannot be read.
+    """
+    with place.files.open_input_file(path) as data:
+        yield from pq.ParquetFile(data).iter_batches(ROWS_AT_ONCE, columns=list(columns), use_threads=False)
+
+
+def read_batches(table: ArchiveTable, first: int, last: int, columns: Sequence[str]) -> pa.Table:
+    """Return columns of the rows of batches from one to another, both included, in no order.
+
+    Raises:
+        OSError, ArrowException, DeltaError: a file cannot be read.
+    """
+    wanted = list(dict.fromkeys([*columns, _BATCH]))
+    parts = [
+        part.filter(pc.and_(pc.greater_equal(part.column(_BATCH), first), pc.less_equal(part.column(_BATCH), last)))
+        for path in list_files(table.delta, _BATCH, first, last)
+        for part in read_file(table.place, path, wanted)
+    ]
+    schema = pa.schema([table.schema().field(name) for name in wanted])
+    return pa.Table.from_batches([part.cast(schema) for part in parts], schema)

@@ -1,0 +1,152 @@
+"""A seal: what was in a table, as one line of text whose hash the next seal carries. Pure.
+
+A seal of **rows** is about one batch of a table: which offsets it brought, and the root of the Merkle tree over their
+leaves in the order of partition and offset. A seal of an **erasure** says which offsets were erased, when and why. All
+tables under one root share one chain: its newest hash stands for all that was ever archived. What a file holds, and
+where rows lie in it, is in no seal, so joining files breaks none.
+
+Each seal carries the hash of the one before and, as ``skip``, of an older one: that whose number has the lowest set bit
+cleared. Following the longer of both steps leads from the newest seal to any other in some tens of steps, so the proof
+of one row stays small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from weir.archive.seals.runs import Runs, build_runs, read_runs
+from weir.archive.tree import Tree
+from weir.schemas.errors import Damaged, Refused
+
+FORMAT: Final = 1
+ROWS, ERASURE = "rows", "erasure"
+NO_BATCH: Final = 0
+"""In the place of a batch's number in the seal of an erasure."""
+_START: Final = ""
+"""The hash of the seal before the first one."""
+
+
+@dataclass(frozen=True)
+class Seal:
+    """One link of the chain.
+
+    Attributes:
+        sequence: 1 for the first.
+        table: whose rows it is about.
+        kind: ``rows`` or ``erasure``.
+        batch: of rows: the number of the commit that brought them; of an erasure 0.
+        runs: the offsets it is about.
+        previous: hash of the seal before, hexadecimal; empty for the first.
+        skip: hash of the seal that ``skip_of`` names; empty where there is none.
+        root: of the tree over the leaves, hexadecimal.
+        first_ms: of rows: the earliest append time; of an erasure: when.
+        last_ms: of rows: the latest append time; of an erasure: when.
+        why: of an erasure.
+    """
+
+    sequence: int
+    table: str
+    kind: str
+    batch: int
+    runs: Runs
+    previous: str
+    skip: str
+    root: str = ""
+    first_ms: int = 0
+    last_ms: int = 0
+    why: str = ""
+
+    def to_text(self) -> str:
+        """Return it as one line; equal seals have equal lines."""
+        document = {"format": FORMAT, **vars(self), "runs": self.runs.to_data()}
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def hash_text(text: str) -> str:
+    """Return what the next seal carries of this one's line."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_seal(text: str) -> Seal:
+    """Return the seal that a line holds.
+
+    Raises:
+        Refused: it was written by a newer release.
+        Damaged: it is no seal, or not in the form that every seal has.
+    """
+    try:
+        document = json.loads(text)
+        found = document.pop("format")
+        if found > FORMAT:
+            raise Refused(f"expected seals of format {FORMAT} or below, found {found}; read them with a newer release")
+        seal = Seal(**{**document, "runs": read_runs(document["runs"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Damaged("expected a seal, found other text") from None
+    if seal.to_text() != text:
+        raise Damaged(f"expected seal {seal.sequence} in the form in which it was written, found another")
+    return seal
+
+
+def skip_of(sequence: int) -> int:
+    """Return which older seal one carries the hash of; 0 for none.
+
+    >>> [skip_of(n) for n in (1, 6, 7, 8)]
+    [0, 4, 6, 0]
+    """
+    return sequence & (sequence - 1)
+
+
+def steps_between(newest: int, wanted: int) -> Iterator[int]:
+    """Yield the numbers of the seals from the newest to an older one, each of which carries the hash of the next.
+
+    >>> list(steps_between(12, 5))
+    [12, 8, 7, 6, 5]
+    """
+    yield newest
+    while newest > wanted:
+        newest = skip_of(newest) if skip_of(newest) >= wanted else newest - 1
+        yield newest
+
+
+def seal_rows(table: str, batch: int, rows: pa.Table) -> Seal:
+    """Return the seal of a batch, which ``link`` then puts in its place.
+
+    Args:
+        table: of the rows.
+        batch: its number.
+        rows: ``partition``, ``offset``, ``append_ms`` and ``leaf``, in any order; at least one.
+
+    Raises:
+        Damaged: an offset is there twice.
+    """
+    ordered = rows.sort_by([("partition", "ascending"), ("offset", "ascending")])
+    times = pc.min_max(ordered["append_ms"])
+    return Seal(
+        sequence=0,
+        table=table,
+        kind=ROWS,
+        batch=batch,
+        runs=build_runs(ordered),
+        previous=_START,
+        skip=_START,
+        root=Tree(ordered["leaf"].to_pylist()).root.hex(),
+        first_ms=times["min"].as_py(),
+        last_ms=times["max"].as_py(),
+    )
+
+
+def seal_erasure(table: str, runs: Runs, *, at_ms: int, why: str) -> Seal:
+    """Return the record that rows were erased, which ``link`` then puts in its place."""
+    return Seal(0, table, ERASURE, NO_BATCH, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
+
+
+def link(seal: Seal, *, sequence: int, previous: str, skip: str) -> Seal:
+    """Return a seal at its place in the chain."""
+    return replace(seal, sequence=sequence, previous=previous, skip=skip)

@@ -1,0 +1,237 @@
+"""``weir rules``, ``weir lists`` and ``weir thresholds``: publish what decides, show it, and take it back.
+
+Every process that decides takes a version over within five seconds, between two batches. Results go to stdout. Exit
+codes: 0 done or shown, 1 failed, 2 refused or misused: nothing was published then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from weir.inference import rules_cli
+from weir.inference.bundle import load_lists
+from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
+from weir.inference.published.act import NONE, Act, Kind
+from weir.inference.published.content import parse_text, read_json, write_lists
+from weir.inference.published.files import read_file
+from weir.inference.published.publish import Publisher
+from weir.inference.published.view import (
+    show_act,
+    show_diff,
+    show_history,
+    show_lists,
+    show_lists_change,
+    show_text,
+    show_unpublished,
+)
+from weir.inference.rule_sets import read_rules
+from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.settings import load_settings
+from weir.monitoring import logs
+from weir.schemas.errors import Refused
+from weir.schemas.project import find_stream
+from weir.schemas.rules import parse_time_ms
+
+_WHAT: dict[Kind, str] = {
+    "rules": "the rules of a stream: check and test a file, publish it, show it, and take it back",
+    "lists": "the allow, block and watch lists of a stream: publish a file, add and remove entries, take it back",
+    "thresholds": "the scores from which on a stream's events are reviewed or declined, for all or by segment",
+}
+Command = Callable[[argparse.Namespace, "Publisher"], int]
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the three verbs."""
+    kind: Kind = argv[0]  # type: ignore[assignment]  # the command line sends these three here
+    arguments = _build_parser(kind).parse_args(argv[1:])
+    if hasattr(arguments, "of_file"):
+        return rules_cli.run(arguments)
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    logs.configure("warning", settings.monitoring.log_format, kind)
+    who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
+    if hasattr(arguments, "who"):
+        who = who or _find_user()
+        _check_said(who, why)
+    arguments.kind, arguments.settings = kind, settings
+    with Publisher(settings, read_rules, who=who, why=why) as publisher:
+        command: Command = arguments.command
+        return command(arguments, publisher)
+
+
+def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
+    before = _current_text(arguments, publisher)
+    found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
+    act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
+    show_act(act, as_json=arguments.json)
+    show_diff(before, text, (_current_name(before), act.version), as_json=arguments.json)
+    return 0
+
+
+def _publish_lists(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    settings = arguments.settings
+    document = read_json(read_file(arguments.file, "lists"), str(arguments.file))
+    before, after = _current_lists(arguments, publisher), parse_lists(document, tuple(settings.stream.id_field_of))
+    act = publisher.publish("lists", write_lists(after))
+    return _show_lists_act(arguments, act, before, after)
+
+
+def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    note = Note(arguments.reason, arguments.source, arguments.until)
+    return _change(arguments, publisher, "add", [write_entry(entry, note) for entry in arguments.entry])
+
+
+def _remove(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    return _change(arguments, publisher, "remove", arguments.entry)
+
+
+def _change(arguments: argparse.Namespace, publisher: Publisher, action: str, entries: Sequence[object]) -> int:
+    document = {arguments.list: {arguments.entity: list(entries)}}
+    before = _current_lists(arguments, publisher)
+    after = publisher.preview(before, {action: document})
+    if publisher.standing.lists is None:  # the first published lists hold what the file does
+        act = publisher.publish("lists", write_lists(after))
+    else:
+        act = publisher.change({action: document})
+    return _show_lists_act(arguments, act, before, after)
+
+
+def _show_lists_act(arguments: argparse.Namespace, act: Act, before: Lists, after: Lists) -> int:
+    show_act(act, as_json=arguments.json)
+    show_lists_change(before, after, as_json=arguments.json)
+    return 0
+
+
+def _history(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind = arguments.kind
+    in_force = publisher.standing.content(kind)
+    show_history(publisher.log.history(kind), in_force, publisher.refused, as_json=arguments.json)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind, log = arguments.kind, publisher.log
+    content = log.find(kind, arguments.version) if arguments.version else publisher.standing.content(kind)
+    if kind == "lists":
+        lists = _current_lists(arguments, publisher) if content == NONE else publisher.build_lists(content)
+        show_lists(lists, limit=arguments.limit, as_json=arguments.json)
+    elif content == NONE:
+        show_unpublished(kind, arguments.settings.stream, as_json=arguments.json)
+    else:
+        show_text(kind, log.version(kind, content), publisher.read_text(kind, content), as_json=arguments.json)
+    return 0
+
+
+def _diff(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind = arguments.kind
+    in_force = publisher.log.version(kind, publisher.standing.content(kind))
+    names = arguments.version or in_force, arguments.other or in_force
+    first, second = (_read_side(kind, name, publisher) for name in names)
+    show_diff(first, second, names, as_json=arguments.json)
+    return 0
+
+
+def _read_side(kind: Kind, given: str, publisher: Publisher) -> str:
+    if Path(given).is_file():
+        return read_file(Path(given), kind)
+    content = publisher.log.find(kind, given)
+    return "" if content == NONE else publisher.read_text(kind, content)
+
+
+def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind = arguments.kind
+    content = publisher.log.find(kind, arguments.version)
+    if kind == "lists":
+        before = _current_lists(arguments, publisher)
+        after = load_lists(arguments.settings) if content == NONE else publisher.build_lists(content)
+        return _show_lists_act(arguments, publisher.roll_back(kind, content), before, after)
+    before_text = _current_text(arguments, publisher)
+    act = publisher.roll_back(kind, content)
+    show_act(act, as_json=arguments.json)
+    after_text = "" if content == NONE else publisher.read_text(kind, content)
+    show_diff(before_text, after_text, (_current_name(before_text), act.version), as_json=arguments.json)
+    return 0
+
+
+def _current_lists(arguments: argparse.Namespace, publisher: Publisher) -> Lists:
+    published = publisher.standing.lists
+    return load_lists(arguments.settings) if published is None else published
+
+
+def _current_text(arguments: argparse.Namespace, publisher: Publisher) -> str:
+    content = publisher.standing.content(arguments.kind)
+    return "" if content == NONE else publisher.read_text(arguments.kind, content)
+
+
+def _current_name(text: str) -> str:
+    return "before" if text else "nothing published"
+
+
+def _check_said(who: str, why: str) -> None:
+    longest = {"who": 100, "why": 1_000}
+    for name, text in (("who", who), ("why", why)):
+        if not 0 < len(text.strip()) <= longest[name]:
+            raise Refused(f"--{name}: expected 1 to {longest[name]:,} characters, found {len(text):,}")
+
+
+def _find_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no entry
+        raise Refused("--who: expected the name of who publishes, and this user has none; name it") from None
+
+
+def _build_parser(kind: Kind) -> argparse.ArgumentParser:
+    parser = Parser(prog=f"weir {kind}", description=_WHAT[kind])
+    actions: dict[str, tuple[Command, str]] = {
+        "publish": (_publish_lists if kind == "lists" else _publish, f"put a file of {kind} in force"),
+        "rollback": (_roll_back, "put an older version in force again; `none` is what is not published"),
+        "history": (_history, "every version, oldest first: who, when and why"),
+        "show": (_show, "a version; the one in force by default"),
+    }
+    if kind == "lists":
+        actions["add"] = (_add, "add entries to a list")
+        actions["remove"] = (_remove, "take entries out of a list")
+    else:
+        actions["diff"] = (_diff, "what differs between two versions, or a version and a file")
+    of_file = ["check", "test"] if kind == "rules" else []
+    verbs = parser.add_subparsers(required=True, metavar="|".join([*of_file, *actions]))
+    if of_file:
+        rules_cli.add_commands(verbs)
+    for name, (command, text) in actions.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.set_defaults(command=command)
+        add_stream_flag(verb)
+        verb.add_argument("--json", action="store_true", help="JSON on stdout")
+        _add_arguments(verb, name, kind)
+    return parser
+
+
+def _add_arguments(verb: argparse.ArgumentParser, name: str, kind: Kind) -> None:
+    if name == "publish":
+        verb.add_argument("file", metavar="FILE", type=Path)
+    if name in {"add", "remove"}:
+        verb.add_argument("list", choices=SIDES)
+        verb.add_argument("entity", metavar="ENTITY", help="such as card; of the stream")
+        verb.add_argument("entry", metavar="ID", nargs="+")
+    if name == "add":
+        verb.add_argument("--reason", default="", help="for who reads a decision")
+        verb.add_argument("--source", default="", help="where it is known from")
+        until = "records that are appended from then on are no longer meant; ISO 8601"
+        verb.add_argument("--until", default=0, type=parse_time_ms, metavar="TIME", help=until)
+    if name in {"publish", "rollback", "add", "remove"}:
+        verb.add_argument("--why", required=True, help="for who reads the history")
+        verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
+    if name in {"show", "diff"}:
+        verb.add_argument("version", metavar="VERSION", nargs="?", default="", help="or the beginning of one")
+    if name == "diff":
+        verb.add_argument("other", metavar="VERSION|FILE", nargs="?", default="", help="(default: what is in force)")
+    if name == "rollback":
+        verb.add_argument(
+            "version", metavar="VERSION", help="or the beginning of one; `none` for what is not published"
+        )
+    if name == "show" and kind == "lists":
+        verb.add_argument("--limit", type=int, default=50, help="show so many entries; 0 for all (default 50)")

@@ -1,0 +1,168 @@
+"""Publishes: writes an act, and says it is done when the log that everybody reads has it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from weir.inference.core.lists import Lists, ListsBuilder
+from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, compute_hash
+from weir.inference.published.content import ReadRules, Standing, apply_change, write_json
+from weir.inference.published.follow import Published
+from weir.inference.published.log import PublishedLog
+from weir.inference.published.topic import PART_BYTES_MAX, PublishedWriter
+from weir.infra.kafka.topics import ensure_published
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused, Transient
+
+ATTEMPTS_MAX = 10
+"""Of a change, when others change the same lists at the same time."""
+_READ_BACK_SECONDS = 15.0
+_PAUSE_SECONDS = 0.1
+
+
+class Publisher:
+    """Reads and writes what is published of a stream, for one command."""
+
+    def __init__(self, settings: Settings, read_rules: ReadRules, *, who: str = "", why: str = "") -> None:
+        """Connect lazily; what is published is read when it is entered, which raises ``Transient`` without brokers.
+
+        Args:
+            settings: of the stream.
+            read_rules: reads the text of rules.
+            who: publishes.
+            why: for who reads the history.
+        """
+        self._settings = settings
+        self._who, self._why = who, why
+        self.published = Published(settings, read_rules)
+
+    def __enter__(self) -> Self:
+        self.published.look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.published.close()
+
+    @property
+    def log(self) -> PublishedLog:
+        """Every act."""
+        return self.published.log
+
+    @property
+    def standing(self) -> Standing:
+        """What is in force of what is published."""
+        return self.published.standing
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why the acts that cannot be used are refused, by their ids."""
+        return self.published.refused
+
+    def read_text(self, kind: Kind, content: str) -> str:
+        """Return the text of a content of rules or thresholds.
+
+        Raises:
+            Refused: it is no longer there.
+            Transient: the brokers did not answer in time.
+        """
+        return "".join(self.published.contents.texts(self.log.steps(kind, content)[-1].act))
+
+    def build_lists(self, content: str) -> Lists:
+        """Return the lists of a content; raises as ``read_text``."""
+        built = self.published.contents.build("lists", self.log.steps("lists", content))
+        assert isinstance(built, Lists)  # of that kind
+        return built
+
+    def preview(self, lists: Lists, document: Any) -> Lists:
+        """Return what a change would make of lists.
+
+        Raises:
+            Refused: it is not right.
+        """
+        builder = ListsBuilder.from_lists(lists, tuple(self._settings.stream.id_field_of))
+        apply_change(builder, document)
+        return builder.build(lists.version)
+
+    def publish(self, kind: Kind, texts: Sequence[str], label: str = "") -> Act:
+        """Publish a text, which was checked, in its parts; decisions call it by the label, or by its hash.
+
+        Raises:
+            Refused: it is too long, or the topic would forget it.
+            Transient: the brokers did not take it.
+        """
+        if max(len(text.encode()) for text in texts) > PART_BYTES_MAX:
+            raise Refused(f"{kind}: expected parts of at most {PART_BYTES_MAX:,} bytes, found a longer one")
+        content, inline = compute_hash(texts), sum(map(len, texts)) <= TEXT_BYTES_MAX
+        ensure_published(self._settings)
+        parts = None if inline else self._writer().write_parts(texts, content)
+        text = "".join(texts) if inline else None
+        return self._write(lambda: self._act(kind, "publish", content, text=text, parts=parts, label=label))
+
+    def change(self, document: dict[str, Any]) -> Act:
+        """Change the lists in force; done again on top when somebody else was quicker.
+
+        Raises:
+            Refused: the change is too long.
+            Transient: the brokers did not take it.
+        """
+        text = write_json(document)
+        if len(text) > TEXT_BYTES_MAX:
+            raise Refused(f"lists: expected a change of at most {TEXT_BYTES_MAX:,} characters, found {len(text):,}; "
+                          "publish the lists whole")  # fmt: skip
+
+        def build() -> Act:
+            parent = self.standing.content("lists")
+            return self._act("lists", "change", compute_hash([text], parent=parent), text=text, parent=parent)
+
+        ensure_published(self._settings)
+        return self._write(build)
+
+    def roll_back(self, kind: Kind, content: str) -> Act:
+        """Put a content in force again, or with ``none`` what is not published.
+
+        Raises:
+            Refused: it is not right for the stream as it is declared now.
+            Transient: the brokers did not take it.
+        """
+        label = ""
+        if content != NONE:
+            self.published.contents.build(kind, self.log.steps(kind, content))
+            label = self.log.version(kind, content)
+        ensure_published(self._settings)
+        return self._write(lambda: self._act(kind, "rollback", content, label=label))
+
+    def _act(self, kind: Kind, action: Any, content: str, **more: Any) -> Act:
+        return Act(
+            id=uuid.uuid4().hex,
+            kind=kind,
+            action=action,
+            hash=content,
+            after=self.log.newest_id(kind),
+            who=self._who,
+            why=self._why,
+            **more,
+        )
+
+    def _write(self, build: Callable[[], Act]) -> Act:
+        writer = self._writer()
+        for _ in range(ATTEMPTS_MAX):
+            act = build()
+            offset = writer.write(act)
+            self._read_back(offset)
+            if self.log.has(act.id):
+                return act
+        raise Transient(f"expected a change to be the next after {ATTEMPTS_MAX} attempts, found others; try again")
+
+    def _read_back(self, offset: int) -> None:
+        deadline = time.monotonic() + _READ_BACK_SECONDS
+        while not self.published.has_read(offset):
+            if time.monotonic() > deadline:
+                raise Transient("kafka: what was written cannot be read back yet; the history says whether it is there")
+            self.published.look()
+            time.sleep(_PAUSE_SECONDS)
+
+    def _writer(self) -> PublishedWriter:
+        return PublishedWriter(self._settings.kafka, self._settings.topics.published)

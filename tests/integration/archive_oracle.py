@@ -1,0 +1,101 @@
+"""What an archive must hold, told without it: the topic by a plain consumer, the table by delta-rs and Arrow alone."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import struct
+import uuid
+import zlib
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from deltalake import DeltaTable
+
+Row = dict[str, Any]
+READ_SECONDS = 60.0
+
+
+def read_topic(servers: str, topic: str) -> dict[tuple[int, int], Row]:
+    """Return every committed record of a topic, up to its end now, by partition and offset."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": f"oracle-{uuid.uuid4().hex}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    try:
+        partitions = list(consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        found: dict[tuple[int, int], Row] = {}
+        open_ends = set(partitions)
+        while open_ends:
+            for message in consumer.consume(2_000, 0.2):
+                error = message.error()
+                if error is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_ends.discard(message.partition())
+                    continue
+                found[message.partition(), message.offset()] = {
+                    "key": message.key(),
+                    "value": message.value(),
+                    "append_ms": message.timestamp()[1],
+                    "headers": [{"name": name, "value": value} for name, value in message.headers() or []],
+                }
+        return found
+    finally:
+        consumer.close()
+
+
+def read_table(root: str | Path, topic: str, **options: str) -> list[Row]:
+    """Return every row of a topic's table."""
+    table = DeltaTable(f"{root}/{topic}", storage_options=options or None)
+    rows: list[Row] = table.to_pyarrow_table().to_pylist()
+    return rows
+
+
+def find_differences(root: str | Path, servers: str, topic: str, **options: str) -> list[str]:
+    """Name every way in which a table is not its topic."""
+    expected = read_topic(servers, topic)
+    rows = read_table(root, topic, **options)
+    places = [(row["partition"], row["offset"]) for row in rows]
+    found = [f"{topic}: {where} is there more than once" for where in sorted(set(places)) if places.count(where) > 1]
+    found += [f"{topic}: {where} is not there" for where in sorted(expected.keys() - set(places))]
+    found += [f"{topic}: {where} is in no topic" for where in sorted(set(places) - expected.keys())]
+    for row in rows:
+        where = row["partition"], row["offset"]
+        found += [f"{topic}: {where} {what}" for what in _judge(topic, row, expected.get(where, {}))]
+    return found
+
+
+def _judge(topic: str, row: Row, record: Row) -> list[str]:
+    found = [f"{name}: expected {record[name]!r}, found {row[name]!r}" for name in record if row[name] != record[name]]
+    day = datetime.datetime.fromtimestamp(row["append_ms"] / 1_000, datetime.UTC).date()
+    if row["day"] != day:
+        found.append(f"day: expected {day}, found {row['day']}")
+    if row["bucket"] != zlib.crc32(row["key"] or b"") % 64:
+        found.append(f"bucket: found {row['bucket']}")
+    if row["leaf"] != hmac.new(row["salt"], b"\x00" + _canonical(topic, row), hashlib.sha256).digest():
+        found.append("leaf: not that of the row")
+    return found
+
+
+def _canonical(topic: str, row: Row) -> bytes:
+    parts = [
+        b"weir.row.1",
+        _sized(topic.encode()),
+        struct.pack(">iqq", row["partition"], row["offset"], row["append_ms"]),
+    ]
+    parts += [_sized(row["key"]), _sized(row["value"]), struct.pack(">I", len(row["headers"]))]
+    parts += [_sized(each) for one in row["headers"] for each in (one["name"].encode(), one["value"])]
+    return b"".join(parts)
+
+
+def _sized(content: bytes | None) -> bytes:
+    return b"\xff\xff\xff\xff" if content is None else struct.pack(">I", len(content)) + content

@@ -1,0 +1,109 @@
+"""A decision of the running stream is answered for from its archive, once every server is gone from the picture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.outputs import Outputs
+from tests.integration.payments import Publisher
+from tests.integration.services import Services
+from tests.integration.streams import build_stream, publish
+from tests.integration.test_exactly_once import deploy
+from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.archive.place import Place
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.seal import read_seal
+from weir.infra.settings import Settings
+
+pytestmark = pytest.mark.server
+RECORDS = 300
+SCRIPT = Path(__file__).parents[2] / "archive" / "verify_proof.py"
+
+
+@pytest.fixture
+def services(stack: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
+    """Two partitions, a model, and an archive of small batches."""
+    settings = deploy(stack, request.node.name, batch_records_max=40).model_copy(update={"home": tmp_path / "home"})
+    archive = settings.archive.model_copy(update={"root": str(tmp_path / "archive"), "commit_rows_max": 50})
+    link_champion(settings.home, write_bundle(settings.home / "models" / "tiny-1"))
+    running = Services(settings.model_copy(update={"archive": archive}), tmp_path / "logs")
+    yield running
+    running.stop()
+
+
+def test_a_decision_is_made_again_and_proved_on_a_machine_that_has_the_archive_alone(
+    services: Services, tmp_path: Path
+) -> None:
+    decided = _decide(services)
+    services.run("archive", "--until-caught-up")
+    _move_elsewhere(services, tmp_path)
+    ids = {each["decision"]: each["transaction_id"] for each in decided}
+    assert len(ids) > 1
+    for decision in (each for each in decided if each["transaction_id"] in ids.values()):
+        text = services.run("evidence", decision["transaction_id"], "--json")
+        answer = json.loads(text)
+        assert answer["decision"]["is_same"] is True, answer["decision"]
+        assert answer["decision"]["recorded"]["score"] == decision["score"]
+        assert [each["topic"] for each in answer["coordinates"]] == list(_topics(services.settings))
+        (tmp_path / "proof.json").write_text(text)
+        command = [sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path / "proof.json")]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (checked.returncode, checked.stdout.count("as it was sealed")) == (0, 3)
+    assert services.run("evidence", "verify").splitlines()[-1] == "in order"
+
+
+def _move_elsewhere(services: Services, folder: Path) -> None:
+    """Give commands a copy of the archive, another home, and servers that do not answer."""
+    settings = services.settings
+    copy = shutil.copytree(settings.archive.root, folder / "copy")
+    shutil.rmtree(settings.home)
+    away = {"bootstrap_servers": "127.0.0.1:9"}
+    changed = {
+        "home": folder / "elsewhere",
+        "archive": settings.archive.model_copy(update={"root": str(copy)}),
+        "kafka": settings.kafka.model_copy(update=away),
+        "registry": settings.registry.model_copy(update={"url": "http://127.0.0.1:9"}),
+        "redis": settings.redis.model_copy(update={"url": "redis://127.0.0.1:9/0"}),
+    }
+    services.stop()
+    services.change(settings.model_copy(update=changed))
+
+
+def test_two_archivers_that_share_the_partitions_write_one_chain(services: Services) -> None:
+    _decide(services)
+    for partition in ("0", "1"):
+        services.start("archive", "--partitions", partition)
+    place = Place(services.settings.archive.root)
+    services.await_true(lambda: len(_sealed(place)) >= 4, "seals of several tables")
+    services.stop()
+    services.run("archive", "--until-caught-up")
+    seals = _sealed(place)
+    assert [seal.sequence for seal in seals] == list(range(1, len(seals) + 1))
+    assert len({(seal.table, seal.batch) for seal in seals}) == len(seals)
+    assert services.run("evidence", "verify").splitlines()[-1] == "in order"
+
+
+def _sealed(place: Place) -> list[Any]:
+    return [read_seal(stored.text) for stored in Chain(place).read()]
+
+
+def _decide(services: Services) -> list[dict[str, Any]]:
+    services.start("run")
+    log = publish(Publisher(services.settings), build_stream(seed=17, count=RECORDS))
+    with closing(Outputs(services.settings)) as outputs:
+        outputs.await_settled(len(log), services.await_true)
+        services.await_true(lambda: len(outputs.decisions()) >= len(outputs.rows()) > 0, "a decision for each row")
+        return outputs.decisions()
+
+
+def _topics(settings: Settings) -> tuple[str, str, str]:
+    return settings.topics.transactions, settings.topics.features, settings.topics.decisions

@@ -1,0 +1,133 @@
+"""An archive of decided payments, made without a broker: the golden log through the product's own stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pyarrow as pa
+
+from tests.golden.decided import DECISION_TIME_MS, LISTS, decide
+from tests.golden.log import EXPECTED, Entry, build_log
+from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Run
+from tests.golden.records import read_schema
+from weir.archive.objects import Objects
+from weir.archive.place import Place
+from weir.archive.rows import Headers, Raw, RowMaker
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import key_path, load_key
+from weir.archive.seals.sealing import seal_new
+from weir.archive.table import open_table
+from weir.schemas.avro.codec import BatchCodec, WriterSchema
+from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas
+from weir.schemas.errors import PoisonRecord
+from weir.schemas.streams.payments import payments
+from weir.streaming.stage import do_nothing
+
+RECORDS = 600
+BATCHES = 3
+WRITERS = {
+    1: read_schema("transactions.v1"),
+    2: read_schema("transactions.v2"),
+    3: read_schema("labels"),
+    FEATURES_SCHEMA_ID: features_schema(payments),
+    DECISIONS_SCHEMA_ID: decisions_schema(payments),
+}
+NEWEST = {
+    "transactions": event_schemas(payments)[-1],
+    "labels": label_schemas(payments)[-1],
+    "features": features_schema(payments),
+    "decisions": decisions_schema(payments),
+    "transactions.dlq": "",
+}
+
+
+class Topic(NamedTuple):
+    """A topic, as a cluster knows it."""
+
+    name: str
+    topic_id: str
+
+
+class Logged(NamedTuple):
+    """A record of a topic."""
+
+    entry: Entry
+    headers: Headers
+
+
+@cache
+def topics() -> dict[str, list[Logged]]:
+    """Return the records of all topics of one run."""
+    log = build_log(1)[:RECORDS]
+    run = Run(1).take(log)
+    given = {name: [Logged(each, []) for each in log if each.topic == name] for name in ("transactions", "labels")}
+    features = [Logged(_entry("features", n, row.key, row.value), []) for n, row in enumerate(run.rows)]
+    decided = [
+        Logged(_entry("decisions", n, row.key, row.value), headers) for n, (row, headers) in enumerate(decide(run.rows))
+    ]
+    letters = [each for each in run.letters if each.topic == "transactions.dlq"]
+    dead = [Logged(_entry(each.topic, n, each.key, each.value), list(each.headers)) for n, each in enumerate(letters)]
+    return {**given, "features": features, "decisions": decided, "transactions.dlq": dead}
+
+
+def _entry(topic: str, offset: int, key: bytes | None, value: bytes | None) -> Entry:
+    return Entry(topic, 0, offset, DECISION_TIME_MS + offset, key, value)
+
+
+def build_archive(home: Path) -> Path:
+    """Write the archive of the run and the lists that were in force; return its root."""
+    root = home / "archive"
+    place, key = Place(str(root)), load_key(key_path(home))
+    (home / "lists.json").write_bytes(orjson.dumps(LISTS))
+    objects = Objects(place)
+    objects.keep_bundle(EXPECTED / "bundle")
+    for topic, records in topics().items():
+        _fill(place, objects, topic, records)
+    for batch in range(BATCHES):
+        for topic in topics():
+            table = open_table(place.below(topic), Topic(topic, "1"), "transactions", _codec(topic)[1])
+            if table.batch > batch:
+                seal_new(Chain(Place(str(root))), key, name=topic, table=table)
+    return root
+
+
+def _codec(topic: str) -> tuple[BatchCodec | None, Any]:
+    codec = BatchCodec(schema=NEWEST[topic]) if NEWEST[topic] else None
+    return codec, codec.arrow_schema if codec else pa.schema([])
+
+
+def _fill(place: Place, objects: Objects, topic: str, records: Sequence[Logged]) -> None:
+    codec, record = _codec(topic)
+    table = open_table(place.below(topic), Topic(topic, "1"), "transactions", record)
+
+    def schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
+        if schema_id not in WRITERS:
+            return PoisonRecord("unknown_schema_id", "expected a registered schema id, found another")
+        found = WriterSchema(schema_id, subject_ok=True, schema=WRITERS[schema_id])
+        objects.keep_schema(topic, found)
+        return found
+
+    decode: Callable[..., Any] | None = (lambda values: codec.decode(values, schema_of)) if codec else None
+    maker = RowMaker(topic, table.columns(record), decode, payments.id, os.urandom)
+    table.begin([0])
+    size = len(records) // BATCHES + 1
+    for at in range(0, len(records), size):
+        table.append([maker.make(_raw(records[at : at + size]))], {0: at + size}, do_nothing)
+
+
+def _raw(records: Sequence[Logged]) -> Raw:
+    entries, values = [each.entry for each in records], [each.entry.value for each in records]
+    return Raw(
+        [each.partition for each in entries],
+        [each.offset for each in entries],
+        [each.append_ms for each in entries],
+        [each.key for each in entries],
+        values,
+        [each.headers for each in records],
+        values,
+    )

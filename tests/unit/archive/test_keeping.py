@@ -1,0 +1,86 @@
+"""What an archiver keeps next to its rows: seals, the bundles that decided, the schemas of values."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.golden.log import EXPECTED
+from tests.unit.archive.decided import BATCHES, build_archive
+from weir.archive.keeping import Keeper
+from weir.archive.objects import Objects
+from weir.archive.place import Place
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import load_key
+from weir.archive.seals.verify import verify
+from weir.archive.table import ArchiveTable, find_table
+from weir.schemas.avro.codec import WriterSchema
+from weir.schemas.errors import PoisonRecord
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    build_archive(home)
+    return home
+
+
+@pytest.fixture
+def root(built: Path, tmp_path: Path) -> Place:
+    """An archive of rows alone, as it is before anything else was kept."""
+    shutil.copytree(built / "archive", tmp_path / "archive")
+    for folder in ("_seals", "_objects", "_bundles"):
+        shutil.rmtree(tmp_path / "archive" / folder)
+    return Place(str(tmp_path / "archive"))
+
+
+def _table(root: Place, topic: str) -> ArchiveTable:
+    table = find_table(root.below(topic))
+    assert table is not None
+    return table
+
+
+def _keeper(root: Place, tmp_path: Path) -> Keeper:
+    key = load_key(tmp_path / "seal.pem")
+    return Keeper(Objects(root), Chain(root), key, {"decisions": [tmp_path / "models"]})
+
+
+def test_after_a_commit_its_batches_are_sealed_and_the_bundle_that_decided_is_kept(root: Place, tmp_path: Path) -> None:
+    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    (tmp_path / "models" / "champion").symlink_to("one")
+    keeper = _keeper(root, tmp_path)
+    for topic in ("decisions", "features"):
+        keeper.after_commit(_table(root, topic))
+    name, version = _model(root)
+    (kept,) = Objects(root).find_bundles(name, version)
+    assert kept.manifest == (EXPECTED / "bundle" / "manifest.json").read_bytes()
+    verified = verify(Chain(root), {"decisions": _table(root, "decisions")})
+    assert [each.kind for each in verified.findings if each.where.startswith("decisions")] == []
+    assert Chain(root).read_length() == 2 * BATCHES
+
+
+def _model(root: Place) -> tuple[str, str]:
+    row = _table(root, "decisions").delta.to_pyarrow_table(columns=["model_name", "model_version"]).to_pylist()[0]
+    return row["model_name"], row["model_version"]
+
+
+def test_a_bundle_that_is_nowhere_stops_nothing_and_is_kept_once_it_decides_again(root: Place, tmp_path: Path) -> None:
+    _keeper(root, tmp_path).after_commit(_table(root, "decisions"))
+    assert Objects(root).find_bundles(*_model(root)) == []
+    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    shutil.rmtree(Path(root.uri) / "_seals")
+    _keeper(root, tmp_path).after_commit(_table(root, "decisions"))
+    assert len(Objects(root).find_bundles(*_model(root))) == 1
+
+
+def test_a_schema_is_kept_before_it_is_used_and_an_unknown_id_is_not(root: Place, tmp_path: Path) -> None:
+    found: dict[int, WriterSchema | PoisonRecord] = {
+        5: WriterSchema(5, subject_ok=True, schema='"long"'),
+        6: PoisonRecord("unknown_schema_id", "none"),
+    }
+    look_up = _keeper(root, tmp_path).keeping("events", found.__getitem__)
+    assert [look_up(number) for number in (5, 6)] == [found[5], found[6]]
+    assert Objects(root).read_schema("events", 5) == found[5]
+    assert isinstance(Objects(root).read_schema("events", 6), PoisonRecord)
