@@ -21,6 +21,7 @@ import pytest
 from tests import binaries
 from tests.conftest import running_stack
 from tests.house.source import ROOT
+from tests.integration.forked import Program
 from tests.integration.outputs import Follower
 from tests.integration.services import Child, Services, log_of
 from weir.inference.api.examples import build_event
@@ -53,7 +54,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.services = Services(settings, settings.home / "logs")
+        self.services = Services(settings, settings.home / "logs", child=Program)
         self.children: dict[str, Child] = {}
         self.sent = 0
         self.clicks = Feed(settings.of_stream(clicks), "transactions", event_schemas(clicks)[-1])
