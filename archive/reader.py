@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from weir.archive.columns import DAY, bucket_of, hash_id
+from weir.archive.columns import BUCKETS, DAY, bucket_of, hash_id
 from weir.archive.id_index import find_rows, index_path
 from weir.archive.place import Place
 from weir.archive.table import ArchiveTable, find_table
@@ -95,8 +95,26 @@ class TableReader:
         found = found.sort_by([(name, "ascending") for name in _IN_TIME])
         return found if columns is None else found.select(list(columns))
 
-    def scan(self, first: date, last: date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    @property
+    def schema(self) -> pa.Schema:
+        """The table's columns."""
+        return self._table.schema()
+
+    def scan(
+        self,
+        first: date,
+        last: date,
+        columns: Sequence[str] | None = None,
+        *,
+        buckets: tuple[int, int] = (0, BUCKETS - 1),
+    ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of the days from one to another, both included, in no order; memory is a few batches.
+
+        Args:
+            first: day.
+            last: day.
+            columns: only these; None for all.
+            buckets: only rows whose keys are in this range, both included.
 
         Raises:
             Transient: the store cannot be read.
@@ -104,8 +122,12 @@ class TableReader:
         files = self.files
         days = files[f"partition.{DAY}"]
         within = pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last))
+        wanted = None
+        if buckets != (0, BUCKETS - 1):
+            wanted = (ds.field("bucket") >= buckets[0]) & (ds.field("bucket") <= buckets[1])
         with self._table.place.errors("read"):
-            yield from self._dataset(files.filter(within)["path"].to_pylist()).to_batches(columns=columns)
+            dataset = self._dataset(files.filter(within)["path"].to_pylist())
+            yield from dataset.to_batches(columns=columns, filter=wanted)
 
     def _dataset(self, paths: list[str]) -> ds.Dataset:
         own = self._table.schema()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weir.schemas.expression import col, find_money, to_json
+from weir.schemas.stakes import find_stake
 from weir.schemas.stream import Stream
 
 FLAGGED_SHARE_MAX = 0.012
@@ -60,15 +60,6 @@ IN_MONEY = Prices("minor", 1_500, 300, 0.1, 1_000, 0.05)
 """Base minor units: round figures for a card issuer, to be replaced by the operator's own."""
 IN_CASES = Prices("cases", 1.0, 0.2, 0.1, 2 / 3, 0.0)
 """Where there is no money each case costs 1, and the rest in the proportions of ``IN_MONEY`` with nothing at stake."""
-
-
-def find_stake(stream: Stream) -> int | None:
-    """Return the column of what is at stake: the value that is the stream's first measure of money; None without."""
-    measures = [measure.name for measure in stream.measures if find_money(measure.value)]
-    for value in stream.values if measures else ():
-        if to_json(value.value) == to_json(col(measures[0])):
-            return stream.feature_names.index(f"{stream.event}_{value.name}")
-    return None
 
 
 def prices_of(stream: Stream) -> Prices:
