@@ -60,8 +60,8 @@ def _place_of_error(error: SyntaxError, text: str) -> Place:
     line, column = error.lineno or 1, error.offset or 1
     if line > len(lines) or (error.msg.endswith("was never closed") and (line, column) == (1, 1)):
         return Place(len(lines), len(lines[-1]) + 1)
-    # for the bracket that is ours
-    return Place(line, max(1, column - (line == 1)))
+    # for the bracket that is ours; some errors of Python are placed behind the end of their line
+    return Place(line, min(max(1, column - (line == 1)), len(lines[line - 1]) + 1))
 
 
 def _blank_texts(text: str) -> str:

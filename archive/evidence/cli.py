@@ -12,10 +12,12 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from weir.archive.evidence.case import collect, describe
+from weir.archive.evidence.columns_again import check_columns
 from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables, describe_verified
+from weir.archive.objects import Objects
 from weir.archive.place import Place, first_line
-from weir.archive.run import find_root
+from weir.archive.run import find_root, list_followed
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.seals.verify import verify
@@ -26,7 +28,7 @@ from weir.monitoring.terminal import print_line, print_tables
 from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Damaged, Refused, WeirError
 from weir.schemas.printable import to_json
-from weir.schemas.project import find_stream
+from weir.schemas.project import find_stream, find_streams
 
 _VERIFY, _HEAD = "verify", "head"
 
@@ -71,6 +73,11 @@ def _verify(settings: Settings, root: Place, arguments: Namespace) -> int:
     verified = verify(
         Chain(root), tables, since_ms=arguments.since, expect=arguments.expect.lower(), public_keys=trusted
     )
+    named = {finding.where for finding in verified.findings}
+    for each in list_followed(settings, find_streams(Path.cwd(), []).streams):
+        if each.topic in tables:
+            found_too = check_columns(tables[each.topic], each, Objects(root), arguments.since)
+            verified.columns += [finding for finding in found_too if finding.where not in named]
     document = describe_verified(verified, is_key_known=bool(trusted))
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")

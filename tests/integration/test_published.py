@@ -153,6 +153,7 @@ def _write_garbage(settings: Settings) -> None:
     assert producer.flush(30) == 0
 
 
+@pytest.mark.long
 def test_versions_are_taken_over_under_load_in_order_and_each_record_is_decided_once(
     embedded_stack: Stack, services: Services, tmp_path: Path
 ) -> None:
