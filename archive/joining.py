@@ -10,7 +10,7 @@ few large ones, each with a range of the buckets, so that a key's rows of the da
 3. Files that no table has named for a week are deleted, and indexes without a file.
 
 **Delivery:** a job that dies anywhere leaves the table as it was before or after step 2.
-**Cost:** one range's rows in memory at a time, some 250 MB, and more where a day has over 6 million rows; the day is
+**Cost:** one range's rows in memory at a time, some 300 MB, and more where a day has over 6 million rows; the day is
 read and written once.
 """
 
@@ -37,7 +37,7 @@ from weir.archive.table import ATTEMPTS_MAX, ArchiveTable, OnStep
 from weir.schemas.errors import Transient
 
 FILE_BYTES, FILE_ROWS = 24 << 20, 100_000
-"""A joined file's size and rows about: a range of this much takes some 250 MB while it is sorted."""
+"""A joined file's size and rows about: a range of this much takes some 300 MB while it is sorted."""
 CLOSED_AFTER = timedelta(hours=1)
 """After its end a day gets rows only of an archiver that is behind; those are joined by the next run."""
 KEPT_HOURS = 168
