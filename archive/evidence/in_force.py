@@ -1,7 +1,7 @@
 """What decided then: the bundle from the archive or from this home, and the rules and lists of this home.
 
-A bundle is found by the name and version in the decision. Rules and lists are those of the code and the home that run
-now; a decision says which were in force by ``rules_version``, so another version shows.
+A bundle is found by the name and version in the decision. Rules, lists and thresholds are those of the code and the
+home that run now, or are given; a decision says which were in force by ``rules_version``, so another version shows.
 """
 
 from __future__ import annotations
@@ -11,44 +11,47 @@ from pathlib import Path
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy
+from weir.archive.evidence.given import Given
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
-from weir.inference.bundle import Bundle, champion_path, load_bundle, load_lists, read_manifest, stand_for_none
-from weir.inference.rule_sets import rules_of
+from weir.inference.bundle import Bundle, champion_path, load_bundle, read_manifest, stand_for_none
 from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, Refused
 
 _NO_MODEL = "none"
 
 
-def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any]) -> list[DecidedBy]:
+def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any], given: Given) -> list[DecidedBy]:
     """Return what may have decided: as a rule one; more where a model's name and version were used twice.
 
     Args:
         settings: of this home and the decision's stream.
         objects: of the archive.
         recorded: the decision.
+        given: what was published then.
 
     Raises:
+        Refused: a file that is given has a fault.
         Damaged: nothing that decided is left, or none of it can be used; the message names the fix.
     """
     name, version, declares = (recorded[each] for each in ("model_name", "model_version", "declarations_hash"))
     if name == _NO_MODEL:
         none = stand_for_none(champion_path(settings), declarations_hash=declares, stream=settings.stream)
-        return [_complete(settings, none)]
+        return [_complete(settings, none, recorded, given)]
     found = [*_load_kept(settings, objects, name, version), *_load_here(settings, name, version)]
     if not found:
         raise Damaged(
             f"expected the bundle of model {name} {version} in the archive, found none; put its folder into "
             f"{settings.models_dir} and ask again: `weir archive` keeps it from the next decision on"
         )
-    return [
-        _complete(settings, bundle) for bundle in {each.manifest.model_dump_json(): each for each in found}.values()
-    ]
+    bundles = {each.manifest.model_dump_json(): each for each in found}.values()
+    return [_complete(settings, bundle, recorded, given) for bundle in bundles]
 
 
-def _complete(settings: Settings, bundle: Bundle) -> DecidedBy:
-    return DecidedBy(bundle, load_lists(settings), rules_of(settings.stream))
+def _complete(settings: Settings, bundle: Bundle, recorded: dict[str, Any], given: Given) -> DecidedBy:
+    stream = settings.stream
+    thresholds = given.read_thresholds(stream, recorded["rules_version"])
+    return DecidedBy(bundle, given.read_lists(settings), given.read_rules(stream), thresholds)
 
 
 def _load_kept(settings: Settings, objects: Objects, name: str, version: str) -> list[Bundle]:
