@@ -15,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from tests.bench.rules import SEED
-from weir.archive.columns import BUCKETS, FIXED, decoded_columns
+from tests.unit.archive.decided import Topic
+from weir.archive.columns import BUCKETS
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import MS_MAX
+from weir.archive.table import open_table
 from weir.archive.whatif.in_force import Change, Finder
 from weir.archive.whatif.labels import read_labels
 from weir.archive.whatif.past import Past
@@ -44,11 +46,9 @@ TARGET_ROWS, TARGET_SECONDS = 10_000_000, {1: 2.0, 200: 60.0}
 def build_archive(root: Path, rows: int) -> None:
     """Write features and decisions of a day, in files as the archiver leaves them once a day is closed."""
     for topic, schema in (("features", features_schema(payments)), ("decisions", decisions_schema(payments))):
-        columns = {each.name: each for each in decoded_columns(BatchCodec(schema=schema).arrow_schema).values()}
-        own = pa.schema([*FIXED, *columns.values()])
-        statistics = {"delta.dataSkippingStatsColumns": "partition,offset,append_ms,bucket,batch"}
-        DeltaTable.create(str(root / topic), own, partition_by=["day"], configuration=statistics)
-        write_deltalake(str(root / topic), _draw(own, rows), mode="append")
+        record = BatchCodec(schema=schema).arrow_schema
+        table = open_table(Place(str(root)).below(topic), Topic(topic, "1"), payments.name, record)
+        write_deltalake(str(root / topic), _draw(table.schema(), rows), mode="append")
 
 
 def _draw(schema: pa.Schema, rows: int) -> pa.Table:
