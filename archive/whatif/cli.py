@@ -37,7 +37,6 @@ from weir.schemas.expression_parser import parse_expression
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream
 from weir.schemas.rules import DECLINE, Rule, parse_time_ms
-from weir.schemas.rules_file import load_text
 from weir.schemas.stream import Stream
 
 _WHERE: Final = "where"
@@ -115,7 +114,7 @@ def _read_change(arguments: argparse.Namespace, stream: Stream) -> Change:
         raise Refused(
             "expected something to try: --rules FILE, --lists FILE or --thresholds REVIEW,DECLINE; found none"
         )
-    rules = read_rules(load_text(arguments.rules), stream, str(arguments.rules)) if arguments.rules else None
+    rules = read_rules(read_file(arguments.rules, "rules"), stream, str(arguments.rules)) if arguments.rules else None
     lists = _read_lists(arguments.lists, stream) if arguments.lists else None
     return Change(rules, lists, _read_thresholds(arguments.thresholds, stream) if arguments.thresholds else None)
 
