@@ -16,7 +16,7 @@ from weir.archive.objects import Objects
 from weir.archive.place import Place, first_line
 from weir.archive.reader import MS_MAX
 from weir.archive.run import find_root
-from weir.archive.whatif.in_force import Change, InForce
+from weir.archive.whatif.in_force import Change, Finder
 from weir.archive.whatif.labels import read_labels
 from weir.archive.whatif.past import Past
 from weir.archive.whatif.show import Document, build_document, build_tables
@@ -72,7 +72,7 @@ def _study(
     stream = settings.stream
     past = Past(root, stream, settings.topics.of(stream))
     labels = read_labels(past.labels, stream, now_ms=past.newest_ms)
-    study = Study(past, InForce(settings, Objects(root)), labels, change, where)
+    study = Study(past, Finder(settings, Objects(root)), labels, change, where)
     rows = sum(study.run(arguments.since, arguments.until))
     if not rows:
         raise WeirError(
@@ -115,7 +115,7 @@ def _read_change(arguments: argparse.Namespace, stream: Stream) -> Change:
         raise Refused(
             "expected something to try: --rules FILE, --lists FILE or --thresholds REVIEW,DECLINE; found none"
         )
-    rules = read_rules(load_text(arguments.rules), stream, str(arguments.rules)) if arguments.rules else None
+    rules = read_rules(read_file(arguments.rules, "rules"), stream, str(arguments.rules)) if arguments.rules else None
     lists = _read_lists(arguments.lists, stream) if arguments.lists else None
     return Change(rules, lists, _read_thresholds(arguments.thresholds, stream) if arguments.thresholds else None)
 
@@ -125,7 +125,7 @@ def _read_lists(path: Path, stream: Stream) -> Lists:
 
 
 def _read_thresholds(text: str, stream: Stream) -> ThresholdTable:
-    """Read two scores, or a file like those of `weir thresholds publish`."""
+    """Read two scores, or a file as it is published."""
     try:
         review, decline = map(float, text.split(","))
     except ValueError:
@@ -154,7 +154,7 @@ def _build_parser() -> Parser:
     text = "Show what other rules, lists or thresholds would have decided, from the archive; nothing is put in force."
     parser = Parser(prog="weir whatif", description=text)
     parser.add_argument("--rules", type=Path, metavar="FILE", help="rules, all that are to be in force: docs/rules.md")
-    thresholds = "scores from which on is reviewed and declined, such as 0.5,0.9; or a file as of `weir thresholds`"
+    thresholds = "scores from which on is reviewed and declined, such as 0.5,0.9; or a file as it is published"
     parser.add_argument("--thresholds", metavar="REVIEW,DECLINE", help=thresholds)
     parser.add_argument("--lists", type=Path, metavar="FILE", help="allow, block and watch lists")
     since = "decisions from then on: how long ago, such as 90d, or an ISO 8601 time (default: all)"

@@ -105,7 +105,7 @@ class Change:
     thresholds: ThresholdTable | None = None
 
 
-class InForce:
+class Finder:
     """Finds what decided, by version."""
 
     def __init__(self, settings: Settings, objects: Objects) -> None:

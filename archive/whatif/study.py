@@ -27,7 +27,7 @@ from weir.archive.whatif.again import (
     read_outcomes,
 )
 from weir.archive.whatif.figures import Tally, name_flip
-from weir.archive.whatif.in_force import Change, Found, InForce, Versions
+from weir.archive.whatif.in_force import Change, Finder, Found, Versions
 from weir.archive.whatif.labels import YOUNG, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
 from weir.archive.whatif.overlap import Overlap
 from weir.archive.whatif.past import Joined, Part, Past
@@ -105,7 +105,7 @@ class Study:
     def __init__(
         self,
         past: Past,
-        in_force: InForce,
+        in_force: Finder,
         labels: LabelIndex | None,
         change: Change,
         where: RuleSet | None = None,

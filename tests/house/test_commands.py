@@ -28,6 +28,7 @@ RUN_BY = {
     "docs/readers/producer.md": "tests/integration/test_readers.py",
     "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
+    "docs/whatif.md": "tests/unit/archive/test_whatif_page.py",
 }
 COMPLETE = {
     "weir inspect card": "weir inspect card CARD",

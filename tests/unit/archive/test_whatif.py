@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import weir.cli
 from tests.unit.archive.decided import build_archive
+from weir.archive.whatif import past
 from weir.archive.whatif.figures import Tally
 from weir.archive.whatif.labels import FRAUD, GOOD, UNKNOWN, YOUNG, LabelIndex
 from weir.schemas.durations import DAY_MS
@@ -147,6 +149,34 @@ def test_a_decision_that_was_altered_is_named_by_its_coordinates(
     assert difference["field"] == column
     assert row["id"] not in json.dumps(found)
     assert row["card_id"] not in json.dumps(found)
+
+
+@pytest.mark.usefixtures("_at_home")
+def test_a_day_that_is_read_in_many_parts_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, whole = _run(capsys, "--rules", "rules.yaml")
+    monkeypatch.setattr(past, "PART_ROWS", 100)
+    _, found = _run(capsys, "--rules", "rules.yaml")
+    assert found | {"examples": []} == whole | {"examples": []}
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_decisions_of_a_scorer_that_was_down_find_their_rows_on_days_before(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = build_archive(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    table = DeltaTable(str(root / "decisions"))
+    rows = table.to_pyarrow_table()
+    for name, step in (("append_ms", days * DAY_MS), ("day", days)):
+        index, column = rows.schema.get_field_index(name), rows[name]
+        number = pa.int32() if name == "day" else pa.int64()
+        later = pc.add(column.cast(number), step).cast(number).cast(column.type)
+        rows = rows.set_column(index, rows.schema.field(index), later)
+    write_deltalake(table, rows, mode="overwrite")
+    code, found = _run(capsys, "--thresholds", "0.5,0.9")
+    assert (code, found["without_feature_row"], found["reproduction"]["checked"]) == (0, 0, rows.num_rows)
 
 
 @pytest.mark.usefixtures("_at_home")
