@@ -83,7 +83,7 @@ test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
-	$(BIN)/python -m pytest -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
 	@ls build/coverage/data* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1

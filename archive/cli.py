@@ -13,7 +13,7 @@ from weir.archive.place import Place
 from weir.archive.run import find_root, list_followed, run_archiver
 from weir.archive.status import Standing, read_standings
 from weir.archive.table import find_table, no_step
-from weir.infra.arguments import Parser
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.home import ensure_home
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure
@@ -23,14 +23,12 @@ from weir.schemas.project import find_streams
 from weir.schemas.stream import Stream
 from weir.streaming.service import open_metrics_page, run_service
 
-_ALL = "all"
-
 
 def main(argv: list[str]) -> int:
     """Run the verb. Exit codes: 0 stopped or done, 1 failed, 2 refused or misused."""
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings()
-    streams = find_streams(Path.cwd(), [] if arguments.stream == _ALL else [arguments.stream]).streams
+    streams = find_streams(Path.cwd(), [arguments.stream] if arguments.stream else []).streams
     root = find_root(settings, arguments.to)
     if arguments.what == "status":
         return _show(settings, root, as_json=arguments.json)
@@ -93,8 +91,7 @@ def _build_parser() -> Parser:
         default="follow",
         help="`status` shows tables, `optimize` joins files, `erase` empties a person's rows (default: follow)",
     )
-    stream = "a stream of this folder's project, or one that is shipped; all of the project's by default"
-    parser.add_argument("--stream", default=_ALL, metavar="NAME", help=stream)
+    add_stream_flag(parser, default="all of the project's")
     parser.add_argument("--to", default="", metavar="ROOT", help="a folder, or a URL such as s3://bucket/archive")
     parser.add_argument(
         "--partitions",

@@ -93,7 +93,8 @@ def erase(found: Found, wanted: Wanted, *, chain: Chain, key: SealKey, at_ms: in
     if wanted.id in why:
         raise Refused("expected a reason without the id that is erased, found one with it: the record of it stays")
     if len(found.rows):
-        chain.append(seal_erasure(found.table.topic, build_runs(found.rows), at_ms=at_ms, why=why), key)
+        with found.table.place.errors("sealed"):
+            chain.append(seal_erasure(found.table.topic, build_runs(found.rows), at_ms=at_ms, why=why), key)
         on_step("erase_recorded")
         for path, day in found.paths.items():
             _empty_file(found.table, path, day, wanted)

@@ -126,7 +126,7 @@ def _write_ranges(table: ArchiveTable, day: date, paths: list[str], wanted: int)
     for number in range(wanted):
         first, end = BUCKETS * number // wanted, BUCKETS * (number + 1) // wanted
         within = (ds.field("bucket") >= first) & (ds.field("bucket") < end)
-        rows = old.to_table(filter=within)
+        rows = old.to_table(filter=within, batch_readahead=1, fragment_readahead=1)
         if len(rows):
             rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])
             days = pa.repeat(pa.scalar(day, pa.date32()), len(rows))

@@ -72,12 +72,13 @@ class Keeper:
             Transient: store or brokers cannot be used, or other sealers were faster each time; call it again.
             Damaged: the table or the chain is not what was written.
         """
-        first = self._chain.read_sealed_batch(table.topic) + 1
-        if table.topic in self._models:
-            self._keep_bundles(table, first)
-        if table.topic in self._in_force:
-            self._in_force[table.topic]()
-        seal_new(self._chain, self._key, name=table.topic, table=table)
+        with table.place.errors("sealed"):
+            first = self._chain.read_sealed_batch(table.topic) + 1
+            if table.topic in self._models:
+                self._keep_bundles(table, first)
+            if table.topic in self._in_force:
+                self._in_force[table.topic]()
+            seal_new(self._chain, self._key, name=table.topic, table=table)
 
     def _keep_bundles(self, table: ArchiveTable, first: int) -> None:
         rows = read_batches(table, first, table.batch, _DECIDED_BY).group_by(list(_DECIDED_BY)).aggregate([])

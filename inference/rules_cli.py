@@ -21,8 +21,9 @@ from weir.schemas.origin import Finding
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_project, find_stream
 from weir.schemas.rules import MODES, Rule
-from weir.schemas.rules_file import load_text, parse_rules
+from weir.schemas.rules_file import parse_rules
 from weir.schemas.stream import Stream
+from weir.schemas.yaml_tree import load_text
 
 
 def add_commands(commands: Any) -> None:

@@ -13,19 +13,18 @@ from __future__ import annotations
 import ast
 import functools
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.expression import CALENDAR, Expression, money
+from weir.schemas.expression_faults import START, Place, TextFault, explain
 
 TEXT_MAX: Final = 4_000
 """Characters: forty lines; what is longer belongs into a list or several rules."""
 PARTS_MAX: Final = 1_000
-_SNIPPET: Final = 20
 DEPTH_MAX: Final = 100
 """Also how many conditions one ``and`` or ``or`` joins: the tree has two sides at each."""
 
@@ -41,36 +40,8 @@ _FOUND: Final[Mapping[type[ast.AST], str]] = {
     ast.NamedExpr: ":=", ast.Starred: "*",
 }  # fmt: skip
 """What people write that is no part of the language."""
-_FOREIGN: Final = (
-    (re.compile(r"&&"), "write `and`"),
-    (re.compile(r"\|\|"), "write `or`"),
-    (re.compile(r"<>"), "write `!=`"),
-    (re.compile(r"!(?!=)"), "write `not`"),
-    (re.compile(r"(?<![=!<>])=(?!=)"), "write `==`"),
-    (re.compile(r"\b(AND|OR|NOT|IN|IS)\b"), "write and, or, not, in, is in small letters"),
-    (re.compile(r"\bbetween\b", re.IGNORECASE), "write `1 <= x <= 5`"),
-    (re.compile(r"\blike\b", re.IGNORECASE), "write x.matches('pattern')"),
-)
-"""Words of other languages, in what Python cannot read."""
 _CONSTANTS: Final = {"true": "True", "false": "False", "null": "None", "none": "None", "TRUE": "True", "FALSE": "False",
                      "NULL": "None", "nan": "None", "NaN": "None"}  # fmt: skip
-
-
-class Place(NamedTuple):
-    """Where something is in a text, both from 1 on."""
-
-    line: int
-    column: int
-
-
-_START: Final = Place(1, 1)
-
-
-class TextFault(NamedTuple):
-    """What is wrong with a text, and where."""
-
-    place: Place
-    fault: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +60,7 @@ class Parsed:
 
     def place_of(self, node: Expression) -> Place:
         """Return where a node of the tree is written."""
-        return self.places[id(node)][1] if id(node) in self.places else _START
+        return self.places[id(node)][1] if id(node) in self.places else START
 
 
 def parse_expression(text: str) -> Parsed:
@@ -109,7 +80,7 @@ def parse_expression(text: str) -> Parsed:
     try:
         root = _parse(text)
     except SyntaxError as error:
-        return _refuse(*_explain(error, text))
+        return _refuse(*explain(error, text))
     except (ValueError, MemoryError, RecursionError):  # a zero character, or nested as no parser's stack holds
         return _refuse("expected an expression, found a character that is none or brackets in brackets without end")
     fault = _find_excess(root)
@@ -120,7 +91,7 @@ def parse_expression(text: str) -> Parsed:
     return Parsed(None if reader.faults else made, tuple(sorted(reader.faults)), reader.places)
 
 
-def _refuse(fault: str, place: Place = _START) -> Parsed:
+def _refuse(fault: str, place: Place = START) -> Parsed:
     return Parsed(None, (TextFault(place, fault),), {})
 
 
@@ -132,35 +103,6 @@ def _parse(text: str) -> ast.expr:
     if (root.lineno, root.col_offset) == (1, 0) and not isinstance(root, ast.Tuple | ast.GeneratorExp):
         raise SyntaxError("unmatched ')'", ("", 1, text.find(")") + 2, text))  # the brackets around it were not a pair
     return root
-
-
-def _explain(error: SyntaxError, text: str) -> tuple[str, Place]:
-    """Say what Python cannot read: a word of another language, if there is one, or what its parser says."""
-    words = ((pattern.search(_blank_texts(text)), hint) for pattern, hint in _FOREIGN)
-    found, hint = next(((match, f"; {hint}") for match, hint in words if match), (None, ""))
-    place = _place_of(found.start(), text) if found else _place_of_error(error, text)
-    snippet = text.split("\n")[place.line - 1][place.column - 1 : place.column + _SNIPPET - 1]
-    said = f": {error.msg}" if not found and "invalid syntax" not in error.msg else ""
-    return f"expected an expression, found {repr(snippet) if snippet else 'its end'}{said}{hint}", place
-
-
-def _place_of(offset: int, text: str) -> Place:
-    before = text[:offset].split("\n")
-    return Place(len(before), len(before[-1]) + 1)
-
-
-def _place_of_error(error: SyntaxError, text: str) -> Place:
-    lines = text.split("\n")
-    line, column = error.lineno or 1, error.offset or 1
-    if line > len(lines) or (error.msg.endswith("was never closed") and (line, column) == (1, 1)):
-        return Place(len(lines), len(lines[-1]) + 1)
-    # for the bracket that is ours
-    return Place(line, max(1, column - (line == 1)))
-
-
-def _blank_texts(text: str) -> str:
-    """Return a text of the same length without what is in quotes or a comment."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|#.*", lambda found: "_" * len(found[0]), text)
 
 
 def _find_excess(root: ast.expr) -> str:

@@ -27,8 +27,9 @@ from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import PROJECT_FILE, Project, find_project, load_project
-from weir.schemas.rules_file import load_text, parse_rules
+from weir.schemas.rules_file import parse_rules
 from weir.schemas.stream import Stream
+from weir.schemas.yaml_tree import load_text
 
 _WIDTH: Final = 110
 

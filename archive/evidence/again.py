@@ -24,6 +24,11 @@ _UNEXPLAINED = (
     "not approved the last ones get the score as their reason"
 )
 
+_OTHERS_IN_FORCE = (
+    "other rules, lists or thresholds were in force then; give those with --rules, --lists and --thresholds: "
+    "docs/evidence.md says where they are"
+)
+
 
 @dataclass(frozen=True)
 class DecidedBy:
@@ -94,6 +99,8 @@ def _compare(recorded: dict[str, Any], computed: dict[str, Any]) -> Iterator[tup
 
 
 def _explain(differences: dict[str, dict[str, Any]]) -> str:
+    if "rules_version" in differences:
+        return _OTHERS_IN_FORCE
     if set(differences) != {"reasons"}:
         return ""
     recorded = differences["reasons"]["recorded"]

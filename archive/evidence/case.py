@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy, MadeAgain, decide_again
+from weir.archive.evidence.given import Given
 from weir.archive.evidence.in_force import list_in_force
 from weir.archive.evidence.rows import Record, decode, lookup_of
 from weir.archive.objects import Objects
@@ -22,6 +23,7 @@ from weir.schemas.errors import Damaged, WeirError
 from weir.schemas.stream import Stream, Topics
 
 Document = dict[str, Any]
+NOTHING_GIVEN = Given()
 _SOURCE = ("source_partition", "source_offset")
 
 
@@ -69,8 +71,14 @@ def collect(settings: Settings, root: Place, event_id: str) -> Case:
     return case
 
 
-def describe(settings: Settings, root: Place, case: Case) -> Document:
+def describe(settings: Settings, root: Place, case: Case, given: Given = NOTHING_GIVEN) -> Document:
     """Return the evidence as JSON holds it.
+
+    Args:
+        settings: of this home and the stream.
+        root: of the archive.
+        case: from ``collect``.
+        given: what was published then.
 
     Raises:
         Transient: the store cannot be read.
@@ -79,7 +87,7 @@ def describe(settings: Settings, root: Place, case: Case) -> Document:
     document: Document = {"id": case.event_id, "stream": stream.full_name}
     document["event"] = _describe_last(case.events, event_schemas(stream)[-1], objects)
     document["features"] = _describe_features(case, stream, objects)
-    document["decision"] = _describe_decision(settings, objects, case)
+    document["decision"] = _describe_decision(settings, objects, case, given)
     document["label"] = _describe_last(case.labels, label_schemas(stream)[-1], objects) if case.labels else None
     document["dead_letters"] = [_describe_dead(record) for record in case.dead]
     document["coordinates"] = [record.describe() for record in case.records]
@@ -150,7 +158,7 @@ def _read_source(row: Record, objects: Objects, stream: Stream) -> list[int] | N
     return [fields[name] for name in _SOURCE] if fields else None
 
 
-def _describe_decision(settings: Settings, objects: Objects, case: Case) -> Document | None:
+def _describe_decision(settings: Settings, objects: Objects, case: Case, given: Given) -> Document | None:
     stream = settings.stream
     found = _describe_last(case.decisions, decisions_schema(stream), objects)
     if found is None:
@@ -162,8 +170,8 @@ def _describe_decision(settings: Settings, objects: Objects, case: Case) -> Docu
     if recorded is None or not rows:
         return found | answer | {"note": "its feature row is not in the archive: not archived yet, or erased"}
     try:
-        in_force, made = _make_again(settings, objects, rows[-1], case.decisions[-1], recorded)
-    except WeirError as error:
+        in_force, made = _make_again(settings, objects, rows[-1], case.decisions[-1], recorded, given)
+    except Damaged as error:
         return found | answer | {"note": str(error)}
     return found | {
         "computed": made.document,
@@ -175,11 +183,11 @@ def _describe_decision(settings: Settings, objects: Objects, case: Case) -> Docu
 
 
 def _make_again(
-    settings: Settings, objects: Objects, row: Record, decision: Record, recorded: Document
+    settings: Settings, objects: Objects, row: Record, decision: Record, recorded: Document, given: Given
 ) -> tuple[DecidedBy, MadeAgain]:
     """Decide by each thing that may have decided, and return the first that gives what was recorded, or the last."""
     kept = {topic: lookup_of(objects, topic) for topic in (row.topic, decision.topic)}
-    for in_force in list_in_force(settings, objects, recorded):
+    for in_force in list_in_force(settings, objects, recorded, given):
         made = decide_again(settings.stream, row, decision, in_force, kept)
         if made.is_same_bytes:
             break
@@ -191,6 +199,7 @@ def _describe_in_force(in_force: DecidedBy) -> Document:
     return {
         "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.model_sha256},
         "thresholds": _describe_thresholds(in_force),
+        "thresholds_published": in_force.thresholds.version if in_force.thresholds else None,
         "declarations_hash": manifest.declarations_hash,
         "rules": [
             {"name": rule.name, "then": rule.then, "mode": rule.mode, "code": rule.code, "why": rule.why,

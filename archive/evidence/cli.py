@@ -12,9 +12,12 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from weir.archive.evidence.case import collect, describe
+from weir.archive.evidence.columns_again import check_columns
+from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables, describe_verified
+from weir.archive.objects import Objects
 from weir.archive.place import Place, first_line
-from weir.archive.run import find_root
+from weir.archive.run import find_root, list_followed
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.seals.verify import verify
@@ -25,7 +28,7 @@ from weir.monitoring.terminal import print_line, print_tables
 from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Damaged, Refused, WeirError
 from weir.schemas.printable import to_json
-from weir.schemas.project import find_stream
+from weir.schemas.project import find_stream, find_streams
 
 _VERIFY, _HEAD = "verify", "head"
 
@@ -50,7 +53,8 @@ def _answer(settings: Settings, root: Place, arguments: Namespace) -> int:
     event_id = arguments.id or arguments.what
     if not event_id:
         raise Refused(f"expected the id of a {settings.stream.event}, `verify` or `head`, found none of them")
-    document = describe(settings, root, collect(settings, root, event_id))
+    given = Given(arguments.rules, arguments.lists, arguments.thresholds)
+    document = describe(settings, root, collect(settings, root, event_id), given)
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
@@ -69,6 +73,11 @@ def _verify(settings: Settings, root: Place, arguments: Namespace) -> int:
     verified = verify(
         Chain(root), tables, since_ms=arguments.since, expect=arguments.expect.lower(), public_keys=trusted
     )
+    named = {finding.where for finding in verified.findings}
+    for each in list_followed(settings, find_streams(Path.cwd(), []).streams):
+        if each.topic in tables:
+            found_too = check_columns(tables[each.topic], each, Objects(root), arguments.since)
+            verified.columns += [finding for finding in found_too if finding.where not in named]
     document = describe_verified(verified, is_key_known=bool(trusted))
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
@@ -98,6 +107,8 @@ def _build_parser() -> Parser:
     parser.add_argument("--id", default="", help="the id of an event that is called as one of these words")
     add_stream_flag(parser)
     parser.add_argument("--archive", default="", metavar="ROOT", help="a folder or URL (default: settings)")
+    for kind in ("rules", "lists", "thresholds"):
+        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"the {kind} that were published then")
     since = "of `verify`: only rows appended since then, such as 30d, or an ISO 8601 time"
     parser.add_argument("--since", type=_since_ms, default=0, metavar="TIME", help=since)
     expect = "of `verify`: the hash of a seal that was kept elsewhere; the chain must hold it"

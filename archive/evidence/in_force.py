@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy
+from weir.archive.evidence.given import Given
 from weir.archive.evidence.named import NotKept, VersionFinder
 from weir.archive.in_force.versions import Versions
 from weir.archive.keeping import find_folders
@@ -25,20 +26,22 @@ from weir.schemas.errors import Damaged, Refused
 _NO_MODEL = "none"
 
 
-def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any]) -> Iterator[DecidedBy]:
+def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any], given: Given) -> Iterator[DecidedBy]:
     """Yield what may have decided: as a rule one; more where a name and version were used twice.
 
     Args:
         settings: of this home and the decision's stream.
         objects: of the archive.
         recorded: the decision.
+        given: files of then, each used instead of what the decision names.
 
     Raises:
+        Refused: a file that is given has a fault.
         Damaged: something that decided is not left, or cannot be used; the message names the fix.
     """
     bundles = _list_bundles(settings, objects, recorded)
     topics = settings.topics.of(settings.stream)
-    finder = VersionFinder(settings, Versions(objects, topics.published))
+    finder = VersionFinder(settings, Versions(objects, topics.published), given, recorded["rules_version"])
     fault: NotKept | None = None
     found = False
     for named in split_rules_version(recorded["rules_version"]):

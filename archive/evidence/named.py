@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+from weir.archive.evidence.given import Given
 from weir.archive.in_force.versions import OF_FILE, KeptVersion, Versions
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import Lists, ListsBuilder, parse_lists
@@ -27,8 +28,17 @@ class NotKept(Damaged):
 class VersionFinder:
     """Finds for one stream: in the archive, then here where that very version is here."""
 
-    def __init__(self, settings: Settings, versions: Versions) -> None:
-        """Bind to this home and stream, and to the kept versions of the stream."""
+    def __init__(self, settings: Settings, versions: Versions, given: Given, rules_version: str) -> None:
+        """Bind to this home and stream.
+
+        Args:
+            settings: of both.
+            versions: of the stream, that are kept.
+            given: files that are used instead, whatever their version is.
+            rules_version: of the decision.
+        """
+        self._given = given
+        self._rules_version = rules_version
         self._settings = settings
         self._stream = settings.stream
         self._versions = versions
@@ -40,6 +50,8 @@ class VersionFinder:
             NotKept: there are none.
             Damaged: what was kept cannot be used.
         """
+        if self._given.rules:
+            return [self._given.read_rules(self._stream)]
         found = [self._read_rules(kept) for kept in self._versions.find("rules", version)]
         declared = rules_of(self._stream)
         here = [declared] if declared.version == version else []
@@ -56,6 +68,9 @@ class VersionFinder:
             NotKept: there are none.
             Damaged: what was kept cannot be used.
         """
+        if self._given.lists:
+            yield self._given.read_lists(self._settings)
+            return
         count = 0
         for kept in self._versions.find("lists", version):
             yield self._read_lists(kept)
@@ -75,6 +90,8 @@ class VersionFinder:
             NotKept: there are none.
             Damaged: what was kept cannot be used.
         """
+        if self._given.thresholds:
+            return [self._given.read_thresholds(self._stream, self._rules_version)]
         if version is None:
             return [None]
         found = [self._read_thresholds(kept) for kept in self._versions.find("thresholds", version)]
@@ -134,7 +151,7 @@ class VersionFinder:
         topic = self._settings.topics.of(self._stream).published
         return NotKept(
             f"expected {kind} {version}, by which it was decided, in the archive, found none; run `weir archive` where "
-            f"{topic} still is, or {other}, and ask again"
+            f"{topic} still is, give the file of then with --{kind}, or {other}, and ask again"
         )
 
 

@@ -112,6 +112,6 @@ def _read_file(path: Path) -> bytes:
         content = file.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
         raise Refused(
-            f"expected a lists file of at most {FILE_BYTES_MAX:,} bytes, found a longer one; `weir lists publish` it"
+            f"expected a lists file of at most {FILE_BYTES_MAX:,} bytes, found a longer one; publish it instead"
         )
     return content

@@ -135,9 +135,11 @@ class Chain:
             if seal.kind == ROWS and seal.batch <= self.read_sealed_batch(seal.table):
                 return None
             try:
-                return self._write(self._link(seal, sequence), key)
+                stored = self._write(self._link(seal, sequence), key)
             except CommitFailedError:
                 continue
+            if stored is not None:
+                return stored
         raise Transient(f"expected to seal within {_TRIES} tries, found other sealers at work each time; trying again")
 
     def _link(self, seal: Seal, sequence: int) -> Seal:
@@ -147,14 +149,21 @@ class Chain:
     def _hash_of(self, sequence: int) -> str:
         return hash_text(self.read_one(sequence).text) if sequence else ""
 
-    def _write(self, seal: Seal, key: SealKey) -> Stored:
+    def _write(self, seal: Seal, key: SealKey) -> Stored | None:
+        """Write a seal; None where the table, as it is known now, has another one of that number.
+
+        Linking has read the table again. A commit on top of what another sealer wrote meanwhile conflicts with nothing.
+        """
+        table = self._opened or self._create()
+        if (table.transaction_version(_CHAIN) or 0) != seal.sequence - 1:
+            return None
         text = seal.to_text()
         signed = hash_text(text)
         stored = Stored(seal.sequence, text, signed, key.sign(signed), key.public)
         row = [seal.sequence, seal.table, seal.batch, text, signed, stored.signature, key.public]
         marks = {_CHAIN: seal.sequence, **({_BATCH + seal.table: seal.batch} if seal.kind == ROWS else {})}
         write_deltalake(
-            self._opened or self._create(),
+            table,
             pa.table([[value] for value in row], schema=_SCHEMA),
             mode="append",
             commit_properties=CommitProperties(app_transactions=[Transaction(k, v) for k, v in marks.items()]),

@@ -127,14 +127,15 @@ class _Reader:
         self.rows += batch.num_rows
         numbers = [pc.fill_null(batch.column(name), -1).to_numpy().astype(np.int64) for name in _NUMBERS]
         self._numbers.append(np.stack(numbers))
-        columns = [batch.column(name).to_pylist() for name in SOURCES]
+        columns, leaves = [batch.column(name).to_pylist() for name in SOURCES], list[bytes]()
         for partition, offset, append_ms, key, value, headers, salt, stored, _ in zip(*columns, strict=True):
             row = (partition, offset)
-            self._leaves.append(stored if stored is not None and len(stored) == LEAF_BYTES else _NO_LEAF)
+            leaves.append(stored if stored is not None and len(stored) == LEAF_BYTES else _NO_LEAF)
             if row in self._erased or salt is None:
                 self._judge_emptied(row, is_empty=key is None and value is None and headers is None and salt is None)
             elif not _is_leaf(stored, salt, self._table, (partition, offset, append_ms, key, value, headers)):
                 self.found.append((CHANGED, row))
+        self._leaves.append(b"".join(leaves))
 
     def _judge_emptied(self, row: Coordinate, *, is_empty: bool) -> None:
         if row not in self._erased:

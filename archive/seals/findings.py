@@ -7,6 +7,7 @@ from dataclasses import dataclass
 CHANGED = "changed"
 REMOVED = "removed"
 ADDED = "added"
+MISREAD = "columns changed"
 TWICE = "twice"
 REPLACED = "replaced"
 ERASED_UNRECORDED = "erased without a record"
@@ -21,6 +22,7 @@ HEAD_MISSING = "head missing"
 MEANING = {
     CHANGED: "its bytes are not those that were sealed",
     REMOVED: "it was sealed and is not in the table",
+    MISREAD: "its bytes are as sealed, and a column that was read from them is not what they say",
     ADDED: "it is in the table and in no seal",
     TWICE: "it is in the table more than once",
     REPLACED: "some row of it was replaced by one with a leaf of its own",

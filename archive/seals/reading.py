@@ -29,14 +29,16 @@ def list_files(delta: DeltaTable, column: str, first: int, last: int) -> list[st
     return list(files.filter(pc.fill_null(may, True))["path"].to_pylist())
 
 
-def read_file(place: Place, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield columns of the rows of a file.
+def read_file(place: Place, path: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield columns of the rows of a file; all of them for None.
 
     Raises:
         OSError, ArrowException, DeltaError: it cannot be read.
     """
     with place.files.open_input_file(path) as data:
-        yield from pq.ParquetFile(data).iter_batches(ROWS_AT_ONCE, columns=list(columns), use_threads=False)
+        yield from pq.ParquetFile(data).iter_batches(
+            ROWS_AT_ONCE, columns=None if columns is None else list(columns), use_threads=False
+        )
 
 
 def read_batches(table: ArchiveTable, first: int, last: int, columns: Sequence[str]) -> pa.Table:

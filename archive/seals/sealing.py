@@ -11,8 +11,8 @@ from weir.archive.seals.reading import read_batches
 from weir.archive.seals.seal import seal_rows
 from weir.archive.table import ArchiveTable
 
-_BATCHES_AT_ONCE = 64
-"""Read together, so that a long table that was never sealed is not read into memory whole."""
+_BATCHES_AT_ONCE = 4
+"""Read together: of full batches some 100 MB, and a table that was never sealed is not read into memory whole."""
 _COLUMNS = ["partition", "offset", "append_ms", "leaf", "batch"]
 
 

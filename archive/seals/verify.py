@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,17 +27,20 @@ class Verified:
         head: the newest one; None where there is none.
         chain: what is wrong with the seals.
         tables: what each table's rows are found to be.
+        columns: rows whose columns are not what their bytes say, where that was looked at.
     """
 
     seals: int
     head: Stored | None
     chain: list[Finding]
     tables: dict[str, CheckedTable]
+    columns: list[Finding] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
         """Return everything that is wrong."""
-        return [*self.chain, *(finding for table in self.tables.values() for finding in table.findings)]
+        of_rows = (finding for table in self.tables.values() for finding in table.findings)
+        return [*self.chain, *of_rows, *self.columns]
 
 
 def verify(

@@ -27,6 +27,8 @@ from weir.streaming.service import wait_for
 
 LOOK_SECONDS = 1.0
 """A version is taken over by every process within five of it."""
+STOP_SECONDS_MAX = 5.0
+"""A process that is told to stop ends, brokers or not."""
 SHOW_SECONDS_MAX = 3.0
 """Somebody waits for it, who also wants to see what is known without brokers."""
 log = get_logger(__name__)
@@ -148,8 +150,9 @@ class Follower:
         """End the thread and disconnect."""
         self._done.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self._published.close()
+            self._thread.join(STOP_SECONDS_MAX)
+        if not self._thread.is_alive():  # one that waits for brokers is left behind, with its client
+            self._published.close()
 
     def _follow(self) -> None:
         while not self._done.wait(self._seconds):

@@ -1,7 +1,7 @@
 """``/v1/decide``: what reading every decision costs a process, and how long an answer takes.
 
-``python -m tests.bench.decide reader``: CPU of a process that listens, all of its threads, at several rates of
-decisions, while so many keys are waited for; from a mock broker, so it says nothing of what a broker pays.
+``python -m tests.bench.decide reader``: CPU of processes that listen, all of their threads, and of the broker that they
+read from, at several rates of decisions and for several numbers of processes, while so many keys are waited for.
 ``python -m tests.bench.decide latency``: ``weir process``, ``weir score`` (or ``weir run``) and ``weir serve`` next to
 an open-loop client.
 """
@@ -15,21 +15,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
-from confluent_kafka import Producer
 
 from tests.bench.figures import percentile
 from tests.conftest import create_deployment, environment_of, running_stack, settings_for
 from tests.integration.forked import Program
 from tests.integration.services import Services, log_of
+from tests.soak.probe import read_usage
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.waiting import Places, Record, WaitingRequests
 from weir.infra.children import child_environment
+from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
 from weir.infra.settings import Settings, load_settings
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
@@ -37,6 +38,7 @@ from weir.schemas.contracts import decisions_schema
 from weir.schemas.streams.payments import payments
 
 COMMIT_SECONDS = 0.02
+WARM_RATE, WARM_SECONDS = 5_000, 15.0
 CARDS = 20_000
 READY = "listening"
 SCHEMA_ID = 1
@@ -48,7 +50,7 @@ def main() -> None:
     parser.add_argument("what", choices=["reader", "latency", "child"])
     parser.add_argument("--rates", type=int, nargs="+", default=[0, 1_000, 2_000, 5_000])
     parser.add_argument("--waiting", type=int, default=100, help="keys that are waited for")
-    parser.add_argument("--processes", type=int, default=1, help="how many listen at one time")
+    parser.add_argument("--processes", type=int, nargs="+", default=[0, 1], help="how many listen at one time")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--one", action="store_true", help="`weir run` in place of `weir process` and `weir score`")
     given = parser.parse_args()
@@ -62,34 +64,51 @@ def main() -> None:
 
 
 def measure_readers(given: argparse.Namespace) -> Iterator[dict[str, float]]:
-    """Yield the CPU of each process that listens while decisions come at a rate, from the client's own mock broker."""
-    broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "compression.type": "lz4"})
-    (at,) = broker.list_topics(timeout=10).brokers.values()
-    kafka = Settings().kafka.model_copy(update={"bootstrap_servers": f"{at.host}:{at.port}"})
-    settings = Settings().model_copy(update={"kafka": kafka})
-    for topic in (settings.topics.decisions, settings.topics.dlq):
-        broker.produce(topic, b"there is such a topic")
-    assert broker.flush(10) == 0
+    """Yield the CPU of each process that listens, and of the broker, while decisions come at a rate."""
     command = [sys.executable, "-m", "tests.bench.decide", "child", "--waiting", str(given.waiting)]
     command += ["--seconds", str(given.seconds)]
-    for rate in given.rates:
-        with ExitStack() as ends:
-            said = [ends.enter_context(start_listener(settings, command)) for _ in range(given.processes)]
-            publish(broker, settings.topics.decisions, rate, given.seconds + 1)
-            found: list[dict[str, float]] = [json.loads(each.readline()) for each in said]
-        means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in found[0]}
-        yield {"rate": rate, "waiting": given.waiting, "processes": given.processes} | means
+    with running_stack() as stack:
+        settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "decide", partitions=4)
+        create_deployment(settings)
+        broker = stack.processes["kafka"].find_running()
+        assert broker is not None
+        publisher = Publisher(settings)
+        publisher.publish(WARM_RATE, WARM_SECONDS)  # a broker compiles what it does often
+        for processes, rate in product(given.processes, given.rates):
+            with ExitStack() as ends:
+                children = [ends.enter_context(start_listener(settings, command)) for _ in range(processes)]
+                for child in children:
+                    tell(child)
+                before, began = read_usage(broker.pid).cpu_seconds, time.monotonic()
+                publisher.publish(rate, given.seconds)
+                used, took = read_usage(broker.pid).cpu_seconds - before, time.monotonic() - began
+                found: list[dict[str, float]] = [json.loads(hear(child)) for child in children]
+            means = {name: round(sum(each[name] for each in found) / len(found), 2) for name in (found or [{}])[0]}
+            of_broker = {"broker_cpu_percent": round(100 * used / took, 1)}
+            yield {"rate": rate, "waiting": given.waiting, "processes": processes} | means | of_broker
 
 
 @contextmanager
-def start_listener(settings: Settings, command: list[str]) -> Iterator[IO[str]]:
-    """Start a process that listens; what it says comes from here."""
+def start_listener(settings: Settings, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that listens, and measures once it is told to."""
     environment = child_environment(environment_of(settings))
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        assert hear(child) == READY
+        yield child
+
+
+def tell(child: subprocess.Popen[str]) -> None:
+    """Have a process begin to measure."""
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+def hear(child: subprocess.Popen[str]) -> str:
+    """Return the next line of a process."""
     assert child.stdout is not None
-    with child, child.stdout as said:
-        assert said.readline().strip() == READY
-        yield said
+    return child.stdout.readline().strip()
 
 
 def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
@@ -128,6 +147,7 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     assert listener.wait_until_reading(30)
     sys.stdout.write(READY + "\n")
     sys.stdout.flush()
+    sys.stdin.readline()
     time.sleep(1.0)
     began, cpu, before = time.monotonic(), time.process_time(), (read[0], decoded[0])
     time.sleep(seconds - 1.0)
@@ -138,19 +158,28 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
     listener.close()
 
 
-def publish(broker: Producer, topic: str, rate: int, seconds: float) -> None:
-    """Send decisions at a rate, as many at a time as come in ``COMMIT_SECONDS``."""
-    codec = BatchCodec(schema=decisions_schema(payments))
-    row = pa.RecordBatch.from_pylist([DECISION | {"card_id": "card-000000"}], schema=codec.arrow_schema)
-    (value,) = codec.encode(row, SCHEMA_ID)
-    began, sent = time.monotonic(), 0
-    while (now := time.monotonic() - began) < seconds:
-        for number in range(sent, int(now * rate)):
-            broker.produce(topic, value, f"card-{number % CARDS}".encode())
-        sent = int(now * rate)
-        broker.poll(0)
-        time.sleep(max(0.0, COMMIT_SECONDS - (time.monotonic() - began - now)))
-    broker.flush(10)
+class Publisher:
+    """Commits decisions as a scorer does, as many at a time as come in ``COMMIT_SECONDS``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topics.decisions
+        codec = BatchCodec(schema=decisions_schema(payments))
+        row = pa.RecordBatch.from_pylist([DECISION | {"card_id": "card-000000"}], schema=codec.arrow_schema)
+        (self._value,) = codec.encode(row, SCHEMA_ID)
+        self._producer = build_producer(settings.kafka, transactional_id="decide-bench")
+        self._producer.init_transactions(30)
+
+    def publish(self, rate: int, seconds: float) -> None:
+        """Send at a rate for a while."""
+        began, sent = time.monotonic(), 0
+        while (now := time.monotonic() - began) < seconds:
+            if due := int(now * rate) - sent:
+                self._producer.begin_transaction()
+                for number in range(sent, sent + due):
+                    self._producer.produce(self._topic, self._value, f"card-{number % CARDS}".encode())
+                self._producer.commit_transaction(30)
+                sent += due
+            time.sleep(max(0.0, COMMIT_SECONDS - (time.monotonic() - began - now)))
 
 
 def measure_latencies(given: argparse.Namespace) -> Iterator[dict[str, object]]:

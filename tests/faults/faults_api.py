@@ -11,9 +11,11 @@ from tests.faults.workers import Worker, await_true
 REQUESTS_MAX = 20
 """The step that kills is that of one of so many requests: with six clients, others wait at other steps meanwhile."""
 
+BATCHES = 3
+
 
 def _serve(lab: Lab, addresses: Addresses, kill_at: str = "") -> Worker:
-    api = lab.crew.start("weir", arguments=("serve", "--port", "0"), kill_at=kill_at, mutant=lab.plan.mutant)
+    api = lab.crew.start("weir", arguments=("serve", "--port", "0"), kill_at=kill_at)
     addresses.add(api)
     return api
 
@@ -56,8 +58,12 @@ def kill_api_waiting(lab: Lab) -> None:
 
 
 def _replace_fused(lab: Lab, fused: Worker) -> Worker:
-    """Have one take over that dies with decisions in an open transaction, and then one that stays."""
+    """Have some take over that die with decisions in an open transaction, and then one that stays.
+
+    What clients wait for is in the first batches; which of those has decisions depends on the partition that is first.
+    """
     fused.stop()
-    lab.fused(kill_at=f"produced:{lab.random.randrange(1, 4)}").await_death()
-    lab.times += 1
+    for number in range(1, BATCHES + 1):
+        lab.fused(kill_at=f"produced:{number}").await_death()
+        lab.times += 1
     return lab.fused()

@@ -6,13 +6,10 @@ import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from tests.faults.patch import replace
 from tests.faults.table import Result
-from weir.infra.kafka import tail
-from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
@@ -158,11 +155,6 @@ def _believe_the_error() -> None:
     replace(ArchiveTable, _has_landed=forget_and_take_over)
 
 
-def _read_uncommitted() -> None:
-    """The API answers with decisions of transactions that are open."""
-    replace(tail, build_consumer=partial(build_consumer, isolation_level="read_uncommitted"))
-
-
 @dataclass(frozen=True)
 class Mutant:
     """A guard, how to switch it off, and the fault that must show it."""
@@ -181,9 +173,6 @@ MUTANTS: dict[str, Mutant] = {
     "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
     "archive-positions": Mutant(_archive_anyway, "two-archivers", "each of two archivers would add every row"),
     "archive-look-up": Mutant(_believe_the_error, "archive-store-fails", "rows of a lost answer would be added again"),
-    "committed-answers": Mutant(
-        _read_uncommitted, "kill-api-waiting", "a decision that was never committed would be answered"
-    ),
     "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
 }
 

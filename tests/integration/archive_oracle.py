@@ -8,18 +8,20 @@ import hmac
 import struct
 import uuid
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from deltalake import DeltaTable
 
 Row = dict[str, Any]
 READ_SECONDS = 60.0
 
 
-def read_topic(servers: str, topic: str) -> dict[tuple[int, int], Row]:
-    """Return every committed record of a topic, up to its end now, by partition and offset."""
+def read_topics(servers: str, topics: Sequence[str]) -> dict[str, dict[tuple[int, int], Row]]:
+    """Return every committed record of topics, up to their ends now, by partition and offset."""
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
@@ -27,30 +29,34 @@ def read_topic(servers: str, topic: str) -> dict[tuple[int, int], Row]:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
         }
     )
     try:
-        partitions = list(consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        found: dict[tuple[int, int], Row] = {}
-        open_ends = set(partitions)
+        known = consumer.list_topics(timeout=READ_SECONDS).topics
+        places = [(topic, number) for topic in topics for number in known[topic].partitions]
+        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+        found: dict[str, dict[tuple[int, int], Row]] = {topic: {} for topic in topics}
+        open_ends = set(places)
         while open_ends:
             for message in consumer.consume(2_000, 0.2):
                 error = message.error()
-                if error is not None:
+                if error is None:
+                    found[message.topic()][message.partition(), message.offset()] = _read(message)
+                else:
                     assert error.code() == KafkaError._PARTITION_EOF, error
-                    open_ends.discard(message.partition())
-                    continue
-                found[message.partition(), message.offset()] = {
-                    "key": message.key(),
-                    "value": message.value(),
-                    "append_ms": message.timestamp()[1],
-                    "headers": [{"name": name, "value": value} for name, value in message.headers() or []],
-                }
+                    open_ends.discard((message.topic(), message.partition()))
         return found
     finally:
         consumer.close()
+
+
+def _read(message: Message) -> Row:
+    return {
+        "key": message.key(),
+        "value": message.value(),
+        "append_ms": message.timestamp()[1],
+        "headers": [{"name": name, "value": value} for name, value in message.headers() or []],
+    }
 
 
 def read_table(root: str | Path, topic: str, **options: str) -> list[Row]:
@@ -60,12 +66,15 @@ def read_table(root: str | Path, topic: str, **options: str) -> list[Row]:
     return rows
 
 
-def find_differences(root: str | Path, servers: str, topic: str, **options: str) -> list[str]:
+def find_differences(root: str | Path, servers: str, topics: Sequence[str], **options: str) -> list[str]:
     """Name every way in which a table is not its topic."""
-    expected = read_topic(servers, topic)
-    rows = read_table(root, topic, **options)
+    expected = read_topics(servers, topics)
+    return [each for topic in topics for each in _compare(topic, expected[topic], read_table(root, topic, **options))]
+
+
+def _compare(topic: str, expected: dict[tuple[int, int], Row], rows: list[Row]) -> list[str]:
     places = [(row["partition"], row["offset"]) for row in rows]
-    found = [f"{topic}: {where} is there more than once" for where in sorted(set(places)) if places.count(where) > 1]
+    found = [f"{topic}: {where} is there {count} times" for where, count in Counter(places).items() if count > 1]
     found += [f"{topic}: {where} is not there" for where in sorted(expected.keys() - set(places))]
     found += [f"{topic}: {where} is in no topic" for where in sorted(set(places) - expected.keys())]
     for row in rows:

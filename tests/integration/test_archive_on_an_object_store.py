@@ -91,7 +91,7 @@ def test_every_record_has_one_row_also_after_joining_and_is_found(archiving: Set
     assert join_day(table, day, no_step).is_done
     assert sweep(table) == 0
     servers = archiving.kafka.bootstrap_servers
-    assert [each for topic in topics for each in find_differences(root.uri, servers, topic, **store)] == []
+    assert find_differences(root.uri, servers, topics, **store) == []
     (found,) = open_reader(root, archiving.topics.transactions).find("t150")
     assert found["amount_minor"] == 1_250
     assert open_reader(root, archiving.topics.transactions).history(b"card-3").num_rows > 1
@@ -114,4 +114,4 @@ def test_of_two_archivers_one_is_told_by_the_store(archiving: Settings, store: d
     archive(archiving, root)
     topics = [each.topic for each in list_followed(archiving, [payments])]
     servers = archiving.kafka.bootstrap_servers
-    assert [each for topic in topics for each in find_differences(root.uri, servers, topic, **store)] == []
+    assert find_differences(root.uri, servers, topics, **store) == []

@@ -332,4 +332,3 @@ def test_a_broker_that_is_down_refuses_connections(own_stack: Stack, settings: S
     own_stack.kill("kafka")
     with pytest.raises(KafkaException):
         AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers, "log_level": 0}).list_topics(timeout=1)
-    own_stack.start()

@@ -27,6 +27,8 @@ from tests.integration.streams import build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.published.acts import build_act
+from weir.inference.champion import open_champion
+from weir.inference.processes import describe_running
 from weir.inference.published.content import PART_ENTRIES
 from weir.inference.published.publish import Publisher as VersionPublisher
 from weir.inference.published.topic import ACTS, PublishedWriter
@@ -151,6 +153,7 @@ def _write_garbage(settings: Settings) -> None:
     assert producer.flush(30) == 0
 
 
+@pytest.mark.long
 def test_versions_are_taken_over_under_load_in_order_and_each_record_is_decided_once(
     embedded_stack: Stack, services: Services, tmp_path: Path
 ) -> None:
@@ -238,6 +241,20 @@ def test_two_who_change_lists_at_one_time_lose_no_entry(deployment: Settings) ->
     with VersionPublisher(deployment, read_rules) as reader:
         assert reader.standing.lists is not None
         assert reader.standing.lists.block["card"] == {f"card-{number}" for number in range(6)}
+
+
+def test_who_serves_requests_takes_over_at_the_next_one_and_no_longer_when_closed(services: Services) -> None:
+    settings = services.settings
+    champion = open_champion(settings)
+    with closing(champion), VersionPublisher(settings, read_rules, who="ada", why="a test") as publisher:
+        act = publisher.publish("thresholds", ['{"review": 0.1, "decline": 0.2}'])
+        services.await_true(champion.poll, "another version", TAKEN_SECONDS)
+        assert champion.rules_version == f"1+thresholds-{act.version}"
+        reported = describe_running(champion, started_ms=0, now_ms=0)
+        assert reported["rules_version"] == champion.rules_version
+        shown = json.loads(services.run("inspect", "model", "--json"))
+        assert (shown["rules_version"], shown["published_unknown"]) == (champion.rules_version, None)
+    assert threading.active_count() == len([each for each in threading.enumerate() if each.name != "published"])
 
 
 def test_a_long_list_is_read_back_whole_and_one_whose_parts_are_gone_is_refused(deployment: Settings) -> None:

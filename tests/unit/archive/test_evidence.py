@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -19,11 +20,12 @@ from tests.golden.records import decode, parse_schema
 from tests.unit.archive.decided import NEWEST, build_archive, topics
 from tests.unit.archive.test_prove import SCRIPT
 from weir.archive.evidence.case import collect, describe
+from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables
 from weir.archive.place import Place
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import print_tables
-from weir.schemas.errors import WeirError
+from weir.schemas.errors import Refused, WeirError
 from weir.schemas.streams.payments import payments
 
 Document = dict[str, Any]
@@ -46,9 +48,9 @@ def _decisions() -> list[Document]:
     return [decode(each.entry.value or b"", schema) for each in topics()["decisions"]]
 
 
-def _answer(home: Path, event_id: str) -> Document:
+def _answer(home: Path, event_id: str, given: Given | None = None) -> Document:
     settings, root = Settings(home=home), Place(str(home / "archive"))
-    return describe(settings, root, collect(settings, root, event_id))
+    return describe(settings, root, collect(settings, root, event_id), given or Given())
 
 
 def _of_each_kind() -> list[str]:
@@ -118,8 +120,33 @@ def test_lists_of_another_version_are_not_used_and_the_fix_is_named(home: Path) 
     assert decision["is_same"] is None
     assert decision["note"] == (
         "expected lists golden, by which it was decided, in the archive, found none; run `weir archive` where "
-        f"transactions.published still is, or put the lists file of then at {home / 'lists.json'}, and ask again"
+        "transactions.published still is, give the file of then with --lists, or put the lists file of then at "
+        f"{home / 'lists.json'}, and ask again"
     )
+
+
+def test_lists_rules_and_thresholds_of_then_are_taken_from_files(home: Path, tmp_path: Path) -> None:
+    (home / "lists.json").rename(tmp_path / "lists.json")
+    event_id = _of_each_kind()[0]
+    decision = _answer(home, event_id)["decision"]
+    assert decision["is_same"] is None
+    assert "with --lists" in decision["note"]
+    assert _answer(home, event_id, Given(lists=tmp_path / "lists.json"))["decision"]["is_same"] is True
+    (tmp_path / "thresholds.json").write_text(text := '{"decline": 0.0, "review": 0.0}')
+    approved = next(each for each in _decisions() if (each["decision"], each["decided_by"]) == ("APPROVE", "model"))[
+        "transaction_id"
+    ]
+    given = Given(lists=tmp_path / "lists.json", thresholds=tmp_path / "thresholds.json")
+    decision = _answer(home, approved, given)["decision"]
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert decision["computed"]["rules_version"] == f"{decision['recorded']['rules_version']}+thresholds-{version}"
+    assert decision["computed"]["decision"] == "DECLINE"
+
+
+def test_a_file_of_rules_with_a_fault_is_refused(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("rules: [{name: 1}]")
+    with pytest.raises(Refused, match=r"rules\.yaml"):
+        _answer(home, _of_each_kind()[0], Given(rules=tmp_path / "rules.yaml"))
 
 
 def test_other_thresholds_show_what_was_recorded_and_what_is_computed(home: Path) -> None:

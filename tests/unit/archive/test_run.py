@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pydantic import SecretStr
 
 from tests.unit.archive.test_table import add, reopen
@@ -110,6 +112,13 @@ def test_the_status_of_a_table_has_its_rows_and_the_lag_that_the_brokers_tell(
     assert (found.topic, found.rows, found.files, found.batch, found.lag) == ("payments", 10, 1, 1, 5)
     assert found.newest is not None
     assert found.newest.startswith("1970-01-01T00:00:00")
+
+
+@pytest.mark.usefixtures("table")
+def test_what_is_kept_next_to_the_tables_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "end_offsets", lambda *_: {0: 12})
+    write_deltalake(str(tmp_path / "archive" / "_seals"), pa.table({"a": [1]}))
+    assert [each.topic for each in read_standings(Place(str(tmp_path / "archive")), Settings().kafka)] == ["payments"]
 
 
 @pytest.mark.usefixtures("table")

@@ -169,6 +169,29 @@ def test_a_sealer_that_looked_before_another_wrote_does_not_fork(
     assert [read_seal(text).table for text in _chain_of(tmp_path)] == ["t", "t", "u"]
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_sealer_that_another_overtakes_between_its_looks_does_not_fork(
+    tmp_path: Path, key: SealKey, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    one, other = Chain(Place(str(tmp_path))), Chain(Place(str(tmp_path)))
+    if not is_first:
+        one.append(seal_rows("t", 1, _rows((0, 1))), key)
+    chain_link = other._link
+
+    def race(seal, sequence):
+        monkeypatch.setattr(other, "_link", chain_link)
+        linked = chain_link(seal, sequence)
+        one.append(seal_rows("t", 2, _rows((0, 2))), key)
+        other.read_length()
+        return linked
+
+    monkeypatch.setattr(other, "_link", race)
+    assert other.append(seal_rows("u", 1, _rows((0, 1))), key) is not None
+    sequences = [read_seal(text).sequence for text in _chain_of(tmp_path)]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert len(sequences) == (2 if is_first else 3)
+
+
 def test_a_seal_is_signed_by_a_key_that_its_owner_alone_reads(tmp_path: Path, key: SealKey) -> None:
     stored = Chain(Place(str(tmp_path))).append(seal_rows("t", 1, _rows((0, 1))), key)
     assert stored is not None

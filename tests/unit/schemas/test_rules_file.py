@@ -16,8 +16,9 @@ from weir.schemas.checks.rules import RULES_MAX, rule_columns
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Refused
 from weir.schemas.rules import Rule
-from weir.schemas.rules_file import BYTES_MAX, FAULTS_MAX, parse_rules
+from weir.schemas.rules_file import FAULTS_MAX, parse_rules
 from weir.schemas.streams.payments import payments
+from weir.schemas.yaml_tree import BYTES_MAX
 
 FULL = """
 rules:
@@ -171,7 +172,7 @@ rules:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "1:1: rules file: expected `rules:` and a list of rules, found an empty file"),
+        ("", "1:1: rules file: expected a rules file, found an empty one"),
         ("[]", "1:1: rules file: expected rules: and a value, found a list"),
         ("rules: [", "2:1: rules file: expected YAML, found a line that is none"),
         ("rules:\n  - name: a\n   why: b", "3:4: rules file: expected YAML, found a line that is none"),

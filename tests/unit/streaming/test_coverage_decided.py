@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class _World:
     done: int
     decided: set[int]
 
-    @property
+    @cached_property
     def compared(self) -> _Compared:
         return _Compared(self.log, self.decided)
 

@@ -88,6 +88,7 @@ def test_a_text_means_this_tree(text: str, tree: Any) -> None:
         ("a.matches(pattern='x')", (1, 1), "expected arguments without names, found pattern="),
         ("in_list(watch, card_id)", (1, 9), "expected the name of a list in quotes, found another value"),
         (" ", (1, 1), "expected an expression, found nothing"),
+        ("\\0", (1, 2), "unexpected character after line continuation"),
     ],
 )
 def test_a_fault_names_its_place_and_the_nearest_right_thing(text: str, place: tuple[int, int], fault: str) -> None:
