@@ -1,4 +1,4 @@
-"""What an archiver keeps besides rows: the seal of each batch, the bundles that decided, the schemas of values.
+"""What an archiver keeps besides rows: the seal of each batch, what decided, the schemas of values.
 
 It runs after each commit, and for a schema before the first row that needs it. What was not finished before a crash is
 done after the next commit.
@@ -7,7 +7,7 @@ done after the next commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from weir.archive.objects import MANIFEST_FILE, Objects
@@ -30,7 +30,14 @@ log = get_logger(__name__)
 class Keeper:
     """Keeps for one archive; one thread at a time."""
 
-    def __init__(self, objects: Objects, chain: Chain, key: SealKey, models: Mapping[str, Sequence[Path]]) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        chain: Chain,
+        key: SealKey,
+        models: Mapping[str, Sequence[Path]],
+        in_force: Mapping[str, Callable[[], None]],
+    ) -> None:
         """Bind to the archive.
 
         Args:
@@ -38,11 +45,13 @@ class Keeper:
             chain: of the archive.
             key: that signs its seals.
             models: by topic of decisions, the folders in which bundles of its stream are.
+            in_force: by topic of decisions, what keeps new versions of its stream's rules, lists and thresholds.
         """
         self._objects = objects
         self._chain = chain
         self._key = key
         self._models = models
+        self._in_force = in_force
         self._looked_for: set[tuple[str, str, str]] = set()
 
     def keeping(self, topic: str, schema_of: SchemaLookup) -> SchemaLookup:
@@ -57,16 +66,18 @@ class Keeper:
         return look_up
 
     def after_commit(self, table: ArchiveTable) -> None:
-        """Seal what is new in a table, and keep the bundles that decided it.
+        """Keep what decided the rows that are new in a table, and seal them.
 
         Raises:
-            Transient: the store cannot be used, or other sealers were faster each time; call it again.
+            Transient: store or brokers cannot be used, or other sealers were faster each time; call it again.
             Damaged: the table or the chain is not what was written.
         """
         with table.place.errors("sealed"):
             first = self._chain.read_sealed_batch(table.topic) + 1
             if table.topic in self._models:
                 self._keep_bundles(table, first)
+            if table.topic in self._in_force:
+                self._in_force[table.topic]()
             seal_new(self._chain, self._key, name=table.topic, table=table)
 
     def _keep_bundles(self, table: ArchiveTable, first: int) -> None:

@@ -1,4 +1,4 @@
-"""What decided, kept next to the tables by content: model bundles, and the Avro schemas that values were written by.
+"""What decided, kept next to the tables by content: model bundles, the Avro schemas that values were written by, texts.
 
 ``_objects/<sha256>`` is a file whose bytes have that hash; it is checked when it is read. ``_bundles`` holds, for each
 name and version of a model, the manifest of every bundle that was called so, in a file named by the manifest's own
@@ -65,8 +65,8 @@ class Objects:
             where = _bundle_folder(str(document["name"]), str(document["version"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Damaged(f"expected a model bundle in {folder}, found none that is whole") from error
-        self._write(f"{OBJECTS}/{_hash(model)}", model)
-        self._write(f"{where}/{_hash(manifest)}.json", manifest)
+        self.keep_content(model)
+        self.write(f"{where}/{_hash(manifest)}.json", manifest)
 
     def find_bundles(self, name: str, version: str) -> list[KeptBundle]:
         """Return every bundle that was called so; as a rule one.
@@ -76,8 +76,8 @@ class Objects:
             Transient: the store cannot be read.
         """
         found = []
-        for path in self._list(_bundle_folder(name, version)):
-            manifest = self._read_checked(path, path.rpartition("/")[2].removesuffix(".json"))
+        for path in self.list_files(_bundle_folder(name, version)):
+            manifest = self.read_checked(path, path.rpartition("/")[2].removesuffix(".json"))
             document = json.loads(manifest)
             if (document["name"], document["version"]) == (name, version):
                 found.append(KeptBundle(manifest, str(document["model_sha256"])))
@@ -90,8 +90,7 @@ class Objects:
             Damaged: its model is gone, or not what was kept.
             Transient: the store cannot be read.
         """
-        model = self._read_checked(f"{OBJECTS}/{bundle.model_sha256}", bundle.model_sha256)
-        (folder / MODEL_FILE).write_bytes(model)
+        (folder / MODEL_FILE).write_bytes(self.read_content(bundle.model_sha256))
         (folder / MANIFEST_FILE).write_bytes(bundle.manifest)
 
     def keep_schema(self, topic: str, schema: WriterSchema) -> None:
@@ -101,7 +100,7 @@ class Objects:
             Transient: the store cannot be written.
         """
         if schema.subject_ok:
-            self._write(_schema_path(topic, schema.schema_id), schema.schema.encode())
+            self.write(_schema_path(topic, schema.schema_id), schema.schema.encode())
 
     def read_schema(self, topic: str, schema_id: int) -> WriterSchema | PoisonRecord:
         """Return the schema of an id of a topic's values, or why there is none.
@@ -114,7 +113,31 @@ class Objects:
             return PoisonRecord("unknown_schema_id", f"expected schema {schema_id} in the archive, found none")
         return WriterSchema(schema_id, subject_ok=True, schema=content.decode())
 
-    def _write(self, path: str, content: bytes) -> None:
+    def keep_content(self, content: bytes) -> str:
+        """Keep some bytes under their hash, and return it.
+
+        Raises:
+            Transient: the store cannot be written.
+        """
+        sha256 = _hash(content)
+        self.write(f"{OBJECTS}/{sha256}", content)
+        return sha256
+
+    def read_content(self, sha256: str) -> bytes:
+        """Return the bytes that have a hash.
+
+        Raises:
+            Damaged: they are gone, or are not what was kept.
+            Transient: the store cannot be read.
+        """
+        return self.read_checked(f"{OBJECTS}/{sha256}", sha256)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file of the archive's own, unless it is there.
+
+        Raises:
+            Transient: the store cannot be written.
+        """
         if path in self._seen:
             return
         with self._root.errors("written"):
@@ -124,7 +147,13 @@ class Objects:
                     out.write(content)
         self._seen.add(path)
 
-    def _read_checked(self, path: str, sha256: str) -> bytes:
+    def read_checked(self, path: str, sha256: str) -> bytes:
+        """Return the bytes of a file whose name says their hash.
+
+        Raises:
+            Damaged: they are gone, or have another hash.
+            Transient: the store cannot be read.
+        """
         content = self._read(path)
         if content is None or _hash(content) != sha256:
             found = "none" if content is None else "other bytes"
@@ -139,7 +168,12 @@ class Objects:
                 content: bytes = file.read()
                 return content
 
-    def _list(self, folder: str) -> Iterator[str]:
+    def list_files(self, folder: str) -> Iterator[str]:
+        """Yield the paths of the files in a folder, sorted; none where it does not exist.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
         with self._root.errors("listed"):
             found = self._root.files.get_file_info(fs.FileSelector(folder, allow_not_found=True))
         yield from sorted(each.path for each in found if each.type == fs.FileType.File)

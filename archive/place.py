@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from weir.schemas.errors import Transient
 
-OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals"})
+OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
 """Of an archive's root, next to a folder for each topic."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from weir.archive.archiver import Archiver
 from weir.archive.follower import Follower, Pace
+from weir.archive.in_force.keeping import open_keepers
 from weir.archive.keeping import Keeper
 from weir.archive.log import LogReader
 from weir.archive.metering import Meter
@@ -125,7 +126,7 @@ def run_archiver(
         registry = stack.enter_context(closing(Registry(settings.registry)))
         history = stack.enter_context(closing(History(settings.kafka)))
         reader = stack.enter_context(closing(LogReader(settings.kafka)))
-        keeper = _build_keeper(settings, streams, root)
+        keeper = _build_keeper(settings, streams, root, stack)
         followers: dict[str, Follower] = {}
         starts: dict[Partition, int] = {}
         ends: dict[str, dict[int, int]] = {}
@@ -183,10 +184,12 @@ def _begin(
     return starts
 
 
-def _build_keeper(settings: Settings, streams: Sequence[Stream], root: Place) -> Keeper:
+def _build_keeper(settings: Settings, streams: Sequence[Stream], root: Place, stack: ExitStack) -> Keeper:
     own = [settings.of_stream(stream) for stream in streams]
     folders = {each.topics.decisions: [*filter(None, [each.scorer.bundle_dir]), each.models_dir] for each in own}
-    return Keeper(Objects(root), Chain(root), load_key(key_path(settings.home)), folders)
+    objects = Objects(root)
+    in_force = open_keepers(own, objects, stack)
+    return Keeper(objects, Chain(root), load_key(key_path(settings.home)), folders, in_force)
 
 
 def _build_follower(

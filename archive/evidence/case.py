@@ -187,8 +187,7 @@ def _make_again(
 ) -> tuple[DecidedBy, MadeAgain]:
     """Decide by each thing that may have decided, and return the first that gives what was recorded, or the last."""
     kept = {topic: lookup_of(objects, topic) for topic in (row.topic, decision.topic)}
-    candidates = list_in_force(settings, objects, recorded, given)
-    for in_force in candidates:
+    for in_force in list_in_force(settings, objects, recorded, given):
         made = decide_again(settings.stream, row, decision, in_force, kept)
         if made.is_same_bytes:
             break
@@ -199,7 +198,7 @@ def _describe_in_force(in_force: DecidedBy) -> Document:
     manifest, rules, lists = in_force.bundle.manifest, in_force.rules, in_force.lists
     return {
         "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.model_sha256},
-        "thresholds": manifest.thresholds.model_dump(),
+        "thresholds": _describe_thresholds(in_force),
         "thresholds_published": in_force.thresholds.version if in_force.thresholds else None,
         "declarations_hash": manifest.declarations_hash,
         "rules": [
@@ -210,6 +209,14 @@ def _describe_in_force(in_force: DecidedBy) -> Document:
         "rules_version": rules.version,
         "lists_version": lists.version,
     }  # fmt: skip
+
+
+def _describe_thresholds(in_force: DecidedBy) -> Document:
+    table = in_force.thresholds
+    if table is None:
+        return in_force.bundle.manifest.thresholds.model_dump()
+    of_segments = {"by": table.by, "segments": {name: cut._asdict() for name, cut in table.segments.items()}}
+    return {"version": table.version, **table.others._asdict(), **(of_segments if table.by else {})}
 
 
 def _describe_dead(letter: Record) -> Document:

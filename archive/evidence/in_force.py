@@ -1,57 +1,81 @@
-"""What decided then: the bundle from the archive or from this home, and the rules and lists of this home.
+"""What decided then: the bundle, and the rules, lists and thresholds of the very versions that a decision names.
 
-A bundle is found by the name and version in the decision. Rules, lists and thresholds are those of the code and the
-home that run now, or are given; a decision says which were in force by ``rules_version``, so another version shows.
+A bundle is found by its name and version, everything else by ``rules_version``: in the archive first, then in this home
+and the declaration where they have that version. Another version that is in force now is never used in its place.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy
 from weir.archive.evidence.given import Given
+from weir.archive.evidence.named import NotKept, VersionFinder
+from weir.archive.in_force.versions import Versions
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
 from weir.inference.bundle import Bundle, champion_path, load_bundle, read_manifest, stand_for_none
+from weir.inference.core.decisions import NamedVersions, split_rules_version
 from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, Refused
 
 _NO_MODEL = "none"
 
 
-def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any], given: Given) -> list[DecidedBy]:
-    """Return what may have decided: as a rule one; more where a model's name and version were used twice.
+def list_in_force(settings: Settings, objects: Objects, recorded: dict[str, Any], given: Given) -> Iterator[DecidedBy]:
+    """Yield what may have decided: as a rule one; more where a name and version were used twice.
 
     Args:
         settings: of this home and the decision's stream.
         objects: of the archive.
         recorded: the decision.
-        given: what was published then.
+        given: files of then, each used instead of what the decision names.
 
     Raises:
         Refused: a file that is given has a fault.
-        Damaged: nothing that decided is left, or none of it can be used; the message names the fix.
+        Damaged: something that decided is not left, or cannot be used; the message names the fix.
     """
+    bundles = _list_bundles(settings, objects, recorded)
+    topics = settings.topics.of(settings.stream)
+    finder = VersionFinder(settings, Versions(objects, topics.published), given, recorded["rules_version"])
+    fault: NotKept | None = None
+    found = False
+    for named in split_rules_version(recorded["rules_version"]):
+        try:
+            for each in _combine(finder, named, bundles):
+                found = True
+                yield each
+        except NotKept as error:  # where the text can be read in two ways, one of them was meant
+            fault = fault or error
+    if not found:
+        raise fault or Damaged(
+            "expected a rules_version such as 1+lists-a+thresholds-b in the decision, found another text; ask with the "
+            "release that decided"
+        )
+
+
+def _combine(finder: VersionFinder, named: NamedVersions, bundles: list[Bundle]) -> Iterator[DecidedBy]:
+    rules, thresholds = finder.find_rules(named.rules), finder.find_thresholds(named.thresholds)
+    for lists in finder.find_lists(named.lists):  # the largest: one is in memory at a time
+        for bundle, rule_set, table in product(bundles, rules, thresholds):
+            yield DecidedBy(bundle, lists, rule_set, table)
+
+
+def _list_bundles(settings: Settings, objects: Objects, recorded: dict[str, Any]) -> list[Bundle]:
     name, version, declares = (recorded[each] for each in ("model_name", "model_version", "declarations_hash"))
     if name == _NO_MODEL:
-        none = stand_for_none(champion_path(settings), declarations_hash=declares, stream=settings.stream)
-        return [_complete(settings, none, recorded, given)]
+        return [stand_for_none(champion_path(settings), declarations_hash=declares, stream=settings.stream)]
     found = [*_load_kept(settings, objects, name, version), *_load_here(settings, name, version)]
     if not found:
         raise Damaged(
             f"expected the bundle of model {name} {version} in the archive, found none; put its folder into "
             f"{settings.models_dir} and ask again: `weir archive` keeps it from the next decision on"
         )
-    bundles = {each.manifest.model_dump_json(): each for each in found}.values()
-    return [_complete(settings, bundle, recorded, given) for bundle in bundles]
-
-
-def _complete(settings: Settings, bundle: Bundle, recorded: dict[str, Any], given: Given) -> DecidedBy:
-    stream = settings.stream
-    thresholds = given.read_thresholds(stream, recorded["rules_version"])
-    return DecidedBy(bundle, given.read_lists(settings), given.read_rules(stream), thresholds)
+    return list({each.manifest.model_dump_json(): each for each in found}.values())
 
 
 def _load_kept(settings: Settings, objects: Objects, name: str, version: str) -> list[Bundle]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,32 @@ def build_rules_version(lists: Lists, rules: RuleSet, thresholds: ThresholdTable
     """
     version = rules.version if lists.version == "none" else f"{rules.version}+lists-{lists.version}"
     return version if thresholds is None else f"{version}+thresholds-{thresholds.version}"
+
+
+class NamedVersions(NamedTuple):
+    """What a decision says was in force; ``none`` for no rules and no lists, ``None`` for the model's thresholds."""
+
+    rules: str
+    lists: str
+    thresholds: str | None
+
+
+def split_rules_version(text: str) -> list[NamedVersions]:
+    """Return what ``build_rules_version`` may have been given; two where lists are called as thresholds are.
+
+    >>> split_rules_version("1+lists-a+thresholds-b")[0]
+    NamedVersions(rules='1', lists='a', thresholds='b')
+    """
+    rules, *more = text.split("+", 1)
+    rest, cut = "+" + more[0] if more else "", len("+thresholds-")
+    at = rest.rfind("+thresholds-")
+    split = [(rest[:at], rest[at + cut :])] if at >= 0 else []
+    wholes: list[tuple[str, str | None]] = [*split, (rest, None)]
+    return [
+        NamedVersions(rules, lists.removeprefix("+lists-") or "none", thresholds)
+        for lists, thresholds in wholes
+        if not lists or lists.startswith("+lists-")
+    ]
 
 
 def judge(

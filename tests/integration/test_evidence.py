@@ -43,6 +43,7 @@ def services(stack: Settings, request: pytest.FixtureRequest, tmp_path: Path) ->
 def test_a_decision_is_made_again_and_proved_on_a_machine_that_has_the_archive_alone(
     services: Services, tmp_path: Path
 ) -> None:
+    versions = _publish(services, tmp_path)
     decided = _decide(services)
     services.run("archive", "--until-caught-up")
     _move_elsewhere(services, tmp_path)
@@ -53,12 +54,26 @@ def test_a_decision_is_made_again_and_proved_on_a_machine_that_has_the_archive_a
         answer = json.loads(text)
         assert answer["decision"]["is_same"] is True, answer["decision"]
         assert answer["decision"]["recorded"]["score"] == decision["score"]
+        in_force = answer["decision"]["in_force"]
+        assert (in_force["lists_version"], in_force["thresholds"]["version"]) == versions
         assert [each["topic"] for each in answer["coordinates"]] == list(_topics(services.settings))
         (tmp_path / "proof.json").write_text(text)
         command = [sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path / "proof.json")]
         checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert (checked.returncode, checked.stdout.count("as it was sealed")) == (0, 3)
     assert services.run("evidence", "verify").splitlines()[-1] == "in order"
+
+
+def _publish(services: Services, folder: Path) -> tuple[str, str]:
+    """Publish lists and thresholds, and return what decisions call them."""
+    texts = {"lists": '{"block": {"card": ["nobody"]}}', "thresholds": '{"review": 0.5, "decline": 0.875}'}
+    found = []
+    for kind, text in texts.items():
+        path = folder / f"{kind}.json"
+        path.write_text(text)
+        said = services.run(kind, "publish", str(path), "--who", "ada", "--why", "a test", "--json")
+        found.append(json.loads(said.splitlines()[0])["version"])
+    return found[0], found[1]
 
 
 def _move_elsewhere(services: Services, folder: Path) -> None:

@@ -44,7 +44,7 @@ def _table(root: Place, topic: str) -> ArchiveTable:
 
 def _keeper(root: Place, tmp_path: Path) -> Keeper:
     key = load_key(tmp_path / "seal.pem")
-    return Keeper(Objects(root), Chain(root), key, {"decisions": [tmp_path / "models"]})
+    return Keeper(Objects(root), Chain(root), key, {"decisions": [tmp_path / "models"]}, {})
 
 
 def test_after_a_commit_its_batches_are_sealed_and_the_bundle_that_decided_is_kept(root: Place, tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Keeps every version that is published of a stream, as it comes, from the topic on which deciders find it.
+
+A record that is no act of ours, or whose text is not what it says, is told and passed by: no decision was made by it
+either.
+
+**Delivery:** a version is kept before what it was read from counts as read, so one that could not be written is
+written at the next look. A start reads the topic again, and keeps what is not there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from confluent_kafka import Message
+
+from weir.archive.in_force.versions import PUBLISHED, KeptVersion, Versions
+from weir.inference.published.act import Act, parse_act
+from weir.inference.published.topic import PublishedTopic, append_time_ms
+from weir.monitoring.logs import get_logger
+from weir.schemas.errors import Refused
+
+log = get_logger(__name__)
+
+
+class PublishedKeeper:
+    """Keeps the versions of one topic; one thread at a time."""
+
+    def __init__(self, topic: PublishedTopic, versions: Versions) -> None:
+        """Bind to a topic, which may be missing, and to where its versions are kept."""
+        self._topic = topic
+        self._versions = versions
+        self._waiting: deque[Message] = deque()
+
+    def look(self) -> None:
+        """Keep what is new.
+
+        Raises:
+            Transient: brokers or store did not answer in time; look again.
+        """
+        try:
+            self._topic.is_another()
+        except Refused:  # nothing was ever published, or the topic is gone: what was kept stays
+            return
+        self._waiting.extend(self._topic.read_new())
+        while self._waiting:
+            self._take(self._waiting[0])
+            self._waiting.popleft()
+
+    def _take(self, message: Message) -> None:
+        where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
+        try:
+            act = parse_act(message.value())
+            if act.action != "rollback":  # it names a version that was kept
+                self._keep(act, append_time_ms(message))
+        except Refused as error:
+            log.error("version_not_kept", at=where, detail=str(error))
+
+    def _keep(self, act: Act, at_ms: int) -> None:
+        texts = [act.text] if act.text is not None else self._topic.read_parts(act)
+        kept = KeptVersion(
+            kind=act.kind,
+            version=act.version,
+            content=act.hash,
+            texts=[self._versions.keep_text(text.encode()) for text in texts],
+            parent=act.parent,
+            source=PUBLISHED,
+            who=act.who,
+            why=act.why,
+            at_ms=at_ms,
+        )
+        self._versions.keep(kept)
