@@ -38,7 +38,6 @@ from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream
 from weir.schemas.rules import DECLINE, Rule, parse_time_ms
 from weir.schemas.stream import Stream
-from weir.schemas.yaml_tree import load_text
 
 _WHERE: Final = "where"
 _VERSION: Final = "what-if"
