@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from weir.archive.in_force.versions import DECLARED, OF_FILE, KeptVersion, Versions
 from weir.inference.core.lists import parse_lists
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
-from weir.schemas.expression_text import to_text
-from weir.schemas.rules import Rule
+from weir.schemas.rules_text import write_rules
 from weir.schemas.stream import Stream
 
 FILE_BYTES_MAX = 64 << 20
@@ -75,28 +73,6 @@ class UnpublishedKeeper:
             return
         sha256 = self._versions.keep_text(content)
         self._versions.keep(KeptVersion(kind="lists", version=version, content=sha256, texts=[sha256], source=OF_FILE))
-
-
-def write_rules(rules: tuple[Rule, ...]) -> str:
-    """Return rules as the text of a rules file: JSON, which is YAML too."""
-    return json.dumps({"rules": [_write_rule(rule) for rule in rules]}, ensure_ascii=False, indent=1)
-
-
-def _write_rule(rule: Rule) -> dict[str, Any]:
-    valid = {"from": rule.valid_from, "to": rule.valid_to}
-    said = {
-        "name": rule.name,
-        "why": rule.why,
-        "owner": rule.owner,
-        "when": to_text(rule.when),
-        "then": rule.then,
-        "code": rule.code,
-        "text": rule.text,
-        "mode": rule.mode,
-        "priority": rule.priority,
-        "valid": {name: time for name, time in valid.items() if time},
-    }
-    return {name: value for name, value in said.items() if value}
 
 
 def _sign(path: Path) -> tuple[int, ...]:

@@ -27,13 +27,14 @@ from weir.inference.published.view import (
     show_text,
     show_unpublished,
 )
-from weir.inference.rule_sets import read_rules
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.monitoring import logs
 from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
+from weir.schemas.rules_text import write_rules
 
 _WHAT: dict[Kind, str] = {
     "rules": "the rules of a stream: check and test a file, publish it, show it, and take it back",
@@ -63,11 +64,11 @@ def main(argv: list[str]) -> int:
 
 def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
-    before = _current_text(arguments, publisher)
+    name, before = _current(arguments, publisher)
     found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
     act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
     show_act(act, as_json=arguments.json)
-    show_diff(before, text, (_current_name(before), act.version), as_json=arguments.json)
+    show_diff(before, text, (name, act.version), as_json=arguments.json)
     return 0
 
 
@@ -129,16 +130,16 @@ def _diff(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind = arguments.kind
     in_force = publisher.log.version(kind, publisher.standing.content(kind))
     names = arguments.version or in_force, arguments.other or in_force
-    first, second = (_read_side(kind, name, publisher) for name in names)
+    first, second = (_read_side(arguments, name, publisher) for name in names)
     show_diff(first, second, names, as_json=arguments.json)
     return 0
 
 
-def _read_side(kind: Kind, given: str, publisher: Publisher) -> str:
+def _read_side(arguments: argparse.Namespace, given: str, publisher: Publisher) -> str:
+    kind = arguments.kind
     if Path(given).is_file():
         return read_file(Path(given), kind)
-    content = publisher.log.find(kind, given)
-    return "" if content == NONE else publisher.read_text(kind, content)
+    return _read_content(arguments, publisher.log.find(kind, given), publisher)[1]
 
 
 def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -148,11 +149,11 @@ def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
         before = _current_lists(arguments, publisher)
         after = load_lists(arguments.settings) if content == NONE else publisher.build_lists(content)
         return _show_lists_act(arguments, publisher.roll_back(kind, content), before, after)
-    before_text = _current_text(arguments, publisher)
+    name, before_text = _current(arguments, publisher)
     act = publisher.roll_back(kind, content)
     show_act(act, as_json=arguments.json)
-    after_text = "" if content == NONE else publisher.read_text(kind, content)
-    show_diff(before_text, after_text, (_current_name(before_text), act.version), as_json=arguments.json)
+    after_name, after_text = _read_content(arguments, content, publisher)
+    show_diff(before_text, after_text, (name, after_name), as_json=arguments.json)
     return 0
 
 
@@ -161,13 +162,18 @@ def _current_lists(arguments: argparse.Namespace, publisher: Publisher) -> Lists
     return load_lists(arguments.settings) if published is None else published
 
 
-def _current_text(arguments: argparse.Namespace, publisher: Publisher) -> str:
-    content = publisher.standing.content(arguments.kind)
-    return "" if content == NONE else publisher.read_text(arguments.kind, content)
+def _current(arguments: argparse.Namespace, publisher: Publisher) -> tuple[str, str]:
+    return _read_content(arguments, publisher.standing.content(arguments.kind), publisher)
 
 
-def _current_name(text: str) -> str:
-    return "before" if text else "nothing published"
+def _read_content(arguments: argparse.Namespace, content: str, publisher: Publisher) -> tuple[str, str]:
+    """Return the name and the text of a content; where rules are not published, those of the declaration decide."""
+    kind = arguments.kind
+    if content != NONE:
+        return publisher.log.version(kind, content), publisher.read_text(kind, content)
+    if kind == "rules":
+        return "declared", write_rules(rules_of(arguments.settings.stream).rules)
+    return "nothing published", ""
 
 
 def _check_said(who: str, why: str) -> None:

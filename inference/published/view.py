@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Any
 
 from weir.inference.core.lists import SIDES, Lists, write_entry
-from weir.inference.core.rules import describe_condition
 from weir.inference.published.act import Act, Kind, Logged
 from weir.inference.rule_sets import rules_of
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import escape, to_json
+from weir.schemas.rules_text import write_rules
 from weir.schemas.stream import Stream
 
 _UNPUBLISHED: dict[Kind, str] = {
@@ -108,10 +108,9 @@ def show_unpublished(kind: Kind, stream: Stream, *, as_json: bool) -> None:
     if as_json:
         _write_json({"kind": kind, "version": "none", "text": None})
         return
-    print_line(f"nothing is published: {_UNPUBLISHED[kind]}")
-    if kind == "rules":
-        for rule in rules_of(stream).rules:
-            print_line(f"  {rule.name}: {rule.then} when {describe_condition(rule)} ({rule.why})")
+    print_line(f"# nothing is published: {_UNPUBLISHED[kind]}")
+    if kind == "rules":  # a file to begin with
+        sys.stdout.write(escape(write_rules(rules_of(stream).rules), keep="\n"))
 
 
 def _list_entries(lists: Lists) -> Iterable[tuple[object, ...]]:
