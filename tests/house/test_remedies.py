@@ -129,6 +129,7 @@ NO_REMEDY = {
     "weir features docs --stream NAME",
     "weir --help",
     "weir bench",
+    "weir logs kafka",
     "weir publish",
     "weir serve",
     "make bench",

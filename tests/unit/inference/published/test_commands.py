@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from weir.inference.published import cli
+from weir.inference.published.act import NONE
+from weir.inference.rule_sets import read_rules, rules_of
+from weir.schemas.rules_text import write_rules
+from weir.schemas.streams.payments import payments
+
+FILE = """\
+rules:
+  - name: night
+    why: nobody buys at night
+    when: transaction_amount > 100
+    then: REVIEW
+    mode: shadow
+"""
+
+
+class Nobody:
+    """A publisher of a stream for which nothing is published yet."""
+
+    standing = SimpleNamespace(content=lambda _: NONE)
+    log = SimpleNamespace(find=lambda _, version: {"none": NONE}[version], version=lambda _, content: content)
+
+    def publish(self, kind: str, texts: list[str], version: str) -> SimpleNamespace:
+        del texts
+        return SimpleNamespace(kind=kind, version=version, action="publish", who="me", why="a try")
+
+
+def _given(**more: object) -> SimpleNamespace:
+    return SimpleNamespace(kind="rules", json=False, settings=SimpleNamespace(stream=payments), **more)
+
+
+def test_a_first_file_is_shown_against_the_declared_rules_that_it_replaces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rules.yaml").write_text(FILE)
+    assert cli._publish(_given(file=tmp_path / "rules.yaml"), Nobody()) == 0  # type: ignore[arg-type]
+    lines = capsys.readouterr().out.splitlines()
+    gone = [line.removeprefix("-- name: ") for line in lines if line.startswith("-- name: ")]
+    assert "--- declared" in lines
+    assert gone == [rule.name for rule in payments.rules]
+
+
+def test_declared_rules_are_shown_as_a_file_that_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._show(_given(version=""), Nobody()) == 0  # type: ignore[arg-type]
+    shown = capsys.readouterr().out
+    assert shown.startswith("# nothing is published: the stream's declared rules are in force\n")
+    assert read_rules(shown, payments, "shown").digest == rules_of(payments).digest
+    assert write_rules(()) == ""
