@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy, MadeAgain, decide_again
-from weir.archive.evidence.given import Given
 from weir.archive.evidence.in_force import list_in_force
 from weir.archive.evidence.rows import Record, decode, lookup_of
+from weir.archive.in_force.given import Given
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import TableReader

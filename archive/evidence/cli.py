@@ -13,8 +13,8 @@ from deltalake.exceptions import DeltaError
 
 from weir.archive.evidence.case import collect, describe
 from weir.archive.evidence.columns_again import check_columns
-from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables, describe_verified
+from weir.archive.in_force.given import Given
 from weir.archive.objects import Objects
 from weir.archive.place import Place, first_line
 from weir.archive.run import find_root, list_followed

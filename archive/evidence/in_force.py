@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy
-from weir.archive.evidence.given import Given
-from weir.archive.evidence.named import NotKept, VersionFinder
+from weir.archive.in_force.given import Given
+from weir.archive.in_force.named import NotKept, VersionFinder
 from weir.archive.in_force.versions import Versions
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects

@@ -1,36 +1,31 @@
 """What was in force, as far as it can be found: by the versions that each decision carries.
 
-Rules and lists are those of this project and home where their version is the one that was recorded, else the published
-ones of that version; thresholds are the published ones, else those of the model's bundle, from the archive or from this
-home. Versions are asked for once each, and the brokers only for what is nowhere else.
+Rules, lists and published thresholds are those that the archive keeps, else those of this home where they have that
+version; a model's thresholds are in its bundle, from the archive or from this home. Each version is looked for once.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from weir.archive.in_force import versions as kept_versions
+from weir.archive.in_force.given import Given
+from weir.archive.in_force.named import NotKept, VersionFinder
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
 from weir.archive.whatif.again import NO_MODEL_NAME, Deciding
-from weir.inference.bundle import Manifest, champion_path, load_lists, read_manifest
+from weir.inference.bundle import Manifest, champion_path, read_manifest
+from weir.inference.core.decisions import NamedVersions, split_rules_version
 from weir.inference.core.lists import Lists
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
-from weir.inference.published.act import Kind
-from weir.inference.published.follow import SHOW_SECONDS_MAX, Published
-from weir.inference.rule_sets import read_rules, rules_of
-from weir.infra.kafka.bounded_call import call_bounded
 from weir.infra.settings import Settings
-from weir.schemas.errors import Refused, Transient
 
-_VERSION: Final = re.compile(r"(?P<rules>.*?)(\+lists-(?P<lists>.*?))?(\+thresholds-(?P<thresholds>.*))?")
-_NONE: Final = "none"
+_T = TypeVar("_T")
 
 
 class Versions(NamedTuple):
@@ -43,31 +38,6 @@ class Versions(NamedTuple):
     model_name: str
     model_version: str
     rules_version: str
-
-
-class Split(NamedTuple):
-    """The parts of a ``rules_version``.
-
-    Attributes:
-        thresholds: empty where none were published.
-    """
-
-    rules: str
-    lists: str
-    thresholds: str
-
-
-def split_version(rules_version: str) -> Split:
-    """Return the parts of what ``build_rules_version`` put together.
-
-    >>> split_version("1+lists-a+thresholds-b")
-    Split(rules='1', lists='a', thresholds='b')
-    >>> split_version("none")
-    Split(rules='none', lists='none', thresholds='')
-    """
-    found = _VERSION.fullmatch(rules_version)
-    parts = found.groupdict() if found else {}
-    return Split(parts.get("rules") or _NONE, parts.get("lists") or _NONE, parts.get("thresholds") or "")
 
 
 @dataclass(frozen=True)
@@ -118,58 +88,31 @@ class Finder:
         """Return what was in force.
 
         Raises:
-            Damaged: the archive's manifest of the model is not what was kept.
-            Refused: the lists file of this home is none.
+            Damaged: what was kept cannot be used.
         """
         if versions not in self._found:
             self._found[versions] = self._find(versions)
         return self._found[versions]
 
     def _find(self, versions: Versions) -> Found:
-        split = split_version(versions.rules_version)
-        rules, lists = self._find_rules(split.rules), self._find_lists(split.lists)
-        thresholds = self._find_published("thresholds", split.thresholds) if split.thresholds else None
-        cuts = () if split.thresholds else tuple(dict.fromkeys(self._find_cuts(versions)))
-        missing = [f"rules {split.rules}"] * (rules is None) + [f"lists {split.lists}"] * (lists is None)
-        missing += [f"thresholds {split.thresholds}"] * bool(split.thresholds and thresholds is None)
-        missing += [f"the bundle of model {versions.model_name} {versions.model_version}"] * (
-            not split.thresholds and not cuts
-        )
+        named = split_rules_version(versions.rules_version)
+        if not named:
+            return Found(None, None, None, (), (f"what {versions.rules_version} names",))
+        found = [self._find_named(versions, each) for each in named]
+        return min(found, key=lambda each: len(each.missing))  # a text that can be read in two ways was meant in one
+
+    def _find_named(self, versions: Versions, named: NamedVersions) -> Found:
+        topic = self._settings.topics.of(self._settings.stream).published
+        kept = kept_versions.Versions(self._objects, topic)
+        finder = VersionFinder(self._settings, kept, Given(), versions.rules_version)
+        rules, lists = _first(lambda: finder.find_rules(named.rules)), _first(lambda: finder.find_lists(named.lists))
+        thresholds = _first(lambda: finder.find_thresholds(named.thresholds))
+        is_own = named.thresholds is None
+        cuts = tuple(dict.fromkeys(self._find_cuts(versions))) if is_own else ()
+        missing = [f"rules {named.rules}"] * (rules is None) + [f"lists {named.lists}"] * (lists is None)
+        missing += [f"thresholds {named.thresholds}"] * (not is_own and thresholds is None)
+        missing += [f"the bundle of model {versions.model_name} {versions.model_version}"] * (is_own and not cuts)
         return Found(rules, lists, thresholds, cuts, tuple(missing))
-
-    def _find_rules(self, version: str) -> RuleSet | None:
-        declared = rules_of(self._settings.stream)
-        if declared.version == version:
-            return declared
-        return RuleSet() if version == _NONE else self._find_published("rules", version)
-
-    def _find_lists(self, version: str) -> Lists | None:
-        if version == _NONE:
-            return Lists()
-        here = load_lists(self._settings)
-        return here if here.version == version else self._find_published("lists", version)
-
-    def _find_published(self, kind: Kind, version: str) -> Any:
-        published = self._published
-        if published is None:
-            return None
-        try:
-            content = published.log.find(kind, version)
-            if published.log.version(kind, content) != version:
-                return None
-            return published.contents.build(kind, published.log.steps(kind, content))
-        except (KeyError, Refused, Transient):  # not published here, or no longer readable
-            return None
-
-    @cached_property
-    def _published(self) -> Published | None:
-        """What is published of the stream; None where no broker answers."""
-        published = Published(self._settings, read_rules)
-        try:
-            call_bounded(published.look, SHOW_SECONDS_MAX)
-        except (Transient, TimeoutError):
-            return None
-        return published
 
     def _find_cuts(self, versions: Versions) -> Iterator[tuple[float, float]]:
         name, version, _ = versions
@@ -188,3 +131,11 @@ class Finder:
         here = find_folders([champion_path(self._settings), self._settings.models_dir], name, version)
         for folder in here:
             yield read_manifest(folder, folder, self._settings.stream)
+
+
+def _first(find: Callable[[], Iterable[_T]]) -> _T | None:
+    """Return the first that is found; None where nothing of that version is kept."""
+    try:
+        return next(iter(find()), None)
+    except NotKept:
+        return None

@@ -20,8 +20,8 @@ from tests.golden.records import decode, parse_schema
 from tests.unit.archive.decided import NEWEST, build_archive, topics
 from tests.unit.archive.test_prove import SCRIPT
 from weir.archive.evidence.case import collect, describe
-from weir.archive.evidence.given import Given
 from weir.archive.evidence.show import build_tables
+from weir.archive.in_force.given import Given
 from weir.archive.place import Place
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import print_tables

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from weir.archive.evidence.given import Given
+from weir.archive.in_force.given import Given
 from weir.archive.in_force.versions import OF_FILE, KeptVersion, Versions
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import Lists, ListsBuilder, parse_lists
