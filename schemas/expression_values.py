@@ -156,6 +156,8 @@ def _is_in(column: Any, values: tuple[Any, ...]) -> Any:
     column, values_set = _align(column, values_set)
     if pa.types.is_floating(column.type):
         values_set = values_set.filter(pc.invert(pc.is_nan(values_set)))
+        # Arrow looks a value up by its bits, and zero has two
+        column, values_set = pc.add(column, 0.0), pc.add(values_set, 0.0)
     found = pc.is_in(column, value_set=values_set)
     return found if not column.null_count else pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), found)
 

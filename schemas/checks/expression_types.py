@@ -87,7 +87,7 @@ def read_columns(fields: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
     """Return the columns of an Avro record's fields.
 
     >>> read_columns([{"name": "ip", "type": ["null", "string"]}])["ip"]
-    Column(kind='text', nullable=True, symbols=(), avro='string')
+    Column(kind='text', nullable=True, symbols=(), avro='string', absent='', entity='')
     """
     return {each["name"]: _read_column(each["type"]) for each in fields}
 

@@ -235,3 +235,9 @@ def _changes(chance: random.Random) -> dict[str, Any]:
         "currency": chance.choice(["USD", "EUR", "JPY", "KWD"]),
         "amount_minor": chance.choice([0, 1, -1, 182, 181, 183, 200, 201, -5, chance.randint(-90_000, 900_000)]),
     }
+
+
+def test_both_zeros_are_one_number_in_a_list() -> None:
+    batch = pa.record_batch({"x": pa.array([0.0, -0.0, 1.0, None])})
+    for zero in (0.0, -0.0):
+        assert evaluate(col("x").is_in([zero, 2.0]), batch).to_pylist() == [True, True, False, None]
