@@ -35,7 +35,6 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import features_schema, subject
 from weir.schemas.project import load_project
 from weir.schemas.stream import Stream
-from weir.schemas.streams.payments import payments
 from weir.streaming.cli import run_processor
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
@@ -160,10 +159,13 @@ def test_dead_letters_of_a_users_stream_are_shown_replayed_and_decided(
 ) -> None:
     """`weir dlq`, `offsets` and `inspect` on the stream of the folder, with the servers' settings alone."""
     side, other = sides
-    base = side.settings.model_copy(  # as the environment sets it: names of the stream are derived
-        update={"topics": stack.topics, "scorer": stack.scorer}
-        | {"processor": stack.processor.model_copy(update={"group": f"{side.settings.cluster}.processor"})}
-    ).of_stream(payments)
+    cluster = side.settings.cluster
+    base = stack.model_copy(  # as the environment sets it: names of the stream are derived
+        update={
+            "cluster": cluster,
+            "processor": stack.processor.model_copy(update={"group": f"{cluster}.processor"}),
+        }
+    )
     good, wrong = build_rides(3, 40, int(time.time() * 1_000) - 11 * 86_400_000)[:2]
     with (
         running(run_processor, base.of_stream(side.stream), instance=0) as failed,
