@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -24,7 +25,7 @@ from weir.archive.place import Place
 from weir.archive.rows import RowMaker
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
-from weir.archive.table import ArchiveTable, OnStep, no_step, open_table
+from weir.archive.table import ArchiveTable, OnStep, Overtaken, no_step, open_table
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
@@ -40,6 +41,9 @@ from weir.schemas.stream import Stream
 from weir.streaming.service import wait_for
 
 _ENDLESS_MS = -1
+_LOOK_SECONDS = 0.25
+_COMMIT_TAKES_SECONDS = 1.0
+"""Of an archiver at work, on a busy machine."""
 log = get_logger(__name__)
 
 
@@ -115,10 +119,46 @@ def run_archiver(
 
     Raises:
         Refused: a table or a log is not what it must be.
-        Overtaken: another archiver follows a partition of ours.
+        Overtaken: another archiver follows a partition of ours, and is at work.
         Stopped: before it was connected.
         Transient: a store, a broker or the registry stayed away.
     """
+    archive = partial(_archive, settings, streams, root, should_stop, partitions, until_caught_up, accept_loss, on_step)
+    while True:
+        try:
+            archive()
+        except Overtaken as overtaken:
+            # of two that overtook each other, each in another table, both would stop
+            if _is_at_work(overtaken, settings.archive.commit_seconds, should_stop):
+                raise
+            if should_stop():
+                return
+            log.warning("begins_again", detail=str(overtaken))
+        else:
+            return
+
+
+def _is_at_work(other: Overtaken, commit_seconds: float, should_stop: Callable[[], bool]) -> bool:
+    """Return whether the other archiver commits once more, within a time that differs from archiver to archiver."""
+    patience = random.uniform(2.0, 4.0) * (commit_seconds + _COMMIT_TAKES_SECONDS)  # nosec B311
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and not should_stop():
+        if wait_for(other.is_ahead, should_stop):
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
+
+
+def _archive(
+    settings: Settings,
+    streams: Sequence[Stream],
+    root: Place,
+    should_stop: Callable[[], bool],
+    partitions: frozenset[int],
+    until_caught_up: bool,
+    accept_loss: bool,
+    on_step: OnStep,
+) -> None:
     followed = list_followed(settings, streams)
     names = [each.topic for each in followed]
     facts = wait_for(lambda: describe_topics(settings.kafka, names), should_stop)

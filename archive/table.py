@@ -48,7 +48,22 @@ def no_step(name: str) -> None:
 
 
 class Overtaken(WeirError):
-    """Another archiver has moved a partition that this one follows: one of them has to stop, and it is this one."""
+    """Another archiver has moved a partition that this one follows: one of them has to stop."""
+
+    def __init__(self, message: str, table: ArchiveTable, partition: int) -> None:
+        super().__init__(message)
+        self._table = table
+        self._partition = partition
+        self._found = table.position(partition)
+
+    def is_ahead(self) -> bool:
+        """Return whether the other one has moved on since: then it is at work.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        self._table.look()
+        return self._table.position(self._partition) != self._found
 
 
 class Identity(Protocol):
@@ -150,7 +165,7 @@ class ArchiveTable:
         Returns:
             The next offset of each; None where nothing of it was archived.
         """
-        self._known |= {partition: self._position(partition) for partition in partitions}
+        self._known |= {partition: self.position(partition) for partition in partitions}
         return {partition: self._known[partition] for partition in partitions}
 
     def append(self, rows: Sequence[pa.RecordBatch], ends: Mapping[int, int], on_step: OnStep) -> None:
@@ -232,14 +247,17 @@ class ArchiveTable:
 
     def _check_positions(self) -> None:
         for partition, known in self._known.items():
-            found = self._position(partition)
+            found = self.position(partition)
             if found != known:
                 raise Overtaken(
                     f"archive: expected {self.topic}[{partition}] to be archived up to {known or 0}, found up to "
-                    f"{found or 0}: another archiver follows the same partition; this one stops and that one continues"
+                    f"{found or 0}: another archiver follows the same partition; this one stops and that one continues",
+                    self,
+                    partition,
                 )
 
-    def _position(self, partition: int) -> int | None:
+    def position(self, partition: int) -> int | None:
+        """Return how far a partition is archived, as of the last look; None where nothing of it is."""
         return self._delta.transaction_version(_app_id(partition))
 
 

@@ -12,12 +12,12 @@ from deltalake import write_deltalake
 from pydantic import SecretStr
 
 from tests.unit.archive.test_table import add, reopen
-from weir.archive import status
+from weir.archive import run, status
 from weir.archive.cli import _build_parser
 from weir.archive.place import Place
 from weir.archive.run import _begin, find_root, list_followed
 from weir.archive.status import read_standings
-from weir.archive.table import ArchiveTable
+from weir.archive.table import ArchiveTable, Overtaken
 from weir.infra.settings import ArchiveSettings, Settings
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import load_shipped
@@ -140,3 +140,44 @@ def test_partitions_that_are_no_numbers_are_misuse(text: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         _build_parser().parse_args(["--partitions", text])
     assert _build_parser().parse_args(["--partitions", "0,3"]).partitions == frozenset({0, 3})
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Where a table is made."""
+    return Place(str(tmp_path / "root" / "table"))
+
+
+def _overtake(place: Place) -> tuple[Overtaken, ArchiveTable]:
+    """Return what one of two archivers of a partition is told, and the table of the other one."""
+    one, other = reopen(place), reopen(place)
+    one.begin([0])
+    other.begin([0])
+    add(one, 0, 5)
+    with pytest.raises(Overtaken) as told:
+        add(other, 0, 5)
+    return told.value, one
+
+
+def test_an_archiver_that_commits_on_is_given_way_and_one_that_does_not_is_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_COMMIT_TAKES_SECONDS", 0.0)
+    overtaken, other = _overtake(place)
+    assert not run._is_at_work(overtaken, 0.1, lambda: False)
+    add(other, 5, 5)
+    assert run._is_at_work(overtaken, 60.0, lambda: False)
+
+
+def test_of_two_archivers_that_overtook_each_other_one_continues(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    overtaken, _ = _overtake(place)
+    told = [overtaken]
+    monkeypatch.setattr(run, "_is_at_work", lambda *_: False)
+
+    def archive(*_: object) -> None:
+        if told:
+            raise told.pop()
+
+    monkeypatch.setattr(run, "_archive", archive)
+    run.run_archiver(Settings(), [payments], root=place, should_stop=lambda: False)
+    assert told == []
