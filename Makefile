@@ -45,7 +45,7 @@ setup:  ## make the virtual environment with the locked packages, or repair it (
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { echo "expected Python 3.11 to 3.13, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
-	@echo "packages: installing into $(VENV) what is not there yet (minutes, the first time; 1.5 GB on the disk)"
+	@echo "packages: installing into $(VENV) what is not there yet (minutes, the first time; 1.7 GB on the disk)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
