@@ -60,7 +60,7 @@ class LogReader:
 
         Raises:
             Transient: no broker answers.
-            KafkaException: the client cannot go on: a start is no longer in the log.
+            KafkaException: the client cannot continue: a start is no longer in the log.
         """
         found = Read()
         for message in self._consumer.consume(records_max, timeout_seconds):

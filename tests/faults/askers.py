@@ -134,7 +134,7 @@ class Askers:
         return asked
 
     def _await(self, client: httpx.Client, dice: random.Random, row: Row, wanted: int) -> httpx.Response:
-        """Ask until there is an answer that says what became of the payment; it has to be the one that is wanted."""
+        """Ask until there is an answer that tells the payment's outcome; it has to be the one that is wanted."""
         cut_at, deadline = None, time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
             try:

@@ -115,7 +115,7 @@ def _run_on(lab: Lab, entry: Entry) -> Result:
 
 
 def _find_harm(lab: Lab) -> list[str]:
-    """Return what was done wrong before a run broke down: every process may have refused to go on because of it."""
+    """Return what was done wrong before a run broke down: every process may have refused to continue because of it."""
     try:
         return judge_breakdown(lab)
     except Exception:  # noqa: BLE001 - servers may be away, which is what the run is about

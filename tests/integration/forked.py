@@ -79,7 +79,7 @@ class Program(subprocess.Popen[bytes]):
 
 @cache
 def _prepare() -> None:
-    """Let the fork server of this process be one that has everything imported, whoever needed one before."""
+    """Let the fork server of this process be one that has everything imported, also where one was needed before."""
     multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # as the standard library's tests do
     _CONTEXT.set_forkserver_preload([WARM])
     first = _CONTEXT.Process(target=_check_warm)  # the kernel may have to be compiled first: no test waits for that

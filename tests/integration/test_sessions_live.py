@@ -161,7 +161,7 @@ def test_clicks_are_scored_by_a_trained_model_fresh_and_once_each_though_the_age
 
 
 def _assert_api_is_fresh(world: World, send: str) -> None:
-    """Ask for the features of whoever clicked last until they tell of it, again and again while clicks come."""
+    """Ask for the features of who clicked last until they tell of it, again and again while clicks come."""
     address, ages = log_of(world.children["serve"]).partition("serving ")[2].split()[0], list[float]()
     sender = world.send_meanwhile(send)
     with httpx.Client(base_url=address, timeout=30) as api:

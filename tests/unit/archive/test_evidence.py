@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from tests.golden.decided import LISTS
 from tests.golden.log import EXPECTED
 from tests.golden.records import decode, parse_schema
-from tests.unit.archive.decided import NEWEST, build_archive, topics
+from tests.unit.archive.decided import NEWEST, topics
 from tests.unit.archive.test_prove import SCRIPT
 from weir.archive.evidence.case import collect, describe
 from weir.archive.evidence.show import build_tables
@@ -29,13 +29,6 @@ from weir.schemas.errors import Refused, WeirError
 from weir.schemas.streams.payments import payments
 
 Document = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("home")
-    build_archive(home)
-    return home
 
 
 @pytest.fixture

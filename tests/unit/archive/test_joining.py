@@ -1,4 +1,4 @@
-"""Joined files hold the rows that were there, in order, whoever else commits, and whatever breaks."""
+"""Joined files hold the rows that were there, in order, when others commit too, and whatever breaks."""
 
 from __future__ import annotations
 

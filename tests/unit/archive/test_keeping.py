@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden.log import EXPECTED
-from tests.unit.archive.decided import BATCHES, build_archive
+from tests.unit.archive.decided import BATCHES
 from weir.archive.keeping import Keeper
 from weir.archive.objects import Objects
 from weir.archive.place import Place
@@ -18,13 +18,6 @@ from weir.archive.seals.verify import verify
 from weir.archive.table import ArchiveTable, find_table
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import PoisonRecord
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("home")
-    build_archive(home)
-    return home
 
 
 @pytest.fixture
