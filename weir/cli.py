@@ -44,7 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),
-    "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
+    "inspect": ("weir.inspect", "show a card, a transaction or the stream as it is now, or a card as it was"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
     "completion": ("weir.completion", "print a script that completes commands in bash, zsh or fish"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from weir.archive.evidence.rows import Record, decode
+from weir.archive.records import Record, decode
 from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists
 from weir.inference.core.reason_codes import MODEL_SCORE

@@ -1,14 +1,22 @@
-"""Rows of an archive as the records that they are: read as a consumer's, decoded by the schemas that are kept."""
+"""Rows of an archive as the records that they are: read as a consumer's, decoded by the schemas that are kept.
+
+``Consumed`` is a record in the shape in which the stream's own stages take one from Kafka, so that they can be run over
+an archive.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from weir.archive.objects import Objects
 from weir.schemas.avro.codec import BatchCodec, SchemaLookup
 from weir.schemas.avro.framing import HEADER_BYTES
+
+CONSUMED: Final = ("partition", "offset", "append_ms", "key", "value", "headers")
+"""The columns of a record as it was in its topic; the others were read from these."""
+_APPEND_TIME: Final = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,42 @@ class Record:
         return {"topic": self.topic, "partition": partition, "offset": offset, "append_ms": self.row["append_ms"]}
 
 
+class Consumed:
+    """A record in the shape in which the client for Kafka gives it."""
+
+    def __init__(self, record: Record) -> None:
+        """Wrap a row that has the columns of ``CONSUMED``."""
+        self.record = record
+
+    def topic(self) -> str:
+        """Return the topic's name."""
+        return self.record.topic
+
+    def partition(self) -> int:
+        """Return the partition."""
+        return self.record.place[0]
+
+    def offset(self) -> int:
+        """Return the offset."""
+        return self.record.place[1]
+
+    def key(self) -> bytes | None:
+        """Return the raw key."""
+        return self.record.key()
+
+    def value(self) -> bytes | None:
+        """Return the raw value."""
+        return self.record.value()
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the kind of time and the broker's append time."""
+        return _APPEND_TIME, self.record.row["append_ms"]
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """Return names and values in order, or None where there are none."""
+        return [(each["name"], each["value"]) for each in self.record.row["headers"] or []] or None
+
+
 def lookup_of(objects: Objects, topic: str) -> SchemaLookup:
     """Return the lookup of a topic's schemas in an archive."""
     return lambda schema_id: objects.read_schema(topic, schema_id)
@@ -72,3 +116,12 @@ def decode(record: Record, schema: str, schema_of: SchemaLookup) -> tuple[dict[s
     if decoded.errors:
         return None, str(decoded.errors[0][1])
     return decoded.batch.to_pylist()[0], ""
+
+
+def decode_all(records: Sequence[Record], schema: str, schema_of: SchemaLookup) -> list[dict[str, Any] | None]:
+    """Return the fields of each record, None where it cannot be read; see ``decode``."""
+    decoded = BatchCodec(schema=schema).decode([record.value() for record in records], schema_of)
+    found: list[dict[str, Any] | None] = [None] * len(records)
+    for row, fields in zip(decoded.rows.tolist(), decoded.batch.to_pylist(), strict=True):
+        found[row] = fields
+    return found
