@@ -17,11 +17,11 @@ from itertools import groupby
 from typing import Any, Final
 
 from weir.archive.objects import Objects
-from weir.archive.records import Consumed, Record, lookup_of
+from weir.archive.records import Consumed, Record, codec_of, lookup_of
 from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.infra.settings import Settings
-from weir.schemas.avro.codec import BatchCodec, SchemaLookup, WriterSchema
+from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.contracts import features_schema
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig
@@ -75,7 +75,7 @@ class Replay:
         for unit in self._units:
             self._store.own(unit, Position(0, partitions=self._counts[unit.kind]), born_empty=True)
         schema = features_schema(stream)
-        self._codec, self._schema = BatchCodec(schema=schema), WriterSchema(_OWN_ID, subject_ok=True, schema=schema)
+        self._codec, self._schema = codec_of(schema), WriterSchema(_OWN_ID, subject_ok=True, schema=schema)
 
     def take(self, records: Iterable[Record]) -> Iterator[Replayed]:
         """Take events and labels in the order given, and yield what each event came to."""
