@@ -218,11 +218,11 @@ def _walked(hostile: str) -> None:
     """A card of the past, walked through an event with everything of it hostile."""
     at = {"topic": "transactions", "partition": 0, "offset": 1, "append_ms": 0}
     decided = {"decision": "DECLINE", "decided_by": hostile, "score": None, "reasons": [{"code": hostile}]}
-    step = {
+    step: dict[str, Any] = {
         "at": at, "id": hostile, "event": None, "refused": hostile, "late": False, "windows": None, "labels": [],
         "decision": decided, "is_same": {"own": True, "shared": True}, "differences": {},
     }  # fmt: skip
-    moments = [{"at_ms": 0, "offset": None, "partition": None, "windows": {}}] * 2
+    moments: list[dict[str, Any]] = [{"at_ms": 0, "offset": None, "partition": None, "windows": {}}] * 2
     document = {"entity": "card", "id": hostile, "moments": moments, "steps": [step]}
     print_tables(timeline_show.build_tables(document, payments))
 
