@@ -1,7 +1,7 @@
 """Time travel: how long a card's past takes out of an archive, and a decision by its id.
 
 ``python -m tests.bench.timeline --rows 10000000``: an archive of so many rows is written, a third each of events, of
-feature rows as the stream's own stage computes them, and of decisions, over 30 closed days and today. Closed days have
+feature rows as the stream's own stage computes them, and of decisions, over so many closed days and today. Closed days have
 a file a topic, as joining leaves them; today has one a commit. Then cards are walked through the closed days and
 through all of it, and decisions are looked up.
 ``--keep FOLDER`` keeps the archive, or takes the one that is there.
@@ -49,7 +49,6 @@ from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import PartialStore
 
-DAYS = 30
 COMMITS_TODAY = 40
 WALKS = 50
 BLOCK_ROWS = 20_000
@@ -70,23 +69,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of all three tables")
     parser.add_argument("--cards", type=int, default=50_000)
+    parser.add_argument("--days", type=int, default=30, help="that are closed")
     parser.add_argument("--keep", type=Path, help="a home folder with the archive")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = given.keep or Path(folder)
         if not (home / "archive").exists():
             began = time.monotonic()
-            Builder(home, given.cards).build(given.rows // 3)
+            Builder(home, given.cards).build(given.rows // 3, given.days)
             _tell({"rows_written": given.rows // 3 * 3, "seconds": time.monotonic() - began})
-        for found in measure(home, given.cards):
+        for found in measure(home, given.cards, given.days):
             _tell(found)
 
 
-def measure(home: Path, cards: int) -> Iterator[Figures]:
+def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
     """Yield the times of walks and look-ups."""
     settings, root, kernel, dice = Settings(home=home), Place(str(home / "archive")), shipped_kernel(), random.Random(1)
     end_ms = json.loads((home / "end.json").read_text())["today_ms"]
-    first, closed, now = Moment(end_ms - DAYS * DAY_MS), Moment(end_ms - 1), Moment(end_ms + DAY_MS)
+    first, closed, now = Moment(end_ms - days * DAY_MS), Moment(end_ms - 1), Moment(end_ms + DAY_MS)
     for what, until in (("closed_days", closed), ("with_today", now)):
         times, events, different = [], 0, 0
         for _ in range(WALKS):
@@ -152,12 +152,12 @@ class Builder:
         )
         self._store.own(Unit("t", 0), Position(0, partitions=1), born_empty=True)
 
-    def build(self, events: int) -> None:
+    def build(self, events: int, days: int) -> None:
         """Write so many events, and what was made of them."""
         today_ms = int(time.time() * 1_000) // DAY_MS * DAY_MS
-        a_day = events // (DAYS + 1)
-        for day in range(DAYS):
-            self._commit([*self._blocks(a_day, today_ms - (DAYS - day) * DAY_MS, DAY_MS)])
+        a_day = events // (days + 1)
+        for day in range(days):
+            self._commit([*self._blocks(a_day, today_ms - (days - day) * DAY_MS, DAY_MS)])
         passed_ms = int(time.time() * 1_000) - today_ms
         for part in range(COMMITS_TODAY):
             start_ms = today_ms + part * passed_ms // COMMITS_TODAY
