@@ -1,9 +1,9 @@
 """Time travel: how long a card's past takes out of an archive, and a decision by its id.
 
 ``python -m tests.bench.timeline --rows 10000000``: an archive of so many rows is written, a third each of events, of
-feature rows as the stream's own stage computes them, and of decisions, over so many closed days and today. Closed days have
-a file a topic, as joining leaves them; today has one a commit. Then cards are walked through the closed days and
-through all of it, and decisions are looked up.
+feature rows as the stream's own stage computes them, and of decisions, over closed days and today. Closed days have a
+file a topic, as joining leaves them; today has one a commit. Then cards are walked through the closed days and through
+all of it, and decisions are looked up.
 ``--keep FOLDER`` keeps the archive, or takes the one that is there.
 """
 

@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.golden.records import decode, parse_schema
-from tests.unit.archive.decided import NEWEST, topics
+from tests.unit.archive.decided import NEWEST, build_archive, topics
 from weir.archive.files import write_file
 from weir.archive.joining import swap_files
 from weir.archive.place import Place
@@ -98,6 +98,18 @@ def test_of_one_process_shared_windows_are_equal_too_and_label_risk_is_shown_whe
     risk = {each.name for each in payments.all_features if each.aggregate == "risk"}
     assert set(different) <= risk  # a label and an event of one batch may be folded in either order
     assert labelled > 0
+
+
+def test_own_windows_are_equal_over_several_partitions(tmp_path: Path) -> None:
+    """Rows that were computed together did not see each other: of shared windows, differences are shown."""
+    build_archive(tmp_path, 3)
+    shared = Counter[str]()
+    for key in _keys()[:10]:
+        found = _walk(tmp_path, "card", key, shared=True)
+        own = found["check"]["own"]
+        assert own["equal"] == own["compared"] == len(found["steps"])
+        shared.update(found["check"]["shared"])
+    assert 0 < shared["equal"] < shared["compared"]
 
 
 def test_a_device_is_walked_over_the_events_of_every_card(built: Path) -> None:
