@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from pathlib import Path
 
+from weir.inference.api.ports import EvidenceSource
 from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.decide_step import DecideStep
@@ -54,8 +55,13 @@ _DECIDE_ANEW = (
 _INDEX_ANEW = "to index the new topic's decisions, set WEIR_SCORER__INDEX_GROUP to a new name"
 
 
-def main(argv: list[str]) -> int:
-    """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
+def main(argv: list[str], evidence: EvidenceSource | None = None) -> int:
+    """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused.
+
+    Args:
+        argv: with the verb first.
+        evidence: of ``serve``: answers for past decisions, where there is an archive.
+    """
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
     settings = load_settings()
@@ -64,7 +70,7 @@ def main(argv: list[str]) -> int:
 
         configure(settings.monitoring.log_level, settings.monitoring.log_format, "api")
         served = find_streams(Path.cwd(), arguments.stream)
-        return run_api(settings, served, host=arguments.host, port=arguments.port)
+        return run_api(settings, served, host=arguments.host, port=arguments.port, evidence=evidence)
     settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)

@@ -21,7 +21,7 @@ from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.decide.waiting import Places
-from weir.inference.api.ports import ReadinessCheck
+from weir.inference.api.ports import EvidenceSource, ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
@@ -60,8 +60,22 @@ _BACKLOG = 1_024
 log = get_logger(__name__)
 
 
-def run_api(settings: Settings, served: ServedStreams, *, host: str | None = None, port: int | None = None) -> int:
+def run_api(
+    settings: Settings,
+    served: ServedStreams,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    evidence: EvidenceSource | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: of this deployment.
+        served: its streams.
+        host: instead of what the settings say.
+        port: likewise; 0 takes a free one.
+        evidence: answers for past decisions, where there is an archive.
 
     Raises:
         Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a
@@ -76,7 +90,7 @@ def run_api(settings: Settings, served: ServedStreams, *, host: str | None = Non
         for of_stream in each:
             metrics.BUILD_INFO.labels(app_version(), of_stream.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings, served, lag=lag), is_full=lambda: crowd.full)
+        parts = replace(build_parts(settings, served, lag=lag, evidence=evidence), is_full=lambda: crowd.full)
         _compile_kernels(parts)
         at = f"{HOST}:{listening.getsockname()[1]}"
         names = ", ".join(stream.name for stream in served.streams)
@@ -134,7 +148,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def build_parts(
-    settings: Settings, served: ServedStreams, health: Health = HEALTH, lag: StreamLag | None = None
+    settings: Settings,
+    served: ServedStreams,
+    health: Health = HEALTH,
+    lag: StreamLag | None = None,
+    evidence: EvidenceSource | None = None,
 ) -> ApiParts:
     """Connect to everything the API stands on.
 
@@ -144,6 +162,7 @@ def build_parts(
             has them once they are there; a single one is refused.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
         lag: how far the streams are behind, noted by the same.
+        evidence: answers for past decisions; closed with the rest.
 
     Raises:
         Refused: a single stream's bundle is not right, or one of its topics is missing.
@@ -161,7 +180,8 @@ def build_parts(
         Places(number_max=settings.api.decide_waiting_max, bytes_max=settings.api.decide_waiting_mb_max << 20),
         required=len(served.streams) == 1,
     )
-    streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    streams = [replace(each, evidence=evidence) for each in built]
     close = ExitStack()
     for each in (
         client,
@@ -169,6 +189,7 @@ def build_parts(
         guard,
         *(of.champion for of in streams),
         *(of.decide.decisions for of in streams if of.decide is not None),
+        *([evidence] if evidence is not None else []),
     ):
         close.callback(each.close)
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}

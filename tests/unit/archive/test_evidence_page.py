@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,14 +46,19 @@ def test_every_block_of_the_page_does_what_it_says(home: Path, tmp_path: Path) -
     head = json.loads(_run(home, "weir evidence head --json", tmp_path).stdout)
     named = {
         "ID": decision["id"], "CARD": decision["card_id"], "HASH": head["hash"], "COPY": str(home / "archive"),
+        "FROM": datetime.fromtimestamp(decision["ingest_time_ms"] / 1_000, UTC).isoformat(),
+        "TO": "2025-12-31T00:00:00Z",
     }  # fmt: skip
     said = []
     for script in BLOCKS:
         done = _run(home, script, tmp_path, **named)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
-    answer, proof, _, verified, elsewhere, erased = said
+    answer, walked, proof, _, again, verified, elsewhere, erased = said
     assert "equal, bit for bit" in answer
+    assert walked.count("events, bit for bit") == 3
+    assert "what changed" in walked
+    assert "decisions made again, 0 differ" in again
     assert proof.count(": as it was sealed") == 3
     assert verified.count("\nin order\n") == 3
     assert "in order" in elsewhere
