@@ -87,7 +87,7 @@ def build_parser() -> tuple[Parser, Actions]:
     history.add_argument("--partitions", type=int, default=1, help="keep state per input partition (default 1)")
     history.add_argument("--json", action="store_true", help="for machines")
     add_flags(history)
-    add_stream_flag(history, names="with --from: a stream of this folder's project, or one that is shipped")
+    add_stream_flag(history, names="with --from: the name of a stream, its file, or a project's folder")
     return parser, actions
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from weir.archive.features.history import APPEND_TIME, SOURCE, ArchivedHistory
+from weir.archive.features.declarations import find_declared
+from weir.archive.features.history import APPEND_TIME, SOURCE, ArchivedHistory, Snapshot
 from weir.archive.features.source import open_archive
-from weir.archive.place import Place
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.history import check_output
 from weir.schemas.errors import Refused
@@ -34,9 +34,9 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     _refuse_flags_of_files(arguments)
     check_partitions(arguments.partitions)
     check_output(arguments.out, [], replace=arguments.replace)
-    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    settings = find_declared(arguments.stream).settings if arguments.stream else _find_default()
     with open_archive(arguments.archive, settings) as root:
-        counts = backfill_archive(settings, root, arguments.out, arguments.partitions)
+        counts = backfill_archive(settings, Snapshot(root), arguments.out, arguments.partitions)
     if arguments.json:
         sys.stdout.write(json.dumps(counts) + "\n")
     else:
@@ -44,12 +44,16 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def backfill_archive(settings: Settings, root: Place, out: Path, partitions: int = 1) -> dict[str, int]:
+def _find_default() -> Settings:
+    return load_settings().of_stream(find_stream(Path.cwd()))
+
+
+def backfill_archive(settings: Settings, archive: Snapshot, out: Path, partitions: int = 1) -> dict[str, int]:
     """Compute the features of every archived event that counts, and write them next to its place and id.
 
     Args:
         settings: of the stream.
-        root: of the archive.
+        archive: that is read.
         out: Parquet, written whole or not at all.
         partitions: to keep state for; 1 sees shared entities whole, more as a stream of so many partitions does.
 
@@ -62,7 +66,7 @@ def backfill_archive(settings: Settings, root: Place, out: Path, partitions: int
     """
     kernel = kernel_of(settings.stream)
     compile_kernel(kernel, tell_on_stderr)
-    history, placeholders = ArchivedHistory(root, settings, settings.stream), settings.placeholders
+    history, placeholders = ArchivedHistory(archive, settings), settings.placeholders
     steps = backfill(kernel, history.events(), history.labels(), placeholders=placeholders, partitions=partitions)
     schema = build_output_schema(settings.stream, placeholders, (*SOURCE, APPEND_TIME))
     return write_features(out, schema, steps) | asdict(history.left)

@@ -52,19 +52,40 @@ class Left:
     bad: int = 0
 
 
+class Snapshot:
+    """An archive as it is when each of its tables is first read: an archiver may add to it all the time."""
+
+    def __init__(self, root: Place) -> None:
+        """Open nothing yet."""
+        self.root = root
+        self._readers: dict[str, TableReader | None] = {}
+
+    def find(self, topic: str) -> TableReader | None:
+        """Return what reads a topic, or None where it has no table; raises ``Transient`` for a store that is away."""
+        if topic not in self._readers:
+            table = find_table(self.root.below(topic))
+            self._readers[topic] = TableReader(table) if table is not None else None
+        return self._readers[topic]
+
+
 @dataclass
 class ArchivedHistory:
     """The events and labels of one stream.
 
     Attributes:
-        stream: by whose declarations records are judged.
+        archive: that they are in.
+        settings: of the stream, by whose declarations records are judged.
         left: events that were left out so far.
     """
 
-    root: Place
+    archive: Snapshot
     settings: Settings
-    stream: Stream
     left: Left = field(default_factory=Left)
+
+    @property
+    def stream(self) -> Stream:
+        """The stream."""
+        return self.settings.stream
 
     def events(self) -> Iterator[pa.RecordBatch]:
         """Yield the events that count, in the order of the log: the newest schema's fields, append time and place.
@@ -74,7 +95,7 @@ class ArchivedHistory:
             Transient: the store cannot be read.
         """
         names = self.settings.topics
-        reader = open_reader(self.root, names.transactions)
+        reader = self.archive.find(names.transactions) or open_reader(self.archive.root, names.transactions)
         read = self._read(names.transactions, names.dlq, event_schemas(self.stream)[-1], validate_events)
         yield from read(reader, self.left)
 
@@ -85,40 +106,36 @@ class ArchivedHistory:
             Transient: the store cannot be read.
         """
         names = self.settings.topics
-        table = find_table(self.root.below(names.labels)) if self.stream.labels else None
-        if table is None:
+        reader = self.archive.find(names.labels) if self.stream.labels else None
+        if reader is None:
             return None
         read = self._read(names.labels, names.labels_dlq, label_schemas(self.stream)[-1], validate_labels)
-        batches = list(read(TableReader(table), Left()))
+        batches = list(read(reader, Left()))
         return pa.Table.from_batches(batches) if batches else None
 
     def _read(self, topic: str, dlq: str, schema: str, validate: Validate) -> Callable[..., Iterator[pa.RecordBatch]]:
-        dead = find_dead(self.root, topic, dlq, self.settings.processor.group)
-        decoder = _Decoder(schema, partial(Objects(self.root).read_schema, topic), validate, self.stream,
+        dead = find_dead(self.archive.find(dlq), topic, self.settings.processor.group)
+        decoder = _Decoder(schema, partial(Objects(self.archive.root).read_schema, topic), validate, self.stream,
                            self.settings.placeholders)  # fmt: skip
         return partial(_read_counted, decoder, dead)
 
 
-def find_dead(root: Place, topic: str, dlq: str, group: str) -> set[tuple[int, int]]:
+def find_dead(letters: TableReader | None, topic: str, group: str) -> set[tuple[int, int]]:
     """Return the places of a topic's records that did not count, as dead letters in an archive say.
 
     Args:
-        root: of the archive.
+        letters: reader of the dead letters; None where there are none.
         topic: of the records.
-        dlq: topic of their dead letters.
         group: whose dead letters are verdicts.
 
     Raises:
         Transient: the store cannot be read.
     """
-    table = find_table(root.below(dlq))
-    if table is None:
-        return set()
     found = set()
-    for batch in read_in_order(TableReader(table), ["headers"]):
+    for batch in read_in_order(letters, ["headers"]) if letters is not None else ():
         for headers in batch["headers"].to_pylist():
             pairs = [(each["name"], each["value"]) for each in headers or []]
-            letter = parse_dead_letter(at=Coordinate(dlq, 0, 0), key=None, value=None, headers=pairs, appended_ms=0)
+            letter = parse_dead_letter(at=Coordinate("", 0, 0), key=None, value=None, headers=pairs, appended_ms=0)
             if letter.source is not None and (letter.source.topic, letter.group) == (topic, group):
                 found.add((letter.source.partition, letter.source.offset))
     return found

@@ -10,6 +10,7 @@ from typing import Final
 from weir.archive.place import Place
 from weir.archive.run import find_root, run_archiver
 from weir.infra.settings import Settings
+from weir.monitoring.logs import configure
 
 ARCHIVE: Final = "archive"
 LOG: Final = "log"
@@ -29,6 +30,7 @@ def open_archive(named: str, settings: Settings) -> Iterator[Place]:
     if named != LOG:
         yield find_root(settings, "" if named == ARCHIVE else named)
         return
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
     with tempfile.TemporaryDirectory(prefix="weir-") as folder:
         root = Place(f"{folder}/archive")
         run_archiver(settings, [settings.stream], root=root, should_stop=lambda: False, until_caught_up=True)
