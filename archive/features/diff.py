@@ -37,8 +37,12 @@ def run_diff(arguments: argparse.Namespace) -> int:
         Transient: the store, or for the log the brokers, cannot be read.
     """
     old, new = (find_declared(each, arguments.stream) for each in (arguments.old, arguments.new))
-    if old.stream.name != new.stream.name:
-        raise Refused(f"expected two declarations of one stream, found {old.stream.name} and {new.stream.name}")
+    topics = [each.settings.topics.transactions for each in (old, new)]
+    if topics[0] != topics[1]:
+        raise Refused(
+            f"expected two declarations of one stream, found topics {topics[0]} and {topics[1]}; the `name` in "
+            "weir.toml is part of a topic's"
+        )
     with open_archive(arguments.archive, old.settings) as root, tempfile.TemporaryDirectory(prefix="weir-") as folder:
         archive = Snapshot(root)  # both see the same events, whatever an archiver adds meanwhile
         sides = [Computed(each, archive, Path(folder) / f"{number}.parquet") for number, each in enumerate((old, new))]

@@ -61,7 +61,7 @@ class Snapshot:
         self._readers: dict[str, TableReader | None] = {}
 
     def find(self, topic: str) -> TableReader | None:
-        """Return what reads a topic, or None where it has no table; raises ``Transient`` for a store that is away."""
+        """Return what reads a topic, or None where it has no table; raises ``Transient`` without an answer."""
         if topic not in self._readers:
             table = find_table(self.root.below(topic))
             self._readers[topic] = TableReader(table) if table is not None else None

@@ -1,7 +1,7 @@
 """Reads a topic's table in the order of the log: within a partition by offset, of several partitions by append time.
 
-Files hold a day's rows sorted by key, so a day is sorted anew. A small one is sorted in memory. Of a large one each row
-is first written to one of several temporary files, by its append time, and those are sorted one after the other.
+Files hold a day's rows sorted by key, so a day is sorted again. A small one is sorted in memory. Of a large one each
+row is first written to one of several temporary files, by its append time, and those are sorted one after the other.
 
 Where the broker's clock steps back, the offset decides, within a day's part.
 

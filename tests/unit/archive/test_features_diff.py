@@ -111,7 +111,7 @@ def test_a_model_that_takes_what_is_not_declared_is_said_in_a_sentence(
         (("payment", "transactions"), "found 'payment'; there are"),
         (("0123456789abcdef", "transactions"), "expected one stream in 0123456789abcdef, found none"),
         ((".", "transactions"), "expected a weir.toml in ., found none"),
-        (("clicks", "transactions"), "expected two declarations of one stream, found clicks and transactions"),
+        (("clicks", "transactions"), "expected two declarations of one stream, found topics clicks and transactions"),
         (("transactions", "transactions", "--from", "nowhere"), "expected the table of topic transactions in nowhere"),
     ],
 )
