@@ -85,6 +85,18 @@ def test_rows_of_a_person_who_was_erased_are_left_out_and_counted(
     assert set(pq.read_table(out)["transaction_id"].to_pylist()) == kept
 
 
+def test_a_file_that_is_damaged_is_an_error_that_names_the_fix_and_leaves_no_table(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "archive", tmp_path / "features.parquet"
+    shutil.copytree(built / "archive", root)
+    (path, *_) = sorted((root / "transactions").rglob("day=*/*.parquet"))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert weir.cli.main(["features", "backfill", "--from", str(root), "--out", str(out)]) == 1
+    assert "put the file back from a copy of the archive" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [root]
+
+
 @pytest.mark.usefixtures("_at_home")
 def test_flags_that_make_no_sense_are_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["features", "backfill", "--out", str(tmp_path / "out.parquet")]
