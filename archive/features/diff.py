@@ -33,7 +33,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
     """Compare and show. Exit codes: 0 every feature that both declare has the same values, 1 some differ.
 
     Raises:
-        Refused: the declarations are not of one stream, or there are no events.
+        Refused: the declarations are not of one stream, or no event counts by both.
         Transient: the store, or for the log the brokers, cannot be read.
     """
     old, new = (find_declared(each, arguments.stream) for each in (arguments.old, arguments.new))
@@ -47,6 +47,8 @@ def run_diff(arguments: argparse.Namespace) -> int:
         archive = Snapshot(root)  # both see the same events, whatever an archiver adds meanwhile
         sides = [Computed(each, archive, Path(folder) / f"{number}.parquet") for number, each in enumerate((old, new))]
         pair = Pair(*sides)
+        if not pair.rows:
+            raise Refused(f"expected events that count by both declarations, found none of {sides[0].counts['rows']}")
         document = build_document(pair)
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")

@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 import weir.cli
 from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
 from tests.unit.archive.decided import topics
+from weir.archive.features.side_by_side import Pair
 from weir.schemas.project import SHIPPED
 
 CHANGES = (
@@ -102,6 +103,16 @@ def test_a_model_that_takes_what_is_not_declared_is_said_in_a_sentence(
     _, document = _run(capsys, "transactions", changed)
     assert document["effect"] is None
     assert f"takes {ADDED}, which the old declarations lack" in document["notes"][-1]
+
+
+@pytest.mark.usefixtures("changed")
+def test_where_nothing_is_compared_nothing_is_called_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pair, "rows", 0)
+    code, document = _run(capsys, "transactions", "transactions")
+    assert code == 2
+    assert "expected events that count by both declarations, found none of" in document["error"]
 
 
 @pytest.mark.usefixtures("changed")
