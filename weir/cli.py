@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "publish": ("weir.generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),
     "process": ("weir.streaming.cli", "run a stream processor"),
     "sessionise": ("weir.streaming.sessions.cli", "make visits of clicks, by a Faust agent"),
-    "features": ("weir.streaming.features_cli", "list, document or backfill features"),
+    "features": ("weir.archive.features.cli", "list, document, backfill, compare or change features"),
     "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
     "rules": ("weir.inference.published.cli", "check, test, publish, show, compare or roll back rules"),

@@ -42,6 +42,7 @@ from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
 from weir.streaming.cli import run_processor
 from weir.streaming.health.checks import LossHook, start_watch
+from weir.streaming.next_view import build_next_view
 from weir.streaming.service import Stopped
 
 EXIT_REFUSED = 2
@@ -106,6 +107,8 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
             run_fused(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
         elif orders.role == "archive":
             _archive(settings, orders, steps, stop)
+        elif orders.role == "cut-over":
+            build_next_view(settings, should_stop=stop.is_set, tell=print, on_step=steps)
         elif orders.role == "score":
             run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
         else:
