@@ -71,7 +71,7 @@ def run_api(
         served: the streams.
         host: in place of the settings'.
         port: likewise.
-        descriptor: of a listening socket that whoever started this process holds, in place of host and port.
+        descriptor: of a listening socket that this process inherited, in place of host and port.
 
     Raises:
         Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a

@@ -1,4 +1,4 @@
-"""The socket that the API listens on: bound here, or held by whoever starts the process and handed over."""
+"""The socket that the API listens on: bound here, or held by the parent process and handed over."""
 
 from __future__ import annotations
 
