@@ -70,7 +70,14 @@ def main(argv: list[str], evidence: EvidenceSource | None = None) -> int:
 
         configure(settings.monitoring.log_level, settings.monitoring.log_format, "api")
         served = find_streams(Path.cwd(), arguments.stream)
-        return run_api(settings, served, host=arguments.host, port=arguments.port, evidence=evidence)
+        return run_api(
+            settings,
+            served,
+            host=arguments.host,
+            port=arguments.port,
+            evidence=evidence,
+            descriptor=arguments.fd,
+        )
     settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
@@ -331,6 +338,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     if verb == "serve":
         parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
+        parser.add_argument("--fd", type=int, metavar="N", help="a listening socket that was inherited, and no port")
         add_stream_flag(parser, default="all of the project, or the payments", again=True)
         return parser
     parser.add_argument("--instance", type=int, default=0, metavar="N", help="ordinal, unique per running process")

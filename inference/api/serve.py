@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -26,12 +24,12 @@ from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
 from weir.inference.api.stream_paths import StreamParts
+from weir.inference.api.web.listening import HOST, bind, inherit
 from weir.inference.api.web.server import build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import open_champion
 from weir.inference.index import DecisionReader
 from weir.inference.processes import Reporter
-from weir.infra.embedded.ports import describe_listener
 from weir.infra.heap import freeze_gc
 from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
@@ -42,7 +40,7 @@ from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
 from weir.monitoring.logs import get_logger
 from weir.schemas.contracts import event_schemas, subject
-from weir.schemas.errors import Refused, Transient
+from weir.schemas.errors import Transient
 from weir.schemas.project import ServedStreams
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
@@ -50,13 +48,11 @@ from weir.streaming.health.checks import start_watch
 from weir.streaming.kernels import kernel_of
 from weir.streaming.service import wait_for
 
-HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
 STAGES = ("process", "score", "index")
 """Whose positions the API reports: all, so that a stage whose processes are dead is seen to stand still."""
 CHECKS = ("redis", "kafka", "registry", "host")
-_BACKLOG = 1_024
 log = get_logger(__name__)
 
 
@@ -67,15 +63,17 @@ def run_api(
     host: str | None = None,
     port: int | None = None,
     evidence: EvidenceSource | None = None,
+    descriptor: int | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         settings: of this deployment.
-        served: its streams.
-        host: instead of what the settings say.
+        served: the streams.
+        host: in place of the settings'.
         port: likewise; 0 takes a free one.
         evidence: answers for past decisions, where there is an archive.
+        descriptor: of a listening socket that this process inherited, in place of host and port.
 
     Raises:
         Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a
@@ -83,7 +81,10 @@ def run_api(
         Transient: Kafka stayed away at the start.
     """
     raise_limits()
-    listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
+    if descriptor is None:
+        listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
+    else:
+        listening = inherit(descriptor)
     each = [settings.of_stream(stream) for stream in served.streams]
     lag = StreamLag()
     with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES, on_positions=lag.note)):
@@ -122,29 +123,6 @@ def _compile_kernels(parts: ApiParts) -> None:
         example = parse_event(stream, json.dumps(api_examples.build_event(stream)).encode(), now_ms=now_ms)
         what_if = WhatIf(served.kernel, served.reader, served.champion, parts.placeholders)
         what_if.warm_up(example, now_ms=now_ms)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything is loaded.
-
-    Raises:
-        Refused: with the fix.
-    """
-    if host != HOST:
-        raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
-    # the protocol by name: asyncio turns Nagle's delay (40 ms an answer) off only where it reads IPPROTO_TCP
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
-        raise Refused(
-            f"port {port} on {HOST}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
-        ) from None
-    return listening
 
 
 def build_parts(

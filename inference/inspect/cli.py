@@ -23,6 +23,7 @@ from weir.inference.bundle import load_champion, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
+from weir.inference.inspect.letters import find_letter
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow
 from weir.inference.processes import read_processes
 from weir.inference.published.content import Standing
@@ -37,7 +38,7 @@ from weir.monitoring.terminal import build_table, print_tables
 from weir.schemas.amount_text import format_feature, list_amounts
 from weir.schemas.currencies import format_amount
 from weir.schemas.errors import Refused, Transient, WeirError
-from weir.schemas.masking import is_card_number
+from weir.schemas.masking import is_card_number, mask
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_stream
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -145,9 +146,20 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
     _check_id(arguments.id)
     found = DecisionReader(connect(settings.redis), space=settings.key_space).read(arguments.id)
     if found is None:
-        event = settings.stream.event
-        raise WeirError(f"no decision on this {event}: not decided yet, expired or unknown; see `weir inspect lag`")
+        raise WeirError(f"no decision on this {settings.stream.event}: {_say_why_none(settings, arguments.id)}")
     return json.loads(found)
+
+
+def _say_why_none(settings: Settings, event_id: str) -> str:
+    try:
+        letter = find_letter(settings, event_id)
+    except (Refused, Transient) as error:
+        return f"not decided yet, expired or unknown; its dead letters were not looked at: {error}"
+    if letter is None:
+        return "not decided yet, expired or unknown; see `weir inspect lag`"
+    at = letter.at
+    show = f"weir dlq show --stream {settings.stream.name} --partition {at.partition} --offset {at.offset}"
+    return f"it is the dead letter {at}, refused as {mask(letter.reason)}: {mask(letter.message)}; `{show}` shows it"
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:

@@ -18,8 +18,8 @@ from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.examples import build_event
 from weir.inference.api.lookup import read_newest_ms
 from weir.inference.api.request import BadRequest, build_json_schema, event_fields, parse_event
-from weir.inference.api.serve import bind
 from weir.inference.api.stream_paths import StreamParts
+from weir.inference.api.web.listening import bind
 from weir.inference.champion import Champion
 from weir.infra.redis.partials_reader import Partials
 from weir.infra.settings import Settings
