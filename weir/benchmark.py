@@ -64,7 +64,7 @@ def _name_command(argv: list[str]) -> str:
     >>> _name_command(["benchmark", "simulator", "--write", "docs/results", "--seed", "3"])
     'weir benchmark simulator --seed 3'
     """
-    before = [""] + argv[:-1]
+    before = ["", *argv[:-1]]
     kept = [
         word for word, last in zip(argv, before, strict=True) if last != "--write" and not word.startswith("--write")
     ]

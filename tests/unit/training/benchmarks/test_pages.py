@@ -50,7 +50,7 @@ def test_a_command_writes_its_section_and_fails_on_a_figure_that_cannot_be_true(
     assert main(["benchmark", "handbook", "--write", str(tmp_path)]) == code
     written = (tmp_path / page.NAME).read_text()
     assert written.startswith("# How well models learn\n")
-    assert f"## The title\n\n`weir benchmark handbook`, 20" in written
+    assert "## The title\n\n`weir benchmark handbook`, 20" in written
     assert written.endswith(done.body)
     told = capsys.readouterr()
     assert told.out == done.body
