@@ -55,12 +55,12 @@ def test_no_label_that_chooses_is_known_only_when_the_first_test_has_begun() -> 
 
 
 def test_card_precision_is_by_card_and_day_and_blocks_what_was_found() -> None:
-    # day 0: the best two cards are 7 (fraud) and 8; day 1: 7 is blocked, so 8 and 9 are looked at, and 9 is fraud
+    # day 0: the best two cards are 7 (fraud) and 8; day 1: 7 is blocked, so 8 and 9 are looked at, and both are honest
     day = np.array([0, 0, 0, 0, 1, 1, 1])
     customer = np.array([7, 7, 8, 9, 7, 8, 9])
     scores = np.array([0.9, 0.1, 0.8, 0.2, 0.99, 0.7, 0.1])
-    fraud = np.array([0, 1, 0, 1, 1, 0, 1], np.int8)
-    assert compute_card_precision(fraud, scores, customer, day, top=2) == pytest.approx((0.5 + 0.5) / 2)
+    fraud = np.array([0, 1, 0, 1, 1, 0, 0], np.int8)
+    assert compute_card_precision(fraud, scores, customer, day, top=2) == pytest.approx((0.5 + 0) / 2)
     # a card counts as found where the fraud is not its largest score
     assert compute_card_precision(fraud[:4], scores[:4], customer[:4], day[:4], top=1) == 1.0
 
