@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("weir.inspect", "show a card, a transaction or the stream as it is now, or a card as it was"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
+    "benchmark": ("weir.benchmark", "train and judge models by a published protocol and by our own"),
     "completion": ("weir.completion", "print a script that completes commands in bash, zsh or fish"),
 }
 
