@@ -22,10 +22,11 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from weir.archive.place import Place
+from weir.infra.archive_store import OBJECTS
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import Damaged, PoisonRecord
 
-OBJECTS, BUNDLES, SCHEMAS = "_objects", "_bundles", "_schemas"
+BUNDLES, SCHEMAS = "_bundles", "_schemas"
 _FOLDER_MAX = 200
 MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
 

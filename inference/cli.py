@@ -19,6 +19,7 @@ from weir.inference.index import IndexStage
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
 from weir.inference.score_stage import ScoreStage, ScoreStageConfig
+from weir.inference.shadow import ShadowScorer
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.first_start import outputs_without_offsets
@@ -265,7 +266,7 @@ def _prepare_scorer(
     reader = FeatureRowReader(stream, build_lookup(registry, names.features))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
 
-    step = DecideStep(Decider(champion, stream), writer, source_topic=names.transactions)
+    step = DecideStep(Decider(champion, stream, ShadowScorer(champion)), writer, source_topic=names.transactions)
 
     def assemble(clients: Clients) -> Loop:
         coverage = build_coverage(scorer_stage(settings), settings, clients.history, registry)

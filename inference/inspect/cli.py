@@ -163,11 +163,13 @@ def _say_why_none(settings: Settings, event_id: str) -> str:
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    bundle = load_champion(settings)
-    rules_version, unknown = _read_rules_version(settings)
+    standing, unknown = _read_standing(settings)
+    rules_version = _build_rules_version(settings, standing)
+    bundle = standing.champion or load_champion(settings)
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
-        "directory": str(bundle.directory),
+        "directory": "published; `weir models list` says where it is" if standing.champion else str(bundle.directory),
+        "shadow": standing.shadow and standing.shadow.manifest.version,
         "rules_version": rules_version,
         "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
@@ -179,16 +181,19 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     return document | {"processes": running, "processes_unknown": None}
 
 
-def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
-    """Return what decisions should carry, and why what is published is not known."""
-    standing, unknown = Standing(), None
+def _read_standing(settings: Settings) -> tuple[Standing, str | None]:
+    """Return what is published, or why that is not known."""
     try:
-        standing = read_standing(settings, read_rules)
-    except Transient as error:  # what the declaration and the file say is known all the same
-        unknown = str(error)
+        return read_standing(settings, read_rules), None
+    except Transient as error:  # what the declaration and the files say is known all the same
+        return Standing(), str(error)
+
+
+def _build_rules_version(settings: Settings, standing: Standing) -> str:
+    """Return what decisions should carry."""
     lists = load_lists(settings) if standing.lists is None else standing.lists
     rules = rules_of(settings.stream) if standing.rules is None else standing.rules
-    return build_rules_version(lists, rules, standing.thresholds), unknown
+    return build_rules_version(lists, rules, standing.thresholds)
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
@@ -228,6 +233,8 @@ def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
 def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
+    if document.get("shadow"):
+        rows.append(("shadow", document["shadow"]))
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
