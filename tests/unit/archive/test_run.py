@@ -179,5 +179,5 @@ def test_of_two_archivers_that_overtook_each_other_one_continues(place: Place, m
             raise told.pop()
 
     monkeypatch.setattr(run, "_archive", archive)
-    run.run_archiver(Settings(), [payments], root=place, should_stop=lambda: False)
+    run.run_archiver(Settings(), run.Task([payments], place), should_stop=lambda: False)
     assert told == []
