@@ -157,7 +157,8 @@ def _write_ranges(table: ArchiveTable, day: date, paths: list[str], wanted: int)
             rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])
             days = pa.repeat(pa.scalar(day, pa.date32()), len(rows))
             with table.place.errors("written"):
-                yield write_file(table.place, day, rows.append_column(DAY, days), is_new=False)
+                added = write_file(table.place, day, rows.append_column(DAY, days), is_new=False)
+            yield added
 
 
 def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddAction]) -> bool:

@@ -10,6 +10,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from weir.archive.objects import MANIFEST_FILE, Objects
@@ -19,6 +20,7 @@ from weir.archive.seals.reading import read_batches
 from weir.archive.seals.seal import seal_files
 from weir.archive.seals.sealing import seal_new
 from weir.archive.table import ArchiveTable
+from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.errors import Damaged, PoisonRecord
@@ -84,6 +86,9 @@ class Keeper:
             self._keep_and_seal(table)
         except Damaged as error:
             log.error("not_sealed", topic=table.topic, detail=str(error))
+        with suppress(Damaged), table.place.errors("sealed"):
+            unsealed = table.batch - self._chain.read_sealed_batch(table.topic)
+            metrics.ARCHIVE_UNSEALED.labels(topic=table.topic).set(unsealed)
 
     def _keep_and_seal(self, table: ArchiveTable) -> None:
         with table.place.errors("sealed"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from weir.archive.forgetting import forget
 from weir.archive.joining import find_days, join_in_steps, sweep, utc_now
@@ -59,10 +59,16 @@ def keep_up(
         if keep_days:
             yield from forget(table, keep_days=keep_days, chain=chain, key=key, now=now, on_step=on_step)
         for day in find_days(table, now, open_too=open_too):
-            for done in join_in_steps(table, day, on_step):
-                yield f"{table.topic} {done}" if done else ""
+            yield from _join(table, day, on_step)
+            while day in find_days(table, now):  # of a large day, more than is joined at once
+                yield from _join(table, day, on_step)
         swept = sweep(table) if sweeps else 0
         yield f"{table.topic}: {swept} files deleted that no table names" if swept else ""
+
+
+def _join(table: ArchiveTable, day: date, on_step: OnStep) -> Iterator[str]:
+    for done in join_in_steps(table, day, on_step):
+        yield f"{table.topic} {done}" if done else ""
 
 
 class Upkeep:

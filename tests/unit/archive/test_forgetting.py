@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.archive.test_rows import DAY_MS, build_maker, build_raw
 from tests.unit.archive.test_table import Killed, read, reopen
+from weir.archive import joining
 from weir.archive.forgetting import forget
 from weir.archive.joining import join_day
 from weir.archive.objects import Objects
@@ -185,6 +186,19 @@ def test_upkeep_removes_joins_and_deletes_in_steps_and_what_fails_is_left_for_th
     assert archive.offsets() == offsets_of(1, 2, 3, 4)
     assert archive.verify().findings == []
     assert [each["partition.day"] for each in archive.table.list_files().to_pylist()].count(date(2026, 3, 2)) == 1
+
+
+def test_a_large_day_is_joined_until_nothing_is_left_to_join(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "FILE_ROWS", 3 * ROWS)
+    monkeypatch.setattr(joining, "MADE_MAX", 1)
+    for batch in range(5, 14):
+        raw = build_raw([b"t:1"] * ROWS, first=100 * batch, append_ms=FIRST_MS)
+        archive.table.append([build_maker().make(raw)], dict.fromkeys((0, 1), 100 * batch + ROWS), do_nothing)
+    before = archive.offsets()
+    lines = list(keep_up([("events", archive.table)], ArchiveSettings(), archive.chain, archive.key, now=NOON))
+    assert sum("became" in line for line in lines) > 3
+    assert joining.find_days(archive.table, NOON) == []
+    assert archive.offsets() == before
 
 
 def fail() -> None:

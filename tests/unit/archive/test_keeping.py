@@ -18,6 +18,7 @@ from weir.archive.seals.findings import CHANGED, GONE
 from weir.archive.seals.key import load_key
 from weir.archive.seals.verify import verify
 from weir.archive.table import ArchiveTable, find_table
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import PoisonRecord
 
@@ -129,7 +130,13 @@ def test_files_that_were_kept_before_a_crash_are_sealed_by_the_next_and_half_a_f
 
 def test_what_cannot_be_sealed_stops_no_archiver(root: Place, tmp_path: Path) -> None:
     table = _table(root, "features")
-    for file in Path(root.uri, "features").rglob("*.parquet"):
+    shutil.copytree(root.uri, tmp_path / "copy")
+    for file in Path(root.uri, "features").glob("day=*/*.parquet"):
         file.write_bytes(b"no file of a table")
     _keeper(root, tmp_path).after_commit(table)
     assert Chain(root).read_sealed_batch("features") == 0
+    unsealed = {"topic": "features"}
+    assert REGISTRY.get_sample_value("weir_archive_unsealed_commits", unsealed) == BATCHES
+    shutil.copytree(tmp_path / "copy", root.uri, dirs_exist_ok=True)
+    _keeper(root, tmp_path).after_commit(table)
+    assert REGISTRY.get_sample_value("weir_archive_unsealed_commits", unsealed) == 0
