@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
@@ -169,6 +169,9 @@ class ApiSettings(_Section):
         return self
 
 
+Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
 class ArchiveSettings(_Section):
     """The archive of every topic in Delta Lake tables."""
 
@@ -179,6 +182,16 @@ class ArchiveSettings(_Section):
     commit_seconds: float = Field(default=30.0, gt=0, le=3_600)
     """How long rows may wait for their commit: a row is there within twice that."""
     commit_rows_max: int = Field(default=200_000, ge=1, le=5_000_000)
+    keep_events_days: Days = 0
+    """So many whole UTC days of events are kept; 0 keeps all. Of each kind of table by itself."""
+    keep_labels_days: Days = 0
+    keep_features_days: Days = 0
+    keep_decisions_days: Days = 0
+    keep_dead_letters_days: Days = 0
+
+    def keep_days(self, kind: str) -> int:
+        """Return how many days of a kind of table are kept, such as ``events``; 0 for all."""
+        return int(getattr(self, f"keep_{kind}_days"))
 
 
 class MonitoringSettings(_Section):

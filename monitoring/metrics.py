@@ -197,6 +197,7 @@ DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, pa
 ARCHIVE_ROWS = _counter("weir_archive_rows_total", "Records that are in the archive, by a commit of ours.", "topic")
 ARCHIVE_COMMITS = _counter("weir_archive_commits_total", "Commits that brought rows.", "topic")
 ARCHIVE_FILES = _gauge("weir_archive_files", "Data files of a table.", "topic")
+ARCHIVE_UNSEALED = _gauge("weir_archive_unsealed_commits", "Commits of a table that have no seal.", "topic")
 ARCHIVE_BEHIND_SECONDS = _gauge(
     "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
 )

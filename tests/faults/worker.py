@@ -134,10 +134,10 @@ def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], s
 
 def _archive(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
     # late: the fork server must not have a library with threads of its own
-    from weir.archive.run import find_root, run_archiver  # noqa: PLC0415
+    from weir.archive.run import Task, find_root, run_archiver  # noqa: PLC0415
 
     del orders
-    run_archiver(settings, [payments], root=find_root(settings), should_stop=stop.is_set, on_step=steps)
+    run_archiver(settings, Task([payments], find_root(settings)), should_stop=stop.is_set, on_step=steps)
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:

@@ -70,6 +70,7 @@ TESTS: dict[str, str] = {
     "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
+    "weir archive optimize": f"{ARCHIVE}::test_the_command_archives_joins_and_says_how_it_stands",
     "weir archive --accept-loss": (
         f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),

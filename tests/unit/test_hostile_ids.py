@@ -359,5 +359,7 @@ def test_a_dead_letters_view_is_no_wider_than_its_values_in_a_pipe(monkeypatch: 
     screen = _Screen(terminal=False)
     monkeypatch.setattr(sys, "stdout", screen)
     long = dataclasses.replace(letter(), message="expected " + "x" * 900)
-    dlq_cli._write(argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS, title="letters")
+    dlq_cli._write(
+        argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS, title="letters"
+    )
     assert len(screen.getvalue().splitlines()) == 4
