@@ -1,4 +1,4 @@
-"""Wires the API to Kafka, Redis and the registry, and serves it on 127.0.0.1 until told to stop."""
+"""Wires the API to Kafka, Redis and the registry, and serves it until told to stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
 
@@ -26,7 +27,7 @@ from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
 from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.web.server import build_crowd, build_server
+from weir.inference.api.web.server import Tls, build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import open_champion
 from weir.inference.index import DecisionReader
@@ -37,7 +38,7 @@ from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
 from weir.infra.redis.client import Client, connect, ping
 from weir.infra.registry.client import Registry
-from weir.infra.settings import Settings
+from weir.infra.settings import ApiSettings, Settings
 from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
 from weir.monitoring.logs import get_logger
@@ -49,6 +50,9 @@ from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
 from weir.streaming.kernels import kernel_of
 from weir.streaming.service import wait_for
+
+if TYPE_CHECKING:
+    from weir.access.keyring import Keyring
 
 HOST = "127.0.0.1"
 REDIS_SECONDS_MAX = 1.0
@@ -64,12 +68,14 @@ def run_api(settings: Settings, served: ServedStreams, *, host: str | None = Non
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a
-            bundle that is not right or a topic that is missing.
+        Refused: another address than 127.0.0.1 without keys, a port that is taken, too few open files, or of a single
+            stream a bundle that is not right or a topic that is missing.
         Transient: Kafka stayed away at the start.
     """
     raise_limits()
-    listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
+    host, port = settings.api.host if host is None else host, settings.api.port if port is None else port
+    check_host(host, settings.api)
+    listening = bind(host, port)
     each = [settings.of_stream(stream) for stream in served.streams]
     lag = StreamLag()
     with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES, on_positions=lag.note)):
@@ -78,11 +84,11 @@ def run_api(settings: Settings, served: ServedStreams, *, host: str | None = Non
         crowd = build_crowd()
         parts = replace(build_parts(settings, served, lag=lag), is_full=lambda: crowd.full)
         _compile_kernels(parts)
-        at = f"{HOST}:{listening.getsockname()[1]}"
+        at = f"{host}:{listening.getsockname()[1]}"
         names = ", ".join(stream.name for stream in served.streams)
-        sys.stdout.write(f"serving http://{at} (docs at /docs): {names}\n")
+        sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at} (docs at /docs): {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd)
+        server = build_server(build_api(parts), crowd, tls=Tls(settings.api.tls_certificate, settings.api.tls_key))
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
@@ -110,25 +116,40 @@ def _compile_kernels(parts: ApiParts) -> None:
         what_if.warm_up(example, now_ms=now_ms)
 
 
+def check_host(host: str, api: ApiSettings) -> None:
+    """Let other addresses than the loopback's be served with keys alone, and keys travel encrypted alone.
+
+    Raises:
+        Refused: with the fix.
+    """
+    if host == HOST:
+        return
+    if api.keys != "required":
+        raise Refused(f"expected host {HOST} without keys, found {host}; WEIR_API__KEYS=required asks for keys")
+    if not api.tls_key and not api.behind_proxy:
+        raise Refused(
+            f"expected host {HOST} without TLS, found {host}; give WEIR_API__TLS_CERTIFICATE and WEIR_API__TLS_KEY, or "
+            "WEIR_API__BEHIND_PROXY=true where a proxy of yours speaks HTTPS in front"
+        )
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Take the port before anything is loaded.
 
     Raises:
         Refused: with the fix.
     """
-    if host != HOST:
-        raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
     # the protocol by name: asyncio turns Nagle's delay (40 ms an answer) off only where it reads IPPROTO_TCP
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((HOST, port))
+        listening.bind((host, port))
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
         raise Refused(
-            f"port {port} on {HOST}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
+            f"port {port} on {host}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
         ) from None
     return listening
 
@@ -162,8 +183,10 @@ def build_parts(
         required=len(served.streams) == 1,
     )
     streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    keyring = _open_keyring(settings)
     close = ExitStack()
     for each in (
+        *([keyring] if keyring else []),
         client,
         connections.registry,
         guard,
@@ -178,8 +201,23 @@ def build_parts(
         redis=guard,
         checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
+        find_key=keyring.find if keyring else None,
         close=close.close,
     )
+
+
+def _open_keyring(settings: Settings) -> Keyring | None:
+    if settings.api.keys == "off":
+        return None
+    # what serves without keys needs no database
+    from weir.access.keyring import Keyring  # noqa: PLC0415
+    from weir.access.store import KeyStore  # noqa: PLC0415
+    from weir.infra.database.engine import open_database  # noqa: PLC0415
+
+    keyring = Keyring(KeyStore(open_database(settings)), lambda: int(time.time() * 1_000))
+    if keyring.is_empty:
+        log.warning("no_key", fix="weir keys create NAME --scopes admin")
+    return keyring
 
 
 @dataclass(frozen=True)
