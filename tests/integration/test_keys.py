@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -43,7 +44,7 @@ def store(settings):
 
 def build(name="checkout", scopes=(Scope.SCORE,), streams=(), **more):
     key_id, text = make_text()
-    given = {"now_ms": NOW_MS, "by": "ops"} | more
+    given: dict[str, Any] = {"now_ms": NOW_MS, "by": "ops"} | more
     return build_key(key_id, hash_text(text), name, scopes, streams, **given), text
 
 
@@ -144,7 +145,7 @@ def test_the_tables_are_those_that_the_code_knows(settings):
 
 
 def test_several_that_start_at_once_make_the_tables_once(settings):
-    failed = []
+    failed: list[Exception] = []
 
     def start():
         begin.wait()

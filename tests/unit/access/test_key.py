@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,13 @@ NOW_MS = 1_767_268_800_000
 
 
 def build(**changes):
-    given = {"name": "checkout", "scopes": [Scope.SCORE], "streams": [], "now_ms": NOW_MS, "by": "ops"} | changes
+    given: dict[str, Any] = {
+        "name": "checkout",
+        "scopes": [Scope.SCORE],
+        "streams": [],
+        "now_ms": NOW_MS,
+        "by": "ops",
+    } | changes
     return build_key("0123abcd", b"h", given.pop("name"), given.pop("scopes"), given.pop("streams"), **given)
 
 
