@@ -333,11 +333,13 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     what = {
         "score": "Run a scorer: feature rows in, decisions out, exactly once.",
         "index": "Follow the decisions into the index that the API reads.",
-        "serve": "Serve the HTTP API on 127.0.0.1.",
+        "serve": "Serve the HTTP API.",
     }
     parser = Parser(prog=f"weir {verb}", description=what[verb])
     if verb == "serve":
-        parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
+        parser.add_argument(
+            "--host", help="another address than 127.0.0.1 needs keys: docs/keys.md (default: settings)"
+        )
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
         parser.add_argument("--fd", type=int, metavar="N", help="a listening socket that was inherited, and no port")
         add_stream_flag(parser, default="all of the project, or the payments", again=True)

@@ -156,6 +156,12 @@ DECIDE_WAITING = _gauge("weir_decide_waiting", "Requests that wait for a decisio
 DECIDE_READ_RECORDS = _counter(
     "weir_decide_read_records_total", "Decisions and dead letters that were read for those who wait.", "stream"
 )
+HTTP_REFUSED = _counter(
+    "weir_http_refused_total",
+    "Requests whose key was missing or wrong, of another stream, or without the scope.",
+    "cause",
+)
+KEYS_UNREAD = _counter("weir_keys_unread_total", "Times that the keys could not be read; those of before count on.")
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",

@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.serve", "serve the HTTP API"),
+    "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
