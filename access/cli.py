@@ -12,26 +12,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from weir.access.key import Key, Scope, build_key, hash_text, make_text, parse_scopes
 from weir.access.store import KeyStore
-from weir.infra.arguments import Parser, nearest
+from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.database.engine import open_database
 from weir.infra.settings import load_settings
+from weir.monitoring.terminal import build_table, print_tables
 from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Refused
 from weir.schemas.printable import escape, to_json
-from weir.schemas.project import load_streams
+from weir.schemas.project import find_streams
 
 OVERLAP = "24h"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command. Exit codes: 0 done, 1 the database is away, 2 misused or refused."""
+    """Run one command. Exit codes: 0 done, 1 the database is unreachable, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     with closing(KeyStore(open_database(load_settings()))) as store:
         now_ms = int(time.time() * 1_000)
@@ -57,7 +53,7 @@ def _create(store: KeyStore, arguments: argparse.Namespace, now_ms: int) -> None
         hash_text(text),
         arguments.name,
         parse_scopes(arguments.scopes),
-        _find_streams(arguments.stream),
+        {stream.name for stream in find_streams(Path.cwd(), arguments.stream).streams} if arguments.stream else (),
         now_ms=now_ms,
         by=getpass.getuser(),
         expires_ms=now_ms + _ms(arguments.expires) if arguments.expires else None,
@@ -81,20 +77,6 @@ def _tell(key: Key, text: str, *, as_json: bool) -> None:
     sys.stderr.write(f"key {key.id} ({escape(key.name)}): {_list_rights(key)}. It is shown this once\n")
 
 
-def _find_streams(names: Sequence[str]) -> frozenset[str]:
-    """Return the names of streams.
-
-    Raises:
-        Refused: there is none of a name.
-    """
-    known, _ = load_streams(Path.cwd()) if names else ({}, "")
-    for name in names:
-        if name not in known:
-            guess = nearest(name, list(known)) or f"; there are {', '.join(known)}"
-            raise Refused(f"expected the name of a stream, found {escape(name)!r}{guess}")
-    return frozenset(names)
-
-
 def _ms(text: str) -> int:
     found = parse_ms(text)
     if not found:
@@ -106,16 +88,20 @@ def _print_table(keys: Sequence[Key], now_ms: int) -> None:
     if not keys:
         sys.stdout.write("there is no key; `weir keys create NAME --scopes admin` makes the first\n")
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("id", "name", "scopes", "streams", "created", "last used", "state"):
-        table.add_column(column, overflow="fold")
-    for key in keys:
-        described = _describe(key, now_ms)
-        streams = ", ".join(described["streams"]) or "all"
-        shown = (key.id, key.name, ", ".join(described["scopes"]), streams)
-        times = (described["created"], described["used"] or "never")
-        table.add_row(*(Text(escape(str(cell))) for cell in (*shown, *times, _state(key, now_ms))))
-    Console().print(table)
+    columns = ("id", "name", "scopes", "streams", "created", "last used", "state")
+    rows = [
+        (
+            key.id,
+            key.name,
+            ", ".join(sorted(key.scopes)),
+            ", ".join(sorted(key.streams)) or "all",
+            _time(key.created_ms),
+            _time(key.used_ms) or "never",
+            _state(key, now_ms),
+        )
+        for key in keys
+    ]
+    print_tables([build_table(columns, rows, box=False)])
 
 
 def _describe(key: Key, now_ms: int) -> dict[str, Any]:
@@ -147,7 +133,7 @@ def _list_rights(key: Key) -> str:
 
 
 def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -156,8 +142,7 @@ def _build_parser() -> argparse.ArgumentParser:
     create = commands.add_parser("create", help="make a key and print it, once", description="Make a key.")
     create.add_argument("name", metavar="NAME", help="who uses it, such as checkout")
     create.add_argument("--scopes", required=True, metavar="LIST", help=f"with commas: {', '.join(Scope)}")
-    bound = "a stream that the key is bound to; again for more (default: every stream)"
-    create.add_argument("--stream", action="append", default=[], metavar="NAME", help=bound)
+    add_stream_flag(create, default="every stream, those to come too", again=True)
     create.add_argument("--expires", default="", metavar="TIME", help="from now, such as 90d (default: never)")
     rotate = commands.add_parser(
         "rotate", help="replace a key by one with the same rights", description="Rotate a key."

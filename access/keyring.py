@@ -1,7 +1,7 @@
 """The keys as a serving process knows them: in memory, looked at again every few seconds, whether or not anybody asks.
 
-No request waits for the database. While it is away the keys last seen count, and a key that was revoked meanwhile is
-found when it is back.
+No request waits for the database. While it is unreachable the keys last seen count, and a key that was revoked
+meanwhile is found when it is back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Keyring:
         """Read the keys, and read them again in a thread until closed.
 
         Raises:
-            Transient: the database is away at the start.
+            Transient: the database is unreachable at the start.
         """
         self._store = store
         self._now_ms = now_ms

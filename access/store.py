@@ -41,7 +41,7 @@ class KeyStore:
         """Return every key, the oldest first, those that are revoked or expired too.
 
         Raises:
-            Transient: the database is away.
+            Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
             return _read(connection)
@@ -50,7 +50,7 @@ class KeyStore:
         """Keep a new key.
 
         Raises:
-            Transient: the database is away.
+            Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
             connection.execute(KEYS.insert().values(_as_row(key)))
@@ -60,7 +60,7 @@ class KeyStore:
 
         Raises:
             Refused: no key has this id, or it is the last one that is valid with the scope ``admin``.
-            Transient: the database is away.
+            Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
             _lock(connection)
@@ -78,7 +78,7 @@ class KeyStore:
 
         Raises:
             Refused: no key has this id, or it opens nothing any more.
-            Transient: the database is away.
+            Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
             _lock(connection)
@@ -103,7 +103,7 @@ class KeyStore:
         """Keep when keys were last used.
 
         Raises:
-            Transient: the database is away.
+            Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
             for key_id, at in used_ms.items():

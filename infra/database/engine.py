@@ -34,7 +34,7 @@ def open_database(settings: Settings) -> Engine:
 
     Raises:
         Refused: a URL of another kind, or a database that a newer version has changed.
-        Transient: it is away, or locked for too long.
+        Transient: it is unreachable, or locked for too long.
     """
     engine = _connect(settings)
     with ExitStack() as undo:
@@ -57,7 +57,7 @@ def translated(engine: Engine) -> Iterator[None]:
     """Turn errors of the driver into ours.
 
     Raises:
-        Transient: the database is away or locked, or said no.
+        Transient: the database is unreachable or locked, or said no.
     """
     try:
         yield

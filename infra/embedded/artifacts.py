@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from weir.infra.settings import cache_dir, user_home
+from weir.infra.user_folders import cache_dir, user_home
 from weir.schemas.errors import WeirError
 
 Progress = Callable[[int, int], None]

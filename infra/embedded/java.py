@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from weir.infra.settings import java_home
+from weir.infra.user_folders import java_home
 from weir.schemas.errors import Refused
 
 VERSION_MIN = 17

@@ -13,7 +13,7 @@ from pathlib import Path
 from weir.infra.embedded.artifacts import kafka_jars_dir, registry_dir
 from weir.infra.embedded.leftover import children_record, demo_runs
 from weir.infra.embedded.stack import NAMES, recorded_process
-from weir.infra.settings import cache_dir
+from weir.infra.user_folders import cache_dir
 
 _SCRATCH_SECONDS = 3_600.0
 """A download's scratch folder that is older was left by a command that was killed."""

@@ -19,6 +19,7 @@ FUNCTION_LINES_P90 = 35
 # who may read or change the process's environment, and why nobody else
 ENVIRONMENT_READERS = {
     "infra/settings.py": "the one place that turns the environment into settings",
+    "infra/user_folders.py": "folders of the user, as other programs name them; none is a setting",
     "infra/children.py": "a child process inherits it",
     "training/tracking.py": "MLflow is told to be silent by variables alone",
 }

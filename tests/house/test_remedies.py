@@ -27,6 +27,7 @@ ARCHIVE = "tests/integration/test_archive.py"
 EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
+KEYS = "tests/unit/access/test_cli.py::test_a_key_is_made_shown_rotated_and_revoked"
 NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
 TESTS: dict[str, str] = {
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
@@ -34,6 +35,9 @@ TESTS: dict[str, str] = {
     "weir offsets recover --skip-expired --apply": (
         f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
     ),
+    "weir keys create NAME --scopes admin": KEYS,
+    "weir keys create": KEYS,
+    "weir keys list": KEYS,
     "weir offsets show": (
         f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"
     ),

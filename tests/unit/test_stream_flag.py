@@ -46,6 +46,7 @@ ACTIONS = {
         "add block card c-1 --why a-test",
         "remove block card c-1 --why a-test",
     ],
+    "keys": ["create NAME --scopes read"],
     "thresholds": ["show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }
