@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.inference.cli", "serve the HTTP API"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
+    "models": ("weir.models", "list, compare, promote and roll back models"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),

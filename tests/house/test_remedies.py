@@ -28,6 +28,7 @@ EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
 TESTS: dict[str, str] = {
+    "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
     "weir offsets recover --apply": f"{OFFSETS}::test_offsets_moved_back_are_refused_though_redis_was_wiped",
     "weir offsets recover --skip-expired --apply": (
