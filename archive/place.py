@@ -11,14 +11,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 from pyarrow import fs
 
 from weir.infra.archive_store import open_files
-from weir.schemas.errors import Transient
+from weir.schemas.errors import Damaged, Refused, Transient
 
 OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
 """Of an archive's root, next to a folder for each topic."""
+_READING = frozenset({"read", "sealed"})
+"""What was found in a table's log or in a listing is read then: a file that is not there is missing."""
+_DAMAGE = ("decompression failed", "deserialize thrift", "Json error", "contiguous", "No table metadata", "corrupt")
+"""What Arrow and delta-rs say of bytes that are not what was written; of a store they have the same classes."""
+_UNSUPPORTED = "Unsupported minimum"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -67,15 +73,39 @@ class Place:
 
         Raises:
             CommitFailedError: a commit did not take place; as a rule another one came first.
+            Damaged: a file of a table is missing, or is not what was written.
+            Refused: a newer version wrote it.
             Transient: it cannot be used now; ``cause`` is ``full`` where it has no room.
         """
         try:
             yield
         except CommitFailedError:
             raise
-        except (OSError, DeltaError) as error:
+        except (pa.ArrowInvalid, OSError, DeltaError) as error:
+            if _UNSUPPORTED in str(error):
+                raise Refused(
+                    f"archive: {self.uri} cannot be {what}: {first_line(error)}: a newer version of weir or of Delta "
+                    "wrote it, and that version reads it"
+                ) from None
+            if _is_damage(error, what):
+                raise self._describe_damage(error) from None
             cause = "full" if isinstance(error, OSError) and error.errno in _FULL else "away"
             raise Transient(f"archive: {self.uri} cannot be {what}: {first_line(error)}", cause=cause) from None
+
+    def _describe_damage(self, error: Exception) -> Damaged:
+        return Damaged(
+            f"archive: expected the files of {self.uri} as they were written, found one missing or damaged: "
+            f"{first_line(error)}; `weir evidence verify` names each; put it back from a copy of the archive"
+        )
+
+
+def _is_damage(error: Exception, what: str) -> bool:
+    """Return whether a file that was read is the reason, and not its store."""
+    if isinstance(error, pa.ArrowInvalid):
+        return True
+    if what not in _READING:
+        return False
+    return isinstance(error, FileNotFoundError) or any(mark in str(error) for mark in _DAMAGE)
 
 
 def first_line(error: Exception) -> str:

@@ -156,6 +156,12 @@ DECIDE_WAITING = _gauge("weir_decide_waiting", "Requests that wait for a decisio
 DECIDE_READ_RECORDS = _counter(
     "weir_decide_read_records_total", "Decisions and dead letters that were read for those who wait.", "stream"
 )
+HTTP_REFUSED = _counter(
+    "weir_http_refused_total",
+    "Requests whose key was missing or wrong, of another stream, or without the scope.",
+    "cause",
+)
+KEYS_UNREAD = _counter("weir_keys_unread_total", "Times that the keys could not be read; those of before count on.")
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",
@@ -197,6 +203,7 @@ DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, pa
 ARCHIVE_ROWS = _counter("weir_archive_rows_total", "Records that are in the archive, by a commit of ours.", "topic")
 ARCHIVE_COMMITS = _counter("weir_archive_commits_total", "Commits that brought rows.", "topic")
 ARCHIVE_FILES = _gauge("weir_archive_files", "Data files of a table.", "topic")
+ARCHIVE_UNSEALED = _gauge("weir_archive_unsealed_commits", "Commits of a table that have no seal.", "topic")
 ARCHIVE_BEHIND_SECONDS = _gauge(
     "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
 )

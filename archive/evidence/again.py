@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from weir.archive.evidence.rows import Record, decode
+from weir.archive.records import Record, decode
 from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists
 from weir.inference.core.reason_codes import MODEL_SCORE
@@ -113,7 +113,11 @@ def _compare(recorded: dict[str, Any], computed: dict[str, Any]) -> Iterator[tup
 def _explain(differences: dict[str, dict[str, Any]]) -> str:
     if "rules_version" in differences:
         return _OTHERS_IN_FORCE
+    return _UNEXPLAINED if is_explained(differences) else ""
+
+
+def is_explained(differences: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a decision differs only in that it was recorded without an explanation, which is allowed."""
     if set(differences) != {"reasons"}:
-        return ""
-    recorded = differences["reasons"]["recorded"]
-    return _UNEXPLAINED if [reason["code"] for reason in recorded] == [MODEL_SCORE] else ""
+        return False
+    return [reason["code"] for reason in differences["reasons"]["recorded"]] == [MODEL_SCORE]

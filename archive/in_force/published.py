@@ -6,7 +6,8 @@ A record that is no act of ours, or whose text is not what it says, is told and 
 either.
 
 **Delivery:** a version is kept before what it was read from counts as read, so one that could not be written is
-written at the next look. A start reads the topic again, and keeps what is not there.
+written at the next look. How far the topic was read is kept next to the versions: a start reads what is new. Without
+that file, or where the topic is another one, it reads all, and keeps what is not there.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class PublishedKeeper:
         self._topic = topic
         self._versions = versions
         self._waiting: deque[Message] = deque()
+        self._read_up_to = 0
 
     def look(self) -> None:
         """Keep what is new.
@@ -40,13 +42,19 @@ class PublishedKeeper:
             Transient: brokers or store did not answer in time; look again.
         """
         try:
-            self._topic.is_another()
+            is_another = self._topic.is_another()
         except Refused:  # nothing was ever published, or the topic is gone: what was kept stays
             return
+        if is_another:
+            self._waiting.clear()
+            self._topic.next_offset = self._read_up_to = self._versions.read_position(self._topic.topic_id)
         self._waiting.extend(self._topic.read_new())
         while self._waiting:
             self._take(self._waiting[0])
             self._waiting.popleft()
+        if self._topic.next_offset != self._read_up_to:
+            self._versions.keep_position(self._topic.topic_id, self._topic.next_offset)
+            self._read_up_to = self._topic.next_offset
 
     def _take(self, message: Message) -> None:
         where = f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -76,6 +76,23 @@ def build_decision(stream: Stream) -> dict[str, Any]:
     }
 
 
+def build_evidence(stream: Stream) -> dict[str, Any]:
+    """Return the evidence on an event, without what is long in it."""
+    at = {"topic": stream.topics.decisions, "partition": 3, "offset": 9_120, "append_ms": _TIME_MS + 70}
+    decision = build_decision(stream)
+    return {
+        "id": build_event(stream)[stream.id],
+        "stream": stream.full_name,
+        "event": None,
+        "features": None,
+        "decision": {"at": at, "recorded": decision, "computed": decision, "is_same": True, "differences": {}},
+        "label": None,
+        "dead_letters": [],
+        "coordinates": [at],
+        "proof": {"format": 1, "rows": [], "seals": [], "head": None},
+    }
+
+
 def _verdict(stream: Stream, decision: str, score: float) -> dict[str, Any]:
     names = _stateful(stream)
     reasons = [{"code": stream.reason_codes[name], "detail": f"{name} = 9 (typical 1)"} for name in names[:1]]
