@@ -28,12 +28,13 @@ def load_published(settings: Settings, text: str) -> Bundle:
     """Return the bundle of a published manifest.
 
     Raises:
-        NotHere: neither the models folder nor the archive has it.
+        NotHere: neither the models folder nor the archive has it, or it cannot be fetched now.
         Refused: it is broken, or does not fit the stream.
-        Transient: the archive did not answer in time.
     """
     manifest = parse_manifest(text)
-    folder = find_bundle(settings.models_dir, text) or _fetch(settings, manifest, text)
+    folder = find_bundle(settings.models_dir, text)
+    if folder is None or not _is_whole(folder, manifest):  # one that is being copied becomes whole later
+        folder = _fetch(settings, manifest, text)
     return load_bundle(folder, stream=settings.stream, declarations_hash=settings.declarations_hash)
 
 
@@ -88,18 +89,25 @@ def find_bundle(models_dir: Path, text: str) -> Path | None:
     return None
 
 
+def _is_whole(folder: Path, manifest: Manifest) -> bool:
+    try:
+        return hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest() == manifest.model_sha256
+    except OSError:
+        return False
+
+
 def _fetch(settings: Settings, manifest: Manifest, text: str) -> Path:
     model = _read_archived(settings, manifest)
     if model is None:
         raise NotHere(
             f"expected the bundle of model {manifest.name[:80]} {manifest.version[:80]} in {settings.models_dir} or "
-            f"in the archive, found none; copy its folder there, or set WEIR_ARCHIVE__ROOT to the archive that has it"
+            f"in the archive, found none that is whole; copy its folder there, or set WEIR_ARCHIVE__ROOT to the archive"
         )
     folder = settings.models_dir / f"published-{hash_manifest(text.encode())[:12]}"
     try:
         _write(folder, text.encode(), model)
     except OSError as error:
-        raise Transient(f"model bundle {folder}: cannot be written: {(error.strerror or '').lower()}") from None
+        raise NotHere(f"model bundle {folder}: cannot be written: {(error.strerror or '').lower()}") from None
     return folder
 
 
@@ -108,7 +116,12 @@ def _read_archived(settings: Settings, manifest: Manifest) -> bytes | None:
         from weir.infra.archive_store import read_object  # noqa: PLC0415 - delta-rs, which few processes need
     except ModuleNotFoundError:  # a serving image has no archive
         return None
-    return read_object(settings, manifest.model_sha256)
+    try:
+        return read_object(settings, manifest.model_sha256)
+    except Transient as error:  # what was in force decides until the archive is back
+        raise NotHere(
+            f"expected the bundle of model {manifest.version[:80]} from the archive, found: {error}"
+        ) from None
 
 
 def _write(folder: Path, manifest: bytes, model: bytes) -> None:

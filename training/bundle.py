@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,27 @@ def write_bundle(models_dir: Path, manifest: Manifest, *, model_bytes: bytes, ca
     Raises:
         Refused: that version exists; versions are never overwritten.
     """
-    folder = models_dir / f"{manifest.name}-{manifest.version}"
+    files = {
+        "model.onnx": model_bytes,
+        "model_card.md": card.encode(),
+        "manifest.json": manifest.to_json(model_bytes).encode(),
+    }
+    return write_files(models_dir, f"{manifest.name}-{manifest.version}", files)
+
+
+def write_files(models_dir: Path, name: str, files: Mapping[str, bytes]) -> Path:
+    """Write the files of a bundle as a folder of that name, whole or not at all, and return it.
+
+    Raises:
+        Refused: it exists; versions are never overwritten.
+    """
+    folder = models_dir / name
     if folder.exists():
         raise Refused(f"bundle: expected a new version, found {folder.name} already there; train again in a second")
     staging = models_dir / f".{folder.name}.{os.getpid()}"
     staging.mkdir(parents=True)
-    _write_flushed(staging / "model.onnx", model_bytes)
-    _write_flushed(staging / "model_card.md", card.encode())
-    _write_flushed(staging / "manifest.json", manifest.to_json(model_bytes).encode())
+    for file, content in files.items():
+        _write_flushed(staging / file, content)
     staging.rename(folder)
     _flush_folder(models_dir)
     return folder

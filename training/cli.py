@@ -15,7 +15,7 @@ from rich.console import Console
 
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
-from weir.infra.user_files.door import add_flags, manner_of
+from weir.infra.user_files.door import manner_of
 from weir.schemas.durations import DAY_MS
 from weir.schemas.project import find_stream
 from weir.schemas.streams.payments import payments
@@ -28,7 +28,7 @@ from weir.training.history import load_history
 from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
-from weir.training.split import MATURITY_MS
+from weir.training.source_flags import add_source_flags, positive
 from weir.training.thresholds import FLAGGED_SHARE_MAX
 from weir.training.topics import load_topics
 from weir.training.tracking import track_run
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     labels_of(settings.stream)
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
-        examples, labels, source = _load(arguments, settings)
+        examples, labels, source = load_source(arguments, settings)
         options = build_options(arguments, settings, source)
         trained = run_training(examples, labels, options, status.update)
         if arguments.promote:
@@ -57,31 +57,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     add_stream_flag(parser)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--history", type=Path, metavar="DIR", help="events and labels, as for publish; default <home>/history"
-    )
-    source.add_argument("--from-topics", action="store_true", help="read the features and labels topics to their end")
+    add_source_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
-    parser.add_argument("--trees", type=_positive, help=f"at most this many trees (default: {TREES})")
-    parser.add_argument("--maturity-days", type=_positive, default=MATURITY_MS // DAY_MS, help="default: %(default)s")
+    parser.add_argument("--trees", type=positive, help=f"at most this many trees (default: {TREES})")
     most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
     parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
     parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
     parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
-    parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out instead of training nothing")
-    add_flags(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}")
-    return value
 
 
 def _share(text: str) -> float:
@@ -91,7 +77,13 @@ def _share(text: str) -> float:
     return value
 
 
-def _load(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, pa.Table, str]:
+def load_source(arguments: argparse.Namespace, settings: Settings) -> tuple[Examples, pa.Table, str]:
+    """Return labelled events by the flags of a command, and what they are called.
+
+    Raises:
+        Refused: there are none, or a file cannot be taken.
+        WeirError: rows are bad.
+    """
     if arguments.from_topics:
         examples, labels = load_topics(settings)
         return examples, labels, "the features and labels topics"

@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("weir.serve", "serve the HTTP API"),
     "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
+    "models": ("weir.models", "list, compare, promote and roll back models"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),

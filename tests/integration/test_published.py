@@ -27,6 +27,8 @@ from tests.integration.streams import build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.published.acts import build_act
+from weir.archive.objects import Objects
+from weir.archive.run import find_root
 from weir.inference.champion import open_champion
 from weir.inference.processes import describe_running
 from weir.inference.published.content import PART_ENTRIES
@@ -255,6 +257,29 @@ def test_who_serves_requests_takes_over_at_the_next_one_and_no_longer_when_close
         shown = json.loads(services.run("inspect", "model", "--json"))
         assert (shown["rules_version"], shown["published_unknown"]) == (champion.rules_version, None)
     assert threading.active_count() == len([each for each in threading.enumerate() if each.name != "published"])
+
+
+def test_a_model_is_taken_over_by_a_host_that_has_it_and_by_one_that_fetches_it_from_the_archive(
+    services: Services, tmp_path: Path
+) -> None:
+    settings = services.settings
+    archive = settings.archive.model_copy(update={"root": str(tmp_path / "archive")})
+    other = settings.model_copy(update={"home": tmp_path / "other", "archive": archive})
+    second = write_bundle(settings.models_dir / "tiny-2", version="2")
+    with pytest.raises(Refused, match=r"expected manifest\.json"):
+        open_champion(other)
+    champion = open_champion(settings)
+    with closing(champion), VersionPublisher(settings, read_rules, who="ada", why="a test") as publisher:
+        assert champion.bundle.manifest.version == "1"
+        publisher.publish("champion", [(second / "manifest.json").read_text()], "2")
+        services.await_true(champion.poll, "another model", TAKEN_SECONDS)
+        assert champion.bundle.manifest.version == "2"
+        Objects(find_root(other)).keep_bundle(second)
+        with closing(open_champion(other)) as elsewhere:
+            assert elsewhere.bundle.manifest == champion.bundle.manifest
+        publisher.roll_back("champion", "none")
+        services.await_true(champion.poll, "the link's model", TAKEN_SECONDS)
+        assert champion.bundle.manifest.version == "1"
 
 
 def test_a_long_list_is_read_back_whole_and_one_whose_parts_are_gone_is_refused(deployment: Settings) -> None:

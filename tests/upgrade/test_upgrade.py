@@ -133,6 +133,8 @@ def test_the_model_and_the_lists_of_the_home_decide(upgraded: Upgraded) -> None:
     decided = upgraded.new.run_json("inspect", "decision", newest)
     assert (decided["model_name"], decided["model_version"]) == ("golden", "1")
     assert "upgrade-1" in decided["rules_version"]
+    listed = upgraded.new.run_json("models", "list")
+    assert (listed["version"], listed["is"]) == ("1", "champion (link)")
 
 
 def test_the_decision_index_of_the_home_is_read_and_not_built_again(upgraded: Upgraded) -> None:

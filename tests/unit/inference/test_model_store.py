@@ -59,11 +59,24 @@ def test_a_bundle_that_is_nowhere_says_where_it_was_looked_for(settings: Setting
         load_published(settings, _text(elsewhere))
 
 
-def test_a_bundle_whose_model_is_another_is_refused_whole(settings: Settings) -> None:
-    folder = write_bundle(settings.models_dir / "broken")
-    (folder / "model.onnx").write_bytes(b"another")
-    with pytest.raises(Refused, match=r"expected model\.onnx with sha256"):
+def test_a_bundle_that_is_half_copied_is_not_here_until_it_is_whole(settings: Settings) -> None:
+    folder = write_bundle(settings.models_dir / "copied")
+    model = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(model[:100])
+    with pytest.raises(NotHere, match="found none that is whole"):
         load_published(settings, _text(folder))
+    (folder / "model.onnx").unlink()
+    with pytest.raises(NotHere, match="found none that is whole"):
+        load_published(settings, _text(folder))
+    (folder / "model.onnx").write_bytes(model)
+    assert load_published(settings, _text(folder)).directory == folder.resolve()
+
+
+def test_a_graph_that_is_not_what_the_manifest_says_is_refused_for_good(settings: Settings) -> None:
+    folder = write_bundle(settings.models_dir / "wrong", output_name="another")
+    with pytest.raises(Refused, match="expected float32 output another") as refused:
+        load_published(settings, _text(folder))
+    assert not isinstance(refused.value, NotHere)
 
 
 def test_a_bundle_of_other_declarations_is_refused_by_its_manifest_alone(tmp_path: Path) -> None:

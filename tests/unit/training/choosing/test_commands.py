@@ -1,0 +1,172 @@
+"""What ``weir models`` publishes, and what it does not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.inference.bundles import link_champion, write_bundle
+from tests.unit.inference.published.acts import build_act, log_act
+from weir.inference.model_store import read_published
+from weir.inference.published.log import PublishedLog
+from weir.inference.published.settle import Settler
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused
+from weir.schemas.streams.payments import payments
+from weir.training.choosing import bundles, cli
+from weir.training.choosing.gate import Gate
+
+PASSED, FAILED = Gate("one", True, "1", "1"), Gate("other", False, "not measured: no history", "rows")
+
+
+class _Publisher:
+    """What is published, in memory."""
+
+    def __init__(self, acts: list[Any] | None = None, who: str = "ada", why: str = "a test") -> None:
+        self.acts = [] if acts is None else acts
+        self.who, self.why = who, why
+        self.published = SimpleNamespace(look=lambda: None)
+
+    def __enter__(self) -> _Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def log(self) -> PublishedLog:
+        log = PublishedLog()
+        for place, act in enumerate(self.acts):
+            log.take(log_act(act, place))
+        return log
+
+    @property
+    def _settler(self) -> Settler:
+        def build(_: Any, steps: Any) -> Any:
+            return read_published(payments, steps[-1].act.text)
+
+        settler = Settler(build, lambda *_: None)
+        settler.settle(self.log)
+        return settler
+
+    @property
+    def standing(self) -> Any:
+        return self._settler.standing
+
+    @property
+    def refused(self) -> Any:
+        return self._settler.refused
+
+    def read_text(self, kind: Any, content: str) -> str:
+        return str(self.log.steps(kind, content)[-1].act.text)
+
+    def publish(self, kind: Any, texts: list[str], label: str) -> Any:
+        self.acts.append(build_act(kind, texts[0], label=label, who=self.who, why=self.why))
+        return self.acts[-1]
+
+    def roll_back(self, kind: Any, content: str) -> Any:
+        self.acts.append(build_act(kind, None, hash=content, label=self.log.version(kind, content)))
+        return self.acts[-1]
+
+
+class _World:
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = Settings(home=home)
+        self.kept: list[Path] = []
+        self.publisher = _Publisher()
+        self.gates = [PASSED]
+        monkeypatch.setattr(cli, "_run_gates", lambda *_: self.gates)
+        monkeypatch.setattr(cli, "Publisher", lambda _, __, who, why: _Publisher(self.publisher.acts, who=who, why=why))
+        for version in ("one", "two", "three"):
+            write_bundle(self.settings.models_dir / f"tiny-{version}", version=version)
+
+    def keep(self, _: Settings, folder: Path) -> bool:
+        self.kept.append(folder)
+        return True
+
+    def run(self, *argv: str) -> int:
+        arguments = cli.build_parser().parse_args(argv)
+        arguments.settings, arguments.archive = self.settings, self
+        command: Any = arguments.command
+        return int(command(arguments, self.publisher))
+
+    def versions(self) -> list[tuple[str, str]]:
+        return [(act.action, act.version) for act in self.publisher.acts]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _World:
+    return _World(tmp_path, monkeypatch)
+
+
+def test_the_first_promotion_takes_over_what_the_champion_link_names(world: _World) -> None:
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    assert world.run("promote", "two", "--why", "better") == 0
+    assert world.versions() == [("publish", "one"), ("publish", "two")]
+    assert [act.why for act in world.publisher.acts] == ["taken over from the champion link", "a test"]
+    assert [folder.name for folder in world.kept] == ["tiny-one", "tiny-two"]
+    assert world.run("promote", "three", "--why", "better") == 0
+    assert world.versions()[2:] == [("publish", "three")]
+    assert world.run("rollback", "--why", "worse") == 0
+    assert world.versions()[3:] == [("rollback", "two")]
+    assert world.run("rollback", "one", "--why", "worse") == 0
+    assert world.publisher.standing.champion.manifest.version == "one"
+
+
+def test_a_gate_that_is_not_passed_stops_the_promotion_and_force_is_recorded(
+    world: _World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.gates = [PASSED, FAILED]
+    assert world.run("promote", "two", "--why", "better") == 1
+    assert world.publisher.acts == []
+    assert "1 gate not passed, so nothing is published" in capsys.readouterr().err
+    assert world.run("promote", "two", "--why", "better", "--force", "no history here") == 0
+    assert world.publisher.acts[0].why == "a test (forced: no history here; not passed: other)"
+
+
+def test_the_model_that_is_in_force_cannot_be_promoted_again_nor_a_name_that_nobody_has(world: _World) -> None:
+    world.run("promote", "two", "--why", "better")
+    with pytest.raises(Refused, match="expected another bundle than the champion that is in force, found two"):
+        world.run("promote", "two", "--why", "better")
+    with pytest.raises(Refused, match=r"expected one of the bundles in .* \(tiny-one, tiny-three, tiny-two\)"):
+        world.run("promote", "four", "--why", "better")
+
+
+def test_a_shadow_has_a_history_of_its_own_and_ends_with_none(world: _World) -> None:
+    world.run("promote", "two", "--alias", "shadow", "--why", "look")
+    assert (world.publisher.standing.shadow.manifest.version, world.publisher.standing.champion) == ("two", None)
+    world.run("rollback", "--alias", "shadow", "--why", "seen")
+    assert world.publisher.standing.shadow is None
+    with pytest.raises(Refused, match="expected a published champion to take back, found none"):
+        world.run("rollback", "--why", "back")
+
+
+def test_the_list_says_what_each_bundle_is_now(world: _World) -> None:
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    roles = {each.manifest.version: each.roles for each in bundles.list_all(world.settings, world.publisher)}  # type: ignore[arg-type]
+    assert roles == {"one": ("champion (link)",), "two": (), "three": ()}
+    world.run("promote", "two", "--why", "better")
+    world.run("promote", "three", "--alias", "shadow", "--why", "look")
+    (world.settings.models_dir / "tiny-two").rename(world.settings.home / "gone")
+    found = bundles.list_all(world.settings, world.publisher)  # type: ignore[arg-type]
+    assert {each.manifest.version: each.roles for each in found} == {
+        "one": ("link",), "two": ("champion",), "three": ("shadow",)
+    }  # fmt: skip
+    assert [each.manifest.version for each in found if each.folder is None] == ["two"]
+
+
+def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: _World) -> None:
+    write_bundle(world.settings.models_dir / "tiny-x", version="2026-01 x")
+    world.run("promote", "tiny-x", "--why", "better")
+    (act,) = world.publisher.acts
+    assert act.version == act.hash[:12]
+
+
+def test_every_command_has_help() -> None:
+    parser = cli.build_parser()
+    (verbs,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    assert set(verbs.choices) == {"list", "show", "history", "promote", "compare", "import", "rollback"}

@@ -1,0 +1,232 @@
+"""``weir models``: which models there are, which one decides, and how another one comes to.
+
+What decides is published, as rules are: every process takes it over within five seconds, between two batches. Results
+go to stdout. Exit codes: 0 done or shown, 1 the answer is no, 2 refused or misused: nothing was published then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from weir.inference.published.act import ALIASES, NONE, Act, Alias
+from weir.inference.published.author import check_said, find_user
+from weir.inference.published.publish import Publisher
+from weir.inference.published.view import show_act, show_history, show_unpublished
+from weir.inference.rule_sets import read_rules
+from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.settings import Settings, load_settings
+from weir.monitoring import logs
+from weir.schemas.errors import Refused
+from weir.schemas.project import find_stream
+from weir.training.choosing import bundles, view
+from weir.training.choosing.archived import Archive
+from weir.training.choosing.gate import Gate
+from weir.training.source_flags import add_source_flags
+
+_LABEL = re.compile(r"[0-9A-Za-z]{1,40}")
+"""A version that an act can carry as it is; another one is called by the beginning of its hash."""
+_TAKEN_OVER = "taken over from the champion link"
+
+
+Command = Callable[[argparse.Namespace, Publisher], int]
+
+
+def main(argv: list[str], archive: Archive) -> int:
+    """Run ``weir models``."""
+    arguments = build_parser().parse_args(argv[1:])
+    settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    logs.configure("warning", settings.monitoring.log_format, "models")
+    who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
+    if hasattr(arguments, "who"):
+        who = who or find_user()
+        check_said(who, why)
+    arguments.settings, arguments.archive = settings, archive
+    command: Command = arguments.command
+    if command is _import:  # it needs no broker
+        return _import(arguments)
+    with Publisher(settings, read_rules, who=who, why=why) as publisher:
+        return command(arguments, publisher)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the commands."""
+    parser = Parser(prog="weir models", description="The models of a stream: what there is, and which one decides.")
+    actions: dict[str, tuple[Command, str]] = {
+        "list": (_list, "every bundle that is here or was published, and which one decides"),
+        "show": (_show, "what a bundle says of itself; by default the one that decides"),
+        "history": (_history, "every model that was published: who, when and why"),
+        "promote": (_promote, "have a bundle decide, or with --alias shadow be scored next to what decides"),
+        "compare": (_compare, "two bundles on the same labelled rows, later than what taught them"),
+        "import": (_import, "make a bundle of an ONNX graph, LightGBM trees, or a bundle's folder"),
+        "rollback": (_roll_back, "put the model before in force again, or the one that is named"),
+    }
+    verbs = parser.add_subparsers(required=True, metavar="|".join(actions))
+    for name, (command, text) in actions.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.set_defaults(command=command)
+        add_stream_flag(verb)
+        verb.add_argument("--json", action="store_true", help="JSON on stdout")
+        _add_arguments(verb, name)
+    return parser
+
+
+def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
+    of_bundle = "a version, a folder's name, or the beginning of a content hash; `weir models list`"
+    if name == "show":
+        verb.add_argument("bundle", metavar="BUNDLE", nargs="?", default="champion", help=of_bundle + "; or an alias")
+    if name == "promote":
+        verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
+    if name == "rollback":
+        text = "that was published; `none` for what is not published (default: the one before)"
+        verb.add_argument("version", metavar="VERSION", nargs="?", default="", help=text)
+    if name in {"promote", "rollback", "history"}:
+        text = "what it is about: the model that decides, or one that only scores (default: champion)"
+        verb.add_argument("--alias", choices=ALIASES, default="champion", help=text)
+    if name == "import":
+        verb.add_argument("file", metavar="FILE", type=Path, help="an ONNX graph, trees of save_model, or a folder")
+        verb.add_argument("--name", help="of the model (default: of the file)")
+        verb.add_argument("--version", default="", help="of the bundle (default: the time)")
+        text = "names of the columns, one a line (default: those of the trees, or all of the stream)"
+        verb.add_argument("--features", metavar="FILE", type=Path, help=text)
+        verb.add_argument("--output", default="", metavar="NAME", help="of the graph: P(fraud)")
+        verb.add_argument("--column", type=int, metavar="N", help="of that output, from 0 (default: 1 of two)")
+        verb.add_argument("--review", type=float, default=0.5, help="threshold (default: %(default)s)")
+        verb.add_argument("--decline", type=float, default=0.9, help="threshold (default: %(default)s)")
+    if name == "compare":
+        verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
+        verb.add_argument("other", metavar="OTHER", nargs="?", default="champion", help="(default: what decides)")
+    if name == "promote":
+        text = "publish it though a gate is not passed; recorded in the history"
+        verb.add_argument("--force", metavar="WHY", default="", help=text)
+    if name in {"promote", "compare"}:
+        add_source_flags(verb)
+    if name in {"promote", "rollback"}:
+        verb.add_argument("--why", required=True, help="for who reads the history")
+        verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
+
+
+def _list(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    view.show_list(bundles.list_all(arguments.settings, publisher), as_json=arguments.json)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    settings, name = arguments.settings, arguments.bundle
+    if name in ALIASES and bundles.find_role(settings, publisher, name) is None:
+        show_unpublished(name, settings.stream, as_json=arguments.json)
+        return 0
+    content = _find(settings, publisher, name).content
+    (chosen,) = [each for each in bundles.list_all(settings, publisher) if each.content == content]
+    view.show_one(chosen, as_json=arguments.json)
+    return 0
+
+
+def _history(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    alias: Alias = arguments.alias
+    in_force = publisher.standing.content(alias)
+    show_history(publisher.log.history(alias), in_force, publisher.refused, as_json=arguments.json)
+    return 0
+
+
+def _import(arguments: argparse.Namespace, _: Publisher | None = None) -> int:
+    from weir.training.choosing.imports import Wanted, import_model  # noqa: PLC0415 - onnxruntime and more
+
+    names = tuple(arguments.features.read_text(encoding="utf-8").split()) if arguments.features else ()
+    wanted = Wanted(
+        name=arguments.name or arguments.file.stem,
+        version=arguments.version,
+        features=names,
+        output=arguments.output,
+        column=arguments.column,
+        review=arguments.review,
+        decline=arguments.decline,
+    )
+    made = import_model(arguments.file, wanted, arguments.settings)
+    view.show_imported(made.bundle, rows=made.rows, parity=made.parity, as_json=arguments.json)
+    return 0
+
+
+def _promote(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    settings, alias = arguments.settings, arguments.alias
+    chosen = bundles.find_here(settings.models_dir, arguments.bundle)
+    if publisher.standing.content(alias) == chosen.content:
+        raise Refused(f"expected another bundle than the {alias} that is in force, found {chosen.manifest.version}")
+    gates = _run_gates(arguments, publisher, chosen)
+    view.show_gates(gates, as_json=arguments.json)
+    failed = [gate for gate in gates if not gate.passed]
+    if failed and not arguments.force:
+        view.tell_not_promoted(len(failed))
+        return 1
+    if failed:
+        publisher.why = f"{publisher.why} (forced: {arguments.force}; not passed: {', '.join(g.name for g in failed)})"
+        check_said(publisher.who, publisher.why)
+    if alias == "champion":
+        _take_over_link(settings, publisher, chosen, arguments.archive)
+    act = _publish(settings, publisher, alias, chosen, arguments.archive)
+    show_act(act, as_json=arguments.json)
+    return 0
+
+
+def _run_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> list[Gate]:
+    try:
+        from weir.training.choosing import gating  # noqa: PLC0415 - scikit-learn and more, which only this needs
+    except ModuleNotFoundError as error:  # an image for serving
+        raise Refused(f"expected {error.name} for the gates, found none; promote where `weir train` runs") from None
+    settings, challenger = arguments.settings, bundles.load(arguments.settings, chosen)
+    if arguments.alias == "shadow":
+        return gating.run_shadow_gates(challenger)
+    champion = bundles.find_role(settings, publisher, "champion")
+    return gating.run_gates(arguments, settings, challenger, champion, arguments.archive, publisher.standing.thresholds)
+
+
+def _compare(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    from weir.training.choosing import gating  # noqa: PLC0415 - as above
+
+    settings = arguments.settings
+    chosen = [_find(arguments.settings, publisher, name) for name in (arguments.bundle, arguments.other)]
+    loaded = [bundles.load(settings, each) for each in chosen]
+    view.show_comparison(gating.compare(arguments, settings, *loaded), as_json=arguments.json)
+    return 0
+
+
+def _find(settings: Settings, publisher: Publisher, name: str) -> bundles.Listed:
+    """Return a bundle by its alias or its name."""
+    if name not in ALIASES:
+        return bundles.find_here(settings.models_dir, name)
+    found = bundles.find_role(settings, publisher, name)
+    if found is None:
+        raise Refused(f"expected a {name}, found none; `weir models list` shows what there is")
+    return found
+
+
+def _take_over_link(settings: Settings, publisher: Publisher, chosen: bundles.Listed, archive: Archive) -> None:
+    """Publish what the champion link names before anything else is, so that it can be rolled back to by its version."""
+    linked = bundles.find_linked(settings)
+    if linked is None or publisher.log.history("champion") or linked.content == chosen.content:
+        return
+    with Publisher(settings, read_rules, who=publisher.who, why=_TAKEN_OVER) as first:
+        _publish(settings, first, "champion", linked, archive)
+    publisher.published.look()
+
+
+def _publish(settings: Settings, publisher: Publisher, alias: Alias, chosen: bundles.Listed, archive: Archive) -> Act:
+    if chosen.folder is not None:
+        archive.keep(settings, chosen.folder)
+    version = chosen.manifest.version
+    label = version if _LABEL.fullmatch(version) and version != NONE else ""
+    return publisher.publish(alias, [chosen.text], label)
+
+
+def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    alias: Alias = arguments.alias
+    if arguments.version:
+        content = publisher.log.find(alias, arguments.version)
+    else:
+        content = bundles.find_previous(publisher, alias)
+    if publisher.standing.content(alias) == content:
+        raise Refused(f"expected another version than what is in force, found {publisher.log.version(alias, content)}")
+    show_act(publisher.roll_back(alias, content), as_json=arguments.json)
+    return 0
