@@ -88,7 +88,7 @@ def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
     end_ms = json.loads((home / "end.json").read_text())["today_ms"]
     first, closed, now = Moment(end_ms - days * DAY_MS), Moment(end_ms - 1), Moment(end_ms + DAY_MS)
     for what, until in (("closed_days", closed), ("with_today", now)):
-        times, events, different = [], 0, 0
+        times, cpu, events, different = [], time.process_time(), 0, 0
         for _ in range(WALKS):
             card = f"card-{dice.randrange(cards)}"
             asked = Asked("card", card, first, until)
@@ -99,6 +99,7 @@ def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
         yield {
             f"{what}_ms_p50": 1e3 * percentile(times, 50),
             f"{what}_ms_max": 1e3 * max(times),
+            f"{what}_cpu_ms": 1e3 * (time.process_time() - cpu) / WALKS,
             "events_a_walk": events / WALKS,
             "different": different,
         }
