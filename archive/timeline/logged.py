@@ -11,7 +11,7 @@ from weir.archive.reader import MS_MAX
 from weir.archive.records import Record, decode_all, lookup_of
 from weir.archive.stream_records import StreamRecords
 from weir.schemas.contracts import decisions_schema, features_schema, label_schemas
-from weir.schemas.durations import DAY_MS
+from weir.schemas.durations import DAY_MS, MINUTE_MS
 
 Document = dict[str, Any]
 Place = tuple[int, int]
@@ -54,14 +54,18 @@ class _Reader:
         self._wanted = {event.place for event in events}
         self._keys = {key for event in events if (key := event.key()) is not None}
         times = [event.row["append_ms"] for event in events] or [0]
-        self._first_ms, self._soon_ms = min(times), max(times) + DAY_MS
+        self._first_ms, self._last_ms = min(times), max(times)
 
     def read(self, topic: str, schema: str) -> dict[Place, Document]:
-        """Read what was made of the events: within a day as a rule, much later where a process was down."""
-        found = self._read_between(topic, schema, self._first_ms, self._soon_ms)
-        if self._counted <= set(found):
-            return found
-        return found | self._read_between(topic, schema, self._soon_ms, MS_MAX)
+        """Read what was made of the events: within a minute as a rule, much later where a process was down."""
+        found: dict[Place, Document] = {}
+        first_ms = self._first_ms
+        for end_ms in (self._last_ms + MINUTE_MS, self._last_ms + DAY_MS, MS_MAX):
+            found |= self._read_between(topic, schema, first_ms, end_ms)
+            if self._counted <= set(found):
+                break
+            first_ms = end_ms
+        return found
 
     def read_labels(self) -> dict[str, list[Document]]:
         """Read what was learned of the events, whenever that was."""
