@@ -52,7 +52,7 @@ Walk = Callable[[Settings, argparse.Namespace], int]
 
 
 def _refuse(*_: object) -> int:
-    raise Refused("--at: this installation has no archive; `pip install 'weir[archive]'` brings it")
+    raise Refused("--at: this installation has no archive; `make setup` in a checkout brings everything")
 
 
 def main(argv: list[str], walk: Walk = _refuse) -> int:
