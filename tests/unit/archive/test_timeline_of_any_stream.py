@@ -133,3 +133,5 @@ def test_a_receiver_is_walked_over_all_who_paid(home: Path) -> None:
         assert step["windows"]["receiver_event_count_1d"] == len(recent)
         assert step["windows"]["receiver_sender_distinct_1d"] == len({each["sender_id"] for each in recent})
     assert found["check"]["shared"]["equal"] == len(received)
+    (line,) = describe_check(found)
+    assert line.startswith("replayed = logged, windows shared with other keys")
