@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "publish": ("weir.generators.publish", "publish a CSV, JSON lines or Parquet file of your own"),
     "process": ("weir.streaming.cli", "run a stream processor"),
     "sessionise": ("weir.streaming.sessions.cli", "make visits of clicks, by a Faust agent"),
-    "features": ("weir.streaming.features_cli", "list, document or backfill features"),
+    "features": ("weir.archive.features.cli", "list, document, backfill, compare or change features"),
     "dlq": ("weir.streaming.dlq.cli", "list, show, count, replay or discard dead letters"),
     "offsets": ("weir.streaming.offsets.cli", "recover committed offsets from the outputs"),
     "rules": ("weir.inference.published.cli", "check, test, publish, show, compare or roll back rules"),
@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.serve", "serve the HTTP API"),
+    "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
@@ -47,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("weir.inspect", "show a card, a transaction or the stream as it is now, or a card as it was"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
+    "benchmark": ("weir.benchmark", "train and judge models by a published protocol and by our own"),
     "completion": ("weir.completion", "print a script that completes commands in bash, zsh or fish"),
 }
 

@@ -90,7 +90,12 @@ def _verify(settings: Settings, root: Place, arguments: Namespace) -> int:
     own = key_path(settings.home)
     trusted = [*arguments.trust, *([load_key(own).public] if own.exists() else [])]
     verified = verify(
-        Chain(root), tables, since_ms=arguments.since, expect=arguments.expect.lower(), public_keys=trusted
+        Chain(root),
+        tables,
+        Objects(root),
+        since_ms=arguments.since,
+        expect=arguments.expect.lower(),
+        public_keys=trusted,
     )
     named = {finding.where for finding in verified.findings}
     for each in list_followed(settings, find_streams(Path.cwd(), []).streams):

@@ -92,15 +92,23 @@ def describe_verified(verified: Verified, *, is_key_known: bool) -> Document:
         "seals": verified.seals,
         "head": {"sequence": head.sequence, "hash": head.hash, "public_key": head.public_key} if head else None,
         "tables": {
-            name: {"rows": each.rows, "erased": each.erased, "not_sealed_yet": each.unsealed}
+            name: {
+                "rows": each.rows,
+                "erased": each.erased,
+                "forgotten_by_retention": each.forgotten,
+                "not_sealed_yet": each.unsealed,
+            }
             for name, each in verified.tables.items()
         },
+        "kept_files": verified.files,
         "findings": [{"where": each.where, "kind": each.kind} for each in verified.findings],
     }
     lines = [
-        f"{name}: {each.rows} rows, {each.erased} erased, {each.unsealed} not sealed yet"
+        f"{name}: {each.rows} rows, {each.erased} erased, {each.forgotten} forgotten by retention, {each.unsealed} not "
+        "sealed yet"
         for name, each in verified.tables.items()
     ]
+    lines.append(f"next to the tables: {verified.files} sealed files")
     lines += [str(finding) for finding in verified.findings[:_FINDINGS_MAX]]
     if len(verified.findings) > _FINDINGS_MAX:
         lines.append(f"and {len(verified.findings) - _FINDINGS_MAX} more; --json has them all")

@@ -15,7 +15,9 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from weir.access.key import Scope
 from weir.inference.api import examples, schema
+from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.circuit_breaker import CircuitBreaker
@@ -123,6 +125,7 @@ def _add_lookup(
             **examples.error_answers(404, 422, 503),
         },
         summary=f"Live windows of {_name_one(kinds)}",
+        openapi_extra=needs(Scope.READ),
     )(get_features)
 
 
@@ -151,6 +154,7 @@ def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: Cir
             **examples.error_answers(404, 422, 503),
         },
         summary=f"The decision on a {stream.event}",
+        openapi_extra=needs(Scope.READ),
     )(get_decision)
 
 
@@ -176,6 +180,7 @@ def _add_evidence(router: APIRouter, path: str, stream: Stream, source: Evidence
             **examples.error_answers(404, 422, 503),
         },
         summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        openapi_extra=needs(Scope.READ),
     )(get_evidence)
 
 
@@ -196,7 +201,7 @@ def _add_scoring(
             ),
             **examples.error_answers(409, 413, 415, 422, 503),
         },
-        openapi_extra=examples.event_body(stream),
+        openapi_extra=examples.event_body(stream) | needs(Scope.SCORE),
         summary=f"Score a {stream.event}; nothing is written unless publish=true",
     )
     async def post_score(request: Request, publish: bool = False) -> Response:
@@ -217,6 +222,7 @@ def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
         path,
         responses={200: examples.answer("what decides", schema.MODELS), **examples.error_answers(503)},
         summary="The model, rules and lists in force, and the bundles at hand",
+        openapi_extra=needs(Scope.READ),
     )
     async def get_models() -> Response:
         served.champion.poll()

@@ -23,6 +23,7 @@ from weir.inference.bundle import load_champion, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
+from weir.inference.inspect.letters import find_letter
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow
 from weir.inference.processes import read_processes
 from weir.inference.published.content import Standing
@@ -37,7 +38,7 @@ from weir.monitoring.terminal import build_table, print_tables
 from weir.schemas.amount_text import format_feature, list_amounts
 from weir.schemas.currencies import format_amount
 from weir.schemas.errors import Refused, Transient, WeirError
-from weir.schemas.masking import is_card_number
+from weir.schemas.masking import is_card_number, mask
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_stream
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -145,17 +146,30 @@ def _read_decision(settings: Settings, arguments: argparse.Namespace) -> Any:
     _check_id(arguments.id)
     found = DecisionReader(connect(settings.redis), space=settings.key_space).read(arguments.id)
     if found is None:
-        event = settings.stream.event
-        raise WeirError(f"no decision on this {event}: not decided yet, expired or unknown; see `weir inspect lag`")
+        raise WeirError(f"no decision on this {settings.stream.event}: {_say_why_none(settings, arguments.id)}")
     return json.loads(found)
 
 
+def _say_why_none(settings: Settings, event_id: str) -> str:
+    try:
+        letter = find_letter(settings, event_id)
+    except (Refused, Transient) as error:
+        return f"not decided yet, expired or unknown; its dead letters were not looked at: {error}"
+    if letter is None:
+        return "not decided yet, expired or unknown; see `weir inspect lag`"
+    at = letter.at
+    show = f"weir dlq show --stream {settings.stream.name} --partition {at.partition} --offset {at.offset}"
+    return f"it is the dead letter {at}, refused as {mask(letter.reason)}: {mask(letter.message)}; `{show}` shows it"
+
+
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    bundle = load_champion(settings)
-    rules_version, unknown = _read_rules_version(settings)
+    standing, unknown = _read_standing(settings)
+    rules_version = _build_rules_version(settings, standing)
+    bundle = standing.champion or load_champion(settings)
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
-        "directory": str(bundle.directory),
+        "directory": "published; `weir models list` says where it is" if standing.champion else str(bundle.directory),
+        "shadow": standing.shadow and standing.shadow.manifest.version,
         "rules_version": rules_version,
         "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
@@ -167,16 +181,19 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     return document | {"processes": running, "processes_unknown": None}
 
 
-def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
-    """Return what decisions should carry, and why what is published is not known."""
-    standing, unknown = Standing(), None
+def _read_standing(settings: Settings) -> tuple[Standing, str | None]:
+    """Return what is published, or why that is not known."""
     try:
-        standing = read_standing(settings, read_rules)
-    except Transient as error:  # what the declaration and the file say is known all the same
-        unknown = str(error)
+        return read_standing(settings, read_rules), None
+    except Transient as error:  # what the declaration and the files say is known all the same
+        return Standing(), str(error)
+
+
+def _build_rules_version(settings: Settings, standing: Standing) -> str:
+    """Return what decisions should carry."""
     lists = load_lists(settings) if standing.lists is None else standing.lists
     rules = rules_of(settings.stream) if standing.rules is None else standing.rules
-    return build_rules_version(lists, rules, standing.thresholds), unknown
+    return build_rules_version(lists, rules, standing.thresholds)
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
@@ -216,6 +233,8 @@ def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
 def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
+    if document.get("shadow"):
+        rows.append(("shadow", document["shadow"]))
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():

@@ -147,9 +147,9 @@ def _dlq(verb: str, hostile: str, *, as_json: bool = False) -> None:
     arguments = argparse.Namespace(json=as_json)
     dead = _letter(hostile)
     if verb == "list":
-        dlq_cli._write(arguments, [letter_fields(dead, None)], dlq_cli._LIST_COLUMNS)
+        dlq_cli._write(arguments, [letter_fields(dead, None)], dlq_cli._LIST_COLUMNS, title=hostile)
     elif verb == "stats":
-        dlq_cli._write(arguments, count_letters([(dead, None)]), dlq_cli._STATS_COLUMNS)
+        dlq_cli._write(arguments, count_letters([(dead, None)]), dlq_cli._STATS_COLUMNS, title=hostile)
     elif verb == "show":
         dlq_cli._write_json(letter_details(dead, None, OneSchema()), indent=None if as_json else 2)
     else:
@@ -359,5 +359,7 @@ def test_a_dead_letters_view_is_no_wider_than_its_values_in_a_pipe(monkeypatch: 
     screen = _Screen(terminal=False)
     monkeypatch.setattr(sys, "stdout", screen)
     long = dataclasses.replace(letter(), message="expected " + "x" * 900)
-    dlq_cli._write(argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS)
+    dlq_cli._write(
+        argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS, title="letters"
+    )
     assert len(screen.getvalue().splitlines()) == 4
