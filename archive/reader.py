@@ -5,7 +5,7 @@ by key passes by every file whose buckets or append times cannot hold the key's 
 others that can.
 
 **Cost:** by id, a binary search in each file's index, some 0.1 ms where the files are here; by key, the row groups of
-16,384 rows that hold it, one or two in each file of its days.
+8,192 rows that hold it, one or two in each file of its days.
 """
 
 from __future__ import annotations

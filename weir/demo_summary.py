@@ -12,11 +12,11 @@ from rich.console import Console
 
 from weir.demo_watch import DECISIONS_MAX, Tally, show_amount
 from weir.monitoring.terminal import build_table
-from weir.schemas.durations import MINUTE_MS
+from weir.schemas.durations import SECOND_MS
 from weir.schemas.printable import escape
 from weir.schemas.stream import Stream
 
-_AROUND_MS: Final = MINUTE_MS
+_AROUND_MS: Final = 10 * SECOND_MS
 """A payment is appended some time after its own."""
 
 

@@ -43,6 +43,8 @@ TOGETHER: Final = 1_000
 _SOURCE: Final = ("source_partition", "source_offset")
 _BY: Final = ("model_name", "model_version", "declarations_hash", "rules_version")
 _ROW: Final = (*CONSUMED, *_SOURCE)
+_RECORDED: Final = frozenset({"decision_time_ms", "shadow_model_name", "shadow_model_version", "shadow_score"})
+"""Fields that are not computed again: when it was decided, and what a shadow said, whose bundle may be gone."""
 _EVERY: Final = np.uint64(1 << 32)
 _OWN_ID: Final = 1
 Document = dict[str, Any]
@@ -166,8 +168,7 @@ class Sampler:
         was = self._decode([decision.value() for decision, _ in pairs], self._schemas[names.decisions])
         different: set[int] = set()
         for name in was.schema.names:
-            # when it was decided is not computed
-            if name != "decision_time_ms" and not was[name].equals(now[name]):
+            if name not in _RECORDED and not was[name].equals(now[name]):
                 values = zip(was[name].to_pylist(), now[name].to_pylist(), strict=True)
                 different |= {at for at, (recorded, computed) in enumerate(values) if recorded != computed}
         yield from sorted(different)

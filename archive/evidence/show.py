@@ -54,7 +54,7 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
         yield "thresholds", json.dumps(decision["in_force"]["thresholds"])
         yield "rules, lists", f"{decision['in_force']['rules_version']}, {decision['in_force']['lists_version']}"
     if decision and decision["recorded"]:
-        yield "shadow rules", ", ".join(decision["recorded"]["shadow_rules"]) or "none held"
+        yield from _describe_shadows(decision["recorded"])
     label = document["label"]
     yield "label", json.dumps(label["record"], default=str) if label else "none has come"
     sealed, of = len(proof["rows"]), len(document["coordinates"])
@@ -63,6 +63,15 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
         "proof",
         proof.get("note") or f"{sealed} of {of} records in seals up to {head['sequence'] if head else 'none'}",
     )
+
+
+def _describe_shadows(recorded: Document) -> Iterator[tuple[str, str]]:
+    """Yield what stood next to what decided: a model, where there was one, and rules."""
+    if recorded["shadow_model_name"] is not None:
+        score = recorded["shadow_score"]
+        said = "could not score" if score is None else f"score {score:.6g}"
+        yield "shadow model", f"{recorded['shadow_model_name']} {recorded['shadow_model_version']}, {said}"
+    yield "shadow rules", ", ".join(recorded["shadow_rules"]) or "none held"
 
 
 def _compare(decision: Document) -> str:

@@ -6,9 +6,9 @@ event that is shown, or the last one before it. Where an entity had been silent 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from weir.archive.objects import Objects
 from weir.archive.records import Record, decode_all, lookup_of
@@ -77,9 +77,11 @@ class Past:
     def replayed(self) -> list[Record]:
         """Every event and label in the order of their append times, each once."""
         records = {(each.topic, *each.place): each for each in (*self.events, *self.others, *self.labels)}
-        end = self.asked.end.order
+        end, of_labels = self.asked.end.order, {each.topic for each in self.labels}
         # of one millisecond, events before labels: they were decided without them
-        ordered = sorted(records.values(), key=lambda each: (each.row["append_ms"], each in self.labels, each.place))
+        ordered = sorted(
+            records.values(), key=lambda each: (each.row["append_ms"], each.topic in of_labels, each.place)
+        )
         return [each for each in ordered if order_of(each) <= end]
 
 
@@ -108,32 +110,29 @@ def read_past(records: StreamRecords, objects: Objects, asked: Asked, labelled: 
         Refused: an offset is not that of an event of the entity.
         Transient: the store cannot be read.
     """
-    asked = replace(asked, at=_resolve(records, asked, asked.at), until=_resolve(records, asked, asked.until))
+    until = _resolve(records, asked, asked.until) if asked.until else None
+    asked = replace(asked, at=_resolve(records, asked, asked.at), until=until)
     reach_ms, end_ms = look_back_ms(records.stream), (asked.end.at_ms or 0) + 1
     begin_ms = (asked.at.at_ms or 0) - reach_ms
-    topic, ids = records.topics.events, {asked.entity: {asked.id}}
-    events = records.about(topic, asked.entity, [asked.id], begin_ms, end_ms)
+    topics, named = records.topics, {asked.entity: {asked.id}}
+    events = records.about(topics.events, asked.entity, [asked.id], begin_ms, end_ms)
     needed_ms = _find_needed(events, asked, reach_ms)
     if needed_ms < begin_ms:
-        events = records.about(topic, asked.entity, [asked.id], needed_ms, begin_ms) + events
+        events = records.about(topics.events, asked.entity, [asked.id], needed_ms, begin_ms) + events
         needed_ms = _find_needed(events, asked, reach_ms) or (events[0].row["append_ms"] - reach_ms if events else 0)
     past = Past(asked, events, [], [], records.begins_after(needed_ms))
-    others: list[Record] = []
     if asked.shared:
-        named = _list_named(records.stream, objects, past.shown, topic)
-        others = [
-            event
-            for entity, found in named.items()
-            for event in records.about(topic, entity, found, min(needed_ms, begin_ms), end_ms)
-        ]
-        ids = {entity: found | ids.get(entity, set()) for entity, found in named.items()} | ids
-    labels = [
-        label
-        for entity in labelled
-        if entity in ids
-        for label in records.about(records.topics.labels, entity, ids[entity], 0, end_ms)
-    ]
-    return replace(past, others=others, labels=labels)
+        named |= _list_named(records.stream, objects, past.shown, topics.events)
+        others = _read_about(records, topics.events, named, needed_ms, end_ms)
+        past = replace(past, others=others)
+    risky = {entity: ids for entity, ids in named.items() if entity in set(labelled)}
+    return replace(past, labels=_read_about(records, topics.labels, risky, 0, end_ms))
+
+
+def _read_about(
+    records: StreamRecords, topic: str, named: Mapping[str, set[str]], first_ms: int, end_ms: int
+) -> list[Record]:
+    return [record for entity, ids in named.items() for record in records.about(topic, entity, ids, first_ms, end_ms)]
 
 
 def _find_needed(events: list[Record], asked: Asked, reach_ms: int) -> int:
@@ -142,8 +141,9 @@ def _find_needed(events: list[Record], asked: Asked, reach_ms: int) -> int:
     return before[-1].row["append_ms"] - reach_ms if before else 0
 
 
-def _resolve(records: StreamRecords, asked: Asked, moment: Any) -> Any:
-    if moment is None or moment.offset is None:
+def _resolve(records: StreamRecords, asked: Asked, moment: Moment) -> Moment:
+    """Return a moment with its time, of an event with its partition too."""
+    if moment.offset is None:
         return moment
     event = records.event_at(moment.offset, moment.partition, asked.entity, asked.id)
     return Moment(event.row["append_ms"], moment.offset, event.place[0])

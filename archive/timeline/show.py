@@ -20,6 +20,8 @@ STEPS_MAX: Final = 500
 """Events in the table; JSON has them all."""
 COLUMNS: Final = 4
 """Windows next to each event, where none are named."""
+CHANGED_MUCH: Final = 0.5
+"""By more than half of its largest value."""
 _DIFFERENCES_MAX: Final = 20
 
 
@@ -29,7 +31,7 @@ def build_tables(document: Document, stream: Stream, columns: Sequence[str] = ()
     Args:
         document: from ``walk``.
         stream: of the entity.
-        columns: names of the windows that are shown next to each event; by default those that changed most.
+        columns: names of the windows that are shown next to each event; by default some that changed much.
     """
     moments, steps = document["moments"], document["steps"]
     who = f"{document['entity']} {document['id']}"
@@ -69,7 +71,7 @@ def describe_check(document: Document) -> list[str]:
     check, lines = document["check"], []
     for kind, what in ((OWN, "the key's own windows"), (SHARED, "windows shared with other keys, and label risk")):
         done, equal = check[kind]["compared"], check[kind]["equal"]
-        if done and (kind == OWN or any(name != OWN for name in document["kinds"].values())):
+        if done and kind in document["kinds"].values():
             bits = ", bit for bit" if kind == OWN and done == equal else ""
             lines.append(f"replayed = logged, {what}: {equal} of {done} events{bits}")
     lines += [f"not compared: {count} events, {reason}" for reason, count in check["not_compared"].items()]
@@ -119,19 +121,16 @@ def _build_steps(document: Document, stream: Stream, columns: Sequence[str], tit
 
 
 def _find_telling(steps: Sequence[Document], stream: Stream, entity: str) -> list[str]:
-    """Return the windows that changed most, of several lengths of one window the one that did, in declared order."""
+    """Return the first windows in declared order that changed much, of several lengths the one that changed most."""
     best: dict[tuple[str, str], tuple[float, str]] = {}
     for each in stream.all_features:
-        if each.entity != entity or not each.window:
-            continue
         values = [value for step in steps if step["windows"] and (value := step["windows"].get(each.name)) is not None]
-        spread = (max(values) - min(values)) / max(map(abs, values)) if values and any(values) else 0.0
-        story = each.measure, each.aggregate
-        if spread > best.get(story, (0.0, ""))[0]:
-            best[story] = spread, each.name
-    most = sorted(best.values(), key=lambda found: -found[0])[:COLUMNS]
-    kept = {name for _, name in most}
-    return [each.name for each in stream.all_features if each.name in kept]
+        if each.entity == entity and each.window and any(values):
+            spread = (max(values) - min(values)) / max(map(abs, values))
+            story = each.measure, each.aggregate
+            if spread > best.get(story, (CHANGED_MUCH, ""))[0]:
+                best[story] = spread, each.name
+    return [name for _, name in best.values()][:COLUMNS]
 
 
 def _list_differences(steps: Sequence[Document], stream: Stream) -> Iterator[tuple[str, str, str, str]]:

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from weir.archive.objects import Objects
 from weir.archive.place import Place
-from weir.archive.records import Record, decode_all, lookup_of
 from weir.archive.stream_records import StreamRecords
+from weir.archive.timeline.logged import Logged, read_logged
 from weir.archive.timeline.moments import Moment
 from weir.archive.timeline.past import Asked, Past, order_of, read_past
 from weir.archive.timeline.replay import Replay, Replayed
 from weir.infra.settings import Settings
-from weir.schemas.contracts import decisions_schema, features_schema, label_schemas
-from weir.schemas.durations import DAY_MS
 from weir.schemas.entity import Aggregate
 from weir.schemas.errors import WeirError
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 
 Document = dict[str, Any]
-_SOURCE: Final = ("source_partition", "source_offset")
 OWN, SHARED = "own", "shared"
-
-
-@dataclass
-class Logged:
-    """What topics hold of some events: by place of the event, and labels by its id."""
-
-    rows: dict[tuple[int, int], Document] = field(default_factory=dict)
-    decisions: dict[tuple[int, int], Document] = field(default_factory=dict)
-    labels: dict[str, list[Document]] = field(default_factory=dict)
 
 
 def walk(settings: Settings, root: Place, kernel: Kernel, asked: Asked) -> Document:
@@ -58,7 +45,7 @@ def walk(settings: Settings, root: Place, kernel: Kernel, asked: Asked) -> Docum
         )
     moments, replayed = _replay(Replay(settings, objects, kernel, records.partitions), past, settings.stream)
     shown = past.shown
-    logged = _read_logged(records, objects, shown)
+    logged = read_logged(records, objects, shown, {place for place, each in replayed.items() if each.row})
     compared = _list_compared(settings.stream, past.asked)
     steps = [
         _describe_step(settings, replayed[event.place], logged, compared) for event in shown if event.place in replayed
@@ -106,38 +93,6 @@ def _list_changes(first: Document, last: Document) -> list[Document]:
         for name, was in first["windows"].items()
         if was != last["windows"][name]
     ]
-
-
-def _read_logged(records: StreamRecords, objects: Objects, shown: Sequence[Record]) -> Logged:
-    """Read feature rows, decisions and labels of some events; as a rule the first two are there within a day."""
-    logged, stream, topics = Logged(), records.stream, records.topics
-    keys = {key for event in shown if (key := event.key()) is not None}
-    if not keys:
-        return logged
-    first_ms = min(event.row["append_ms"] for event in shown)
-    soon_ms = max(event.row["append_ms"] for event in shown) + DAY_MS
-    wanted = {event.place for event in shown}
-    for into, topic, schema in (
-        (logged.rows, topics.features, features_schema(stream)),
-        (logged.decisions, topics.decisions, decisions_schema(stream)),
-    ):
-        for span in (first_ms, soon_ms), (soon_ms, None):
-            if wanted <= set(into):
-                break
-            found = records.of_keys(topic, keys, span[0], *([span[1]] if span[1] else []))
-            rows = decode_all(found, schema, lookup_of(objects, topic))
-            into |= {
-                place: row | {"at": record.describe()}
-                for record, row in zip(found, rows, strict=True)
-                if row and (place := (row[_SOURCE[0]], row[_SOURCE[1]])) in wanted
-            }
-    if stream.labels:
-        found = records.of_keys(topics.labels, keys, first_ms)
-        rows = decode_all(found, label_schemas(stream)[-1], lookup_of(objects, topics.labels))
-        for record, row in zip(found, rows, strict=True):
-            if row:
-                logged.labels.setdefault(row[stream.id], []).append(row | {"at": record.describe()})
-    return logged
 
 
 def _list_compared(stream: Stream, asked: Asked) -> dict[str, str]:

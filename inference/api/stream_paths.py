@@ -180,6 +180,7 @@ def _add_evidence(router: APIRouter, path: str, stream: Stream, source: Evidence
             **examples.error_answers(404, 422, 503),
         },
         summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        openapi_extra=needs(Scope.READ),
     )(get_evidence)
 
 

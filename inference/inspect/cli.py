@@ -53,7 +53,7 @@ Walk = Callable[[Settings, argparse.Namespace], int]
 
 
 def _refuse(*_: object) -> int:
-    raise Refused("--at: this installation has no archive; `pip install 'weir[archive]'` brings it")
+    raise Refused("--at: this installation has no archive; `make setup` in a checkout brings everything")
 
 
 def main(argv: list[str], walk: Walk = _refuse) -> int:
@@ -334,7 +334,7 @@ def _build_past_flags() -> Parser:
     past.add_argument("--diff", action="store_true", help="of --until: also show which windows changed")
     shared = "of --at: also replay the windows of everybody whom the events name; reads much more"
     past.add_argument("--shared", action="store_true", help=shared)
-    window = "of --until: show this window next to each event; may be repeated (default: those that changed most)"
+    window = "of --until: show this window next to each event; may be repeated (default: some that changed much)"
     past.add_argument("--window", action="append", default=[], metavar="NAME", help=window)
     past.add_argument("--archive", default="", metavar="ROOT", help="of --at: a folder or URL (default: settings)")
     return past

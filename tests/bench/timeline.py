@@ -1,9 +1,9 @@
-"""Time travel: how long a card's past takes out of an archive, and a decision by its id.
+"""Time travel: how long a card's past takes out of an archive, a decision by its id, and many decisions made again.
 
 ``python -m tests.bench.timeline --rows 10000000``: an archive of so many rows is written, a third each of events, of
-feature rows as the stream's own stage computes them, and of decisions, over closed days and today. Closed days have a
-file a topic, as joining leaves them; today has one a commit. Then cards are walked through the closed days and through
-all of it, and decisions are looked up.
+feature rows as the stream's own stage computes them, and of decisions by a small model, over closed days and today.
+Closed days have a file a topic, as joining leaves them; today has one a commit. Then cards are walked through the
+closed days and through all of it, decisions are looked up, and a sample of them is made again.
 ``--keep FOLDER`` keeps the archive, or takes the one that is there.
 """
 
@@ -25,11 +25,14 @@ import numpy as np
 import pyarrow as pa
 
 from tests.bench.figures import percentile
-from tests.golden.product import NothingThere
+from tests.golden.decided import LISTS, decide
+from tests.golden.log import EXPECTED
+from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, NothingThere, Row
 from tests.payments import DAY_MS
-from tests.unit.inference.examples import DECISION
 from weir.archive.columns import decoded_columns
 from weir.archive.evidence.case import collect
+from weir.archive.evidence.sample import Sampler
+from weir.archive.in_force.given import Given
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.records import Consumed, Record
@@ -52,7 +55,7 @@ from weir.streaming.state.cache import PartialStore
 COMMITS_TODAY = 40
 WALKS = 50
 BLOCK_ROWS = 20_000
-_IDS = {"transactions": 1, "features": 2, "decisions": 3}
+_IDS = {"transactions": 1, "features": FEATURES_SCHEMA_ID, "decisions": DECISIONS_SCHEMA_ID}
 _SCHEMAS = {
     "transactions": event_schemas(payments)[-1],
     "features": features_schema(payments),
@@ -70,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000, help="of all three tables")
     parser.add_argument("--cards", type=int, default=50_000)
     parser.add_argument("--days", type=int, default=30, help="that are closed")
+    parser.add_argument("--again", type=int, default=1_000_000, help="decisions that are made again")
     parser.add_argument("--keep", type=Path, help="a home folder with the archive")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +84,7 @@ def main() -> None:
             _tell({"rows_written": given.rows // 3 * 3, "seconds": time.monotonic() - began})
         for found in measure(home, given.cards, given.days):
             _tell(found)
+        _tell(make_again(home, given.again))
 
 
 def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
@@ -88,7 +93,7 @@ def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
     end_ms = json.loads((home / "end.json").read_text())["today_ms"]
     first, closed, now = Moment(end_ms - days * DAY_MS), Moment(end_ms - 1), Moment(end_ms + DAY_MS)
     for what, until in (("closed_days", closed), ("with_today", now)):
-        times, events, different = [], 0, 0
+        times, cpu, events, different = [], time.process_time(), 0, 0
         for _ in range(WALKS):
             card = f"card-{dice.randrange(cards)}"
             asked = Asked("card", card, first, until)
@@ -99,12 +104,27 @@ def measure(home: Path, cards: int, days: int) -> Iterator[Figures]:
         yield {
             f"{what}_ms_p50": 1e3 * percentile(times, 50),
             f"{what}_ms_max": 1e3 * max(times),
+            f"{what}_cpu_ms": 1e3 * (time.process_time() - cpu) / WALKS,
             "events_a_walk": events / WALKS,
             "different": different,
         }
     count = json.loads((home / "end.json").read_text())["events"]
     times = [_time(partial(collect, settings, root, f"t{dice.randrange(count)}"))[0] for _ in range(WALKS)]
     yield {"decision_by_id_ms_p50": 1e3 * percentile(times, 50), "decision_by_id_ms_max": 1e3 * max(times)}
+
+
+def make_again(home: Path, count: int) -> Figures:
+    """Make a sample of decisions again."""
+    began, cpu = time.monotonic(), time.process_time()
+    found = Sampler(Settings(home=home), Place(str(home / "archive")), Given()).run(count)
+    return {
+        "made_again": found.made,
+        "different": len(found.different),
+        "unexplained": found.unexplained,
+        "not_made": sum(found.not_made.values()),
+        "seconds": time.monotonic() - began,
+        "cpu_us_each": (time.process_time() - cpu) / max(found.made, 1) * 1e6,
+    }
 
 
 def _time(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -120,6 +140,8 @@ class Builder:
         self._home, self._cards, self._dice = home, cards, np.random.default_rng(1)
         self._root, self._number = Place(str(home / "archive")), 0
         objects = Objects(self._root)
+        objects.keep_bundle(EXPECTED / "bundle")
+        (home / "lists.json").write_text(json.dumps(LISTS))
         self._tables, self._makers = {}, {}
         for topic, codec in _CODECS.items():
             objects.keep_schema(topic, _WRITERS[_IDS[topic]])
@@ -134,17 +156,9 @@ class Builder:
                 payments.id,
                 os.urandom,
             )
+        names = ("transactions", "transactions.dlq", "features")
         config = EventStageConfig(
-            "transactions",
-            "transactions.dlq",
-            "features",
-            2,
-            1,
-            0,
-            "bench",
-            "__dlq.errors.",
-            BUILT_IN,
-            shipped_kernel(),
+            *names, FEATURES_SCHEMA_ID, 1, 0, "bench", "__dlq.errors.", BUILT_IN, shipped_kernel()
         )
         self._stage = EventStage(config, _WRITERS.__getitem__)
         self._store = PartialStore(
@@ -189,7 +203,7 @@ class Builder:
         assert not outcome.refused
         self._store.pin(Unit("t", 0), numbers.stop, outcome.changed[Unit("t", 0)])
         features: Values = [*outcome.rows[0].values]
-        decided: Values = [*_CODECS["decisions"].encode(_decisions(numbers, times, cards), 3)]
+        decided: Values = [row.value for row, _ in decide([*map(Row, keys, outcome.rows[0].values)])]
         made = {"transactions": events, "features": features, "decisions": decided}
         return {topic: self._makers[topic].make(_raw(numbers, times, keys, values)) for topic, values in made.items()}
 
@@ -215,19 +229,6 @@ class Builder:
             for each in schema
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _decisions(numbers: range, times: np.ndarray, cards: np.ndarray) -> pa.RecordBatch:
-    schema, n = _CODECS["decisions"].arrow_schema, len(numbers)
-    own: dict[str, Any] = {
-        "transaction_id": [f"t{number}" for number in numbers],
-        "card_id": [f"card-{card}" for card in cards],
-        "event_time_ms": times,
-        "source_partition": [0] * n,
-        "source_offset": list(numbers),
-    }
-    arrays = [pa.array(own.get(each.name, [DECISION.get(each.name)] * n)).cast(each.type) for each in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _raw(numbers: range, times: np.ndarray, keys: Values, values: Values) -> Raw:
