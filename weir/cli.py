@@ -39,14 +39,16 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("weir.inference.cli", "run a scorer"),
     "index": ("weir.inference.cli", "follow the decisions topic into the decision index"),
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
-    "serve": ("weir.inference.cli", "serve the HTTP API"),
+    "serve": ("weir.serve", "serve the HTTP API"),
+    "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),
-    "inspect": ("weir.inference.inspect.cli", "show a card, a transaction or the stream as it is now"),
+    "inspect": ("weir.inspect", "show a card, a transaction or the stream as it is now, or a card as it was"),
     "demo": ("weir.demo", "run everything for a while and show it live"),
     "bench": ("weir.bench", "measure throughput and latency on servers of its own"),
+    "benchmark": ("weir.benchmark", "train and judge models by a published protocol and by our own"),
     "completion": ("weir.completion", "print a script that completes commands in bash, zsh or fish"),
 }
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from weir.archive.place import Place, first_line
-from weir.archive.run import find_root, run_archiver
+from weir.archive.run import Task, find_root, run_archiver
 from weir.infra.settings import Settings
 from weir.monitoring.logs import configure
 from weir.schemas.errors import Damaged
@@ -43,5 +43,5 @@ def open_archive(named: str, settings: Settings) -> Iterator[Place]:
     configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
     with tempfile.TemporaryDirectory(prefix="weir-") as folder:
         root = Place(f"{folder}/archive")
-        run_archiver(settings, [settings.stream], root=root, should_stop=lambda: False, until_caught_up=True)
+        run_archiver(settings, Task([settings.stream], root, until_caught_up=True), should_stop=lambda: False)
         yield root

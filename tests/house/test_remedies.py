@@ -70,6 +70,7 @@ TESTS: dict[str, str] = {
     "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
+    "weir archive optimize": f"{ARCHIVE}::test_the_command_archives_joins_and_says_how_it_stands",
     "weir archive --accept-loss": (
         f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),
@@ -92,9 +93,9 @@ TESTS: dict[str, str] = {
     ),
     "weir init DIR": "tests/unit/test_init.py::test_what_is_made_passes_the_check_and_is_the_shipped_stream",
     "weir check --accept": "tests/unit/test_check.py::test_a_change_is_told_until_it_is_accepted",
-    "weir status": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
-    "weir up": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
-    "weir down": f"{EMBEDDED}::test_the_commands_start_show_and_stop",
+    "weir status": f"{EMBEDDED}::test_the_servers_run_in_a_home_of_any_path_under_any_locale",
+    "weir up": f"{EMBEDDED}::test_the_servers_run_in_a_home_of_any_path_under_any_locale",
+    "weir down": f"{EMBEDDED}::test_the_servers_run_in_a_home_of_any_path_under_any_locale",
     "weir down --home 1": (
         f"{EMBEDDED}::test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named"
     ),

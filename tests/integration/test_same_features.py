@@ -25,7 +25,7 @@ from weir.archive.features.backfill import backfill_archive
 from weir.archive.features.history import Snapshot
 from weir.archive.features.source import LOG, open_archive
 from weir.archive.place import Place
-from weir.archive.run import run_archiver
+from weir.archive.run import Task, run_archiver
 from weir.infra.kafka.clients import build_admin
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings
@@ -151,7 +151,7 @@ def trained(settings: Settings, *, known_until_ms: int = 1 << 62) -> dict[tuple[
 def archived(settings: Settings, home: Path) -> dict[tuple[int, int], NDArray[np.float32]]:
     """Archive the log, let Kafka forget all of it, and backfill the features from the archive."""
     root = Place(str(home / "archive"))
-    run_archiver(settings, [payments], root=root, should_stop=lambda: False, until_caught_up=True)
+    run_archiver(settings, Task([payments], root, until_caught_up=True), should_stop=lambda: False)
     forget(settings)
     return backfilled(settings, root, home / "features.parquet")
 
