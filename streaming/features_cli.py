@@ -157,7 +157,7 @@ def write_features(out: Path, schema: pa.Schema, steps: Iterable[tuple[pa.Record
     return counts
 
 
-def build_output_schema(stream: Stream, placeholders: Placeholders, coordinates: Iterable[str] = ()) -> pa.Schema:
+def build_output_schema(stream: Stream, placeholders: Placeholders, more: Iterable[pa.Field] = ()) -> pa.Schema:
     """Return the columns that are written: one row per counted event, null for a missing feature.
 
     The file's metadata has the hash of the declarations.
@@ -165,13 +165,12 @@ def build_output_schema(stream: Stream, placeholders: Placeholders, coordinates:
     Args:
         stream: whose features they are.
         placeholders: ids that name nobody in this deployment.
-        coordinates: columns of integers that say where an event was in the log.
+        more: columns of the events, next to id, key and time.
     """
     ids = [(stream.id, pa.string()), (stream.key.field, pa.string()), (stream.time, pa.int64())]
-    where = [(name, pa.int64()) for name in coordinates]
     features = [(name, pa.float32()) for name in stream.feature_names]
     declared_as = with_placeholders(stream.declarations_hash, placeholders)
-    return pa.schema([*ids, *where, ("late", pa.bool_()), *features]).with_metadata({"declarations_hash": declared_as})
+    return pa.schema([*ids, *more, ("late", pa.bool_()), *features]).with_metadata({"declarations_hash": declared_as})
 
 
 @contextmanager

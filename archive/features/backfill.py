@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from weir.archive.features.declarations import find_declared
 from weir.archive.features.history import APPEND_TIME, SOURCE, ArchivedHistory, Snapshot
@@ -48,7 +51,9 @@ def _find_default() -> Settings:
     return load_settings().of_stream(find_stream(Path.cwd()))
 
 
-def backfill_archive(settings: Settings, archive: Snapshot, out: Path, partitions: int = 1) -> dict[str, int]:
+def backfill_archive(
+    settings: Settings, archive: Snapshot, out: Path, partitions: int = 1, fields: Iterable[pa.Field] = ()
+) -> dict[str, int]:
     """Compute the features of every archived event that counts, and write them next to its place and id.
 
     Args:
@@ -56,6 +61,7 @@ def backfill_archive(settings: Settings, archive: Snapshot, out: Path, partition
         archive: that is read.
         out: Parquet, written whole or not at all.
         partitions: to keep state for; 1 sees shared entities whole, more as a stream of so many partitions does.
+        fields: of the events, that are written as well.
 
     Returns:
         Events read, rows written, and what was left out by its reason.
@@ -68,7 +74,8 @@ def backfill_archive(settings: Settings, archive: Snapshot, out: Path, partition
     compile_kernel(kernel, tell_on_stderr)
     history, placeholders = ArchivedHistory(archive, settings), settings.placeholders
     steps = backfill(kernel, history.events(), history.labels(), placeholders=placeholders, partitions=partitions)
-    schema = build_output_schema(settings.stream, placeholders, (*SOURCE, APPEND_TIME))
+    places = [pa.field(name, pa.int64()) for name in (*SOURCE, APPEND_TIME)]
+    schema = build_output_schema(settings.stream, placeholders, (*places, *fields))
     return write_features(out, schema, steps) | asdict(history.left)
 
 

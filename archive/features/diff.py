@@ -49,7 +49,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
         pair = Pair(*sides)
         if not pair.rows:
             raise Refused(f"expected events that count by both declarations, found none of {sides[0].counts['rows']}")
-        document = build_document(pair)
+        document = build_document(pair, find_effect(pair, archive))
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
@@ -59,12 +59,11 @@ def run_diff(arguments: argparse.Namespace) -> int:
     return 1 if document["different"] else 0
 
 
-def build_document(pair: Pair) -> Document:
+def build_document(pair: Pair, effect: Effect | str) -> Document:
     """Return a comparison as JSON holds it."""
     old, new = pair.old.declared, pair.new.declared
     was, now = old.stream.feature_names, new.stream.feature_names
     compared = {name: compare(*pair.read(name)) for name in pair.common}
-    effect = find_effect(pair)
     document = {
         "stream": new.stream.name,
         "old": {"named": old.named, "hash": old.hash, "features": len(was)} | pair.old.counts,
@@ -108,8 +107,10 @@ def _list_notes(document: Mapping[str, Any], effect: Effect | str) -> Iterator[s
     if isinstance(effect, str):
         yield effect
         return
-    flips = ", ".join(f"{count:,} {flip}" for flip, count in effect.flips.items()) or "none comes out otherwise"
-    yield f"decisions by the score of {effect.model} alone: {flips}"
+    flips = ", ".join(f"{count:,} {flip}" for flip, count in effect.flips.items()) or "all are the same"
+    yield f"decisions by model {effect.model} and rules_version {effect.version}: {flips}"
+    if effect.note:
+        yield effect.note
 
 
 def build_tables(document: Mapping[str, Any]) -> list[Table]:

@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from weir.archive.features.backfill import backfill_archive
 from weir.archive.features.declarations import Declared
 from weir.archive.features.figures import Column
-from weir.archive.features.history import SOURCE, Snapshot
+from weir.archive.features.history import APPEND_TIME, SOURCE, Snapshot
+from weir.inference.core import lists
 from weir.inference.core.vector import Matrix
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import event_schemas
 
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 _BATCH_ROWS = 50_000
 _OFFSET_BITS = 44
 
@@ -42,7 +48,11 @@ class Computed:
         """
         self.declared = declared
         self._path = path
-        self.counts = backfill_archive(declared.settings, archive, path)
+        written = {declared.stream.id, declared.stream.key.field, declared.stream.time}
+        event = BatchCodec(schema=event_schemas(declared.stream)[-1]).arrow_schema
+        self._fields = declared.stream.kept_in_rows
+        kept = [event.field(name) for name in self._fields if name not in written]
+        self.counts = backfill_archive(declared.settings, archive, path, fields=kept)
 
     @cached_property
     def places(self) -> npt.NDArray[np.int64]:
@@ -56,12 +66,14 @@ class Computed:
         found: Column = pq.read_table(self._path, columns=[name])[name].to_numpy()
         return found
 
-    def batches(self, names: Sequence[str]) -> Iterator[Matrix]:
-        """Yield features as float32, shape (rows, len(names))."""
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[Matrix, pa.RecordBatch]]:
+        """Yield features as float32, shape (rows, len(names)), and what a feature row has of the events besides."""
+        fields = [*self._fields, APPEND_TIME]
         with pq.ParquetFile(self._path) as table:
-            for batch in table.iter_batches(_BATCH_ROWS, columns=list(names)):
+            for batch in table.iter_batches(_BATCH_ROWS, columns=[*names, *fields]):
                 columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]
-                yield np.stack(columns, axis=1).astype(np.float32)
+                rows = batch.select(fields).rename_columns([*self._fields, lists.APPEND_TIME])
+                yield np.stack(columns, axis=1).astype(np.float32), rows
 
 
 class Pair:
@@ -87,6 +99,8 @@ class Pair:
         """Return a feature of both."""
         return self.keep(self.old.read(name), self.new.read(name))
 
-    def keep(self, old: Column, new: Column) -> tuple[Column, Column]:
+    def keep(
+        self, old: npt.NDArray[_Scalar], new: npt.NDArray[_Scalar]
+    ) -> tuple[npt.NDArray[_Scalar], npt.NDArray[_Scalar]]:
         """Return of a value of each row of either side those of the rows that both have."""
         return old[self._kept[0]], new[self._kept[1]]

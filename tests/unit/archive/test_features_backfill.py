@@ -93,7 +93,7 @@ def test_a_file_that_is_damaged_is_an_error_that_names_the_fix_and_leaves_no_tab
     (path, *_) = sorted((root / "transactions").rglob("day=*/*.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     assert weir.cli.main(["features", "backfill", "--from", str(root), "--out", str(out)]) == 1
-    assert "put the file back from a copy of the archive" in capsys.readouterr().err
+    assert "`weir evidence verify" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [root]
 
 

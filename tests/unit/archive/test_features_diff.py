@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ def test_what_is_shown_is_what_two_backfills_differ_by(
     assert document["added"][ADDED]["values"]["max"] >= 1
     assert document["effect"]["scores"]["differences"]["max"] == 8 / 64  # the weight of `transaction_is_online`
     assert sum(document["effect"]["flips"].values()) > 0
+    decided = DeltaTable(str(built / "archive" / "decisions")).to_pyarrow_table(columns=["decision"])
+    assert document["effect"]["decided"][0] == dict(Counter(decided["decision"].to_pylist()))
+    assert document["effect"]["note"] == ""
     assert document["effect"]["model"] in document["notes"][-1]
 
 
@@ -90,7 +94,7 @@ def test_the_same_declarations_have_the_same_values_and_no_bundle_is_said_in_a_s
     code, document = _run(capsys, "transactions", "transactions")
     assert code == 0
     assert (document["different"], document["added"], document["effect"]) == ([], {}, None)
-    assert "no effect on scores is shown" in document["notes"][-1]
+    assert "no effect on scores and decisions is shown" in document["notes"][-1]
 
 
 def test_a_model_that_takes_what_is_not_declared_is_said_in_a_sentence(
@@ -103,6 +107,19 @@ def test_a_model_that_takes_what_is_not_declared_is_said_in_a_sentence(
     _, document = _run(capsys, "transactions", changed)
     assert document["effect"] is None
     assert f"takes {ADDED}, which the old declarations lack" in document["notes"][-1]
+
+
+@pytest.mark.usefixtures("changed")
+def test_rules_and_lists_that_are_not_kept_any_more_are_named(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(built, tmp_path / "home")
+    (tmp_path / "home" / "lists.json").unlink()
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+    code, document = _run(capsys, "transactions", "transactions")
+    assert code == 0
+    assert document["effect"]["flips"] == {}
+    assert "+lists-golden, by which the newest archived decision was made, is not kept" in document["notes"][-1]
 
 
 @pytest.mark.usefixtures("changed")
