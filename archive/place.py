@@ -22,6 +22,8 @@ from weir.schemas.errors import Damaged, Refused, Transient
 
 OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
 """Of an archive's root, next to a folder for each topic."""
+LOG_DAYS = 7
+"""Older versions of a table are kept in its log for so long, as the files are that they name."""
 _READING = frozenset({"read", "sealed"})
 """What was found in a table's log or in a listing is read then: a file that is not there is missing."""
 _DAMAGE = ("decompression failed", "deserialize thrift", "Json error", "contiguous", "No table metadata", "corrupt")
