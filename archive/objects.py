@@ -23,10 +23,11 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from weir.archive.place import Place
+from weir.infra.archive_store import OBJECTS
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import Damaged, PoisonRecord
 
-OBJECTS, BUNDLES, SCHEMAS, VERSIONS = "_objects", "_bundles", "_schemas", "_versions"
+BUNDLES, SCHEMAS, VERSIONS = "_bundles", "_schemas", "_versions"
 _REDACTED = ".redacted"
 POSITION_FILE = "position.json"
 _HASH_IN_NAME = re.compile(r"([0-9a-f]{64})(?:\.json)?$")

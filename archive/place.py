@@ -10,14 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
+from weir.infra.archive_store import open_files
 from weir.schemas.errors import Damaged, Refused, Transient
 
 OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
@@ -56,9 +54,7 @@ class Place:
     @cached_property
     def files(self) -> fs.FileSystem:
         """The file system whose root this place is."""
-        if self.is_remote:
-            return fs.PyFileSystem(_Store(self.uri, dict(self.options)))
-        return fs.SubTreeFileSystem(str(Path(self.uri).absolute()), fs.LocalFileSystem(use_mmap=True))
+        return open_files(self.uri, self.options)
 
     def list_folders(self) -> list[str]:
         """Return the names of the folders here that may be tables, sorted; none where the place does not exist."""
@@ -103,28 +99,6 @@ class Place:
             f"archive: expected the files of {self.uri} as they were written, found one missing or damaged: "
             f"{first_line(error)}; `weir evidence verify` names each; put it back from a copy of the archive"
         )
-
-
-class _Store(DeltaStorageHandler):
-    """delta-rs' way to an object store, which takes bytes alone where Arrow writes buffers."""
-
-    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
-        """Open a file for writing."""
-        return pa.PythonFile(_BytesWriter(self._handler.open_output_stream(path, metadata)), mode="w")
-
-
-class _BytesWriter:
-    """A file that makes bytes of what is written to it."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, content: Any) -> Any:
-        """Write a buffer of any kind."""
-        return self._file.write(bytes(content))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 def _is_damage(error: Exception, what: str) -> bool:

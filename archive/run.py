@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
@@ -28,6 +27,7 @@ from weir.archive.seals.key import SealKey, key_path, load_key
 from weir.archive.suspects import Suspects
 from weir.archive.table import ArchiveTable, OnStep, Overtaken, no_step, open_table
 from weir.archive.upkeep import Upkeep
+from weir.infra.archive_store import locate_archive
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
@@ -118,16 +118,8 @@ def find_root(settings: Settings, to: str = "") -> Place:
     Raises:
         Refused: the options of the object store are no JSON object of texts.
     """
-    text = settings.archive.storage_options.get_secret_value()
-    try:
-        options = json.loads(text) if text else {}
-        if not all(isinstance(value, str) for value in options.values()):
-            raise ValueError
-    except (ValueError, AttributeError):
-        raise Refused(
-            "setting WEIR_ARCHIVE__STORAGE_OPTIONS: expected a JSON object whose values are texts, found something else"
-        ) from None
-    return Place(to or settings.archive.root or str(settings.home / "archive"), options)
+    uri, options = locate_archive(settings)
+    return Place(to or uri, options)
 
 
 def run_archiver(settings: Settings, task: Task, *, should_stop: Callable[[], bool], on_step: OnStep = no_step) -> None:

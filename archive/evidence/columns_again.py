@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from weir.archive.columns import decoded_columns
-from weir.archive.evidence.rows import lookup_of
 from weir.archive.objects import Objects
+from weir.archive.records import lookup_of
 from weir.archive.rows import Raw, RowMaker
 from weir.archive.run import Followed
 from weir.archive.seals.findings import MISREAD, Finding, name_row

@@ -1,4 +1,6 @@
-"""Keeps every version that is published of a stream, as it comes, from the topic on which deciders find it.
+"""Keeps every version of rules, lists and thresholds of a stream as it comes, from where deciders find it.
+
+Models are kept by what decides (``archive/keeping.py``): decisions name them.
 
 A record that is no act of ours, or whose text is not what it says, is told and passed by: no decision was made by it
 either.
@@ -15,7 +17,7 @@ from collections import deque
 from confluent_kafka import Message
 
 from weir.archive.in_force.versions import PUBLISHED, KeptVersion, Versions
-from weir.inference.published.act import Act, parse_act
+from weir.inference.published.act import ALIASES, Act, parse_act
 from weir.inference.published.topic import PublishedTopic, append_time_ms
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
@@ -58,7 +60,7 @@ class PublishedKeeper:
         where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
         try:
             act = parse_act(message.value())
-            if act.action != "rollback":  # it names a version that was kept
+            if act.action != "rollback" and act.kind not in ALIASES:  # a rollback names a version that was kept
                 self._keep(act, append_time_ms(message))
         except Refused as error:
             log.error("version_not_kept", at=where, detail=str(error))
@@ -66,7 +68,7 @@ class PublishedKeeper:
     def _keep(self, act: Act, at_ms: int) -> None:
         texts = [act.text] if act.text is not None else self._topic.read_parts(act)
         kept = KeptVersion(
-            kind=act.kind,
+            kind=act.kind,  # type: ignore[arg-type]  # models are not kept here
             version=act.version,
             content=act.hash,
             texts=[self._versions.keep_text(text.encode()) for text in texts],
