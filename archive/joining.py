@@ -1,8 +1,9 @@
-"""Joins a day's small files. Rows are as they were; only which file holds them changes.
+"""Joins a day's files. Rows are as they were; only which file holds them changes.
 
-Each commit of an archiver leaves a file, some thousand a day. Once a day is closed, its small files are written again
-as a few large ones, each with a range of the buckets, so that a key's rows of the day are in one of them. Of a day with
-millions of rows, so many files are joined at once as make 64 large ones. Numbered steps:
+Each commit of an archiver leaves a file, some thousand a day. Once a day is closed, those that are small, or have rows
+of most buckets, are written again as a few large ones, each with a range of the buckets, so that a key's rows of the
+day are in one of them. Of a day with millions of rows, so many files are joined at once as make 64 large ones. Numbered
+steps:
 
 1. The rows of one range of buckets are read from all files, sorted and written as one file; so for each range. They are
    in no table yet.
@@ -84,7 +85,7 @@ def find_days(table: ArchiveTable, now: datetime, *, open_too: bool = False) -> 
 
 
 def join_day(table: ArchiveTable, day: date, on_step: OnStep) -> Join:
-    """Join the small files of a day that are worth joining, as many as are joined at once.
+    """Join the files of a day that are worth joining, as many as are joined at once.
 
     Raises:
         Transient: the store cannot be used now.
@@ -127,19 +128,20 @@ def sweep(table: ArchiveTable) -> int:
 
 
 def _choose(files: pa.Table, day: date) -> pa.Table:
-    """Return the small files of a day, oldest first, no more than are joined at once."""
+    """Return the files of a day that are small or of most buckets, oldest first, no more than are joined at once."""
     is_small = pc.and_(pc.less(files["num_records"], FILE_ROWS // 2), pc.less(files["size_bytes"], FILE_BYTES // 2))
-    small = files.filter(pc.and_(pc.equal(files[_DAY], day), is_small)).sort_by("path")
-    rows, size = (np.cumsum(small[name].to_numpy()) for name in ("num_records", "size_bytes"))
-    return small.slice(0, int(np.sum((rows <= MADE_MAX * FILE_ROWS) & (size <= MADE_MAX * FILE_BYTES))))
+    is_wide = pc.greater(pc.subtract(files["max.bucket"], files["min.bucket"]), BUCKETS // 2)
+    chosen = files.filter(pc.and_(pc.equal(files[_DAY], day), pc.or_(is_small, is_wide))).sort_by("path")
+    rows, size = (np.cumsum(chosen[name].to_numpy()) for name in ("num_records", "size_bytes"))
+    return chosen.slice(0, int(np.sum((rows <= MADE_MAX * FILE_ROWS) & (size <= MADE_MAX * FILE_BYTES))))
 
 
-def _is_worth(small: pa.Table) -> bool:
-    return len(small) > _count_wanted(small)
+def _is_worth(chosen: pa.Table) -> bool:
+    return len(chosen) > _count_wanted(chosen)
 
 
-def _count_wanted(small: pa.Table) -> int:
-    rows, size = (pc.sum(small[name]).as_py() or 0 for name in ("num_records", "size_bytes"))
+def _count_wanted(chosen: pa.Table) -> int:
+    rows, size = (pc.sum(chosen[name]).as_py() or 0 for name in ("num_records", "size_bytes"))
     return min(BUCKETS, max(1, math.ceil(size / FILE_BYTES), math.ceil(rows / FILE_ROWS)))
 
 

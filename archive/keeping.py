@@ -10,7 +10,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from weir.archive.objects import MANIFEST_FILE, Objects
@@ -82,22 +81,23 @@ class Keeper:
         Raises:
             Transient: store or brokers cannot be used, or other sealers were faster each time; call it again.
         """
+        unsealed = 0
         try:
             self._keep_and_seal(table)
         except Damaged as error:
             log.error("not_sealed", topic=table.topic, detail=str(error))
-        with suppress(Damaged), table.place.errors("sealed"):
-            unsealed = table.batch - self._chain.read_sealed_batch(table.topic)
-            metrics.ARCHIVE_UNSEALED.labels(topic=table.topic).set(unsealed)
+            with table.place.errors("sealed"):
+                unsealed = table.batch - self._chain.read_sealed_batch(table.topic)
+        metrics.ARCHIVE_UNSEALED.labels(topic=table.topic).set(unsealed)
 
     def _keep_and_seal(self, table: ArchiveTable) -> None:
         with table.place.errors("sealed"):
-            first = self._chain.read_sealed_batch(table.topic) + 1
+            sealed = self._chain.read_sealed_batch(table.topic)
             if table.topic in self._models:
-                self._keep_bundles(table, first)
+                self._keep_bundles(table, sealed + 1)
             if table.topic in self._in_force:
                 self._in_force[table.topic]()
-            seal_new(self._chain, self._key, name=table.topic, table=table)
+            seal_new(self._chain, self._key, name=table.topic, table=table, after=sealed)
             self._seal_files()
 
     def _seal_files(self) -> None:

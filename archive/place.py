@@ -20,6 +20,8 @@ from weir.schemas.errors import Damaged, Refused, Transient
 
 OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
 """Of an archive's root, next to a folder for each topic."""
+LOG_DAYS = 7
+"""Older versions of a table are kept in its log for so long, as the files are that they name."""
 _READING = frozenset({"read", "sealed"})
 """What was found in a table's log or in a listing is read then: a file that is not there is missing."""
 _DAMAGE = ("decompression failed", "deserialize thrift", "Json error", "contiguous", "No table metadata", "corrupt")
@@ -95,7 +97,7 @@ class Place:
     def _describe_damage(self, error: Exception) -> Damaged:
         return Damaged(
             f"archive: expected the files of {self.uri} as they were written, found one missing or damaged: "
-            f"{first_line(error)}; `weir evidence verify` names each; put it back from a copy of the archive"
+            f"{first_line(error)}; `weir evidence verify` names each; put the file back from a copy of the archive"
         )
 
 

@@ -8,6 +8,7 @@ until the batch is made.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weir.archive.columns import DAY, FIXED, HEADERS, SORTED_BY, bucket_of, hash_id
+from weir.archive.columns import DAY, FIXED, HEADERS, SORTED_BY, bucket_of
 from weir.archive.tree import LEAF_BYTES, SALT_BYTES, each_leaf, row_bytes
 from weir.schemas.avro.codec import Decoded
 from weir.schemas.durations import DAY_MS
 
+_NO_ID = bytes(8)
 Headers = list[tuple[str, bytes | None]]
 Decode = Callable[[Sequence[bytes | None]], Decoded]
 
@@ -155,7 +157,11 @@ def _list_headers(headers: Sequence[Headers]) -> pa.Array:
 
 
 def _hash_ids(ids: pa.Array) -> pa.Array:
-    return pa.array([None if each is None else hash_id(each) for each in ids.to_pylist()], pa.int64())
+    """Return ``hash_id`` of each, all of one batch at once."""
+    texts, sha256 = ids.to_pylist(), hashlib.sha256
+    heads = b"".join([_NO_ID if each is None else sha256(each.encode()).digest()[:8] for each in texts])
+    hashes = np.frombuffer(heads, ">i8").astype(np.int64)
+    return pa.array(hashes, mask=ids.is_null().to_numpy(zero_copy_only=False))
 
 
 def _places(rows: npt.NDArray[np.int64], count: int) -> pa.Array:

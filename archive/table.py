@@ -30,14 +30,12 @@ from deltalake.transaction import AddAction
 
 from weir.archive.columns import DAY, FIXED, FORMAT, decoded_columns
 from weir.archive.files import delete_files, write_days
-from weir.archive.place import Place, first_line
+from weir.archive.place import LOG_DAYS, Place, first_line
 from weir.archive.rows import sort_rows
 from weir.schemas.errors import Refused, Transient, WeirError
 
 ATTEMPTS_MAX = 20
 """A commit that others come before is tried again so often: with a few archivers on a table, one or two times."""
-_LOG_DAYS = 7
-"""Of a table's log, older versions are kept so long, as their files are."""
 _BATCH = "batch"
 _FORMAT, _TOPIC, _TOPIC_ID, _STREAM = "weir.format", "weir.topic", "weir.topic_id", "weir.stream"
 
@@ -330,7 +328,7 @@ def _open(place: Place) -> DeltaTable:
 def _create(place: Place, topic: Identity, stream: str, record: pa.Schema) -> None:
     schema = pa.schema([*FIXED, *decoded_columns(record).values()])
     described = {_FORMAT: str(FORMAT), _TOPIC: topic.name, _TOPIC_ID: topic.topic_id, _STREAM: stream}
-    described["delta.logRetentionDuration"] = f"interval {_LOG_DAYS} days"
+    described["delta.logRetentionDuration"] = f"interval {LOG_DAYS} days"
     with place.errors("made"):
         if not place.is_remote:  # it holds payments, as the home does
             Path(place.uri).mkdir(mode=0o700, parents=True, exist_ok=True)

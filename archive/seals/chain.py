@@ -9,6 +9,7 @@ same seal is written by the next who looks.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-from weir.archive.place import Place
+from weir.archive.place import LOG_DAYS, Place
 from weir.archive.seals.key import SealKey
 from weir.archive.seals.reading import ANY, list_files, read_file
 from weir.archive.seals.seal import NO_BATCH, NO_TABLE, RETENTION, ROWS, Seal, hash_text, link, read_seal, skip_of
@@ -31,6 +32,8 @@ _BATCH, _REMOVED = "batch/", "removed/"
 _MARKS = {ROWS: _BATCH, RETENTION: _REMOVED}
 _TRIES = 20
 """Sealers that lose the race one after the other; each time another seal was written, so this many is a storm."""
+_REMEMBERED = 64
+"""Hashes of seals that were written here, of which the next ones need one or two."""
 _JOIN_EVERY = 256
 """Seals, each in a file of its own, that are joined into one file."""
 
@@ -73,6 +76,7 @@ class Chain:
         """Bind to the folder that holds the tables."""
         self._place = root.below(FOLDER)
         self._opened: DeltaTable | None = None
+        self._written: OrderedDict[int, str] = OrderedDict()
 
     def read_length(self) -> int:
         """Return how many seals there are now."""
@@ -87,8 +91,12 @@ class Chain:
         return self._read_mark(_REMOVED + name)
 
     def _read_mark(self, name: str) -> int:
-        table = self._refresh()
-        return (table.transaction_version(name) or 0) if table else 0
+        self._refresh()
+        return self._mark(name)
+
+    def _mark(self, name: str) -> int:
+        """Return a mark as of the last look at the table, which takes more time than anything else here."""
+        return (self._opened.transaction_version(name) or 0) if self._opened else 0
 
     def read(self) -> Iterator[Stored]:
         """Yield all seals in order."""
@@ -155,7 +163,7 @@ class Chain:
         for _ in range(_TRIES):
             sequence = self.read_length() + 1
             mark = _MARKS.get(seal.kind)
-            if mark is not None and seal.batch <= self._read_mark(mark + seal.table):
+            if mark is not None and seal.batch <= self._mark(mark + seal.table):
                 return None
             try:
                 stored = self._write(self._link(seal, sequence), key)
@@ -170,7 +178,9 @@ class Chain:
         return link(seal, sequence=sequence, previous=previous, skip=skip)
 
     def _hash_of(self, sequence: int) -> str:
-        return hash_text(self.read_one(sequence).text) if sequence else ""
+        if not sequence:
+            return ""
+        return self._written.get(sequence) or hash_text(self.read_one(sequence).text)
 
     def _write(self, seal: Seal, key: SealKey) -> Stored | None:
         """Write a seal; None where the table, as it is known now, has another one of that number.
@@ -193,6 +203,9 @@ class Chain:
             mode="append",
             commit_properties=CommitProperties(app_transactions=[Transaction(k, v) for k, v in marks.items()]),
         )
+        self._written[seal.sequence] = signed
+        if len(self._written) > _REMEMBERED:
+            self._written.popitem(last=False)
         if seal.sequence % _JOIN_EVERY == 0:
             self._join()
         return stored
@@ -203,9 +216,14 @@ class Chain:
             table.optimize.compact()
             table.create_checkpoint()
             table.vacuum(dry_run=False)
+            table.cleanup_metadata()
 
     def _create(self) -> DeltaTable:
-        configuration = {"delta.dataSkippingStatsColumns": "sequence,batch", "delta.appendOnly": "true"}
+        configuration = {
+            "delta.dataSkippingStatsColumns": "sequence,batch",
+            "delta.appendOnly": "true",
+            "delta.logRetentionDuration": f"interval {LOG_DAYS} days",
+        }
         made = DeltaTable.create(
             self._place.uri,
             _SCHEMA,

@@ -16,7 +16,7 @@ _BATCHES_AT_ONCE = 4
 _COLUMNS = ["partition", "offset", "append_ms", "leaf", "batch"]
 
 
-def seal_new(chain: Chain, key: SealKey, *, name: str, table: ArchiveTable) -> list[Stored]:
+def seal_new(chain: Chain, key: SealKey, *, name: str, table: ArchiveTable, after: int | None = None) -> list[Stored]:
     """Seal every batch of a table that has no seal yet, in order; return the seals that were written here.
 
     Args:
@@ -24,13 +24,14 @@ def seal_new(chain: Chain, key: SealKey, *, name: str, table: ArchiveTable) -> l
         key: that signs.
         name: of the table.
         table: as of the version that is to be sealed.
+        after: the newest batch that is sealed, where that was just read.
 
     Raises:
         Damaged: a batch holds an offset twice.
         Transient: other sealers were faster each time.
     """
     written: list[Stored] = []
-    sealed = chain.read_sealed_batch(name)
+    sealed = chain.read_sealed_batch(name) if after is None else after
     while rows := _read_batches(table, after=sealed):
         for batch, of_batch in rows:
             stored = chain.append(seal_rows(name, batch, of_batch), key)

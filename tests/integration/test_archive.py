@@ -100,6 +100,8 @@ def test_every_committed_record_of_every_topic_has_one_row(archiving: Settings) 
     assert len(undecoded) == 8
     assert all(row["card_id"] is None and row["amount_minor"] is None for row in undecoded)
     assert all(row["amount_minor"] == 1_250 for row in events if row["id"] is not None)
+    assert [row["undecoded"] is None for row in events] == [row["id"] is not None for row in events]
+    assert {row["undecoded"] for row in undecoded} == {"wrong_magic", "empty_value", "unknown_schema_id"}
 
 
 @pytest.mark.long

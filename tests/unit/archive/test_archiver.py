@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,14 @@ def build_follower(
     return follower
 
 
-def run(follower: Follower, log: Log, ends: Mapping[int, int], *, takes_added: bool = True) -> None:
+def run(
+    follower: Follower,
+    log: Log,
+    ends: Mapping[int, int],
+    *,
+    takes_added: bool = True,
+    upkeep: Callable[[], None] = do_nothing,
+) -> None:
     meter = Meter(lambda _: ends, {TOPIC: 1_000})
     loop = Archiver(
         {TOPIC: follower},
@@ -91,6 +98,7 @@ def run(follower: Follower, log: Log, ends: Mapping[int, int], *, takes_added: b
         takes_added=takes_added,
         should_stop=lambda: not log.reads,
         on_step=do_nothing,
+        upkeep=upkeep,
     )
     loop.run()
 
@@ -130,6 +138,17 @@ def test_an_archiver_of_given_partitions_leaves_others_alone(place: Place) -> No
     log = Log([Record(0, 0)], [])
     run(build_follower(reopen(place)), log, {0: 1, 1: 1}, takes_added=False)
     assert log.assigned == []
+
+
+def test_upkeep_has_its_turn_when_the_log_has_no_more_than_was_read(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver_module, "READ_RECORDS_MAX", 2)
+    turns: list[int] = []
+    log = Log([Record(0, 0), Record(0, 1)], [Record(0, 2)], [Record(0, 3), Record(0, 4)], [])
+    follower = build_follower(reopen(place))
+    run(follower, log, {0: 5}, upkeep=lambda: turns.append(follower.positions[0]))
+    assert turns == [3, 5]
 
 
 def test_a_store_that_does_not_answer_is_waited_for_with_what_is_in_hand(

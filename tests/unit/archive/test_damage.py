@@ -20,7 +20,7 @@ from weir.schemas.errors import Damaged, Refused
 from weir.streaming.stage import do_nothing
 
 DAY = date(1970, 1, 1)
-RESTORE = "put it back from a copy of the archive"
+RESTORE = "put the file back from a copy of the archive"
 
 
 @pytest.fixture(scope="module")

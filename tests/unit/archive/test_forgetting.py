@@ -190,7 +190,7 @@ def test_upkeep_removes_joins_and_deletes_in_steps_and_what_fails_is_left_for_th
 
 def test_a_large_day_is_joined_until_nothing_is_left_to_join(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "FILE_ROWS", 3 * ROWS)
-    monkeypatch.setattr(joining, "MADE_MAX", 1)
+    monkeypatch.setattr(joining, "MADE_MAX", 2)
     for batch in range(5, 14):
         raw = build_raw([b"t:1"] * ROWS, first=100 * batch, append_ms=FIRST_MS)
         archive.table.append([build_maker().make(raw)], dict.fromkeys((0, 1), 100 * batch + ROWS), do_nothing)

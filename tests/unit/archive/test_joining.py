@@ -77,20 +77,30 @@ def test_a_large_day_becomes_files_of_their_own_ranges_of_buckets(
         assert places == sorted(places)
 
 
-def test_files_that_are_large_are_left_and_of_many_rows_some_are_joined_at_once(
+def test_of_many_rows_some_files_are_joined_at_once(
     table: ArchiveTable, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(place)
-    monkeypatch.setattr(joining, "FILE_ROWS", 40)
-    monkeypatch.setattr(joining, "MADE_MAX", 1)
-    add(table, 200, 10)
-    assert find_days(table, CLOSED) == []  # 20 rows are half of a large file
-    monkeypatch.setattr(joining, "FILE_ROWS", 60)
+    monkeypatch.setattr(joining, "FILE_ROWS", 50)
+    monkeypatch.setattr(joining, "MADE_MAX", 2)
     done = join_day(table, DAY, do_nothing)
-    assert (done.files, done.joined, done.rows) == (3, 1, 60)
+    assert (done.files, done.joined, done.rows) == (5, 2, 100)
     rows = [join_day(table, day, do_nothing).rows for _ in range(9) for day in find_days(table, CLOSED)]
-    assert max(rows) <= 60
-    assert content(place)[:200] == before
+    assert max(rows) <= 100
+    assert content(place) == before
+    assert find_days(table, CLOSED) == []
+
+
+def test_large_files_of_all_buckets_are_joined_and_those_of_some_are_left(
+    table: ArchiveTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "FILE_ROWS", 30)
+    files = table.list_files().to_pylist()
+    assert all(each["num_records"] >= 15 and each["max.bucket"] - each["min.bucket"] > BUCKETS // 2 for each in files)
+    assert find_days(table, CLOSED) == [DAY]
+    join_day(table, DAY, do_nothing)
+    spans = [each["max.bucket"] - each["min.bucket"] for each in table.list_files().to_pylist()]
+    assert max(spans) < BUCKETS // 2
     assert find_days(table, CLOSED) == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tests.unit.archive.test_rows import RECORD, build_maker, build_raw
-from weir.archive.columns import decoded_columns
+from weir.archive.columns import FIXED, decoded_columns
 from weir.archive.place import Place
 from weir.archive.table import ArchiveTable, Overtaken, open_table
 from weir.schemas.errors import Refused, Transient
@@ -196,3 +196,19 @@ def test_positions_outlive_a_checkpoint_of_the_log(place: Place) -> None:
         if int(entry.stem) < table.delta.version():
             entry.unlink()
     assert reopen(place).begin([0]) == {0: 5}
+
+
+def test_a_table_of_an_older_release_gets_our_new_columns_and_its_rows_have_null_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("weir.archive.table.FIXED", pa.schema([each for each in FIXED if each.name != "undecoded"]))
+        table = reopen(place)
+        table.begin([0])
+        add(table, 0, 5)
+        assert "undecoded" not in table.schema().names
+    again = reopen(place)
+    assert again.begin([0]) == {0: 5}
+    again.append([build_maker().make(build_raw([b"garbage"], first=5))], {0: 6}, do_nothing)
+    assert [row["offset"] for row in sorted(read(place), key=lambda row: row["offset"])] == list(range(6))
+    assert all(row["undecoded"] is None for row in read(place))
