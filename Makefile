@@ -142,7 +142,7 @@ bench: $(READY) build/peers/.ready  ## measure everything next to its peers (up 
 bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)
 	@$(BIN)/python -m tests.bench.growth --only '$(ONLY)' $(if $(ONLY),,--write docs/results/growth.md --command 'make bench-growth') $(ARGS)
 
-benchmark: $(READY)  ## train and judge models by a published protocol and by our own (half an hour); fails when a figure is missed or a leak
+benchmark: $(READY)  ## train and judge models by a published protocol and by our own (15 minutes of a core); fails when a figure is missed or a leak
 	$(WEIR) benchmark handbook --write docs/results
 	$(WEIR) benchmark simulator --write docs/results
 

@@ -96,7 +96,7 @@ def _run_handbook(_: argparse.Namespace, console: Console) -> Done:
     compile_kernel(kernel, tell_on_stderr)
     with console.status("simulating payments") as status:
         outcome = run_benchmark(kernel, status.update)
-    return Done("The Fraud Detection Handbook", build_page(outcome), outcome.ours.find_faults())
+    return Done("The Fraud Detection Handbook", build_page(outcome), outcome.find_faults())
 
 
 def _run_simulator(arguments: argparse.Namespace, console: Console) -> Done:

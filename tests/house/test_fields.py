@@ -11,7 +11,8 @@ import pytest
 from tests.house.source import name_of, product_files
 from weir.schemas.contracts import schema_json
 
-OWN = ("schemas/streams/", "generators/")
+OWN = ("schemas/streams/", "generators/", "training/benchmarks/handbook/")
+"""The last one declares and makes a stream of its own, some of whose fields have the same names."""
 PLAIN = {"source", "outcome", "channel", "currency", "lat", "lon", "label_time_ms"}
 """Fields that are words of the product too, of money, of a position or of labels; a use of them says nothing."""
 VARIABLES = {"event_time_ms", "amount_minor"}

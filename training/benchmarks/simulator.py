@@ -26,6 +26,7 @@ from weir.schemas.stream import Stream
 from weir.training import thresholds as pricing
 from weir.training.dataset import Examples
 from weir.training.evaluate import compute_metrics
+from weir.training.labels import labels_of
 from weir.training.models import Matrix, Scores, fit_trees
 from weir.training.pipeline import Part, build_parts
 from weir.training.split import MATURITY_MS
@@ -89,7 +90,9 @@ def run_benchmark(examples: Examples, labels: pa.Table, truth: pa.Table, stream:
     split, parts = build_parts(examples, labels, MATURITY_MS, stream)
     inside = split.test.mask(examples.event_time_ms)
     judged = examples.take(inside).features
-    known = read_truth(examples, truth, inside, pricing.read_stakes(stream, judged))
+    plain = {stream.id: "id", labels_of(stream).verdict: "fraud"}
+    named = truth.rename_columns([plain.get(name, name) for name in truth.column_names])
+    known = read_truth(examples, named, inside, pricing.read_stakes(stream, judged))
     names = np.array(stream.feature_names)
     steps = {}
     for name, columns in list_steps(stream):
@@ -122,15 +125,15 @@ def list_steps(stream: Stream) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
 
 
 def read_truth(examples: Examples, truth: pa.Table, inside: npt.NDArray[np.bool_], stakes: Any) -> Truth:
-    """Return the truth of the payments of an interval.
+    """Return the truth of the payments of an interval, of a table with the columns id, fraud and scenario.
 
     Raises:
         WeirError: the truth is not that of the examples.
     """
     ids = pc.list_element(pc.split_pattern(examples.keys, "\x1f"), 1)
-    if len(ids) != truth.num_rows or not pc.all(pc.equal(ids, truth["transaction_id"].combine_chunks())).as_py():
+    if len(ids) != truth.num_rows or not pc.all(pc.equal(ids, truth["id"].combine_chunks())).as_py():
         raise WeirError("benchmark: expected the truth of these payments in their order, found that of others")
-    fraud = truth["is_fraud"].to_numpy()[inside].astype(np.int8)
+    fraud = truth["fraud"].to_numpy()[inside].astype(np.int8)
     scenario = pc.fill_null(truth["scenario"], "").to_numpy()[inside].astype(np.str_)
     return Truth(fraud, scenario, stakes)
 

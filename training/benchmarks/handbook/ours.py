@@ -82,10 +82,6 @@ class Outcome:
     chosen: str
     judged: Mapping[str, Judged]
 
-    def find_faults(self) -> list[str]:
-        """Say which figures of the chosen one are below what is wanted, and which cannot be true."""
-        return find_faults(self.judged[self.chosen].mean)
-
 
 def find_faults(found: Figures) -> list[str]:
     """Say which figures are below what is wanted, and which are too good to be true.

@@ -76,7 +76,9 @@ def _four_folds(found: Mapping[str, Chosen], known: Mapping[str, published.Row])
         for name, each in found.items()
     ]
     if not known:
-        return table(("model, on the 15 features", *_FIGURES), [row[:4] for row in rows])
+        return "With the parameters that were chosen above.\n\n" + table(
+            ("model, on the 15 features", *_FIGURES), [row[:4] for row in rows]
+        )
     others = [[f"{name} (not run here)", "", "", "", *_published(row)] for name, row in published.OTHERS.items()]
     return (
         "The mean of four weeks and, after ±, their standard deviation. Where there is a choice, it is made by average "

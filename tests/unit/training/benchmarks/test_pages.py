@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,19 @@ def test_each_table_has_ours_next_to_what_is_published() -> None:
     assert "| b | 0.880 ± 0.010 | 0.710" in text
 
 
+def test_a_feature_that_is_not_its_definition_is_told() -> None:
+    outcome = _outcome(GOOD)
+    assert outcome.find_faults() == []
+    unequal = replace(outcome, differences=[replace(outcome.differences[0], equal_by_panes=9)])
+    (fault,) = unequal.find_faults()
+    assert fault == "customer_event_count_1d: expected 10 rows equal to the definition, found 9"
+
+
 @pytest.mark.parametrize(("found", "code"), [(GOOD, 0), (BAD, 1)])
 def test_a_command_writes_its_section_and_fails_on_a_figure_that_cannot_be_true(
     found: Figures, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = Done("The title", build_page(_outcome(found)), _outcome(found).ours.find_faults())
+    done = Done("The title", build_page(_outcome(found)), _outcome(found).find_faults())
     monkeypatch.setattr(weir.benchmark, "_run_handbook", lambda *_: done)
     assert main(["benchmark", "handbook", "--write", str(tmp_path)]) == code
     written = (tmp_path / page.NAME).read_text()
