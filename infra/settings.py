@@ -179,6 +179,17 @@ class ArchiveSettings(_Section):
     commit_rows_max: int = Field(default=200_000, ge=1, le=5_000_000)
 
 
+class PublishingSettings(_Section):
+    """How far rules, lists and thresholds that are published may go, by a trial on the archived past."""
+
+    trial_days: int = Field(default=30, ge=1, le=3_650)
+    """Of which decisions they are tried."""
+    declined_points_max: float = Field(default=0.5, ge=0, le=100)
+    """By so many percentage points the share declined may grow."""
+    good_hurt_percent_max: float = Field(default=20.0, ge=0)
+    """So many percent more good events may be declined, by labels that have matured."""
+
+
 class MonitoringSettings(_Section):
     """Metrics and logs."""
 
@@ -206,6 +217,7 @@ class Settings(_Section):
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    publishing: PublishingSettings = PublishingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     _stream: Stream | None = PrivateAttr(default=None)
 

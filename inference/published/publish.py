@@ -61,6 +61,10 @@ class Publisher:
         """Why the acts that cannot be used are refused, by their ids."""
         return self.published.refused
 
+    def add_why(self, more: str) -> None:
+        """Add to why it is published."""
+        self._why = f"{self._why} ({more})"
+
     def read_text(self, kind: Kind, content: str) -> str:
         """Return the text of a content of rules or thresholds.
 
