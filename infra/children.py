@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +49,14 @@ class Children:
     running: list[Child] = field(default_factory=list)
     record: Path | None = None
 
-    def start(self, name: str, command: list[str]) -> Child:
-        """Start a child with its output in its log file."""
+    def start(self, name: str, command: list[str], *, descriptors: Sequence[int] = ()) -> Child:
+        """Start a child with its output in its log file.
+
+        Args:
+            name: of the child and its log.
+            command: its command line.
+            descriptors: open files of ours that it has too, under the same numbers.
+        """
         self.log_dir.mkdir(parents=True, exist_ok=True)
         log_file = self.log_dir / f"{name}.log"
         with log_file.open("wb") as log:
@@ -62,6 +68,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 env=child_environment(self.environment),
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         child = Child(name, process, log_file)
         self.running.append(child)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 
+# no test measures a broker, and many start one: without its second compiler it needs half the processor time for that
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 _NAME_LENGTH_MAX = 60
 _TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]
 
@@ -106,7 +109,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     for section, values in plain.items():
         if isinstance(values, dict):
             flat |= {f"WEIR_{section.upper()}__{name.upper()}": value for name, value in values.items()}
-    return {name: str(value) for name, value in flat.items()}
+    return {name: json.dumps(value) if isinstance(value, list) else str(value) for name, value in flat.items()}
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.live import Live
 
 from weir.demo_freshness import open_positions
+from weir.demo_port import ApiPort
 from weir.demo_watch import LATENCY_SECONDS, Tally, Watch, count_records, percentiles
 from weir.inference.bundle import champion_path
 from weir.infra.children import Children
 from weir.infra.embedded.leftover import children_record, end_left_over
-from weir.infra.embedded.ports import choose_ports, describe_listener, is_free
 from weir.infra.embedded.stack import DEMO_MARKER, NAMES, Stack
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.topics import ensure_topics
@@ -55,6 +55,7 @@ class Story:
         self._watch: Watch | None = None
         self._settings = settings
         self._servers_are_ours = False
+        self._port = ApiPort()
         self._events = 0
 
     def close(self) -> None:
@@ -64,6 +65,7 @@ class Story:
                 self._watch.close()
         finally:
             self._children.stop()
+            self._port.close()
             if self._servers_are_ours:  # a refused demo must not take down what it refused to touch
                 self._stack.stop()
 
@@ -91,7 +93,8 @@ class Story:
                 "`WEIR_HOME=.weir-demo make demo` leaves them alone"
             )
         self._end_predecessor()
-        self._check_api_port()
+        if self.serves_api:
+            self._port.hold(self._settings.api)
         self._servers_are_ours = True
         self._stack.stop()
         for name in NAMES:
@@ -107,14 +110,6 @@ class Story:
         if left or running:
             console.print(f"  found running, left by a demo that was killed, and ended: {', '.join([*left, *running])}")
 
-    def _check_api_port(self) -> None:
-        port = self._settings.api.port
-        if self.serves_api and port and not is_free(port):
-            raise Refused(
-                f"port {port} for the API is taken by {describe_listener(port)}; "
-                f"`WEIR_API__PORT={choose_ports(1)[0]} make demo` takes another"
-            )
-
     def _has_champion(self) -> bool:
         """Return whether a model of an earlier run fits the declarations."""
         path = champion_path(self._settings).absolute() / "manifest.json"
@@ -126,7 +121,10 @@ class Story:
         self._watch = Watch(self._settings, decided=decided, shows_all=shows_all, positions=positions)
         self._watch.begin()
         for command in commands:
-            self._children.start(command[0], weir(*command))
+            if command[0] == "serve":
+                self._port.start(self._children, weir(*command))
+            else:
+                self._children.start(command[0], weir(*command))
 
     # --- live --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ codes: 0 done or shown, 1 failed, 2 refused or misused: nothing was published th
 from __future__ import annotations
 
 import argparse
-import getpass
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +18,7 @@ from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_ent
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.act import NONE, Act, Kind
+from weir.inference.published.author import check_said, find_user
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
 from weir.inference.published.publish import Publisher
@@ -35,7 +35,6 @@ from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
-from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
 from weir.schemas.rules_text import write_rules
@@ -67,8 +66,9 @@ def main(argv: list[str], try_first: TryFirst | None = None) -> int:
     logs.configure("warning", settings.monitoring.log_format, kind)
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
     if hasattr(arguments, "who"):
-        who = who or _find_user()
-        _check_said(who, f"{why} forced: {force}" if (force := getattr(arguments, "force", "")) else why)
+        who = who or find_user()
+        force = getattr(arguments, "force", "")
+        check_said(who, f"{why} (forced: {force})" if force else why)
     arguments.kind, arguments.settings, arguments.try_first = kind, settings, try_first
     with Publisher(settings, read_rules, who=who, why=why) as publisher:
         command: Command = arguments.command
@@ -103,7 +103,7 @@ def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried) ->
     quiet = arguments.json
     said = arguments.try_first(arguments.settings, arguments.kind, content, force=force, quiet=quiet)
     if said:
-        publisher.add_why(said)
+        publisher.why = f"{publisher.why} ({said})"
 
 
 def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -200,20 +200,6 @@ def _read_content(arguments: argparse.Namespace, content: str, publisher: Publis
     if kind == "rules":
         return "declared", write_rules(rules_of(arguments.settings.stream).rules)
     return "nothing published", ""
-
-
-def _check_said(who: str, why: str) -> None:
-    longest = {"who": 100, "why": 1_000}
-    for name, text in (("who", who), ("why", why)):
-        if not 0 < len(text.strip()) <= longest[name]:
-            raise Refused(f"--{name}: expected 1 to {longest[name]:,} characters, found {len(text):,}")
-
-
-def _find_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no entry
-        raise Refused("--who: expected the name of who publishes, and this user has none; name it") from None
 
 
 def _build_parser(kind: Kind) -> argparse.ArgumentParser:

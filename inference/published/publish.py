@@ -36,7 +36,7 @@ class Publisher:
             why: for who reads the history.
         """
         self._settings = settings
-        self._who, self._why = who, why
+        self.who, self.why = who, why
         self.published = Published(settings, read_rules)
 
     def __enter__(self) -> Self:
@@ -60,10 +60,6 @@ class Publisher:
     def refused(self) -> Mapping[str, str]:
         """Why the acts that cannot be used are refused, by their ids."""
         return self.published.refused
-
-    def add_why(self, more: str) -> None:
-        """Add to why it is published."""
-        self._why = f"{self._why} ({more})"
 
     def read_text(self, kind: Kind, content: str) -> str:
         """Return the text of a content of rules or thresholds.
@@ -145,8 +141,8 @@ class Publisher:
             action=action,
             hash=content,
             after=self.log.newest_id(kind),
-            who=self._who,
-            why=self._why,
+            who=self.who,
+            why=self.why,
             **more,
         )
 

@@ -30,6 +30,7 @@ class History:
         """Connect lazily to these brokers."""
         self._kafka = kafka
         self._consumer: Consumer = build_consumer(kafka, group=_NO_GROUP, enable_partition_eof=True)
+        self._known = set[str]()
 
     def read(
         self, partition: Partition, start: int, end: int, *, chunk: int = CHUNK_RECORDS
@@ -42,7 +43,7 @@ class History:
         """
         if start >= end:
             return
-        self._consumer.assign([TopicPartition(*partition, start)])
+        self._assign({partition: start})
         try:
             yield from self._read_assigned(partition, end, chunk)
         finally:
@@ -80,7 +81,7 @@ class History:
         Raises:
             Transient: no answer in time.
         """
-        self._consumer.assign([TopicPartition(*partition, start)])
+        self._assign({partition: start})
         try:
             deadline = time.monotonic() + READ_TIMEOUT_SECONDS
             while time.monotonic() < deadline:
@@ -102,7 +103,7 @@ class History:
             KafkaException: a start is no longer in the log.
         """
         found: dict[Partition, int | None] = {}
-        self._consumer.assign([TopicPartition(*partition, start) for partition, start in starts.items()])
+        self._assign(starts)
         deadline = time.monotonic() + READ_TIMEOUT_SECONDS
         try:
             while len(found) < len(starts):
@@ -115,6 +116,15 @@ class History:
         finally:
             self._consumer.unassign()
         return found
+
+    def _assign(self, starts: Mapping[Partition, int]) -> None:
+        for topic, number in starts:
+            if topic not in self._known:
+                # a client that has just connected and is sent to a topic that it knows nothing of looks again after
+                # half a second; this answer comes at once, and tells it who leads the topic
+                self.low((topic, number))
+                self._known.add(topic)
+        self._consumer.assign([TopicPartition(*partition, start) for partition, start in starts.items()])
 
     def offset_at_time(self, partition: Partition, timestamp_ms: int) -> int:
         """Return the first offset appended at or after a time, or the end of the log as it was when asked.

@@ -43,7 +43,18 @@ from weir.streaming.dlq.view import count_letters, iso_time, letter_details, let
 from weir.streaming.health.checks import start_watch
 from weir.streaming.service import open_metrics_page
 
-_LIST_COLUMNS = ("at", "source", "appended", "reason", "stage", "state", "replay_count", "value_bytes", "message")
+_LIST_COLUMNS = (
+    "at",
+    "source",
+    "key",
+    "appended",
+    "reason",
+    "stage",
+    "state",
+    "replay_count",
+    "value_bytes",
+    "message",
+)
 _OF_RUNBOOKS = COORDINATES_ONLY | HEALABLE | UNDECODED
 _STAGES = frozenset({"decode", "validate", "deduplicate", "score"})
 """Where records of ours are found to be dead; others write stages of their own."""
@@ -216,7 +227,7 @@ def _selected(
         yield letter, log.done.settlement(letter)
 
 
-def _list(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
+def _list(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     passed_over: Counter[str] = Counter()
 
     def keep(letter: DeadLetter) -> bool:
@@ -225,7 +236,7 @@ def _list(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog
         return not is_noise
 
     rows = [letter_fields(letter, settlement) for letter, settlement in _selected(arguments, log, keep)]
-    _write(arguments, rows, _LIST_COLUMNS)
+    _write(arguments, rows, _LIST_COLUMNS, title=_title(settings, log))
     for reason, count in passed_over.items():
         if count:
             hint = "`weir dlq list --all` lists them, `weir dlq stats` counts all of them"
@@ -241,11 +252,11 @@ def _show(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
     return 0
 
 
-def _stats(arguments: argparse.Namespace, _settings: Settings, log: DeadLetterLog) -> int:
+def _stats(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     selection = _selection(arguments, log)
     log.done.refresh()
     letters = ((letter, log.done.settlement(letter)) for letter in log.scan(selection, log.ends()))
-    _write(arguments, count_letters(letters), _STATS_COLUMNS)
+    _write(arguments, count_letters(letters), _STATS_COLUMNS, title=_title(settings, log))
     return 0
 
 
@@ -318,12 +329,19 @@ def _write_report(arguments: argparse.Namespace, report: Report, *, applied: boo
         print_line(line)
 
 
-def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def _title(settings: Settings, log: DeadLetterLog) -> str:
+    """Say whose letters they are: a topic's name may be set to anything."""
+    return f"dead letters of {settings.stream.full_name}, in {log.topic}"
+
+
+def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...], *, title: str) -> None:
     if arguments.json:
         for row in rows:
             _write_json(row)
         return
-    print_tables([build_table(columns, [[_cell(row, column) for column in columns] for row in rows], box=False)])
+    cells = [[_cell(row, column) for column in columns] for row in rows]
+    # what a program reads has rows alone
+    print_tables([build_table(columns, cells, title=title if sys.stdout.isatty() else "", box=False)])
 
 
 def _cell(row: dict[str, Any], column: str) -> str:

@@ -173,5 +173,5 @@ class DeadLetterLog:
 
 
 def _read(history: History, where: tuple[str, int], start: int, end: int) -> Iterator[list[Message]]:
-    # most partitions of most dead letter topics are empty, and waiting for the end of one takes half a second
+    # most partitions of most dead letter topics are empty
     return history.read(where, start, end, chunk=READ_CHUNK_RECORDS) if end else iter(())

@@ -52,6 +52,12 @@ def test_a_heading_is_named_as_forges_name_it() -> None:
     }
 
 
+def test_the_list_of_decisions_has_each_with_its_title() -> None:
+    titles = {path.name: path.read_text().partition("\n")[0] for path in (ROOT / "docs/adr").glob("0*.md")}
+    listed = re.findall(r"^(\d+)\. \[(.*)\]\((.*)\)$", _read("docs/adr/README.md"), re.MULTILINE)
+    assert {name: f"# {number}. {title}" for number, title, name in listed} == titles
+
+
 @pytest.mark.parametrize("page", DOCUMENTS)
 def test_every_block_is_closed(page: str) -> None:
     assert len(re.findall(r"^ *```", _read(page), re.MULTILINE)) % 2 == 0

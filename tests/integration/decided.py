@@ -49,7 +49,7 @@ def _default(field: pa.Field) -> Any:
 
 def publish_rows(settings: Settings, rows: pa.RecordBatch) -> None:
     """Write feature rows, keyed by card, as the processor does."""
-    producer = build_producer(settings.kafka)
+    producer = build_producer(settings.kafka, enable_idempotence=False)  # an id takes half a second
     for card, value in zip(rows.column("card_id").to_pylist(), encode_rows(settings, rows), strict=True):
         producer.produce(settings.topics.features, value, card.encode())
     assert producer.flush(DEADLINE_SECONDS) == 0
@@ -67,7 +67,7 @@ def encode_rows(settings: Settings, rows: pa.RecordBatch) -> list[bytes]:
 
 def publish_raw(settings: Settings, value: bytes | None, *, partition: int = 0) -> None:
     """Write any bytes to the features topic."""
-    producer = build_producer(settings.kafka)
+    producer = build_producer(settings.kafka, enable_idempotence=False)  # an id takes half a second
     producer.produce(settings.topics.features, value, b"card-x", partition=partition, headers=[("trace", b"abc")])
     assert producer.flush(DEADLINE_SECONDS) == 0
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.unit.inference.test_api import World
 from weir.inference.api.app import build_api
 from weir.inference.api.ports import Published
-from weir.inference.api.serve import bind
 from weir.inference.api.web.connection import Limits
+from weir.inference.api.web.listening import bind
 from weir.inference.api.web.server import build_crowd, build_server
 from weir.monitoring.logs import configure
 

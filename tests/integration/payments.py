@@ -77,7 +77,7 @@ def publish_labels(settings: Settings, labels: Iterable[dict[str, Any]]) -> dict
     schema_id = registry.latest_id(subject(settings.topics.labels))
     registry.close()
     schema = fastavro.parse_schema(json.loads(schema_json("labels")))
-    producer = build_producer(settings.kafka)
+    producer = build_producer(settings.kafka, enable_idempotence=False)  # an id takes half a second
     ends: dict[int, int] = {}
 
     def delivered(error: Any, message: Any) -> None:

@@ -1,14 +1,18 @@
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import environment_of
+from tests.integration.dead_letters import frame_payment, publish_dead_letters
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.inspect.cli import main
 from weir.infra.redis.client import connect
 from weir.infra.redis.decision_store import decision_key, seal
+from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
+from weir.schemas.contracts import subject
 from weir.schemas.errors import Damaged, Refused, WeirError
 
 pytestmark = pytest.mark.server
@@ -65,6 +69,20 @@ def test_a_decision_that_is_not_there_is_an_error_that_says_where_to_look(here: 
     assert here.cluster
     with pytest.raises(WeirError, match="weir inspect lag"):
         main(["inspect", "decision", "t-none"])
+
+
+def test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason(here: Settings) -> None:
+    with closing(Registry(here.registry)) as registry:
+        schema_id = registry.latest_id(subject(here.topics.transactions))
+    mine, other = (frame_payment(schema_id, transaction_id=name) for name in ("t-refused", "t-refused-too"))
+    publish_dead_letters(here, [other, mine, None], reason="key_mismatch", partition=1)
+    publish_dead_letters(here, [b"\x07garbage with t-broken in it"], reason="wrong_frame")
+    with pytest.raises(WeirError, match=r"dlq-1-1, refused as key_mismatch: .* --partition 1 --offset 1`"):
+        main(["inspect", "decision", "t-refused"])
+    with pytest.raises(WeirError, match="refused as wrong_frame"):
+        main(["inspect", "decision", "t-broken"])
+    with pytest.raises(WeirError, match="not decided yet, expired or unknown"):
+        main(["inspect", "decision", "t-ref"])
 
 
 def test_the_lag_of_every_stage_is_shown_before_anything_was_committed(

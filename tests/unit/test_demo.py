@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,23 @@ from rich.console import Console
 
 from weir import demo, demo_story, demo_watch
 from weir.demo_freshness import ViewPositions
+from weir.demo_port import ApiPort
+from weir.inference.api.web.listening import inherit
+from weir.infra.children import Children
+from weir.infra.embedded.ports import choose_ports, is_free
 from weir.infra.settings import load_settings, stack_env_path
 from weir.init import build_project
 from weir.monitoring.live_view import ShownEvent, Snapshot, render, summary_line
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import load_shipped
+
+ANSWERS_ONCE = """
+import sys
+from weir.inference.api.web.listening import inherit
+asker, _ = inherit(int(sys.argv[sys.argv.index("--fd") + 1])).accept()
+asker.sendall(b"inherited")
+asker.recv(1)
+"""
 
 
 class Servers:
@@ -80,9 +93,29 @@ def test_a_taken_port_of_the_api_is_seen_before_anything_is_wiped_and_its_fix_is
             story._fresh_servers()
         name, _, port = shlex.split(re.findall("`([^`]*)`", str(refused.value))[0])[0].partition("=")
         fixed = demo.Demo(load_settings({**environ, name: port}), argparse.Namespace(seed=7))
-        fixed._check_api_port()
+        fixed._port.hold(fixed._settings.api)
+        fixed.close()
     story.close()
     assert servers.asked == []
+
+
+def test_the_port_of_the_api_is_held_from_the_start_and_handed_over_whole(tmp_path: Path) -> None:
+    (settings,) = [load_settings({"WEIR_HOME": str(tmp_path), "WEIR_API__PORT": str(port)}) for port in choose_ports(1)]
+    port, children = ApiPort(), Children(tmp_path / "logs")
+    port.hold(settings.api)
+    assert not is_free(settings.api.port)
+    with socket.create_connection(("127.0.0.1", settings.api.port), timeout=30) as early:
+        port.start(children, [sys.executable, "-c", ANSWERS_ONCE])
+        assert early.recv(100) == b"inherited", "who asked before the API began is answered by it"
+        children.stop()
+    assert is_free(settings.api.port)
+
+
+def test_a_descriptor_that_listens_on_no_loopback_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file, pytest.raises(Refused, match="--fd: expected a listening socket"):
+        inherit(file.fileno())
+    with pytest.raises(Refused, match=r"--fd: expected a socket that listens on 127\.0\.0\.1"):
+        inherit(socket.socket().detach())
 
 
 def _decision(number: int) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
+import weir.cli
 from tests.house.commands import scripts
 from tests.house.source import ROOT
 from tests.unit.archive.decided import build_archive
@@ -45,14 +47,19 @@ def test_every_block_of_the_page_does_what_it_says(home: Path, tmp_path: Path) -
     head = json.loads(_run(home, "weir evidence head --json", tmp_path).stdout)
     named = {
         "ID": decision["id"], "CARD": decision["card_id"], "HASH": head["hash"], "COPY": str(home / "archive"),
+        "FROM": datetime.fromtimestamp(decision["ingest_time_ms"] / 1_000, UTC).isoformat(),
+        "TO": "2025-12-31T00:00:00Z",
     }  # fmt: skip
     said = []
     for script in BLOCKS:
         done = _run(home, script, tmp_path, **named)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
-    answer, proof, _, verified, elsewhere, erased = said
+    answer, walked, proof, _, again, verified, elsewhere, erased = said
     assert "equal, bit for bit" in answer
+    assert walked.count("events, bit for bit") == 3
+    assert "what changed" in walked
+    assert "decisions made again, 0 differ" in again
     assert proof.count(": as it was sealed") == 3
     assert verified.count("\nin order\n") == 3
     assert "in order" in elsewhere
@@ -65,17 +72,21 @@ def test_every_block_of_the_page_does_what_it_says(home: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_seals_that_cannot_be_read_are_said_in_one_line(home: Path, tmp_path: Path, is_there: bool) -> None:
+def test_seals_that_cannot_be_read_are_said_in_one_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_there: bool
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(home))
     copy = Path(shutil.copytree(home / "archive", tmp_path / "copy"))
     (file, *_) = sorted((copy / "_seals").glob("*.parquet"))
     file.unlink()
     if is_there:
         file.write_bytes(b"PAR1 no more")
-    for command in ("weir evidence verify", 'weir evidence "any"'):
-        done = _run(home, f'{command} --archive "{copy}"', tmp_path)
-        assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1
-    assert "put the file back from a copy" in _run(home, f'weir evidence verify --archive "{copy}"', tmp_path).stderr
+    said = {}
+    for asked in ("verify", "any"):
+        assert weir.cli.main(["evidence", asked, "--archive", str(copy)]) == 1
+        said[asked] = capsys.readouterr().err
+        assert len(said[asked].splitlines()) == 1
+    assert "put the file back from a copy" in said["verify"]
 
 
 def test_the_page_says_what_each_finding_means() -> None:

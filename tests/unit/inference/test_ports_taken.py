@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from weir.inference.api.serve import bind
+from weir.inference.api.web.listening import bind
 from weir.infra.settings import MonitoringSettings, Settings
 from weir.schemas.errors import Refused
 from weir.streaming.service import open_metrics_page

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from weir.infra.kafka import history as kafka_history
 from weir.infra.kafka.history import History
@@ -49,3 +49,44 @@ def test_records_that_come_while_an_offset_by_time_is_asked_for_are_not_passed_o
 def test_an_empty_partition_ends_where_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: Log(grows_after=99))
     assert History(load_settings({}).kafka).offset_at_time(PARTITION, 1_000) == 0
+
+
+class Asked:
+    """A partition without records, and what its client was asked in which order."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+        del timeout
+        self.calls.append(f"watermarks of {partition.topic}")
+        return 0, 0
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.calls += [f"assign {each.topic}" for each in partitions]
+
+    def poll(self, seconds: float) -> EndOfPartition:
+        del seconds
+        return EndOfPartition()
+
+    def unassign(self) -> None:
+        return
+
+
+class EndOfPartition:
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._PARTITION_EOF)
+
+
+def test_a_topic_that_the_client_knows_nothing_of_is_asked_about_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without that, librdkafka takes half a second to find out who leads it: at each start of each process."""
+    asked = Asked()
+    monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: asked)
+    history = History(load_settings({}).kafka)
+    for topic, number in (("features", 0), ("features", 1), ("labels", 0)):
+        assert history.first_offset((topic, number), OFFSET_BEGINNING) is None
+    assert asked.calls == [
+        "watermarks of features", "assign features", "assign features", "watermarks of labels", "assign labels",
+    ]  # fmt: skip

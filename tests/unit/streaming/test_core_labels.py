@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.payments import DAY_MS, LABEL_HOLD_MS, PANES_PER_WINDOW, Entity
 from tests.unit.streaming.streams import START_MS
 from weir.schemas.placeholders import BUILT_IN
+from weir.streaming.core.labels import LabelBatch
 from weir.streaming.kernels import shipped_kernel
 
 Label = dict[str, Any]
@@ -28,6 +29,16 @@ def label(number: int = 1, **changes: Any) -> Label:
     return base | changes
 
 
+def build_batch(labels: Sequence[Label]) -> LabelBatch:
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("transaction_id", "card_id", "merchant_id", "device_id")]
+        + [("event_time_ms", pa.int64()), ("label_time_ms", pa.int64()), ("is_fraud", pa.bool_())]
+    )
+    columns = [pa.array([one[name] for one in labels], schema.field(name).type) for name in schema.names]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    return shipped_kernel().build_labels(batch, partition=0, placeholders=BUILT_IN)
+
+
 class Labels:
     """Holds label partials of one partition, as the processor and Redis would."""
 
@@ -35,14 +46,7 @@ class Labels:
         self.states: dict[tuple[str, str], bytes] = {}
 
     def fold(self, labels: Sequence[Label]) -> None:
-        schema = pa.schema(
-            [(name, pa.string()) for name in ("transaction_id", "card_id", "merchant_id", "device_id")]
-            + [("event_time_ms", pa.int64()), ("label_time_ms", pa.int64()), ("is_fraud", pa.bool_())]
-        )
-        columns = [pa.array([one[name] for one in labels], schema.field(name).type) for name in schema.names]
-        batch = shipped_kernel().build_labels(
-            pa.RecordBatch.from_arrays(columns, schema=schema), partition=0, placeholders=BUILT_IN
-        )
+        batch = build_batch(labels)
         indexes = {entity: batch.entities[entity] for entity in shipped_kernel().label_entities}
         own = {e: [self.states.get((e, key), b"") for key in index.ids] for e, index in indexes.items()}
         for entity, values in shipped_kernel().fold_labels(batch, own).items():
@@ -155,3 +159,19 @@ def test_an_empty_batch_of_labels_changes_nothing() -> None:
     labels = Labels()
     labels.fold([])
     assert labels.states == {}
+
+
+def test_a_transaction_that_only_another_unit_knows_is_found_there() -> None:
+    """Of three units: ours, and two that hold a key's labels from before partitions were added."""
+    ours, first, second = Labels(), Labels(), Labels()
+    ours.fold([label(1), label(2)])
+    first.fold([label(2), label(3)])
+    second.fold([label(4), label(5, card_id="c-2")])
+    asked = build_batch([label(number) for number in range(1, 6)] + [label(5, card_id="c-2")])
+    key = shipped_kernel().key
+    cards = asked.entities[key].ids
+    own = [ours.states.get((key, card), b"") for card in cards]
+    others = [[unit.states.get((key, card), b"") for unit in (first, second)] for card in cards]
+    # ours knows 1 and 2; 3 is in the first of the others, 4 in the second; 5 is another card's there
+    assert shipped_kernel().find_known_elsewhere(asked, own, others).tolist() == [-1, -1, 0, 1, -1, 1]
+    assert shipped_kernel().find_known_elsewhere(asked, own, [[] for _ in cards]).tolist() == [-1] * 6

@@ -12,7 +12,7 @@ from tests.house.source import ROOT
 FOLDER = "tests/unit/streaming"
 CASES = {
     "test_core_windows.py": "is_open or of_order or same_millisecond or small_payment or speed or refund or one_shop",
-    "test_core_labels.py": "withdrawn or held_back or ignored or newest_labels",
+    "test_core_labels.py": "withdrawn or held_back or ignored or newest_labels or another_unit_knows",
     "test_core_state.py": "ring_is_bounded or idle_entity or first_in_the_log",
     "test_core_identity.py": "test_the_same_id or late_row",
     "test_core_shelf.py": "shelf or growing",

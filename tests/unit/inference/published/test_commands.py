@@ -38,10 +38,7 @@ class Recorder(Nobody):
 
     def __init__(self) -> None:
         self.acts: list[str] = []
-        self.why = ""
-
-    def add_why(self, more: str) -> None:
-        self.why = more
+        self.why = "a try"
 
     def publish(self, kind: str, texts: list[str], version: str) -> SimpleNamespace:
         self.acts.append(self.why)
@@ -96,4 +93,4 @@ def test_why_it_was_forced_is_in_the_act(tmp_path: Path) -> None:
 
     given = _given(file=tmp_path / "rules.yaml", try_first=allow, force="agreed")
     assert cli._publish(given, published) == 0  # type: ignore[arg-type]
-    assert (asked, published.acts) == (["agreed"], ["forced: agreed"])
+    assert (asked, published.acts) == (["agreed"], ["a try (forced: agreed)"])
