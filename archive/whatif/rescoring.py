@@ -85,7 +85,7 @@ class ScoreCheck:
             verify: check every score; otherwise a seeded sample.
         """
         self._settings, self._objects = settings, objects
-        self._share = 1.0 if verify else SAMPLED / max(SAMPLED, rows)
+        self._verify, self._share = verify, 1.0 if verify else SAMPLED / max(SAMPLED, rows)
         self._bundles: dict[tuple[str, str], list[Bundle]] = {}
         self._verified: set[str] | None = None
         self.found = Rescored()
@@ -108,7 +108,7 @@ class ScoreCheck:
             self.found.missing.add(f"model {versions.model_name} {versions.model_version}")
             return iter(())
         places = _draw(rows, self._share)
-        digests = [_digest(bundle, rows, logged) for bundle in bundles] if self._share >= 1.0 else []
+        digests = [_digest(bundle, rows, logged) for bundle in bundles] if self._verify else []
         self.found.checked += len(places)
         if self._load_verified().intersection(digests):
             self.found.remembered += len(places)

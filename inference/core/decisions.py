@@ -32,6 +32,7 @@ from weir.inference.core.deciding import (
     REVIEW,
     Decider,
     check_scores,
+    compute_outcomes,
     decide_rows,
 )
 from weir.inference.core.lists import Ids, Lists
@@ -43,7 +44,7 @@ from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
 from weir.schemas.rules import Rule
 
 __all__ = ["APPROVE", "DECLINE", "OUTCOMES", "REVIEW", "Judgement", "Model", "NamedVersions", "build_rules_version",
-           "judge", "split_rules_version"]  # fmt: skip
+           "check_scores", "compute_outcomes", "judge", "split_rules_version"]  # fmt: skip
 
 
 class Model(Protocol):

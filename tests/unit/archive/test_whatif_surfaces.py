@@ -17,7 +17,7 @@ import weir.cli
 from tests.golden.decided import LISTS, build_reader
 from tests.golden.log import EXPECTED
 from tests.unit.inference.test_rule_surfaces import CONDITIONS
-from weir.archive.evidence.rows import Record
+from weir.archive.records import Record
 from weir.inference.bundle import Bundle, load_bundle
 from weir.inference.core.decisions import OUTCOMES, Judgement
 from weir.inference.core.lists import Lists, parse_lists
