@@ -164,4 +164,5 @@ def _digest(bundle: Bundle, rows: Joined, logged: Scores) -> str:
 
 
 def _differs(made: Scores, logged: Scores) -> npt.NDArray[np.bool_]:
-    return (made != logged) & ~(np.isnan(made) & np.isnan(logged))
+    differs: npt.NDArray[np.bool_] = (made != logged) & ~(np.isnan(made) & np.isnan(logged))
+    return differs
