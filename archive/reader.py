@@ -40,6 +40,7 @@ class TableReader:
     def __init__(self, table: ArchiveTable) -> None:
         """Bind to a table."""
         self._table = table
+        self._opened: tuple[tuple[Any, ...], ds.Dataset] | None = None
 
     def look(self) -> None:
         """Take what was committed since.
@@ -155,6 +156,7 @@ class TableReader:
         columns: Sequence[str] | None = None,
         *,
         buckets: tuple[int, int] = (0, BUCKETS - 1),
+        encoded: Sequence[str] = (),
     ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of the days from one to another, both included, in no order; memory is a few batches.
 
@@ -163,6 +165,7 @@ class TableReader:
             last: day.
             columns: only these; None for all.
             buckets: only rows whose keys are in this range, both included.
+            encoded: columns of text that are left as dictionaries, as the files have them: each text is made once.
 
         Raises:
             Transient: the store cannot be read.
@@ -174,13 +177,25 @@ class TableReader:
         if buckets != (0, BUCKETS - 1):
             wanted = (ds.field("bucket") >= buckets[0]) & (ds.field("bucket") <= buckets[1])
         with self._table.place.errors("read"):
-            dataset = self._dataset(files.filter(within)["path"].to_pylist())
+            dataset = self._open_once(files.filter(within)["path"].to_pylist(), tuple(encoded))
             yield from dataset.to_batches(columns=columns, filter=wanted)
 
-    def _dataset(self, paths: list[str]) -> ds.Dataset:
+    def _open_once(self, paths: list[str], encoded: Sequence[str]) -> ds.Dataset:
+        """Return the files that were read last as they are open: a day is read in parts, and its footers are large."""
+        asked = (tuple(paths), encoded)
+        if self._opened is None or self._opened[0] != asked:
+            self._opened = asked, self._dataset(paths, encoded)
+        return self._opened[1]
+
+    def _dataset(self, paths: list[str], encoded: Sequence[str] = ()) -> ds.Dataset:
         own = self._table.schema()
         stored = own.remove(own.get_field_index(DAY))
-        return ds.dataset(paths, schema=stored, format="parquet", filesystem=self._table.place.files)
+        for place, field in enumerate(stored):
+            if field.name in encoded:
+                stored = stored.set(place, field.with_type(pa.dictionary(pa.int32(), field.type)))
+        options = ds.ParquetReadOptions(dictionary_columns=set(encoded))
+        files = ds.ParquetFileFormat(read_options=options)
+        return ds.dataset(paths, schema=stored, format=files, filesystem=self._table.place.files)
 
     def _find_in(self, path: str, wanted: int) -> list[int]:
         files = self._table.place.files

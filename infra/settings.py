@@ -215,6 +215,17 @@ class ArchiveSettings(_Section):
         return int(getattr(self, f"keep_{kind}_days"))
 
 
+class PublishingSettings(_Section):
+    """How far rules, lists and thresholds that are published may go, by a trial on the archived past."""
+
+    trial_days: int = Field(default=30, ge=1, le=3_650)
+    """Of which decisions they are tried."""
+    declined_points_max: float = Field(default=0.5, ge=0, le=100)
+    """By so many percentage points the share declined may grow."""
+    good_hurt_percent_max: float = Field(default=20.0, ge=0)
+    """So many percent more good events may be declined, by labels that have matured."""
+
+
 class MonitoringSettings(_Section):
     """Metrics and logs."""
 
@@ -243,6 +254,7 @@ class Settings(_Section):
     api: ApiSettings = ApiSettings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    publishing: PublishingSettings = PublishingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     _stream: Stream | None = PrivateAttr(default=None)
 

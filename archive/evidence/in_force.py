@@ -6,22 +6,20 @@ and the declaration where they have that version. Another version that is in for
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from weir.archive.evidence.again import DecidedBy
+from weir.archive.in_force.bundles import load_bundles
 from weir.archive.in_force.given import Given
 from weir.archive.in_force.named import NotKept, VersionFinder
 from weir.archive.in_force.versions import Versions
-from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
-from weir.inference.bundle import Bundle, champion_path, load_bundle, read_manifest, stand_for_none
+from weir.inference.bundle import Bundle, champion_path, stand_for_none
 from weir.inference.core.decisions import NamedVersions, split_rules_version
 from weir.infra.settings import Settings
-from weir.schemas.errors import Damaged, Refused
+from weir.schemas.errors import Damaged
 
 _NO_MODEL = "none"
 
@@ -69,40 +67,10 @@ def _list_bundles(settings: Settings, objects: Objects, recorded: dict[str, Any]
     name, version, declares = (recorded[each] for each in ("model_name", "model_version", "declarations_hash"))
     if name == _NO_MODEL:
         return [stand_for_none(champion_path(settings), declarations_hash=declares, stream=settings.stream)]
-    found = [*_load_kept(settings, objects, name, version), *_load_here(settings, name, version)]
+    found = load_bundles(settings, objects, name, version)
     if not found:
         raise Damaged(
             f"expected the bundle of model {name} {version} in the archive, found none; put its folder into "
             f"{settings.models_dir} and ask again: `weir archive` keeps it from the next decision on"
         )
-    return list({each.manifest.model_dump_json(): each for each in found}.values())
-
-
-def _load_kept(settings: Settings, objects: Objects, name: str, version: str) -> list[Bundle]:
-    loaded = []
-    for kept in objects.find_bundles(name, version):
-        with tempfile.TemporaryDirectory(prefix="weir-evidence-") as folder:
-            objects.write_bundle(kept, Path(folder))
-            loaded.append(_load(settings, Path(folder)))
-    return loaded
-
-
-def _load_here(settings: Settings, name: str, version: str) -> list[Bundle]:
-    return [
-        _load(settings, folder)
-        for folder in find_folders([champion_path(settings), settings.models_dir], name, version)
-    ]
-
-
-def _load(settings: Settings, folder: Path) -> Bundle:
-    """Load a bundle for the declarations that it was trained on, which need not be those of now.
-
-    Raises:
-        Damaged: this code no longer declares its features.
-    """
-    stream = settings.stream
-    try:
-        declares = read_manifest(folder, folder, stream).declarations_hash
-        return load_bundle(folder, stream=stream, declarations_hash=declares)
-    except Refused as error:
-        raise Damaged(f"{error}; ask with the release and the project that decided") from None
+    return found

@@ -1,7 +1,7 @@
-"""Decides rows of the past again by the function that the stream decides by, with the scores that were logged.
+"""Decides rows of the past again by the function that the stream decides by, from the scores that were logged.
 
-No model is asked: what stands for it gives the score that the decision carries. So rules, lists and thresholds are held
-against the very numbers that were decided by.
+So rules, lists and thresholds are held against the very numbers that were decided by. Everything is arrays: text is
+made for what differs alone.
 """
 
 from __future__ import annotations
@@ -17,23 +17,19 @@ import pyarrow.compute as pc
 
 from weir.archive.whatif.past import Joined
 from weir.inference.core.condition_steps import Rows
-from weir.inference.core.decisions import OUTCOMES, Judgement, judge
+from weir.inference.core.deciding import OUTCOMES, DecidedRows, Outcomes, check_scores, decide_rows
 from weir.inference.core.lists import Lists
-from weir.inference.core.reasons import Groups
-from weir.inference.core.records import read_ids
-from weir.inference.core.rules import RuleSet
-from weir.inference.core.thresholds import ThresholdTable
-from weir.inference.core.vector import NO_MODEL, Matrix
+from weir.inference.core.rules import Noted, RuleSet, list_words
+from weir.inference.core.thresholds import Cut, Scores, ThresholdTable, find_cut
 from weir.schemas.stream import Stream
 
 NO_MODEL_NAME: Final = "none"
-_NO_GROUPS: Final = Groups((), (), (), np.zeros((0, 0), np.bool_), ())
-Outcomes = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Deciding:
-    """What decides next to the logged scores.
+    """What decides next to the scores.
 
     Attributes:
         review: score from which on the model reviews; nothing where it is not known, or published thresholds stand.
@@ -47,37 +43,17 @@ class Deciding:
     decline: float = float("nan")
 
 
-class LoggedModel:
-    """Stands for a model whose scores are known: ``decisions.Model``."""
-
-    names: tuple[str, ...] = ()
-    reference: npt.NDArray[np.float32] = np.empty(0, np.float32)
-    groups: Groups = _NO_GROUPS
-
-    def __init__(self, scores: npt.NDArray[np.float32], deciding: Deciding, *, is_there: bool) -> None:
-        """Bind to the scores of some rows, in their order; where no model was there they are all NaN."""
-        self._scores = scores
-        self.review_threshold = deciding.review
-        self.decline_threshold = deciding.decline
-        self.lacking: tuple[str, ...] = () if is_there else (NO_MODEL,)
-
-    def score(self, features: Matrix) -> npt.NDArray[np.float32]:
-        """Return the scores that were logged."""
-        del features
-        return self._scores
-
-
-def decide_again(rows: Joined, deciding: Deciding, stream: Stream) -> Judgement:
+def decide_again(rows: Joined, scores: Scores, deciding: Deciding, stream: Stream, *, has_model: bool) -> DecidedRows:
     """Decide rows of one model by something else, or once more by what was in force."""
-    is_there = rows.decisions["model_name"][0].as_py() != NO_MODEL_NAME
-    model = LoggedModel(read_scores(rows.decisions), deciding, is_there=is_there)
-    ids = read_ids(rows.fields, deciding.lists.kinds, stream.id_field_of)
-    return judge(
-        rows.features, rows.names, ids, model, deciding.lists, deciding.rules, rows.fields, deciding.thresholds
-    )
+    ids = {kind: _encode(rows.fields.column(stream.id_field_of[kind])) for kind in deciding.lists.kinds}
+    cut = Cut(deciding.review, deciding.decline)
+    if deciding.thresholds is not None:
+        cut = find_cut(deciding.thresholds, rows.fields)
+    asked = Rows(rows.features, rows.names, check_scores(scores), rows.fields, deciding.lists)
+    return decide_rows(asked, ids, deciding.rules, cut, has_model=has_model)
 
 
-def read_scores(decisions: pa.Table) -> npt.NDArray[np.float32]:
+def read_scores(decisions: pa.Table) -> Scores:
     """Return the scores that were logged, NaN where there was none."""
     scores = decisions["score"].to_numpy(zero_copy_only=False)
     return np.asarray(scores, np.float64).astype(np.float32)
@@ -85,45 +61,86 @@ def read_scores(decisions: pa.Table) -> npt.NDArray[np.float32]:
 
 def read_outcomes(decisions: pa.Table) -> Outcomes:
     """Return the decisions that were recorded, as positions in ``OUTCOMES``."""
-    found = pc.index_in(decisions["decision"], value_set=pa.array(OUTCOMES))
-    return np.asarray(found.to_numpy(zero_copy_only=False)).astype(np.uint8)
+    return read_codes(decisions["decision"], OUTCOMES).astype(np.uint8)
+
+
+def read_codes(column: pa.Array | pa.ChunkedArray, names: Sequence[str]) -> Codes:
+    """Return the position of each value in some names, the first of equal ones; -1 for any other value."""
+    encoded = _encode(column)
+    place = {name: position for position, name in reversed(list(enumerate(names)))}
+    values = encoded.dictionary.to_pylist()
+    of_value = np.array([*(place.get(value, -1) for value in values), -1], np.int64)
+    return of_value[read_indices(encoded)]
+
+
+def read_indices(encoded: pa.DictionaryArray) -> Codes:
+    """Return which value of its dictionary each row has; the one after the last for none."""
+    indices: Codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+    return indices
 
 
 def match_alone(rows: Joined, rule: RuleSet, lists: Lists) -> npt.NDArray[np.bool_]:
     """Return which rows fulfil the one rule of a set."""
+    (fulfilled,) = match_all(rows, rule, lists)
+    return fulfilled
+
+
+def match_all(rows: Joined, rules: RuleSet, lists: Lists) -> Sequence[npt.NDArray[np.bool_]]:
+    """Return where each rule that is not off is fulfilled, by position."""
     asked = Rows(rows.features, rows.names, read_scores(rows.decisions), rows.fields, lists)
-    return rule.match(asked).decided >= 0
+    found = rules.match(asked).fulfilled
+    return [found[position] for position in sorted(found)]
 
 
-def find_differences(decisions: pa.Table, made: Judgement) -> Iterator[tuple[int, str, str, str]]:
-    """Yield row, field, what was recorded and what is computed, for everything in which the two differ."""
-    names = ("decision", "decided_by", "tags", "shadow_rules")
-    computed: dict[str, pa.Array] = {
-        "decision": pa.array(OUTCOMES).take(pa.array(made.outcomes)),
-        "decided_by": pa.array(made.decided_by, pa.string()),
-        "tags": _texts(made.tags),
-        "shadow_rules": _texts(made.shadow_rules),
+def find_differences(decisions: pa.Table, made: DecidedRows) -> tuple[Codes, Iterator[tuple[int, str, str, str]]]:
+    """Return the rows in which what was recorded and what is computed differ, and what differs in which field."""
+    names = decisions.schema.names
+    by = np.array([made.names.index(name) for name in made.names], np.int64)[made.by]  # two may be called alike
+    numbers: dict[str, tuple[Codes, Sequence[str]]] = {
+        "decision": (made.outcomes.astype(np.int64), OUTCOMES),
+        "decided_by": (by, made.names),
     }
-    for name in names:
-        recorded = decisions[name].combine_chunks() if name in decisions.schema.names else None
-        if recorded is None or _is_same(recorded, computed[name]):
-            continue
-        pairs = zip(recorded.to_pylist(), computed[name].to_pylist(), strict=True)
-        for row, (was, now) in enumerate(pairs):
-            if (was or _EMPTY) != (now or _EMPTY):
-                yield row, name, _say(was), _say(now)
+    words = {"tags": made.tags, "shadow_rules": made.matches.shadow}
+    wrong = {
+        **{
+            name: np.flatnonzero(read_codes(decisions[name], called) != computed)
+            for name, (computed, called) in numbers.items()
+            if name in names
+        },
+        **{name: _find_other_words(decisions[name], noted) for name, noted in words.items() if name in names},
+    }
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *wrong.values()]))
+
+    def describe() -> Iterator[tuple[int, str, str, str]]:
+        for name, places in wrong.items():
+            for row in places.tolist():
+                computed = numbers[name][1][numbers[name][0][row]] if name in numbers else _words_of(words[name], row)
+                yield row, name, _say(decisions[name][row].as_py()), _say(computed)
+
+    return rows, describe()
 
 
-_EMPTY: Final[list[str]] = []
+def _find_other_words(recorded: pa.ChunkedArray, noted: Noted) -> Codes:
+    """Return the rows whose words are others; most rows have none, and none are looked at."""
+    some = pc.fill_null(pc.greater(pc.list_value_length(recorded), 0), False).to_numpy(zero_copy_only=False)
+    for _, rows in noted:
+        some[rows] = True
+    places = np.flatnonzero(some)
+    if not len(places):
+        return places
+    computed = list_words(noted)
+    were = recorded.take(pa.array(places)).to_pylist()
+    differs = [tuple(was or ()) != computed.get(row, ()) for row, was in zip(places.tolist(), were, strict=True)]
+    return places[np.array(differs, np.bool_)]
 
 
-def _is_same(recorded: Any, computed: pa.Array) -> bool:
-    array = recorded.combine_chunks() if isinstance(recorded, pa.ChunkedArray) else recorded
-    return bool(array.cast(computed.type).equals(computed))
+def _words_of(noted: Noted, row: int) -> list[str]:
+    return list(list_words([(word, rows[rows == row]) for word, rows in noted]).get(row, ()))
 
 
-def _texts(texts: Sequence[Sequence[str]]) -> pa.Array:
-    return pa.array(texts, pa.list_(pa.string()))
+def _encode(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array if isinstance(array, pa.DictionaryArray) else array.cast(pa.string()).dictionary_encode()
 
 
 def _say(value: Any) -> str:

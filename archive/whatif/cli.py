@@ -1,26 +1,21 @@
-"""``weir whatif``: what other rules, lists or thresholds would have done. It reads the archive, and decides nothing."""
+"""``weir whatif``: what other rules, lists, thresholds or a model would have done. It reads the archive alone."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-from deltalake.exceptions import DeltaError
-
-from weir.archive.objects import Objects
-from weir.archive.place import Place, first_line
 from weir.archive.reader import MS_MAX
 from weir.archive.run import find_root
-from weir.archive.whatif.in_force import Change, Finder
-from weir.archive.whatif.labels import read_labels
-from weir.archive.whatif.past import Past
-from weir.archive.whatif.show import Document, build_document, build_tables
-from weir.archive.whatif.study import Study
+from weir.archive.whatif.in_force import Change
+from weir.archive.whatif.page import build_page
+from weir.archive.whatif.segments import By
+from weir.archive.whatif.show import build_tables
+from weir.archive.whatif.trial import Asked, Bounds, find_faults, run_trial
+from weir.inference.bundle import load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet, build_rule_set
 from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
@@ -32,14 +27,14 @@ from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import print_line, print_tables
 from weir.schemas.checks.rules import find_faults_of
 from weir.schemas.durations import parse_ms
-from weir.schemas.errors import Damaged, Refused, WeirError
+from weir.schemas.errors import Refused
 from weir.schemas.expression_parser import parse_expression
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream
 from weir.schemas.rules import DECLINE, Rule, parse_time_ms
 from weir.schemas.stream import Stream
 
-_WHERE: Final = "where"
+_CONDITION: Final = "condition"
 _VERSION: Final = "what-if"
 
 
@@ -48,14 +43,17 @@ def main(argv: list[str]) -> int:
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     root = find_root(settings, arguments.archive)
-    change = _read_change(arguments, settings.stream)
-    where = _read_where(arguments.where, settings.stream) if arguments.where else None
-    try:
-        document = _study(settings, root, change, where, arguments)
-    except (pa.ArrowException, DeltaError, FileNotFoundError) as error:
-        line = first_line(error)
-        raise Damaged(f"{root.uri} cannot be read: {line}; put the file back from a copy of the archive") from error
-    faults = list(_find_faults(document, arguments))
+    change = _read_change(arguments, settings)
+    where = _read_condition("--where", arguments.where, settings.stream) if arguments.where else None
+    by = _read_by(arguments.by, change, settings.stream)
+    asked = Asked(arguments.since, arguments.until, where, arguments.verify, by)
+    document = run_trial(settings, root, change, asked)
+    bounds = Bounds(arguments.max_declined_points, arguments.max_good_hurt_pct)
+    faults = list(find_faults(document, bounds))
+    if arguments.html:
+        title = f"what-if: {settings.stream.full_name}"
+        page = build_page(document, faults, title=title, event=settings.stream.event)
+        arguments.html.write_text(page, encoding="utf-8")
     if arguments.json:
         sys.stdout.write(to_json(document | {"faults": faults}, indent=2) + "\n")
     else:
@@ -65,58 +63,25 @@ def main(argv: list[str]) -> int:
     return 1 if faults else 0
 
 
-def _study(
-    settings: Settings, root: Place, change: Change, where: RuleSet | None, arguments: argparse.Namespace
-) -> Document:
-    stream = settings.stream
-    past = Past(root, stream, settings.topics.of(stream))
-    labels = read_labels(past.labels, stream, now_ms=past.newest_ms)
-    study = Study(past, Finder(settings, Objects(root)), labels, change, where)
-    rows = sum(study.run(arguments.since, arguments.until))
-    if not rows:
-        raise WeirError(
-            f"no decision of this time in {root.uri}: none was made, or archived yet, which `weir archive` does"
-        )
-    return build_document(study.found, has_money=study.has_money, has_labels=labels is not None)
-
-
-def _find_faults(document: Document, arguments: argparse.Namespace) -> Iterator[str]:
-    """Yield why the exit code is 1."""
-    differing = document["reproduction"]["differing"]
-    if differing:
-        yield (
-            f"NOT as recorded: {differing:,} decisions come out otherwise by what was in force, so the figures prove "
-            "nothing; verify the archive with `weir evidence verify`"
-        )
-    points, bound = document["declined_points"], arguments.max_declined_points
-    if bound is not None and points > bound:
-        yield f"the share declined grows by {points:.3f} points, more than {bound:g}"
-    bound = arguments.max_good_hurt_pct
-    if bound is None:
-        return
-    if document["figures"] is None:
-        yield "--max-good-hurt-pct cannot be held: no labels have matured"
-        return
-    more = document["figures"]["good_hurt_percent"]
-    if more is None:
-        yield "good events are declined, and none was before"
-    elif more > bound:
-        yield f"of good events {more:.1f} % more are declined, more than {bound:g} %"
-
-
-def _read_change(arguments: argparse.Namespace, stream: Stream) -> Change:
+def _read_change(arguments: argparse.Namespace, settings: Settings) -> Change:
     """Return what is tried.
 
     Raises:
         Refused: nothing, or a file that is not right.
     """
-    if not (arguments.rules or arguments.lists or arguments.thresholds):
+    stream = settings.stream
+    if not (arguments.rules or arguments.lists or arguments.thresholds or arguments.model):
         raise Refused(
-            "expected something to try: --rules FILE, --lists FILE or --thresholds REVIEW,DECLINE; found none"
+            "expected something to try: --rules FILE, --lists FILE, --thresholds REVIEW,DECLINE or --model FOLDER; "
+            "found none"
         )
     rules = read_rules(read_file(arguments.rules, "rules"), stream, str(arguments.rules)) if arguments.rules else None
     lists = _read_lists(arguments.lists, stream) if arguments.lists else None
-    return Change(rules, lists, _read_thresholds(arguments.thresholds, stream) if arguments.thresholds else None)
+    thresholds = _read_thresholds(arguments.thresholds, stream) if arguments.thresholds else None
+    model = None
+    if arguments.model:
+        model = load_bundle(arguments.model, declarations_hash=settings.declarations_hash, stream=stream)
+    return Change(rules, lists, thresholds, model)
 
 
 def _read_lists(path: Path, stream: Stream) -> Lists:
@@ -134,7 +99,23 @@ def _read_thresholds(text: str, stream: Stream) -> ThresholdTable:
     return parse_thresholds(document, stream.kept_in_rows, _VERSION)
 
 
-def _read_where(text: str, stream: Stream) -> RuleSet:
+def _read_by(text: str, change: Change, stream: Stream) -> By | None:
+    """Return what tells segments: what is asked for, else what the thresholds differ by.
+
+    Raises:
+        Refused: a field that holds ids, or a condition with faults.
+    """
+    text = text or (change.thresholds.by if change.thresholds else "")
+    if not text:
+        return None
+    if text in {stream.id, stream.key.field, *stream.id_field_of.values()}:
+        raise Refused("--by: expected a field with few values, found one with ids; nobody's id is shown here")
+    if text in stream.kept_in_rows:
+        return By(field=text)
+    return By(condition=_read_condition("--by", text, stream))
+
+
+def _read_condition(flag: str, text: str, stream: Stream) -> RuleSet:
     """Return a condition as a rule: it means what it means in one.
 
     Raises:
@@ -142,25 +123,32 @@ def _read_where(text: str, stream: Stream) -> RuleSet:
     """
     parsed, columns = parse_expression(text), columns_of_rules(stream)
     faults = [f"{fault.place.line}:{fault.place.column}: {fault.fault}" for fault in parsed.faults]
-    rules = [Rule(_WHERE, DECLINE, parsed.expression, "named by --where")] if parsed.expression is not None else []
+    rules = [Rule(_CONDITION, DECLINE, parsed.expression, f"named by {flag}")] if parsed.expression is not None else []
     faults += [fault.fault for fault in find_faults_of(rules, columns)]
     if faults:
-        raise Refused("\n".join(f"--where: {fault}" for fault in faults))
+        raise Refused("\n".join(f"{flag}: {fault}" for fault in faults))
     return build_rule_set(rules, columns)
 
 
 def _build_parser() -> Parser:
-    text = "Show what other rules, lists or thresholds would have decided, from the archive; nothing is put in force."
+    text = "Show what other rules, lists, thresholds or another model would have decided; nothing is put in force."
     parser = Parser(prog="weir whatif", description=text)
     parser.add_argument("--rules", type=Path, metavar="FILE", help="rules, all that are to be in force: docs/rules.md")
     thresholds = "scores from which on is reviewed and declined, such as 0.5,0.9; or a file as it is published"
     parser.add_argument("--thresholds", metavar="REVIEW,DECLINE", help=thresholds)
     parser.add_argument("--lists", type=Path, metavar="FILE", help="allow, block and watch lists")
+    bundle = "a model bundle, by which the logged features are scored again"
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help=bundle)
+    every = "check every logged score by the model that gave it, and not only 10,000 with --model; remembered"
+    parser.add_argument("--verify", action="store_true", help=every)
     since = "decisions from then on: how long ago, such as 90d, or an ISO 8601 time (default: all)"
     parser.add_argument("--since", type=_read_time, default=0, metavar="TIME", help=since)
     parser.add_argument("--until", type=_read_time, default=MS_MAX, metavar="TIME", help="and before then")
     where = "only events that fulfil a condition, as in a rule: 'country == \"DE\" and score >= 0.2'"
     parser.add_argument("--where", default="", metavar="EXPR", help=where)
+    by = "figures by segment: of each value of a field, or of events that fulfil a condition and of the others"
+    parser.add_argument("--by", default="", metavar="FIELD|EXPR", help=by)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots and all tables as well")
     add_stream_flag(parser)
     root = "the archive, a folder or URL (default: settings)"
     parser.add_argument("--from", dest="archive", default="", metavar="PATH", help=root)

@@ -24,15 +24,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from weir.archive.whatif.labels import FRAUD, GOOD, Hashes, Verdicts
-from weir.inference.core.decisions import APPROVE, DECLINE, OUTCOMES
+from weir.archive.whatif.labels import FRAUD, GOOD, YOUNG, Hashes, Verdicts
+from weir.inference.core.deciding import APPROVE, DECLINE, OUTCOMES, Outcomes
 
 ROUNDS: Final = 1_000
 SEED: Final = 1
 CONFIDENCE: Final = 0.95
 _PENDING_MAX: Final = 1_000_000
 """Rows that are waiting to be added up by key: 100 MB."""
-Outcomes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
 FRAUD_SEEN, GOOD_SEEN, CAUGHT, GOOD_STOPPED, HURT = range(5)
@@ -87,7 +86,7 @@ class Tally:
         recorded: Outcomes,
         candidate: Outcomes,
         verdicts: Verdicts,
-        keys: Hashes,
+        keys: Hashes | None,
         stakes: npt.NDArray[np.float64] | None,
     ) -> None:
         """Add some rows of a day.
@@ -97,15 +96,15 @@ class Tally:
             recorded: what was decided, positions in ``OUTCOMES``.
             candidate: what would be.
             verdicts: what is known of them.
-            keys: of the events.
+            keys: of the events; None where nothing is known of any.
             stakes: what is at stake in base minor units; None where the stream has no money.
         """
         pairs = np.bincount(recorded.astype(np.int64) * 3 + candidate, minlength=9).reshape(3, 3)
         self.flips[day] = self.flips.get(day, np.zeros((3, 3), np.int64)) + pairs
-        for verdict, count in zip(*np.unique(verdicts, return_counts=True), strict=True):
-            self.verdicts[int(verdict)] = self.verdicts.get(int(verdict), 0) + int(count)
-        known = (verdicts == FRAUD) | (verdicts == GOOD)
-        if not known.any():
+        for verdict, count in enumerate(np.bincount(verdicts - YOUNG).tolist(), YOUNG):
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
+        known = verdicts >= GOOD
+        if keys is None or not known.any():
             return
         fraud, sides = verdicts[known] == FRAUD, (recorded[known], candidate[known])
         self._pending.append(_sum_by_key(keys[known], np.hstack([_count(fraud, side) for side in sides])))

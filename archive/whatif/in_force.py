@@ -18,7 +18,7 @@ from weir.archive.in_force.named import NotKept, VersionFinder
 from weir.archive.keeping import find_folders
 from weir.archive.objects import Objects
 from weir.archive.whatif.again import NO_MODEL_NAME, Deciding
-from weir.inference.bundle import Manifest, champion_path, read_manifest
+from weir.inference.bundle import Bundle, Manifest, champion_path, read_manifest
 from weir.inference.core.decisions import NamedVersions, split_rules_version
 from weir.inference.core.lists import Lists
 from weir.inference.core.rules import RuleSet
@@ -63,7 +63,9 @@ class Found:
         thresholds = change.thresholds or self.thresholds
         if thresholds is not None:
             return [Deciding(rules, lists, thresholds)]
-        return [Deciding(rules, lists, None, *cut) for cut in self.cuts]
+        model = change.model
+        cuts = ((model.review_threshold, model.decline_threshold),) if model else self.cuts
+        return [Deciding(rules, lists, None, *cut) for cut in cuts]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Change:
     rules: RuleSet | None = None
     lists: Lists | None = None
     thresholds: ThresholdTable | None = None
+    model: Bundle | None = None
 
 
 class Finder:

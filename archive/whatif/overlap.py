@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from weir.archive.whatif.again import Outcomes, match_alone
 from weir.archive.whatif.labels import FRAUD, GOOD, Verdicts
-from weir.archive.whatif.past import Joined
-from weir.inference.core.decisions import APPROVE, OUTCOMES
-from weir.inference.core.lists import Lists
-from weir.inference.core.rules import RuleSet, build_rule_set
-from weir.inference.rule_sets import columns_of_rules
-from weir.schemas.rules import DECLINE, LIVE, OFF, Rule
-from weir.schemas.stream import Stream
-
-_BY_MODEL = "model"
+from weir.inference.core.deciding import OUTCOMES, DecidedRows, Outcomes
+from weir.inference.core.rules import RuleSet
+from weir.schemas.rules import OFF, Rule
 
 
 @dataclass
@@ -50,68 +42,52 @@ class RuleTally:
 class Overlap:
     """Adds up what the rules of a change hold of."""
 
-    def __init__(self, rules: Iterable[Rule], stream: Stream) -> None:
+    def __init__(self, rules: RuleSet | None) -> None:
         """Begin with nothing; rules that are off are left out."""
-        self._alone = Alone(stream)
-        self.tallies = [RuleTally(rule) for rule in rules if rule.mode != OFF]
+        given = rules.rules if rules else ()
+        self._positions = [position for position, rule in enumerate(given) if rule.mode != OFF]
+        self.tallies = [RuleTally(given[position]) for position in self._positions]
 
     def add(
         self,
-        rows: Joined,
+        made: DecidedRows,
         recorded: Outcomes,
-        decided_by: Sequence[str],
+        by_model: npt.NDArray[np.bool_],
         verdicts: Verdicts,
-        lists: Lists,
-        in_force: RuleSet | None,
+        held: Mapping[str, npt.NDArray[np.bool_]],
     ) -> None:
         """Add rows.
 
         Args:
-            rows: of the past.
+            made: by the change.
             recorded: what was decided.
-            decided_by: what would decide them.
+            by_model: what the model stopped.
             verdicts: what is known of them.
-            lists: that conditions may ask.
-            in_force: rules that decided then; None where they are not known.
+            held: by the name of each rule that was in force, where it holds.
         """
         if not self.tallies:
             return
-        others = [rule for rule in in_force.rules if rule.mode != OFF] if in_force else []
-        held = {rule.name: match_alone(rows, self._alone.build(rule), lists) for rule in others}
-        who = Counter(decided_by)
-        was = np.array(rows.decisions["decided_by"].to_pylist(), dtype=object)
-        by_model = (was == _BY_MODEL) & (recorded > APPROVE)
-        for tally in self.tallies:
-            hits = match_alone(rows, self._alone.build(tally.rule), lists)
-            tally.decides += who[tally.rule.name]
-            if hits.any():
+        who = np.bincount(made.by, minlength=len(made.names))
+        for position, tally in zip(self._positions, self.tallies, strict=True):
+            tally.decides += int(who[made.first_rule + position])
+            hits = np.flatnonzero(made.matches.fulfilled[position])
+            if len(hits):
                 _add(tally, hits, recorded, by_model, verdicts, held)
-
-
-class Alone:
-    """Rules, each in a set of its own, whose one outcome tells where its condition holds."""
-
-    def __init__(self, stream: Stream) -> None:
-        """Bind to a stream."""
-        columns = columns_of_rules(stream)
-        self.build = lru_cache(maxsize=None)(
-            lambda rule: build_rule_set([replace(rule, mode=LIVE, then=DECLINE)], columns)
-        )
 
 
 def _add(
     tally: RuleTally,
-    hits: npt.NDArray[np.bool_],
+    hits: npt.NDArray[np.int64],
     recorded: Outcomes,
     by_model: npt.NDArray[np.bool_],
     verdicts: Verdicts,
-    held: dict[str, npt.NDArray[np.bool_]],
+    held: Mapping[str, npt.NDArray[np.bool_]],
 ) -> None:
-    tally.hits += int(hits.sum())
+    tally.hits += len(hits)
     for outcome, count in zip(OUTCOMES, np.bincount(recorded[hits], minlength=3).tolist(), strict=True):
         tally.recorded[outcome] += count
-    tally.by_model += int((hits & by_model).sum())
-    tally.fraud += int((verdicts[hits] == FRAUD).sum())
-    tally.good += int((verdicts[hits] == GOOD).sum())
+    tally.by_model += int(np.count_nonzero(by_model[hits]))
+    tally.fraud += int(np.count_nonzero(verdicts[hits] == FRAUD))
+    tally.good += int(np.count_nonzero(verdicts[hits] == GOOD))
     for name, found in held.items():
-        tally.also[name] += int((hits & found).sum())
+        tally.also[name] += int(np.count_nonzero(found[hits]))

@@ -9,8 +9,8 @@ for on the day of its decision, then on the day before, then everywhere: a score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Final
@@ -35,9 +35,9 @@ PART_ROWS: Final = 250_000
 SOURCE: Final = ("source_partition", "source_offset")
 RECORDED: Final = (
     "decision", "score", "decided_by", "tags", "shadow_rules", "model_name", "model_version", "rules_version",
-    "declarations_hash", APPEND_TIME, *SOURCE,
+    APPEND_TIME, *SOURCE,
 )  # fmt: skip
-_PLACE: Final = ("partition", "offset", "append_ms", "id_hash")
+_PLACE: Final = ("partition", "offset", "append_ms")
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -47,7 +47,8 @@ class Part:
 
     Attributes:
         day: UTC day on which they were appended.
-        decisions: the columns of ``RECORDED`` and ``_PLACE``, and the field of the key; without a place in time.
+        decisions: the columns of ``RECORDED`` and ``_PLACE``, and what labels are found by where that is asked for;
+            texts are dictionaries.
         buckets: the range of key buckets that they are of, both included.
     """
 
@@ -64,7 +65,7 @@ class Joined:
         decisions: as in the part, those that have a row.
         features: float32, shape (rows, len(names)); NaN is a missing one.
         names: of the features.
-        fields: of the events, and the append time.
+        fields: of the events; texts are dictionaries.
         lost: how many decisions have no row in the archive.
     """
 
@@ -73,6 +74,18 @@ class Joined:
     names: tuple[str, ...]
     fields: pa.RecordBatch
     lost: int
+
+    def pick(self, places: npt.NDArray[np.int64]) -> Joined:
+        """Return some of the rows, in the order of their places."""
+        if len(places) == self.decisions.num_rows:
+            return self
+        taken = pa.array(places)
+        return replace(
+            self,
+            decisions=self.decisions.take(taken).combine_chunks(),
+            features=self.features[places],
+            fields=self.fields.take(taken),
+        )
 
 
 class Past:
@@ -100,21 +113,28 @@ class Past:
         newest = [pc.max(reader.files["max.append_ms"]).as_py() for reader in readers if len(reader.files)]
         return max((each for each in newest if each is not None), default=0)
 
-    def parts(self, since_ms: int, until_ms: int) -> Iterator[Part]:
-        """Yield all decisions that were appended in a time, oldest day first; those that were erased are left out."""
-        names = {name: self._recorded[name] for name in (*RECORDED, self.stream.key.field) if name in self._recorded}
-        columns = list(dict.fromkeys([*_PLACE, *names.values()]))
+    def parts(self, since_ms: int, until_ms: int, *, labelled: bool = True) -> Iterator[Part]:
+        """Yield all decisions that were appended in a time, oldest day first; those that were erased are left out.
+
+        Args:
+            since_ms: of the first one.
+            until_ms: of the first one that is left out.
+            labelled: read what labels are found by.
+        """
+        names: dict[str, str] = {name: self._recorded[name] for name in RECORDED if name in self._recorded}
+        found_by = [self._recorded[self.stream.key.field], "id_hash"] if labelled else []
+        columns = list(dict.fromkeys([*_PLACE, *names.values(), *found_by]))
+        renamed: dict[str, str] = {column: name for name, column in names.items()}
+        if labelled:
+            renamed[found_by[0]] = self.stream.key.field
         for day, rows in self._days(since_ms, until_ms):
             for buckets in _cut(rows):
-                found = pa.Table.from_batches(
-                    self._decisions.scan(day, day, columns, buckets=buckets), _only(self._decisions.schema, columns)
+                found = _read(self._decisions, (day, day), columns, buckets)
+                found = _select(found, self._recorded, since_ms, until_ms).rename_columns(
+                    [renamed.get(column, column) for column in columns]
                 )
-                time = found["append_ms"]
-                kept = pc.and_(pc.greater_equal(time, since_ms), pc.less(time, until_ms))
-                kept = pc.and_(kept, pc.is_valid(found[self._recorded[SOURCE[1]]]))
-                found = found.filter(kept).rename_columns({column: name for name, column in names.items()})
                 if found.num_rows:
-                    yield Part(day, found, buckets)
+                    yield Part(day, found.combine_chunks(), buckets)
 
     def join(self, part: Part, features: Iterable[str], fields: Iterable[str]) -> Joined:
         """Return decisions with their feature rows.
@@ -122,30 +142,32 @@ class Past:
         Args:
             part: of this past.
             features: that are read; one that the archive never had is missing in every row.
-            fields: of the events that are read, next to the append time.
+            fields: of the events that are read.
         """
         wanted = _sources(part.decisions)
-        names = tuple(dict.fromkeys(features))
-        rows = [*names, *dict.fromkeys([APPEND_TIME, *fields])]
+        names, plain = tuple(dict.fromkeys(features)), list(dict.fromkeys(fields))
         found: list[pa.Table] = []
         places = np.full(len(wanted), -1, np.int64)
         for first, last in (part.day, part.day), (part.day - _DAY, part.day - _DAY), (_EPOCH, part.day + _DAY):
             missing = np.flatnonzero(places < 0)
             if not len(missing):
                 break
-            table = self._read_rows(first, last, part.buckets, rows)
+            table = self._read_rows(first, last, part.buckets, [*names, *plain])
             own = _find(_sources(table), wanted[missing])
             hit = own >= 0
             places[missing[hit]] = own[hit] + sum(map(len, found))
             found.append(table)
         kept = places >= 0
-        taken = pa.concat_tables(found).take(pa.array(places[kept])).combine_chunks()
-        decisions = part.decisions.filter(pa.array(kept)) if not kept.all() else part.decisions
-        matrix = np.empty((len(names), taken.num_rows), np.float32)
+        rows = _take(pa.concat_tables(found), places[kept])
+        decisions = part.decisions if kept.all() else part.decisions.filter(pa.array(kept))
+        matrix = np.empty((len(names), rows.num_rows), np.float32)
         for position, name in enumerate(names):
-            matrix[position] = taken[name].to_numpy(zero_copy_only=False)
-        (plain,) = taken.select(rows[len(names) :]).to_batches() or [pa.record_batch([], pa.schema([]))]
-        return Joined(decisions.combine_chunks(), matrix.T, names, plain, int((~kept).sum()))
+            matrix[position] = rows[name].to_numpy(zero_copy_only=False)
+        return Joined(decisions, matrix.T, names, _to_batch(rows.select(plain)), int((~kept).sum()))
+
+    def count(self, since_ms: int, until_ms: int) -> int:
+        """Return how many decisions the days of a time have; files say it, so none is read."""
+        return sum(rows for _, rows in self._days(since_ms, until_ms))
 
     def _days(self, since_ms: int, until_ms: int) -> list[tuple[date, int]]:
         """Return the days that have decisions of a time, and how many."""
@@ -158,9 +180,8 @@ class Past:
         """Return columns of feature rows by the names of their fields; one that the table lacks is null."""
         schema = self._features.schema
         there = {name: self._seen[name] for name in (*SOURCE, *wanted) if self._seen.get(name) in schema.names}
-        columns = list(there.values())
-        batches = self._features.scan(first, last, columns, buckets=buckets)
-        found = pa.Table.from_batches(batches, _only(schema, columns)).rename_columns(list(there))
+        columns = list(dict.fromkeys(there.values()))
+        found = _read(self._features, (first, last), columns, buckets).rename_columns(list(there))
         for name in wanted:
             if name not in there:
                 found = found.append_column(name, pa.nulls(len(found), pa.float32()))
@@ -175,8 +196,43 @@ def _columns_of(schema: str) -> dict[str, str]:
     return {name: column.name for name, column in decoded_columns(BatchCodec(schema=schema).arrow_schema).items()}
 
 
-def _only(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in names])
+def _read(reader: TableReader, days: tuple[date, date], columns: list[str], buckets: tuple[int, int]) -> pa.Table:
+    texts = [name for name in columns if pa.types.is_string(reader.schema.field(name).type)]
+    batches = list(reader.scan(*days, columns, buckets=buckets, encoded=texts))
+    if not batches:
+        types = {name: reader.schema.field(name).type for name in columns}
+        kinds = {name: pa.dictionary(pa.int32(), kind) if name in texts else kind for name, kind in types.items()}
+        return pa.schema(kinds).empty_table()
+    return pa.Table.from_batches(batches).unify_dictionaries()
+
+
+def _select(rows: pa.Table, column_of: Mapping[str, str], since_ms: int, until_ms: int) -> pa.Table:
+    """Leave out what was erased, and what was appended at another time."""
+    there = [rows[column_of[name]] for name in (SOURCE[1], "decision")]
+    ends = pc.min_max(rows["append_ms"]).as_py()
+    if not rows.num_rows or (
+        not any(each.null_count for each in there) and since_ms <= ends["min"] <= ends["max"] < until_ms
+    ):
+        return rows
+    time = rows["append_ms"]
+    kept = pc.and_(pc.greater_equal(time, since_ms), pc.less(time, until_ms))
+    for each in there:
+        kept = pc.and_(kept, pc.is_valid(each))
+    return rows.filter(kept)
+
+
+def _take(rows: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:
+    """Return some rows in another order; those of two tables that are sorted alike are there as they are."""
+    if len(places) == rows.num_rows and (not len(places) or bool((places == np.arange(len(places))).all())):
+        return rows
+    return rows.unify_dictionaries().take(pa.array(places))
+
+
+def _to_batch(rows: pa.Table) -> pa.RecordBatch:
+    """Return a table of one chunk as a batch; one without a column has its rows all the same."""
+    if not rows.num_columns:
+        return pa.record_batch({"": pa.nulls(rows.num_rows)})
+    return pa.record_batch([column.combine_chunks() for column in rows.columns], names=rows.schema.names)
 
 
 def _cut(rows: int) -> Iterator[tuple[int, int]]:
@@ -197,6 +253,8 @@ def _find(there: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.ND
     """Return the place of each wanted number, of several the last; -1 for none."""
     if not len(there):
         return np.full(len(wanted), -1, np.int64)
+    if len(there) == len(wanted) and bool((there == wanted).all()):
+        return np.arange(len(wanted))  # both are sorted by key, and of one day
     order = np.argsort(there, kind="stable")
     places = np.searchsorted(there[order], wanted, side="right") - 1
     found = order[np.maximum(places, 0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 
 from rich.table import Table
@@ -12,19 +13,22 @@ from rich.table import Table
 from weir.archive.whatif.figures import CONFIDENCE, SHARES, name_flip, percent_more_hurt, points_declined
 from weir.archive.whatif.labels import FRAUD, GOOD, UNKNOWN, YOUNG
 from weir.archive.whatif.overlap import RuleTally
+from weir.archive.whatif.rescoring import Rescored
+from weir.archive.whatif.segments import describe_segments
 from weir.archive.whatif.study import Findings
-from weir.inference.core.decisions import OUTCOMES
+from weir.inference.core.decisions import DECLINE, OUTCOMES
 from weir.monitoring.terminal import build_table
 from weir.schemas.currencies import BASE_CURRENCY, format_amount
 
 Document = dict[str, Any]
 _RULES_SHOWN: Final = 50
 """On a terminal, those that hold most; JSON has all."""
+_SEGMENTS_SHOWN: Final = 20
 _MONEY: Final = ("caught", "let_through", "hurt")
 _STATES: Final = {FRAUD: "fraud", GOOD: "good", UNKNOWN: "no_label", YOUNG: "too_young"}
 
 
-def build_document(found: Findings, *, has_money: bool, has_labels: bool) -> Document:
+def build_document(found: Findings, rescored: Rescored | None, *, has_money: bool, has_labels: bool) -> Document:
     """Return a study as JSON holds it; a figure that there is not is null."""
     tally, total = found.tally, found.tally.total
     labels = {name: tally.verdicts.get(verdict, 0) for verdict, name in _STATES.items()}
@@ -34,26 +38,32 @@ def build_document(found: Findings, *, has_money: bool, has_labels: bool) -> Doc
         "judged": int(total.sum()),
         "left_out": found.left_out,
         "without_feature_row": found.lost,
-        "reproduction": _describe_reproduction(found),
+        "reproduction": _describe_reproduction(found, rescored),
         "decided": {outcome: int(total[place].sum()) for place, outcome in enumerate(OUTCOMES)},
         "would_be": {outcome: int(total[:, place].sum()) for place, outcome in enumerate(OUTCOMES)},
         "declined_points": points_declined(total),
         "flips": _list_flips(total),
-        "days": {day: {"rows": int(of.sum()), "flips": _list_flips(of)} for day, of in sorted(tally.flips.items())},
+        "days": {day: _describe_day(of) for day, of in sorted(tally.flips.items())},
+        "segments": describe_segments(found.segments.counts) if found.segments else None,
         "labels": labels if has_labels else None,
         "figures": _describe_figures(found) if has_figures else None,
         "money": _describe_money(found) if has_figures and has_money else None,
         "rules": [_describe_rule(each) for each in found.overlap.tallies],
         "examples": [each._asdict() for each in found.examples],
     }
-    return document | {"notes": list(_list_notes(found, document))}
+    return document | {"notes": list(_list_notes(found, document, rescored))}
 
 
 def _list_flips(total: Any) -> dict[str, int]:
     return {name_flip(code): int(total.flat[code]) for code in range(9) if code % 4 and total.flat[code]}
 
 
-def _describe_reproduction(found: Findings) -> Document:
+def _describe_day(of: Any) -> Document:
+    declined = {"decided": int(of[DECLINE].sum()), "would_be": int(of[:, DECLINE].sum())}
+    return {"rows": int(of.sum()), "declined": declined, "flips": _list_flips(of)}
+
+
+def _describe_reproduction(found: Findings, rescored: Rescored | None) -> Document:
     versions = {
         version: {
             "rows": of.rows,
@@ -70,6 +80,7 @@ def _describe_reproduction(found: Findings) -> Document:
         "differing": sum(of.differing for of in found.versions.values()),
         "differences": [each._asdict() for each in found.differences],
         "rules_versions": versions,
+        "scores": rescored and {name: getattr(rescored, name) for name in ("checked", "remembered", "differing")},
     }
 
 
@@ -108,7 +119,13 @@ def _describe_rule(tally: RuleTally) -> Document:
     }
 
 
-def _list_notes(found: Findings, document: Document) -> Iterator[str]:
+def _list_notes(found: Findings, document: Document, rescored: Rescored | None) -> Iterator[str]:
+    if rescored is not None:
+        again = f", {rescored.remembered:,} of them by an earlier run" if rescored.remembered else ""
+        made = f"{rescored.checked:,} scores were made again by the model that gave them{again}"
+        yield f"{made}: {rescored.differing:,} differ"
+        for model in sorted(rescored.missing):
+            yield f"scores of {model} are not checked: its bundle cannot be found"
     for version, of in sorted(found.versions.items()):
         if of.missing:
             what = " and ".join(sorted(of.missing))
@@ -142,6 +159,8 @@ def build_tables(document: Document, *, event: str) -> list[Table]:
         days = [(day, of["rows"], sum(of["flips"].values()), _say_flips(of["flips"])) for day, of in
                 document["days"].items()]  # fmt: skip
         tables.append(build_table(("day", "decisions", "changed", "how"), days, title="by day"))
+    if document["segments"]:
+        tables.append(_build_segments(document["segments"]))
     if document["rules"]:
         tables.append(_build_rules(document["rules"]))
     if document["examples"]:
@@ -173,6 +192,23 @@ def _build_figures(document: Document) -> Table:
     title = f"on {labels['fraud'] + labels['good']:,} events whose labels have matured ({labels['fraud']:,} fraud)"
     columns = ("figure", "was", "would be", "difference, points, 95 %")
     return build_table(columns, rows, title=title)
+
+
+def _build_segments(segments: Document) -> Table:
+    rows = [
+        (
+            name,
+            of["rows"],
+            of["changed"],
+            f"{of['decided']['DECLINE']} / {of['would_be']['DECLINE']}",
+            f"{of['caught']['decided']} / {of['caught']['would_be']} of {of['fraud']}",
+            f"{of['hurt']['decided']} / {of['hurt']['would_be']} of {of['good']}",
+        )
+        for name, of in islice(segments.items(), _SEGMENTS_SHOWN)
+    ]
+    some = f", {len(rows)} of {len(segments)}" if len(rows) < len(segments) else ""
+    columns = ("segment", "decisions", "changed", "declined: was / would be", "fraud caught", "good declined")
+    return build_table(columns, rows, title=f"by segment{some}")
 
 
 def _build_rules(rules: list[Document]) -> Table:

@@ -11,29 +11,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from weir.archive.whatif.again import (
+    NO_MODEL_NAME,
     Deciding,
-    Outcomes,
     decide_again,
     find_differences,
+    match_all,
     match_alone,
+    read_codes,
+    read_indices,
     read_outcomes,
+    read_scores,
 )
 from weir.archive.whatif.figures import Tally, name_flip
-from weir.archive.whatif.in_force import Change, Finder, Found, Versions
-from weir.archive.whatif.labels import YOUNG, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
+from weir.archive.whatif.in_force import Change, Finder, Versions
+from weir.archive.whatif.labels import YOUNG, Hashes, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
 from weir.archive.whatif.overlap import Overlap
 from weir.archive.whatif.past import Joined, Part, Past
-from weir.inference.core.decisions import Judgement
-from weir.inference.core.lists import Lists
+from weir.archive.whatif.read_ahead import read_ahead
+from weir.archive.whatif.rescoring import ScoreCheck, score_rows
+from weir.archive.whatif.segments import By, Segments
+from weir.inference.core.deciding import APPROVE, DecidedRows, Outcomes
+from weir.inference.core.lists import APPEND_TIME, Lists
 from weir.inference.core.rules import RuleSet
+from weir.schemas.rules import OFF
 from weir.schemas.stakes import find_stake
 
 DIFFERENCES_SHOWN: Final = 10
@@ -91,6 +100,7 @@ class Findings:
 
     tally: Tally
     overlap: Overlap
+    segments: Segments | None = None
     versions: dict[str, OfVersion] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
@@ -109,6 +119,8 @@ class Study:
         labels: LabelIndex | None,
         change: Change,
         where: RuleSet | None = None,
+        scores: ScoreCheck | None = None,
+        by: By | None = None,
     ) -> None:
         """Bind.
 
@@ -118,13 +130,14 @@ class Study:
             labels: what became known; None for a stream without labels.
             change: what is tried.
             where: one rule; only rows that fulfil it are in the figures.
+            scores: checks the logged ones; None trusts them.
+            by: what tells segments; None for none.
         """
         self._past, self._in_force, self._labels = past, in_force, labels
-        self._change, self._where = change, where
+        self._change, self._where, self._scores = change, where, scores
         stake = find_stake(past.stream)
         self._stake = None if stake is None else past.stream.feature_names[stake]
-        rules = change.rules.rules if change.rules else ()
-        self.found = Findings(Tally(), Overlap(rules, past.stream))
+        self.found = Findings(Tally(), Overlap(change.rules), Segments(by) if by else None)
 
     @property
     def has_money(self) -> bool:
@@ -138,27 +151,38 @@ class Study:
             Transient: the store cannot be read.
             Damaged: a manifest in the archive is not what was kept.
         """
-        for part in self._past.parts(since_ms, until_ms):
-            groups = list(_group(part.decisions))
-            features, fields = self._list_columns(self._in_force.find(versions) for versions, _ in groups)
-            joined = self._past.join(part, features, fields)
+        for part, joined in read_ahead(self._read(since_ms, until_ms)):
             self.found.lost += joined.lost
             for versions, rows in _group(joined.decisions):
-                self._take(part, versions, _pick(joined, rows))
+                self._take(part, versions, joined if rows is None else joined.pick(rows))
             yield part.decisions.num_rows
 
-    def _list_columns(self, found: Iterable[Found]) -> tuple[list[str], list[str]]:
+    def _read(self, since_ms: int, until_ms: int) -> Iterator[tuple[Part, Joined]]:
+        labelled = self._labels is not None and not self._labels.is_empty
+        for part in self._past.parts(since_ms, until_ms, labelled=labelled):
+            groups = _group(part.decisions)
+            features, fields = self._list_columns([versions for versions, _ in groups])
+            yield part, self._past.join(part, features, fields)
+
+    def _list_columns(self, decided_by: Iterable[Versions]) -> tuple[list[str], list[str]]:
         """Return the features and the fields that anything which decides may read."""
         stream, named = self._past.stream, {self._stake} if self._stake else set[str]()
         change = self._change
-        in_force = list(found)
+        named |= set(change.model.names) if change.model else set()
+        in_force = []
+        for versions in decided_by:
+            in_force.append(self._in_force.find(versions))
+            named |= self._scores.list_features(versions) if self._scores else set()
+        segments = self.found.segments
+        named |= segments.by.columns if segments else frozenset()
         for rules in (change.rules, self._where, *(each.rules for each in in_force)):
             named |= rules.columns if rules else frozenset()
         for lists in (change.lists, *(each.lists for each in in_force)):
             named |= {stream.id_field_of[kind] for kind in lists.kinds} if lists else set()
+            named |= {APPEND_TIME} if lists and lists.has_ends else set()
         for thresholds in (change.thresholds, *(each.thresholds for each in in_force)):
             named |= {thresholds.by} if thresholds and thresholds.by else set()
-        fields = {*stream.kept_in_rows, stream.time}
+        fields = {*stream.kept_in_rows, stream.time, APPEND_TIME}
         return [name for name in stream.feature_names if name in named], sorted(named & fields)
 
     def _take(self, part: Part, versions: Versions, rows: Joined) -> None:
@@ -167,50 +191,77 @@ class Study:
         of = self.found.versions.setdefault(versions.rules_version, OfVersion())
         of.rows += rows.decisions.num_rows
         of.missing |= set(found.missing)
-        best = self._check(rows, found.complete(Change()), of)
+        has_model = versions.model_name != NO_MODEL_NAME
+        best = self._check(rows, found.complete(Change()), of, has_model=has_model)
+        if self._scores is not None:
+            self._note(rows, ((row, "score", was, now) for row, was, now in self._scores.check(versions, rows)))
         changed = found.complete(self._change)
         if not changed:
             return
         deciding = changed[best] if best < len(changed) else changed[0]
         rows = self._filter(rows, deciding.lists)
         if rows.decisions.num_rows:
-            self._try(part, rows, deciding, found, of)
+            scores, model = read_scores(rows.decisions), self._change.model
+            if model is not None:
+                scores, has_model = score_rows(model, rows), True
+            made = decide_again(rows, scores, deciding, self._past.stream, has_model=has_model)
+            self._add(part, rows, made, found.rules, of)
 
-    def _check(self, rows: Joined, known: list[Deciding], of: OfVersion) -> int:
+    def _check(self, rows: Joined, known: list[Deciding], of: OfVersion, *, has_model: bool) -> int:
         """Note what comes out otherwise by what was in force; return which of several bundles comes nearest."""
         if not known:
             return 0
-        tries = [list(find_differences(rows.decisions, decide_again(rows, each, self._past.stream))) for each in known]
-        best = min(range(len(tries)), key=lambda place: len(tries[place]))
+        scores, stream = read_scores(rows.decisions), self._past.stream
+        tries = [
+            find_differences(rows.decisions, decide_again(rows, scores, each, stream, has_model=has_model))
+            for each in known
+        ]
+        best = min(range(len(tries)), key=lambda place: len(tries[place][0]))
+        differing, described = tries[best]
         of.checked += rows.decisions.num_rows
-        of.differing += len({row for row, *_ in tries[best]})
-        for row, name, was, now in tries[best][: DIFFERENCES_SHOWN - len(self.found.differences)]:
-            self.found.differences.append(Difference(*_place(rows.decisions, row), name, was, now))
+        of.differing += len(differing)
+        self._note(rows, described)
         return best
+
+    def _note(self, rows: Joined, differences: Iterable[tuple[int, str, str, str]]) -> None:
+        for row, name, was, now in islice(differences, DIFFERENCES_SHOWN - len(self.found.differences)):
+            self.found.differences.append(Difference(*_place(rows.decisions, row), name, was, now))
 
     def _filter(self, rows: Joined, lists: Lists) -> Joined:
         if self._where is None:
             return rows
         kept = match_alone(rows, self._where, lists)
         self.found.left_out += int((~kept).sum())
-        return rows if kept.all() else _pick(rows, np.flatnonzero(kept))
+        return rows.pick(np.flatnonzero(kept))
 
-    def _try(self, part: Part, rows: Joined, deciding: Deciding, found: Found, of: OfVersion) -> None:
-        made = decide_again(rows, deciding, self._past.stream)
-        recorded = read_outcomes(rows.decisions)
-        keys = hash_keys(rows.decisions[self._past.stream.key.field])
-        verdicts = self._find_verdicts(rows.decisions)
+    def _add(self, part: Part, rows: Joined, made: DecidedRows, in_force: RuleSet | None, of: OfVersion) -> None:
+        recorded, verdicts, keys = read_outcomes(rows.decisions), *self._find_verdicts(rows.decisions)
         self.found.tally.add(part.day.isoformat(), recorded, made.outcomes, verdicts, keys, self._read_stakes(rows))
-        self.found.overlap.add(rows, recorded, made.decided_by, verdicts, deciding.lists, found.rules)
+        if self.found.segments is not None:
+            self.found.segments.add(rows, made.lists, recorded, made.outcomes, verdicts)
+        if self.found.overlap.tallies:
+            by_model = (read_codes(rows.decisions["decided_by"], ("model",)) == 0) & (recorded > APPROVE)
+            held = self._match_in_force(rows, in_force, made.lists)
+            self.found.overlap.add(made, recorded, by_model, verdicts, held)
         of.judged += len(recorded)
-        of.changed += int((recorded != made.outcomes).sum())
+        of.changed += int(np.count_nonzero(recorded != made.outcomes))
         self._show(rows.decisions, recorded, made)
 
-    def _find_verdicts(self, decisions: pa.Table) -> Verdicts:
+    def _match_in_force(self, rows: Joined, in_force: RuleSet | None, lists: Lists) -> dict[str, npt.NDArray[np.bool_]]:
+        if in_force is None:
+            return {}
+        names = [rule.name for rule in in_force.rules if rule.mode != OFF]
+        return dict(zip(names, match_all(rows, in_force, lists), strict=True))
+
+    def _find_verdicts(self, decisions: pa.Table) -> tuple[Verdicts, Hashes | None]:
+        """Return what is known of decisions and, where anything is, their keys."""
         if self._labels is None:
-            return np.full(decisions.num_rows, YOUNG, np.int8)
-        hashes = hash_events(decisions[self._past.stream.key.field], decisions["id_hash"])
-        return self._labels.find(hashes, find_append_ms(decisions))
+            return np.full(decisions.num_rows, YOUNG, np.int8), None
+        keys, events = None, np.zeros(decisions.num_rows, np.uint64)
+        if not self._labels.is_empty:
+            keys = hash_keys(decisions[self._past.stream.key.field])
+            events = hash_events(keys, decisions["id_hash"])
+        return self._labels.find(events, find_append_ms(decisions)), keys
 
     def _read_stakes(self, rows: Joined) -> npt.NDArray[np.float64] | None:
         if self._stake is None:
@@ -218,42 +269,36 @@ class Study:
         found: npt.NDArray[np.float64] = np.abs(rows.features[:, rows.names.index(self._stake)].astype(np.float64))
         return found
 
-    def _show(self, decisions: pa.Table, recorded: Outcomes, made: Judgement) -> None:
+    def _show(self, decisions: pa.Table, recorded: Outcomes, made: DecidedRows) -> None:
         codes = recorded.astype(np.int64) * 3 + made.outcomes
         for code in np.unique(codes[recorded != made.outcomes]).tolist():
             for row in np.flatnonzero(codes == code)[: EXAMPLES_OF_EACH - self.found.shown[code]].tolist():
                 was = decisions["decided_by"][row].as_py()
                 place = _place(decisions, row)
-                self.found.examples.append(Example(*place, name_flip(code), was, made.decided_by[row]))
+                by = made.decider(int(made.by[row])).name
+                self.found.examples.append(Example(*place, name_flip(code), was, by))
                 self.found.shown[code] += 1
 
 
-def _group(decisions: pa.Table) -> Iterator[tuple[Versions, npt.NDArray[np.int64]]]:
-    """Yield what rows say of what decided them, and which rows say so."""
+def _group(decisions: pa.Table) -> list[tuple[Versions, npt.NDArray[np.int64] | None]]:
+    """Return what rows say of what decided them, and which rows say so; None for all."""
+    columns = [decisions[name].combine_chunks() for name in Versions._fields]
+    values = [[*column.dictionary.to_pylist(), None] for column in columns]
+    if not decisions.num_rows:
+        return []
+    if all(len(column.dictionary) == 1 and not column.null_count for column in columns):
+        return [(Versions(*(each[0] for each in values)), None)]
     codes = np.zeros(decisions.num_rows, np.int64)
-    dictionaries: list[list[Any]] = []
-    for name in Versions._fields:
-        encoded = decisions[name].combine_chunks().dictionary_encode()
-        dictionaries.append(encoded.dictionary.to_pylist())
-        codes = codes * len(dictionaries[-1]) + encoded.indices.to_numpy()
+    for column, each in zip(columns, values, strict=True):
+        codes = codes * len(each) + read_indices(column)
+    found: list[tuple[Versions, npt.NDArray[np.int64] | None]] = []
     for code in np.unique(codes).tolist():
         named, left = [], code
-        for dictionary in reversed(dictionaries):
-            left, place = divmod(left, len(dictionary))
-            named.append(dictionary[place])
-        yield Versions(*reversed(named)), np.flatnonzero(codes == code)
-
-
-def _pick(rows: Joined, places: npt.NDArray[np.int64]) -> Joined:
-    if len(places) == rows.decisions.num_rows:
-        return rows
-    taken = pa.array(places)
-    return replace(
-        rows,
-        decisions=rows.decisions.take(taken).combine_chunks(),
-        features=rows.features[places],
-        fields=rows.fields.take(taken),
-    )
+        for each in reversed(values):
+            left, place = divmod(left, len(each))
+            named.append(each[place])
+        found.append((Versions(*reversed(named)), np.flatnonzero(codes == code)))
+    return found
 
 
 def _place(decisions: pa.Table, row: int) -> tuple[int, int]:

@@ -23,19 +23,28 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from weir.inference.core.condition_steps import Rows
-from weir.inference.core.lists import Ids, Lists, Times, read_append_ms
+from weir.inference.core.deciding import (
+    APPROVE,
+    BY_MODEL,
+    BY_RULES,
+    DECLINE,
+    OUTCOMES,
+    REVIEW,
+    Decider,
+    check_scores,
+    compute_outcomes,
+    decide_rows,
+)
+from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.reason_codes import SCORE_UNAVAILABLE
 from weir.inference.core.reasons import Groups, Reason, explain
-from weir.inference.core.rules import RuleSet, describe_condition
-from weir.inference.core.thresholds import Cut, Scores, ThresholdTable
+from weir.inference.core.rules import NOTHING, Noted, RuleSet, describe_condition, list_words
+from weir.inference.core.thresholds import Cut, ThresholdTable, find_cut
 from weir.inference.core.vector import NO_MODEL, Matrix, select_columns
-from weir.schemas.rules import ALLOW, Rule
+from weir.schemas.rules import Rule
 
-OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
-"""By severity; arrays of decisions hold positions in it."""
-APPROVE, REVIEW, DECLINE = 0, 1, 2
-WATCHED = "WATCH_LIST"
-"""The tag of decisions on who is on the watch list."""
+__all__ = ["APPROVE", "DECLINE", "OUTCOMES", "REVIEW", "Judgement", "Model", "NamedVersions", "build_rules_version",
+           "check_scores", "compute_outcomes", "judge", "split_rules_version"]  # fmt: skip
 
 
 class Model(Protocol):
@@ -140,98 +149,35 @@ def judge(
             the append time in it.
         thresholds: in force instead of the model's.
     """
-    rules = rule_set.rules
-    rows = features.shape[0]
     taken = select_columns(features, names, model.names)
     scores = check_scores(model.score(taken))
-    cut = _find_cut(model, thresholds, fields)
-    outcomes = compute_outcomes(scores, review=cut.review, decline=cut.decline)
-    failed = np.isnan(scores)
-    if NO_MODEL in model.lacking:
-        outcomes[:], failed[:] = APPROVE, False
-    decided_by = ["rules" if NO_MODEL in model.lacking else "model"] * rows
-    reasons: list[Sequence[Reason]] = [()] * rows
-    found = rule_set.match(Rows(features, names, scores, _some_fields(fields, rows), lists))
-    by_rule = _apply_rules(found.decided, rules, outcomes, failed)
-    append_ms = read_append_ms(fields)
-    allowed, allow_kinds = lists.find("allow", ids, rows, append_ms)
-    blocked, block_kinds = lists.find("block", ids, rows, append_ms)
-    outcomes[blocked], outcomes[allowed] = DECLINE, APPROVE
-    by_model = (outcomes > APPROVE) & ~allowed & ~blocked & (by_rule < 0) & ~failed
-    _explain(taken, scores, np.flatnonzero(by_model), model, reasons)
-    for row in np.flatnonzero(allowed | blocked | failed | (by_rule >= 0)):
-        if kind := allow_kinds[row] or block_kinds[row]:
-            side = "allow" if allow_kinds[row] else "block"
-            decided_by[row] = f"{side}_list_{kind}"
-            reasons[row] = [_explain_listed(lists, side, kind, ids[kind][int(row)])]
-        else:
-            decided_by[row], reasons[row] = _name_decider(rules[by_rule[row]] if by_rule[row] >= 0 else None)
+    asked = Rows(features, names, scores, _some_fields(fields, features.shape[0]), lists)
+    cut = Cut(model.review_threshold, model.decline_threshold) if thresholds is None else find_cut(thresholds, fields)
+    has_model = NO_MODEL not in model.lacking
+    decided = decide_rows(asked, ids, rule_set, cut, has_model=has_model)
+    by, others = decided.by, BY_MODEL if has_model else BY_RULES
+    decided_by = [decided.decider(others).name] * len(by)
+    reasons: list[Sequence[Reason]] = [()] * len(by)
+    _explain(taken, scores, np.flatnonzero((decided.outcomes > APPROVE) & (by == BY_MODEL)), model, reasons)
+    for row in np.flatnonzero(by != others).tolist():
+        decider = decided.decider(int(by[row]))
+        decided_by[row], reasons[row] = decider.name, [_explain_decider(decider, row, rule_set.rules, lists, ids)]
     return Judgement(
         scores,
-        outcomes,
+        decided.outcomes,
         decided_by,
         reasons,
         build_rules_version(lists, rule_set, thresholds),
-        int(np.count_nonzero(failed)),
-        _tag_watched(found.tags, lists, ids, append_ms),
-        found.shadow,
-        found.hits,
+        decided.failed,
+        _spread(decided.tags, len(by)),
+        _spread(decided.matches.shadow, len(by)),
+        decided.matches.hits,
     )
-
-
-def _find_cut(model: Model, thresholds: ThresholdTable | None, fields: pa.RecordBatch | None) -> Cut:
-    if thresholds is None:
-        return Cut(model.review_threshold, model.decline_threshold)
-    if fields is None or thresholds.by not in fields.schema.names:  # a field that is missing names no segment
-        return thresholds.others
-    return thresholds.of_rows(fields.column(thresholds.by).to_pylist())
 
 
 def _some_fields(fields: pa.RecordBatch | None, rows: int) -> pa.RecordBatch:
     """Return the fields, or a batch that lacks every one of them: a batch without a column has no rows."""
     return pa.record_batch({"": pa.nulls(rows)}) if fields is None else fields
-
-
-def check_scores(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the scores with everything that is no probability as NaN.
-
-    >>> check_scores(np.array([0.5, 1.5, -0.1], dtype=np.float32)).tolist()
-    [0.5, nan, nan]
-    """
-    with np.errstate(invalid="ignore"):
-        return np.where((scores >= 0.0) & (scores <= 1.0), scores, np.float32(np.nan)).astype(np.float32)
-
-
-def compute_outcomes(scores: Scores, *, review: float | Scores, decline: float | Scores) -> npt.NDArray[np.uint8]:
-    """Cut scores at the thresholds; at the threshold counts as over it, a failed score is for review.
-
-    >>> compute_outcomes(np.array([0.1, 0.5, 0.9, np.nan], dtype=np.float32), review=0.5, decline=0.9).tolist()
-    [0, 1, 2, 1]
-    """
-    # compared in float32, as the score is: 0.9 as a double is not the 0.9 that a model says
-    first, second = np.asarray(review, np.float32), np.asarray(decline, np.float32)
-    outcomes = (scores >= first).astype(np.uint8) + (scores >= second).astype(np.uint8)
-    outcomes[np.isnan(scores)] = REVIEW
-    return outcomes
-
-
-def _apply_rules(
-    matched: npt.NDArray[np.int32],
-    rules: Sequence[Rule],
-    outcomes: npt.NDArray[np.uint8],
-    failed: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.int32]:
-    """Change outcomes in place; return per row the rule that decided, -1 for none.
-
-    A rule that asks for review leaves a score that says review (or worse) alone: the score explains itself better.
-    """
-    decided = np.full(matched.shape[0], -1, dtype=np.int32)
-    for row in np.flatnonzero(matched >= 0):
-        then = rules[matched[row]].then
-        severity = APPROVE if then == ALLOW else OUTCOMES.index(then)
-        if severity > outcomes[row] or failed[row] or severity != REVIEW:
-            outcomes[row], decided[row] = severity, matched[row]
-    return decided
 
 
 def _explain(
@@ -250,10 +196,13 @@ def _explain(
         reasons[row] = explained
 
 
-def _name_decider(rule: Rule | None) -> tuple[str, list[Reason]]:
-    if rule is not None:
-        return rule.name, [Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")]
-    return "fallback", [Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")]
+def _explain_decider(decider: Decider, row: int, rules: Sequence[Rule], lists: Lists, ids: Ids) -> Reason:
+    if decider.rule >= 0:
+        rule = rules[decider.rule]
+        return Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")
+    if not decider.side:
+        return Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")
+    return _explain_listed(lists, decider.side, decider.kind, ids[decider.kind][row])
 
 
 def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Reason:
@@ -261,9 +210,8 @@ def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Re
     return Reason(f"{side.upper()}_LIST", f"{kind} is on the {side} list{f': {why}' if why else ''}")
 
 
-def _tag_watched(tags: list[Sequence[str]], lists: Lists, ids: Ids, append_ms: Times | None) -> list[Sequence[str]]:
-    """Return the tags with those of rows that the watch list names: it decides nothing."""
-    if not lists.watch:
-        return tags
-    watched, _ = lists.find("watch", ids, len(tags), append_ms)
-    return [(*tagged, WATCHED) if is_watched else tagged for tagged, is_watched in zip(tags, watched, strict=True)]
+def _spread(noted: Noted, rows: int) -> list[Sequence[str]]:
+    found: list[Sequence[str]] = [NOTHING] * rows
+    for row, words in list_words(noted).items():
+        found[row] = words
+    return found

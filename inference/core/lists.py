@@ -35,8 +35,8 @@ TEXT_MAX: Final = 200
 """Characters of a reason or a source: it is in the decisions."""
 _ENTRY_FIELDS = {"entry", "reason", "source", "until"}
 
-Ids = Mapping[str, Sequence[str | None]]
-"""Entity kind to its ids, one per row."""
+Ids = Mapping[str, Sequence[str | None] | pa.DictionaryArray]
+"""Entity kind to its ids, one per row; of many rows they are encoded, so that each id is looked up once."""
 Times = npt.NDArray[np.int64]
 Listed = Mapping[str, Set[str]]
 """Entity kind to the ids that a list names."""
@@ -92,17 +92,26 @@ class Lists:
 
         Cost: one set look-up per row and listed kind, in C where no row is named.
         """
-        hits = np.zeros(rows, dtype=np.bool_)
-        kinds = [""] * rows
-        for kind, listed in self.of(side).items():
-            of_rows = ids.get(kind, ())
-            if not listed or listed.isdisjoint(of_rows):
-                continue
+        places = self.find_kinds(side, ids, rows, append_ms)
+        names, kinds = tuple(self.of(side)), [""] * rows
+        for row in np.flatnonzero(places >= 0).tolist():
+            kinds[row] = names[places[row]]
+        return places >= 0, kinds
+
+    def find_kinds(self, side: str, ids: Ids, rows: int, append_ms: Times | None = None) -> npt.NDArray[np.int32]:
+        """Return per row the place, in ``of(side)``, of the entity kind that was found first; -1 where none was."""
+        places = np.full(rows, -1, np.int32)
+        for place, (kind, listed) in enumerate(self.of(side).items()):
             notes = self.notes.get((side, kind), {})
-            for row, entry in enumerate(of_rows):
-                if entry in listed and not hits[row] and not _has_ended(notes.get(entry or ""), append_ms, row):
-                    hits[row], kinds[row] = True, kind
-        return hits, kinds
+            for row, entry in _find_listed(listed, ids.get(kind, ())):
+                if places[row] < 0 and not _has_ended(notes.get(entry), append_ms, row):
+                    places[row] = place
+        return places
+
+    @property
+    def has_ends(self) -> bool:
+        """Return whether any entry ends: only then append times are asked for."""
+        return any(note.until_ms for notes in self.notes.values() for note in notes.values())
 
 
 _Hits = npt.NDArray[np.bool_]
@@ -281,6 +290,22 @@ def _wrong_entry(where: str) -> Refused:
         f"lists: expected non-empty strings, or objects with entry, reason, source and until, in {where}; fix the file "
         "or remove it"
     )
+
+
+def _find_listed(listed: Set[str], of_rows: Sequence[str | None] | pa.DictionaryArray) -> Iterator[tuple[int, str]]:
+    """Yield the rows whose id is listed, and the id."""
+    if isinstance(of_rows, pa.DictionaryArray):
+        values = of_rows.dictionary.to_pylist()
+        if listed.isdisjoint(values):
+            return
+        is_listed = np.array([value in listed for value in values] + [False])
+        codes = of_rows.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(is_listed[codes]).tolist():
+            yield row, values[codes[row]]
+    elif listed and not listed.isdisjoint(of_rows):
+        for row, entry in enumerate(of_rows):
+            if entry in listed:
+                yield row, entry
 
 
 def _has_ended(note: Note | None, append_ms: Times | None, row: int) -> bool:

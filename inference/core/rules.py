@@ -32,21 +32,27 @@ _WHOLE_MAX: Final = 1e15
 NOTHING: Final[tuple[str, ...]] = ()
 
 
+Noted = Sequence[tuple[str, npt.NDArray[np.int64]]]
+"""Words, each with the rows that it is noted of; those of weaker rules come first."""
+
+
 @dataclass(frozen=True)
 class Matches:
     """What rules say of a batch.
 
     Attributes:
         decided: int32, shape (rows,): the position of the rule that goes first, -1 for none.
-        tags: per row the words of the rules that tag, by precedence.
-        shadow: per row the names of the rules in shadow mode that are fulfilled.
+        tags: words of the rules that tag.
+        shadow: names of the rules in shadow mode that are fulfilled.
         hits: of how many rows each shadow rule is fulfilled, by its name.
+        fulfilled: bool, shape (rows,), by the position of every rule that is not off.
     """
 
     decided: npt.NDArray[np.int32]
-    tags: list[Sequence[str]]
-    shadow: list[Sequence[str]]
-    hits: Mapping[str, int]
+    tags: Noted = ()
+    shadow: Noted = ()
+    hits: Mapping[str, int] = field(default_factory=dict)
+    fulfilled: Mapping[int, Bools] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class RuleSet:
         """Match them with a batch."""
         count = rows.features.shape[0]
         if self._plan is None:
-            return Matches(np.full(count, -1, dtype=np.int32), [NOTHING] * count, [NOTHING] * count, {})
+            return Matches(np.full(count, -1, dtype=np.int32))
         return self._plan.match(rows)
 
 
@@ -139,30 +145,38 @@ class _Plan:
         self.columns |= {APPEND_TIME} if self._is_timed else frozenset()
 
     def match(self, rows: Rows) -> Matches:
-        count = rows.features.shape[0]
-        decided = np.full(count, -1, dtype=np.int32)
-        tags: list[Sequence[str]] = [NOTHING] * count
-        shadow: list[Sequence[str]] = [NOTHING] * count
+        decided = np.full(rows.features.shape[0], -1, dtype=np.int32)
+        tags: list[tuple[str, npt.NDArray[np.int64]]] = []
+        shadow: list[tuple[str, npt.NDArray[np.int64]]] = []
         hits: dict[str, int] = {}
+        held: dict[int, Bools] = {}
         times = read_append_ms(rows.fields) if self._is_timed else None
         for (position, rule, valid_ms), found in zip(self._rules, self._conditions.evaluate(rows), strict=True):
             fulfilled = found
             if valid_ms is not None and times is not None:
                 fulfilled = found & (times >= valid_ms[0]) & (times < valid_ms[1])
+            held[position] = fulfilled
             number = np.count_nonzero(fulfilled)
             if not number:
                 continue
             if rule.mode == SHADOW:
                 hits[rule.name] = hits.get(rule.name, 0) + int(number)
-                _note(shadow, fulfilled, rule.name)
+                shadow.append((rule.name, np.flatnonzero(fulfilled)))
             elif rule.then == TAG:
-                _note(tags, fulfilled, rule.code)
+                tags.append((rule.code, np.flatnonzero(fulfilled)))
             else:
                 decided[fulfilled] = position
-        return Matches(decided, tags, shadow, hits)
+        return Matches(decided, tags, shadow, hits, held)
 
 
-def _note(noted: list[Sequence[str]], fulfilled: Bools, word: str) -> None:
-    """Put a word before those of weaker rules, once."""
-    for row in np.flatnonzero(fulfilled).tolist():
-        noted[row] = (word, *(other for other in noted[row] if other != word))
+def list_words(noted: Noted) -> dict[int, tuple[str, ...]]:
+    """Return the words of each row that has some, by precedence and each once.
+
+    >>> list_words([("ODD", np.array([4, 7])), ("NIGHT", np.array([7]))])
+    {4: ('ODD',), 7: ('NIGHT', 'ODD')}
+    """
+    found: dict[int, tuple[str, ...]] = {}
+    for word, rows in noted:
+        for row in rows.tolist():
+            found[row] = (word, *(other for other in found.get(row, NOTHING) if other != word))
+    return found

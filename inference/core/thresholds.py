@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from weir.schemas.errors import Refused
 
@@ -60,6 +61,23 @@ class ThresholdTable:
         found = [self.segments.get(segment_of(value), self.others) for value in values]
         review, decline = (np.array([each[side] for each in found], dtype=np.float32) for side in (0, 1))
         return Cut(review, decline)
+
+
+def find_cut(thresholds: ThresholdTable, fields: pa.RecordBatch | None) -> Cut:
+    """Return the thresholds of some rows.
+
+    Args:
+        thresholds: in force.
+        fields: of the events; one that is missing names no segment.
+    """
+    if fields is None or thresholds.by not in fields.schema.names:
+        return thresholds.others
+    column = fields.column(thresholds.by)
+    encoded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    cut = thresholds.of_rows([*values, None])
+    codes = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+    return Cut(*(np.asarray(side)[codes] for side in cut))
 
 
 def segment_of(value: object) -> str:

@@ -1,6 +1,7 @@
 """``weir rules``, ``weir lists`` and ``weir thresholds``: publish what decides, show it, and take it back.
 
-Every process that decides takes a version over within five seconds, between two batches. Results go to stdout. Exit
+Every process that decides takes a version over within five seconds, between two batches. What is published whole is
+tried on the past before, by what the command line gives for that. Results go to stdout. Exit
 codes: 0 done or shown, 1 failed, 2 refused or misused: nothing was published then.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from weir.inference import rules_cli
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
+from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.act import NONE, Act, Kind
 from weir.inference.published.author import check_said, find_user
 from weir.inference.published.content import parse_text, read_json, write_lists
@@ -29,7 +33,7 @@ from weir.inference.published.view import (
 )
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag
-from weir.infra.settings import load_settings
+from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
@@ -41,10 +45,19 @@ _WHAT: dict[Kind, str] = {
     "thresholds": "the scores from which on a stream's events are reviewed or declined, for all or by segment",
 }
 Command = Callable[[argparse.Namespace, "Publisher"], int]
+Tried = RuleSet | Lists | ThresholdTable
 
 
-def main(argv: list[str]) -> int:
-    """Run one of the three verbs."""
+class TryFirst(Protocol):
+    """Tries what is to be published; raises ``Refused`` where it goes too far."""
+
+    def __call__(self, settings: Settings, kind: str, content: Tried, *, force: str, quiet: bool) -> str:
+        """Return what is added to its ``why``."""
+        ...
+
+
+def main(argv: list[str], try_first: TryFirst | None = None) -> int:
+    """Run one of the three verbs; without something that tries, what is published is not tried."""
     kind: Kind = argv[0]  # type: ignore[assignment]  # the command line sends these three here
     arguments = _build_parser(kind).parse_args(argv[1:])
     if hasattr(arguments, "of_file"):
@@ -54,8 +67,9 @@ def main(argv: list[str]) -> int:
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
     if hasattr(arguments, "who"):
         who = who or find_user()
-        check_said(who, why)
-    arguments.kind, arguments.settings = kind, settings
+        force = getattr(arguments, "force", "")
+        check_said(who, f"{why} (forced: {force})" if force else why)
+    arguments.kind, arguments.settings, arguments.try_first = kind, settings, try_first
     with Publisher(settings, read_rules, who=who, why=why) as publisher:
         command: Command = arguments.command
         return command(arguments, publisher)
@@ -65,6 +79,7 @@ def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
     name, before = _current(arguments, publisher)
     found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
+    _try(arguments, publisher, found)
     act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
     show_act(act, as_json=arguments.json)
     show_diff(before, text, (name, act.version), as_json=arguments.json)
@@ -75,8 +90,20 @@ def _publish_lists(arguments: argparse.Namespace, publisher: Publisher) -> int:
     settings = arguments.settings
     document = read_json(read_file(arguments.file, "lists"), str(arguments.file))
     before, after = _current_lists(arguments, publisher), parse_lists(document, tuple(settings.stream.id_field_of))
+    _try(arguments, publisher, after)
     act = publisher.publish("lists", write_lists(after))
     return _show_lists_act(arguments, act, before, after)
+
+
+def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried) -> None:
+    """Try what is to be published; why it is published although it goes too far is in the act."""
+    force = arguments.force.strip()
+    if arguments.try_first is None:
+        return
+    quiet = arguments.json
+    said = arguments.try_first(arguments.settings, arguments.kind, content, force=force, quiet=quiet)
+    if said:
+        publisher.why = f"{publisher.why} ({said})"
 
 
 def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -216,6 +243,9 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str, kind: Kind) -> None
     if name in {"publish", "rollback", "add", "remove"}:
         verb.add_argument("--why", required=True, help="for who reads the history")
         verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
+    if name == "publish":
+        force = "publish although the trial on the past exceeds the project's bounds, and why; it is in the history"
+        verb.add_argument("--force", default="", metavar="WHY", help=force)
     if name in {"show", "diff"}:
         verb.add_argument("version", metavar="VERSION", nargs="?", default="", help="or the beginning of one")
     if name == "diff":

@@ -1,8 +1,8 @@
 """How fast a change is held against the past: ``python -m tests.bench.whatif``.
 
-An archive of one day of synthetic decisions is written to a folder that is removed after: every feature of the payments
-is drawn, and nothing but rules decided. Then one rule and 200 rules are tried on it, by the command's own code in one
-process; every decision is also made again by what was in force.
+An archive of some days of synthetic decisions is written to a folder that is removed after: every feature of the
+payments is drawn, and nothing but rules decided. Then one rule and 200 rules are tried on it, by the command's own code
+in one process; every decision is also made again by what was in force.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from deltalake import write_deltalake
 
 from tests.bench.rules import SEED
 from tests.unit.archive.decided import Topic
@@ -23,7 +22,7 @@ from weir.archive.columns import BUCKETS
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import MS_MAX
-from weir.archive.table import open_table
+from weir.archive.table import no_step, open_table
 from weir.archive.whatif.in_force import Change, Finder
 from weir.archive.whatif.labels import read_labels
 from weir.archive.whatif.past import Past
@@ -40,26 +39,32 @@ from weir.schemas.streams.payments import payments
 DAY_MS = 86_400_000
 FIRST_MS = 20_000 * DAY_MS
 ROWS = 1_000_000
+DAY_ROWS = 500_000
 TARGET_ROWS, TARGET_SECONDS = 10_000_000, {1: 2.0, 200: 60.0}
 
 
 def build_archive(root: Path, rows: int) -> None:
-    """Write features and decisions of a day, in files as the archiver leaves them once a day is closed."""
+    """Write features and decisions of some days, in files as the archiver leaves them once a day is closed."""
     for topic, schema in (("features", features_schema(payments)), ("decisions", decisions_schema(payments))):
         record = BatchCodec(schema=schema).arrow_schema
         table = open_table(Place(str(root)).below(topic), Topic(topic, "1"), payments.name, record)
-        write_deltalake(str(root / topic), _draw(table.schema(), rows), mode="append")
+        table.begin([0])
+        for day in range(-(-rows // DAY_ROWS)):
+            count = min(DAY_ROWS, rows - day * DAY_ROWS)
+            drawn = _draw(table.schema(), day, count).drop_columns(["batch"])
+            table.append(drawn.combine_chunks().to_batches(), {0: day * DAY_ROWS + count}, no_step)
 
 
-def _draw(schema: pa.Schema, rows: int) -> pa.Table:
-    chance = np.random.default_rng(SEED)
+def _draw(schema: pa.Schema, day: int, rows: int) -> pa.Table:
+    chance = np.random.default_rng(SEED + day)
     numbers = np.arange(rows)
-    buckets = numbers * BUCKETS // rows
-    cards = pa.array(np.char.add("card-", (numbers // 20).astype(str)))
+    times = FIRST_MS + day * DAY_MS + numbers
+    offsets = day * DAY_ROWS + numbers
+    cards = np.char.add("card-", (numbers // 3).astype(str))
     given = {
-        "partition": np.zeros(rows), "offset": numbers, "append_ms": FIRST_MS + numbers % DAY_MS, "bucket": buckets,
-        "id_hash": numbers, "batch": np.ones(rows), "ingest_time_ms": FIRST_MS + numbers % DAY_MS,
-        "source_partition": np.zeros(rows), "source_offset": numbers,
+        "partition": np.zeros(rows), "offset": offsets, "append_ms": times, "bucket": numbers // 3 * 7 % BUCKETS,
+        "id_hash": offsets, "batch": np.ones(rows), "ingest_time_ms": times,
+        "source_partition": np.zeros(rows), "source_offset": offsets,
     }  # fmt: skip
     texts = {"decision": "APPROVE", "decided_by": "rules", "model_name": "none", "model_version": "0",
              "rules_version": "1"}  # fmt: skip
@@ -68,9 +73,9 @@ def _draw(schema: pa.Schema, rows: int) -> pa.Table:
         if field.name in given:
             columns.append(pa.array(given[field.name]).cast(field.type))
         elif field.name == "day":
-            columns.append(pa.array(np.full(rows, FIRST_MS // DAY_MS, np.int32)).cast(field.type))
-        elif field.name == "card_id":
-            columns.append(cards)
+            columns.append(pa.array(np.full(rows, FIRST_MS // DAY_MS + day, np.int32)).cast(field.type))
+        elif field.name in {"card_id", "key"}:
+            columns.append(pa.array(cards).cast(field.type))
         elif field.name in texts:
             columns.append(pa.repeat(pa.scalar(texts[field.name]), rows))
         elif field.type == pa.float32():

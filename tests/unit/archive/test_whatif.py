@@ -21,6 +21,9 @@ from tests.unit.archive.decided import build_archive
 from weir.archive.whatif import past
 from weir.archive.whatif.figures import Tally
 from weir.archive.whatif.labels import FRAUD, GOOD, UNKNOWN, YOUNG, LabelIndex
+from weir.archive.whatif.page import _write_table
+from weir.archive.whatif.plots import draw_bars
+from weir.monitoring.terminal import build_table
 from weir.schemas.durations import DAY_MS
 
 RULES = """rules:
@@ -195,6 +198,40 @@ def test_where_leaves_out_what_it_does_not_name(home: Path, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("_at_home")
+def test_segments_are_those_that_plain_python_counts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = _run(capsys, "--rules", "rules.yaml", "--by", "country")
+    made = [(row["country"] or "(missing)", each["decision"], _decide(each, row)[0]) for each, row in _pairs(home)]
+    assert {name: of["rows"] for name, of in found["segments"].items()} == dict(Counter(name for name, *_ in made))
+    assert len(found["segments"]) > 2
+    for name, of in found["segments"].items():
+        own = [(was, now) for segment, was, now in made if segment == name]
+        assert of["changed"] == sum(was != now for was, now in own)
+        assert of["decided"] == {each: sum(was == each for was, _ in own) for each in of["decided"]}
+        assert of["would_be"] == {each: sum(now == each for _, now in own) for each in of["would_be"]}
+    assert sum(of["caught"]["would_be"] for of in found["segments"].values()) == found["figures"]["would_be"]["caught"]
+    assert sum(of["hurt"]["decided"] for of in found["segments"].values()) == found["figures"]["decided"]["hurt"]
+    _, found = _run(capsys, "--rules", "rules.yaml", "--by", "country == 'DE'")
+    assert found["segments"]["yes"]["rows"] == sum(name == "DE" for name, *_ in made)
+
+
+@pytest.mark.usefixtures("_at_home")
+def test_the_page_has_every_table_and_asks_for_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _ = _run(capsys, "--rules", "rules.yaml", "--by", "country", "--html", "trial.html")
+    page = (home / "trial.html").read_text()
+    assert code == 0
+    assert page.count("<svg") >= 3
+    assert page.count("<table>") >= 6
+    assert "large_again" in page
+    assert not any(word in page for word in ("<script", "src=", "href="))
+    assert not any(each["card_id"] in page for each, _ in _pairs(home) if each["card_id"] != "DE")
+
+
+def test_texts_of_plots_and_tables_are_escaped() -> None:
+    drawn = draw_bars("<b>", {"<i>&": (1.0, 2.0)}) + _write_table(build_table(("<u>",), [("<s>",)], title="<em>"))
+    assert not any(word in drawn for word in ("<b>", "<i>", "<u>", "<s>", "<em>"))
+
+
+@pytest.mark.usefixtures("_at_home")
 def test_a_time_without_decisions_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = _run(capsys, "--thresholds", "0.1,0.2", "--until", "2001-01-01")
     assert (code, "no decision of this time" in found["error"]) == (1, True)
@@ -218,6 +255,8 @@ def test_since_and_until_are_held_against_the_time_of_the_decision(
         (("--thresholds", "0.9,0.1"), "review not above decline"),
         (("--thresholds", "0.1,0.9", "--where", "contry == 'DE'"), "did you mean"),
         (("--rules", "nowhere.yaml"), "nowhere.yaml"),
+        (("--model", "nowhere"), "nowhere"),
+        (("--thresholds", "0.1,0.9", "--by", "card_id"), "--by"),
     ],
 )
 def test_what_cannot_be_tried_is_refused(words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:

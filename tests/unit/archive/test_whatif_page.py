@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.golden.log import EXPECTED
 from tests.house.commands import scripts
 from tests.house.source import ROOT
 from tests.unit.archive.decided import build_archive
@@ -21,6 +23,7 @@ BLOCKS = [script for language, script in scripts(PAGE) if language == "sh"]
 def test_every_block_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     root = build_archive(tmp_path)
     (tmp_path / "candidate.yaml").write_text(RULES)
+    shutil.copytree(EXPECTED / "bundle", tmp_path / "candidate")
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     own |= {"WEIR_HOME": str(tmp_path), "COPY": str(root)}
     said = []
@@ -29,11 +32,14 @@ def test_every_block_of_the_page_does_what_it_says(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
-    rules, others, _, elsewhere = said
+    rules, others, models, segments, _, elsewhere = said
     assert "would be" in rules
     assert "large_again" in rules
     for figure in re.findall(r"^\| (fraud \w+.*?|good declined|precision|recall|false .*?) \|", PAGE, re.MULTILINE):
         assert figure in rules
     assert others.count("the past, made again by what was in force") == 3
+    assert models.count("scores were made again by the model that gave them: 0 differ") == 2
+    assert segments.count("by segment") == 2
+    assert (tmp_path / "trial.html").read_text().startswith("<!doctype html>")
     assert elsewhere == rules  # nothing is older
     assert json.loads((tmp_path / "trial.json").read_text())["reproduction"]["differing"] == 0

@@ -1,0 +1,55 @@
+"""What is published is tried on the past first: what goes too far is refused, and forcing it is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weir.archive.whatif.gate import try_first
+from weir.inference.core.thresholds import Cut, ThresholdTable
+from weir.infra.settings import ArchiveSettings, PublishingSettings, Settings
+from weir.schemas.errors import Refused
+
+STRICT, SAME = ThresholdTable("t", Cut(0.0, 0.0)), ThresholdTable("t", Cut(1.0, 1.0))
+YEARS = 3_650
+
+
+def _settings(home: Path, **bounds: float) -> Settings:
+    return Settings(home=home, publishing=PublishingSettings.model_validate({"trial_days": YEARS} | bounds))
+
+
+def test_what_goes_further_than_the_bounds_is_refused_and_says_what_to_do(
+    built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Refused) as caught:
+        try_first(_settings(built), "thresholds", STRICT, force="", quiet=False)
+    said = str(caught.value)
+    assert "the share declined grows by" in said
+    assert "more than 0.5" in said
+    assert "nothing was published" in said
+    assert "--force" in said
+    assert "would be" in capsys.readouterr().out
+
+
+def test_what_is_forced_is_published_and_says_why(built: Path) -> None:
+    assert try_first(_settings(built), "thresholds", STRICT, force="agreed", quiet=True) == "forced: agreed"
+
+
+def test_bounds_are_those_of_the_settings(built: Path) -> None:
+    wide = _settings(built, declined_points_max=100, good_hurt_percent_max=1e9)
+    assert try_first(wide, "thresholds", STRICT, force="", quiet=True) == ""
+
+
+def test_a_change_within_the_bounds_needs_no_force_and_records_none(built: Path) -> None:
+    assert try_first(_settings(built), "thresholds", SAME, force="to be sure", quiet=True) == ""
+
+
+def test_without_an_archive_one_sentence_says_so_and_nothing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path, archive=ArchiveSettings(root=str(tmp_path / "none")))
+    assert try_first(settings, "thresholds", STRICT, force="", quiet=False) == ""
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert told.err.startswith("not tried on the past before it is published: expected the table of topic")
