@@ -67,7 +67,7 @@ NOT_AS_THEY_STAND = {
     (
         "docs/readers/operator.md",
         "weir doctor",
-    ): "what it finds is the machine's; the README's is run, whatever it finds",
+    ): "it finds what the machine has; the README's is run, whatever it says",
     ("docs/readers/operator.md", "weir run"): _FOREVER,
     ("docs/readers/producer.md", "make demo"): _DEMO,
     ("docs/readers/producer.md", ". .venv/bin/activate"): _SHELL,
