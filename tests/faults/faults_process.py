@@ -74,7 +74,7 @@ def _take_over(lab: Lab, frozen: Worker) -> Worker:
 
 def _zombie(lab: Lab, step: str) -> None:
     scorer = lab.scorer()
-    frozen = lab.processor(stop_at=f"{step}:3")
+    frozen = lab.processor(stop_at=(f"{step}:3",))
     heir = _take_over(lab, frozen)
     lab.finish([heir, *_still_there(frozen), scorer])
 

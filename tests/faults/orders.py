@@ -15,7 +15,7 @@ class Orders:
         environment: the ``WEIR_`` variables of the deployment.
         step_log: file to which every step is appended, with its monotonic time.
         kill_at: ``step`` or ``step:n``: kill -9 itself at the n-th such step.
-        stop_at: likewise, but SIGSTOP.
+        stop_at: likewise, but SIGSTOP, at each of them.
         kill_after_seconds: kill -9 itself this long after its first step.
         quirks: names in ``quirks.QUIRKS``: a dependency that misbehaves inside this process.
         mutant: name in ``mutants.MUTANTS``: the guard that is switched off.
@@ -29,7 +29,7 @@ class Orders:
     log: str
     instance: int = 0
     kill_at: str = ""
-    stop_at: str = ""
+    stop_at: tuple[str, ...] = ()
     kill_after_seconds: float | None = None
     quirks: tuple[str, ...] = ()
     mutant: str = ""

@@ -55,7 +55,8 @@ class Steps:
     def __init__(self, orders: Orders) -> None:
         self._file = os.open(orders.step_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._seen: Counter[str] = Counter()
-        self._breaks = [(_parse(orders.kill_at), signal.SIGKILL), (_parse(orders.stop_at), signal.SIGSTOP)]
+        stops = [(_parse(step), signal.SIGSTOP) for step in orders.stop_at]
+        self._breaks = [(_parse(orders.kill_at), signal.SIGKILL), *stops]
         self._kill_after_seconds = orders.kill_after_seconds
 
     def __call__(self, name: str) -> None:
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("role", choices=["process", "run", "score", "index", "archive"])
     parser.add_argument("--instance", type=int, default=0)
     parser.add_argument("--kill-at", default="", metavar="STEP[:n]")
-    parser.add_argument("--stop-at", default="", metavar="STEP[:n]")
+    parser.add_argument("--stop-at", nargs="*", default=[], metavar="STEP[:n]")
     parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="weir-worker-"))
@@ -205,7 +206,7 @@ def main() -> None:
             log="/dev/stderr",
             instance=given.instance,
             kill_at=given.kill_at,
-            stop_at=given.stop_at,
+            stop_at=tuple(given.stop_at),
             mutant=given.mutant,
         )
     )
