@@ -24,7 +24,9 @@ class Said(NamedTuple):
 def run_line(line: str, capsys: pytest.CaptureFixture[str]) -> Said:
     """Run one command of a page: ours in this process, others as they are; ``> FILE`` at its end is understood."""
     words = [os.path.expandvars(word) for word in shlex.split(line, comments=True)]
-    words, _, target = (words[:-2], *words[-2:]) if ">" in words else (words, "", "")
+    target = words.pop() if ">" in words else ""
+    if target:
+        words.remove(">")
     if words[0] == "weir":
         capsys.readouterr()
         said = Said(weir.cli.main(words[1:]), *capsys.readouterr())
