@@ -36,7 +36,7 @@ PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench bench-pyflink clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -155,6 +155,10 @@ bench: $(READY) build/peers/.ready  ## measure everything next to its peers (up 
 
 bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches, instances (hours when whole; ONLY=batches)
 	@$(BIN)/python -m tests.bench.growth --only '$(ONLY)' $(if $(ONLY),,--write docs/results/growth.md --command 'make bench-growth') $(ARGS)
+
+benchmark: $(READY)  ## train and judge models by a published protocol and by our own (half an hour); fails when a figure is missed or a leak
+	$(WEIR) benchmark handbook --write docs/results
+	$(WEIR) benchmark simulator --write docs/results
 
 bench-pyflink: $(READY) $(PYFLINK)/.ready  ## measure PyFlink on generated payments (its environment takes 900 MB; Python 3.11)
 	$(BIN)/python -m tests.bench.pyflink_run $(ARGS)

@@ -18,17 +18,20 @@ from weir.archive.table import ArchiveTable, OnStep
 from weir.infra.kafka.source import Partition
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
-from weir.streaming.stage import do_nothing
 
 READ_RECORDS_MAX = 5_000
 READ_SECONDS = 0.2
-ALL_BYTES_MAX = 48 << 20
+ALL_BYTES_MAX = 36 << 20
 """Rows in hand of all topics together; above it the topic with the most is committed."""
 AWAY_SECONDS_MAX = 300.0
 """A store or registry that does not answer for longer is no hiccup: the supervisor should see it."""
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.25, 10.0
 T = TypeVar("T")
 log = get_logger(__name__)
+
+
+def do_nothing(*_: object) -> None:
+    """Do nothing; that of ``weir.streaming`` would bring a compiler with it, and 70 MB."""
 
 
 class Archiver:
@@ -44,6 +47,7 @@ class Archiver:
         should_stop: Callable[[], bool],
         on_step: OnStep,
         after_commit: Callable[[ArchiveTable], None] = do_nothing,
+        upkeep: Callable[[], None] = do_nothing,
     ) -> None:
         """Bind the followers to what reads for them.
 
@@ -55,6 +59,7 @@ class Archiver:
             should_stop: asked between reads.
             on_step: called at each numbered step.
             after_commit: given a table that has new rows, and at the start each one; called again after ``Transient``.
+            upkeep: takes a step, if one is due, when the log has no more than was read.
         """
         self._followers = followers
         self._reader = reader
@@ -63,6 +68,7 @@ class Archiver:
         self._should_stop = should_stop
         self._on_step = on_step
         self._after_commit = after_commit
+        self._upkeep = upkeep
 
     def run(self, until: Mapping[Partition, int] | None = None) -> None:
         """Archive; what is in hand at the end is committed.
@@ -100,6 +106,8 @@ class Archiver:
                 self._commit(follower)
         if sum(each.nbytes for each in self._followers.values()) > ALL_BYTES_MAX:
             self._commit(max(self._followers.values(), key=lambda each: each.nbytes))
+        if sum(map(len, read.records.values())) < READ_RECORDS_MAX:
+            self._upkeep()
 
     def _take_added(self) -> None:
         """Follow partitions that were added, as the meter's last look shows them."""

@@ -1,18 +1,20 @@
-"""``weir archive``: follow topics into Delta Lake tables, join their files, say how they stand."""
+"""``weir archive``: follow topics into Delta Lake tables, join and remove their files, say how they stand."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 from weir.archive.erase_cli import run_erase
-from weir.archive.joining import find_days, join_day, sweep, utc_now
+from weir.archive.joining import utc_now
 from weir.archive.place import Place
-from weir.archive.run import find_root, list_followed, run_archiver
+from weir.archive.run import Task, find_root, list_followed, run_archiver
+from weir.archive.seals.chain import Chain
+from weir.archive.seals.key import key_path, load_key
 from weir.archive.status import Standing, read_standings
-from weir.archive.table import find_table, no_step
+from weir.archive.table import find_table
+from weir.archive.upkeep import keep_up
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.home import ensure_home
 from weir.infra.settings import Settings, load_settings
@@ -44,16 +46,14 @@ def _follow(settings: Settings, root: Place, streams: tuple[Stream, ...], argume
     open_metrics_page(settings, arguments.metrics_port)
     if not root.is_remote:
         ensure_home(settings.home)
-    run = partial(
-        run_archiver,
-        settings,
+    task = Task(
         streams,
-        root=root,
+        root,
         partitions=arguments.partitions,
         until_caught_up=arguments.until_caught_up,
         accept_loss=arguments.accept_loss,
     )
-    run_service(lambda should_stop: run(should_stop=should_stop))
+    run_service(lambda should_stop: run_archiver(settings, task, should_stop=should_stop))
     return 0
 
 
@@ -67,17 +67,12 @@ def _show(settings: Settings, root: Place, *, as_json: bool) -> int:
 
 
 def _optimize(settings: Settings, root: Place, streams: tuple[Stream, ...], *, open_too: bool) -> int:
-    for each in list_followed(settings, streams):
-        table = find_table(root.below(each.topic))
-        if table is None:
-            continue
-        for day in find_days(table, utc_now(), open_too=open_too):
-            done = join_day(table, day, no_step)
-            became = f"{done.files} files became {done.joined}" if done.is_done else "another job rewrote its files"
-            print_line(f"{each.topic} {done.day}: {became}, {done.rows} rows")
-        swept = sweep(table)
-        if swept:
-            print_line(f"{each.topic}: {swept} files deleted that no table names")
+    found = ((each.kind, find_table(root.below(each.topic))) for each in list_followed(settings, streams))
+    tables = [(kind, table) for kind, table in found if table is not None]
+    key = load_key(key_path(settings.home))
+    for line in keep_up(tables, settings.archive, Chain(root), key, now=utc_now(), open_too=open_too):
+        if line:
+            print_line(line)
     return 0
 
 
@@ -89,7 +84,7 @@ def _build_parser() -> Parser:
         nargs="?",
         choices=("follow", "status", "optimize", "erase"),
         default="follow",
-        help="`status` shows tables, `optimize` joins files, `erase` empties a person's rows (default: follow)",
+        help="`status` shows tables, `optimize` joins files and removes old days, `erase` empties a person's rows",
     )
     add_stream_flag(parser, default="all of the project's")
     parser.add_argument("--to", default="", metavar="ROOT", help="a folder, or a URL such as s3://bucket/archive")

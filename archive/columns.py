@@ -14,6 +14,8 @@ value      binary   as on the wire, the schema's id included; null for a tombsto
 headers    list     of ``{name: string, value: binary}`` in the record's order; empty where there are none
 id         string   of the event that the record is or is about, where it could be decoded, else null
 id_hash    int64    ``hash_id(id)``; null where ``id`` is
+undecoded  string   why nothing is decoded of the record, as in its dead letter, such as ``decoder_died``; null where it
+                    is, in dead letters, and in rows that an older release archived
 salt       binary   16 random bytes of the row's own
 leaf       binary   32 bytes: ``leaf(salt, row_bytes(topic, partition, offset, append_ms, key, value, headers))`` of
                     ``archive/tree.py``
@@ -60,6 +62,7 @@ FIXED = pa.schema(
         ("headers", HEADERS),
         ("id", pa.string()),
         ("id_hash", pa.int64()),
+        ("undecoded", pa.string()),
         ("salt", pa.binary()),
         ("leaf", pa.binary()),
         ("batch", pa.int64()),

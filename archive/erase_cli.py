@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from weir.archive.erasing import Found, erase, find_holding, read_clock_ms
 from weir.archive.holding import Wanted
+from weir.archive.in_force.redacting import find_texts, redact
+from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.run import list_followed
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
-from weir.archive.table import find_table
+from weir.archive.table import find_table, no_step
 from weir.infra.arguments import nearest
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
-from weir.streaming.stage import do_nothing
 
 
 def run_erase(settings: Settings, root: Place, streams: Sequence[Stream], *, entity: str, why: str, apply: bool) -> int:
@@ -38,14 +39,18 @@ def run_erase(settings: Settings, root: Place, streams: Sequence[Stream], *, ent
     kind, _, entity_id = entity.partition("=")
     _check(streams, kind, entity_id)
     found = list(_find(settings, root, streams, kind, entity_id))
+    objects = Objects(root)
+    texts = find_texts(objects, [settings.topics.of(stream).published for stream in streams], entity_id)
     counts = [(each.table.topic, len(each.rows), len(each.paths)) for each, _ in found]
     print_tables([build_table(("topic", "rows", "files"), counts, title=f"rows of this {kind} in {root.uri}")])
+    print_line(f"kept texts of lists with this id: {len(texts)}")
     if not apply:
-        print_line("nothing was changed; --apply erases these rows for good, and deletes older versions of the tables")
+        print_line("nothing was changed; --apply erases these for good, and deletes older versions of the tables")
         return 0
     chain, key = Chain(root), load_key(key_path(settings.home))
     for each, wanted in found:
-        erase(each, wanted, chain=chain, key=key, at_ms=read_clock_ms(), why=why, on_step=do_nothing)
+        erase(each, wanted, chain=chain, key=key, at_ms=read_clock_ms(), why=why, on_step=no_step)
+    redact(texts, objects, chain, key, at_ms=read_clock_ms())
     print_line(f"erased {sum(rows for _, rows, _ in counts)} rows; the topics keep their records until they expire")
     return 0
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 from confluent_kafka import Message
 
 from weir.archive.log import read_raw
-from weir.archive.rows import RowMaker
+from weir.archive.rows import Raw, RowMaker
+from weir.archive.suspects import Suspects
 from weir.archive.table import ArchiveTable, OnStep
 from weir.schemas.avro.framing import IdOfGuid
 
-ROWS_BYTES_MAX = 24 << 20
+ROWS_BYTES_MAX = 16 << 20
 """Rows in hand of one topic are committed at this size, whatever their number: sorted and written, they take five times
 as much for a moment, and an archiver stays under 500 MB."""
 
@@ -39,6 +40,7 @@ class Follower:
         id_of_guid: IdOfGuid | None,
         pace: Pace,
         monotonic: Callable[[], float],
+        suspects: Suspects | None = None,
     ) -> None:
         """Bind a topic's records to its table.
 
@@ -48,12 +50,14 @@ class Follower:
             id_of_guid: of the topic's subject; None where its values are not decoded.
             pace: when to commit.
             monotonic: seconds.
+            suspects: which records may end this process; None where values are not decoded.
         """
         self.table = table
         self._maker = maker
         self._id_of_guid = id_of_guid
         self._pace = pace
         self._monotonic = monotonic
+        self._suspects = suspects
         self._rows: list[pa.RecordBatch] = []
         self._next: dict[int, int] = {}
         self._oldest_at = 0.0
@@ -97,13 +101,20 @@ class Follower:
         if not fresh:
             return
         raw = read_raw(fresh, self._id_of_guid)
-        made = self._maker.make(raw)
+        made = self._make(raw)
         if not self._rows:
             self._oldest_at = self._monotonic()
         self._rows.append(made)
         for partition, offset, append_ms in zip(raw.partitions, raw.offsets, raw.append_ms, strict=True):
             self._next[partition] = offset + 1
             self._oldest_ms.setdefault(partition, append_ms)
+
+    def _make(self, raw: Raw) -> pa.RecordBatch:
+        if self._suspects is None:
+            return self._maker.make(raw)
+        self._suspects.sort(raw)
+        with self._suspects.decoding(raw):
+            return self._maker.make(raw)
 
     def reach(self, partition: int, offset: int) -> None:
         """Note that a partition has no more records below an offset."""

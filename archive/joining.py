@@ -1,7 +1,8 @@
-"""Joins a day's files: ``weir archive optimize``. Rows are as they were; only which file holds them changes.
+"""Joins a day's small files. Rows are as they were; only which file holds them changes.
 
-Each commit of an archiver leaves a file, some thousand a day. Once a day is closed, its files are written again as a
-few large ones, each with a range of the buckets, so that a key's rows of the day are in one of them. Numbered steps:
+Each commit of an archiver leaves a file, some thousand a day. Once a day is closed, its small files are written again
+as a few large ones, each with a range of the buckets, so that a key's rows of the day are in one of them. Of a day with
+millions of rows, so many files are joined at once as make 64 large ones. Numbered steps:
 
 1. The rows of one range of buckets are read from all files, sorted and written as one file; so for each range. They are
    in no table yet.
@@ -10,8 +11,7 @@ few large ones, each with a range of the buckets, so that a key's rows of the da
 3. Files that no table has named for a week are deleted, and indexes without a file.
 
 **Delivery:** a job that dies anywhere leaves the table as it was before or after step 2.
-**Cost:** one range's rows in memory at a time, some 300 MB, and more where a day has over 6 million rows; the day is
-read and written once.
+**Cost:** one range's rows in memory at a time, some 150 MB; the day is read and written once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -36,12 +37,17 @@ from weir.archive.id_index import INDEX_FOLDER, index_path
 from weir.archive.table import ATTEMPTS_MAX, ArchiveTable, OnStep
 from weir.schemas.errors import Transient
 
-FILE_BYTES, FILE_ROWS = 24 << 20, 100_000
-"""A joined file's size and rows about: a range of this much takes some 300 MB while it is sorted."""
+FILE_BYTES, FILE_ROWS = 16 << 20, 64_000
+"""A joined file's size and rows about: a range of this much takes some 150 MB while it is sorted."""
+MADE_MAX = BUCKETS
+"""Files that are made at once: a bucket is in one of them, so more would not be smaller."""
 CLOSED_AFTER = timedelta(hours=1)
 """After its end a day gets rows only of an archiver that is behind; those are joined by the next run."""
 KEPT_HOURS = 168
 """Files that no table names any more are still read by who began before they were taken out."""
+
+
+_DAY = f"partition.{DAY}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class Join:
     rows: int
     is_done: bool
 
+    def __str__(self) -> str:
+        became = f"{self.files} files became {self.joined}" if self.is_done else "another job rewrote its files"
+        return f"{self.day}: {became}, {self.rows} rows"
+
 
 def find_days(table: ArchiveTable, now: datetime, *, open_too: bool = False) -> list[date]:
     """Return the days whose files are worth joining, oldest first.
@@ -67,43 +77,48 @@ def find_days(table: ArchiveTable, now: datetime, *, open_too: bool = False) -> 
         now: UTC.
         open_too: also the day that still gets rows.
     """
-    files = _list_files(table)
+    files = table.list_files()
     closed = (now - CLOSED_AFTER).date()
-    sums = [("path", "count"), ("size_bytes", "sum"), ("num_records", "sum")]
-    by_day = files.group_by(f"partition.{DAY}").aggregate(sums).to_pylist()
-    return sorted(
-        each[f"partition.{DAY}"]
-        for each in by_day
-        if (open_too or each[f"partition.{DAY}"] < closed)
-        and each["path_count"] > _count_wanted(each["size_bytes_sum"], each["num_records_sum"])
-    )
+    days = [day for day in pc.unique(files[_DAY]).to_pylist() if open_too or day < closed]
+    return sorted(day for day in days if _is_worth(_choose(files, day)))
 
 
 def join_day(table: ArchiveTable, day: date, on_step: OnStep) -> Join:
-    """Join all files of a day.
+    """Join the small files of a day that are worth joining, as many as are joined at once.
 
     Raises:
         Transient: the store cannot be used now.
+        Damaged: a file is missing or is not what was written.
     """
-    files = _list_files(table)
-    old = files.filter(pc.equal(files[f"partition.{DAY}"], day))
-    paths, rows = old["path"].to_pylist(), pc.sum(old["num_records"]).as_py()
-    with table.place.errors("written"):
-        new = list(_write_ranges(table, day, paths, _count_wanted(pc.sum(old["size_bytes"]).as_py(), rows)))
+    *_, done = join_in_steps(table, day, on_step)
+    assert done is not None
+    return done
+
+
+def join_in_steps(table: ArchiveTable, day: date, on_step: OnStep) -> Iterator[Join | None]:
+    """Join files as ``join_day`` does, and yield after each one that is written; what was done at last."""
+    old = _choose(table.list_files(), day)
+    paths, rows = old["path"].to_pylist(), pc.sum(old["num_records"]).as_py() or 0
+    new = []
+    for added in _write_ranges(table, day, paths, _count_wanted(old)):
+        new.append(added)
+        yield None
     on_step("archive_joined")
     is_done = swap_files(table, day, paths, new)
     on_step("archive_swapped")
-    return Join(day, len(paths), len(new), rows, is_done)
+    yield Join(day, len(paths), len(new), rows, is_done)
 
 
 def sweep(table: ArchiveTable) -> int:
-    """Delete files that no table has named for a week, and return how many.
+    """Delete files that no table has named for a week, and return how many; old entries of the table's log go too.
 
     Raises:
         Transient: the store cannot be used now.
     """
     with table.place.errors("swept"):
         gone = table.delta.vacuum(retention_hours=KEPT_HOURS, dry_run=False, full=True)
+        table.delta.create_checkpoint()
+        table.delta.cleanup_metadata()
         listed = table.place.files.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
     there = {index_path(each.path) for each in listed if each.path.endswith(".parquet")}
     indexes = [each.path for each in listed if each.path.startswith(f"{INDEX_FOLDER}/")]
@@ -111,26 +126,39 @@ def sweep(table: ArchiveTable) -> int:
     return len(gone)
 
 
-def _count_wanted(size: int, rows: int) -> int:
+def _choose(files: pa.Table, day: date) -> pa.Table:
+    """Return the small files of a day, oldest first, no more than are joined at once."""
+    is_small = pc.and_(pc.less(files["num_records"], FILE_ROWS // 2), pc.less(files["size_bytes"], FILE_BYTES // 2))
+    small = files.filter(pc.and_(pc.equal(files[_DAY], day), is_small)).sort_by("path")
+    rows, size = (np.cumsum(small[name].to_numpy()) for name in ("num_records", "size_bytes"))
+    return small.slice(0, int(np.sum((rows <= MADE_MAX * FILE_ROWS) & (size <= MADE_MAX * FILE_BYTES))))
+
+
+def _is_worth(small: pa.Table) -> bool:
+    return len(small) > _count_wanted(small)
+
+
+def _count_wanted(small: pa.Table) -> int:
+    rows, size = (pc.sum(small[name]).as_py() or 0 for name in ("num_records", "size_bytes"))
     return min(BUCKETS, max(1, math.ceil(size / FILE_BYTES), math.ceil(rows / FILE_ROWS)))
-
-
-def _list_files(table: ArchiveTable) -> pa.Table:
-    return pa.table(table.delta.get_add_actions(flatten=True))
 
 
 def _write_ranges(table: ArchiveTable, day: date, paths: list[str], wanted: int) -> Iterator[AddAction]:
     own = table.schema()
     stored = own.remove(own.get_field_index(DAY))
-    old = ds.dataset(paths, schema=stored, format="parquet", filesystem=table.place.files)
+    with table.place.errors("read"):
+        old = ds.dataset(paths, schema=stored, format="parquet", filesystem=table.place.files)
     for number in range(wanted):
         first, end = BUCKETS * number // wanted, BUCKETS * (number + 1) // wanted
         within = (ds.field("bucket") >= first) & (ds.field("bucket") < end)
-        rows = old.to_table(filter=within, batch_readahead=1, fragment_readahead=1)
+        with table.place.errors("read"):
+            rows = old.to_table(filter=within, batch_readahead=1, fragment_readahead=1)
         if len(rows):
             rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])
             days = pa.repeat(pa.scalar(day, pa.date32()), len(rows))
-            yield write_file(table.place, day, rows.append_column(DAY, days), is_new=False)
+            with table.place.errors("written"):
+                added = write_file(table.place, day, rows.append_column(DAY, days), is_new=False)
+            yield added
 
 
 def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddAction]) -> bool:

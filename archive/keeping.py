@@ -6,22 +6,29 @@ done after the next commit.
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from weir.archive.objects import MANIFEST_FILE, Objects
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import SealKey
 from weir.archive.seals.reading import read_batches
+from weir.archive.seals.seal import seal_files
 from weir.archive.seals.sealing import seal_new
 from weir.archive.table import ArchiveTable
+from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.errors import Damaged, PoisonRecord
 
 _DECIDED_BY = ("model_name", "model_version")
 """Columns of decisions that name the bundle."""
+_FILES_MAX = 500
+"""In one seal, whose line then has some 80 kB."""
 _NO_MODEL = "none"
 """Stands for the model of a stream that has none: there is nothing of it to keep."""
 log = get_logger(__name__)
@@ -53,6 +60,7 @@ class Keeper:
         self._models = models
         self._in_force = in_force
         self._looked_for: set[tuple[str, str, str]] = set()
+        self._has_looked = False
 
     def keeping(self, topic: str, schema_of: SchemaLookup) -> SchemaLookup:
         """Return a lookup of a topic's schemas that keeps what it finds."""
@@ -68,10 +76,21 @@ class Keeper:
     def after_commit(self, table: ArchiveTable) -> None:
         """Keep what decided the rows that are new in a table, and seal them.
 
+        Where table or chain are not what was written, that is told, and rows are archived on without a seal: the log
+        forgets them, and a file can be put back.
+
         Raises:
             Transient: store or brokers cannot be used, or other sealers were faster each time; call it again.
-            Damaged: the table or the chain is not what was written.
         """
+        try:
+            self._keep_and_seal(table)
+        except Damaged as error:
+            log.error("not_sealed", topic=table.topic, detail=str(error))
+        with suppress(Damaged), table.place.errors("sealed"):
+            unsealed = table.batch - self._chain.read_sealed_batch(table.topic)
+            metrics.ARCHIVE_UNSEALED.labels(topic=table.topic).set(unsealed)
+
+    def _keep_and_seal(self, table: ArchiveTable) -> None:
         with table.place.errors("sealed"):
             first = self._chain.read_sealed_batch(table.topic) + 1
             if table.topic in self._models:
@@ -79,6 +98,18 @@ class Keeper:
             if table.topic in self._in_force:
                 self._in_force[table.topic]()
             seal_new(self._chain, self._key, name=table.topic, table=table)
+            self._seal_files()
+
+    def _seal_files(self) -> None:
+        """Seal the files that were kept since the last time, and at first those that a predecessor left unsealed."""
+        if not self._has_looked:
+            self._objects.unsealed |= self._objects.find_whole(self._chain.read_files().keys())
+            self._has_looked = True
+        while self._objects.unsealed:
+            files = dict(itertools.islice(self._objects.unsealed.items(), _FILES_MAX))
+            self._chain.append(seal_files(files, at_ms=int(time.time() * 1_000)), self._key)
+            for path in files:
+                del self._objects.unsealed[path]
 
     def _keep_bundles(self, table: ArchiveTable, first: int) -> None:
         rows = read_batches(table, first, table.batch, _DECIDED_BY).group_by(list(_DECIDED_BY)).aggregate([])

@@ -101,5 +101,7 @@ def read_raw(messages: Sequence[Message], id_of_guid: IdOfGuid | None) -> Raw:
         raw.values.append(value)
         raw.headers.append(headers)
         framed = value if id_of_guid is None else frame_by_header(value, headers, id_of_guid)
+        if isinstance(framed, PoisonRecord):
+            raw.refused[len(raw.framed)] = framed.reason
         raw.framed.append(None if isinstance(framed, PoisonRecord) else framed)
     return raw

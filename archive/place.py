@@ -10,18 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
-from weir.schemas.errors import Transient
+from weir.infra.archive_store import open_files
+from weir.schemas.errors import Damaged, Refused, Transient
 
 OWN_FOLDERS = frozenset({"_bundles", "_objects", "_schemas", "_seals", "_versions"})
 """Of an archive's root, next to a folder for each topic."""
+_READING = frozenset({"read", "sealed"})
+"""What was found in a table's log or in a listing is read then: a file that is not there is missing."""
+_DAMAGE = ("decompression failed", "deserialize thrift", "Json error", "contiguous", "No table metadata", "corrupt")
+"""What Arrow and delta-rs say of bytes that are not what was written; of a store they have the same classes."""
+_UNSUPPORTED = "Unsupported minimum"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -49,9 +52,7 @@ class Place:
     @cached_property
     def files(self) -> fs.FileSystem:
         """The file system whose root this place is."""
-        if self.is_remote:
-            return fs.PyFileSystem(_Store(self.uri, dict(self.options)))
-        return fs.SubTreeFileSystem(str(Path(self.uri).absolute()), fs.LocalFileSystem(use_mmap=True))
+        return open_files(self.uri, self.options)
 
     def list_folders(self) -> list[str]:
         """Return the names of the folders here that may be tables, sorted; none where the place does not exist."""
@@ -72,37 +73,39 @@ class Place:
 
         Raises:
             CommitFailedError: a commit did not take place; as a rule another one came first.
+            Damaged: a file of a table is missing, or is not what was written.
+            Refused: a newer version wrote it.
             Transient: it cannot be used now; ``cause`` is ``full`` where it has no room.
         """
         try:
             yield
         except CommitFailedError:
             raise
-        except (OSError, DeltaError) as error:
+        except (pa.ArrowInvalid, OSError, DeltaError) as error:
+            if _UNSUPPORTED in str(error):
+                raise Refused(
+                    f"archive: {self.uri} cannot be {what}: {first_line(error)}: a newer version of weir or of Delta "
+                    "wrote it, and that version reads it"
+                ) from None
+            if _is_damage(error, what):
+                raise self._describe_damage(error) from None
             cause = "full" if isinstance(error, OSError) and error.errno in _FULL else "away"
             raise Transient(f"archive: {self.uri} cannot be {what}: {first_line(error)}", cause=cause) from None
 
-
-class _Store(DeltaStorageHandler):
-    """delta-rs' way to an object store, which takes bytes alone where Arrow writes buffers."""
-
-    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
-        """Open a file for writing."""
-        return pa.PythonFile(_BytesWriter(self._handler.open_output_stream(path, metadata)), mode="w")
+    def _describe_damage(self, error: Exception) -> Damaged:
+        return Damaged(
+            f"archive: expected the files of {self.uri} as they were written, found one missing or damaged: "
+            f"{first_line(error)}; `weir evidence verify` names each; put it back from a copy of the archive"
+        )
 
 
-class _BytesWriter:
-    """A file that makes bytes of what is written to it."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, content: Any) -> Any:
-        """Write a buffer of any kind."""
-        return self._file.write(bytes(content))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+def _is_damage(error: Exception, what: str) -> bool:
+    """Return whether a file that was read is the reason, and not its store."""
+    if isinstance(error, pa.ArrowInvalid):
+        return True
+    if what not in _READING:
+        return False
+    return isinstance(error, FileNotFoundError) or any(mark in str(error) for mark in _DAMAGE)
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,8 @@ others that can.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -71,10 +72,16 @@ class TableReader:
     def history(
         self, key: bytes, first_ms: int = 0, end_ms: int = MS_MAX, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """Return a key's rows by append time.
+        """Return a key's rows by append time; see ``histories``."""
+        return self.histories([key], first_ms, end_ms, columns)
+
+    def histories(
+        self, keys: Collection[bytes], first_ms: int = 0, end_ms: int = MS_MAX, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the rows of some keys by append time.
 
         Args:
-            key: as in the records.
+            keys: as in the records.
             first_ms: append time of the first one that is wanted, UTC epoch milliseconds.
             end_ms: and of the first one that is not.
             columns: only these; None for all.
@@ -82,18 +89,59 @@ class TableReader:
         Raises:
             Transient: the store cannot be read.
         """
-        bucket = bucket_of(key)
-        files = self.files
-        may = pc.and_(pc.less_equal(files["min.bucket"], bucket), pc.greater_equal(files["max.bucket"], bucket))
-        may = pc.and_(may, pc.less(files["min.append_ms"], end_ms))
-        may = pc.and_(may, pc.greater_equal(files["max.append_ms"], first_ms))
-        wanted = (ds.field("bucket") == bucket) & (ds.field("key") == pa.scalar(key, pa.binary()))
-        wanted &= (ds.field("append_ms") >= first_ms) & (ds.field("append_ms") < end_ms)
+        buckets = sorted({bucket_of(key) for key in keys})
+        wanted = ds.field("bucket").isin(buckets) & ds.field("key").isin(pa.array(sorted(keys), pa.binary()))
+        if len(keys) == 1:  # equality passes row groups by, a list does not
+            (key,) = keys
+            wanted = (ds.field("bucket") == buckets[0]) & (ds.field("key") == pa.scalar(key, pa.binary()))
         read = None if columns is None else list(dict.fromkeys([*columns, *_IN_TIME]))
-        with self._table.place.errors("read"):
-            found = self._dataset(files.filter(may)["path"].to_pylist()).to_table(columns=read, filter=wanted)
+        found = self._read_between(wanted, first_ms, end_ms, read, buckets)
         found = found.sort_by([(name, "ascending") for name in _IN_TIME])
         return found if columns is None else found.select(list(columns))
+
+    def keys_of(
+        self, column: str, values: Collection[str], first_ms: int = 0, end_ms: int = MS_MAX
+    ) -> list[bytes | None]:
+        """Return the keys of all rows that have one of some texts in a column; reads that column of every row.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        wanted = ds.field(column).isin(pa.array(sorted(values), pa.string()))
+        found: list[bytes | None] = self._read_between(wanted, first_ms, end_ms, ["key"])["key"].unique().to_pylist()
+        return found
+
+    def find_at(self, offset: int, partition: int | None = None) -> pa.Table:
+        """Return the rows at an offset, of one partition or of each.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        wanted, files = ds.field("offset") == offset, self.files
+        may = pc.and_(pc.less_equal(files["min.offset"], offset), pc.greater_equal(files["max.offset"], offset))
+        if partition is not None:
+            wanted &= ds.field("partition") == partition
+        with self._table.place.errors("read"):
+            return self._dataset(files.filter(may)["path"].to_pylist()).to_table(filter=wanted)
+
+    def _read_between(
+        self,
+        wanted: ds.Expression,
+        first_ms: int,
+        end_ms: int,
+        columns: list[str] | None,
+        buckets: Sequence[int] = (),
+    ) -> pa.Table:
+        """Read rows of a range of append times, past every file that cannot hold one."""
+        files = self.files
+        may = pc.and_(pc.less(files["min.append_ms"], end_ms), pc.greater_equal(files["max.append_ms"], first_ms))
+        if buckets:
+            low, high = files["min.bucket"], files["max.bucket"]
+            has = [pc.and_(pc.less_equal(low, each), pc.greater_equal(high, each)) for each in buckets]
+            may = pc.and_(may, functools.reduce(pc.or_, has))
+        wanted &= (ds.field("append_ms") >= first_ms) & (ds.field("append_ms") < end_ms)
+        with self._table.place.errors("read"):
+            return self._dataset(files.filter(may)["path"].to_pylist()).to_table(columns=columns, filter=wanted)
 
     @property
     def schema(self) -> pa.Schema:

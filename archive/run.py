@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
@@ -14,7 +13,7 @@ from functools import partial
 import pyarrow as pa
 from confluent_kafka.admin import AdminClient
 
-from weir.archive.archiver import Archiver
+from weir.archive.archiver import Archiver, do_nothing
 from weir.archive.follower import Follower, Pace
 from weir.archive.in_force.keeping import open_keepers
 from weir.archive.keeping import Keeper
@@ -24,8 +23,11 @@ from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.rows import RowMaker
 from weir.archive.seals.chain import Chain
-from weir.archive.seals.key import key_path, load_key
+from weir.archive.seals.key import SealKey, key_path, load_key
+from weir.archive.suspects import Suspects
 from weir.archive.table import ArchiveTable, OnStep, Overtaken, no_step, open_table
+from weir.archive.upkeep import Upkeep
+from weir.infra.archive_store import locate_archive
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
@@ -40,11 +42,40 @@ from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.stream import Stream
 from weir.streaming.service import wait_for
 
+NOTES_FOLDER = "archiving"
+"""Of a home, for what archivers note while they decode; without it nothing is lost."""
 _ENDLESS_MS = -1
 _LOOK_SECONDS = 0.25
-_COMMIT_TAKES_SECONDS = 1.0
+_COMMIT_TAKES_SECONDS = 2.0
 """Of an archiver at work, on a busy machine."""
+_WATCHED_SECONDS_MAX = 30.0
+"""An archiver that was overtaken watches for no longer than twice this, whatever the commits' interval: it begins again
+then, which is safe, and is overtaken again if the other one is at work."""
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an archiver is to do.
+
+    Attributes:
+        streams: whose topics are archived.
+        root: of the archive.
+        partitions: only these of each topic; none for all.
+        until_caught_up: stop at the ends of the logs as they are at the start.
+        accept_loss: continue where the log begins when it has forgotten records that are not archived.
+    """
+
+    streams: Sequence[Stream]
+    root: Place
+    partitions: frozenset[int] = frozenset()
+    until_caught_up: bool = False
+    accept_loss: bool = False
+
+    @property
+    def shared_as(self) -> str:
+        """The partitions as a name."""
+        return "-".join(map(str, sorted(self.partitions))) or "all"
 
 
 @dataclass(frozen=True)
@@ -53,11 +84,13 @@ class Followed:
 
     Attributes:
         stream: that it belongs to.
+        kind: ``events``, ``labels``, ``features``, ``decisions`` or ``dead_letters``.
         schema: newest Avro schema of its records, as JSON text; empty for dead letters, whose bytes are anybody's.
     """
 
     topic: str
     stream: Stream
+    kind: str
     schema: str = ""
 
 
@@ -66,9 +99,12 @@ def list_followed(settings: Settings, streams: Sequence[Stream]) -> list[Followe
     found = []
     for stream in streams:
         names = settings.topics.of(stream)
-        found += [Followed(each.topic, stream, each.schemas[-1]) for each in list_contracts(stream, names)]
+        kinds = {getattr(names, kind): kind for kind in ("events", "labels", "features", "decisions")}
+        found += [
+            Followed(each.topic, stream, kinds[each.topic], each.schemas[-1]) for each in list_contracts(stream, names)
+        ]
         dead = [names.dlq, *([names.labels_dlq] if stream.labels else []), names.features_dlq]
-        found += [Followed(topic, stream) for topic in dead]
+        found += [Followed(topic, stream, "dead_letters") for topic in dead]
     return found
 
 
@@ -82,39 +118,17 @@ def find_root(settings: Settings, to: str = "") -> Place:
     Raises:
         Refused: the options of the object store are no JSON object of texts.
     """
-    text = settings.archive.storage_options.get_secret_value()
-    try:
-        options = json.loads(text) if text else {}
-        if not all(isinstance(value, str) for value in options.values()):
-            raise ValueError
-    except (ValueError, AttributeError):
-        raise Refused(
-            "setting WEIR_ARCHIVE__STORAGE_OPTIONS: expected a JSON object whose values are texts, found something else"
-        ) from None
-    return Place(to or settings.archive.root or str(settings.home / "archive"), options)
+    uri, options = locate_archive(settings)
+    return Place(to or uri, options)
 
 
-def run_archiver(
-    settings: Settings,
-    streams: Sequence[Stream],
-    *,
-    root: Place,
-    should_stop: Callable[[], bool],
-    partitions: frozenset[int] = frozenset(),
-    until_caught_up: bool = False,
-    accept_loss: bool = False,
-    on_step: OnStep = no_step,
-) -> None:
+def run_archiver(settings: Settings, task: Task, *, should_stop: Callable[[], bool], on_step: OnStep = no_step) -> None:
     """Connect, archive until told to stop, disconnect.
 
     Args:
         settings: of this deployment.
-        streams: whose topics are archived.
-        root: of the archive.
+        task: what to archive, and where.
         should_stop: asked between reads.
-        partitions: only these of each topic; none for all.
-        until_caught_up: stop at the ends of the logs as they are now.
-        accept_loss: continue where the log begins when it has forgotten records that are not archived.
         on_step: called at each numbered step; tests stop the process there.
 
     Raises:
@@ -123,10 +137,9 @@ def run_archiver(
         Stopped: before it was connected.
         Transient: a store, a broker or the registry stayed away.
     """
-    archive = partial(_archive, settings, streams, root, should_stop, partitions, until_caught_up, accept_loss, on_step)
     while True:
         try:
-            archive()
+            _archive(settings, task, should_stop, on_step)
         except Overtaken as overtaken:
             # of two that overtook each other, each in another table, both would stop
             if _is_at_work(overtaken, settings.archive.commit_seconds, should_stop):
@@ -140,8 +153,8 @@ def run_archiver(
 
 def _is_at_work(other: Overtaken, commit_seconds: float, should_stop: Callable[[], bool]) -> bool:
     """Return whether the other archiver commits once more, within a time that differs from archiver to archiver."""
-    patience = random.uniform(2.0, 4.0) * (commit_seconds + _COMMIT_TAKES_SECONDS)  # nosec B311
-    deadline = time.monotonic() + patience
+    interval = min(commit_seconds, _WATCHED_SECONDS_MAX) + _COMMIT_TAKES_SECONDS
+    deadline = time.monotonic() + random.uniform(1.0, 2.0) * interval  # nosec B311
     while time.monotonic() < deadline and not should_stop():
         if wait_for(other.is_ahead, should_stop):
             return True
@@ -149,46 +162,37 @@ def _is_at_work(other: Overtaken, commit_seconds: float, should_stop: Callable[[
     return False
 
 
-def _archive(
-    settings: Settings,
-    streams: Sequence[Stream],
-    root: Place,
-    should_stop: Callable[[], bool],
-    partitions: frozenset[int],
-    until_caught_up: bool,
-    accept_loss: bool,
-    on_step: OnStep,
-) -> None:
-    followed = list_followed(settings, streams)
+def _archive(settings: Settings, task: Task, should_stop: Callable[[], bool], on_step: OnStep) -> None:
+    followed = list_followed(settings, task.streams)
     names = [each.topic for each in followed]
     facts = wait_for(lambda: describe_topics(settings.kafka, names), should_stop)
     with ExitStack() as stack:
         registry = stack.enter_context(closing(Registry(settings.registry)))
         history = stack.enter_context(closing(History(settings.kafka)))
         reader = stack.enter_context(closing(LogReader(settings.kafka)))
-        keeper = _build_keeper(settings, streams, root, stack)
+        chain, key = Chain(task.root), load_key(key_path(settings.home))
+        keeper = _build_keeper(settings, task, chain, key, stack)
         followers: dict[str, Follower] = {}
         starts: dict[Partition, int] = {}
         ends: dict[str, dict[int, int]] = {}
         asker = build_asker(settings.kafka)
         for each in followed:
-            table = wait_for(partial(_open, root, facts[each.topic], each), should_stop)
+            table = wait_for(partial(_open, task.root, facts[each.topic], each), should_stop)
             ends[each.topic] = wait_for(partial(end_offsets, settings.kafka, each.topic, asker), should_stop)
-            numbers = [number for number in ends[each.topic] if not partitions or number in partitions]
-            begun = wait_for(
-                partial(_begin, table, history, numbers, ends[each.topic], accept_loss=accept_loss), should_stop
-            )
-            followers[each.topic] = _build_follower(settings, registry, table, each, keeper)
+            numbers = [number for number in ends[each.topic] if not task.partitions or number in task.partitions]
+            begin = partial(_begin, table, history, numbers, ends[each.topic], accept_loss=task.accept_loss)
+            begun = wait_for(begin, should_stop)
+            followers[each.topic] = _build_follower(settings, registry, table, each, keeper, task.shared_as)
             followers[each.topic].begin(begun)
             starts |= {(each.topic, number): start for number, start in begun.items()}
-        meter = _build_meter(settings, streams, asker, should_stop)
+        meter = _build_meter(settings, task.streams, asker, should_stop)
         reader.assign(starts)
-        log.info("started", root=root.uri, topics=len(followers), partitions=len(starts))
+        log.info("started", root=task.root.uri, topics=len(followers), partitions=len(starts))
         archiver = Archiver(
-            followers, reader, meter, takes_added=not partitions, should_stop=should_stop, on_step=on_step,
-            after_commit=keeper.after_commit,
+            followers, reader, meter, takes_added=not task.partitions, should_stop=should_stop, on_step=on_step,
+            after_commit=keeper.after_commit, upkeep=_build_upkeep(settings, task, followed, followers, chain, key),
         )  # fmt: skip
-        archiver.run({at: ends[at[0]][at[1]] for at in starts} if until_caught_up else None)
+        archiver.run({at: ends[at[0]][at[1]] for at in starts} if task.until_caught_up else None)
 
 
 def _open(root: Place, facts: TopicFacts, followed: Followed) -> ArchiveTable:
@@ -224,16 +228,31 @@ def _begin(
     return starts
 
 
-def _build_keeper(settings: Settings, streams: Sequence[Stream], root: Place, stack: ExitStack) -> Keeper:
-    own = [settings.of_stream(stream) for stream in streams]
+def _build_upkeep(
+    settings: Settings,
+    task: Task,
+    followed: Sequence[Followed],
+    followers: Mapping[str, Follower],
+    chain: Chain,
+    key: SealKey,
+) -> Callable[[], None]:
+    """Return what keeps the archive up; of archivers that share it, that of partition 0 alone does."""
+    if task.until_caught_up or (task.partitions and 0 not in task.partitions):
+        return do_nothing
+    tables = [(each.kind, followers[each.topic].table) for each in followed]
+    return Upkeep(tables, settings.archive, chain, key).turn
+
+
+def _build_keeper(settings: Settings, task: Task, chain: Chain, key: SealKey, stack: ExitStack) -> Keeper:
+    own = [settings.of_stream(stream) for stream in task.streams]
     folders = {each.topics.decisions: [*filter(None, [each.scorer.bundle_dir]), each.models_dir] for each in own}
-    objects = Objects(root)
+    objects = Objects(task.root)
     in_force = open_keepers(own, objects, stack)
-    return Keeper(objects, Chain(root), load_key(key_path(settings.home)), folders, in_force)
+    return Keeper(objects, chain, key, folders, in_force)
 
 
 def _build_follower(
-    settings: Settings, registry: Registry, table: ArchiveTable, followed: Followed, keeper: Keeper
+    settings: Settings, registry: Registry, table: ArchiveTable, followed: Followed, keeper: Keeper, partitions: str
 ) -> Follower:
     of_subject = subject(followed.topic)
     pace = Pace(settings.archive.commit_seconds, settings.archive.commit_rows_max)
@@ -253,7 +272,9 @@ def _build_follower(
         followed.stream.id,
         os.urandom,
     )
-    return Follower(table, maker, lambda guid: registry.id_of_guid(guid, of_subject), pace, time.monotonic)
+    notes = settings.home / NOTES_FOLDER / f"{followed.topic}.{partitions}.json"
+    suspects = Suspects(notes, followed.topic, followed.schema, schema_of)
+    return Follower(table, maker, lambda guid: registry.id_of_guid(guid, of_subject), pace, time.monotonic, suspects)
 
 
 def _build_meter(

@@ -36,6 +36,8 @@ from weir.schemas.errors import Refused, Transient, WeirError
 
 ATTEMPTS_MAX = 20
 """A commit that others come before is tried again so often: with a few archivers on a table, one or two times."""
+_LOG_DAYS = 7
+"""Of a table's log, older versions are kept so long, as their files are."""
 _BATCH = "batch"
 _FORMAT, _TOPIC, _TOPIC_ID, _STREAM = "weir.format", "weir.topic", "weir.topic_id", "weir.stream"
 
@@ -119,14 +121,14 @@ class ArchiveTable:
         return {name: own.field(column.name) for name, column in decoded_columns(record).items()}
 
     def add_columns(self, record: pa.Schema) -> None:
-        """Add the columns that a record has and the table has not; a commit of its own that rewrites nothing.
+        """Add the columns that the table has not, of ours or of a record; a commit of its own that rewrites nothing.
 
         Raises:
             Transient: the store cannot be used, or others commit without end.
         """
         for _ in range(ATTEMPTS_MAX):
             there = set(self.schema().names)
-            missing = [each for each in decoded_columns(record).values() if each.name not in there]
+            missing = [each for each in (*FIXED, *decoded_columns(record).values()) if each.name not in there]
             if not missing:
                 return
             try:
@@ -241,6 +243,10 @@ class ArchiveTable:
         """Return the paths of the data files in the table."""
         return set(pa.table(self._delta.get_add_actions())["path"].to_pylist())
 
+    def list_files(self) -> pa.Table:
+        """Return path, day and statistics of each data file."""
+        return pa.table(self._delta.get_add_actions(flatten=True))
+
     def count_files(self) -> int:
         """Return how many data files the table has."""
         return self._delta.get_add_actions().num_rows
@@ -302,7 +308,7 @@ def find_table(place: Place) -> ArchiveTable | None:
         raise Refused(
             f"expected a table of an archive in {place.uri}, found one of something else; choose another root"
         )
-    if int(configuration[_FORMAT]) > FORMAT:
+    if not configuration[_FORMAT].isdecimal() or int(configuration[_FORMAT]) > FORMAT:
         raise Refused(
             f"expected format {FORMAT} or lower in {place.uri}, found {configuration[_FORMAT]}: a newer version of "
             "weir wrote it, and that version reads it"
@@ -324,6 +330,7 @@ def _open(place: Place) -> DeltaTable:
 def _create(place: Place, topic: Identity, stream: str, record: pa.Schema) -> None:
     schema = pa.schema([*FIXED, *decoded_columns(record).values()])
     described = {_FORMAT: str(FORMAT), _TOPIC: topic.name, _TOPIC_ID: topic.topic_id, _STREAM: stream}
+    described["delta.logRetentionDuration"] = f"interval {_LOG_DAYS} days"
     with place.errors("made"):
         if not place.is_remote:  # it holds payments, as the home does
             Path(place.uri).mkdir(mode=0o700, parents=True, exist_ok=True)

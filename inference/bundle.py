@@ -135,12 +135,7 @@ def load_bundle(directory: Path, *, stream: Stream, declarations_hash: str = "")
     if found != manifest.model_sha256:
         raise Refused(f"model bundle {directory}: expected model.onnx with sha256 {manifest.model_sha256[:12]}..., "
                       f"found {found[:12]}...; {_WRONG}")  # fmt: skip
-    declares = declarations_hash or stream.declarations_hash
-    if manifest.declarations_hash != declares:
-        raise Refused(f"model bundle {directory}: trained on declarations {manifest.declarations_hash}, "
-                      f"this code declares {declares}; train again with `{command_of(stream, 'train')}`, "
-                      "or export your own for these features: docs/models.md")  # fmt: skip
-    _check_features(manifest, directory, stream)
+    check_fit(manifest, str(directory), stream, declarations_hash or stream.declarations_hash)
     try:
         session = _open_graph(manifest, model)
         bundle = Bundle(manifest, session, folder, stream)
@@ -244,16 +239,31 @@ def read_manifest(folder: Path, directory: Path, stream: Stream) -> Manifest:
         raise Refused(f"model bundle {directory}: manifest.json at {where}: {first['msg'].lower()}; {_WRONG}") from None
 
 
-def _check_features(manifest: Manifest, directory: Path, stream: Stream) -> None:
-    unknown = [name for name in manifest.features if name not in stream.feature_names]
+def check_fit(manifest: Manifest, name: str, stream: Stream, declares: str) -> None:
+    """Look whether a bundle is for the features of a stream.
+
+    Args:
+        manifest: of the bundle.
+        name: of the bundle, for messages.
+        stream: whose features it takes.
+        declares: the hash of what features are computed by here.
+
+    Raises:
+        Refused: it is for others, or is not right in itself.
+    """
+    if manifest.declarations_hash != declares:
+        raise Refused(f"model bundle {name}: trained on declarations {manifest.declarations_hash}, "
+                      f"this code declares {declares}; train again with `{command_of(stream, 'train')}`, "
+                      "or export your own for these features: docs/models.md")  # fmt: skip
+    unknown = [each for each in manifest.features if each not in stream.feature_names]
     if unknown or len(set(manifest.features)) < len(manifest.features):
-        raise Refused(f"model bundle {directory}: wants features that are not declared or named twice "
+        raise Refused(f"model bundle {name}: wants features that are not declared or named twice "
                       f"({', '.join(unknown[:3]) or 'twice'}); {_WRONG}")  # fmt: skip
     if len(manifest.reference) != len(manifest.features):
-        raise Refused(f"model bundle {directory}: expected {len(manifest.features)} reference values, "
+        raise Refused(f"model bundle {name}: expected {len(manifest.features)} reference values, "
                       f"found {len(manifest.reference)}; {_WRONG}")  # fmt: skip
     if manifest.thresholds.review > manifest.thresholds.decline:
-        raise Refused(f"model bundle {directory}: expected the review threshold below the decline threshold; {_WRONG}")
+        raise Refused(f"model bundle {name}: expected the review threshold below the decline threshold; {_WRONG}")
 
 
 def _open_graph(manifest: Manifest, model: bytes) -> Any:

@@ -4,8 +4,8 @@
 looks whether the champion link, the manifest or the lists file is another; it then loads next to the old one and swaps.
 A replacement that is refused is logged and metered once, and the old one continues.
 
-What is published (``inference/published``) stands before the declaration's rules, the lists file and the model's own
-thresholds; where nothing of a kind is published, or it was rolled back to ``none``, those are in force.
+What is published (``inference/published``) stands before the champion link, the declaration's rules, the lists file and
+the model's own thresholds; where nothing of a kind is published, or it was rolled back to ``none``, those are in force.
 """
 
 from __future__ import annotations
@@ -50,11 +50,7 @@ class Following(Protocol):
 
 
 class Champion:
-    """What decides the events of a stream now; it changes only inside ``poll``.
-
-    Attributes:
-        missing: why there is no bundle and no lists yet; empty when there are.
-    """
+    """What decides the events of a stream now; it changes only inside ``poll``."""
 
     def __init__(
         self,
@@ -64,7 +60,7 @@ class Champion:
         monotonic: Callable[[], float] = time.monotonic,
         published: Following | None = None,
     ) -> None:
-        """Load both; a stream without labels needs no bundle.
+        """Load what is in files; a stream without labels needs no bundle.
 
         Args:
             settings: of the stream.
@@ -83,27 +79,45 @@ class Champion:
         self._monotonic = monotonic
         self._next_poll = monotonic() + POLL_SECONDS
         self._bundle_seen, self._lists_seen = self._signatures()
-        self._loaded: tuple[Bundle, Lists] | None = None
-        self.missing = ""
-        if required:
-            self._load()
-        else:
-            self._try_to_load()
+        self._linked: Bundle | None = None
+        self._filed: Lists | None = None
+        self._link_missing = self._lists_missing = self._missing_told = ""
+        self._in_use: Bundle | None = None
+        self._shadow: Bundle | None = None
+        self._load_link()
+        self._load_lists()
+        if required and self.missing:
+            raise Refused(self.missing)
+        self._tell_model()
+
+    @property
+    def missing(self) -> str:
+        """Why there is no bundle or no lists yet; empty when there are."""
+        return (self._link_missing if self._standing.champion is None else "") or self._lists_missing
 
     @property
     def bundle(self) -> Bundle:
-        """The model in force.
+        """The model in force: the published champion, else the one that the champion link names.
 
         Raises:
             Refused: no bundle has been right yet.
         """
-        return self._in_force()[0]
+        bundle = self._standing.champion or self._linked
+        if bundle is None or self.missing:
+            raise Refused(self.missing)
+        return bundle
+
+    @property
+    def shadow(self) -> Bundle | None:
+        """The model that scores next to it and decides nothing; ``None`` where none is published, or it decides now."""
+        return self._shadow
 
     @property
     def lists(self) -> Lists:
         """The lists in force; raises as ``bundle`` does."""
-        from_file = self._in_force()[1]
-        return from_file if self._standing.lists is None else self._standing.lists
+        if self._filed is None or self.missing:
+            raise Refused(self.missing)
+        return self._filed if self._standing.lists is None else self._standing.lists
 
     @property
     def rules(self) -> RuleSet:
@@ -123,7 +137,14 @@ class Champion:
     def poll(self) -> bool:
         """Replace what has changed; True when something was."""
         is_other_standing = self._take_published()
-        return self._poll_files() or is_other_standing
+        is_other = self._poll_files() or is_other_standing
+        if is_other:
+            self._tell_model()
+        if self.missing != self._missing_told:
+            self._missing_told = self.missing
+            if self.missing:
+                _log.error("bundle_missing", stream=self._stream.name, detail=self.missing)
+        return is_other
 
     def _take_published(self) -> bool:
         if self._published is None or self._published.standing is self._standing:
@@ -139,10 +160,8 @@ class Champion:
         bundle_signature, lists_signature = self._signatures()
         is_other_bundle, is_other_lists = bundle_signature != self._bundle_seen, lists_signature != self._lists_seen
         self._bundle_seen, self._lists_seen = bundle_signature, lists_signature
-        if self._loaded is None:
-            return (is_other_bundle or is_other_lists) and self._try_to_load()
-        replaced = [self._replace_bundle()] if is_other_bundle else []
-        replaced += [self._replace_lists()] if is_other_lists else []
+        replaced = [self._load_link()] if is_other_bundle else []
+        replaced += [self._load_lists()] if is_other_lists else []
         return any(replaced)
 
     def close(self) -> None:
@@ -150,50 +169,62 @@ class Champion:
         if self._published is not None:
             self._published.close()
 
-    def _in_force(self) -> tuple[Bundle, Lists]:
-        if self._loaded is None:
-            raise Refused(self.missing)
-        return self._loaded
+    def _load_link(self) -> bool:
+        """Load the bundle that the champion link names; one that is refused leaves the one before."""
+        try:
+            self._linked = load_champion(self._settings) if self._linked is None else self._load_other()
+        except Refused as error:
+            if self._linked is None:
+                self._link_missing = str(error)
+            else:
+                metrics.BUNDLE_RELOADS.labels(result="refused").inc()
+                _log.error("bundle_refused", detail=str(error), goes_on_with=self._linked.manifest.version)
+            return False
+        self._link_missing = ""
+        return True
 
-    def _load(self) -> None:
-        bundle = load_champion(self._settings)
-        self._loaded = bundle, load_lists(self._settings)
+    def _load_other(self) -> Bundle:
+        declares, path = self._settings.declarations_hash, champion_path(self._settings)
+        return load_bundle(path, declarations_hash=declares, stream=self._stream)
+
+    def _load_lists(self) -> bool:
+        try:
+            loaded = load_lists(self._settings)
+        except Refused as error:
+            if self._filed is None:
+                self._lists_missing = str(error)
+            else:
+                _log.error("lists_refused", detail=str(error), goes_on_with=self._filed.version)
+            return False
+        if self._filed is not None:
+            _log.info("lists_replaced", version=loaded.version)
+        self._filed, self._lists_missing = loaded, ""
+        return True
+
+    def _tell_model(self) -> None:
+        """Say which models are in force, where they are others."""
+        bundle = self._standing.champion or self._linked
+        shadow = self._standing.shadow
+        is_used = shadow is not None and bundle is not None and shadow.manifest == bundle.manifest
+        self._replace_shadow(None if is_used else shadow)
+        if bundle is None or bundle is self._in_use:
+            return
         if bundle.lacking:
             _log.warning("no_model", stream=self._stream.name, looked_at=str(bundle.directory), decides="lists, rules")
-        _meter(self.bundle)
+        if self._in_use is not None:
+            _unmeter(self._in_use)
+            _log.info("bundle_replaced", name=bundle.manifest.name, version=bundle.manifest.version)
+        self._in_use = bundle
+        _meter(bundle)
 
-    def _try_to_load(self) -> bool:
-        try:
-            self._load()
-        except Refused as error:
-            self.missing = str(error)
-            _log.error("bundle_missing", stream=self._stream.name, detail=self.missing)
-            return False
-        self.missing = ""
-        return True
-
-    def _replace_bundle(self) -> bool:
-        try:
-            declares, path = self._settings.declarations_hash, champion_path(self._settings)
-            loaded = load_bundle(path, declarations_hash=declares, stream=self._stream)
-        except Refused as error:
-            metrics.BUNDLE_RELOADS.labels(result="refused").inc()
-            _log.error("bundle_refused", detail=str(error), goes_on_with=self.bundle.manifest.version)
-            return False
-        _unmeter(self.bundle)
-        self._loaded = loaded, self._in_force()[1]
-        _meter(loaded)
-        _log.info("bundle_replaced", name=loaded.manifest.name, version=loaded.manifest.version)
-        return True
-
-    def _replace_lists(self) -> bool:
-        try:
-            self._loaded = self.bundle, load_lists(self._settings)
-        except Refused as error:
-            _log.error("lists_refused", detail=str(error), goes_on_with=self._in_force()[1].version)
-            return False
-        _log.info("lists_replaced", version=self._in_force()[1].version)
-        return True
+    def _replace_shadow(self, shadow: Bundle | None) -> None:
+        if shadow is self._shadow:
+            return
+        if self._shadow is not None:
+            metrics.SHADOW_MODEL_INFO.remove(self._shadow.manifest.name, self._shadow.manifest.version)
+        if shadow is not None:
+            metrics.SHADOW_MODEL_INFO.labels(shadow.manifest.name, shadow.manifest.version).set(1)
+        self._shadow = shadow
 
     def _signatures(self) -> tuple[Signature, Signature]:
         return _sign(champion_path(self._settings) / "manifest.json"), _sign(self._settings.lists_path)
@@ -212,9 +243,11 @@ def open_champion(
     follower = Follower(settings, read_rules)
     with ExitStack() as on_error:
         on_error.callback(follower.close)
-        champion = Champion(settings, required=required, published=follower)
+        champion = Champion(settings, required=False, published=follower)
         follower.start(should_stop)
         champion.poll()
+        if required and champion.missing:
+            raise Refused(champion.missing)
         on_error.pop_all()
     return champion
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from pathlib import Path
 
+from weir.inference.api.ports import EvidenceSource
 from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.decide_step import DecideStep
@@ -18,6 +19,7 @@ from weir.inference.index import IndexStage
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
 from weir.inference.score_stage import ScoreStage, ScoreStageConfig
+from weir.inference.shadow import ShadowScorer
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.first_start import outputs_without_offsets
@@ -54,8 +56,13 @@ _DECIDE_ANEW = (
 _INDEX_ANEW = "to index the new topic's decisions, set WEIR_SCORER__INDEX_GROUP to a new name"
 
 
-def main(argv: list[str]) -> int:
-    """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused."""
+def main(argv: list[str], evidence: EvidenceSource | None = None) -> int:
+    """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused.
+
+    Args:
+        argv: with the verb first.
+        evidence: of ``serve``: answers for past decisions, where there is an archive.
+    """
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
     settings = load_settings()
@@ -64,7 +71,14 @@ def main(argv: list[str]) -> int:
 
         configure(settings.monitoring.log_level, settings.monitoring.log_format, "api")
         served = find_streams(Path.cwd(), arguments.stream)
-        return run_api(settings, served, host=arguments.host, port=arguments.port, descriptor=arguments.fd)
+        return run_api(
+            settings,
+            served,
+            host=arguments.host,
+            port=arguments.port,
+            evidence=evidence,
+            descriptor=arguments.fd,
+        )
     settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"{verb}-{arguments.instance}")
     open_metrics_page(settings, arguments.metrics_port)
@@ -252,7 +266,7 @@ def _prepare_scorer(
     reader = FeatureRowReader(stream, build_lookup(registry, names.features))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
 
-    step = DecideStep(Decider(champion, stream), writer, source_topic=names.transactions)
+    step = DecideStep(Decider(champion, stream, ShadowScorer(champion)), writer, source_topic=names.transactions)
 
     def assemble(clients: Clients) -> Loop:
         coverage = build_coverage(scorer_stage(settings), settings, clients.history, registry)
@@ -319,11 +333,13 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     what = {
         "score": "Run a scorer: feature rows in, decisions out, exactly once.",
         "index": "Follow the decisions into the index that the API reads.",
-        "serve": "Serve the HTTP API on 127.0.0.1.",
+        "serve": "Serve the HTTP API.",
     }
     parser = Parser(prog=f"weir {verb}", description=what[verb])
     if verb == "serve":
-        parser.add_argument("--host", help="only 127.0.0.1 is served: the API has no keys yet (default: settings)")
+        parser.add_argument(
+            "--host", help="another address than 127.0.0.1 needs keys: docs/keys.md (default: settings)"
+        )
         parser.add_argument("--port", type=int, help="0 takes a free one (default: settings)")
         parser.add_argument("--fd", type=int, metavar="N", help="a listening socket that was inherited, and no port")
         add_stream_flag(parser, default="all of the project, or the payments", again=True)

@@ -17,10 +17,11 @@ import pyarrow as pa
 from weir.inference.bundle import Bundle
 from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Ids, Lists
-from weir.inference.core.records import ModelLabel, build_decisions, read_ids
+from weir.inference.core.records import ModelLabel, Shadowed, build_decisions, read_ids
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.core.vector import Matrix, build_degraded
+from weir.inference.shadow import ShadowScorer
 from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema
@@ -67,20 +68,29 @@ class Decided:
         judgement: one per row.
         degraded_by: lists of strings, per row what it was made without.
         model: that decided.
+        shadow: what was scored next to it, where something was.
     """
 
     batch: FeatureBatch
     judgement: Judgement
     degraded_by: pa.ListArray
     model: ModelLabel
+    shadow: Shadowed | None = None
 
 
 class Decider:
     """Decides the rows of one stream by what is in force."""
 
-    def __init__(self, current: Current, stream: Stream) -> None:
-        """Bind to what decides now, which may be replaced between two calls, and to whose rows they are."""
+    def __init__(self, current: Current, stream: Stream, shadow: ShadowScorer | None = None) -> None:
+        """Bind to what decides now, which may be replaced between two calls, and to whose rows they are.
+
+        Args:
+            current: what decides.
+            stream: of the rows.
+            shadow: scores next to it.
+        """
         self._current = current
+        self._shadow = shadow
         self._id_field_of = stream.id_field_of
 
     def judge(self, features: Matrix, names: Sequence[str], ids: Ids, fields: pa.RecordBatch | None) -> Judgement:
@@ -102,7 +112,8 @@ class Decider:
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
         judgement = self.judge(batch.features, batch.names, ids, batch.rows)
         degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
-        return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version))
+        shadow = None if self._shadow is None else self._shadow.score(batch)
+        return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version), shadow)
 
 
 class DecisionWriter:
@@ -132,6 +143,7 @@ class DecisionWriter:
             schema=self._codec.arrow_schema,
             model=decided.model,
             decision_time_ms=decision_time_ms,
+            shadow=decided.shadow,
         )
         values = self._codec.encode(batch, self._schema_id)
         return Rows(self._topic, decided.batch.keys, values, self._build_headers(rows))

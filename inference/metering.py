@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from weir.inference.core.decisions import OUTCOMES
+from weir.inference.core.records import Shadowed
 from weir.inference.decide import Decided, compute_ages_seconds
 from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
@@ -21,6 +22,8 @@ def meter_decisions(decided: Decided, *, now_ms: int) -> None:
         return
     _meter_outcomes(decided)
     _meter_degraded(decided)
+    if decided.shadow is not None:
+        _meter_shadow(decided.shadow)
     metrics.END_TO_END_SECONDS.labels(stage=STAGE).observe_many(compute_ages_seconds(decided.batch.rows, now_ms))
 
 
@@ -41,6 +44,13 @@ def _meter_outcomes(decided: Decided) -> None:
 def _meter_degraded(decided: Decided) -> None:
     for cause, count in Counter(decided.degraded_by.flatten().to_pylist()).items():
         metrics.DEGRADED_DECISIONS.labels(cause=cause).inc(count)
+
+
+def _meter_shadow(shadow: Shadowed) -> None:
+    is_scored = ~np.isnan(shadow.scores)
+    metrics.SHADOW_SCORES.observe_many(shadow.scores[is_scored].astype(np.float64))
+    metrics.SHADOW_SCORED.labels(result="scored").inc(int(is_scored.sum()))
+    metrics.SHADOW_SCORED.labels(result="failed").inc(int((~is_scored).sum()))
 
 
 def log_refused(decided: Decided, source_topic: str) -> None:

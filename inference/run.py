@@ -18,6 +18,7 @@ from weir.inference.decide import Decider, DecisionWriter
 from weir.inference.decide_step import DecideStep
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
+from weir.inference.shadow import ShadowScorer
 from weir.inference.undecided import StillUndecided, Undecided
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
@@ -92,7 +93,8 @@ def _build_step(settings: Settings, champion: Champion, registry: Registry) -> C
     names, stream = settings.topics, settings.stream
     schema_id = registry.register(subject(names.decisions), decisions_schema(stream))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
-    return partial(_decide, DecideStep(Decider(champion, stream), writer, source_topic=names.transactions))
+    decider = Decider(champion, stream, ShadowScorer(champion))
+    return partial(_decide, DecideStep(decider, writer, source_topic=names.transactions))
 
 
 def _decide(step: DecideStep, batch: FeatureBatch) -> Further:

@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
@@ -120,7 +120,9 @@ class ProcessorSettings(_Section):
     group: Name = "weir-processor"
     batch_records_max: int = Field(default=8_000, ge=1, le=100_000)
     linger_ms: int = Field(default=8, ge=0, le=1_000)
-    """How long a batch that is not full waits for more records, from when its first one is in hand."""
+    """How long a batch that is not full waits for more records, from when its first one is in hand.
+
+    Batches of few records are five times that apart: each costs a transaction, however few it has."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)
@@ -147,10 +149,18 @@ class ScorerSettings(_Section):
 
 
 class ApiSettings(_Section):
-    """The HTTP API. It has no keys yet, so it serves 127.0.0.1 alone."""
+    """The HTTP API. Without keys it serves 127.0.0.1 alone; see docs/keys.md."""
 
     host: Host = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    keys: Literal["off", "required"] = "off"
+    """``required`` answers requests with a key of ``weir keys create`` alone, and may serve other addresses."""
+    tls_certificate: File = ""
+    """A PEM file with the certificate and its chain; with it the API speaks HTTPS."""
+    tls_key: File = ""
+    """A PEM file with its private key."""
+    behind_proxy: bool = False
+    """Whether a proxy of yours speaks HTTPS in front: other addresses than 127.0.0.1 are then served without it."""
     decide_wait_ms: int = Field(default=1_000, ge=0, le=60_000)
     """How long ``/v1/decide`` waits for the stream's decision where a request does not say."""
     decide_wait_ms_max: int = Field(default=10_000, ge=0, le=60_000)
@@ -166,6 +176,22 @@ class ApiSettings(_Section):
             raise ValueError("decide_wait_ms is above decide_wait_ms_max")
         return self
 
+    @model_validator(mode="after")
+    def _check_tls(self) -> ApiSettings:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key are given together or not at all")
+        return self
+
+
+class DatabaseSettings(_Section):
+    """The database of what people do: keys."""
+
+    url: SecretStr = SecretStr("")
+    """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
+
+
+Days = Annotated[int, Field(ge=0, le=36_500)]
+
 
 class ArchiveSettings(_Section):
     """The archive of every topic in Delta Lake tables."""
@@ -177,6 +203,16 @@ class ArchiveSettings(_Section):
     commit_seconds: float = Field(default=30.0, gt=0, le=3_600)
     """How long rows may wait for their commit: a row is there within twice that."""
     commit_rows_max: int = Field(default=200_000, ge=1, le=5_000_000)
+    keep_events_days: Days = 0
+    """So many whole UTC days of events are kept; 0 keeps all. Of each kind of table by itself."""
+    keep_labels_days: Days = 0
+    keep_features_days: Days = 0
+    keep_decisions_days: Days = 0
+    keep_dead_letters_days: Days = 0
+
+    def keep_days(self, kind: str) -> int:
+        """Return how many days of a kind of table are kept, such as ``events``; 0 for all."""
+        return int(getattr(self, f"keep_{kind}_days"))
 
 
 class MonitoringSettings(_Section):
@@ -205,6 +241,7 @@ class Settings(_Section):
     processor: ProcessorSettings = ProcessorSettings()
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
+    database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     _stream: Stream | None = PrivateAttr(default=None)

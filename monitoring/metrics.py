@@ -156,6 +156,12 @@ DECIDE_WAITING = _gauge("weir_decide_waiting", "Requests that wait for a decisio
 DECIDE_READ_RECORDS = _counter(
     "weir_decide_read_records_total", "Decisions and dead letters that were read for those who wait.", "stream"
 )
+HTTP_REFUSED = _counter(
+    "weir_http_refused_total",
+    "Requests whose key was missing or wrong, of another stream, or without the scope.",
+    "cause",
+)
+KEYS_UNREAD = _counter("weir_keys_unread_total", "Times that the keys could not be read; those of before count on.")
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",
@@ -197,6 +203,7 @@ DEAD_LETTERS_SETTLED = _counter("weir_dead_letters_settled_total", "Replayed, pa
 ARCHIVE_ROWS = _counter("weir_archive_rows_total", "Records that are in the archive, by a commit of ours.", "topic")
 ARCHIVE_COMMITS = _counter("weir_archive_commits_total", "Commits that brought rows.", "topic")
 ARCHIVE_FILES = _gauge("weir_archive_files", "Data files of a table.", "topic")
+ARCHIVE_UNSEALED = _gauge("weir_archive_unsealed_commits", "Commits of a table that have no seal.", "topic")
 ARCHIVE_BEHIND_SECONDS = _gauge(
     "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
 )
@@ -211,6 +218,11 @@ DEGRADED_DECISIONS = _counter("weir_degraded_decisions_total", "Decisions made w
 FALLBACK_DECISIONS = _counter("weir_fallback_decisions_total", "Decisions recorded without a score.", "cause")
 FALLBACK_DECISIONS.labels(cause="score_unavailable")  # there from the start, as below
 SCORES = _histogram("weir_score", "Scores of the champion, P(fraud).", buckets=SCORE_BUCKETS)
+SHADOW_SCORES = _histogram("weir_shadow_score", "Scores of the shadow, P(fraud).", buckets=SCORE_BUCKETS)
+SHADOW_SCORED = _counter("weir_shadow_scored_total", "Rows of the shadow, by result: scored or failed.", "result")
+for _result in ("scored", "failed"):
+    SHADOW_SCORED.labels(result=_result)
+SHADOW_MODEL_INFO = _gauge("weir_shadow_model_info", "1 for the loaded shadow.", "name", "version")
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
@@ -218,7 +230,7 @@ for _result in ("loaded", "refused"):
     BUNDLE_RELOADS.labels(result=_result)  # there from the start: an alert sees no increase of what starts at 1
 PUBLISHED_VERSIONS = _counter(
     "weir_published_versions_total",
-    "Versions of rules, lists and thresholds, by result: taken, refused or unreadable.",
+    "Versions of rules, lists, thresholds and models, by result: taken, refused or unreadable.",
     "result",
 )
 for _result in ("taken", "refused", "unreadable"):

@@ -44,6 +44,8 @@ def find_card_like(column: pa.Array, *, issued: bool) -> npt.NDArray[np.int64]:
     lengths = np.diff(ends)
     rows = np.flatnonzero(lengths >= DIGITS_MIN)
     for part, of in _PROBES:
+        if not len(rows):
+            return rows
         rows = rows[_ALLOWED[bytes_[ends[rows] + (lengths[rows] - 1) * part // of]]]
     if column.null_count:  # a null may have characters under it
         rows = rows[column.take(pa.array(rows)).is_valid().to_numpy(zero_copy_only=False)]

@@ -30,6 +30,16 @@ _DECIDED_DOC: Final = "True when the decision was committed together with this r
 
 _OUTCOME: Final = {"type": "enum", "name": "Outcome", "symbols": ["APPROVE", "REVIEW", "DECLINE"]}
 _TEXTS: Final = {"type": "array", "items": "string"}
+_SHADOW: Final = [
+    {
+        "name": "shadow_score",
+        "type": ["null", "double"],
+        "default": None,
+        "doc": "Output of a model that scored next to the one that decided, and was used for nothing.",
+    },
+    {"name": "shadow_model_name", "type": ["null", "string"], "default": None},
+    {"name": "shadow_model_version", "type": ["null", "string"], "default": None},
+]
 _REASONS: Final = {
     "type": "array",
     "items": {
@@ -99,6 +109,7 @@ def decisions_schema(stream: Stream) -> str:
             "doc": "Rules in shadow mode that hold here.",
         },
         *(_field(name, "string") for name in ("model_name", "model_version", "rules_version")),
+        *_SHADOW,
         _field("declarations_hash", "string", "Feature declarations of the row that was scored."),
         _field("degraded", "boolean", "True when some inputs were incomplete or unavailable."),
         {"name": "degraded_by", "type": _TEXTS, "default": [], "doc": "What was incomplete."},

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from weir.schemas.currencies import CURRENCIES, micro_rate
 from weir.schemas.expression import ARITHMETIC, CALENDAR, COMPARISONS, Expression
+from weir.schemas.filling import as_filled
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -68,14 +69,13 @@ def evaluate(node: Expression, batch: pa.RecordBatch) -> pa.Array:
 
 def holds(node: Expression, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     """Return, bool, shape (rows,), where a condition is true; over null it is not."""
-    mask: npt.NDArray[np.bool_] = pc.fill_null(_bools(evaluate(node, batch)), False).to_numpy(zero_copy_only=False)
-    return mask
+    return as_filled(_bools(evaluate(node, batch)), False)
 
 
 def fails(node: Expression, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     """Return, bool, shape (rows,), where a condition is false; over null it is not."""
-    mask: npt.NDArray[np.bool_] = pc.fill_null(_bools(evaluate(node, batch)), True).to_numpy(zero_copy_only=False)
-    return ~mask
+    mask: npt.NDArray[np.bool_] = ~as_filled(_bools(evaluate(node, batch)), True)
+    return mask
 
 
 def _evaluate(node: Expression, batch: pa.RecordBatch) -> pa.Array | pa.Scalar:
@@ -169,7 +169,9 @@ def _matches(column: Any, pattern: str) -> Any:
 
 def _fill(column: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return times as numbers, and where there is none."""
-    times = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    times = as_filled(column.cast(pa.int64()), 0)
+    if not column.null_count:
+        return times, np.zeros(len(column), dtype=bool)
     return times, pc.is_null(column).to_numpy(zero_copy_only=False)
 
 
@@ -214,7 +216,7 @@ def _money(amounts: Any, currencies: Any) -> pa.Array:
     rates = np.array([micro_rate(text) if text in CURRENCIES else 0 for text in codes.dictionary.to_pylist()] + [0])
     # compared before they are multiplied: an extreme amount times a rate would wrap around
     limits = np.where(rates > 0, (_INT64_MAX - 500_000) // np.maximum(rates, 1), -1)
-    code = pc.fill_null(codes.indices, len(rates) - 1).to_numpy(zero_copy_only=False)
+    code = as_filled(codes.indices, len(rates) - 1)
     sizes = np.abs(filled)
     missing = missing | (sizes > limits[code]) | (sizes < 0)  # the least integer has no size
     found = (np.where(missing, 0, sizes) * rates[code] + 500_000) // 1_000_000

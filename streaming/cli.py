@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -17,36 +16,30 @@ from weir.infra.kafka.first_start import outputs_without_offsets
 from weir.infra.kafka.history import History
 from weir.infra.kafka.instance_claim import Place
 from weir.infra.kafka.positions import Positions
-from weir.infra.redis.client import Client, connect
-from weir.infra.redis.state_view import StateView
+from weir.infra.redis.client import connect
+from weir.infra.redis.other_views import abandon_other_views
 from weir.infra.redis.unit import Unit
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure
-from weir.schemas.avro.codec import SchemaLookup, WriterSchema
-from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.contracts import features_schema, subject
-from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.streaming.compiling import compile_kernel
-from weir.streaming.event_stage import EventStage, EventStageConfig
-from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.health.checks import LossHook, start_watch
 from weir.streaming.kernels import kernel_of
-from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.loop import Loop, LoopConfig
 from weir.streaming.offsets.coverage import build_coverage
 from weir.streaming.offsets.stages import processor_stage
 from weir.streaming.open_loop import Assemble, Clients, Member, open_loop
 from weir.streaming.service import open_metrics_page, run_service, wait_for
-from weir.streaming.stage import FoldingStage, Further, do_nothing
-from weir.streaming.state.cache import PartialStore
+from weir.streaming.stage import do_nothing
 from weir.streaming.state.catch_up import CatchUpContext
 from weir.streaming.state.folded import FoldedState
 from weir.streaming.state.view_writer import ViewWriter
+from weir.streaming.wiring import Then, build_stages, build_store, build_view, name_inputs
 
 STAGE = "process"
-Then = Callable[[FeatureBatch], Further]
 
 
 class Deciding(NamedTuple):
@@ -142,7 +135,7 @@ def run_processor(
     topics = wait_for(lambda: _check_start(settings), should_stop)
     if on_loss is not None:
         on_loss.handler = partial(_suspect_all, settings, topics)
-    member = Member(settings.processor.group, instance, [topics[name] for name in _inputs(settings).values()])
+    member = Member(settings.processor.group, instance, [topics[name] for name in name_inputs(settings).values()])
     prepare = partial(_prepare, settings, topics, deciding, on_step=on_step, accept_offsets=accept_offsets)
     told = {"model": deciding.model} if deciding else {}
     with open_loop(settings, member, prepare, should_stop=should_stop, enter_place=enter_place, **told) as loop:
@@ -152,34 +145,24 @@ def run_processor(
 
 
 def _suspect_all(settings: Settings, topics: dict[str, TopicFacts], reason: str) -> None:
-    """Mark every unit of the group, whichever process owns it: which keys a server lost cannot be known.
+    """Mark every unit of the group, whichever process owns it, in every view: which keys were lost cannot be known.
 
     Raises:
         Transient: Redis is unreachable; some units may be marked.
     """
-    inputs = {kind: topics[name] for kind, name in _inputs(settings).items()}
+    inputs = {kind: topics[name] for kind, name in name_inputs(settings).items()}
     with closing(connect(settings.redis)) as client:
-        view = _build_view(settings, client, {kind: facts.topic_id for kind, facts in inputs.items()})
-        for kind, facts in inputs.items():
-            for number in range(facts.partitions):
-                view.suspect(Unit(kind, number), reason)
-
-
-def _build_view(settings: Settings, client: Client, topic_ids: dict[str, str]) -> StateView:
-    return StateView(
-        client,
-        cluster=settings.cluster,
-        group=settings.processor.group,
-        topic_ids=topic_ids,
-        declarations_hash=settings.declarations_hash,
-        look_back_ms=settings.stream.horizon_ms + settings.stream.label_hold_ms,
-    )
+        view = build_view(settings, client, {kind: facts.topic_id for kind, facts in inputs.items()})
+        units = [Unit(kind, number) for kind, facts in inputs.items() for number in range(facts.partitions)]
+        for unit in units:
+            view.suspect(unit, reason)
+        abandon_other_views(client, view.group_prefix, [view.prefix(unit) for unit in units])
 
 
 def _check_start(settings: Settings) -> dict[str, TopicFacts]:
     refuse(examine_start(settings))
     names = settings.topics
-    topics = describe_topics(settings.kafka, [*_inputs(settings).values(), names.features])
+    topics = describe_topics(settings.kafka, [*name_inputs(settings).values(), names.features])
     _check_first_start(settings)
     return topics
 
@@ -203,9 +186,15 @@ def _prepare(
     on_step: Callable[[str], None],
     accept_offsets: bool,
 ) -> Assemble:
-    stages = _build_stages(settings, topics, registry, deciding.build(registry) if deciding else None)
-    topic_ids = {kind: topics[name].topic_id for kind, name in _inputs(settings).items()}
-    view = _build_view(settings, connect(settings.redis), topic_ids)
+    stages = build_stages(
+        settings,
+        topics,
+        registry,
+        features_schema_id=registry.register(subject(settings.topics.features), features_schema(settings.stream)),
+        then=deciding.build(registry) if deciding else None,
+    )
+    topic_ids = {kind: topics[name].topic_id for kind, name in name_inputs(settings).items()}
+    view = build_view(settings, connect(settings.redis), topic_ids)
     rebuilding = History(settings.kafka)  # catch-up holds one reader from turn to turn
     opened.callback(rebuilding.close)
     coverage = build_coverage(processor_stage(settings), settings, rebuilding, registry)
@@ -215,7 +204,7 @@ def _prepare(
             source=clients.source,
             history=rebuilding,
             view=view,
-            store=_build_store(settings, view),
+            store=build_store(settings, view),
             topic_ids=topic_ids,
             group=settings.processor.group,
             on_step=on_step,
@@ -243,62 +232,3 @@ def _read_newest_row_ms(settings: Settings) -> int:
     """Return the newest append time of all feature rows; 0 where there is none."""
     with closing(Positions(settings.kafka)) as positions:
         return max((ms for _, ms in positions.read_newest((settings.topics.features,)).values()), default=0)
-
-
-def _build_store(settings: Settings, view: StateView) -> PartialStore:
-    return PartialStore(
-        view,
-        declarations_hash=settings.stream.declarations_hash,
-        entities_max=settings.processor.cache_entities_max,
-        bytes_max=settings.processor.cache_mb_max * 1_000_000,
-    )
-
-
-def _inputs(settings: Settings) -> dict[str, str]:
-    """Return the input topics by the kind of their units: ``t`` events, and ``l`` labels where the stream has any."""
-    names = settings.topics
-    return {"t": names.transactions} | ({"l": names.labels} if settings.stream.labels else {})
-
-
-def _build_stages(
-    settings: Settings, topics: dict[str, TopicFacts], registry: Registry, then: Then | None
-) -> list[FoldingStage]:
-    names, stream = settings.topics, settings.stream
-    events = EventStageConfig(
-        topic=names.transactions,
-        dlq_topic=names.dlq,
-        features_topic=names.features,
-        features_schema_id=registry.register(subject(names.features), features_schema(stream)),
-        partitions=topics[names.transactions].partitions,
-        label_partitions=topics[names.labels].partitions if stream.labels else 0,
-        group=settings.processor.group,
-        dlq_header_prefix=settings.processor.dlq_header_prefix,
-        placeholders=settings.placeholders,
-        kernel=kernel_of(stream),
-    )
-    stages: list[FoldingStage] = [EventStage(events, *_lookups(registry, subject(names.transactions)), then)]
-    if stream.labels:
-        labels = LabelStageConfig(
-            topic=names.labels,
-            dlq_topic=names.labels_dlq,
-            partitions=topics[names.labels].partitions,
-            group=settings.processor.group,
-            dlq_header_prefix=settings.processor.dlq_header_prefix,
-            placeholders=settings.placeholders,
-            kernel=kernel_of(stream),
-        )
-        stages.append(LabelStage(labels, *_lookups(registry, subject(names.labels))))
-    return stages
-
-
-def _lookups(registry: Registry, of_subject: str) -> tuple[SchemaLookup, IdOfGuid]:
-    """Return what answers for the schemas of a subject, by id and by GUID."""
-    return partial(_writer_schema, registry, of_subject), partial(_id_of_guid, registry, of_subject)
-
-
-def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:
-    return registry.writer_schema(schema_id, of_subject)
-
-
-def _id_of_guid(registry: Registry, of_subject: str, guid: uuid.UUID) -> int | PoisonRecord:
-    return registry.id_of_guid(guid, of_subject)

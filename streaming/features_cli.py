@@ -1,4 +1,7 @@
-"""``weir features list | docs | backfill``: the declared features, as a list, as a table, and over history."""
+"""``weir features list | docs | backfill``: the declared features, as a list, as a table, and over files of history.
+
+What of ``weir features`` reads an archive or changes a view is in ``archive/features``.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +36,11 @@ from weir.streaming.core.states import Computed
 from weir.streaming.features_docs import format_docs, format_list
 from weir.streaming.kernels import shipped_kernel
 
+Actions: TypeAlias = "argparse._SubParsersAction[Parser]"
 
-def main(argv: list[str]) -> int:
-    """Run ``weir features``; ``argv[0]`` is the verb."""
-    arguments = _build_parser().parse_args(argv[1:])
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, document, or compute over files."""
     if arguments.action == "list":
         sys.stdout.write(_list(_find_stream(arguments.stream), as_json=arguments.json))
     elif arguments.action == "docs":
@@ -61,8 +66,9 @@ def _find_stream(name: str) -> Stream:
     return stream
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="weir features", description=__doc__)
+def build_parser() -> tuple[Parser, Actions]:
+    """Return the parser of the verb, and what further actions are added to."""
+    parser = Parser(prog="weir features", description="List, document, compute and change the declared features.")
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="name every feature and why it is there")
     listing.add_argument("--json", action="store_true", help="for machines")
@@ -70,7 +76,10 @@ def _build_parser() -> argparse.ArgumentParser:
     for action in (listing, docs):
         add_stream_flag(action)
     history = actions.add_parser("backfill", help="compute the features of history, as the stream would have")
-    history.add_argument("--transactions", type=Path, required=True, help="a file as publish takes it, in log order")
+    source = history.add_mutually_exclusive_group(required=True)
+    source.add_argument("--transactions", type=Path, help="a file as publish takes it, in log order")
+    archive = "`archive` for the archive of the settings, `log` for what Kafka has, or another's folder or URL"
+    source.add_argument("--from", dest="archive", metavar="ARCHIVE", help=archive)
     history.add_argument("--labels", type=Path, help="a file of labels as publish takes it, in any order")
     history.add_argument("--out", type=Path, required=True, help="Parquet to write")
     history.add_argument("--replace", action="store_true", help="write over --out when it exists")
@@ -78,7 +87,8 @@ def _build_parser() -> argparse.ArgumentParser:
     history.add_argument("--partitions", type=int, default=1, help="keep state per input partition (default 1)")
     history.add_argument("--json", action="store_true", help="for machines")
     add_flags(history)
-    return parser
+    add_stream_flag(history, names="with --from: the name of a stream, its file, or a project's folder")
+    return parser, actions
 
 
 def _list(stream: Stream, *, as_json: bool) -> str:
@@ -105,31 +115,63 @@ def run_backfill(
         Refused: a file cannot be taken, the output may not be written, or the number of partitions is below 1.
         WeirError: rows are bad and may not be left out.
     """
+    check_partitions(partitions)
+    check_output(out, [path for path in (files.transactions, files.labels) if path is not None], replace=replace)
+    with open_history(files) as history:
+        placeholders = files.manner.placeholders
+        steps = backfill(
+            kernel, history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
+        )
+        return write_features(out, build_output_schema(kernel.stream, placeholders), steps) | {"bad": history.bad}
+
+
+def check_partitions(partitions: int) -> None:
+    """Refuse a number of partitions below 1.
+
+    Raises:
+        Refused: it is.
+    """
     if partitions < 1:
         raise Refused(f"expected --partitions >= 1, found {partitions}")
-    check_output(out, [path for path in (files.transactions, files.labels) if path is not None], replace=replace)
-    with open_history(files) as history, _written_whole(out) as partial:
-        counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0, "bad": history.bad}
-        placeholders = files.manner.placeholders
-        schema = build_output_schema(kernel.stream, placeholders)
-        with pq.ParquetWriter(partial, schema) as writer:
-            for batch, step in backfill(
-                kernel, history.transactions(), history.labels, placeholders=placeholders, partitions=partitions
-            ):
-                writer.write_table(_output(batch, step, schema))
-                _count(counts, step)
+
+
+def write_features(out: Path, schema: pa.Schema, steps: Iterable[tuple[pa.RecordBatch, Computed]]) -> dict[str, int]:
+    """Write what the kernel made of events as Parquet, whole or not at all.
+
+    Args:
+        out: the file.
+        schema: columns of the events, ``late``, and features.
+        steps: events, and what was computed of them.
+
+    Returns:
+        Rows read, written, left out as duplicates, and late.
+
+    Raises:
+        Refused: the output cannot be written.
+    """
+    counts = {"rows": 0, "written": 0, "duplicates": 0, "late": 0}
+    with _written_whole(out) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for batch, step in steps:
+            writer.write_table(_output(batch, step, schema))
+            _count(counts, step)
     return counts
 
 
-def build_output_schema(stream: Stream, placeholders: Placeholders) -> pa.Schema:
+def build_output_schema(stream: Stream, placeholders: Placeholders, coordinates: Iterable[str] = ()) -> pa.Schema:
     """Return the columns that are written: one row per counted event, null for a missing feature.
 
     The file's metadata has the hash of the declarations.
+
+    Args:
+        stream: whose features they are.
+        placeholders: ids that name nobody in this deployment.
+        coordinates: columns of integers that say where an event was in the log.
     """
-    ids = [(stream.id, pa.string()), (stream.key.field, pa.string()), (stream.time, pa.int64()), ("late", pa.bool_())]
+    ids = [(stream.id, pa.string()), (stream.key.field, pa.string()), (stream.time, pa.int64())]
+    where = [(name, pa.int64()) for name in coordinates]
     features = [(name, pa.float32()) for name in stream.feature_names]
     declared_as = with_placeholders(stream.declarations_hash, placeholders)
-    return pa.schema(ids + features).with_metadata({"declarations_hash": declared_as})
+    return pa.schema([*ids, *where, ("late", pa.bool_()), *features]).with_metadata({"declarations_hash": declared_as})
 
 
 @contextmanager
@@ -148,7 +190,8 @@ def _output(batch: pa.RecordBatch, step: Computed, schema: pa.Schema) -> pa.Tabl
     keep = step.verdicts == COUNTED
     features = step.features[keep]
     rows = batch.filter(pa.array(keep))
-    columns = [rows.column(name).cast(schema.field(name).type) for name in schema.names[:3]]
+    of_event = schema.names[: len(schema) - 1 - features.shape[1]]
+    columns = [rows.column(name).cast(schema.field(name).type) for name in of_event]
     return pa.table([*columns, pa.array(step.late[keep]), *_nullable(features)], schema=schema)
 
 

@@ -6,9 +6,10 @@ A batch, in the order that makes it right:
    poll could be committed with fresh metadata after another member has decided it.
 2. *Judge*: decode (what ended processes before: apart from this one, ``streaming/quarantine.py``), split off dead
    letters, read partials together with their unit's position.
-3. *Kernel*: feature rows, and new partials in memory. ``weir run`` then decides the rows. A plain stage has its own
-   middle: the scorer decides rows that others have computed.
-4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets.
+3. *Kernel*: feature rows, and new partials in memory. A plain stage has its own middle: the scorer decides rows that
+   others have computed.
+4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets. ``weir run`` decides the rows
+   inside it, while they are on their way to the brokers already.
 5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``). A stage without a view has nothing to apply.
 
@@ -23,13 +24,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from weir.infra.kafka.sink import Aborted, Offsets, Record, Rows
 from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition, PartitionedInput
-from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
@@ -60,6 +60,11 @@ class Output(Protocol):
 
     def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
         """Publish outputs and offsets.
+
+        Args:
+            rows: taken once and in turn: the later ones may be made while the first are on their way.
+            records: besides.
+            offsets: of the inputs.
 
         Raises:
             Transient: nothing of it counts.
@@ -163,7 +168,8 @@ class Loop:
         try:
             outcomes = self._state.process(gathered, self._units.live)  # 2, 3
             self._step("computed")
-            self._complete(outcomes, involved)
+            if any(outcome.then is not None for outcome in outcomes):
+                self._state.note_computed(involved)
             writes = self._build_writes(gathered, outcomes)
             self._commit(outcomes, writes, gathered)  # 4
             self._step("committed")
@@ -173,15 +179,6 @@ class Loop:
             raise
         self._apply(writes)  # 5
         self._observe(gathered, outcomes, time.perf_counter() - started)
-
-    def _complete(self, outcomes: Sequence[Outcome], units: Sequence[Unit]) -> None:
-        """Make more of the rows, where a stage wants that: ``weir run`` decides them here."""
-        if all(outcome.then is None for outcome in outcomes):
-            return
-        self._state.note_computed(units)
-        for outcome in outcomes:
-            outcome.complete()
-        self._step("decided")
 
     def _build_writes(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> dict[Partition, Write]:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
@@ -198,20 +195,31 @@ class Loop:
         ends = {partition: write.end for partition, write in writes.items()}
         notes = {partition: self._state.note(write) for partition, write in writes.items()}
         self._step("committing")
-        with metrics.STAGE_SECONDS.labels(stage=name, step="commit").time():
-            try:
-                self._output.commit(
-                    [rows for outcome in outcomes for rows in outcome.rows],
-                    [record for outcome in outcomes for record in (*outcome.dead, *outcome.forwarded)],
-                    Offsets(ends, notes, gathered.metadata),
-                )
-            except Aborted:
-                metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=name, cause="kafka").inc()
-                raise
+        started = time.perf_counter()
+        try:
+            self._output.commit(
+                self._make_rows(outcomes),
+                [record for outcome in outcomes for record in (*outcome.dead, *outcome.forwarded)],
+                Offsets(ends, notes, gathered.metadata),
+            )
+        except Aborted:
+            metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=name, cause="kafka").inc()
+            raise
+        seconds = time.perf_counter() - started - sum(outcome.completing_seconds for outcome in outcomes)
+        metrics.STAGE_SECONDS.labels(stage=name, step="commit").observe(seconds)
         if self._output.transactional:
             metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=name).inc()
         for outcome in outcomes:
             meter_outcome(outcome)
+
+    def _make_rows(self, outcomes: Sequence[Outcome]) -> Iterator[Rows]:
+        """Yield what there is, then make more of it where a stage wants that: meanwhile the first are sent."""
+        for outcome in outcomes:
+            yield from outcome.rows
+        completed = [outcome.complete() for outcome in outcomes if outcome.then is not None]
+        if completed:
+            self._step("decided")
+        yield from completed
 
     def _apply(self, writes: dict[Partition, Write]) -> None:
         self._state.apply(list(writes.values()))

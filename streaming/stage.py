@@ -7,6 +7,7 @@ same (``streaming/loop.py``).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -64,6 +65,7 @@ class Outcome:
         then: makes more of the rows; called when all records are computed, so that what ends the process in it is not
             taken for the fault of a record.
         on_committed: told the batch's seconds once all of it is visible.
+        completing_seconds: how long ``complete`` took.
     """
 
     rows: list[Rows] = field(default_factory=list)
@@ -77,13 +79,17 @@ class Outcome:
     forwarded: list[Record] = field(default_factory=list)
     then: Callable[[], Further] | None = None
     on_committed: Callable[[float], None] = do_nothing
+    completing_seconds: float = 0.0
 
-    def complete(self) -> None:
-        """Do what is left to do after records were computed."""
-        if self.then is not None:
-            further = self.then()
-            self.rows.append(further.rows)
-            self.on_committed = further.on_committed
+    def complete(self) -> Rows:
+        """Do what is left to do after records were computed; return the rows that are new."""
+        assert self.then is not None, "nothing is left to do; a bug of the caller"
+        started = time.perf_counter()
+        further = self.then()
+        self.rows.append(further.rows)
+        self.on_committed = further.on_committed
+        self.completing_seconds = time.perf_counter() - started
+        return further.rows
 
 
 class Refolded(NamedTuple):

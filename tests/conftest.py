@@ -109,7 +109,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     for section, values in plain.items():
         if isinstance(values, dict):
             flat |= {f"WEIR_{section.upper()}__{name.upper()}": value for name, value in values.items()}
-    return {name: str(value) for name, value in flat.items()}
+    return {name: json.dumps(value) if isinstance(value, list) else str(value) for name, value in flat.items()}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from weir.inference.api.web.listening import bind
+from weir.inference.api.web.listening import HOST, bind
 from weir.infra.children import Children
 from weir.infra.embedded.ports import choose_ports, describe_listener, is_free
 from weir.infra.settings import ApiSettings
@@ -29,7 +29,7 @@ class ApiPort:
                 f"port {api.port} for the API is taken by {describe_listener(api.port)}; "
                 f"`WEIR_API__PORT={choose_ports(1)[0]} make demo` takes another"
             )
-        self._listening = bind(api.host, api.port)
+        self._listening = bind(HOST, api.port)
 
     def start(self, children: Children, command: list[str]) -> None:
         """Start the API on it. Ours is closed: should the API end, a request is refused and does not wait for ever."""

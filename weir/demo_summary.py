@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 from rich.console import Console
 
 from weir.demo_watch import DECISIONS_MAX, Tally, show_amount
 from weir.monitoring.terminal import build_table
+from weir.schemas.durations import MINUTE_MS
+from weir.schemas.printable import escape
 from weir.schemas.stream import Stream
+
+_AROUND_MS: Final = MINUTE_MS
+"""A payment is appended some time after its own."""
 
 
 def read_truth(path: Path) -> list[dict[str, Any]]:
@@ -53,6 +60,20 @@ def print_sequence(console: Console, truth: list[dict[str, Any]], tally: Tally) 
     columns = ("seconds", "amount", "score", "decision", "why")
     cells = [_cells(stream, row, rows[0][stream.time]) for row in rows]
     console.print(build_table(columns, cells, title="one card-testing run", box=False))
+    for line in _describe_walk(stream, rows):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _describe_walk(stream: Stream, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the commands that show the run's card as it was, from the archive."""
+    whose = escape(shlex.quote(rows[0][stream.key.field]))
+    times = (rows[0][stream.time] - _AROUND_MS, rows[-1][stream.time] + _AROUND_MS)
+    first, last = (datetime.fromtimestamp(each // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for each in times)
+    return (
+        "the same card through time, from the archive",
+        "  .venv/bin/weir up && .venv/bin/weir archive --until-caught-up",
+        f"  .venv/bin/weir inspect {stream.key.name} {whose} --at {first} --until {last}",
+    )
 
 
 def _cells(stream: Stream, row: dict[str, Any], start_ms: int) -> tuple[str, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from weir.archive.evidence.rows import Record, decode
+import numpy as np
+
+from weir.archive.records import Record, decode
 from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists
 from weir.inference.core.reason_codes import MODEL_SCORE
+from weir.inference.core.records import ModelLabel, Shadowed
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.decide import SOURCE_TOPIC, Decider, DecisionWriter
@@ -77,7 +80,7 @@ def decide_again(
     read = FeatureRowReader(stream, schemas[features.topic]).from_avro([features])
     if recorded is None or read.unreadable:
         raise Damaged(fault or f"the feature row cannot be read: {read.unreadable[0][1]}")
-    decided = Decider(in_force, stream).decide(read.batch)
+    decided = replace(Decider(in_force, stream).decide(read.batch), shadow=_read_shadow(recorded))
     source = (decision.header(SOURCE_TOPIC) or b"").decode(errors="replace")
     writer = DecisionWriter(stream, source_topic=source, topic=decision.topic, schema_id=decision.schema_id)
     made = writer.to_avro(decided, decision_time_ms=recorded["decision_time_ms"])
@@ -86,6 +89,15 @@ def decide_again(
         raise Damaged(f"the decision that is made now cannot be read: {fault}")
     differences = dict(_compare(recorded, computed))
     return MadeAgain(computed, made.values[0] == decision.value(), differences, _explain(differences))
+
+
+def _read_shadow(recorded: Mapping[str, Any]) -> Shadowed | None:
+    """Return what was scored next to the decision, as it was recorded: it decided nothing, and is not made again."""
+    if recorded["shadow_model_name"] is None:
+        return None
+    score = recorded["shadow_score"]
+    scores = np.array([np.nan if score is None else score], dtype=np.float32)
+    return Shadowed(ModelLabel(recorded["shadow_model_name"], recorded["shadow_model_version"]), scores)
 
 
 def _by(schema: str) -> SchemaLookup:
@@ -101,7 +113,11 @@ def _compare(recorded: dict[str, Any], computed: dict[str, Any]) -> Iterator[tup
 def _explain(differences: dict[str, dict[str, Any]]) -> str:
     if "rules_version" in differences:
         return _OTHERS_IN_FORCE
+    return _UNEXPLAINED if is_explained(differences) else ""
+
+
+def is_explained(differences: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a decision differs only in that it was recorded without an explanation, which is allowed."""
     if set(differences) != {"reasons"}:
-        return ""
-    recorded = differences["reasons"]["recorded"]
-    return _UNEXPLAINED if [reason["code"] for reason in recorded] == [MODEL_SCORE] else ""
+        return False
+    return [reason["code"] for reason in differences["reasons"]["recorded"]] == [MODEL_SCORE]

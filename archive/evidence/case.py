@@ -8,11 +8,11 @@ from typing import Any
 
 from weir.archive.evidence.again import DecidedBy, MadeAgain, decide_again
 from weir.archive.evidence.in_force import list_in_force
-from weir.archive.evidence.rows import Record, decode, lookup_of
 from weir.archive.in_force.given import Given
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import TableReader
+from weir.archive.records import Record, decode, lookup_of
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.prove import prove
 from weir.archive.table import ArchiveTable, find_table
@@ -25,6 +25,10 @@ from weir.schemas.stream import Stream, Topics
 Document = dict[str, Any]
 NOTHING_GIVEN = Given()
 _SOURCE = ("source_partition", "source_offset")
+
+
+class NothingArchived(WeirError):
+    """The archive holds no row of an event."""
 
 
 @dataclass
@@ -53,7 +57,7 @@ def collect(settings: Settings, root: Place, event_id: str) -> Case:
     """Find every row about an event.
 
     Raises:
-        WeirError: there is none.
+        NothingArchived: there is none.
         Transient: the store cannot be read.
     """
     names = settings.topics.of(settings.stream)
@@ -64,7 +68,7 @@ def collect(settings: Settings, root: Place, event_id: str) -> Case:
     case.labels = _find(case, names.labels)
     case.dead = _find_dead(case, names)
     if not case.records:
-        raise WeirError(
+        raise NothingArchived(
             f"no row of this {settings.stream.event} in {root.uri}: unknown or erased, or not archived yet, "
             "which `weir archive` does"
         )

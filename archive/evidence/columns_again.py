@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from weir.archive.columns import decoded_columns
-from weir.archive.evidence.rows import lookup_of
 from weir.archive.objects import Objects
+from weir.archive.records import lookup_of
 from weir.archive.rows import Raw, RowMaker
 from weir.archive.run import Followed
 from weir.archive.seals.findings import MISREAD, Finding, name_row
@@ -27,9 +27,12 @@ from weir.archive.table import ArchiveTable
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.avro.framing import frame_by_header
 from weir.schemas.errors import PoisonRecord
+from weir.streaming.dlq.letter import UNDECODED
 
-_SEALED = frozenset({"salt", "leaf", "batch", "day", "partition", "offset", "append_ms", "key", "value", "headers"})
-"""Columns that the leaf or the path of the file stands for."""
+_UNCHECKED = frozenset(
+    {"undecoded", "salt", "leaf", "batch", "day", "partition", "offset", "append_ms", "key", "value", "headers"}
+)
+"""Columns that the leaf or the path of the file stands for, and one of which the bytes alone say nothing."""
 
 
 def check_columns(table: ArchiveTable, followed: Followed, objects: Objects, since_ms: int) -> Iterator[Finding]:
@@ -64,7 +67,7 @@ def _find_changed(rows: pa.RecordBatch, maker: RowMaker, *, is_decoded: bool) ->
     made = maker.make(_to_raw(rows))
     wrong = np.zeros(len(rows), np.bool_)
     for name in made.schema.names:
-        if name not in _SEALED and name in rows.schema.names:
+        if name not in _UNCHECKED and name in rows.schema.names:
             wrong |= _differs(rows.column(name), made.column(name))
     if is_decoded:
         wrong &= made.column("id").is_valid().to_numpy(zero_copy_only=False)
@@ -76,8 +79,13 @@ def _to_raw(rows: pa.RecordBatch) -> Raw:
     numbers = [rows.column(name).to_pylist() for name in ("partition", "offset", "append_ms")]
     keys, values = rows.column("key").to_pylist(), rows.column("value").to_pylist()
     headers = [[(each["name"], each["value"]) for each in some or []] for some in rows.column("headers").to_pylist()]
+    reasons = rows.column("undecoded").to_pylist() if "undecoded" in rows.schema.names else [None] * len(rows)
     found = [frame_by_header(value, some, _unknown) for value, some in zip(values, headers, strict=True)]
-    framed = [None if isinstance(each, PoisonRecord) else each for each in found]
+    # a record that ended a decoder would end this process too
+    framed = [
+        None if isinstance(each, PoisonRecord) or reason in UNDECODED else each
+        for each, reason in zip(found, reasons, strict=True)
+    ]
     return Raw(numbers[0], numbers[1], numbers[2], keys, values, headers, framed)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from weir.archive.evidence.sample import Sampled
 from weir.archive.seals.verify import Verified
 from weir.monitoring.terminal import build_table
 from weir.schemas.stream import Stream
@@ -52,6 +53,8 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
         yield "model", f"{model['name']} {model['version']}, sha256 {model['sha256'] or 'none'}"
         yield "thresholds", json.dumps(decision["in_force"]["thresholds"])
         yield "rules, lists", f"{decision['in_force']['rules_version']}, {decision['in_force']['lists_version']}"
+    if decision and decision["recorded"]:
+        yield "shadow rules", ", ".join(decision["recorded"]["shadow_rules"]) or "none held"
     label = document["label"]
     yield "label", json.dumps(label["record"], default=str) if label else "none has come"
     sealed, of = len(proof["rows"]), len(document["coordinates"])
@@ -89,15 +92,23 @@ def describe_verified(verified: Verified, *, is_key_known: bool) -> Document:
         "seals": verified.seals,
         "head": {"sequence": head.sequence, "hash": head.hash, "public_key": head.public_key} if head else None,
         "tables": {
-            name: {"rows": each.rows, "erased": each.erased, "not_sealed_yet": each.unsealed}
+            name: {
+                "rows": each.rows,
+                "erased": each.erased,
+                "forgotten_by_retention": each.forgotten,
+                "not_sealed_yet": each.unsealed,
+            }
             for name, each in verified.tables.items()
         },
+        "kept_files": verified.files,
         "findings": [{"where": each.where, "kind": each.kind} for each in verified.findings],
     }
     lines = [
-        f"{name}: {each.rows} rows, {each.erased} erased, {each.unsealed} not sealed yet"
+        f"{name}: {each.rows} rows, {each.erased} erased, {each.forgotten} forgotten by retention, {each.unsealed} not "
+        "sealed yet"
         for name, each in verified.tables.items()
     ]
+    lines.append(f"next to the tables: {verified.files} sealed files")
     lines += [str(finding) for finding in verified.findings[:_FINDINGS_MAX]]
     if len(verified.findings) > _FINDINGS_MAX:
         lines.append(f"and {len(verified.findings) - _FINDINGS_MAX} more; --json has them all")
@@ -105,4 +116,24 @@ def describe_verified(verified: Verified, *, is_key_known: bool) -> Document:
         known = "a key that is trusted" if is_key_known else f"{head.public_key}, which nobody here vouches for"
         lines.append(f"head: seal {head.sequence}, hash {head.hash}, signed by {known}")
     lines.append("in order" if not verified.findings else f"NOT in order: {len(verified.findings)} findings")
+    return document | {"lines": lines}
+
+
+def describe_sampled(sampled: Sampled) -> Document:
+    """Return the outcome of a sample as JSON holds it; ``lines`` are for people."""
+    document: Document = {
+        "made": sampled.made,
+        "different": sampled.different,
+        "not_made": dict(sampled.not_made),
+        "unexplained": sampled.unexplained,
+    }
+    lines = [f"{sampled.made:,} decisions made again, {len(sampled.different):,} differ"]
+    for each in sampled.different[:_FINDINGS_MAX]:
+        at = each["at"]
+        lines.append(f"{at['topic']}[{at['partition']}]@{at['offset']}: differs in {', '.join(each['differences'])}")
+    if len(sampled.different) > _FINDINGS_MAX:
+        lines.append(f"and {len(sampled.different) - _FINDINGS_MAX} more; --json has them all")
+    if sampled.unexplained:
+        lines.append(f"{sampled.unexplained:,} were recorded without an explanation, and are the same otherwise")
+    lines += [f"{count:,} not made again: {reason}" for reason, count in sampled.not_made.items()]
     return document | {"lines": lines}

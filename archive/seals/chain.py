@@ -20,12 +20,15 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from weir.archive.place import Place
 from weir.archive.seals.key import SealKey
 from weir.archive.seals.reading import ANY, list_files, read_file
-from weir.archive.seals.seal import ROWS, Seal, hash_text, link, skip_of
+from weir.archive.seals.seal import NO_BATCH, NO_TABLE, RETENTION, ROWS, Seal, hash_text, link, read_seal, skip_of
 from weir.schemas.errors import Damaged, Transient
 
 FOLDER = "_seals"
 """Under the tables' root, where each topic has a folder of its name."""
-_CHAIN, _BATCH = "chain", "batch/"
+_CHAIN = "chain"
+_BATCH, _REMOVED = "batch/", "removed/"
+"""Before a table's name: the marks of its newest batch that is sealed, and of the last one that was removed."""
+_MARKS = {ROWS: _BATCH, RETENTION: _REMOVED}
 _TRIES = 20
 """Sealers that lose the race one after the other; each time another seal was written, so this many is a storm."""
 _JOIN_EVERY = 256
@@ -79,6 +82,10 @@ class Chain:
         """Return the newest batch of a table that is sealed now, 0 for none."""
         return self._read_mark(_BATCH + name)
 
+    def read_removed_batch(self, name: str) -> int:
+        """Return the batch of a table up to which rows were removed because they were old, 0 for none."""
+        return self._read_mark(_REMOVED + name)
+
     def _read_mark(self, name: str) -> int:
         table = self._refresh()
         return (table.transaction_version(name) or 0) if table else 0
@@ -92,8 +99,20 @@ class Chain:
         return self._read("sequence", min(sequences), max(sequences), pc.field("sequence").isin(sorted(sequences)))
 
     def read_of(self, name: str, batch: int) -> Iterator[Stored]:
-        """Yield the seal of a batch of a table, or with 0 those of the table's erasures."""
+        """Yield the seals that have this batch of a table, or with 0 those of the table's erasures."""
         return self._read("batch", batch, batch, (pc.field("table") == name) & (pc.field("batch") == batch))
+
+    def read_files(self) -> dict[str, str]:
+        """Return the hash of every file that is sealed, by its path; the newest seal of each counts.
+
+        Raises:
+            Damaged: a seal is not what was written.
+            Refused: a newer release wrote one.
+        """
+        found: dict[str, str] = {}
+        for stored in self.read_of(NO_TABLE, NO_BATCH):
+            found |= read_seal(stored.text).files
+        return found
 
     def read_one(self, sequence: int) -> Stored:
         """Return one seal.
@@ -119,20 +138,24 @@ class Chain:
     def _read(self, column: str, first: int, last: int, wanted: pc.Expression | None) -> Iterator[Stored]:
         table = self._refresh()
         paths = list_files(table, column, first, last) if table else []
-        parts = [part for path in paths for part in read_file(self._place, path, _SCHEMA.names)]
-        found = pa.Table.from_batches(parts, _SCHEMA)
-        for row in (found if wanted is None else found.filter(wanted)).sort_by("sequence").to_pylist():
+        parts = [
+            pa.Table.from_batches([part], _SCHEMA).filter(pc.scalar(True) if wanted is None else wanted)
+            for path in paths
+            for part in read_file(self._place, path, _SCHEMA.names)
+        ]
+        for row in pa.concat_tables([_SCHEMA.empty_table(), *parts]).sort_by("sequence").to_pylist():
             yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
 
     def append(self, seal: Seal, key: SealKey) -> Stored | None:
-        """Put a seal at the end; return it as it is kept, or None where another sealer was faster with its batch.
+        """Put a seal at the end; return it as it is kept, or None where its batch is sealed, or removed, already.
 
         Raises:
             Transient: other sealers were faster each time.
         """
         for _ in range(_TRIES):
             sequence = self.read_length() + 1
-            if seal.kind == ROWS and seal.batch <= self.read_sealed_batch(seal.table):
+            mark = _MARKS.get(seal.kind)
+            if mark is not None and seal.batch <= self._read_mark(mark + seal.table):
                 return None
             try:
                 stored = self._write(self._link(seal, sequence), key)
@@ -161,7 +184,9 @@ class Chain:
         signed = hash_text(text)
         stored = Stored(seal.sequence, text, signed, key.sign(signed), key.public)
         row = [seal.sequence, seal.table, seal.batch, text, signed, stored.signature, key.public]
-        marks = {_CHAIN: seal.sequence, **({_BATCH + seal.table: seal.batch} if seal.kind == ROWS else {})}
+        marks = {_CHAIN: seal.sequence}
+        if seal.kind in _MARKS:
+            marks[_MARKS[seal.kind] + seal.table] = seal.batch
         write_deltalake(
             table,
             pa.table([[value] for value in row], schema=_SCHEMA),

@@ -22,6 +22,7 @@ from weir.archive.seals.findings import (
     CHANGED,
     ERASED_UNRECORDED,
     NOT_ERASED,
+    NOT_REMOVED,
     REMOVED,
     REPLACED,
     TWICE,
@@ -30,7 +31,7 @@ from weir.archive.seals.findings import (
     name_seal,
 )
 from weir.archive.seals.runs import Offsets
-from weir.archive.seals.seal import ERASURE, ROWS, Seal
+from weir.archive.seals.seal import ERASURE, RETENTION, ROWS, Seal
 from weir.archive.tree import LEAF_BYTES, SALT_BYTES, Tree, leaf, row_bytes
 
 SOURCES = ("partition", "offset", "append_ms", "key", "value", "headers", "salt", "leaf", "batch")
@@ -50,12 +51,14 @@ class CheckedTable:
         rows: how many were looked at.
         erased: how many of them are empty, with a record of their erasure.
         unsealed: how many came after the newest seal; they are sealed with the next batch.
+        forgotten: how many are not there any more because they were old, as recorded.
     """
 
     findings: list[Finding]
     rows: int
     erased: int
     unsealed: int
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,21 +90,26 @@ def check_rows(table: str, batches: Iterable[pa.RecordBatch], seals: Sequence[Se
     Args:
         table: its name, which is the topic's.
         batches: rows with the columns of ``SOURCES``: all rows of the batches that the seals are of, in any order.
-        seals: of the table, of rows as of erasures; of erasures all.
+        seals: of the table; those of erasures and of retention all.
     """
     reader = _Reader(table, _list_erased(seals))
     for batch in batches:
         reader.read(batch)
     scan = reader.sort()
-    sealed = [seal for seal in seals if seal.kind == ROWS]
-    covered = np.zeros(len(scan.offsets), np.bool_)
+    removed = max((seal.batch for seal in seals if seal.kind == RETENTION), default=0)
+    old = [seal for seal in seals if seal.kind == ROWS and seal.batch <= removed]
+    sealed = [seal for seal in seals if seal.kind == ROWS and seal.batch > removed]
+    covered = (scan.batches > 0) & (scan.batches <= removed)
+    left = scan.batches[covered]
     seals_replaced = [name_seal(seal.sequence) for seal in sealed if not _check_seal(seal, scan, covered, reader)]
-    newest = max((seal.batch for seal in sealed), default=0)
+    newest = max((seal.batch for seal in sealed), default=removed)
     unsealed = ~covered & (scan.batches > newest)
     reader.found += [(ADDED, scan.name(place)) for place in np.flatnonzero(~covered & ~unsealed).tolist()]
     findings = [Finding(kind, name_row(table, *row)) for kind, row in dict.fromkeys(reader.found)]
     findings += [Finding(REPLACED, f"{table} in {name}") for name in seals_replaced]
-    return CheckedTable(findings, reader.rows, reader.emptied, int(unsealed.sum()))
+    findings += [Finding(NOT_REMOVED, f"{table} in batch {batch}") for batch in np.unique(left).tolist()]
+    forgotten = sum(seal.runs.count for seal in old) - len(left)
+    return CheckedTable(findings, reader.rows, reader.emptied, int(unsealed.sum()), max(0, forgotten))
 
 
 class _Reader:

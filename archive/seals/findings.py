@@ -12,6 +12,8 @@ TWICE = "twice"
 REPLACED = "replaced"
 ERASED_UNRECORDED = "erased without a record"
 NOT_ERASED = "not erased"
+NOT_REMOVED = "not removed"
+GONE = "gone"
 UNREADABLE = "unreadable"
 SEAL_ALTERED = "seal altered"
 SEAL_MISSING = "seal missing"
@@ -28,6 +30,9 @@ MEANING = {
     REPLACED: "some row of it was replaced by one with a leaf of its own",
     ERASED_UNRECORDED: "its bytes are gone, and no seal says that they were erased",
     NOT_ERASED: "a seal says that it was erased, and its bytes are there; run `weir archive erase` again",
+    NOT_REMOVED: "a seal says that rows of it were removed because they are old, and some are there; run `weir archive "
+    "optimize`",
+    GONE: "it was sealed and is not there; put it back from a copy of the archive",
     UNREADABLE: "the file is missing or damaged; put it back from a copy of the archive",
     SEAL_ALTERED: "its text is not the one that was sealed",
     SEAL_MISSING: "the seals before and after it are there",

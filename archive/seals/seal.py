@@ -1,9 +1,10 @@
 """A seal: what was in a table, as one line of text whose hash the next seal carries. Pure.
 
 A seal of **rows** is about one batch of a table: which offsets it brought, and the root of the Merkle tree over their
-leaves in the order of partition and offset. A seal of an **erasure** says which offsets were erased, when and why. All
-tables under one root share one chain: its newest hash stands for all that was ever archived. What a file holds, and
-where rows lie in it, is in no seal, so joining files breaks none.
+leaves in the order of partition and offset. A seal of an **erasure** says which offsets were erased, when and why; one
+of **retention** up to which batch all rows were removed because they were old. A seal of **files** is about what is
+kept next to the tables, and of no table: the hash of each file. All share one chain: its newest hash stands for all
+that was ever archived. Where rows lie in the files of a table is in no seal, so joining files breaks none.
 
 Each seal carries the hash of the one before and, as ``skip``, of an older one: that whose number has the lowest set bit
 cleared. Following the longer of both steps leads from the newest seal to any other in some tens of steps, so the proof
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pyarrow as pa
@@ -25,8 +26,12 @@ from weir.archive.seals.runs import Runs, build_runs, read_runs
 from weir.archive.tree import Tree
 from weir.schemas.errors import Damaged, Refused
 
-FORMAT: Final = 1
-ROWS, ERASURE = "rows", "erasure"
+FORMAT: Final = 2
+"""The newest; a seal has the lowest that it can be written in, and a release refuses a chain with a newer one."""
+ROWS, ERASURE, RETENTION, FILES = "rows", "erasure", "retention", "files"
+_FORMAT_OF: Final = {ROWS: 1, ERASURE: 1, RETENTION: 2, FILES: 2}
+NO_TABLE: Final = ""
+"""In the place of a table's name in a seal of files."""
 NO_BATCH: Final = 0
 """In the place of a batch's number in the seal of an erasure."""
 _START: Final = ""
@@ -40,15 +45,16 @@ class Seal:
     Attributes:
         sequence: 1 for the first.
         table: whose rows it is about.
-        kind: ``rows`` or ``erasure``.
-        batch: of rows: the number of the commit that brought them; of an erasure 0.
+        kind: ``rows``, ``erasure``, ``retention`` or ``files``.
+        batch: of rows: the number of the commit that brought them; of retention the last one removed; else 0.
         runs: the offsets it is about.
         previous: hash of the seal before, hexadecimal; empty for the first.
         skip: hash of the seal that ``skip_of`` names; empty where there is none.
         root: of the tree over the leaves, hexadecimal.
-        first_ms: of rows: the earliest append time; of an erasure: when.
-        last_ms: of rows: the latest append time; of an erasure: when.
-        why: of an erasure.
+        first_ms: of rows: the earliest append time; else when it was done.
+        last_ms: of rows: the latest append time; else when it was done.
+        why: of an erasure or of retention.
+        files: of files: the SHA-256 of each, hexadecimal, by its path under the root.
     """
 
     sequence: int
@@ -62,10 +68,13 @@ class Seal:
     first_ms: int = 0
     last_ms: int = 0
     why: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return it as one line; equal seals have equal lines."""
-        document = {"format": FORMAT, **vars(self), "runs": self.runs.to_data()}
+        document = {"format": _FORMAT_OF[self.kind], **vars(self), "runs": self.runs.to_data()}
+        if self.kind != FILES:
+            del document["files"]
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
@@ -145,6 +154,16 @@ def seal_rows(table: str, batch: int, rows: pa.Table) -> Seal:
 def seal_erasure(table: str, runs: Runs, *, at_ms: int, why: str) -> Seal:
     """Return the record that rows were erased, which ``link`` then puts in its place."""
     return Seal(0, table, ERASURE, NO_BATCH, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
+
+
+def seal_retention(table: str, batch: int, *, at_ms: int, why: str) -> Seal:
+    """Return the record that all rows up to a batch were removed, which ``link`` then puts in its place."""
+    return Seal(0, table, RETENTION, batch, Runs({}), _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
+
+
+def seal_files(files: Mapping[str, str], *, at_ms: int) -> Seal:
+    """Return the seal of files by their hashes, which ``link`` then puts in its place."""
+    return Seal(0, NO_TABLE, FILES, NO_BATCH, Runs({}), _START, _START, first_ms=at_ms, last_ms=at_ms, files=files)
 
 
 def link(seal: Seal, *, sequence: int, previous: str, skip: str) -> Seal:

@@ -9,13 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
+from weir.archive.objects import Objects
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.check_chain import check_chain
 from weir.archive.seals.check_rows import SOURCES, CheckedTable, check_rows
-from weir.archive.seals.findings import UNREADABLE, Finding
+from weir.archive.seals.findings import CHANGED, GONE, UNREADABLE, Finding
 from weir.archive.seals.reading import ANY, list_files, read_file
-from weir.archive.seals.seal import ERASURE, ROWS, Seal
+from weir.archive.seals.seal import NO_TABLE, ROWS, Seal
 from weir.archive.table import ArchiveTable
+from weir.schemas.errors import Damaged, Transient
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Verified:
         head: the newest one; None where there is none.
         chain: what is wrong with the seals.
         tables: what each table's rows are found to be.
+        kept: what is wrong with the files that are kept next to the tables.
+        files: how many of these are sealed.
         columns: rows whose columns are not what their bytes say, where that was looked at.
     """
 
@@ -34,28 +38,32 @@ class Verified:
     head: Stored | None
     chain: list[Finding]
     tables: dict[str, CheckedTable]
+    kept: list[Finding] = field(default_factory=list)
+    files: int = 0
     columns: list[Finding] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
         """Return everything that is wrong."""
         of_rows = (finding for table in self.tables.values() for finding in table.findings)
-        return [*self.chain, *of_rows, *self.columns]
+        return [*self.chain, *of_rows, *self.kept, *self.columns]
 
 
 def verify(
     chain: Chain,
     tables: Mapping[str, ArchiveTable],
+    objects: Objects,
     *,
     since_ms: int = 0,
     expect: str = "",
     public_keys: Collection[str] = (),
 ) -> Verified:
-    """Check all seals, and the rows of those that hold rows appended at a time or later.
+    """Check all seals, the files that are kept, and the rows of seals that hold rows appended at a time or later.
 
     Args:
         chain: of the archive.
         tables: all of it, by name.
+        objects: of the archive.
         since_ms: append time, UTC epoch ms; 0 checks all rows.
         expect: a seal's hash that was kept elsewhere.
         public_keys: those that may have signed; none where they are not known.
@@ -64,12 +72,25 @@ def verify(
         Refused: a newer release wrote the seals.
     """
     checked = check_chain(chain.read(), expect=expect, public_keys=public_keys)
-    names = sorted({*tables, *(seal.table for seal in checked.seals)})
+    names = sorted({*tables, *(seal.table for seal in checked.seals)} - {NO_TABLE})
+    sealed = {path: sha256 for seal in checked.seals for path, sha256 in seal.files.items()}
     outcome = {
         name: _verify_table(name, tables.get(name), [seal for seal in checked.seals if seal.table == name], since_ms)
         for name in names
     }
-    return Verified(len(checked.seals), checked.head, checked.findings, outcome)
+    kept = list(_verify_files(objects, sealed))
+    return Verified(len(checked.seals), checked.head, checked.findings, outcome, kept, len(sealed))
+
+
+def _verify_files(objects: Objects, sealed: Mapping[str, str]) -> Iterator[Finding]:
+    for path, sha256 in sealed.items():
+        try:
+            found = objects.hash_file(path)
+        except (Transient, Damaged):
+            yield Finding(UNREADABLE, path)
+            continue
+        if found != sha256:
+            yield Finding(GONE if found is None else CHANGED, path)
 
 
 def _verify_table(name: str, table: ArchiveTable | None, seals: Sequence[Seal], since_ms: int) -> CheckedTable:
@@ -77,7 +98,7 @@ def _verify_table(name: str, table: ArchiveTable | None, seals: Sequence[Seal], 
     old = [seal.batch for seal in seals if seal.kind == ROWS and seal.last_ms < since_ms]
     new = [seal.batch for seal in seals if seal.kind == ROWS and seal.last_ms >= since_ms]
     first = min(new, default=max(old, default=0) + 1) if since_ms else 0
-    wanted = [seal for seal in seals if seal.kind == ERASURE or seal.batch >= first]
+    wanted = [seal for seal in seals if seal.kind != ROWS or seal.batch >= first]
     faults: list[Finding] = []
     checked = check_rows(name, _read_rows(name, table, first, faults), wanted)
     return replace(checked, findings=[*faults, *checked.findings])

@@ -12,14 +12,17 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from weir.access.key import Key, Scope
 from weir.inference.api import examples, schema
+from weir.inference.api.access import ANY, Keyed, authorize, build_document, needs
 from weir.inference.api.answers import answer_error, answer_invalid, answer_json
 from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
@@ -38,6 +41,7 @@ RETRY_AFTER_SECONDS = 1
 ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 """However many ask: a supervisor that gets no answer would kill a process that is only busy."""
 _STREAMS = "/v1/streams/"
+_CODES = {403: "forbidden"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class ApiParts:
         checks: by dependency, asked by ``/readyz``.
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
+        find_key: returns the valid key with a text; ``None`` where no key is asked for.
         close: disconnects.
     """
 
@@ -60,6 +65,7 @@ class ApiParts:
     placeholders: Placeholders
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
+    find_key: Callable[[str], Key | None] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -71,11 +77,18 @@ def build_api(parts: ApiParts) -> FastAPI:
         version="1",
         docs_url=None,  # ours: see inference/api/web/pages.py
         redoc_url=None,
+        openapi_url="/openapi.json" if parts.find_key is None else None,
+        dependencies=[] if parts.find_key is None else [Depends(_authorize)],
     )
     # from the inside out
     app.add_middleware(BodyLimit)
     app.add_middleware(Crowded, is_full=parts.is_full, always=ALWAYS_ANSWERED)
-    app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
+    if parts.find_key is None:
+        app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
+    else:
+        # a page in a browser that reaches us under a name of its own has no key to send
+        stream_of, hidden = partial(_find_stream, default=parts.default), partial(_hide, parts)
+        app.add_middleware(Keyed, find=parts.find_key, stream_of=stream_of, hidden=hidden)
     app.add_middleware(Paths)
     app.add_middleware(Watched)
     app.add_middleware(Heads)
@@ -86,8 +99,23 @@ def build_api(parts: ApiParts) -> FastAPI:
         prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
         app.include_router(build_router(served, shared, prefixes))
     _add_operations(app, parts)
-    add_pages(app)
+    if parts.find_key is not None:
+        _add_keyed_document(app, parts)
+    add_pages(app, lists_paths=parts.find_key is None)
     return app
+
+
+async def _authorize(request: Request) -> None:
+    authorize(request)  # a plain function would be sent to a thread at each request
+
+
+def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
+    """Serve the API's document as the key of a request sees it."""
+
+    @app.get("/openapi.json", include_in_schema=False, openapi_extra=needs(ANY))
+    async def get_document(request: Request) -> Response:
+        stream_of = partial(_find_stream, default=parts.default)
+        return answer_json(build_document(app.openapi(), request.state.key, stream_of))
 
 
 def _add_operations(app: FastAPI, parts: ApiParts) -> None:
@@ -110,7 +138,7 @@ def _add_operations(app: FastAPI, parts: ApiParts) -> None:
         checks = {name: text for name, (_, text) in found.items()}
         return answer_json({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
-    @app.get("/metrics", summary="Prometheus metrics", include_in_schema=False)
+    @app.get("/metrics", summary="Prometheus metrics", include_in_schema=False, openapi_extra=needs(Scope.READ))
     async def get_metrics() -> Response:
         return Response(metrics.render_metrics(), headers={"content-type": metrics.CONTENT_TYPE})
 
@@ -138,8 +166,11 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
         app.add_exception_handler(kind, typed)
 
     async def handle_http(request: Request, error: Any) -> Response:
-        missing = _find_no_stream(request.url.path, parts) if error.status_code == 404 else None
-        code, message = missing or ("http", str(error.detail).lower())
+        served = [each.stream.name for each in parts.streams]
+        key: Key | None = getattr(request.state, "key", None)
+        names = [name for name in served if key is None or key.reaches(name)]
+        missing = _find_no_stream(request.url.path, names, parts.default) if error.status_code == 404 else None
+        code, message = missing or (_CODES.get(error.status_code, "http"), str(error.detail).lower())
         return answer_error(error.status_code, code, message, error.headers)  # a 405's say what is allowed
 
     handle(BadRequest, lambda error: answer_invalid(error.errors))
@@ -157,14 +188,28 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
     app.add_exception_handler(HTTPException, handle_http)
 
 
-def _find_no_stream(path: str, parts: ApiParts) -> tuple[str, str] | None:
-    """Return code and message where a path that is not there names no stream that is served."""
-    names = [each.stream.name for each in parts.streams]
+def _find_stream(path: str, *, default: str) -> str | None:
+    """Return the name in the path of a stream, or the default's for a path without one; nothing for other paths."""
+    if path.startswith(_STREAMS):
+        return path.removeprefix(_STREAMS).partition("/")[0]
+    return default if path.startswith("/v1/") else None
+
+
+def _hide(parts: ApiParts, path: str, key: Key) -> tuple[str, str]:
+    """Return code and message for a path of a stream that a key is not bound to: as if there were none."""
+    names = [each.stream.name for each in parts.streams if key.reaches(each.stream.name)]
+    missing = _find_no_stream(path, names, "")
+    assert missing is not None, "asked only of paths of streams, and none of these is told"
+    return missing
+
+
+def _find_no_stream(path: str, names: Sequence[str], default: str) -> tuple[str, str] | None:
+    """Return code and message where a path that is not there names no stream of those that may be told."""
     if path.startswith(_STREAMS):
         name = path.removeprefix(_STREAMS).partition("/")[0]
         if name not in names:
             return "unknown_stream", f"expected a stream that is served, found another name{nearest(name[:64], names)}"
-    elif path.startswith("/v1/") and not parts.default:
+    elif path.startswith("/v1/") and not default:
         return "no_default_stream", (
             f"expected {_STREAMS}{{stream}}/..., found no stream's name and several streams{nearest('', names)}; "
             'default = "..." in weir.toml says which one is meant'

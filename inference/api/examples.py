@@ -65,11 +65,31 @@ def build_decision(stream: Stream) -> dict[str, Any]:
         **_verdict(stream, "REVIEW", 0.61),
         "model_name": "fraud",
         "model_version": "20260101-120000",
+        "shadow_score": None,
+        "shadow_model_name": None,
+        "shadow_model_version": None,
         stream.time: _TIME_MS,
         "ingest_time_ms": _TIME_MS + 40,
         "decision_time_ms": _TIME_MS + 65,
         "source_partition": 3,
         "source_offset": 10_452,
+    }
+
+
+def build_evidence(stream: Stream) -> dict[str, Any]:
+    """Return the evidence on an event, without what is long in it."""
+    at = {"topic": stream.topics.decisions, "partition": 3, "offset": 9_120, "append_ms": _TIME_MS + 70}
+    decision = build_decision(stream)
+    return {
+        "id": build_event(stream)[stream.id],
+        "stream": stream.full_name,
+        "event": None,
+        "features": None,
+        "decision": {"at": at, "recorded": decision, "computed": decision, "is_same": True, "differences": {}},
+        "label": None,
+        "dead_letters": [],
+        "coordinates": [at],
+        "proof": {"format": 1, "rows": [], "seals": [], "head": None},
     }
 
 

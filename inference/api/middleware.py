@@ -1,6 +1,7 @@
 """What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
 
-From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts``, ``Crowded``, ``BodyLimit``.
+From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts`` or, where keys are required, ``Keyed``
+(``inference/api/access.py``), then ``Crowded`` and ``BodyLimit``.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Watched:
             log.exception("request_failed", request_id=request_id, route=_route(scope))
             if status:
                 raise  # part of an answer is sent: the connection has to close
-            await _refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
+            await refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
         seconds = time.perf_counter() - started
         metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
         log.debug("request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6))
@@ -107,7 +108,7 @@ class Paths:
             try:
                 unquote_to_bytes(raw).decode()
             except UnicodeDecodeError:
-                await _refuse(send, 422, "invalid_request", "path: expected UTF-8 text, found bytes that are none")
+                await refuse(send, 422, "invalid_request", "path: expected UTF-8 text, found bytes that are none")
                 return
         await self._app(scope, receive, send)
 
@@ -126,7 +127,7 @@ class Hosts:
             hosts = [value for name, value in scope["headers"] if name == b"host"]
             if len(hosts) != 1 or hosts[0].decode("latin-1").rsplit(":", 1)[0].lower() not in self._allowed:
                 expected = " or ".join(sorted(self._allowed))
-                await _refuse(send, 400, "unknown_host", f"expected one host header, {expected} with or without a port")
+                await refuse(send, 400, "unknown_host", f"expected one host header, {expected} with or without a port")
                 return
         await self._app(scope, receive, send)
 
@@ -149,7 +150,7 @@ class Crowded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] == "http" and self._is_full() and scope["path"] not in self._always:
-            await _refuse(send, 503, "busy", "expected fewer requests at a time", ((b"retry-after", b"1"),))
+            await refuse(send, 503, "busy", "expected fewer requests at a time", ((b"retry-after", b"1"),))
             return
         await self._app(scope, receive, send)
 
@@ -189,7 +190,7 @@ class BodyLimit:
     async def _refuse(self, send: Send) -> None:
         message = f"expected at most {self._bytes_max} bytes of body"
         # the rest of the body is not read, so the connection cannot serve another request
-        await _refuse(send, 413, "body_too_large", message, ((b"connection", b"close"),))
+        await refuse(send, 413, "body_too_large", message, ((b"connection", b"close"),))
 
     def _count(self, receive: Receive) -> Receive:
         seen = 0
@@ -213,9 +214,10 @@ def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
-async def _refuse(
+async def refuse(
     send: Send, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
+    """Answer with an error of the one shape."""
     body = error_body(code, message)
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})

@@ -33,6 +33,24 @@ class DecisionSource(Protocol):
         ...
 
 
+class EvidenceSource(Protocol):
+    """Answers for past decisions from the archive; what the command line gives ``weir serve`` is the real one."""
+
+    def answer(self, stream: str, event_id: str) -> bytes | None:
+        """Return the evidence on an event as JSON bytes, or ``None`` where nothing of it is archived; it may wait.
+
+        Raises:
+            Damaged: what is archived cannot be read.
+            Refused: there is no archive, or one that this version cannot read.
+            Transient: too many ask, or the store cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop what answers."""
+        ...
+
+
 @dataclass(frozen=True)
 class Published:
     """Where an event is in the log."""

@@ -93,6 +93,23 @@ def build_decision(stream: Stream) -> Schema:
     return from_avro(json.loads(decisions_schema(stream)))
 
 
+def build_evidence() -> Schema:
+    """Return what the evidence on an event looks like; records are as their topics have them."""
+    anything: Schema = {"type": ["object", "null"]}
+    return _object(
+        {
+            "id": _STRING,
+            "stream": _STRING,
+            **dict.fromkeys(("event", "features", "decision", "label"), anything),
+            "dead_letters": _list({"type": "object"}),
+            "coordinates": _list(
+                _object({"topic": _STRING, "partition": _INTEGER, "offset": _INTEGER, "append_ms": _INTEGER})
+            ),
+            "proof": {"type": "object"},
+        }
+    )
+
+
 def build_score(stream: Stream) -> Schema:
     """Return what a request to score an event answers."""
     count = len(stream.feature_names)

@@ -1,4 +1,4 @@
-"""Wires the API to Kafka, Redis and the registry, and serves it on 127.0.0.1 until told to stop."""
+"""Wires the API to Kafka, Redis and the registry, and serves it until told to stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
 
@@ -19,13 +20,13 @@ from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.decide.waiting import Places
-from weir.inference.api.ports import ReadinessCheck
+from weir.inference.api.ports import EvidenceSource, ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
 from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.web.listening import HOST, bind, inherit
-from weir.inference.api.web.server import build_crowd, build_server
+from weir.inference.api.web.listening import bind, check_host, inherit
+from weir.inference.api.web.server import Tls, build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import open_champion
 from weir.inference.index import DecisionReader
@@ -48,6 +49,9 @@ from weir.streaming.health.checks import start_watch
 from weir.streaming.kernels import kernel_of
 from weir.streaming.service import wait_for
 
+if TYPE_CHECKING:
+    from weir.access.keyring import Keyring
+
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
 STAGES = ("process", "score", "index")
@@ -62,6 +66,7 @@ def run_api(
     *,
     host: str | None = None,
     port: int | None = None,
+    evidence: EvidenceSource | None = None,
     descriptor: int | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT.
@@ -70,32 +75,32 @@ def run_api(
         settings: of this deployment.
         served: the streams.
         host: in place of the settings'.
-        port: likewise.
+        port: likewise; 0 takes a free one.
+        evidence: answers for past decisions, where there is an archive.
         descriptor: of a listening socket that this process inherited, in place of host and port.
 
     Raises:
-        Refused: another address than 127.0.0.1, a port that is taken, too few open files, or of a single stream a
-            bundle that is not right or a topic that is missing.
+        Refused: another address than 127.0.0.1 without keys, a port that is taken, too few open files, or of a single
+            stream a bundle that is not right or a topic that is missing.
         Transient: Kafka stayed away at the start.
     """
     raise_limits()
-    if descriptor is None:
-        listening = bind(settings.api.host if host is None else host, settings.api.port if port is None else port)
-    else:
-        listening = inherit(descriptor)
+    host, port = settings.api.host if host is None else host, settings.api.port if port is None else port
+    check_host(host, settings.api)
+    listening = bind(host, port) if descriptor is None else inherit(descriptor)
     each = [settings.of_stream(stream) for stream in served.streams]
     lag = StreamLag()
     with listening, closing(start_watch(each[0], others=each[1:], stages=STAGES, on_positions=lag.note)):
         for of_stream in each:
             metrics.BUILD_INFO.labels(app_version(), of_stream.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings, served, lag=lag), is_full=lambda: crowd.full)
+        parts = replace(build_parts(settings, served, lag=lag, evidence=evidence), is_full=lambda: crowd.full)
         _compile_kernels(parts)
-        at = f"{HOST}:{listening.getsockname()[1]}"
+        at = f"{host}:{listening.getsockname()[1]}"
         names = ", ".join(stream.name for stream in served.streams)
-        sys.stdout.write(f"serving http://{at} (docs at /docs): {names}\n")
+        sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at} (docs at /docs): {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd)
+        server = build_server(build_api(parts), crowd, tls=Tls(settings.api.tls_certificate, settings.api.tls_key))
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
@@ -124,7 +129,11 @@ def _compile_kernels(parts: ApiParts) -> None:
 
 
 def build_parts(
-    settings: Settings, served: ServedStreams, health: Health = HEALTH, lag: StreamLag | None = None
+    settings: Settings,
+    served: ServedStreams,
+    health: Health = HEALTH,
+    lag: StreamLag | None = None,
+    evidence: EvidenceSource | None = None,
 ) -> ApiParts:
     """Connect to everything the API stands on.
 
@@ -134,6 +143,7 @@ def build_parts(
             has them once they are there; a single one is refused.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
         lag: how far the streams are behind, noted by the same.
+        evidence: answers for past decisions; closed with the rest.
 
     Raises:
         Refused: a single stream's bundle is not right, or one of its topics is missing.
@@ -151,14 +161,18 @@ def build_parts(
         Places(number_max=settings.api.decide_waiting_max, bytes_max=settings.api.decide_waiting_mb_max << 20),
         required=len(served.streams) == 1,
     )
-    streams = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
+    streams = [replace(each, evidence=evidence) for each in built]
+    keyring = _open_keyring(settings)
     close = ExitStack()
     for each in (
+        *([keyring] if keyring else []),
         client,
         connections.registry,
         guard,
         *(of.champion for of in streams),
         *(of.decide.decisions for of in streams if of.decide is not None),
+        *([evidence] if evidence is not None else []),
     ):
         close.callback(each.close)
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
@@ -168,8 +182,23 @@ def build_parts(
         redis=guard,
         checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
+        find_key=keyring.find if keyring else None,
         close=close.close,
     )
+
+
+def _open_keyring(settings: Settings) -> Keyring | None:
+    if settings.api.keys == "off":
+        return None
+    # what serves without keys needs no database
+    from weir.access.keyring import Keyring  # noqa: PLC0415
+    from weir.access.store import KeyStore  # noqa: PLC0415
+    from weir.infra.database.engine import open_database  # noqa: PLC0415
+
+    keyring = Keyring(KeyStore(open_database(settings)), lambda: int(time.time() * 1_000))
+    if keyring.is_empty:
+        log.warning("no_key", fix="weir keys create NAME --scopes admin")
+    return keyring
 
 
 @dataclass(frozen=True)

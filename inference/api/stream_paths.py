@@ -15,14 +15,16 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from weir.access.key import Scope
 from weir.inference.api import examples, schema
+from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.models import describe_models
-from weir.inference.api.ports import DecisionSource, EventPublisher, PartialsReader
+from weir.inference.api.ports import DecisionSource, EventPublisher, EvidenceSource, PartialsReader
 from weir.inference.api.request import BadRequest, FieldError, parse_event
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.what_if import Answer, Asked, WhatIf
@@ -44,6 +46,7 @@ class StreamParts:
     Attributes:
         models_dir: where the stream's bundles are.
         decide: asks the stream for decisions; without it there is no such path.
+        evidence: answers for past decisions, likewise.
     """
 
     kernel: Kernel
@@ -53,6 +56,7 @@ class StreamParts:
     publisher: EventPublisher
     models_dir: Path
     decide: DecideParts | None = None
+    evidence: EvidenceSource | None = None
 
     @property
     def stream(self) -> Stream:
@@ -87,6 +91,8 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         _add_models(router, f"{prefix}/models", served)
+        if served.evidence is not None:
+            _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
         if served.decide is not None:
             add_decide(
                 router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
@@ -119,6 +125,7 @@ def _add_lookup(
             **examples.error_answers(404, 422, 503),
         },
         summary=f"Live windows of {_name_one(kinds)}",
+        openapi_extra=needs(Scope.READ),
     )(get_features)
 
 
@@ -147,7 +154,33 @@ def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: Cir
             **examples.error_answers(404, 422, 503),
         },
         summary=f"The decision on a {stream.event}",
+        openapi_extra=needs(Scope.READ),
     )(get_decision)
+
+
+def _add_evidence(router: APIRouter, path: str, stream: Stream, source: EvidenceSource) -> None:
+    async def get_evidence(event_id: str) -> Response:
+        _check_id(event_id, of_card=False)
+        found = await run_in_threadpool(source.answer, stream.name, event_id)
+        if found is None:
+            why = f"nothing of this {stream.event} in the archive: unknown or erased, or not archived yet"
+            return answer_error(404, "no_evidence", why)
+        return Response(found, media_type="application/json")
+
+    named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
+    get_evidence.__annotations__ = {"event_id": named, "return": Response}
+    router.get(
+        f"{path}/{{{stream.id}:path}}",
+        responses={
+            200: examples.answer(
+                "what is archived, and the decision made again",
+                schema.build_evidence(),
+                examples.build_evidence(stream),
+            ),
+            **examples.error_answers(404, 422, 503),
+        },
+        summary=f"Answer for a past decision on a {stream.event}, from the archive",
+    )(get_evidence)
 
 
 def _add_scoring(
@@ -167,7 +200,7 @@ def _add_scoring(
             ),
             **examples.error_answers(409, 413, 415, 422, 503),
         },
-        openapi_extra=examples.event_body(stream),
+        openapi_extra=examples.event_body(stream) | needs(Scope.SCORE),
         summary=f"Score a {stream.event}; nothing is written unless publish=true",
     )
     async def post_score(request: Request, publish: bool = False) -> Response:
@@ -188,6 +221,7 @@ def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
         path,
         responses={200: examples.answer("what decides", schema.MODELS), **examples.error_answers(503)},
         summary="The model, rules and lists in force, and the bundles at hand",
+        openapi_extra=needs(Scope.READ),
     )
     async def get_models() -> Response:
         served.champion.poll()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,18 @@ class ModelLabel:
     version: str
 
 
+@dataclass(frozen=True)
+class Shadowed:
+    """What a model said that decided nothing.
+
+    Attributes:
+        scores: float32, shape (rows,); NaN where it gave none.
+    """
+
+    model: ModelLabel
+    scores: npt.NDArray[np.float32]
+
+
 def read_ids(rows: pa.RecordBatch, kinds: Iterable[str], id_field_of: Mapping[str, str]) -> dict[str, list[str | None]]:
     """Return the ids of some entity kinds, one per row, by the field of each."""
     return {kind: rows.column(id_field_of[kind]).to_pylist() for kind in kinds}
@@ -35,6 +48,7 @@ def build_decisions(
     schema: pa.Schema,
     model: ModelLabel,
     decision_time_ms: int,
+    shadow: Shadowed | None = None,
 ) -> pa.RecordBatch:
     """Put feature rows and their judgement together.
 
@@ -45,6 +59,7 @@ def build_decisions(
         schema: of the stream's decisions; what is not made here is taken from the rows as it is.
         model: that judged.
         decision_time_ms: when, UTC epoch ms.
+        shadow: what was scored next to it, where something was.
     """
     count = rows.num_rows
     scores = judgement.scores.astype(np.float64)
@@ -63,8 +78,25 @@ def build_decisions(
         "shadow_rules": _build_texts(judgement.shadow_rules, count),
         "decision_time_ms": pa.array(np.full(count, decision_time_ms, dtype=np.int64)),
     }
+    made |= _build_shadow(shadow, count)
     columns = [made[name] if name in made else rows.column(name) for name in schema.names]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _build_shadow(shadow: Shadowed | None, count: int) -> dict[str, pa.Array]:
+    if shadow is None:
+        names = pa.nulls(count, pa.string())
+        return {
+            "shadow_model_name": names,
+            "shadow_model_version": names,
+            "shadow_score": pa.nulls(count, pa.float64()),
+        }
+    scores = shadow.scores.astype(np.float64)
+    return {
+        "shadow_model_name": _constant(shadow.model.name, count),
+        "shadow_model_version": _constant(shadow.model.version, count),
+        "shadow_score": pa.array(scores, mask=np.isnan(scores)),
+    }
 
 
 def _build_reasons(reasons: Sequence[Sequence[Reason]], kind: pa.ListType) -> pa.ListArray:

@@ -1,4 +1,7 @@
-"""``weir inspect entity | card | decision | stream | model | lag``: what the system knows now. Read only."""
+"""``weir inspect entity | card | decision | stream | model | lag``: what the system knows now. Read only.
+
+With ``--at``, somebody's windows are those of then: what reads the archive is given by the command line.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,7 +24,7 @@ from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
 from weir.inference.inspect.lag import read_lag
 from weir.inference.inspect.letters import find_letter
-from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow, list_amounts
+from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow
 from weir.inference.processes import read_processes
 from weir.inference.published.content import Standing
 from weir.inference.published.follow import read_standing
@@ -32,10 +35,9 @@ from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import build_table, print_tables
-from weir.schemas.currencies import BASE_CURRENCY, format_amount
-from weir.schemas.entity import Aggregate, Feature
+from weir.schemas.amount_text import format_feature, list_amounts
+from weir.schemas.currencies import format_amount
 from weir.schemas.errors import Refused, Transient, WeirError
-from weir.schemas.expression import find_money
 from weir.schemas.masking import is_card_number, mask
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_stream
@@ -44,13 +46,28 @@ from weir.schemas.stream import Stream
 
 LISTED_MAX = 4
 """A longer list is shown by its length; `--json` has it whole."""
-_IN_MONEY = {Aggregate.VALUE, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.MIN, Aggregate.MAX}
 
 
-def main(argv: list[str]) -> int:
-    """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is unreachable, 2 refused or misused."""
+Walk = Callable[[Settings, argparse.Namespace], int]
+"""Shows somebody's past, and returns an exit code."""
+
+
+def _refuse(*_: object) -> int:
+    raise Refused("--at: this installation has no archive; `pip install 'weir[archive]'` brings it")
+
+
+def main(argv: list[str], walk: Walk = _refuse) -> int:
+    """Run ``weir inspect``. Exit codes: 0 shown, 1 not found or a dependency is unreachable, 2 refused or misused.
+
+    Args:
+        argv: with the verb first.
+        walk: what ``--at`` is for.
+    """
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
+    if arguments.what in _OF_ENTITY and _asks_for_the_past(arguments):
+        _check_entity_id(settings.stream, arguments)
+        return walk(settings, arguments)
     if arguments.what == "stream":
         return _show_stream(settings, arguments)
     document = _READERS[arguments.what](settings, arguments)
@@ -90,14 +107,25 @@ def _read_entity(settings: Settings, arguments: argparse.Namespace) -> Any:
     from weir.streaming.compiling import compile_kernel, tell_on_stderr  # noqa: PLC0415
     from weir.streaming.kernels import kernel_of  # noqa: PLC0415
 
-    _check_entity(settings.stream, arguments.entity)
-    if is_card_number(arguments.id):
-        raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
-    _check_id(arguments.id)
+    _check_entity_id(settings.stream, arguments)
     kernel = kernel_of(settings.stream)
     compile_kernel(kernel, tell_on_stderr)
     reader = build_feature_reader(settings, connect(settings.redis), kernel)
     return look_up(kernel, reader, arguments.entity, arguments.id, now_ms=int(time.time() * 1_000))
+
+
+def _asks_for_the_past(arguments: argparse.Namespace) -> bool:
+    given = [name for name in ("until", "diff", "shared", "window", "archive") if getattr(arguments, name)]
+    if given and not arguments.at:
+        raise Refused(f"--{given[0]}: expected --at with a moment of the past, found none")
+    return bool(arguments.at)
+
+
+def _check_entity_id(stream: Stream, arguments: argparse.Namespace) -> None:
+    _check_entity(stream, arguments.entity)
+    if is_card_number(arguments.id):
+        raise Refused("expected a card's token, found a card number; tokens alone are ever stored")
+    _check_id(arguments.id)
 
 
 def _check_entity(stream: Stream, name: str) -> None:
@@ -135,11 +163,13 @@ def _say_why_none(settings: Settings, event_id: str) -> str:
 
 
 def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
-    bundle = load_champion(settings)
-    rules_version, unknown = _read_rules_version(settings)
+    standing, unknown = _read_standing(settings)
+    rules_version = _build_rules_version(settings, standing)
+    bundle = standing.champion or load_champion(settings)
     document = {
         "champion": bundle.manifest.model_dump(mode="json"),
-        "directory": str(bundle.directory),
+        "directory": "published; `weir models list` says where it is" if standing.champion else str(bundle.directory),
+        "shadow": standing.shadow and standing.shadow.manifest.version,
         "rules_version": rules_version,
         "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
@@ -151,16 +181,19 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
     return document | {"processes": running, "processes_unknown": None}
 
 
-def _read_rules_version(settings: Settings) -> tuple[str, str | None]:
-    """Return what decisions should carry, and why what is published is not known."""
-    standing, unknown = Standing(), None
+def _read_standing(settings: Settings) -> tuple[Standing, str | None]:
+    """Return what is published, or why that is not known."""
     try:
-        standing = read_standing(settings, read_rules)
-    except Transient as error:  # what the declaration and the file say is known all the same
-        unknown = str(error)
+        return read_standing(settings, read_rules), None
+    except Transient as error:  # what the declaration and the files say is known all the same
+        return Standing(), str(error)
+
+
+def _build_rules_version(settings: Settings, standing: Standing) -> str:
+    """Return what decisions should carry."""
     lists = load_lists(settings) if standing.lists is None else standing.lists
     rules = rules_of(settings.stream) if standing.rules is None else standing.rules
-    return build_rules_version(lists, rules, standing.thresholds), unknown
+    return build_rules_version(lists, rules, standing.thresholds)
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
@@ -174,22 +207,10 @@ def _write_entity(document: dict[str, Any], stream: Stream) -> list[Table]:
     seen = f"newest event {_format_time(newest)}" if newest else "never seen"
     title = f"{document['entity']} {document['id']}: {seen}, windows end {_format_time(document['at_ms'])}"
     rows = [
-        (name, _format_feature(features[name], value, stream), features[name].why)
+        (name, format_feature(features[name], value, stream), features[name].why)
         for name, value in document["features"].items()
     ]
     return [build_table(("feature", "value", "why"), rows, title=title, caption=caption)]
-
-
-def _format_feature(feature: Feature, value: float | None, stream: Stream) -> str:
-    """Write a value for people; sums and means of amounts are in the base currency, whatever was paid in."""
-    if value is None:
-        return "-"
-    of_money = {measure.name for measure in stream.measures if find_money(measure.value)}
-    if stream.reversal and stream.reversal.of in of_money:
-        of_money.add(stream.reversal.name)
-    if feature.measure in of_money and feature.aggregate in _IN_MONEY:
-        return format_amount(value, BASE_CURRENCY)
-    return f"{value:,.6g}"
 
 
 def _write_decision(document: dict[str, Any], stream: Stream) -> list[Table]:
@@ -212,6 +233,8 @@ def _format_field(document: dict[str, Any], name: str, stream: Stream) -> str:
 def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     champion = document["champion"]
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
+    if document.get("shadow"):
+        rows.append(("shadow", document["shadow"]))
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
@@ -264,6 +287,7 @@ def _format_time(value: Any) -> str:
     return datetime.fromtimestamp(value / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_OF_ENTITY = frozenset({"card", "entity"})
 _READERS = {
     "card": _read_entity,
     "entity": _read_entity,
@@ -286,10 +310,11 @@ def _build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="for machines")
     add_stream_flag(shared)
     kinds = parser.add_subparsers(dest="what", required=True)
-    entity = kinds.add_parser("entity", parents=[shared], help="the live windows of somebody, by the entity's name")
+    past = _build_past_flags()
+    entity = kinds.add_parser("entity", parents=[shared, past], help="the windows of somebody, by the entity's name")
     entity.add_argument("entity", metavar="ENTITY", help="such as device; of the stream")
     entity.add_argument("id")
-    card = kinds.add_parser("card", parents=[shared], help="a card's live windows: `entity card`")
+    card = kinds.add_parser("card", parents=[shared, past], help="a card's windows: `entity card`")
     card.set_defaults(entity="card")
     card.add_argument("id")
     kinds.add_parser("decision", parents=[shared], help="the decision on an event").add_argument("id")
@@ -299,3 +324,17 @@ def _build_parser() -> argparse.ArgumentParser:
     kinds.add_parser("model", parents=[shared], help="the model in force, other bundles, what each process runs")
     kinds.add_parser("lag", parents=[shared], help="how far each stage is behind its input")
     return parser
+
+
+def _build_past_flags() -> Parser:
+    past = Parser(add_help=False)
+    moment = "a time (UTC), how long ago, or an event's OFFSET or PARTITION:OFFSET"
+    past.add_argument("--at", default="", metavar="MOMENT", help=f"as it was then, from the archive: {moment}")
+    past.add_argument("--until", default="", metavar="MOMENT", help="of --at: walk through every event until then")
+    past.add_argument("--diff", action="store_true", help="of --until: also show which windows changed")
+    shared = "of --at: also replay the windows of everybody whom the events name; reads much more"
+    past.add_argument("--shared", action="store_true", help=shared)
+    window = "of --until: show this window next to each event; may be repeated (default: those that changed most)"
+    past.add_argument("--window", action="append", default=[], metavar="NAME", help=window)
+    past.add_argument("--archive", default="", metavar="ROOT", help="of --at: a folder or URL (default: settings)")
+    return past

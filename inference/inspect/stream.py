@@ -18,10 +18,10 @@ from weir.infra.kafka.source import Partition
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import mask_card_numbers
+from weir.schemas.amount_text import list_amounts
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, subject
 from weir.schemas.currencies import format_amount
-from weir.schemas.expression import find_money
 from weir.schemas.stream import Stream
 
 POLL_SECONDS = 0.5
@@ -94,16 +94,6 @@ def columns_of(stream: Stream) -> tuple[str, ...]:
     """Return the titles of a decision's cells: its id, its key, and its amounts of money."""
     amounts = (name for name, _, _ in list_amounts(stream))
     return ("decided", stream.event, stream.key.name, *amounts, "decision", "score", "latency", "why")
-
-
-def list_amounts(stream: Stream) -> list[tuple[str, str, str]]:
-    """Return each measure of money that a decision can show: its name, and the fields of minor units and currency."""
-    found = [
-        (measure.name, node.parts[0].value, node.parts[1].value)
-        for measure in stream.measures
-        for node in find_money(measure.value)
-    ]
-    return [each for each in found if {*each[1:]} <= {*stream.kept_in_decisions}]
 
 
 def _document(row: dict[str, Any], appended_ms: int, stream: Stream) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The record of one act: somebody published, changed or rolled back rules, lists or thresholds. Pure.
+"""The record of one act: somebody published, changed or rolled back rules, lists, thresholds or a model. Pure.
 
 It is JSON of a fixed shape and bounded size, so that a record written by hand is refused and never run. A short text
 is in the record; the parts of a long one are records of their own (``inference/published/topic.py``).
@@ -15,8 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from weir.schemas.errors import Refused
 
-Kind = Literal["rules", "lists", "thresholds"]
-KINDS: Final[tuple[Kind, ...]] = ("rules", "lists", "thresholds")
+Kind = Literal["rules", "lists", "thresholds", "champion", "shadow"]
+KINDS: Final[tuple[Kind, ...]] = ("rules", "lists", "thresholds", "champion", "shadow")
+Alias = Literal["champion", "shadow"]
+ALIASES: Final[tuple[Alias, ...]] = ("champion", "shadow")
+"""Kinds whose text is the manifest of a model bundle: the model that decides, and one that only scores."""
 FORMAT: Final = 1
 """Raised with a change that a process of the release before would misread; it then keeps what it has."""
 NONE: Final = "none"

@@ -7,7 +7,6 @@ codes: 0 done or shown, 1 failed, 2 refused or misused: nothing was published th
 from __future__ import annotations
 
 import argparse
-import getpass
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from weir.inference import rules_cli
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
 from weir.inference.published.act import NONE, Act, Kind
+from weir.inference.published.author import check_said, find_user
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
 from weir.inference.published.publish import Publisher
@@ -31,7 +31,6 @@ from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.monitoring import logs
-from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
 from weir.schemas.rules_text import write_rules
@@ -54,8 +53,8 @@ def main(argv: list[str]) -> int:
     logs.configure("warning", settings.monitoring.log_format, kind)
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
     if hasattr(arguments, "who"):
-        who = who or _find_user()
-        _check_said(who, why)
+        who = who or find_user()
+        check_said(who, why)
     arguments.kind, arguments.settings = kind, settings
     with Publisher(settings, read_rules, who=who, why=why) as publisher:
         command: Command = arguments.command
@@ -174,20 +173,6 @@ def _read_content(arguments: argparse.Namespace, content: str, publisher: Publis
     if kind == "rules":
         return "declared", write_rules(rules_of(arguments.settings.stream).rules)
     return "nothing published", ""
-
-
-def _check_said(who: str, why: str) -> None:
-    longest = {"who": 100, "why": 1_000}
-    for name, text in (("who", who), ("why", why)):
-        if not 0 < len(text.strip()) <= longest[name]:
-            raise Refused(f"--{name}: expected 1 to {longest[name]:,} characters, found {len(text):,}")
-
-
-def _find_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no entry
-        raise Refused("--who: expected the name of who publishes, and this user has none; name it") from None
 
 
 def _build_parser(kind: Kind) -> argparse.ArgumentParser:

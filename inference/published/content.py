@@ -1,4 +1,4 @@
-"""From the acts of a content to what decides: rules, lists or thresholds of a stream. No I/O of its own.
+"""From the acts of a content to what decides: rules, lists, thresholds or a model of a stream. No I/O of its own.
 
 A text is checked as a whole before anything of it is in force: against the stream's declarations, and against its
 bounds. It is data, read as JSON or as rules, and never run.
@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
+from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists, ListsBuilder, split_lists
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
-from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, Logged
+from weir.inference.published.act import ALIASES, NONE, TEXT_BYTES_MAX, Act, Kind, Logged
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 
@@ -24,6 +25,8 @@ PART_ENTRIES = 10_000
 ReadParts = Callable[[Act], Iterable[str]]
 ReadRules = Callable[[str, Stream, str], RuleSet]
 """Reads the text of rules for a stream; the name is for messages. Raises ``Refused`` with every fault."""
+ReadModel = Callable[[str], Bundle]
+"""Finds and loads the bundle of a manifest. Raises ``Refused`` for one that cannot be used here."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Standing:
     rules: RuleSet | None = None
     lists: Lists | None = None
     thresholds: ThresholdTable | None = None
+    champion: Bundle | None = None
+    shadow: Bundle | None = None
 
     def content(self, kind: Kind) -> str:
         """Return the content hash in force of a kind."""
@@ -52,15 +57,16 @@ class Standing:
 class ContentReader:
     """Builds contents for one stream."""
 
-    def __init__(self, stream: Stream, read_parts: ReadParts, read_rules: ReadRules) -> None:
-        """Bind to a stream, to where long texts are, and to what reads rules."""
+    def __init__(self, stream: Stream, read_parts: ReadParts, read_rules: ReadRules, read_model: ReadModel) -> None:
+        """Bind to a stream, to where long texts are, and to what reads rules and models."""
         self._stream = stream
         self._read_parts = read_parts
         self._read_rules = read_rules
+        self._read_model = read_model
         self._last = Lists()
         self._last_hash = NONE
 
-    def build(self, kind: Kind, steps: Sequence[Logged]) -> RuleSet | Lists | ThresholdTable:
+    def build(self, kind: Kind, steps: Sequence[Logged]) -> RuleSet | Lists | ThresholdTable | Bundle:
         """Return what the steps of a content make.
 
         Args:
@@ -74,6 +80,8 @@ class ContentReader:
         if kind == "lists":
             return self._build_lists([step.act for step in steps])
         act = steps[-1].act
+        if kind in ALIASES:
+            return self._read_model("".join(self.texts(act)))
         return parse_text(kind, "".join(self.texts(act)), self._stream, self._read_rules, version=act.version)
 
     def texts(self, act: Act) -> Iterator[str]:

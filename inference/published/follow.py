@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from confluent_kafka import Message
 
+from weir.inference.model_store import load_published, read_published
 from weir.inference.published.act import Logged, parse_act
-from weir.inference.published.content import ContentReader, ReadRules, Standing
+from weir.inference.published.content import ContentReader, ReadModel, ReadRules, Standing
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
 from weir.inference.published.topic import PublishedTopic, append_time_ms
@@ -41,17 +43,21 @@ class Published:
         log: every act.
     """
 
-    def __init__(self, settings: Settings, read_rules: ReadRules) -> None:
+    def __init__(self, settings: Settings, read_rules: ReadRules, read_model: ReadModel | None = None) -> None:
         """Connect lazily.
 
         Args:
             settings: of the stream.
             read_rules: reads the text of rules.
+            read_model: finds and loads the bundle of a manifest; by default only the manifest is read, to be shown.
         """
         self.log = PublishedLog()
         self._stream = settings.stream.name
         self._topic = PublishedTopic(settings.kafka, settings.topics.published)
-        self.contents = ContentReader(settings.stream, self._topic.read_parts, read_rules)
+        read_model = read_model or partial(
+            read_published, settings.stream, declarations_hash=settings.declarations_hash
+        )
+        self.contents = ContentReader(settings.stream, self._topic.read_parts, read_rules, read_model)
         self._settler = Settler(self.contents.build, self._tell_refused)
 
     @property
@@ -125,7 +131,7 @@ class Follower:
 
     def __init__(self, settings: Settings, read_rules: ReadRules, *, seconds: float = LOOK_SECONDS) -> None:
         """Follow nothing yet; arguments are those of ``Published``, and seconds between two looks."""
-        self._published = Published(settings, read_rules)
+        self._published = Published(settings, read_rules, partial(load_published, settings))
         self._seconds = seconds
         self._done = threading.Event()
         self._away = False

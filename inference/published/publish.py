@@ -36,7 +36,7 @@ class Publisher:
             why: for who reads the history.
         """
         self._settings = settings
-        self._who, self._why = who, why
+        self.who, self.why = who, why
         self.published = Published(settings, read_rules)
 
     def __enter__(self) -> Self:
@@ -141,8 +141,8 @@ class Publisher:
             action=action,
             hash=content,
             after=self.log.newest_id(kind),
-            who=self._who,
-            why=self._why,
+            who=self.who,
+            why=self.why,
             **more,
         )
 

@@ -13,6 +13,10 @@ from weir.schemas.errors import Refused, Transient
 Build = Callable[[Kind, Sequence[Logged]], Any]
 
 
+class NotHere(Refused):
+    """What a content needs is not on this host yet: it is looked for again with every look, and told once."""
+
+
 class Settler:
     """Keeps what is in force up to date with a log; each act that cannot be used is told once.
 
@@ -31,6 +35,7 @@ class Settler:
         self._build = build
         self._on_refused = on_refused
         self.refused: dict[str, str] = {}
+        self._not_here: set[str] = set()
         self.standing = Standing()
 
     def settle(self, log: PublishedLog) -> list[Kind]:
@@ -44,7 +49,7 @@ class Settler:
     def _settle_kind(self, log: PublishedLog, kind: Kind) -> bool:
         now = self.standing.content(kind)
         for logged in log.candidates(kind):
-            if logged.act.id in self.refused:
+            if logged.act.id in self.refused and logged.act.id not in self._not_here:
                 continue
             content = logged.act.hash
             if content == now:
@@ -56,11 +61,19 @@ class Settler:
             except Exception as error:  # noqa: BLE001 - a text may find a fault of ours; it ends no process that decides
                 self._refuse(logged, error)
                 continue
+            self._not_here.discard(logged.act.id)
+            self.refused.pop(logged.act.id, None)
             self.standing = self.standing.put(kind, content, value)
             return True
         return False  # none can be used: what is in force stays
 
     def _refuse(self, logged: Logged, error: Exception) -> None:
         reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__} while it was read"
+        if isinstance(error, NotHere):
+            self._not_here.add(logged.act.id)
+        else:
+            self._not_here.discard(logged.act.id)
+        is_told = self.refused.get(logged.act.id) == reason
         self.refused[logged.act.id] = reason
-        self._on_refused(logged, reason)
+        if not is_told:
+            self._on_refused(logged, reason)

@@ -36,6 +36,7 @@ class PublishedTopic:
     """Reads the topic; one thread at a time.
 
     Attributes:
+        topic_id: of the topic as it was found last; empty before that.
         next_offset: acts below it were read.
     """
 
@@ -45,7 +46,7 @@ class PublishedTopic:
         self._kafka = kafka
         self._asker = build_asker(kafka)
         self._history = History(kafka)
-        self._topic_id = ""
+        self.topic_id = ""
         self.next_offset = 0
 
     def is_another(self) -> bool:
@@ -56,9 +57,9 @@ class PublishedTopic:
             Transient: the brokers did not answer in time.
         """
         found = self._describe().topic_id
-        if found == self._topic_id:
+        if found == self.topic_id:
             return False
-        self._topic_id, self.next_offset = found, 0
+        self.topic_id, self.next_offset = found, 0
         return True
 
     def read_new(self) -> list[Message]:

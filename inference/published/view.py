@@ -21,6 +21,8 @@ _UNPUBLISHED: dict[Kind, str] = {
     "rules": "the stream's declared rules are in force",
     "lists": "the lists file is in force",
     "thresholds": "the thresholds of the model in force are used",
+    "champion": "the bundle that the champion link names decides",
+    "shadow": "no model is scored next to the champion",
 }
 _HISTORY_COLUMNS = ("version", "at", "who", "action", "state", "why")
 

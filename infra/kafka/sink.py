@@ -97,7 +97,12 @@ class TransactionalOutput:
             raise (Fenced if error.args[0].fatal() else Transient)(f"kafka: init_transactions: {error}") from error
 
     def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
-        """Publish outputs and offsets in one transaction; ``None`` for outputs that come from no input.
+        """Publish outputs and offsets in one transaction.
+
+        Args:
+            rows: may be made while those before them are sent; what making them raises aborts the transaction.
+            records: besides.
+            offsets: of the inputs; ``None`` for outputs that come from no input.
 
         Raises:
             Aborted: nothing is visible and no offset moved.
@@ -125,6 +130,11 @@ class TransactionalOutput:
             raise Aborted(
                 f"kafka: transaction aborted: expected room in the client's queue within {QUEUE_FULL_SECONDS_MAX:.0f} s"
             ) from error
+        except ClientLost:
+            raise
+        except Exception:  # of who makes the rows: the transaction is open, and the next one could not begin
+            self.abort()
+            raise
 
     def _send_offsets(self, offsets: Offsets) -> None:
         positions = _list_positions(offsets)
@@ -147,16 +157,19 @@ class TransactionalOutput:
         raise Fenced(f"kafka: a commit had no answer in {COMMIT_ATTEMPTS} x {COMMIT_TIMEOUT_SECONDS:.0f} s")
 
     def _produce_rows(self, rows: Rows) -> None:
+        produce, topic = self._producer.produce, rows.topic
         if rows.headers:
             for key, value, headers in zip(rows.keys, rows.values, rows.headers, strict=True):
-                self._enqueue(rows.topic, value, key, headers=headers)
+                try:
+                    produce(topic, value, key, headers=headers)
+                except BufferError:
+                    self._enqueue(topic, value, key, headers=headers)
             return
-        produce = self._producer.produce
         for key, value in zip(rows.keys, rows.values, strict=True):
             try:
-                produce(rows.topic, value, key)  # a keyword argument would double its cost
+                produce(topic, value, key)  # a keyword argument would double its cost
             except BufferError:
-                self._enqueue(rows.topic, value, key)
+                self._enqueue(topic, value, key)
 
     def _produce(self, record: Record) -> None:
         options: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -171,6 +172,18 @@ def ask_servers(
     for node, part in parts.items():
         with on_server(client, node) as server:
             ask(server, part)
+
+
+def read_lists(server: Any, wanted: list[list[str]], *, at_once: bool) -> list[list[bytes | None]]:
+    """Return the values of lists of keys, in one round trip: by one command for all of them, or by one for each."""
+    if at_once:
+        values = iter(server.mget(list(chain.from_iterable(wanted))))
+        return [list(islice(values, len(keys))) for keys in wanted]
+    pipeline = server.pipeline(transaction=False)
+    for keys in wanted:
+        pipeline.mget(keys)
+    found: list[list[bytes | None]] = pipeline.execute()
+    return found
 
 
 def ping(client: Client) -> None:

@@ -30,10 +30,9 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from typing import Any
 
-from weir.infra.redis.client import Client, ask_servers, on_server, primaries, server_of, transient_errors
+from weir.infra.redis.client import Client, ask_servers, on_server, primaries, read_lists, server_of, transient_errors
 from weir.infra.redis.session import Session, open_session, pack, pack_mset
 from weir.infra.redis.unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
 from weir.schemas.durations import DAY_MS
@@ -115,6 +114,11 @@ class StateView:
     def prefix(self, unit: Unit) -> str:
         """Return what every key of a unit starts with, the colon included."""
         return f"{self._prefix[unit.kind]}:{{{unit.tag}}}:"
+
+    @property
+    def group_prefix(self) -> str:
+        """What every key of the group starts with, in all of its views, the colon included."""
+        return f"{self._group}:"
 
     def position(self, unit: Unit) -> Position | None:
         """Return the unit's position, or ``None`` when Redis knows none.
@@ -208,8 +212,7 @@ class StateView:
             named = [self._keys(unit, keys) for unit, keys in units]
             # the only server takes keys of all units in one command, where a cluster's wants one per hash slot
             at_once = server is self._client and sum(map(len, named)) <= _MGET_KEYS
-            read = _read_at_once if at_once else _read_one_by_one
-            for (unit, _), raw in zip(units, read(server, named), strict=True):
+            for (unit, _), raw in zip(units, read_lists(server, named, at_once=at_once), strict=True):
                 found[unit] = self._loaded(unit, raw)
 
         with transient_errors("reading partials"):
@@ -326,12 +329,19 @@ class StateView:
                 with on_server(self._client, server_of(self._client, position)) as server:
                     cursor, keys = server.scan(cursor, match=pattern, count=_SWEEP_KEYS)
                 keys = [key for key in keys if key != position.encode()]
-                last = [position.encode(), self._suspect(unit).encode()] if cursor == 0 else []
+                last = [position.encode(), *self._own_mark(unit)] if cursor == 0 else []
                 if keys or last:
                     self._delete(unit, [*keys, *last], mine)
             yield len(keys)
             if cursor == 0:
                 return
+
+    def _own_mark(self, unit: Unit) -> list[bytes]:
+        """Return the key of the mark that a unit is suspect, unless the mark is about another view of it."""
+        key = self._suspect(unit)
+        with transient_errors("dropping a unit"), on_server(self._client, server_of(self._client, key)) as server:
+            marked = server.mget([key])[0] or b""
+        return [] if marked and marked.partition(b" ")[0] != self._prefix[unit.kind].encode() else [key.encode()]
 
     def _delete(self, unit: Unit, keys: Sequence[bytes], mine: bytes) -> None:
         position = self.prefix(unit) + "position"
@@ -366,19 +376,6 @@ class StateView:
                 yield len(keys)
                 if cursor == 0:
                     break
-
-
-def _read_one_by_one(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
-    pipeline = server.pipeline(transaction=False)
-    for keys in wanted:
-        pipeline.mget(keys)
-    values: list[list[bytes | None]] = pipeline.execute()
-    return values
-
-
-def _read_at_once(server: Any, wanted: list[list[str]]) -> list[list[bytes | None]]:
-    values = iter(server.mget(list(chain.from_iterable(wanted))))
-    return [list(islice(values, len(keys))) for keys in wanted]
 
 
 def _parse_leniently(raw: bytes | None, unit: Unit) -> Position | None:

@@ -80,6 +80,7 @@ class BatchCodec:
         self._plans: OrderedDict[str, Projection | PoisonRecord] = OrderedDict()
         self._plans_bytes = 0
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._reader_json)
+        self._required = [at for at, field in enumerate(self.arrow_schema) if not field.nullable]
 
     def decode(self, values: Sequence[bytes | None], schema_of: SchemaLookup) -> Decoded:
         """Decode framed values.
@@ -134,11 +135,15 @@ class BatchCodec:
 
     def _check_columns(self, batch: pa.RecordBatch) -> None:
         """Refuse what pyruhvro would write as something else: a null in a plain string becomes an empty one."""
-        for field, column in zip(self.arrow_schema, batch.columns, strict=True):
-            if column.type != field.type:
-                raise ValueError(f"expected {field.type} in {field.name}, found {column.type}; a bug of the caller")
-            if not field.nullable and (column.null_count or _has_null_items(column)):
-                raise ValueError(f"expected no null in {field.name}, found one; a bug of the caller")
+        if not batch.schema.equals(self.arrow_schema):
+            for field, column in zip(self.arrow_schema, batch.columns, strict=True):
+                if column.type != field.type:
+                    raise ValueError(f"expected {field.type} in {field.name}, found {column.type}; a bug of the caller")
+        for at in self._required:
+            column = batch.column(at)
+            if column.null_count or _has_null_items(column):
+                name = self.arrow_schema.names[at]
+                raise ValueError(f"expected no null in {name}, found one; a bug of the caller")
 
     def _plan(self, writer: WriterSchema | PoisonRecord) -> Projection | PoisonRecord:
         if isinstance(writer, PoisonRecord):

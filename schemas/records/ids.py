@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from weir.schemas.card_like import find_card_like
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.filling import as_filled
 from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
-from weir.schemas.records.row_finding import Keys, RowFinding, as_numpy, poison
+from weir.schemas.records.row_finding import Keys, RowFinding, poison
 from weir.schemas.stream import Stream
 
 ID_BYTES_MAX = 128
@@ -49,7 +50,7 @@ def _find_card_numbers(batch: pa.RecordBatch, name: str, of_cards: bool) -> RowF
 
 
 def _find_lengths(batch: pa.RecordBatch, name: str) -> Iterator[RowFinding]:
-    lengths = as_numpy(pc.fill_null(pc.binary_length(batch.column(name)), 1))
+    lengths = as_filled(pc.binary_length(batch.column(name)), 1)
     yield lengths == 0, lambda _: poison("empty_id", "an id", "an empty string", name)
 
     def explain(row: int) -> PoisonRecord:
@@ -72,7 +73,7 @@ def _find_key_mismatch(batch: pa.RecordBatch, name: str, keys: Keys) -> RowFindi
         found = _explain_key(keys[row], ids[row].as_py().encode())
         return poison("key_mismatch", f"the record key to be {name}", found, name)
 
-    return ~as_numpy(pc.fill_null(same, False)), explain
+    return ~as_filled(same, False), explain
 
 
 def _explain_key(key: bytes | None, expected: bytes) -> str:

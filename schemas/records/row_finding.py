@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.filling import as_filled
 from weir.schemas.masking import quote
 
 Rows: TypeAlias = npt.NDArray[np.bool_]
@@ -34,7 +35,7 @@ def find_by_value(column: pa.Array, is_bad: Callable[[pa.Array], Rows]) -> Rows:
     """Ask once per distinct value; null is never bad."""
     codes = pc.dictionary_encode(column)
     bad = np.append(is_bad(codes.dictionary), False)
-    verdicts: Rows = bad[as_numpy(pc.fill_null(codes.indices, len(bad) - 1))]
+    verdicts: Rows = bad[as_filled(codes.indices, len(bad) - 1)]
     return verdicts
 
 

@@ -16,6 +16,7 @@ from weir.schemas.errors import PoisonRecord
 from weir.schemas.expression import Expression, columns_of, find_money
 from weir.schemas.expression_text import to_text
 from weir.schemas.expression_values import evaluate, fails, holds
+from weir.schemas.filling import as_filled
 from weir.schemas.records.row_finding import RowFinding, Rows, as_integers, as_numpy, find_by_value, poison
 from weir.schemas.records.units import name_scale
 from weir.schemas.stream import Check, Measure, Position, Stream
@@ -46,7 +47,7 @@ def find_bad_positions(batch: pa.RecordBatch, position: Position) -> RowFinding:
     lat, lon = batch.column(position.lat), batch.column(position.lon)
     one_only = as_numpy(pc.is_null(lat)) != as_numpy(pc.is_null(lon))
     # a comparison with NaN is false, so both bounds are asked the right way round
-    inside = [np.abs(as_numpy(pc.fill_null(column, 0.0))) <= bound for column, bound in ((lat, 90.0), (lon, 180.0))]
+    inside = [np.abs(as_filled(column, 0.0)) <= bound for column, bound in ((lat, 90.0), (lon, 180.0))]
 
     def explain(row: int) -> PoisonRecord:
         found = lat[row].as_py(), lon[row].as_py()
@@ -96,7 +97,7 @@ def compute_amount_minor_max(currency: str, bound: int) -> int:
 
 def _find_beyond_bound(batch: pa.RecordBatch, measure: Measure, below: str) -> RowFinding:
     values, bound = evaluate(measure.value, batch), measure.bound or 0
-    known = as_numpy(pc.fill_null(values, 0))
+    known = as_filled(values, 0)
     field = _first_field(batch, columns_of(measure.value))
 
     def explain(row: int) -> PoisonRecord:

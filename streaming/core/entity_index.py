@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from weir.schemas.filling import as_filled
 from weir.schemas.placeholders import Placeholders
 from weir.streaming.core.hashing import fold_to_32_bits, hash_strings
 from weir.streaming.core.jit import entry
@@ -58,7 +59,7 @@ def encode_column(column: pa.Array) -> Coded:
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     encoded = column.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    codes = as_filled(encoded.indices, -1).astype(np.int32, copy=False)
     return Coded(codes, encoded.dictionary)
 
 

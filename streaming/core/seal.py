@@ -95,7 +95,7 @@ def compute_seeds(
 
 
 def find_broken(
-    bases: np.uint64 | Sequence[np.uint64], ids: Sequence[str], partials: Sequence[bytes]
+    bases: np.uint64 | Sequence[np.uint64] | NDArray[np.uint64], ids: Sequence[str], partials: Sequence[bytes]
 ) -> NDArray[np.intp]:
     """Return the positions of partials that do not carry the seal of their key; an empty one is never seen.
 

@@ -342,7 +342,8 @@ def _write(
             _write_json(row)
         return
     cells = [[_cell(row, column) for column in columns] for row in rows]
-    print_tables([build_table(columns, cells, title=title, box=False)])
+    # what a program reads has rows alone
+    print_tables([build_table(columns, cells, title=title if sys.stdout.isatty() else "", box=False)])
 
 
 def _cell(row: dict[str, Any], column: str) -> str:

@@ -247,12 +247,7 @@ class PartialStore:
         Raises:
             StaleState: owned units do.
         """
-        broken: dict[Unit, str] = {}
-        for lack in missing:
-            fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
-            wrong = find_broken(self._compute_base(lack.unit, lack.entity), lack.ids, fresh)
-            if len(wrong):
-                broken[lack.unit] = wanted[lack.unit][lack.start + int(wrong[0])]
+        broken = self._find_unsealed(missing, loaded, wanted)
         # of a unit that is not ours most keys are absent, and its owner looks at them
         absent = [
             (unit, [key for key, value in zip(keys, loaded[unit].partials, strict=True) if not value])
@@ -271,6 +266,25 @@ class PartialStore:
                 own, f"redis: unit {own[0].tag} holds a value that is no partial of ours; building it again"
             )
         return set(broken)
+
+    def _find_unsealed(
+        self, missing: Sequence[_Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
+    ) -> dict[Unit, str]:
+        """Return units with a value that does not carry the seal of its key, and the first such key of each.
+
+        All of them are asked at once: a small batch lacks a few ids in each of a hundred places.
+        """
+        ids: list[str] = []
+        fresh: list[bytes] = []
+        for lack in missing:
+            ids += lack.ids
+            fresh += loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
+        bases = [self._compute_base(lack.unit, lack.entity) for lack in missing]
+        wrong = find_broken(np.repeat(bases, [len(lack.ids) for lack in missing]), ids, fresh).tolist()
+        if not wrong:
+            return {}
+        keys = [(lack.unit, wanted[lack.unit][lack.start + at]) for lack in missing for at in range(len(lack.ids))]
+        return dict(keys[at] for at in reversed(wrong))
 
     def _compute_base(self, unit: Unit, entity: str) -> np.uint64:
         return compute_base(self._declarations_hash, unit.kind, entity, unit.partition)

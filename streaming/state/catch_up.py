@@ -103,31 +103,13 @@ def catch_up(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Beginn
         Refused: the log and the offsets contradict each other; the message names the fix.
     """
     started = time.monotonic()
-    partition = (stage.topic, unit.partition)
-    found = _read_committed(context, partition, unit)  # a
-    committed, low = found.next_offset, found.low
-    yield from _drop_what_is_not_believed(context, unit)  # b
-    position, born_empty = _find_position(context, partition, stage, low=low, committed=committed)
-    if committed < position.applied <= (context.source.committed(partition)[0] or 0):
-        raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
-    _check_order(partition, context.group, position, low=low, committed=committed)
-    _check_coverage(context, partition, found)
+    found = _read_committed(context, stage, unit)  # a
+    position, born_empty = yield from _find_place(context, stage, unit, found)  # b
+    committed = found.next_offset
+    _check_coverage(context, (stage.topic, unit.partition), found)
     context.view.follow(unit)
     context.store.own(unit, position, born_empty=born_empty)
-    if position.applied < committed:
-        dead = yield from _read_verdicts(context, stage, unit, position.applied)  # c
-        # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
-        with (
-            closing(_chunks(context, partition, position.applied, committed)) as chunks,
-            closing(ViewWriter(context.view, context.entities)) as view_writer,
-        ):
-            for chunk in chunks:  # d
-                changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)
-                _settle(context, stage, view_writer)
-                yield None
-                context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
-                view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
-            _settle(context, stage, view_writer)
+    yield from _fold_up_to(context, stage, unit, position.applied, committed)  # c, d
     metrics.CATCH_UP_SECONDS.labels(topic=stage.topic).inc(time.monotonic() - started)
     if behind := find_units_behind(context.source, context.view, stage, unit):  # e
         yield Behind(behind)
@@ -139,6 +121,29 @@ def catch_up(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Beginn
     yield Recovered(unit, committed, position.since_ms)
 
 
+def build_ahead(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Generator[None, None, int]:
+    """Bring a view that does not follow the log up to what is committed, next to the one that does.
+
+    It is ``catch_up`` without what makes a unit live: nobody is told that this view is the one to read, and nothing is
+    decided. A process that does take the unit over meanwhile and this one write the same bytes, or one is refused.
+
+    Yields:
+        None between steps.
+
+    Returns:
+        How many offsets were passed.
+
+    Raises:
+        Transient: a dependency is unreachable, or somebody else moved the view; start over.
+        Refused: the log and the offsets contradict each other; the message names the fix.
+    """
+    found = _read_committed(context, stage, unit)
+    position, born_empty = yield from _find_place(context, stage, unit, found)
+    context.store.own(unit, position, born_empty=born_empty)
+    yield from _fold_up_to(context, stage, unit, position.applied, found.next_offset)
+    return found.next_offset - position.applied
+
+
 @dataclass(frozen=True)
 class _Chunk:
     start: int
@@ -146,13 +151,48 @@ class _Chunk:
     records: list[Message]
 
 
-def _read_committed(context: CatchUpContext, partition: Partition, unit: Unit) -> Standing:
+def _fold_up_to(
+    context: CatchUpContext, stage: FoldingStage, unit: Unit, applied: int, committed: int
+) -> Generator[None, None, None]:
+    """Fold what counted from where Redis stands up to what is committed, and apply it; yields between steps."""
+    if applied >= committed:
+        return
+    dead = yield from _read_verdicts(context, stage, unit, applied)  # c
+    # closed here and not when they are collected: they hold the one history reader, and no write may outlive this
+    with (
+        closing(_chunks(context, (stage.topic, unit.partition), applied, committed)) as chunks,
+        closing(ViewWriter(context.view, context.entities)) as view_writer,
+    ):
+        for chunk in chunks:  # d
+            changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)
+            _settle(context, stage, view_writer)
+            yield None
+            context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
+            view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
+        _settle(context, stage, view_writer)
+
+
+def _read_committed(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Standing:
+    partition = (stage.topic, unit.partition)
     topic_id = context.topic_ids[unit.kind]
     found = read_standing(context.source, partition, group=context.group, topic_id=topic_id, start_over=START_OVER)
     # while it is paused nothing else meters it
     behind = max(0, found.high - found.next_offset)
     metrics.LAG_RECORDS.labels(stage="process", topic=partition[0], partition=str(partition[1])).set(behind)
     return found
+
+
+def _find_place(
+    context: CatchUpContext, stage: FoldingStage, unit: Unit, found: Standing
+) -> Generator[None, None, tuple[Position, bool]]:
+    """Return where Redis stands below what is committed, and whether nothing was ever in the unit."""
+    partition, low, committed = (stage.topic, unit.partition), found.low, found.next_offset
+    yield from _drop_what_is_not_believed(context, unit)
+    position, born_empty = _find_position(context, partition, stage, low=low, committed=committed)
+    if committed < position.applied <= (context.source.committed(partition)[0] or 0):
+        raise Transient(f"redis: unit {unit.tag} was moved on by another process while it was asked for; starting over")
+    _check_order(partition, context.group, position, low=low, committed=committed)
+    return position, born_empty
 
 
 def _drop_what_is_not_believed(context: CatchUpContext, unit: Unit) -> Iterator[None]:

@@ -21,6 +21,7 @@ import httpx
 
 from tests.faults.contracts import Row, decode
 from tests.faults.lab import Lab
+from tests.faults.load import ASKED
 from tests.faults.logs import read_topic
 from tests.faults.workers import DEADLINE_SECONDS, NothingHappened, Worker, await_true
 
@@ -119,7 +120,7 @@ class Askers:
             try:
                 while not self._finish.is_set():
                     count += 1
-                    self.asked.append(self._ask(client, dice, f"asked-{number}-{count}"))
+                    self.asked.append(self._ask(client, dice, f"{ASKED}{number}-{count}"))
             except Exception as error:  # noqa: BLE001 - told with the run's problems, where it can be read
                 self.problems.append(f"client {number}: {type(error).__name__}: {error}")
 

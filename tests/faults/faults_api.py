@@ -15,7 +15,7 @@ BATCHES = 3
 
 
 def _serve(lab: Lab, addresses: Addresses, kill_at: str = "") -> Worker:
-    api = lab.crew.start("weir", arguments=("serve", "--port", "0"), kill_at=kill_at)
+    api = lab.crew.start("weir", arguments=("serve", "--port", "0"), kill_at=kill_at, mutant=lab.plan.mutant)
     addresses.add(api)
     return api
 
@@ -67,3 +67,38 @@ def _replace_fused(lab: Lab, fused: Worker) -> Worker:
         lab.fused(kill_at=f"produced:{number}").await_death()
         lab.times += 1
     return lab.fused()
+
+
+@fault(
+    "aborted-decision",
+    "`weir run` freezes, then dies, with decisions that clients wait for in its open transaction, again and again",
+    Plan(rate=50),
+)
+def aborted_decision(lab: Lab) -> None:
+    """Each copy is in the log before the one that counts, so who believes it answers with it.
+
+    The two differ by the time of the decision, which ``judge_answers`` compares with the rest.
+    """
+    lab.aborts_expected = True
+    scorer, addresses = lab.scorer(), Addresses()
+    api, first = _serve(lab, addresses), lab.fused(stop_at="asked")
+    first.await_step("committed")  # it decides before anybody asks, so that the first client waits for it
+    with asking(lab, addresses) as askers:
+        _die_frozen(lab, first)
+        for _ in range(1, max(BATCHES, lab.kills)):
+            _die_frozen(lab, lab.fused(stop_at="asked"))
+        lab.expect(not askers.asked, "a client has an answer, and no decision that it could be was committed")
+        fused = lab.fused()
+    lab.recoveries += askers.recoveries
+    lab.problems += askers.problems
+    api.stop()
+    lab.finish([fused, scorer])
+    judge_answers(lab, askers.asked)
+
+
+def _die_frozen(lab: Lab, fused: Worker) -> None:
+    """Have one die that stopped itself with decisions in an open transaction."""
+    fused.await_step("asked")
+    fused.await_frozen()
+    fused.kill()
+    lab.times += 1

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.catalogue import fault
+from tests.faults.faults_decoder import send_marked
 from tests.faults.lab import Lab, Plan
+from tests.faults.load import HANGER, KILLER
 from tests.faults.workers import Worker, await_true
-from tests.integration.archive_oracle import find_differences, read_table
+from tests.integration.archive_oracle import find_differences, find_doubled, read_table
 
 STEPS = ("archive_read", "archive_checked", "archive_written", "archive_committed")
 RANDOM_SECONDS_MAX = 2.0
 SECONDS, GIVE_WAY_SECONDS = 120.0, 40.0
 EXIT_OVERTAKEN = 1
 SHOWN_MAX = 3
+DEATHS_MAX = 12
+"""Each of four records may be met alone, as an event, as a feature row and as a decision."""
 
 
 def archiver(lab: Lab, **orders: Any) -> Worker:
@@ -66,7 +70,7 @@ def _finish(lab: Lab, workers: list[Worker]) -> None:
     _judge(lab)
 
 
-@fault("kill-archive", "kill -9 of the archiver at every numbered step, while files are joined", judged=False)
+@fault("kill-archive", "kill -9 of the archiver at every numbered step, and of what joins files", judged=False)
 def kill_archive(lab: Lab) -> None:
     lab.processor(kill_at="produced:3").await_death()  # its transaction is aborted: rows that no archive may have
     scorer, processor = lab.scorer(), lab.processor()
@@ -74,17 +78,27 @@ def kill_archive(lab: Lab) -> None:
         for step in STEPS:
             archiver(lab, kill_at=f"{step}:{lab.random.randrange(1, 6)}").await_death(SECONDS)
             lab.times += 1
-        joining = _join(lab) if turn % 2 == 0 else None
+        joining = _join(lab)
         archiver(lab, kill_after_seconds=lab.random.uniform(0, RANDOM_SECONDS_MAX)).await_death(SECONDS)
         lab.times += 1
-        if joining is not None:
-            joining.await_death(SECONDS)
-            lab.expect(joining.process.exitcode == 0, f"joining files failed: {joining.tail(3)}")
+        if turn % 2:
+            joining.kill()
+            continue
+        joining.await_death(SECONDS)
+        lab.expect(joining.process.exitcode == 0, f"joining files failed: {joining.tail(3)}")
     _finish(lab, [scorer, processor])
 
 
-def _has_ended(workers: list[Worker]) -> bool:
-    return not all(worker.is_alive for worker in workers)
+def _is_decided(lab: Lab, workers: list[Worker]) -> bool:
+    """Return whether one has given way, or both have added the same rows: then nothing is left to wait for."""
+    if not all(worker.is_alive for worker in workers):
+        return True
+    return all(worker.count("archive_committed") for worker in workers) and bool(_find_doubled(lab))
+
+
+def _find_doubled(lab: Lab) -> list[str]:
+    names = lab.settings.topics
+    return find_doubled(_root(lab), [names.transactions, names.labels, names.features, names.decisions])
 
 
 @fault("two-archivers", "a second archiver of the same partitions is started while the first one works", judged=False)
@@ -94,7 +108,11 @@ def two_archivers(lab: Lab) -> None:
     for _ in range(max(2, lab.kills // 10)):
         first.await_step("archive_committed", 2)
         second = archiver(lab)
-        await_true(partial(_has_ended, [first, second]), "one of two archivers giving way", GIVE_WAY_SECONDS)
+        await_true(partial(_is_decided, lab, [first, second]), "one of two archivers giving way", GIVE_WAY_SECONDS)
+        doubled = _find_doubled(lab)
+        lab.expect(not doubled, f"{len(doubled)} rows are there twice, e.g. {doubled[:SHOWN_MAX]}")
+        if doubled:
+            return
         loser, first = (second, first) if first.is_alive else (first, second)
         lab.times += 1
         lab.expect(first.is_alive, f"both archivers stopped: {first.tail(2)}")
@@ -102,6 +120,46 @@ def two_archivers(lab: Lab) -> None:
         lab.expect(code == EXIT_OVERTAKEN or "Overtaken" in loser.log(), f"ended with {code}: {loser.tail(2)}")
         lab.expect("another archiver follows the same partition" in loser.log(), f"gave no reason: {loser.tail(2)}")
     _finish(lab, [scorer, processor, first])
+
+
+class Supervised:
+    """An archiver that some records end, started again each time.
+
+    Attributes:
+        worker: the one that runs.
+        deaths: how often one ended.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self.worker = archiver(lab, quirks=("fragile",))
+        self.deaths = 0
+
+    def has_archived(self, count: int) -> bool:
+        if not self.worker.is_alive:
+            self.worker, self.deaths = archiver(self._lab, quirks=("fragile",)), self.deaths + 1
+        return len(_read_undecoded(self._lab)) >= count
+
+
+@fault("archive-decoder-killed", "records that end the decoder, or hang it, under a supervisor", judged=False)
+def archive_decoder_killed(lab: Lab) -> None:
+    scorer, processor = lab.scorer(), lab.processor()
+    sent = sorted([*send_marked(lab, KILLER, 3), *send_marked(lab, HANGER, 1)])
+    supervised = Supervised(lab)
+    lab.recoveries.append(await_true(partial(supervised.has_archived, len(sent)), "each of them being archived"))
+    lab.times += supervised.deaths
+    supervised.worker.kill()
+    found = _read_undecoded(lab)
+    lab.expect(found == sent, f"expected {len(sent)} records undecoded, as they were sent, found {len(found)}")
+    lab.expect(0 < supervised.deaths <= DEATHS_MAX, f"expected 1 to {DEATHS_MAX} ends, found {supervised.deaths}")
+    _finish(lab, [scorer, processor])
+
+
+def _read_undecoded(lab: Lab) -> list[bytes]:
+    """Return the values of the events that were archived undecoded because of what they do to a decoder."""
+    topic = lab.settings.topics.transactions
+    rows = read_table(_root(lab), topic) if (_root(lab) / topic / "_delta_log").exists() else []
+    return sorted(row["value"] for row in rows if row["undecoded"] == "decoder_died")
 
 
 @fault("archive-store-fails", "commits refused, commits without an answer, half a file, again and again", judged=False)

@@ -58,6 +58,46 @@ def declarations_changed(lab: Lab) -> None:
     _expect_told(lab, until_ms)
 
 
+@fault(
+    "cut-over",
+    "other declarations' view is built next to the one in use (kill -9), taken over, given back, and dropped",
+    Plan(rate=60),
+)
+def cut_over(lab: Lab) -> None:
+    scorer, deciding = lab.scorer(), lab.processor(0)
+    lab.run_until(deciding)
+    for redeclared in (True, False):
+        lab.crew.start("cut-over", redeclared=redeclared, kill_at="catch_up_applied").await_death(START_SECONDS)
+        building = lab.crew.start("cut-over", redeclared=redeclared)
+        building.await_step("next_view_ready", 1, START_SECONDS)
+        _go_on(deciding)  # one view follows the log, and the other the one that decides
+        deciding.stop()
+        lab.times += 2
+        deciding = lab.processor(0, redeclared=redeclared)
+        _go_on(deciding)
+        building.await_death(START_SECONDS)
+        lab.expect(building.process.exitcode == 0, f"the next view was not taken over: {building.tail(3)}")
+        lab.expect('"view_missing"' not in deciding.log(), f"built from nothing: {deciding.tail(3)}")
+    _drop_theirs(lab)
+    lab.watch_recovery()
+    lab.finish([deciding, scorer])
+
+
+def _drop_theirs(lab: Lab) -> None:
+    """Delete the view of the other declarations, whose rows say what it is called."""
+    names, url = lab.settings.topics, lab.settings.registry.url
+    rows = [decode(url, entry.value) for entry in read_topic(lab.settings.kafka.bootstrap_servers, names.features)]
+    theirs = {row["declarations_hash"] for row in rows} - {DECLARATIONS_HASH}
+    lab.expect(len(theirs) == 1, f"rows of other declarations: {theirs}")
+    (declared,) = theirs
+    dropping = lab.crew.start("weir", arguments=("features", "drop", declared, "--apply"))
+    dropping.await_death(START_SECONDS)
+    lab.expect(dropping.process.exitcode == 0, f"the view was not deleted: {dropping.tail(3)}")
+    ours = {lab.view.prefix(unit).split(":")[3] for unit in lab.units()} | {"view", "starts", "suspect"}
+    kept = {key.split(b":")[3].decode() for key in lab.redis.scan_iter(lab.view.group_prefix + "*", count=2_000)}
+    lab.expect(kept <= ours, f"keys of another view are left: {kept - ours}")
+
+
 def _caught_up(worker: Worker) -> int:
     """How many units of payments it has, or had."""
     return sum(

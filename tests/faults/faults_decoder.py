@@ -26,7 +26,7 @@ def decoder_killed(lab: Lab) -> None:
     lab.keep(lab.scorer())
     processor = lab.keep(lab.processor(quirks=("fragile",)))
     lab.run_until(processor)
-    sent = [*_send(lab, KILLER, KILLERS), *_send(lab, HANGER, HANGERS)]
+    sent = [*send_marked(lab, KILLER, KILLERS), *send_marked(lab, HANGER, HANGERS)]
     lab.recoveries.append(await_true(partial(_are_condemned, lab, sent), "each of them being a dead letter"))
     lab.times += len(_deaths(lab))
     lab.redis.flushall()
@@ -37,7 +37,7 @@ def decoder_killed(lab: Lab) -> None:
     lab.expect(_condemned(lab) == sorted(sent), f"expected each of {len(sent)} once, found {_condemned(lab)}")
 
 
-def _send(lab: Lab, marker: str, count: int) -> list[bytes]:
+def send_marked(lab: Lab, marker: str, count: int) -> list[bytes]:
     """Send payments whose ids carry a marker, and return their values."""
     rows = [row | {"transaction_id": f"{marker}{row['transaction_id']}"} for row in payments(lab, count)]
     url, known = lab.settings.registry.url, newest_schema(lab)

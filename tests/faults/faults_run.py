@@ -12,7 +12,7 @@ from tests.faults.faults_process import CATCH_UP_STEPS, LIVE_STEPS
 from tests.faults.lab import Lab, Plan
 from tests.faults.workers import await_true
 
-STEPS = (*LIVE_STEPS[:2], "decided", *LIVE_STEPS[2:])
+STEPS = (*LIVE_STEPS[:3], "decided", *LIVE_STEPS[3:])
 CRASHES = 5
 """More than the starts after which records are suspected."""
 

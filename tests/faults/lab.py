@@ -42,7 +42,7 @@ class Plan:
         records: at least so many are sent.
         rate: records a second while the fault is on.
         cache: entities a processor may keep in memory.
-        mutant: guard switched off in the processors.
+        mutant: guard switched off in the processes that have it.
         redis: ``stack``, or servers of the run's own: ``pair`` or ``cluster``.
     """
 

@@ -23,6 +23,8 @@ BURST_SHARE, BURST_RECORDS = 0.02, 6
 UNKNOWN_SCHEMA_ID = 0x7FFFFFFF
 KILLER, HANGER = "killer-", "hanger-"
 """Transaction ids that begin so end the decoder, or hang it, of a worker that was told so (``quirks.fragile``)."""
+ASKED = "asked-"
+"""Transaction ids that begin so are those that clients ask for (``askers.py``)."""
 CURRENCIES = ("USD", "USD", "EUR", "JPY")
 COUNTRIES = ("US", "US", "US", "DE", "BR")
 

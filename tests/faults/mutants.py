@@ -6,10 +6,13 @@ import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tests.faults.patch import replace
 from tests.faults.table import Result
+from weir.infra.kafka import tail
+from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
@@ -155,6 +158,11 @@ def _believe_the_error() -> None:
     replace(ArchiveTable, _has_landed=forget_and_take_over)
 
 
+def _read_uncommitted() -> None:
+    """An API takes what is in an open transaction for a decision."""
+    replace(tail, build_consumer=partial(build_consumer, isolation_level="read_uncommitted"))
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A guard, how to switch it off, and the fault that must show it."""
@@ -173,6 +181,7 @@ MUTANTS: dict[str, Mutant] = {
     "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
     "archive-positions": Mutant(_archive_anyway, "two-archivers", "each of two archivers would add every row"),
     "archive-look-up": Mutant(_believe_the_error, "archive-store-fails", "rows of a lost answer would be added again"),
+    "decisions-committed": Mutant(_read_uncommitted, "aborted-decision", "an aborted copy would be the answer"),
     "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
 }
 

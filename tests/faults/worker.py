@@ -29,11 +29,12 @@ import weir.streaming.cli
 import weir.streaming.state.catch_up
 from tests.faults import mutants, quirks
 from tests.faults.api_steps import report_api_steps
+from tests.faults.load import ASKED
 from tests.faults.orders import Orders
 from tests.faults.patch import replace
 from weir.inference.cli import run_index, run_scorer
 from weir.inference.run import run_fused
-from weir.infra.kafka.sink import TransactionalOutput
+from weir.infra.kafka.sink import Record, Rows, TransactionalOutput
 from weir.infra.redis.state_view import Loaded, StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings, load_settings
@@ -42,6 +43,7 @@ from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
 from weir.streaming.cli import run_processor
 from weir.streaming.health.checks import LossHook, start_watch
+from weir.streaming.next_view import build_next_view
 from weir.streaming.service import Stopped
 
 EXIT_REFUSED = 2
@@ -106,6 +108,8 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
             run_fused(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
         elif orders.role == "archive":
             _archive(settings, orders, steps, stop)
+        elif orders.role == "cut-over":
+            build_next_view(settings, should_stop=stop.is_set, tell=print, on_step=steps)
         elif orders.role == "score":
             run_scorer(settings, instance=orders.instance, should_stop=stop.is_set, with_index=True, on_step=steps)
         else:
@@ -130,31 +134,19 @@ def _process(settings: Settings, orders: Orders, steps: Callable[[str], None], s
 
 def _archive(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
     # late: the fork server must not have a library with threads of its own
-    from weir.archive.run import find_root, run_archiver  # noqa: PLC0415
+    from weir.archive.run import Task, find_root, run_archiver  # noqa: PLC0415
 
     del orders
-    run_archiver(settings, [payments], root=find_root(settings), should_stop=stop.is_set, on_step=steps)
+    run_archiver(settings, Task([payments], find_root(settings)), should_stop=stop.is_set, on_step=steps)
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
     """Add to the processor's steps those within one.
 
-    ``reading`` (payments' partials, from Redis), ``produced`` (outputs are with the broker, the transaction is open),
-    ``applying`` and ``apply_answered``.
+    ``reading`` (payments' partials, from Redis), ``applying`` and ``apply_answered``.
     """
-    commit, end = TransactionalOutput.commit, TransactionalOutput._commit
+    _report_output_steps(steps)
     load, apply = StateView.load_many, StateView.apply
-    outputs = [0]
-
-    def count_and_commit(output: TransactionalOutput, rows: Any, records: Any, offsets: Any) -> None:
-        outputs[0] = sum(len(part.values) for part in rows) + len(records)
-        commit(output, rows, records, offsets)
-
-    def end_after_step(output: TransactionalOutput) -> None:
-        if outputs[0]:
-            output._producer.flush(10)
-            steps("produced")
-        end(output)
 
     def load_after_step(view: StateView, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         asked = list(wanted)
@@ -168,8 +160,39 @@ def _report_inner_steps(steps: Callable[[str], None]) -> None:
         steps("apply_answered")
         return answer
 
-    replace(TransactionalOutput, commit=count_and_commit, _commit=end_after_step)
     replace(StateView, load_many=load_after_step, apply=apply_between_steps)
+
+
+def _report_output_steps(steps: Callable[[str], None]) -> None:
+    """Add the steps of a transaction that is open and has its outputs.
+
+    ``produced`` (they are with the broker), and then ``asked`` if they are about a payment that a client asks for.
+    """
+    commit, end = TransactionalOutput.commit, TransactionalOutput._commit
+    produce_rows, produce = TransactionalOutput._produce_rows, TransactionalOutput._produce
+    values: list[bytes | None] = []
+
+    def begin(output: TransactionalOutput, *given: Any) -> None:
+        values.clear()
+        commit(output, *given)
+
+    def note_rows(output: TransactionalOutput, rows: Rows) -> None:
+        values.extend(rows.values)
+        produce_rows(output, rows)
+
+    def note_record(output: TransactionalOutput, record: Record) -> None:
+        values.append(record.value)
+        produce(output, record)
+
+    def end_after_steps(output: TransactionalOutput) -> None:
+        if values:
+            output._producer.flush(10)
+            steps("produced")
+        if any(ASKED.encode() in (value or b"") for value in values):
+            steps("asked")
+        end(output)
+
+    replace(TransactionalOutput, commit=begin, _commit=end_after_steps, _produce_rows=note_rows, _produce=note_record)
 
 
 def _parse(where: str) -> tuple[str, int] | None:

@@ -10,7 +10,13 @@ from typing import Any, Final
 
 ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "features": {"decided": None},
-    "decisions": {"tags": [], "shadow_rules": []},
+    "decisions": {
+        "tags": [],
+        "shadow_rules": [],
+        "shadow_score": None,
+        "shadow_model_name": None,
+        "shadow_model_version": None,
+    },
 }
 """Kind of record to the fields that it has since, each with its default: what the rows of these logs hold in them."""
 

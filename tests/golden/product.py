@@ -96,7 +96,8 @@ class Run:
         return self
 
     def _keep(self, outcome: Outcome, ends: Mapping[Unit, int]) -> None:
-        outcome.complete()
+        if outcome.then is not None:
+            outcome.complete()
         self.rows += [Row(*pair) for rows in outcome.rows for pair in zip(rows.keys, rows.values, strict=True)]
         self.letters += [*outcome.dead, *outcome.forwarded]
         for dead in outcome.refused:

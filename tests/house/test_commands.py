@@ -19,6 +19,7 @@ from tests.house.source import ROOT, name_of
 RUN_BY = {
     "CONTRIBUTING.md": "tests/integration/test_contributing.py",
     "README.md": "tests/integration/test_readers.py",
+    "docs/changing-features.md": "tests/unit/archive/test_changing_features_page.py",
     "docs/evidence.md": "tests/unit/archive/test_evidence_page.py",
     "docs/readers/analyst.md": "tests/integration/test_readers.py",
     "docs/readers/consumer.md": "tests/integration/test_readers.py",
@@ -80,6 +81,7 @@ COMPLETE = {
     "weir evidence verify --expect": "weir evidence verify --expect HASH",
     "weir publish": "weir publish FILE",
     "weir features backfill": "weir features backfill --transactions FILE --out FILE",
+    "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
 }

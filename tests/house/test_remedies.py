@@ -27,6 +27,7 @@ ARCHIVE = "tests/integration/test_archive.py"
 EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
+NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
 TESTS: dict[str, str] = {
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
     "weir offsets recover --apply": f"{OFFSETS}::test_offsets_moved_back_are_refused_though_redis_was_wiped",
@@ -40,6 +41,8 @@ TESTS: dict[str, str] = {
     "weir offsets drop-view --apply": (
         f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
     ),
+    "weir features cut-over NEW": NEXT_VIEW,
+    "weir features drop OLD --apply": NEXT_VIEW,
     "weir process --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
     "weir score --accept-offsets": f"{FOLLOWED}::test_deleted_outputs_are_accepted_and_nothing_is_decided_again",
     "weir run": "tests/integration/test_run.py::test_it_begins_when_what_was_made_before_is_decided",
@@ -67,6 +70,7 @@ TESTS: dict[str, str] = {
     "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
+    "weir archive optimize": f"{ARCHIVE}::test_the_command_archives_joins_and_says_how_it_stands",
     "weir archive --accept-loss": (
         f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),

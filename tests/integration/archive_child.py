@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import Counter
 
-from weir.archive.run import find_root, run_archiver
+from weir.archive.run import Task, find_root, run_archiver
 from weir.infra.settings import load_settings
 from weir.monitoring.logs import configure
 from weir.schemas.streams.payments import payments
@@ -25,8 +25,8 @@ def main() -> None:
 
     configure("info", "json", "archive")
     settings = load_settings()
-    root = find_root(settings)
-    run_archiver(settings, [payments], root=root, should_stop=lambda: False, until_caught_up=True, on_step=on_step)
+    task = Task([payments], find_root(settings), until_caught_up=True)
+    run_archiver(settings, task, should_stop=lambda: False, on_step=on_step)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,14 @@ def find_differences(root: str | Path, servers: str, topics: Sequence[str], **op
     return [each for topic in topics for each in _compare(topic, expected[topic], read_table(root, topic, **options))]
 
 
+def find_doubled(root: str | Path, topics: Sequence[str]) -> list[str]:
+    """Name every row that is in a topic's table more than once."""
+    places = ["partition", "offset"]
+    rows = {topic: DeltaTable(f"{root}/{topic}").to_pyarrow_table(columns=places).to_pylist() for topic in topics}
+    counts = Counter((topic, row["partition"], row["offset"]) for topic, found in rows.items() for row in found)
+    return [f"{topic}[{partition}]@{offset}" for (topic, partition, offset), count in counts.items() if count > 1]
+
+
 def _compare(topic: str, expected: dict[tuple[int, int], Row], rows: list[Row]) -> list[str]:
     places = [(row["partition"], row["offset"]) for row in rows]
     found = [f"{topic}: {where} is there {count} times" for where, count in Counter(places).items() if count > 1]

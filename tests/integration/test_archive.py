@@ -15,7 +15,7 @@ from tests.integration.decided import build_rows, publish_rows
 from tests.integration.payments import Publisher, build_payment, frame, publish_labels
 from tests.integration.services import Services
 from weir.archive.place import Place
-from weir.archive.run import list_followed, run_archiver
+from weir.archive.run import Task, list_followed, run_archiver
 from weir.infra.kafka.clients import build_admin, build_producer
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings
@@ -46,14 +46,8 @@ def services(archiving: Settings, tmp_path: Path) -> Iterator[Services]:
 
 
 def archive(settings: Settings, **options: object) -> None:
-    run_archiver(
-        settings,
-        [payments],
-        root=Place(settings.archive.root),
-        should_stop=lambda: False,
-        until_caught_up=True,
-        **options,  # type: ignore[arg-type]  # a test's own
-    )
+    task = Task([payments], Place(settings.archive.root), until_caught_up=True, **options)  # type: ignore[arg-type]
+    run_archiver(settings, task, should_stop=lambda: False)
 
 
 def publish_everything(settings: Settings, first: int, count: int) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import settings_for
 from tests.payments import DECLARATIONS_HASH
 from weir.infra.redis.client import connect
+from weir.infra.redis.other_views import abandon_other_views
 from weir.infra.redis.session import Session
 from weir.infra.redis.state_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
 from weir.infra.redis.unit import Position, Unit, UnreadablePosition, format_position
@@ -334,8 +335,8 @@ def test_starts_are_counted_per_unit_and_offset_and_begin_again_at_another(view:
     assert view.position(UNIT) is None
 
 
-def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(stack: Settings) -> None:
-    """Two views of one group, as of two declarations: of both together, one follows the log in each unit."""
+def two_views(stack: Settings) -> tuple[StateView, StateView]:
+    """Two views of one group, as of two declarations."""
     own = settings_for(stack, "views")
     client = connect(own.redis)
     old, new = (
@@ -348,6 +349,12 @@ def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(s
         )
         for topic_id in ("x", "y")
     )
+    return old, new
+
+
+def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(stack: Settings) -> None:
+    """Of both together, one follows the log in each unit."""
+    old, new = two_views(stack)
     other = Unit("t", 4)
 
     def moved_on(view: StateView) -> list[bool]:
@@ -361,3 +368,29 @@ def test_a_view_that_another_one_took_over_from_says_so_until_it_follows_again(s
     assert (moved_on(old), moved_on(new)) == ([True, False], [False, False])
     old.follow(UNIT)
     assert (moved_on(old), moved_on(new)) == ([False, False], [True, False])
+
+
+def test_a_view_that_is_dropped_leaves_the_other_and_its_mark(stack: Settings) -> None:
+    old, new = two_views(stack)
+    for view in (old, new):
+        view.claim(UNIT, Position(0))
+        view.apply(UNIT, start=0, end=1, keys=["card:a"], partials=[b"one"])
+    new.suspect(UNIT, "lost")
+    assert sum(old.drop(UNIT)) > 0
+    assert old.load_many([(UNIT, ["card:a"])])[UNIT] == Loaded(None, [b""])
+    assert (new.look(UNIT).suspect, new.load_many([(UNIT, ["card:a"])])[UNIT].partials) == ("lost", [b"one"])
+    sum(new.drop(UNIT))
+    assert new.look(UNIT) == Loaded(None, [])
+
+
+def test_after_a_loss_units_of_other_views_are_deleted_before_anybody_uses_them(stack: Settings) -> None:
+    old, new = two_views(stack)
+    other = Unit("t", 4)
+    for view, unit in ((old, UNIT), (new, UNIT), (new, other)):
+        view.claim(unit, Position(0))
+    assert abandon_other_views(connect(stack.redis), old.group_prefix, [old.prefix(UNIT), old.prefix(other)]) == 2
+    assert old.look(UNIT).position == Position(0)
+    for unit in (UNIT, other):
+        assert new.look(unit).dropping
+        assert not new.claim(unit, Position(0))
+        assert not new.apply(unit, start=0, end=1, keys=["card:a"], partials=[b"one"]).done

@@ -49,7 +49,7 @@ def _assert_decided_once(services: Services, log: Log, *, marked: bool | None) -
             assert {row["decided"] for row in rows} == {True if marked else None}
 
 
-@pytest.mark.parametrize("step", ["gathered", "computed", "decided", "committing", "committed", "applied"])
+@pytest.mark.parametrize("step", ["gathered", "computed", "committing", "decided", "committed", "applied"])
 def test_killed_at_a_step_it_counts_publishes_and_decides_each_record_once(services: Services, step: str) -> None:
     log = publish(Publisher(services.settings), build_stream(seed=21, count=RECORDS))
     services.await_killed(services.start_module(CHILD, step, "3", "0", "run", ready=""))

@@ -1,4 +1,4 @@
-"""One log, two paths: what the stream published equals what training computes from it, bit for bit."""
+"""One log, three paths: what the stream published equals what training and the archive compute from it, bit for bit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import TopicPartition
 from numpy.typing import NDArray
 
 from tests.integration.oracle import Event
@@ -19,8 +21,16 @@ from tests.integration.services import Services
 from tests.integration.streams import SPAN_MS, await_applied, build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.payments import FEATURE_NAMES
+from weir.archive.features.backfill import backfill_archive
+from weir.archive.features.history import Snapshot
+from weir.archive.features.source import LOG, open_archive
+from weir.archive.place import Place
+from weir.archive.run import Task, run_archiver
+from weir.infra.kafka.clients import build_admin
+from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.kernels import shipped_kernel
 
@@ -138,8 +148,41 @@ def trained(settings: Settings, *, known_until_ms: int = 1 << 62) -> dict[tuple[
     return found
 
 
-def assert_same_bits(settings: Settings, names: list[str]) -> None:
-    stream, training = published(settings), trained(settings)
+def archived(settings: Settings, home: Path) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """Archive the log, let Kafka forget all of it, and backfill the features from the archive."""
+    root = Place(str(home / "archive"))
+    run_archiver(settings, Task([payments], root, until_caught_up=True), should_stop=lambda: False)
+    forget(settings)
+    return backfilled(settings, root, home / "features.parquet")
+
+
+def logged(settings: Settings, home: Path) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """Backfill the features from what Kafka has."""
+    with open_archive(LOG, settings.of_stream(payments)) as root:
+        return backfilled(settings, root, home / "features.parquet")
+
+
+def backfilled(settings: Settings, root: Place, out: Path) -> dict[tuple[int, int], NDArray[np.float32]]:
+    counts = backfill_archive(settings.of_stream(payments), Snapshot(root), out)
+    assert (counts["erased"], counts["duplicates"], counts["bad"]) == (0, 0, 0)
+    assert counts["dead"] > 0
+    rows = pq.read_table(out).to_pylist()
+    return {(row["source_partition"], row["source_offset"]): _vector(row) for row in rows}
+
+
+def forget(settings: Settings) -> None:
+    """Delete what the topics of events and labels hold, as retention would."""
+    admin, topics = build_admin(settings.kafka), (settings.topics.transactions, settings.topics.labels)
+    ends = [(topic, *end) for topic in topics for end in end_offsets(settings.kafka, topic).items()]
+    for future in admin.delete_records([TopicPartition(*end) for end in ends]).values():
+        future.result(30)
+
+
+def assert_same_bits(
+    stream: dict[tuple[int, int], NDArray[np.float32]],
+    training: dict[tuple[int, int], NDArray[np.float32]],
+    names: list[str],
+) -> None:
     assert stream.keys() == training.keys()
     assert len(stream) > RECORDS
     columns = [FEATURE_NAMES.index(name) for name in names]
@@ -170,8 +213,9 @@ def test_on_one_partition_every_feature_is_the_training_paths_across_a_restart_a
 ) -> None:
     settings = deploy(stack, "same-one", partitions=1, batch_records_max=7)
     run_stream(settings, tmp_path / "logs", then_records_max=1_000)
-    assert_same_bits(settings, list(FEATURE_NAMES))
     assert_corrections_are_seen(settings)
+    assert_same_bits(published(settings), trained(settings), list(FEATURE_NAMES))
+    assert_same_bits(published(settings), archived(settings, tmp_path), list(FEATURE_NAMES))
 
 
 def test_on_two_partitions_every_card_feature_is_the_training_paths_across_a_restart_and_other_batches(
@@ -179,4 +223,6 @@ def test_on_two_partitions_every_card_feature_is_the_training_paths_across_a_res
 ) -> None:
     settings = deploy(stack, "same-two", partitions=2, batch_records_max=7)
     run_stream(settings, tmp_path / "logs", then_records_max=1_000)
-    assert_same_bits(settings, [name for name in FEATURE_NAMES if name.startswith(("card_", "transaction_"))])
+    own = [name for name in FEATURE_NAMES if name.startswith(("card_", "transaction_"))]
+    assert_same_bits(published(settings), trained(settings), own)
+    assert_same_bits(published(settings), logged(settings, tmp_path), own)

@@ -7,7 +7,7 @@ becomes of outputs and state is judged there and in the other faults of ``tests/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -23,8 +23,9 @@ from tests.integration.mock_cluster import (
     running_mock,
 )
 from weir.infra.kafka.clients import build_consumer, build_producer
-from weir.infra.kafka.sink import Aborted, Fenced, Offsets, Record, TransactionalOutput
+from weir.infra.kafka.sink import Aborted, Fenced, Offsets, Record, Rows, TransactionalOutput
 from weir.infra.settings import KafkaSettings
+from weir.schemas.errors import Transient
 
 SOURCE = "transactions"
 LETTER = Record("transactions.dlq", b"card", b"value")
@@ -54,10 +55,10 @@ class _Loop:
         self._metadata = metadata
         self._next = 0
 
-    def commit(self) -> None:
+    def commit(self, rows: Iterable[Rows] = ()) -> None:
         self._next += 1
         where = (SOURCE, 0)
-        self._output.commit([], [LETTER], Offsets({where: self._next}, {where: "topic"}, self._metadata))
+        self._output.commit(rows, [LETTER], Offsets({where: self._next}, {where: "topic"}, self._metadata))
 
 
 @pytest.fixture
@@ -123,3 +124,13 @@ def test_what_only_another_process_can_mend_ends_this_one(
     cluster.refuse(request_kind, error)
     with pytest.raises(Fenced):
         loop.commit()
+
+
+def test_rows_that_cannot_be_made_abort_the_transaction_and_the_next_one_is_committed(loop: _Loop) -> None:
+    def make_rows() -> Iterator[Rows]:
+        yield Rows(LETTER.topic, [b"card"], [b"sent while the next are made"])
+        raise Transient("what decides is away")
+
+    with pytest.raises(Transient, match="what decides is away"):
+        loop.commit(make_rows())
+    loop.commit()

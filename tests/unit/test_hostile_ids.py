@@ -23,6 +23,7 @@ from tests.house.source import name_of, product_files
 from tests.payments import FEATURE_NAMES
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
 from weir import demo_summary
+from weir.archive.timeline import show as timeline_show
 from weir.demo_watch import Tally as Watched
 from weir.inference.inspect import cli as inspect_cli
 from weir.inference.inspect.stream import columns_of
@@ -146,9 +147,9 @@ def _dlq(verb: str, hostile: str, *, as_json: bool = False) -> None:
     arguments = argparse.Namespace(json=as_json)
     dead = _letter(hostile)
     if verb == "list":
-        dlq_cli._write(arguments, [letter_fields(dead, None)], dlq_cli._LIST_COLUMNS)
+        dlq_cli._write(arguments, [letter_fields(dead, None)], dlq_cli._LIST_COLUMNS, title=hostile)
     elif verb == "stats":
-        dlq_cli._write(arguments, count_letters([(dead, None)]), dlq_cli._STATS_COLUMNS)
+        dlq_cli._write(arguments, count_letters([(dead, None)]), dlq_cli._STATS_COLUMNS, title=hostile)
     elif verb == "show":
         dlq_cli._write_json(letter_details(dead, None, OneSchema()), indent=None if as_json else 2)
     else:
@@ -207,9 +208,23 @@ def _print_wide(view: Any) -> None:
 def _demo_run(hostile: str) -> None:
     """The run that a demo shows at its end."""
     row = {"event_time_ms": 0, "amount_minor": 1, "currency": "EUR", "score": 0.5, "reasons": [{"code": hostile}]}
+    row |= {"card_id": hostile}
     decided = {"1": row | {"decision": "APPROVE"}, "2": row | {"decision": "DECLINE"}}
     truth = [{"scenario": "card testing", "actor_id": "a", "transaction_id": number} for number in decided]
     demo_summary.print_sequence(Console(file=sys.stdout, width=5_000), truth, Watched(by_id=decided))
+
+
+def _walked(hostile: str) -> None:
+    """A card of the past, walked through an event with everything of it hostile."""
+    at = {"topic": "transactions", "partition": 0, "offset": 1, "append_ms": 0}
+    decided = {"decision": "DECLINE", "decided_by": hostile, "score": None, "reasons": [{"code": hostile}]}
+    step: dict[str, Any] = {
+        "at": at, "id": hostile, "event": None, "refused": hostile, "late": False, "windows": None, "labels": [],
+        "decision": decided, "is_same": {"own": True, "shared": True}, "differences": {},
+    }  # fmt: skip
+    moments: list[dict[str, Any]] = [{"at_ms": 0, "offset": None, "partition": None, "windows": {}}] * 2
+    document = {"entity": "card", "id": hostile, "moments": moments, "steps": [step]}
+    print_tables(timeline_show.build_tables(document, payments))
 
 
 def _schemas(hostile: str) -> None:
@@ -222,6 +237,7 @@ def _schemas(hostile: str) -> None:
 
 VIEWS: dict[str, Callable[[str], object]] = {
     "inspect card": lambda h: print_tables(inspect_cli._write_entity(_card(h), payments)),
+    "inspect card --at": _walked,
     "inspect decision": lambda h: print_tables(inspect_cli._write_decision(_decision(h), payments)),
     "inspect stream": lambda h: print_tables([inspect_cli._write_stream([_decision(h)], payments)]),
     "inspect stream --follow": lambda h: print_line("  ".join((*columns_of(payments), h))),
@@ -343,5 +359,7 @@ def test_a_dead_letters_view_is_no_wider_than_its_values_in_a_pipe(monkeypatch: 
     screen = _Screen(terminal=False)
     monkeypatch.setattr(sys, "stdout", screen)
     long = dataclasses.replace(letter(), message="expected " + "x" * 900)
-    dlq_cli._write(argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS)
+    dlq_cli._write(
+        argparse.Namespace(json=False), [letter_fields(long, None)] * 3, dlq_cli._LIST_COLUMNS, title="letters"
+    )
     assert len(screen.getvalue().splitlines()) == 4

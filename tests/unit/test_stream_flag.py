@@ -25,6 +25,7 @@ OF_NO_STREAM = {
     "clean": "frees space in a home",
     "demo": "runs a project whole",
     "bench": "measures on servers of its own",
+    "benchmark": "runs protocols that each bring a stream",
     "completion": "prints a script",
     "sessionise": "reads the shipped clicks and writes the shipped sessions",
 }

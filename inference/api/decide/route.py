@@ -11,6 +11,8 @@ from typing import Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from weir.access.key import Scope
+from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error
 from weir.inference.api.decide import document
 from weir.inference.api.decide.answers import (
@@ -67,7 +69,7 @@ def add_decide(
     @router.post(
         f"{prefix}/decide",
         responses=document.answers(stream),
-        openapi_extra=document.event_body(stream),
+        openapi_extra=document.event_body(stream) | needs(Scope.SCORE),
         summary=f"Publish a {stream.event} and answer with the stream's own decision on it",
     )
     async def post_decide(

@@ -6,10 +6,28 @@ import errno
 import socket
 
 from weir.infra.embedded.ports import describe_listener
+from weir.infra.settings import ApiSettings
 from weir.schemas.errors import Refused
 
 HOST = "127.0.0.1"
 _BACKLOG = 1_024
+
+
+def check_host(host: str, api: ApiSettings) -> None:
+    """Let other addresses than the loopback's be served with keys alone, and keys travel encrypted alone.
+
+    Raises:
+        Refused: with the fix.
+    """
+    if host == HOST:
+        return
+    if api.keys != "required":
+        raise Refused(f"expected host {HOST} without keys, found {host}; WEIR_API__KEYS=required asks for keys")
+    if not api.tls_key and not api.behind_proxy:
+        raise Refused(
+            f"expected host {HOST} without TLS, found {host}; give WEIR_API__TLS_CERTIFICATE and WEIR_API__TLS_KEY, or "
+            "WEIR_API__BEHIND_PROXY=true where a proxy of yours speaks HTTPS in front"
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -18,19 +36,17 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         Refused: with the fix.
     """
-    if host != HOST:
-        raise Refused(f"expected host {HOST}, found {host}: the API has no keys yet; put a proxy with its own in front")
     # the protocol by name: asyncio turns Nagle's delay (40 ms an answer) off only where it reads IPPROTO_TCP
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((HOST, port))
+        listening.bind((host, port))
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
         raise Refused(
-            f"port {port} on {HOST}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
+            f"port {port} on {host}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
         ) from None
     return listening
 

@@ -14,6 +14,8 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from weir.inference.api.access import ANY, needs
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -54,8 +56,13 @@ _ICON = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
 """
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add ``/``, ``/docs`` with its files, and the icon; none of them is part of the API's document."""
+def add_pages(app: FastAPI, *, lists_paths: bool = True) -> None:
+    """Add ``/``, ``/docs`` with its files, and the icon; none of them is part of the API's document.
+
+    Args:
+        app: to add them to.
+        lists_paths: whether ``/`` does: the paths name every stream.
+    """
     package = resources.files("fastapi_swagger.resources")
     files = {
         "/docs": (_PAGE, "text/html; charset=utf-8"),
@@ -71,7 +78,7 @@ def add_pages(app: FastAPI) -> None:
         _add_file(app, path, content, kind)
     endpoints = sorted(path for path in app.openapi()["paths"] if path.startswith("/v1/"))
     start = {"service": "weir", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz",
-             "ready": "/readyz", "metrics": "/metrics", "endpoints": endpoints}  # fmt: skip
+             "ready": "/readyz", "metrics": "/metrics"} | ({"endpoints": endpoints} if lists_paths else {})  # fmt: skip
     _add_file(app, "/", orjson.dumps(start), "application/json")
 
 
@@ -84,4 +91,4 @@ def _add_file(app: FastAPI, path: str, content: bytes, kind: str) -> None:
             return Response(status_code=304, headers={"etag": tag})
         return Response(content, headers=headers)
 
-    app.add_api_route(path, get_file, include_in_schema=False)
+    app.add_api_route(path, get_file, include_in_schema=False, openapi_extra=needs(ANY))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,9 +43,20 @@ def build_crowd() -> Crowd:
     return Crowd(members_max=room, spare=_SPARE)
 
 
-def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None) -> uvicorn.Server:
-    """Return a server for sockets that are bound already."""
-    limits = limits or Limits()
+class Tls(NamedTuple):
+    """Files of PEM by which HTTPS is spoken; HTTP where both are ``""``."""
+
+    certificate: str = ""
+    key: str = ""
+
+
+def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tls: Tls | None = None) -> uvicorn.Server:
+    """Return a server for sockets that are bound already.
+
+    Raises:
+        Refused: the certificate and its key cannot be used.
+    """
+    limits, tls = limits or Limits(), tls or Tls()
 
     async def sweep() -> None:
         # on the server's own tick, once a second
@@ -65,7 +77,14 @@ def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None) ->
         callback_notify=sweep,
         timeout_notify=0,
         timeout_graceful_shutdown=_STOP_SECONDS,
+        ssl_certfile=tls.certificate or None,
+        ssl_keyfile=tls.key or None,
     )
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"expected a certificate and its private key as PEM, found other files: {reason}") from None
     return uvicorn.Server(config)
 
 

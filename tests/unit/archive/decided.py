@@ -61,10 +61,10 @@ class Logged(NamedTuple):
 
 
 @cache
-def topics() -> dict[str, list[Logged]]:
+def topics(partitions: int = 1) -> dict[str, list[Logged]]:
     """Return the records of all topics of one run."""
-    log = build_log(1)[:RECORDS]
-    run = Run(1).take(log)
+    log = build_log(partitions)[:RECORDS]
+    run = Run(partitions).take(log)
     given = {name: [Logged(each, []) for each in log if each.topic == name] for name in ("transactions", "labels")}
     features = [Logged(_entry("features", n, row.key, row.value), []) for n, row in enumerate(run.rows)]
     decided = [
@@ -79,17 +79,17 @@ def _entry(topic: str, offset: int, key: bytes | None, value: bytes | None) -> E
     return Entry(topic, 0, offset, DECISION_TIME_MS + offset, key, value)
 
 
-def build_archive(home: Path) -> Path:
-    """Write the archive of the run and the lists that were in force; return its root."""
+def build_archive(home: Path, partitions: int = 1) -> Path:
+    """Write the archive of a run over so many partitions and the lists that were in force; return its root."""
     root = home / "archive"
     place, key = Place(str(root)), load_key(key_path(home))
     (home / "lists.json").write_bytes(orjson.dumps(LISTS))
     objects = Objects(place)
     objects.keep_bundle(EXPECTED / "bundle")
-    for topic, records in topics().items():
+    for topic, records in topics(partitions).items():
         _fill(place, objects, topic, records)
     for batch in range(BATCHES):
-        for topic in topics():
+        for topic in topics(partitions):
             table = open_table(place.below(topic), Topic(topic, "1"), "transactions", _codec(topic)[1])
             if table.batch > batch:
                 seal_new(Chain(Place(str(root))), key, name=topic, table=table)

@@ -17,6 +17,7 @@ from weir.archive.columns import FIXED, bucket_of
 from weir.archive.erasing import erase, find_holding
 from weir.archive.holding import Wanted, encode_text
 from weir.archive.joining import join_day
+from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import TableReader
 from weir.archive.rows import Raw, RowMaker
@@ -99,7 +100,7 @@ class Archive:
         return count
 
     def verify(self) -> Verified:
-        return verify(self.chain, self.tables)
+        return verify(self.chain, self.tables, Objects(self.place))
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted((self.root / "archive").rglob("*")):
@@ -232,7 +233,7 @@ def test_a_reason_that_holds_the_id_is_refused(archive: Archive) -> None:
 
 
 def test_what_stays_of_a_row_is_what_the_contract_names() -> None:
-    assert {each.name for each in FIXED} - {"key", "value", "headers", "id", "id_hash", "salt"} == {
+    assert {each.name for each in FIXED} - {"key", "value", "headers", "id", "id_hash", "undecoded", "salt"} == {
         "partition", "offset", "append_ms", "day", "bucket", "leaf", "batch",
     }  # fmt: skip
     assert bucket_of(WANTED.encode()) < 64

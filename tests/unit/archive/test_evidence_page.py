@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,18 @@ def test_every_block_of_the_page_does_what_it_says(
 ) -> None:
     decision = DeltaTable(str(home / "archive" / "decisions")).to_pyarrow_table().slice(5, 1).to_pylist()[0]
     head = json.loads(run_line("weir evidence head --json", capsys).out)
-    for name, value in {"ID": decision["id"], "CARD": decision["card_id"], "HASH": head["hash"]}.items():
+    named = {
+        "ID": decision["id"], "CARD": decision["card_id"], "HASH": head["hash"], "COPY": str(home / "archive"),
+        "FROM": datetime.fromtimestamp(decision["ingest_time_ms"] / 1_000, UTC).isoformat(),
+        "TO": "2025-12-31T00:00:00Z",
+    }  # fmt: skip
+    for name, value in named.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COPY", str(home / "archive"))
-    answer, proof, _, verified, elsewhere, erased = [run_block(script, capsys) for script in BLOCKS]
+    answer, walked, proof, _, again, verified, elsewhere, erased = [run_block(script, capsys) for script in BLOCKS]
     assert "equal, bit for bit" in answer
+    assert walked.count("events, bit for bit") == 3
+    assert "what changed" in walked
+    assert "decisions made again, 0 differ" in again
     assert proof.count(": as it was sealed") == 3
     assert verified.count("\nin order\n") == 3
     assert "in order" in elsewhere

@@ -77,16 +77,21 @@ class FakeTopic:
     values: list[bytes | None] = field(default_factory=list)
     parts: dict[str, list[str]] = field(default_factory=dict)
     is_gone: bool = False
-    read: int = 0
+    own_id: str = "the topic's id"
+    topic_id: str = ""
+    next_offset: int = 0
+    read_from: list[int] = field(default_factory=list)
 
     def is_another(self) -> bool:
         if self.is_gone:
             raise Refused("no topic")
-        return False
+        was, self.topic_id = self.topic_id, self.own_id
+        return not was
 
     def read_new(self) -> list[Any]:
-        found = [FakeMessage(value, at) for at, value in enumerate(self.values)][self.read :]
-        self.read = len(self.values)
+        found = [FakeMessage(value, at) for at, value in enumerate(self.values)][self.next_offset :]
+        self.read_from.append(self.next_offset)
+        self.next_offset = len(self.values)
         return found
 
     def read_parts(self, act: Act) -> Iterator[str]:
@@ -294,7 +299,7 @@ def test_a_file_that_was_altered_is_named_and_not_decided_by(home: Path) -> None
 def test_other_rules_under_the_name_of_a_version_are_not_decided_by(home: Path) -> None:
     event_id, label = next((event_id, key[0].split("+")[0]) for key, event_id in _of_each_kind(_published()[1]).items())
     other = build_act("rules", RULES[0].replace("REVIEW", "ALLOW"), label=label)
-    _keep(home, FakeTopic([other.encode()]))
+    _keep(home, FakeTopic([other.encode()], own_id="another topic's"))
     decision = _answer(home, event_id)
     assert decision["is_same"] is None
     assert f"expected the kept rules {label} to read as that version" in decision["note"]
@@ -314,6 +319,22 @@ def test_a_topic_that_is_gone_loses_nothing_and_a_store_that_is_away_passes_noth
     keeper.look()
     for act in acts:
         assert [each.content for each in versions.find(act.kind, act.version)] == [act.hash]
+
+
+def test_a_start_reads_what_is_new_of_the_topic_and_all_of_another_one(tmp_path: Path) -> None:
+    topic = FakeTopic()
+    acts = _publish(topic)
+    _keep(tmp_path, topic)
+    position = tmp_path / "archive" / "_versions" / TOPIC / "position.json"
+    other = json.dumps({"topic_id": "another", "next_offset": 2})
+    for content, first in ((position.read_text(), len(topic.values)), ("{", 0), (other, 0)):
+        position.write_text(content)
+        again = FakeTopic(topic.values, topic.parts)
+        _keep(tmp_path, again)
+        assert again.read_from == [first]
+        assert json.loads(position.read_text()) == {"topic_id": "the topic's id", "next_offset": len(topic.values)}
+    for act in acts:
+        assert [each.content for each in _versions(tmp_path).find(act.kind, act.version)] == [act.hash]
 
 
 def test_a_change_of_lists_that_are_gone_is_named(home: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_large_day_becomes_files_of_their_own_ranges_of_buckets(
     table: ArchiveTable, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(place)
-    monkeypatch.setattr(joining, "FILE_BYTES", 20_000)
+    monkeypatch.setattr(joining, "FILE_ROWS", 50)
     done = join_day(table, DAY, do_nothing)
     assert 1 < done.joined <= BUCKETS
     assert content(place) == before
@@ -75,6 +75,23 @@ def test_a_large_day_becomes_files_of_their_own_ranges_of_buckets(
         ).to_pylist()
         places = [(row["bucket"], row["key"] or b"\xff", row["partition"], row["offset"]) for row in rows]
         assert places == sorted(places)
+
+
+def test_files_that_are_large_are_left_and_of_many_rows_some_are_joined_at_once(
+    table: ArchiveTable, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(place)
+    monkeypatch.setattr(joining, "FILE_ROWS", 40)
+    monkeypatch.setattr(joining, "MADE_MAX", 1)
+    add(table, 200, 10)
+    assert find_days(table, CLOSED) == []  # 20 rows are half of a large file
+    monkeypatch.setattr(joining, "FILE_ROWS", 60)
+    done = join_day(table, DAY, do_nothing)
+    assert (done.files, done.joined, done.rows) == (3, 1, 60)
+    rows = [join_day(table, day, do_nothing).rows for _ in range(9) for day in find_days(table, CLOSED)]
+    assert max(rows) <= 60
+    assert content(place)[:200] == before
+    assert find_days(table, CLOSED) == []
 
 
 def test_rows_that_come_meanwhile_are_kept(table: ArchiveTable, place: Place) -> None:
@@ -127,12 +144,16 @@ def test_files_that_no_table_names_are_deleted_after_a_week_and_no_sooner(
     orphan = folder / "day=1970-01-01" / "0000000099-orphan.parquet"
     orphan.write_bytes(b"left by a process that was killed")
     assert sweep(table) == 0
-    assert len([*folder.rglob("*.parquet")]) == 12
+    assert len(_data_files(folder)) == 12
     monkeypatch.setattr(joining, "KEPT_HOURS", 0)
     table.delta.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 seconds"})
     assert sweep(reopen(place)) == 11
-    assert len([*folder.rglob("*.parquet")]) == len([*folder.rglob("*.ids")]) == 1
+    assert len(_data_files(folder)) == len([*folder.rglob("*.ids")]) == 1
     assert offsets(place) == list(range(200))
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return [*folder.glob("day=*/*.parquet")]
 
 
 @pytest.mark.parametrize("is_joined", [False, True])

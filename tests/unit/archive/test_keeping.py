@@ -9,13 +9,16 @@ import pytest
 
 from tests.golden.log import EXPECTED
 from tests.unit.archive.decided import BATCHES
+from weir.archive.in_force.versions import KeptVersion, Versions
 from weir.archive.keeping import Keeper
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.seals.chain import Chain
+from weir.archive.seals.findings import CHANGED, GONE
 from weir.archive.seals.key import load_key
 from weir.archive.seals.verify import verify
 from weir.archive.table import ArchiveTable, find_table
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.errors import PoisonRecord
 
@@ -49,9 +52,10 @@ def test_after_a_commit_its_batches_are_sealed_and_the_bundle_that_decided_is_ke
     name, version = _model(root)
     (kept,) = Objects(root).find_bundles(name, version)
     assert kept.manifest == (EXPECTED / "bundle" / "manifest.json").read_bytes()
-    verified = verify(Chain(root), {"decisions": _table(root, "decisions")})
+    verified = verify(Chain(root), {"decisions": _table(root, "decisions")}, Objects(root))
     assert [each.kind for each in verified.findings if each.where.startswith("decisions")] == []
-    assert Chain(root).read_length() == 2 * BATCHES
+    assert Chain(root).read_length() == 2 * BATCHES + 1
+    assert Chain(root).read_files().keys() == set(Objects(root).list_all())
 
 
 def _model(root: Place) -> tuple[str, str]:
@@ -77,3 +81,62 @@ def test_a_schema_is_kept_before_it_is_used_and_an_unknown_id_is_not(root: Place
     assert [look_up(number) for number in (5, 6)] == [found[5], found[6]]
     assert Objects(root).read_schema("events", 5) == found[5]
     assert isinstance(Objects(root).read_schema("events", 6), PoisonRecord)
+
+
+def _keep_some(root: Place, tmp_path: Path) -> None:
+    objects = Objects(root)
+    versions = Versions(objects, "published")
+    text = versions.keep_text(b"rules: []")
+    versions.keep(KeptVersion(kind="rules", version="1", content=text, texts=[text], source="declared"))
+    objects.keep_schema("events", WriterSchema(5, subject_ok=True, schema='"long"'))
+    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    objects.keep_bundle(tmp_path / "models" / "one")
+
+
+def _found(root: Place) -> list[tuple[str, str]]:
+    return [(each.where, each.kind) for each in verify(Chain(root), {}, Objects(root)).kept]
+
+
+def test_one_byte_of_any_kept_file_is_found_and_so_is_one_that_is_gone(root: Place, tmp_path: Path) -> None:
+    _keep_some(root, tmp_path)
+    _keeper(root, tmp_path).after_commit(_table(root, "features"))
+    paths = list(Objects(root).list_all())
+    assert {path.partition("/")[0] for path in paths} == {"_bundles", "_objects", "_schemas", "_versions"}
+    assert _found(root) == []
+    for path in paths:
+        file = Path(root.uri) / path
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert _found(root) == [(path, CHANGED)]
+        file.unlink()
+        assert _found(root) == [(path, GONE)]
+        file.write_bytes(content)
+    assert _found(root) == []
+
+
+def test_files_that_were_kept_before_a_crash_are_sealed_by_the_next_and_half_a_file_is_not(
+    root: Place, tmp_path: Path
+) -> None:
+    _keep_some(root, tmp_path)
+    half = Path(root.uri) / "_objects" / ("0" * 64)
+    half.write_bytes(b"half a f")
+    _keeper(root, tmp_path).after_commit(_table(root, "features"))
+    sealed = Chain(root).read_files()
+    assert sealed.keys() == set(Objects(root).list_all()) - {f"_objects/{half.name}"}
+    length = Chain(root).read_length()
+    _keeper(root, tmp_path).after_commit(_table(root, "features"))
+    assert Chain(root).read_length() == length
+
+
+def test_what_cannot_be_sealed_stops_no_archiver(root: Place, tmp_path: Path) -> None:
+    table = _table(root, "features")
+    shutil.copytree(root.uri, tmp_path / "copy")
+    for file in Path(root.uri, "features").glob("day=*/*.parquet"):
+        file.write_bytes(b"no file of a table")
+    _keeper(root, tmp_path).after_commit(table)
+    assert Chain(root).read_sealed_batch("features") == 0
+    unsealed = {"topic": "features"}
+    assert REGISTRY.get_sample_value("weir_archive_unsealed_commits", unsealed) == BATCHES
+    shutil.copytree(tmp_path / "copy", root.uri, dirs_exist_ok=True)
+    _keeper(root, tmp_path).after_commit(table)
+    assert REGISTRY.get_sample_value("weir_archive_unsealed_commits", unsealed) == 0

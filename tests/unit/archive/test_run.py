@@ -34,6 +34,12 @@ def test_every_topic_of_a_stream_is_followed_and_dead_letters_are_not_decoded() 
     found = {each.topic: bool(each.schema) for each in list_followed(Settings(), [payments])}
     decoded = dict.fromkeys(("transactions", "labels", "features", "decisions"), True)
     assert found == decoded | dict.fromkeys(("transactions.dlq", "labels.dlq", "features.dlq"), False)
+    kinds = {each.topic: each.kind for each in list_followed(Settings(), [payments])}
+    assert kinds == {
+        "transactions": "events", "labels": "labels", "features": "features", "decisions": "decisions",
+        "transactions.dlq": "dead_letters", "labels.dlq": "dead_letters", "features.dlq": "dead_letters",
+    }  # fmt: skip
+    assert [ArchiveSettings(keep_labels_days=7).keep_days(kind) for kind in ("events", "labels")] == [0, 7]
 
 
 def test_a_stream_without_labels_has_no_topics_of_labels() -> None:
@@ -169,6 +175,13 @@ def test_an_archiver_that_commits_on_is_given_way_and_one_that_does_not_is_not(
     assert run._is_at_work(overtaken, 60.0, lambda: False)
 
 
+def test_who_commits_seldom_is_not_watched_for_as_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_COMMIT_TAKES_SECONDS", 0.0)
+    monkeypatch.setattr(run, "_WATCHED_SECONDS_MAX", 0.05)
+    overtaken, _ = _overtake(place)
+    assert not run._is_at_work(overtaken, 3_600.0, lambda: False)
+
+
 def test_of_two_archivers_that_overtook_each_other_one_continues(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     overtaken, _ = _overtake(place)
     told = [overtaken]
@@ -179,5 +192,5 @@ def test_of_two_archivers_that_overtook_each_other_one_continues(place: Place, m
             raise told.pop()
 
     monkeypatch.setattr(run, "_archive", archive)
-    run.run_archiver(Settings(), [payments], root=place, should_stop=lambda: False)
+    run.run_archiver(Settings(), run.Task([payments], place), should_stop=lambda: False)
     assert told == []

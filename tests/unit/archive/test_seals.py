@@ -78,7 +78,7 @@ def test_a_seal_in_another_form_of_the_same_json_is_refused() -> None:
 def test_a_seal_of_a_newer_format_is_refused_with_the_fix() -> None:
     text = seal_rows("t", 4, _rows((0, 1))).to_text()
     with pytest.raises(Refused, match="read them with a newer release"):
-        read_seal(text.replace('"format":1', '"format":2'))
+        read_seal(text.replace('"format":1', '"format":3'))
 
 
 @given(st.integers(1, 5_000), st.data())

@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row, open_plain
+from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.seals.chain import FOLDER, Chain
 from weir.archive.seals.check_chain import check_chain
@@ -51,7 +52,7 @@ def archive(sealed: Path, tmp_path: Path) -> Path:
 
 def _verify(root: Path, **how: Any) -> Verified:
     tables = {name: open_plain(root, name) for name in ("a", "b") if (root / name).exists()}
-    return verify(Chain(Place(str(root))), tables, **how)
+    return verify(Chain(Place(str(root))), tables, Objects(Place(str(root))), **how)
 
 
 def _found(root: Path, **how: Any) -> list[tuple[str, str]]:

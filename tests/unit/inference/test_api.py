@@ -19,10 +19,10 @@ from weir.inference.api.examples import build_event
 from weir.inference.api.lookup import read_newest_ms
 from weir.inference.api.request import BadRequest, build_json_schema, event_fields, parse_event
 from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.web.listening import bind
+from weir.inference.api.web.listening import bind, check_host
 from weir.inference.champion import Champion
 from weir.infra.redis.partials_reader import Partials
-from weir.infra.settings import Settings
+from weir.infra.settings import ApiSettings, Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.placeholders import BUILT_IN
@@ -332,7 +332,7 @@ def test_an_unknown_path_is_an_error_of_the_same_shape(world: World) -> None:
 def test_another_address_than_loopback_is_refused() -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "localhost"):
         with pytest.raises(Refused, match=r"expected host 127\.0\.0\.1"):
-            bind(host, 0)
+            check_host(host, ApiSettings())
 
 
 def test_a_port_that_is_taken_is_refused_with_the_mend() -> None:

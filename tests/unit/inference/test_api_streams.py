@@ -144,7 +144,7 @@ def test_a_model_that_comes_is_taken_without_a_start(streams: Streams) -> None:
 
 def test_the_api_is_not_ready_where_no_stream_has_a_model(streams: Streams) -> None:
     client = streams.serve()
-    streams.world.champion.missing = "gone"
+    streams.world.champion._link_missing = "gone"
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["model"].startswith("transactions: gone; refunds: model bundle")

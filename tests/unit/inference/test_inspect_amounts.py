@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from weir.inference.inspect import cli as inspect_cli
+from weir.schemas.amount_text import format_feature
 from weir.schemas.streams.payments import payments
 
 
@@ -23,10 +24,10 @@ def _shown(tables: Sequence[object]) -> str:
 
 def test_every_feature_that_is_an_amount_has_its_unit_and_no_other_has() -> None:
     for feature in payments.all_features:
-        shown = inspect_cli._format_feature(feature, 2859.0, payments)
+        shown = format_feature(feature, 2859.0, payments)
         is_amount = re.search("_amount|_refund_sum", feature.name) and not re.search("zscore|over_", feature.name)
         assert shown == ("28.59 USD" if is_amount else "2,859"), feature.name
-        assert inspect_cli._format_feature(feature, None, payments) == "-"
+        assert format_feature(feature, None, payments) == "-"
 
 
 def test_a_decision_shows_its_amount_in_its_currency() -> None:

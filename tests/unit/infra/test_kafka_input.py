@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
+from weir.infra.kafka.source import APART_LINGERS, FEW_RECORDS, Gathered, Partition, PartitionedInput
 from weir.schemas.errors import Transient
 
 P0: Partition = ("rows", 0)
@@ -174,6 +174,26 @@ def test_a_batch_lingers_only_once_its_first_record_is_in_hand() -> None:
     client.waits.clear()
     assert _offsets(source.gather(100, timeout_seconds=0.5, linger_seconds=0.1)) == {}
     assert client.waits == [0.5]
+
+
+def test_batches_of_few_records_are_some_lingers_apart() -> None:
+    now, linger = [100.0], 0.1
+    client = _Client({P0: [0]})
+    source = PartitionedInput(client, first_offset=_LookUp(client), monotonic=lambda: now[0])
+    source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
+    source.resume(P0, 0)
+
+    def gather_after(seconds: float, records: int) -> list[float]:
+        client.waits.clear()
+        client.logs[P0] += range(len(client.logs[P0]), len(client.logs[P0]) + records)
+        now[0] += seconds
+        source.gather(1_000, timeout_seconds=0.5, linger_seconds=linger)
+        return client.waits[1:]
+
+    assert gather_after(0.0, 1) == [linger]
+    assert gather_after(0.15, 1) == pytest.approx([linger, APART_LINGERS * linger - 0.15])
+    assert gather_after(0.15, FEW_RECORDS) == [linger]
+    assert gather_after(0.9, 1) == [linger]
 
 
 def test_a_batch_of_one_record_is_full_with_its_first() -> None:

@@ -16,11 +16,11 @@ import pytest
 from tests.payments import DAY_MS, DECLARATIONS_HASH, FEATURE_NAMES
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv, write_parquet
 from tests.unit.streaming.streams import START_MS, event, random_stream, record_batch
+from weir.archive.features import cli as features_cli
 from weir.cli import main
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Refused
 from weir.schemas.project import SHIPPED, find_stream
-from weir.streaming import features_cli
 
 
 def test_list_names_every_feature_once(capsys: pytest.CaptureFixture[str]) -> None:

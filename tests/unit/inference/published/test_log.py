@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 
 from tests.unit.inference.published.acts import build_act, log_act
 from weir.inference.core.rules import RuleSet
-from weir.inference.published.act import ACT_BYTES_MAX, NONE, Act, Parts, compute_hash, parse_act
+from weir.inference.model_store import read_published
+from weir.inference.published.act import ACT_BYTES_MAX, NONE, Act, Kind, Logged, Parts, compute_hash, parse_act
 from weir.inference.published.content import ContentReader, write_json
 from weir.inference.published.log import PublishedLog
-from weir.inference.published.settle import Settler
+from weir.inference.published.settle import NotHere, Settler
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
@@ -49,7 +51,7 @@ def read_no_rules(text: str, stream: Stream, name: str) -> RuleSet:
 def build_settler(told: list[tuple[str, str]] | None = None, read_parts: Callable[..., Any] = lambda _: ()) -> Settler:
     """Return what keeps the payments' state, and notes the acts that it refuses."""
     notes = [] if told is None else told
-    reader = ContentReader(payments, read_parts, read_no_rules)
+    reader = ContentReader(payments, read_parts, read_no_rules, partial(read_published, payments))
     return Settler(reader.build, lambda logged, reason: notes.append((logged.act.id, reason)))
 
 
@@ -270,3 +272,26 @@ def test_texts_of_one_label_are_one_version_and_the_newest_is_meant() -> None:
 def test_the_hash_of_a_text_is_that_of_its_file() -> None:
     # `printf 'ab\n' | sha256sum`
     assert compute_hash(["a", "b\n"]) == "a63d8014dba891345b30174df2b2a57efbb65b4f9f09b98f245d1b3192277ece"
+
+
+def test_a_bundle_that_is_not_here_is_told_once_and_taken_over_when_it_comes() -> None:
+    log, here = PublishedLog(), set[str]()
+    told: list[str] = []
+
+    def build(_: Kind, steps: Sequence[Logged]) -> str:
+        if (content := steps[-1].act.hash) not in here:
+            raise NotHere("expected the bundle, found none")
+        return content
+
+    settler = Settler(build, lambda _, reason: told.append(reason))
+    first, second = (log_act(build_act("champion", text), place) for place, text in enumerate(("one", "two")))
+    log.take(first)
+    here.add(first.act.hash)
+    assert settler.settle(log) == ["champion"]
+    log.take(second)
+    assert [settler.settle(log) for _ in range(3)] == [[], [], []]
+    assert (settler.standing.content("champion"), list(settler.refused)) == (first.act.hash, [second.act.id])
+    here.add(second.act.hash)
+    assert settler.settle(log) == ["champion"]
+    assert (settler.standing.content("champion"), dict(settler.refused)) == (second.act.hash, {})
+    assert len(told) == 1

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.inference.bundle import Bundle, load_bundle
 from weir.inference.champion import POLL_SECONDS, Champion
 from weir.inference.core.lists import Lists
 from weir.inference.core.thresholds import parse_thresholds
 from weir.inference.published.content import Standing
 from weir.inference.rule_sets import rules_of
 from weir.infra.settings import Settings
+from weir.monitoring.metrics import MODEL_INFO
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
 
@@ -111,6 +113,58 @@ def test_published_lists_do_not_stand_for_a_bundle_that_is_missing(tmp_path: Pat
         _ = champion.lists
     champion.close()
     assert following.closed == 1
+
+
+def _model(home: Path, version: str) -> Bundle:
+    return load_bundle(write_bundle(home / "models" / f"tiny-{version}", version=version), stream=payments)
+
+
+def test_a_published_champion_stands_before_the_link_until_it_is_rolled_back(world: _World) -> None:
+    world.following.standing = Standing().put("champion", "c" * 64, _model(world.home, "2"))
+    assert world.champion.bundle.manifest.version == "1"
+    assert world.champion.poll()
+    assert world.champion.bundle.manifest.version == "2"
+    link_champion(world.home, write_bundle(world.home / "models" / "tiny-3", version="3"))
+    world.poll()
+    assert world.champion.bundle.manifest.version == "2"
+    world.following.standing = world.following.standing.put("champion", "none", None)
+    world.champion.poll()
+    assert world.champion.bundle.manifest.version == "3"
+
+
+def test_the_metric_names_the_model_that_decides_and_no_other(world: _World) -> None:
+    def named() -> set[str]:
+        return {labels[1] for labels in MODEL_INFO._metrics if labels[1].startswith("told")}
+
+    world.following.standing = Standing().put("champion", "c" * 64, _model(world.home, "told-2"))
+    world.champion.poll()
+    link_champion(world.home, write_bundle(world.home / "models" / "tiny-3", version="told-3"))
+    world.poll()
+    assert named() == {"told-2"}
+    world.following.standing = Standing()
+    world.champion.poll()
+    assert named() == {"told-3"}
+
+
+def test_a_published_champion_decides_where_there_is_no_link(tmp_path: Path) -> None:
+    following = _Following()
+    champion = Champion(Settings(home=tmp_path), required=False, published=following)
+    with pytest.raises(Refused, match="expected manifest"):
+        _ = champion.bundle
+    following.standing = Standing().put("champion", "c" * 64, _model(tmp_path, "2"))
+    assert champion.poll()
+    assert (champion.bundle.manifest.version, champion.missing) == ("2", "")
+    assert champion.lists == Lists()
+
+
+def test_a_shadow_that_decides_is_not_scored_twice(world: _World) -> None:
+    assert world.champion.shadow is None
+    world.following.standing = Standing().put("shadow", "s" * 64, _model(world.home, "2"))
+    world.champion.poll()
+    assert world.champion.shadow is world.following.standing.shadow
+    world.following.standing = world.following.standing.put("champion", "s" * 64, _model(world.home, "2"))
+    world.champion.poll()
+    assert (world.champion.bundle.manifest.version, world.champion.shadow) == ("2", None)
 
 
 def test_a_score_is_cut_in_its_own_width_in_a_segment_too() -> None:

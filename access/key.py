@@ -1,0 +1,147 @@
+"""An API key: what its text looks like, what is kept of it, and whether it opens a door just now.
+
+The text is ``weir_``, eight hexadecimal digits that name the key, ``_`` and 64 of secret: a fixed prefix and length, so
+that scanners of repositories and logs find a key that leaked. A hash of the text is kept and nothing else. SHA-256 is
+right here, where it would be wrong for a password: the secret has 256 random bits, so there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from weir.schemas.checks.expression_types import nearest
+from weir.schemas.errors import Refused
+
+PREFIX = "weir_"
+ID_BYTES, SECRET_BYTES = 4, 32
+NAME_CHARACTERS_MAX = 80
+_TEXT = re.compile(rf"{PREFIX}([0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
+
+
+class Scope(StrEnum):
+    """What a key may do. Each opens its own doors; ``admin`` opens all."""
+
+    SCORE = "score"
+    """Score, publish and have decided."""
+    READ = "read"
+    """Look up features, decisions, models and metrics."""
+    REVIEW = "review"
+    """Work on cases and give verdicts."""
+    RULES = "rules"
+    """Change rules, lists and thresholds."""
+    ADMIN = "admin"
+    """All of these, and keys."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is kept of a key. Times are milliseconds since 1970.
+
+    Attributes:
+        id: names the key in its text, in logs and on the command line; no secret.
+        hash: of the text.
+        streams: it is bound to; empty for all.
+        expires_ms: it opens nothing from then on; ``None`` for never.
+        revoked_ms: when it was revoked; ``None`` while it was not.
+        used_ms: about when it was last used; ``None`` for never.
+        replaces: id of the key that it was rotated from.
+    """
+
+    id: str
+    hash: bytes
+    name: str
+    scopes: frozenset[Scope]
+    streams: frozenset[str]
+    created_ms: int
+    created_by: str
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    used_ms: int | None = None
+    replaces: str | None = None
+
+    def find_fault(self, now_ms: int) -> str | None:
+        """Return ``revoked`` or ``expired``, or nothing for a key that is valid."""
+        if self.revoked_ms is not None:
+            return "revoked"
+        return "expired" if self.expires_ms is not None and self.expires_ms <= now_ms else None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it has a scope.
+
+        >>> build_key("ab12", b"", "till", [Scope.SCORE], [], now_ms=0, by="me").may(Scope.READ)
+        False
+        """
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def reaches(self, stream: str) -> bool:
+        """Whether it is bound to a stream, or to none."""
+        return not self.streams or stream in self.streams
+
+
+def make_text() -> tuple[str, str]:
+    """Return the id and the text of a new key."""
+    key_id = secrets.token_hex(ID_BYTES)
+    return key_id, f"{PREFIX}{key_id}_{secrets.token_hex(SECRET_BYTES)}"
+
+
+def read_id(text: str) -> str | None:
+    """Return the id in a key's text, or nothing for text that is no key.
+
+    >>> read_id("weir_0123abcd_" + 64 * "0"), read_id("Bearer me")
+    ('0123abcd', None)
+    """
+    found = _TEXT.fullmatch(text)
+    return found[1] if found else None
+
+
+def hash_text(text: str) -> bytes:
+    """Return what is kept of a key's text."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def build_key(
+    key_id: str,
+    text_hash: bytes,
+    name: str,
+    scopes: Iterable[Scope],
+    streams: Iterable[str],
+    *,
+    now_ms: int,
+    by: str,
+    expires_ms: int | None = None,
+) -> Key:
+    """Return a new key.
+
+    Raises:
+        Refused: no name or an overlong one, no scope, or a time of expiry that has passed.
+    """
+    if not 0 < len(name) <= NAME_CHARACTERS_MAX or not name.isprintable():
+        raise Refused(f"expected a name of 1 to {NAME_CHARACTERS_MAX} printable characters, such as who uses the key")
+    found = frozenset(scopes)
+    if not found:
+        raise Refused(f"expected at least one scope of {', '.join(Scope)}, found none")
+    if expires_ms is not None and expires_ms <= now_ms:
+        raise Refused("expected a time of expiry to come, found one that has passed")
+    return Key(key_id, text_hash, name, found, frozenset(streams), now_ms, by, expires_ms)
+
+
+def parse_scopes(text: str) -> frozenset[Scope]:
+    """Return the scopes of a list with commas.
+
+    Raises:
+        Refused: one is unknown.
+
+    >>> sorted(parse_scopes("score,read"))
+    [<Scope.READ: 'read'>, <Scope.SCORE: 'score'>]
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    known = [str(scope) for scope in Scope]
+    for name in names:
+        if name not in known:
+            raise Refused(f"expected scopes of {', '.join(known)}; found another{nearest(name[:32], known)}")
+    return frozenset(map(Scope, names))

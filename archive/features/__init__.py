@@ -1,0 +1,1 @@
+"""Features over an archive: backfilled, compared, and put in force one after the other."""

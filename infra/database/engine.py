@@ -1,0 +1,118 @@
+"""Opens the database of the people who work with Weir: a SQLite file of the home folder, or PostgreSQL by URL.
+
+Its tables are made and changed by Alembic's migrations (``infra/database/migrations``), each once, under a lock that
+several processes starting at once wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from weir.infra.settings import Settings
+from weir.schemas.errors import Refused, Transient
+
+BUSY_MS = 5_000
+"""How long a writer waits for another one of the same file."""
+CONNECT_SECONDS = 5
+_LOCK = 7_305_802_112_671_449
+"""Any number that no other program of the same database locks by."""
+
+
+def open_database(settings: Settings) -> Engine:
+    """Return the database with its tables as this version needs them.
+
+    Raises:
+        Refused: a URL of another kind, or a database that a newer version has changed.
+        Transient: it is away, or locked for too long.
+    """
+    engine = _connect(settings)
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
+        with translated(engine), engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            _migrate(connection)
+        undo.pop_all()
+    return engine
+
+
+def describe(engine: Engine) -> str:
+    """Return where a database is, without a password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn errors of the driver into ours.
+
+    Raises:
+        Transient: the database is away or locked, or said no.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        first = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        raise Transient(f"database {describe(engine)}: {first}") from error
+
+
+def _connect(settings: Settings) -> Engine:
+    given = settings.database.url.get_secret_value()
+    try:
+        url = make_url(given or f"sqlite:///{settings.home.absolute() / 'weir.db'}")
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise ArgumentError
+        options: dict[str, Any] = {"timeout": BUSY_MS / 1_000}
+        if url.get_backend_name() == "postgresql":
+            options = {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(url, connect_args=options, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError):
+        # the URL may hold a password, and is not repeated
+        expected = "sqlite:////path/of/a/file or postgresql://user:password@host/name"
+        raise Refused(f"setting WEIR_DATABASE__URL: expected {expected}, found another URL") from None
+    if engine.dialect.name == "sqlite":
+        _prepare_file(engine, Path(url.database or ""))
+    return engine
+
+
+def _prepare_file(engine: Engine, path: Path) -> None:
+    """Make a file that its owner alone reads, whose writes survive a crash of the machine."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+
+    @event.listens_for(engine, "connect")
+    def _set(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # ours to begin, see below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # at once for writing: one that reads first and writes later could not wait for another writer
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and found not in known:
+        raise Refused(
+            f"database {describe(connection.engine)}: expected tables of this version or an older one, found those of "
+            "a newer one; run that version, or restore a backup from before it"
+        )
+    command.upgrade(config, "head")

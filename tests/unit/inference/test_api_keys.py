@@ -1,0 +1,225 @@
+"""An API that asks for keys: each path of its document, walked with every scope, and with a key of another stream."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.inference.test_api_streams import REFUNDS, Streams
+from tests.unit.inference.twins import Client
+from weir.access.key import Key, Scope, build_key, hash_text, make_text
+from weir.inference.api.access import OPEN
+from weir.inference.api.app import build_api
+from weir.inference.api.stream_paths import StreamParts
+from weir.inference.api.web.crowd import Crowd
+from weir.inference.api.web.listening import check_host
+from weir.inference.api.web.server import Tls, build_server
+from weir.inference.champion import Champion
+from weir.infra.settings import ApiSettings, Settings, load_settings
+from weir.schemas.errors import Refused
+from weir.streaming.kernels import kernel_of
+
+SCOPES = {
+    "GET /openapi.json": None,
+    "GET /": None,
+    "GET /docs": None,
+    "GET /metrics": "read",
+    "GET /v1/features/{entity}/{entity_id}": "read",
+    "GET /v1/decisions/{transaction_id}": "read",
+    "GET /v1/models": "read",
+    "POST /v1/score": "score",
+    "POST /v1/decide": "score",
+}
+"""What a key needs; a path that is not here fails the walk, and one of a stream needs what the default's needs."""
+OURS, THEIRS = "transactions", "refunds"
+
+
+class Served:
+    """Two streams behind keys."""
+
+    def __init__(self, home: Path) -> None:
+        streams = Streams(home)
+        self.guard = streams.world.guard
+        self.keys: dict[str, Key] = {}
+        refunds = StreamParts(
+            kernel=kernel_of(REFUNDS),
+            reader=streams.partials,
+            decisions=streams.decisions,
+            champion=Champion(Settings(home=home).of_stream(REFUNDS), required=False),
+            publisher=streams.publisher,
+            models_dir=home / "models" / THEIRS,
+        )
+        parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
+        self.app = build_api(parts)
+        self.client = Client(self.app)
+
+    def key(self, *scopes: Scope, streams: tuple[str, ...] = ()) -> dict[str, str]:
+        """Make a key; return the headers that carry it."""
+        key_id, text = make_text()
+        self.keys[text] = build_key(key_id, hash_text(text), "test", scopes, streams, now_ms=0, by="test")
+        return {"authorization": f"Bearer {text}"}
+
+    def operations(self) -> list[tuple[str, str]]:
+        """Return method and path of all that is served, by the routes themselves: a document may leave some out."""
+        routes: list[Any] = []
+        for route in self.app.routes:
+            routes += route.original_router.routes if hasattr(route, "original_router") else [route]
+        return [(min(route.methods), route.path.replace(":path", "")) for route in routes]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = Served(tmp_path)
+    yield made
+    made.guard.close()
+
+
+def fill(path: str) -> str:
+    return path.replace("{entity}", "card").replace("{entity_id}", "c1").replace("{transaction_id}", "t1")
+
+
+def needed(method: str, path: str) -> str | None:
+    default = path.replace(f"/v1/streams/{OURS}/", "/v1/").replace(f"/v1/streams/{THEIRS}/", "/v1/")
+    return SCOPES["GET /docs"] if path.startswith(("/docs", "/favicon")) else SCOPES[f"{method} {default}"]
+
+
+def test_every_path_but_the_health_checks_asks_for_a_key(served: Served) -> None:
+    asked = [(method, path) for method, path in served.operations() if path not in OPEN]
+    assert len(asked) >= 16
+    for method, path in [*asked, ("GET", "/v1/nothing"), ("GET", "/nothing"), ("DELETE", "/v1/score")]:
+        for headers in ({}, {"authorization": "Bearer nothing"}, {"x-api-key": ""}, {"authorization": "Basic eDp5"}):
+            answer = served.client.ask(method, fill(path), headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized"), (method, path)
+            assert answer.headers["www-authenticate"] == 'Bearer realm="weir"'
+
+
+def test_health_checks_answer_without_a_key(served: Served) -> None:
+    assert [served.client.get(path).status_code for path in sorted(OPEN)] == [200, 200]
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_every_path_opens_for_its_own_scope_alone(served: Served, scope: Scope) -> None:
+    headers = served.key(scope)
+    for method, path in served.operations():
+        if path in OPEN:
+            continue
+        answer = served.client.ask(method, fill(path), headers=headers)
+        want = needed(method, path)
+        opens = want is None or scope in (want, "admin")
+        assert (answer.status_code != 403) == opens, (method, path, scope)
+        assert answer.status_code != 401
+        if not opens:
+            assert answer.json()["error"] == {
+                "code": "forbidden",
+                "message": f"expected a key with the scope {want}, found one without it",
+            }
+
+
+def test_a_stream_of_others_answers_as_one_that_is_not_there(served: Served) -> None:
+    bound = served.key(Scope.ADMIN, streams=(THEIRS,))
+    paths = [(method, fill(path)) for method, path in served.operations() if f"/{OURS}/" in path]
+    assert len(paths) >= 5
+    for method, path in [*paths, ("DELETE", f"/v1/streams/{OURS}/score"), ("GET", f"/v1/streams/{OURS}/nothing")]:
+        answers = [
+            served.client.ask(method, asked, headers=bound)
+            for asked in (path, path.replace(f"/{OURS}/", f"/{secrets.token_hex(6)}/"))
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404], (method, path)
+        assert answers[0].json() == answers[1].json()
+        assert OURS not in answers[0].text
+
+
+def test_the_default_stream_is_hidden_too_where_its_name_is_left_out(served: Served) -> None:
+    bound = served.key(Scope.ADMIN, streams=(THEIRS,))
+    for method, path in served.operations():
+        if path.startswith("/v1/") and not path.startswith("/v1/streams/"):
+            answer = served.client.ask(method, fill(path), headers=bound)
+            assert answer.status_code == 404
+            assert OURS not in answer.text
+    assert served.client.get(f"/v1/streams/{THEIRS}/features/card/c1", headers=bound).status_code == 200
+
+
+@pytest.mark.parametrize("written", ["%74ransactions", "transactions%2F", "./transactions", "refunds/../transactions"])
+def test_another_way_to_write_a_path_opens_nothing(served: Served, written: str) -> None:
+    bound = served.key(Scope.ADMIN, streams=(THEIRS,))
+    assert served.client.get(f"/v1/streams/{written}/models", headers=bound).status_code == 404
+
+
+def test_a_key_in_either_header_counts_and_two_do_not(served: Served) -> None:
+    text = served.key(Scope.READ)["authorization"].removeprefix("Bearer ")
+    given: list[Any] = [
+        {"x-api-key": text},
+        {"authorization": f"bearer {text}"},
+        {"authorization": f"Bearer {text}", "x-api-key": text},
+        [("x-api-key", text), ("x-api-key", text)],
+    ]
+    found = [served.client.get("/v1/models", headers=headers).status_code for headers in given]
+    assert found == [200, 200, 401, 401]
+
+
+def test_the_document_names_the_streams_of_a_key_and_what_each_path_needs(served: Served) -> None:
+    whole = served.client.get("/openapi.json", headers=served.key(Scope.ADMIN)).json()
+    own = served.client.get("/openapi.json", headers=served.key(Scope.SCORE, streams=(THEIRS,))).json()
+    assert set(own["paths"]) == {path for path in whole["paths"] if f"/{THEIRS}/" in path or path in OPEN}
+    assert OURS not in str(own["paths"])
+    score = own["paths"][f"/v1/streams/{THEIRS}/score"]["post"]
+    assert score["security"] == [{"bearer": []}, {"header": []}]
+    assert {"401", "403"} < set(score["responses"])
+    assert whole["components"]["securitySchemes"].keys() == {"bearer", "header"}
+
+
+def test_the_first_page_names_no_stream(served: Served) -> None:
+    page = served.client.get("/", headers=served.key(Scope.SCORE, streams=(THEIRS,)))
+    assert page.status_code == 200
+    assert OURS not in page.text
+
+
+def test_a_host_name_of_any_kind_is_answered_with_a_key(served: Served) -> None:
+    headers = served.key(Scope.READ) | {"host": "scores.example"}
+    assert served.client.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_no_answer_repeats_a_key(served: Served) -> None:
+    key_id, text = make_text()
+    answer = served.client.get("/v1/models", headers={"authorization": f"Bearer {text}"})
+    assert answer.status_code == 401
+    assert key_id not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "WEIR_API__KEYS"),
+        ({"tls_certificate": __file__, "tls_key": __file__}, "WEIR_API__KEYS"),
+        ({"behind_proxy": True}, "WEIR_API__KEYS"),
+        ({"keys": "required"}, "WEIR_API__TLS_KEY"),
+    ],
+)
+def test_other_addresses_need_keys_and_a_cipher(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
+        check_host("0.0.0.0", ApiSettings(**given))
+
+
+@pytest.mark.parametrize("given", [{"tls_certificate": __file__, "tls_key": __file__}, {"behind_proxy": True}])
+def test_with_both_they_are_served(given: dict[str, Any]) -> None:
+    check_host("0.0.0.0", ApiSettings(keys="required", **given))
+    check_host("127.0.0.1", ApiSettings())
+
+
+def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("x")
+    given = {"WEIR_HOME": str(tmp_path), "WEIR_API__TLS_CERTIFICATE": str(tmp_path / "c.pem")}
+    with pytest.raises(Refused, match="together"):
+        load_settings(given)
+
+
+def test_files_that_are_no_certificate_are_refused(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("x")
+    file = str(tmp_path / "c.pem")
+    with pytest.raises(Refused, match="PEM"):
+        build_server(served.app, Crowd(members_max=1, spare=1), tls=Tls(file, file))

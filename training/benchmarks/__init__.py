@@ -1,0 +1,1 @@
+"""Published protocols and our own, run through the stream's kernel, so that figures can be compared."""

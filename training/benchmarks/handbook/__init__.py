@@ -1,0 +1,1 @@
+"""The Fraud Detection Handbook's benchmark: its data by its definitions, its protocol, its published figures."""
