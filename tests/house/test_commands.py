@@ -49,7 +49,7 @@ NOT_AS_THEY_STAND = {
     (
         "docs/changing-features.md",
         "weir features cut-over",
-    ): "tests/integration/test_next_view.py changes over and back",
+    ): "tests/integration/test_next_view.py changes over",
     ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/publish.md", "weir publish payments.csv"): "tests/integration/test_pages.py",
