@@ -43,11 +43,25 @@ setup:  ## make the virtual environment with the locked packages, or repair it (
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY)
 
+# one line for every 25 packages that pip finds or fetches, and one before it unpacks them, which is silent
+define SHOW_PACKAGES
+import sys
+found, of = 0, int(sys.argv[1])
+for line in sys.stdin:
+    if line.startswith(("Collecting ", "Requirement already satisfied")):
+        found += 1
+        if found % 25 == 0 or found == of:
+            print(f"packages: {found} of {of}", flush=True)
+    elif line.startswith("Installing collected packages"):
+        print("packages: unpacking them, for a minute or two", flush=True)
+endef
+export SHOW_PACKAGES
+
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { echo "expected Python 3.11 to 3.13, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
 	@echo "packages: installing into $(VENV) what is not there yet (minutes, the first time; 1.7 GB on the disk)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.lock | $(BIN)/python -c "$$SHOW_PACKAGES" $$(grep -c '^[a-z].*==' requirements/dev.lock)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f streaming/core/__pycache__/*.nb[ci] # compiled by a release whose modules may be called otherwise
 	@touch $@

@@ -25,8 +25,7 @@ def find_letter(settings: Settings, event_id: str) -> DeadLetter | None:
     found = None
     with DeadLetterLog(settings, settings.topics.dlq) as log, closing(Registry(settings.registry)) as schemas:
         ends = log.ends()
-        starts = {number: max(0, end - LOOKED_AT_MAX) for number, end in ends.items()}
-        for letter in log.scan(Selection(), ends, starts):
+        for letter in log.scan(Selection(), ends, log.starts_of_newest(ends, LOOKED_AT_MAX)):
             newer = found is None or letter.appended_ms >= found.appended_ms
             if newer and is_about(letter, event_id, settings.stream.id, schemas):
                 found = letter

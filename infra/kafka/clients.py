@@ -49,6 +49,9 @@ class Sparing(logging.Filter):
 CLIENT_LOG = logging.getLogger("librdkafka")
 """Where the client reports lost connections and the like; its own default is to write on stderr."""
 CLIENT_LOG.addFilter(Sparing())
+# a process configures its log and has these lines in it; a command that answers a question does not, and says by itself
+# that the brokers do not answer: without any handler, Python would print the client's lines raw before that
+CLIENT_LOG.addHandler(logging.NullHandler())
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Producer bound; topics that carry raw input are created with the matching ``max.message.bytes``."""
 

@@ -334,7 +334,9 @@ def _title(settings: Settings, log: DeadLetterLog) -> str:
     return f"dead letters of {settings.stream.full_name}, in {log.topic}"
 
 
-def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...], *, title: str) -> None:
+def _write(
+    arguments: argparse.Namespace, rows: list[dict[str, Any]], columns: tuple[str, ...], *, title: str = ""
+) -> None:
     if arguments.json:
         for row in rows:
             _write_json(row)

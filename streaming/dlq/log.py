@@ -144,6 +144,14 @@ class DeadLetterLog:
         """
         return end_offsets(self._kafka, self.topic)
 
+    def starts_of_newest(self, ends: dict[int, int], count: int) -> dict[int, int]:
+        """Return where each partition's newest letters begin, so many at most.
+
+        Raises:
+            Transient: the brokers did not answer in time.
+        """
+        return {number: max(self._history.low((self.topic, number)), end - count) for number, end in ends.items()}
+
     def scan(
         self, selection: Selection, ends: dict[int, int], starts: dict[int, int] | None = None
     ) -> Generator[DeadLetter, None, None]:

@@ -31,6 +31,47 @@ RUN_BY = {
     "docs/streams.md": "tests/unit/test_streams_page.py",
     "docs/whatif.md": "tests/unit/archive/test_whatif_page.py",
 }
+_DEMO = "tests/integration/test_demo_live.py runs what it starts"
+_SHELL = "for the prompt of a person; a test's script has the environment's programs on its path"
+_FOREVER = "run until they are ended; tests/integration/services.py starts and ends them so"
+NOT_AS_THEY_STAND = {
+    ("CONTRIBUTING.md", "make setup"): "each is run by CI; the demo: " + _DEMO,
+    ("CONTRIBUTING.md", "make faults-short"): "minutes; CI runs all of `make faults-short` and `make faults-mutants`",
+    ("CONTRIBUTING.md", "NUMBA_DISABLE_JIT=1"): "waits at a breakpoint; the block before it runs a test so",
+    ("CONTRIBUTING.md", "COLUMNS=1000"): "writes the file with which tests/upgrade/test_names.py compares the names",
+    ("README.md", "make demo"): _DEMO,
+    ("README.md", "make test"): "CI runs it; a test that runs all tests would run itself",
+    ("README.md", ". .venv/bin/activate"): _SHELL,
+    ("README.md", "weir train"): "minutes; docs/readers/data-scientist.md is followed to both",
+    ("README.md", "weir topics create"): _FOREVER,
+    ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
+    ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
+    (
+        "docs/changing-features.md",
+        "weir features cut-over",
+    ): "tests/integration/test_next_view.py changes over",
+    ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
+    ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
+    ("docs/publish.md", "weir publish payments.csv"): "tests/integration/test_pages.py",
+    ("docs/publish.md", "weir publish fraudTrain.csv"): "a data set of others; test_publish_files.py has its layout",
+    ("docs/publish.md", "weir publish history/"): "tests/integration/test_pages.py, but for the training",
+    ("docs/publish.md", "weir train"): "a data set of others; test_publish_files.py has its layout",
+    ("docs/publishing.md", "weir rules publish"): "tests/integration/test_pages.py",
+    ("docs/publishing.md", "weir rules history"): "tests/integration/test_pages.py",
+    ("docs/publishing.md", "weir lists add"): "tests/integration/test_pages.py",
+    ("docs/readers/analyst.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/consumer.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/contributor.md", "make setup"): "CI begins with it",
+    ("docs/readers/contributor.md", "make lint types imports unit"): "CI runs them",
+    ("docs/readers/data-scientist.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/operator.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/operator.md", "weir doctor"): "it finds what the machine has; the README's is run, whatever it says",
+    ("docs/readers/operator.md", "weir run"): _FOREVER,
+    ("docs/readers/producer.md", "make demo"): _DEMO,
+    ("docs/readers/producer.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/streams.md", "make setup peers"): "tests/integration/test_sessions_live.py, but for the first line",
+}
+"""Blocks of commands without a language, by page and how they begin: what runs them, or why nothing does."""
 COMPLETE = {
     "weir inspect card": "weir inspect card CARD",
     "weir inspect": "weir inspect lag",
@@ -102,6 +143,19 @@ def test_blocks_that_are_run_stand_in_pages_that_a_test_follows() -> None:
     run = {name_of(page) for page in pages() for language, _ in scripts(page.read_text()) if language}
     assert run == set(RUN_BY)
     assert [test for test in RUN_BY.values() if not (ROOT / test).is_file()] == []
+
+
+def test_every_other_block_of_commands_is_run_otherwise_or_has_its_reason() -> None:
+    found = [
+        (name_of(page), script) for page in pages() for language, script in scripts(page.read_text()) if not language
+    ]
+    used = [
+        next((named for named in NOT_AS_THEY_STAND if named[0] == page and script.startswith(named[1])), (page, script))
+        for page, script in found
+    ]
+    assert sorted(set(used)) == sorted(NOT_AS_THEY_STAND)
+    named = re.findall(r"tests/\w+/\w+\.py", " ".join(NOT_AS_THEY_STAND.values()))
+    assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
 def test_every_line_of_a_block_of_commands_is_read() -> None:

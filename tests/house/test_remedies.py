@@ -88,6 +88,9 @@ TESTS: dict[str, str] = {
     "weir dlq show": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
     "weir dlq show --reason REASON --limit 5": (f"{REPLAY}::test_list_show_and_stats_tell_what_is_there"),
     "weir dlq stats": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
+    "weir inspect decision ID": (
+        "tests/integration/test_inspect.py::test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason"
+    ),
     "weir inspect lag": (
         "tests/integration/test_inspect.py::test_the_lag_of_every_stage_is_shown_before_anything_was_committed"
     ),

@@ -3,11 +3,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from tests.conftest import environment_of
 from tests.integration.dead_letters import frame_payment, publish_dead_letters
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.inference.inspect.cli import main
+from weir.infra.kafka.clients import build_admin
 from weir.infra.redis.client import connect
 from weir.infra.redis.decision_store import decision_key, seal
 from weir.infra.registry.client import Registry
@@ -76,6 +78,9 @@ def test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason(here: Set
         schema_id = registry.latest_id(subject(here.topics.transactions))
     mine, other = (frame_payment(schema_id, transaction_id=name) for name in ("t-refused", "t-refused-too"))
     publish_dead_letters(here, [other, mine, None], reason="key_mismatch", partition=1)
+    expired = TopicPartition(here.topics.dlq, 1, 1)  # the first letter is no longer kept
+    admin = build_admin(here.kafka)
+    admin.delete_records([expired])[expired].result(30)
     publish_dead_letters(here, [b"\x07garbage with t-broken in it"], reason="wrong_frame")
     with pytest.raises(WeirError, match=r"dlq-1-1, refused as key_mismatch: .* --partition 1 --offset 1`"):
         main(["inspect", "decision", "t-refused"])

@@ -37,6 +37,8 @@ PYTHON = ROOT / "build" / "peers" / "bin" / "python"
 PAGE = ROOT / "docs" / "streams.md"
 FRESH_MS = 2_000
 SAMPLES = 40
+SENDERS_MAX = 4
+"""One sends for twenty seconds, in which a busy machine answers fewer questions than are wanted."""
 WORKED_OFF_SECONDS = 240.0
 READY = {"run": '"event": "started"', "index": '"event": "started"', "serve": "serving http", "sessionise": ""}
 Row = dict[str, Any]
@@ -163,22 +165,30 @@ def test_clicks_are_scored_by_a_trained_model_fresh_and_once_each_though_the_age
 def _assert_api_is_fresh(world: World, send: str) -> None:
     """Ask for the features of who clicked last until they tell of it, again and again while clicks come."""
     address, ages = log_of(world.children["serve"]).partition("serving ")[2].split()[0], list[float]()
-    sender = world.send_meanwhile(send)
     with httpx.Client(base_url=address, timeout=30) as api:
-        before = len(world.clicks.read())
-        while len(ages) < SAMPLES and sender.process.poll() is None:
-            if len(world.clicks.read()) == before:
-                continue
-            before = len(world.clicks.rows)
-            click = world.clicks.rows[-1][0]
-            path = f"/v1/streams/sessions/features/customer/{click['customer_id']}"
-            while (api.get(path).json()["freshness"]["newest_event_ms"] or 0) < click["event_time_ms"]:
-                assert time.time() * 1_000 < click["event_time_ms"] + 30 * FRESH_MS
-            ages.append(time.time() * 1_000 - click["event_time_ms"])
-    assert sender.process.wait(60) == 0
-    world.note_sent(log_of(sender))
+        for _ in range(SENDERS_MAX):
+            sender = world.send_meanwhile(send)
+            while len(ages) < SAMPLES and sender.process.poll() is None:
+                _ask_about_newest(world, api, ages)
+            assert sender.process.wait(60) == 0
+            world.note_sent(log_of(sender))
+            world.clicks.read()  # the last ones of this sender are no news to the next
+            if len(ages) >= SAMPLES:
+                break
     assert len(ages) >= SAMPLES
     assert np.percentile(ages, 95) <= FRESH_MS, np.percentile(ages, [50, 95, 100])
+
+
+def _ask_about_newest(world: World, api: httpx.Client, ages: list[float]) -> None:
+    """Note the age of the newest click, where one has come, once the API tells of it."""
+    before = len(world.clicks.rows)
+    if len(world.clicks.read()) == before:
+        return
+    click = world.clicks.rows[-1][0]
+    path = f"/v1/streams/sessions/features/customer/{click['customer_id']}"
+    while (api.get(path).json()["freshness"]["newest_event_ms"] or 0) < click["event_time_ms"]:
+        assert time.time() * 1_000 < click["event_time_ms"] + 30 * FRESH_MS
+    ages.append(time.time() * 1_000 - click["event_time_ms"])
 
 
 def _assert_decided_soon(world: World) -> None:

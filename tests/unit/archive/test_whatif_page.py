@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
 
 from tests.golden.log import EXPECTED
 from tests.house.commands import scripts
 from tests.house.source import ROOT
 from tests.unit.archive.decided import build_archive
+from tests.unit.archive.page import run_block
 
 PAGE = (ROOT / "docs" / "whatif.md").read_text()
 BLOCKS = [script for language, script in scripts(PAGE) if language == "sh"]
 (RULES,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_every_block_of_the_page_does_what_it_says(tmp_path: Path) -> None:
+def test_every_block_of_the_page_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = build_archive(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("COPY", str(root))
     (tmp_path / "candidate.yaml").write_text(RULES)
     shutil.copytree(EXPECTED / "bundle", tmp_path / "candidate")
-    own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    own |= {"WEIR_HOME": str(tmp_path), "COPY": str(root)}
-    said = []
-    for script in BLOCKS:
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        said.append(done.stdout)
+    said = [run_block(script, capsys) for script in BLOCKS]
     rules, others, models, segments, _, elsewhere = said
     assert "would be" in rules
     assert "large_again" in rules
