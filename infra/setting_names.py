@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
@@ -95,3 +96,18 @@ def _unknown(name: str, declared: set[str]) -> str:
 def _warn(name: str) -> None:
     """Say once in a process that a setting does nothing."""
     sys.stderr.write(f"weir: setting {name} has no effect: {WITHOUT_EFFECT[name]}; the next release refuses it\n")
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the lines ``NAME=value`` of a file; none where there is no file.
+
+    Raises:
+        Refused: it cannot be read, or has other lines.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise Refused(f"expected lines NAME=value in {path}, found others; `weir up` writes the file again") from None

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from weir.infra.home import check_home
-from weir.infra.setting_names import PREFIX, build_tree, declared_names
+from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
@@ -154,7 +154,7 @@ class ApiSettings(_Section):
     host: Host = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     keys: Literal["off", "required"] = "off"
-    """``required`` answers requests with a key of ``weir keys create`` alone, and may serve other addresses."""
+    """``required`` answers requests with a key alone, and may serve other addresses."""
     tls_certificate: File = ""
     """A PEM file with the certificate and its chain; with it the API speaks HTTPS."""
     tls_key: File = ""
@@ -373,7 +373,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
     given = dict(os.environ if environ is None else environ)
     home = Path(given.get("WEIR_HOME") or Settings.model_fields["home"].default)
     check_home(home)
-    merged = _read_env_file(stack_env_path(home)) | given
+    merged = read_env_file(stack_env_path(home)) | given
     try:
         return Settings.model_validate(build_tree(merged, set(declared_names(Settings))))
     except ValidationError as error:
@@ -392,13 +392,3 @@ def check_setting_names() -> None:
         Refused: naming it, and the nearest setting.
     """
     build_tree(dict(os.environ), set(declared_names(Settings)))
-
-
-def _read_env_file(path: Path) -> dict[str, str]:
-    try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
-        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        raise Refused(f"expected lines NAME=value in {path}, found others; `weir up` writes the file again") from None

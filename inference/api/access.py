@@ -26,7 +26,7 @@ ANY = ""
 _SCOPE = "x-scope"
 _REALM = ((b"www-authenticate", b'Bearer realm="weir"'),)
 _SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `weir keys create`."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of this deployment."},
     "header": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key."},
 }
 _BEARER = b"bearer "

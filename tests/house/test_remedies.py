@@ -37,7 +37,6 @@ TESTS: dict[str, str] = {
         f"{FOLLOWED}::test_records_that_expired_undecided_are_skipped_and_the_view_is_rebuilt"
     ),
     "weir keys create NAME --scopes admin": KEYS,
-    "weir keys create": KEYS,
     "weir keys list": KEYS,
     "weir offsets show": (
         f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"

@@ -70,6 +70,7 @@ def test_another_word_for_a_plain_one_is_found(text: str) -> None:
 
 
 SPELT = {
+    "InForce": "what is in force: a class",
     "followings": "what a process follows: a function's name",
     "NotIn": "Python's name of `not in` in a syntax tree",
     "chanel": "a mistake that the tutorial makes, so that `weir check` finds it",
