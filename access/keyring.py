@@ -21,6 +21,8 @@ LOOK_SECONDS = 2.0
 """A key that is made or revoked counts at most so much later."""
 NOTE_SECONDS = 60.0
 """How often the last uses are written; what a process that is killed used since then is not noted."""
+CLOSE_SECONDS = 10.0
+_DATABASE = "database"
 log = get_logger(__name__)
 
 
@@ -63,21 +65,35 @@ class Keyring:
     def close(self) -> None:
         """Stop following, note the last uses, disconnect."""
         self._stop.set()
-        self._thread.join()
-        self._look(note=True)
+        self._thread.join(CLOSE_SECONDS)
+        self._note_used()
         self._store.close()
 
     def _follow(self) -> None:
         while not self._stop.wait(self._look_seconds):
-            self._look(note=time.monotonic() - self._noted > NOTE_SECONDS)
+            self._look()
+            if time.monotonic() - self._noted > NOTE_SECONDS:
+                self._note_used()
 
-    def _look(self, *, note: bool) -> None:
+    def _look(self) -> None:
+        """Read the keys. Whatever goes wrong is told, and the next look comes: a revocation must not go unseen."""
+        up = metrics.DEPENDENCY_UP.labels(dependency=_DATABASE)
         try:
-            if note:
-                used, self._used_ms = self._used_ms, {}
-                self._store.note_used(used)
-                self._noted = time.monotonic()
             self._keys = {key.id: key for key in self._store.list_keys()}
+            up.set(1)
         except Transient as error:
-            metrics.KEYS_UNREAD.inc()
+            up.set(0)
             log.warning("keys_not_read", reason=str(error))
+        except Exception:
+            up.set(0)
+            log.exception("keys_not_read")
+        metrics.LAST_LOOK.labels(dependency=_DATABASE).set(time.time())
+
+    def _note_used(self) -> None:
+        """Write the last uses. They come second: a database that takes no writes still says what is revoked."""
+        used, self._used_ms = self._used_ms, {}
+        self._noted = time.monotonic()
+        try:
+            self._store.note_used(dict(used))
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("key_uses_not_noted", reason=str(error))

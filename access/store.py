@@ -106,8 +106,9 @@ class KeyStore:
             Transient: the database is unreachable.
         """
         with translated(self._engine), self._engine.begin() as connection:
-            for key_id, at in used_ms.items():
-                connection.execute(KEYS.update().where(KEYS.c.id == key_id).values(used_ms=at))
+            for key_id, at in sorted(used_ms.items()):  # in one order, or two processes could wait for each other
+                newer = KEYS.c.used_ms.is_(None) | (KEYS.c.used_ms < at)
+                connection.execute(KEYS.update().where((KEYS.c.id == key_id) & newer).values(used_ms=at))
 
     def close(self) -> None:
         """Disconnect."""
@@ -149,7 +150,8 @@ def _as_row(key: Key) -> dict[str, Any]:
 
 
 def _as_key(row: Any) -> Key:
-    scopes, streams = row["scopes"].split(","), [name for name in row["streams"].split(",") if name]
-    return Key(
-        **{**row, "hash": bytes(row["hash"]), "scopes": frozenset(map(Scope, scopes)), "streams": frozenset(streams)}
-    )
+    """Return a row's key; a scope that a newer version added opens nothing here."""
+    known = {str(scope) for scope in Scope}
+    scopes = frozenset(Scope(name) for name in row["scopes"].split(",") if name in known)
+    streams = frozenset(name for name in row["streams"].split(",") if name)
+    return Key(**{**row, "hash": bytes(row["hash"]), "scopes": scopes, "streams": streams})

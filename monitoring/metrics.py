@@ -161,7 +161,6 @@ HTTP_REFUSED = _counter(
     "Requests whose key was missing or wrong, of another stream, or without the scope.",
     "cause",
 )
-KEYS_UNREAD = _counter("weir_keys_unread_total", "Times that the keys could not be read; those of before count on.")
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",

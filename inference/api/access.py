@@ -18,6 +18,7 @@ from weir.access.key import Key, Scope
 from weir.inference.api.middleware import App, Receive, Send, refuse
 from weir.inference.api.middleware import Scope as AsgiScope
 from weir.monitoring import metrics
+from weir.monitoring.logs import get_logger
 
 OPEN = frozenset({"/healthz", "/readyz"})
 """What a supervisor asks, who has no key; neither says anything of an event."""
@@ -30,6 +31,7 @@ _SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key."},
 }
 _BEARER = b"bearer "
+log = get_logger(__name__)
 
 
 class Keyed:
@@ -58,9 +60,11 @@ class Keyed:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Pass a request on with its key, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN):
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            return  # nothing of another kind is served, and none would carry a key
         texts = list(_read_texts(scope["headers"]))
         key = self._find(texts[0]) if len(texts) == 1 else None
         if key is None:
@@ -93,30 +97,29 @@ def authorize(request: Request) -> None:
     Raises:
         HTTPException: 403, it has not.
     """
-    if request.url.path in OPEN:
+    if request.scope["path"] in OPEN:
         return
     extra: Mapping[str, Any] = getattr(request.scope["route"], "openapi_extra", None) or {}
     scope = extra.get(_SCOPE, Scope.ADMIN)
     key: Key = request.state.key
     if scope != ANY and not key.may(Scope(scope)):
         metrics.HTTP_REFUSED.labels(cause="scope").inc()
+        log.info("scope_refused", key=key.id, scope=scope)
         raise HTTPException(403, f"expected a key with the scope {scope}, found one without it")
 
 
-def build_document(document: Mapping[str, Any], key: Key, stream_of: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return the API's document as a key sees it: without other streams, and with what a request needs."""
+def build_document(
+    document: Mapping[str, Any], bound_to: frozenset[str], stream_of: Callable[[str], str | None]
+) -> dict[str, Any]:
+    """Return the API's document for keys that are bound to some streams, or to none: with what a request needs."""
     shown = deepcopy(dict(document))
-    streams = {path: stream_of(path) for path in shown["paths"]}
-    shown["paths"] = {path: found for path, found in shown["paths"].items() if _sees(key, streams[path])}
+    if bound_to:
+        shown["paths"] = {path: found for path, found in shown["paths"].items() if stream_of(path) in {*bound_to, None}}
     for path, operations in shown["paths"].items():
         if path not in OPEN:
             _add_security(operations.values())
     shown.setdefault("components", {})["securitySchemes"] = _SCHEMES
     return shown
-
-
-def _sees(key: Key, stream: str | None) -> bool:
-    return stream is None or key.reaches(stream)
 
 
 def _add_security(operations: Iterable[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -78,6 +78,7 @@ def build_api(parts: ApiParts) -> FastAPI:
         docs_url=None,  # ours: see inference/api/web/pages.py
         redoc_url=None,
         openapi_url="/openapi.json" if parts.find_key is None else None,
+        redirect_slashes=parts.find_key is None,  # to a host that the client names, which a key must not be sent to
         dependencies=[] if parts.find_key is None else [Depends(_authorize)],
     )
     # from the inside out
@@ -114,8 +115,11 @@ def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
 
     @app.get("/openapi.json", include_in_schema=False, openapi_extra=needs(ANY))
     async def get_document(request: Request) -> Response:
-        stream_of = partial(_find_stream, default=parts.default)
-        return answer_json(build_document(app.openapi(), request.state.key, stream_of))
+        return build(request.state.key.streams)
+
+    @cache
+    def build(streams: frozenset[str]) -> Response:
+        return answer_json(build_document(app.openapi(), streams, partial(_find_stream, default=parts.default)))
 
 
 def _add_operations(app: FastAPI, parts: ApiParts) -> None:
@@ -135,11 +139,14 @@ def _add_operations(app: FastAPI, parts: ApiParts) -> None:
         asked = {**parts.checks, "model": lambda: check_models(parts.streams)}
         found = {name: _ask(check) for name, check in asked.items()}
         ready = all(well for well, _ in found.values())
-        checks = {name: text for name, (_, text) in found.items()}
+        # who asks without a key learns no stream's name; metrics and the log have the reasons
+        checks = {name: text for name, (_, text) in found.items()} if parts.find_key is None else {}
         return answer_json({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
     @app.get("/metrics", summary="Prometheus metrics", include_in_schema=False, openapi_extra=needs(Scope.READ))
-    async def get_metrics() -> Response:
+    async def get_metrics(request: Request) -> Response:
+        if parts.find_key is not None and request.state.key.streams:
+            raise HTTPException(403, "expected a key of every stream, whose metrics these are; found one that is bound")
         return Response(metrics.render_metrics(), headers={"content-type": metrics.CONTENT_TYPE})
 
 
@@ -169,7 +176,7 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
         served = [each.stream.name for each in parts.streams]
         key: Key | None = getattr(request.state, "key", None)
         names = [name for name in served if key is None or key.reaches(name)]
-        missing = _find_no_stream(request.url.path, names, parts.default) if error.status_code == 404 else None
+        missing = _find_no_stream(request.scope["path"], names, parts.default) if error.status_code == 404 else None
         code, message = missing or (_CODES.get(error.status_code, "http"), str(error.detail).lower())
         return answer_error(error.status_code, code, message, error.headers)  # a 405's say what is allowed
 

@@ -71,7 +71,11 @@ class Watched:
             await refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
         seconds = time.perf_counter() - started
         metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
-        log.debug("request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6))
+        key = scope.get("state", {}).get("key")
+        named = {} if key is None else {"key": key.id}
+        log.debug(
+            "request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6), **named
+        )
 
 
 class Heads:

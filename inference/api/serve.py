@@ -86,7 +86,10 @@ def run_api(
     """
     raise_limits()
     host, port = settings.api.host if host is None else host, settings.api.port if port is None else port
-    check_host(host, settings.api)
+    tls = Tls(settings.api.tls_certificate, settings.api.tls_key)
+    tls.check()
+    if descriptor is None:
+        check_host(host, settings.api)
     listening = bind(host, port) if descriptor is None else inherit(descriptor)
     each = [settings.of_stream(stream) for stream in served.streams]
     lag = StreamLag()
@@ -96,11 +99,12 @@ def run_api(
         crowd = build_crowd()
         parts = replace(build_parts(settings, served, lag=lag, evidence=evidence), is_full=lambda: crowd.full)
         _compile_kernels(parts)
-        at = f"{host}:{listening.getsockname()[1]}"
+        at = f"{listening.getsockname()[0]}:{listening.getsockname()[1]}"
+        docs = " (docs at /docs)" if parts.find_key is None else ""  # a browser sends no key
         names = ", ".join(stream.name for stream in served.streams)
-        sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at} (docs at /docs): {names}\n")
+        sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd, tls=Tls(settings.api.tls_certificate, settings.api.tls_key))
+        server = build_server(build_api(parts), crowd, tls=tls)
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()

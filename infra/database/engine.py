@@ -17,14 +17,21 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused, Transient
 
 BUSY_MS = 5_000
 """How long a writer waits for another one of the same file."""
-CONNECT_SECONDS = 5
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5_000,
+    "keepalives_idle": 5,
+    "options": "-c statement_timeout=5000 -c lock_timeout=5000",
+}
+"""A server that takes a connection and answers nothing ends a look; it must not hold it."""
 _LOCK = 7_305_802_112_671_449
 """Any number that no other program of the same database locks by."""
 
@@ -49,7 +56,7 @@ def open_database(settings: Settings) -> Engine:
 
 def describe(engine: Engine) -> str:
     """Return where a database is, without a password."""
-    return engine.url.render_as_string(hide_password=True)
+    return engine.url.set(query={}).render_as_string(hide_password=True)  # what follows `?` may be a password too
 
 
 @contextmanager
@@ -61,8 +68,8 @@ def translated(engine: Engine) -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
-        first = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+    except SQLAlchemyError as error:
+        first = (str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"])[0]
         raise Transient(f"database {describe(engine)}: {first}") from error
 
 
@@ -72,18 +79,17 @@ def _connect(settings: Settings) -> Engine:
         url = make_url(given or f"sqlite:///{settings.home.absolute() / 'weir.db'}")
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        if url.get_backend_name() not in {"sqlite", "postgresql"}:
-            raise ArgumentError
-        options: dict[str, Any] = {"timeout": BUSY_MS / 1_000}
         if url.get_backend_name() == "postgresql":
-            options = {"connect_timeout": CONNECT_SECONDS}
-        engine = create_engine(url, connect_args=options, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError):
+            return create_engine(url, connect_args=_POSTGRESQL, pool_pre_ping=True)
+        if url.get_backend_name() != "sqlite" or not Path(url.database or "").is_absolute():
+            raise ValueError
+        # opened each time: a file that was put back from a copy is another one under the same name
+        engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1_000}, poolclass=NullPool)
+    except (SQLAlchemyError, ValueError, ImportError):
         # the URL may hold a password, and is not repeated
         expected = "sqlite:////path/of/a/file or postgresql://user:password@host/name"
         raise Refused(f"setting WEIR_DATABASE__URL: expected {expected}, found another URL") from None
-    if engine.dialect.name == "sqlite":
-        _prepare_file(engine, Path(url.database or ""))
+    _prepare_file(engine, Path(url.database or ""))
     return engine
 
 
@@ -91,6 +97,7 @@ def _prepare_file(engine: Engine, path: Path) -> None:
     """Make a file that its owner alone reads, whose writes survive a crash of the machine."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
+    path.chmod(0o600)
 
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _: object) -> None:

@@ -31,6 +31,7 @@ from weir.inference.api.web.listening import HOST, bind
 from weir.inference.api.web.server import Tls, build_crowd, build_server
 from weir.infra.database.engine import open_database
 from weir.infra.settings import load_settings
+from weir.monitoring import metrics
 from weir.schemas.errors import Refused, Transient
 
 NOW_MS = 1_767_268_800_000
@@ -188,7 +189,19 @@ def test_a_server_that_is_away_is_said_without_its_password(tmp_path):
     assert "127.0.0.1" in str(away.value)
 
 
-@pytest.mark.parametrize("url", ["mysql://a:hunter2@b/c", "hunter2", "postgresql+nothing://hunter2@b/c"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://a:hunter2@b/c",
+        "hunter2",
+        "postgresql+nothing://hunter2@b/c",
+        "postgresql+asyncpg://a:hunter2@b/c",
+        "postgresql://a:hunter2@b:notaport/c",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///relative-hunter2.db",
+    ],
+)
 def test_another_url_is_refused_without_repeating_it(tmp_path, url):
     with pytest.raises(Refused, match="WEIR_DATABASE__URL") as refused:
         open_database(load_settings({"WEIR_HOME": str(tmp_path), "WEIR_DATABASE__URL": url}))
@@ -218,11 +231,63 @@ def test_a_keyring_keeps_what_it_knows_while_the_database_is_away(tmp_path):
         with sqlite3.connect(tmp_path / "weir.db") as other:
             other.execute("ALTER TABLE api_keys RENAME TO elsewhere")
         other.close()
-        from weir.monitoring import metrics  # noqa: PLC0415
-
-        before = metrics.KEYS_UNREAD._value.get()
-        _await(lambda: metrics.KEYS_UNREAD._value.get() > before)
+        _await(lambda: _is_up() == 0)
         assert ring.find(text) == key
+
+
+def test_a_keyring_outlives_whatever_goes_wrong_and_sees_the_next_revocation(store, monkeypatch):
+    key, text = build()
+    store.add(key)
+    read = store.list_keys
+    with closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring:
+        monkeypatch.setattr(store, "list_keys", _fail)
+        _await(lambda: _is_up() == 0)
+        store.revoke(key.id, now_ms=NOW_MS)
+        monkeypatch.setattr(store, "list_keys", read)
+        _await(lambda: ring.find(text) is None)
+
+
+def test_a_database_that_takes_no_writes_still_says_what_is_revoked(store, monkeypatch):
+    monkeypatch.setattr("weir.access.keyring.NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(store, "note_used", _fail)
+    key, text = build()
+    store.add(key)
+    with closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring:
+        assert ring.find(text) == key
+        store.revoke(key.id, now_ms=NOW_MS)
+        _await(lambda: ring.find(text) is None)
+
+
+def test_a_file_that_was_put_back_from_a_copy_is_the_one_that_counts(tmp_path):
+    settings = load_settings({"WEIR_HOME": str(tmp_path)})
+    store = KeyStore(open_database(settings))
+    key, text = build()
+    store.add(key)
+    with closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring:
+        copy = tmp_path / "copy.db"
+        with closing(sqlite3.connect(tmp_path / "weir.db")) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        copy.rename(tmp_path / "weir.db")
+        with closing(KeyStore(open_database(settings))) as other:
+            other.revoke(key.id, now_ms=NOW_MS)
+        _await(lambda: ring.find(text) is None)
+
+
+def test_a_scope_of_a_newer_version_opens_nothing_and_ends_nothing(settings, store):
+    key = add(store, scopes=[Scope.READ])
+    engine = open_database(settings)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE api_keys SET scopes = 'cases,read'"))
+    engine.dispose()
+    assert store.list_keys() == [key]
+
+
+def _fail(*_):
+    raise LookupError("what nobody thought of")
+
+
+def _is_up():
+    return metrics.DEPENDENCY_UP.labels(dependency="database")._value.get()
 
 
 def _run_together(functions):

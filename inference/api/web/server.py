@@ -49,13 +49,28 @@ class Tls(NamedTuple):
     certificate: str = ""
     key: str = ""
 
+    def check(self) -> None:
+        """Look at the files before anything is loaded.
+
+        Raises:
+            Refused: they are no certificate and its private key, or a password is asked for.
+        """
+        if not self.key:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            raise Refused(f"expected a certificate and its private key as PEM, found other files: {reason}") from None
+
+
+def _no_password() -> str:
+    raise ValueError("the private key has a password, and a service has nobody to ask for it")
+
 
 def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tls: Tls | None = None) -> uvicorn.Server:
-    """Return a server for sockets that are bound already.
-
-    Raises:
-        Refused: the certificate and its key cannot be used.
-    """
+    """Return a server for sockets that are bound already."""
     limits, tls = limits or Limits(), tls or Tls()
 
     async def sweep() -> None:
@@ -80,11 +95,6 @@ def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tl
         ssl_certfile=tls.certificate or None,
         ssl_keyfile=tls.key or None,
     )
-    try:
-        config.load()
-    except (ssl.SSLError, OSError) as error:
-        reason = (error.strerror or str(error)).lower()
-        raise Refused(f"expected a certificate and its private key as PEM, found other files: {reason}") from None
     return uvicorn.Server(config)
 
 

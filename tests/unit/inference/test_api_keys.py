@@ -16,9 +16,8 @@ from weir.access.key import Key, Scope, build_key, hash_text, make_text
 from weir.inference.api.access import OPEN
 from weir.inference.api.app import build_api
 from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.web.crowd import Crowd
 from weir.inference.api.web.listening import check_host
-from weir.inference.api.web.server import Tls, build_server
+from weir.inference.api.web.server import Tls
 from weir.inference.champion import Champion
 from weir.infra.settings import ApiSettings, Settings, load_settings
 from weir.schemas.errors import Refused
@@ -150,6 +149,22 @@ def test_another_way_to_write_a_path_opens_nothing(served: Served, written: str)
     assert served.client.get(f"/v1/streams/{written}/models", headers=bound).status_code == 404
 
 
+def test_without_a_key_nobody_learns_a_name_from_the_health_checks(served: Served) -> None:
+    answer = served.client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "checks": {}})
+
+
+def test_metrics_are_of_every_stream_and_for_keys_of_every_stream(served: Served) -> None:
+    keys = [served.key(Scope.READ), served.key(Scope.READ, streams=(THEIRS,))]
+    assert [served.client.get("/metrics", headers=key).status_code for key in keys] == [200, 403]
+
+
+def test_no_answer_sends_a_key_elsewhere(served: Served) -> None:
+    headers = served.key(Scope.READ) | {"host": "evil.example"}
+    answer = served.client.get(f"/v1/streams/{THEIRS}/models/", headers=headers)
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
 def test_a_key_in_either_header_counts_and_two_do_not(served: Served) -> None:
     text = served.key(Scope.READ)["authorization"].removeprefix("Bearer ")
     given: list[Any] = [
@@ -218,8 +233,8 @@ def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
         load_settings(given)
 
 
-def test_files_that_are_no_certificate_are_refused(served: Served, tmp_path: Path) -> None:
+def test_files_that_are_no_certificate_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.pem").write_text("x")
     file = str(tmp_path / "c.pem")
     with pytest.raises(Refused, match="PEM"):
-        build_server(served.app, Crowd(members_max=1, spare=1), tls=Tls(file, file))
+        Tls(file, file).check()
