@@ -222,7 +222,7 @@ class PublishingSettings(_Section):
     """Of which decisions they are tried."""
     declined_points_max: float = Field(default=0.5, ge=0, le=100)
     """By so many percentage points the share declined may grow."""
-    good_hurt_percent_max: float = Field(default=20.0, ge=0)
+    good_hurt_percent_max: float = Field(default=20.0, ge=0, le=1_000_000)
     """So many percent more good events may be declined, by labels that have matured."""
 
 

@@ -47,6 +47,15 @@ ACTIONS = {
         "remove block card c-1 --why a-test",
     ],
     "keys": ["create NAME --scopes read"],
+    "models": [
+        "list",
+        "show",
+        "history",
+        "promote VERSION --why a-test",
+        "compare VERSION",
+        "import FILE --name mine",
+        "rollback none --why a-test",
+    ],
     "thresholds": ["show", "history", "diff", "publish FILE --why a-test", "rollback none --why a-test"],
     "inspect": ["entity device d-1", "card c-1", "decision t-1", "stream", "model", "lag"],
 }

@@ -178,7 +178,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     topic, decisions = _published()
     all_topics = {**decided.topics(), "decisions": decisions}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decided, "topics", lambda: all_topics)
+        patch.setattr(decided, "topics", lambda _partitions: all_topics)
         build_archive(home)
     (home / "lists.json").unlink()
     _keep(home, topic)
