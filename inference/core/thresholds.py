@@ -69,8 +69,14 @@ def find_cut(thresholds: ThresholdTable, fields: pa.RecordBatch | None) -> Cut:
     Args:
         thresholds: in force.
         fields: of the events; one that is missing names no segment.
+
+    Where no field is read, rows have one without a name.
+
+    >>> rows = pa.RecordBatch.from_pydict({"": [None]})
+    >>> find_cut(ThresholdTable("1", Cut(0.5, 0.9)), rows)
+    Cut(review=0.5, decline=0.9)
     """
-    if fields is None or thresholds.by not in fields.schema.names:
+    if fields is None or not thresholds.by or thresholds.by not in fields.schema.names:
         return thresholds.others
     column = fields.column(thresholds.by)
     encoded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
