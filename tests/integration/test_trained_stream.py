@@ -92,6 +92,7 @@ def _compare_decisions(oracle: Oracle, rows: list[Row], decided: list[Row]) -> N
         {name: row[name] for name in kept}
         | oracle.decide(row)
         | {"rules_version": "none", "degraded": False, "degraded_by": [], "tags": [], "shadow_rules": []}
+        | {"shadow_score": None, "shadow_model_name": None, "shadow_model_version": None}
         for row in rows
     ]
     times = [row.pop("decision_time_ms") for row in decided]
