@@ -105,9 +105,12 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
             feed.send(seconds=3)  # it is killed with clicks that it has not answered
         with agent(command):
             feed.send(seconds=2)
-            _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
-            steps.poll_to_end()
-            letters.poll_to_end()
+            try:
+                _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
+            finally:
+                steps.poll_to_end()
+                letters.poll_to_end()
+                _tell(feed, steps, rows, letters)
         assert not failed
     found = _decode(own, event_schemas(target)[-1], own.topics.transactions, steps)
     by_id = {row["click_id"]: row for row in found}
@@ -179,6 +182,12 @@ def _ages_ms(settings: Settings, rows: Follower, ids: list[str]) -> list[int]:
         for row, message in zip(found, rows.messages, strict=True)
         if row["click_id"] in wanted
     ]
+
+
+def _tell(feed: Feed, *followers: Follower) -> None:
+    """Print how far each topic is, which is seen when the test fails: the agent may have stopped, or left some out."""
+    steps, rows, letters = (len(follower.messages) for follower in followers)
+    print(f"{feed.count} clicks sent; {steps} steps, {rows} feature rows, {letters} dead letters")  # noqa: T201
 
 
 def _await(condition: Callable[[], bool]) -> None:
