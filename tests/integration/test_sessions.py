@@ -67,10 +67,19 @@ def streams(stack: Settings) -> tuple[Settings, Stream, Stream]:
 
 
 @contextmanager
-def agent(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def agent(command: list[str]) -> Iterator[Callable[[], bool]]:
+    """Start it; yields what a supervisor does: start it again where it ended, and say whether it had."""
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+
+    def supervise() -> bool:
+        nonlocal process
+        ended = process.poll() is not None
+        if ended:
+            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+        return ended
+
     try:
-        yield process
+        yield supervise
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -103,10 +112,10 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
             fresh = _ages_ms(own, rows, feed.ids[before:])
             assert np.percentile(fresh, 95) <= FRESH_MS, np.percentile(fresh, [50, 95, 100])
             feed.send(seconds=3)  # it is killed with clicks that it has not answered
-        with agent(command):
+        with agent(command) as supervise:
             feed.send(seconds=2)
             try:
-                _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
+                _await(lambda: bool(failed) or len(rows.poll()) >= feed.count, meanwhile=supervise)
             finally:
                 steps.poll_to_end()
                 letters.poll_to_end()
@@ -190,8 +199,9 @@ def _tell(feed: Feed, *followers: Follower) -> None:
     print(f"{feed.count} clicks sent; {steps} steps, {rows} feature rows, {letters} dead letters")  # noqa: T201
 
 
-def _await(condition: Callable[[], bool]) -> None:
+def _await(condition: Callable[[], bool], meanwhile: Callable[[], object] = bool) -> None:
     deadline = time.monotonic() + 300  # the first run compiles the kernel for the stream's shape
     while not condition():
         assert time.monotonic() < deadline
+        meanwhile()
         time.sleep(0.05)
