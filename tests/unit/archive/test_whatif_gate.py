@@ -37,7 +37,7 @@ def test_what_is_forced_is_published_and_says_why(built: Path) -> None:
 
 
 def test_bounds_are_those_of_the_settings(built: Path) -> None:
-    wide = _settings(built, declined_points_max=100, good_hurt_percent_max=1e9)
+    wide = _settings(built, declined_points_max=100, good_hurt_percent_max=1e6)
     assert try_first(wide, "thresholds", STRICT, force="", quiet=True) == ""
 
 
