@@ -5,8 +5,6 @@ of each customer is in a table with a changelog; where the changelog is behind t
 same row from the same visit, and where it is ahead, the visit remembers the row. Either way the repeat is equal and has
 the click's own id, and the processor of ``sessions`` refuses it as a duplicate.
 
-An agent that stands still though clicks wait ends, with exit code 1, so that its supervisor starts it again.
-
 Started by ``weir sessionise``, which says what to read and what to write: the environment has neither our settings nor
 what a declaration of a stream needs.
 """
@@ -14,24 +12,18 @@ what a declaration of a stream needs.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from weir.streaming.sessions.stall import Stall
 from weir.streaming.sessions.visit import Names, advance
 
 _HEADER_BYTES = 5
 """Of the Confluent frame: a magic byte and a schema id."""
-STALL_SECONDS = 20.0
-_ANSWER_SECONDS = 5.0
 _SESSION_SECONDS = 10.0
 """A killed agent's partitions are free after it; a minute, as is usual, would be a minute without features."""
 
@@ -71,13 +63,9 @@ def main() -> None:
     reader, writer = parse_schema(contract["reader"]), parse_schema(contract["writer"])
     names, frame = Names(**contract["names"]), b"\0" + given.schema_id.to_bytes(4, "big")
 
-    answered = 0
-
     @app.agent(source)  # type: ignore[untyped-decorator]
     async def sessionise(stream: Any) -> None:
-        nonlocal answered
         async for value in stream:  # one at a time: a table is changed for the event that is in hand, and for no other
-            answered += 1
             click = _decode(reader, value, names)
             if click is None:
                 continue  # it is a dead letter of the stream of clicks, whose processor says why
@@ -86,32 +74,8 @@ def main() -> None:
             sent = await target.send(key=key.encode(), value=frame + _encode(writer, row))
             await sent  # acknowledged, before the click is committed
 
-    @app.task  # type: ignore[untyped-decorator]
-    async def end_when_stalled() -> None:
-        stall = Stall(STALL_SECONDS)
-        while not app.should_stop:
-            await app.sleep(STALL_SECONDS / 10)
-            if stall.note(answered, waits=await _has_more(app.consumer, given.input), now=time.monotonic()):
-                said = f"no click was answered for {STALL_SECONDS:.0f} s though some wait; ending, to be started again"
-                sys.stderr.write(f"{said}\n")
-                sys.stderr.flush()
-                os._exit(1)  # an orderly end would wait for what stands still
-
     sys.argv = [sys.argv[0], "worker", "--loglevel", "warn", "--without-web"]
     app.main()
-
-
-async def _has_more(consumer: Any, topic: str) -> bool:
-    """Return whether clicks are in hand unanswered, or are still to be read; no where the brokers do not say."""
-    if consumer.unacked:
-        return True
-    read = [partition for partition in consumer.assignment() if partition.topic == topic]
-    try:
-        ends = await asyncio.wait_for(consumer.highwaters(*read), _ANSWER_SECONDS)
-        positions = [(await consumer.position(partition), ends[partition]) for partition in read]
-    except Exception:  # noqa: BLE001 - of a client that lost its brokers, which it reports itself
-        return False
-    return any(position is not None and position < end for position, end in positions)
 
 
 def _decode(schema: Any, value: bytes | None, names: Names) -> dict[str, Any] | None:

@@ -67,19 +67,10 @@ def streams(stack: Settings) -> tuple[Settings, Stream, Stream]:
 
 
 @contextmanager
-def agent(command: list[str]) -> Iterator[Callable[[], bool]]:
-    """Start it; yields what a supervisor does: start it again where it ended, and say whether it had."""
+def agent(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-
-    def supervise() -> bool:
-        nonlocal process
-        ended = process.poll() is not None
-        if ended:
-            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-        return ended
-
     try:
-        yield supervise
+        yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -112,10 +103,10 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
             fresh = _ages_ms(own, rows, feed.ids[before:])
             assert np.percentile(fresh, 95) <= FRESH_MS, np.percentile(fresh, [50, 95, 100])
             feed.send(seconds=3)  # it is killed with clicks that it has not answered
-        with agent(command) as supervise:
+        with agent(command):
             feed.send(seconds=2)
             try:
-                _await(lambda: bool(failed) or len(rows.poll()) >= feed.count, meanwhile=supervise)
+                _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
             finally:
                 steps.poll_to_end()
                 letters.poll_to_end()
@@ -199,9 +190,8 @@ def _tell(feed: Feed, *followers: Follower) -> None:
     print(f"{feed.count} clicks sent; {steps} steps, {rows} feature rows, {letters} dead letters")  # noqa: T201
 
 
-def _await(condition: Callable[[], bool], meanwhile: Callable[[], object] = bool) -> None:
+def _await(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 300  # the first run compiles the kernel for the stream's shape
     while not condition():
         assert time.monotonic() < deadline
-        meanwhile()
         time.sleep(0.05)
