@@ -76,7 +76,11 @@ def main() -> int:
     found = run_faults(names, seeds=given.seed, kills=given.kills, jobs=given.jobs, told=write)
     results = [row for rows in found.values() for row in rows]
     sys.stdout.write(as_json(results) + "\n" if given.json else "\n".join(map(as_text, found.values())))
-    return 0 if all(result.is_right for result in results) else 1
+    sys.stdout.flush()
+    wrong = [result for result in results if not result.is_right]
+    for result in wrong:  # again, where the end of a long output is all that is kept
+        sys.stderr.write(f"WRONG  {result.fault}: {_first(result)}\n")
+    return 1 if wrong else 0
 
 
 def _report(task: Task, result: Result) -> None:

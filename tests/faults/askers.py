@@ -105,6 +105,15 @@ class Askers:
         for thread in self._threads:
             thread.start()
 
+    def await_each_kind(self) -> None:
+        """Wait until somebody has asked again, and somebody with another body: chance decides who does."""
+
+        def found() -> bool:
+            asked = list(self.asked)
+            return any(len(each.answers) > 1 for each in asked) and any(each.others for each in asked)
+
+        await_true(lambda: found() or bool(self.problems), "a payment asked for again, and one with another body")
+
     def finish(self) -> None:
         """Let each have the answers to its last payment."""
         self._finish.set()

@@ -81,14 +81,15 @@ def aborted_decision(lab: Lab) -> None:
     """
     lab.aborts_expected = True
     scorer, addresses = lab.scorer(), Addresses()
-    api, first = _serve(lab, addresses), lab.fused(stop_at="asked")
+    api, first = _serve(lab, addresses), lab.fused(stop_at=("asked",))
     first.await_step("committed")  # it decides before anybody asks, so that the first client waits for it
     with asking(lab, addresses) as askers:
         _die_frozen(lab, first)
         for _ in range(1, max(BATCHES, lab.kills)):
-            _die_frozen(lab, lab.fused(stop_at="asked"))
+            _die_frozen(lab, lab.fused(stop_at=("asked",)))
         lab.expect(not askers.asked, "a client has an answer, and no decision that it could be was committed")
         fused = lab.fused()
+        askers.await_each_kind()
     lab.recoveries += askers.recoveries
     lab.problems += askers.problems
     api.stop()

@@ -35,3 +35,6 @@ class Orders:
     mutant: str = ""
     redeclared: bool = False
     arguments: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        assert not isinstance(self.stop_at, str), "one step is a tuple of one; a text would be its letters"
