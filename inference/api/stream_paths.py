@@ -5,7 +5,7 @@ Delivery: reads are read only. ``publish=true`` is at least once, made once by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +73,24 @@ class Shared:
     now_ms: Callable[[], int]
 
 
+@dataclass(frozen=True)
+class _ByEvent:
+    """What a path answers of one event.
+
+    Attributes:
+        name: of the operation, which the document makes its id of.
+        find: returns the JSON text, or None.
+        missing: the code and the message of the error where it is None.
+        answer: describes what is found, for the document.
+    """
+
+    name: str
+    find: Callable[[str], Awaitable[bytes | None]]
+    missing: tuple[str, str]
+    summary: str
+    answer: dict[str, Any]
+
+
 def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...]) -> APIRouter:
     """Return the paths of a stream under each prefix; all of them share the stream's batches."""
     stream = served.stream
@@ -136,52 +154,55 @@ def _name_one(kinds: tuple[str, ...]) -> str:
 def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: CircuitBreaker) -> None:
     stream = served.stream
 
-    async def get_decision(event_id: str) -> Response:
-        _check_id(event_id, of_card=False)
-        found = redis.call(lambda: served.decisions.read(event_id))
-        if found is None:
-            why = f"no decision on this {stream.event}: not decided yet, expired or unknown"
-            return answer_error(404, "no_decision", why)
-        return Response(found, media_type="application/json")
+    async def find(event_id: str) -> bytes | None:
+        return redis.call(lambda: served.decisions.read(event_id))
 
-    # in the path, the id is called what it is called in the stream
-    named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
-    get_decision.__annotations__ = {"event_id": named, "return": Response}
-    router.get(
-        f"{path}/{{{stream.id}:path}}",
-        responses={
-            200: examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
-            **examples.error_answers(404, 422, 503),
-        },
+    shown = _ByEvent(
+        "get_decision",
+        find,
+        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown"),
         summary=f"The decision on a {stream.event}",
-        openapi_extra=needs(Scope.READ),
-    )(get_decision)
+        answer=examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
+    )
+    _add_by_event(router, path, stream, shown)
 
 
 def _add_evidence(router: APIRouter, path: str, stream: Stream, source: EvidenceSource) -> None:
-    async def get_evidence(event_id: str) -> Response:
-        _check_id(event_id, of_card=False)
-        found = await run_in_threadpool(source.answer, stream.name, event_id)
-        if found is None:
-            why = f"nothing of this {stream.event} in the archive: unknown or erased, or not archived yet"
-            return answer_error(404, "no_evidence", why)
-        return Response(found, media_type="application/json")
+    async def find(event_id: str) -> bytes | None:
+        return await run_in_threadpool(source.answer, stream.name, event_id)
 
+    what = "what is archived, and the decision made again"
+    shown = _ByEvent(
+        "get_evidence",
+        find,
+        missing=(
+            "no_evidence",
+            f"nothing of this {stream.event} in the archive: unknown or erased, or not archived yet",
+        ),
+        summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        answer=examples.answer(what, schema.build_evidence(), examples.build_evidence(stream)),
+    )
+    _add_by_event(router, path, stream, shown)
+
+
+def _add_by_event(router: APIRouter, path: str, stream: Stream, shown: _ByEvent) -> None:
+    """Add a path that answers with what is known of one event."""
+
+    async def get_of_event(event_id: str) -> Response:
+        _check_id(event_id, of_card=False)
+        found = await shown.find(event_id)
+        return answer_error(404, *shown.missing) if found is None else Response(found, media_type="application/json")
+
+    # in the path, the id is called what it is called in the stream
     named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
-    get_evidence.__annotations__ = {"event_id": named, "return": Response}
+    get_of_event.__annotations__ = {"event_id": named, "return": Response}
     router.get(
         f"{path}/{{{stream.id}:path}}",
-        responses={
-            200: examples.answer(
-                "what is archived, and the decision made again",
-                schema.build_evidence(),
-                examples.build_evidence(stream),
-            ),
-            **examples.error_answers(404, 422, 503),
-        },
-        summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        name=shown.name,
+        responses={200: shown.answer, **examples.error_answers(404, 422, 503)},
+        summary=shown.summary,
         openapi_extra=needs(Scope.READ),
-    )(get_evidence)
+    )(get_of_event)
 
 
 def _add_scoring(
