@@ -130,7 +130,7 @@ class Sampler:
     def _check(self, chosen: pa.Table, rows: dict[tuple[int, int], Record], found: Sampled) -> None:
         decisions = [Record(self._names.decisions, row) for row in chosen.to_pylist()]
         groups: dict[tuple[str, ...], list[tuple[Record, Record]]] = {}
-        recorded = self._decode([each.value() for each in decisions], self._schemas[self._names.decisions])
+        recorded = self._decode([each.decodable() for each in decisions], self._schemas[self._names.decisions])
         for decision, *named in zip(decisions, *(recorded[name].to_pylist() for name in _BY), strict=True):
             row = rows.get((decision.row[_SOURCE[0]], decision.row[_SOURCE[1]]))
             if row is None:
