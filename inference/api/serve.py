@@ -104,7 +104,7 @@ def run_api(
         names = ", ".join(stream.name for stream in served.streams)
         sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd, tls=tls)
+        server = build_server(build_api(parts), crowd, tls=tls, plain_errors=parts.find_key is None)
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
