@@ -18,6 +18,20 @@ ALWAYS = ("internal", "body_too_large")
 """Types that any route may answer with."""
 WRONG_CONTENT = ("unsupported_media_type", "unsupported_encoding")
 """Types of a route that reads a body."""
+_OF_IDEMPOTENCY = (
+    "invalid_idempotency_key",
+    "request_in_flight",
+    "idempotency_key_reused",
+    "rate_limited",
+    "unavailable",
+)
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "description": "Of this request: sent again with it within 24 hours, it gets the same final answer.",
+    "schema": {"type": "string", "pattern": r"^[!#-\[\]-~]{1,128}$"},
+}
 _MORE: Mapping[str, dict[str, Any]] = {
     "invalid_request": {"fields": [{"field": "currency", "message": "expected a string, found a number"}]},
     "dead_letter": {"reason": "from_future"},
@@ -42,6 +56,14 @@ def add_errors(document: dict[str, Any], paths: Iterable[str], *codes: str) -> N
     for path in paths:
         for operation in document["paths"][path].values():
             _add(operation, codes)
+
+
+def add_idempotency(document: dict[str, Any]) -> None:
+    """Add the header ``Idempotency-Key`` and what it may be answered with to every POST."""
+    for operations in document["paths"].values():
+        if "post" in operations:
+            _add(operations["post"], _OF_IDEMPOTENCY)
+            operations["post"].setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
 
 
 def _add(operation: dict[str, Any], codes: Iterable[str]) -> None:

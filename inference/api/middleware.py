@@ -1,7 +1,7 @@
 """What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
 
 From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts`` or, where keys are required, ``Keyed``
-(``inference/api/access.py``), then ``Crowded`` and ``BodyLimit``.
+(``inference/api/access.py``) and ``Limited`` (``inference/api/limited.py``), then ``Crowded`` and ``BodyLimit``.
 """
 
 from __future__ import annotations

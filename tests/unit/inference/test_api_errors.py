@@ -14,6 +14,7 @@ import pytest
 
 from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import World
+from tests.unit.inference.test_api_idempotency import MemoryAnswers
 from tests.unit.inference.test_api_keys import Served, fill
 from tests.unit.inference.twins import Client
 from weir.access.key import Scope
@@ -141,7 +142,7 @@ def named(document: dict[str, Any], method: str, path: str) -> set[str]:
 
 def test_the_document_names_the_errors_of_every_route(world: World, served: Served) -> None:
     with_evidence = replace(world.served, evidence=NoEvidence())
-    parts = replace(world.parts, streams=[with_evidence])
+    parts = replace(world.parts, streams=[with_evidence], kept=MemoryAnswers())
     plain = Client(build_api(parts)).get("/openapi.json").json()
     keyed = served.client.get("/openapi.json", headers=served.key(Scope.ADMIN)).json()
     seen: set[str] = set()

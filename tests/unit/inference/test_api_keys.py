@@ -53,8 +53,8 @@ class Served:
             publisher=streams.publisher,
             models_dir=home / "models" / THEIRS,
         )
-        parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
-        self.app = build_api(parts)
+        self.parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
+        self.app = build_api(self.parts)
         self.client = Client(self.app)
 
     def key(self, *scopes: Scope, streams: tuple[str, ...] = ()) -> dict[str, str]:
