@@ -161,6 +161,12 @@ class ApiSettings(_Section):
     """A PEM file with its private key."""
     behind_proxy: bool = False
     """Whether a proxy of yours speaks HTTPS in front: other addresses than 127.0.0.1 are then served without it."""
+    rate_per_second: float = Field(default=0, ge=0, le=100_000)
+    """Requests that a key without a rate of its own may send on average; 0 for any number."""
+    rate_burst: int = Field(default=0, ge=0, le=100_000)
+    """How many at once, after a pause; 0 for those of a second."""
+    idempotency_mb_max: int = Field(default=64, ge=1, le=65_536)
+    """Answers that are kept for the idempotency keys of one API key within 24 hours take at most so much in Redis."""
     decide_wait_ms: int = Field(default=1_000, ge=0, le=60_000)
     """How long ``/v1/decide`` waits for the stream's decision where a request does not say."""
     decide_wait_ms_max: int = Field(default=10_000, ge=0, le=60_000)

@@ -158,8 +158,16 @@ DECIDE_READ_RECORDS = _counter(
 )
 HTTP_REFUSED = _counter(
     "weir_http_refused_total",
-    "Requests whose key was missing or wrong, of another stream, or without the scope.",
+    "Requests whose key was missing or wrong, of another stream, without the scope, or too fast.",
     "cause",
+)
+HTTP_RATE_UNCHECKED = _counter(
+    "weir_http_rate_unchecked_total",
+    "Requests that passed without being counted against their key's rate, because Redis could not count.",
+)
+HTTP_ANSWERS_NOT_KEPT = _counter(
+    "weir_http_answers_not_kept_total",
+    "Answers to requests with an idempotency key that Redis did not keep; the same again is done again.",
 )
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",

@@ -14,6 +14,8 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
 from weir.inference.api.ports import Published
+from weir.inference.api.web.request_id import HEADER
+from weir.monitoring.request_id import REQUEST_ID
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
@@ -21,6 +23,12 @@ from weir.schemas.stream import Stream
 
 ANSWER_SECONDS_MAX = 5.0
 _POLL_SECONDS = 0.02
+
+
+def event_headers() -> list[tuple[str, bytes]]:
+    """Return the Kafka headers of an event: the id of the request that publishes it, under the name it has in HTTP."""
+    request_id = REQUEST_ID.get()
+    return [(HEADER.decode(), request_id.encode())] if request_id else []
 
 
 class KafkaPublisher:
@@ -52,6 +60,7 @@ class KafkaPublisher:
                 self._topic,
                 value,
                 str(event[self._key_field]).encode(),
+                headers=event_headers(),
                 on_delivery=lambda error, message: outcome.append((error, message)),
             )
         except (BufferError, KafkaException) as error:

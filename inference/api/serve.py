@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
 
+from weir.access.key import check_rate
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.circuit_breaker import CircuitBreaker
@@ -35,6 +36,8 @@ from weir.infra.heap import freeze_gc
 from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
 from weir.infra.redis.client import Client, connect, ping
+from weir.infra.redis.kept_answers import KeptAnswers
+from weir.infra.redis.rate_limits import Limit, RateLimits
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
@@ -104,7 +107,7 @@ def run_api(
         names = ", ".join(stream.name for stream in served.streams)
         sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd, tls=tls)
+        server = build_server(build_api(parts), crowd, tls=tls, plain_errors=parts.find_key is None)
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
@@ -187,6 +190,9 @@ def build_parts(
         checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
         find_key=keyring.find if keyring else None,
+        limits=RateLimits(client, space=settings.cluster) if keyring else None,
+        default_limit=_read_default_limit(settings),
+        kept=KeptAnswers(client, space=settings.cluster, bytes_max=settings.api.idempotency_mb_max << 20),
         close=close.close,
     )
 
@@ -203,6 +209,12 @@ def _open_keyring(settings: Settings) -> Keyring | None:
     if keyring.is_empty:
         log.warning("no_key", fix="weir keys create NAME --scopes admin")
     return keyring
+
+
+def _read_default_limit(settings: Settings) -> Limit | None:
+    api = settings.api
+    rate, burst = check_rate(api.rate_per_second or None, api.rate_burst or None if api.rate_per_second else None)
+    return None if rate is None or burst is None else Limit(rate, burst)
 
 
 @dataclass(frozen=True)

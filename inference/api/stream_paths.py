@@ -22,6 +22,7 @@ from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
+from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.models import describe_models
 from weir.inference.api.ports import DecisionSource, EventPublisher, EvidenceSource, PartialsReader
@@ -35,6 +36,7 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 
+_UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
 _Id = Annotated[str, PathParameter(json_schema_extra=_ID_SHOWN)]
 
@@ -140,7 +142,7 @@ def _add_lookup(
         f"{path}/{{entity}}/{{entity_id:path}}",
         responses={
             200: examples.answer("windows as of now", schema.build_features(stream), examples.build_features(stream)),
-            **examples.error_answers(404, 422, 503),
+            **error_answers("unknown_entity", "invalid_request", *_UNAVAILABLE),
         },
         summary=f"Live windows of {_name_one(kinds)}",
         openapi_extra=needs(Scope.READ),
@@ -199,7 +201,7 @@ def _add_by_event(router: APIRouter, path: str, stream: Stream, shown: _ByEvent)
     router.get(
         f"{path}/{{{stream.id}:path}}",
         name=shown.name,
-        responses={200: shown.answer, **examples.error_answers(404, 422, 503)},
+        responses={200: shown.answer, **error_answers(shown.missing[0], "invalid_request", *_UNAVAILABLE)},
         summary=shown.summary,
         openapi_extra=needs(Scope.READ),
     )(get_of_event)
@@ -220,7 +222,7 @@ def _add_scoring(
             200: examples.answer(
                 "the decision that the stream would make now", schema.build_score(stream), examples.build_score(stream)
             ),
-            **examples.error_answers(409, 413, 415, 422, 503),
+            **error_answers("duplicate", *WRONG_CONTENT, "invalid_request", *_UNAVAILABLE),
         },
         openapi_extra=examples.event_body(stream) | needs(Scope.SCORE),
         summary=f"Score a {stream.event}; nothing is written unless publish=true",
@@ -241,7 +243,7 @@ def _add_scoring(
 def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
     @router.get(
         path,
-        responses={200: examples.answer("what decides", schema.MODELS), **examples.error_answers(503)},
+        responses={200: examples.answer("what decides", schema.MODELS), **error_answers(*_UNAVAILABLE)},
         summary="The model, rules and lists in force, and the bundles at hand",
         openapi_extra=needs(Scope.READ),
     )

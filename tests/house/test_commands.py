@@ -44,6 +44,8 @@ NOT_AS_THEY_STAND = {
     ("README.md", ". .venv/bin/activate"): _SHELL,
     ("README.md", "weir train"): "minutes; docs/readers/data-scientist.md is followed to both",
     ("README.md", "weir topics create"): _FOREVER,
+    ("docs/api.md", "weir keys create"): "tests/unit/access/test_cli.py",
+    ("docs/api.md", "curl -s"): "a file of a reader's; tests/unit/inference/test_api_idempotency.py sends such",
     ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
     (
@@ -51,6 +53,7 @@ NOT_AS_THEY_STAND = {
         "weir features cut-over",
     ): "tests/integration/test_next_view.py changes over",
     ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
+    ("docs/errors.md", "curl -s"): "tests/unit/inference/test_api_errors.py asks so",
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/evidence.md", ".venv/bin/weir up && .venv/bin/weir archive"): "a card of the demo that printed it",
     ("docs/keys.md", "weir keys create"): "tests/unit/access/test_cli.py",

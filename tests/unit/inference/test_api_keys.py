@@ -53,8 +53,8 @@ class Served:
             publisher=streams.publisher,
             models_dir=home / "models" / THEIRS,
         )
-        parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
-        self.app = build_api(parts)
+        self.parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
+        self.app = build_api(self.parts)
         self.client = Client(self.app)
 
     def key(self, *scopes: Scope, streams: tuple[str, ...] = ()) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_a_stream_of_others_answers_as_one_that_is_not_there(served: Served) -> 
     assert len(paths) >= 5
     for method, path in [*paths, ("DELETE", f"/v1/streams/{OURS}/score"), ("GET", f"/v1/streams/{OURS}/nothing")]:
         answers = [
-            served.client.ask(method, asked, headers=bound)
+            served.client.ask(method, asked, headers=bound | {"x-request-id": "one"})
             for asked in (path, path.replace(f"/{OURS}/", f"/{secrets.token_hex(6)}/"))
         ]
         assert [answer.status_code for answer in answers] == [404, 404], (method, path)
