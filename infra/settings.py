@@ -190,10 +190,18 @@ class ApiSettings(_Section):
 
 
 class DatabaseSettings(_Section):
-    """The database of what people do: keys."""
+    """The database of what people do: keys and cases."""
 
     url: SecretStr = SecretStr("")
     """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
+
+
+class CasesSettings(_Section):
+    """Cases of decisions for review; see docs/cases.md."""
+
+    group: Name = "weir-cases"
+    burst_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Decisions of one key that are no further apart are one case, as long as nobody has given a verdict on it."""
 
 
 Days = Annotated[int, Field(ge=0, le=36_500)]
@@ -259,6 +267,7 @@ class Settings(_Section):
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
     database: DatabaseSettings = DatabaseSettings()
+    cases: CasesSettings = CasesSettings()
     archive: ArchiveSettings = ArchiveSettings()
     publishing: PublishingSettings = PublishingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
@@ -318,6 +327,7 @@ class Settings(_Section):
             scorer = {each: _name_group(getattr(self.scorer, each), name) for each in ("group", "index_group")}
             changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})
             changed["scorer"] = self.scorer.model_copy(update=scorer)
+            changed["cases"] = self.cases.model_copy(update={"group": _name_group(self.cases.group, name)})
         settings = self.model_copy(update=changed)
         settings._stream = stream
         return settings

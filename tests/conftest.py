@@ -88,6 +88,7 @@ def settings_for(stack: Settings, prefix: str, *, partitions: int = 2) -> Settin
             "topics": stack.topics.model_copy(update={**topics, "partitions": partitions}),
             "processor": stack.processor.model_copy(update={"group": f"{unique}.processor"}),
             "scorer": stack.scorer.model_copy(update=scorer),
+            "cases": stack.cases.model_copy(update={"group": f"{unique}.cases"}),
         }
     )
 
