@@ -124,7 +124,7 @@ def test_a_bundle_without_histograms_says_so_in_one_sentence(home: Path) -> None
 
 def test_the_decisions_of_a_day_are_counted_once_each_with_what_they_were_made_of(home: Path) -> None:
     settings, bundle = Settings(home=home), load_bundle(EXPECTED / "bundle", stream=payments)
-    past = Past(find_root(settings), payments, settings.topics)
+    past = Past(find_root(settings), payments, settings.topics.of(payments))
     features, decisions = [], []
     for part in past.parts(0, past.newest_decision_ms + 1):
         joined = past.join(part, bundle.names, ())
