@@ -266,6 +266,16 @@ PUBLISHED_VERSIONS = _counter(
 for _result in ("taken", "refused", "unreadable"):
     PUBLISHED_VERSIONS.labels(result=_result)
 
+DRIFT_PSI = _gauge(
+    "weir_drift_psi", "Stability index of a feature or the score, less what chance gives.", "stream", "column"
+)
+DRIFTED_COLUMNS = _gauge("weir_drifted_columns", "Features, or the score, that have drifted.", "stream")
+DRIFT_LOOKED = _gauge(
+    "weir_drift_looked_timestamp_seconds",
+    "When it was told last whether anything drifted, epoch seconds; at first the start of the process.",
+    "stream",
+)
+
 
 def render_metrics() -> bytes:
     """Return the page that Prometheus scrapes, in the format that ``CONTENT_TYPE`` names."""

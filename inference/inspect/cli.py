@@ -238,7 +238,7 @@ def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():
-        if name != "reference":
+        if name not in {"reference", "drift"}:
             rows += [(name, f"{len(value)} names")] if name == "features" else _list_figures(name, value)
     bundles = [(b["name"], b["version"], _format_time(b["created_time_ms"])) for b in document["bundles"]]
     return [

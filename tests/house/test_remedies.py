@@ -30,6 +30,7 @@ SPACE = "tests/unit/infra/test_space.py"
 KEYS = "tests/unit/access/test_cli.py::test_a_key_is_made_shown_rotated_and_revoked"
 NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
 TESTS: dict[str, str] = {
+    "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
     "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
     "weir offsets recover --apply": f"{OFFSETS}::test_offsets_moved_back_are_refused_though_redis_was_wiped",
