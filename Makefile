@@ -96,7 +96,7 @@ test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
 	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
+test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, other declarations, an upgrade
 	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
