@@ -121,7 +121,7 @@ class Desk:
         return self._change(case_id, lambda case: release(case, by, force=force), by, "released")
 
     def note(self, case_id: str, by: str, text: str) -> Case:
-        """Add a note to a case, whoever holds it; raises as ``show``."""
+        """Add a note to a case, held by anybody or nobody; raises as ``show``."""
         with self._transaction() as connection:
             case = self._find(connection, case_id, lock=False)
             self._log(connection, case_id, by, "note", text)

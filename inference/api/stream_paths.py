@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
@@ -20,6 +20,8 @@ from weir.inference.api import examples, schema
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
+from weir.inference.api.cases.label import add_labels
+from weir.inference.api.cases.route import CasePaths
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
@@ -36,6 +38,9 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 
+if TYPE_CHECKING:
+    from weir.cases.desk import Desk
+
 _UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
 _Id = Annotated[str, PathParameter(json_schema_extra=_ID_SHOWN)]
@@ -49,6 +54,8 @@ class StreamParts:
         models_dir: where the stream's bundles are.
         decide: asks the stream for decisions; without it there is no such path.
         evidence: answers for past decisions, likewise.
+        desk: the stream's cases, likewise.
+        labels: publishes what an event turned out to be, likewise.
     """
 
     kernel: Kernel
@@ -59,6 +66,8 @@ class StreamParts:
     models_dir: Path
     decide: DecideParts | None = None
     evidence: EvidenceSource | None = None
+    desk: Desk | None = None
+    labels: EventPublisher | None = None
 
     @property
     def stream(self) -> Stream:
@@ -113,6 +122,10 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_models(router, f"{prefix}/models", served)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
+        if served.desk is not None:
+            CasePaths(served.desk, stream).add(router, f"{prefix}/cases")
+        if served.labels is not None:
+            add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)
         if served.decide is not None:
             add_decide(
                 router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
