@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
+import weir.cli
 from weir.archive.whatif.gate import try_first
 from weir.inference.core.thresholds import Cut, ThresholdTable
 from weir.infra.settings import ArchiveSettings, PublishingSettings, Settings
@@ -53,6 +56,14 @@ def test_a_change_is_compared_with_what_is_in_force_now_and_not_with_what_was_de
     assert "next to the thresholds in force now" in capsys.readouterr().out
     with pytest.raises(Refused, match="the share declined grows by"):
         try_first(_settings(built), "thresholds", STRICT, SAME, force="", quiet=True)
+
+
+def test_who_was_erased_is_in_no_trial(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(shutil.copytree(built, tmp_path / "home"))
+    monkeypatch.setenv("WEIR_HOME", str(home))
+    card = DeltaTable(str(home / "archive" / "features")).to_pyarrow_table()["card_id"][0].as_py()
+    assert weir.cli.main(["archive", "erase", "--entity", f"card={card}", "--why", "asked", "--apply"]) == 0
+    assert try_first(_settings(home), "thresholds", SAME, None, force="", quiet=True) is False
 
 
 def test_without_an_archive_one_sentence_says_so_and_nothing_is_refused(
