@@ -161,6 +161,8 @@ class Desk:
 
     def _find(self, connection: Connection, case_id: str, *, lock: bool = True) -> Case:
         """Return a case; nobody else changes one that is locked until the transaction ends."""
+        if not case_id.isalnum():
+            raise UnknownCase  # other text names none, and PostgreSQL takes no NUL in any
         asked = select(CASES).where((CASES.c.id == case_id) & (CASES.c.stream == self.stream.full_name))
         found = connection.execute(asked.with_for_update() if lock else asked).mappings().one_or_none()
         if found is None:

@@ -21,7 +21,6 @@ from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.cases.label import add_labels
-from weir.inference.api.cases.route import CasePaths
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
@@ -123,6 +122,8 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
         if served.desk is not None:
+            from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
+
             CasePaths(served.desk, stream).add(router, f"{prefix}/cases")
         if served.labels is not None:
             add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)

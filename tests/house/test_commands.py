@@ -48,6 +48,9 @@ NOT_AS_THEY_STAND = {
     ("docs/api.md", "curl -s"): "a file of a reader's; tests/unit/inference/test_api_idempotency.py sends such",
     ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
+    ("docs/cases.md", "weir cases follow"): _FOREVER,
+    ("docs/cases.md", "weir cases list"): "tests/unit/cases/test_cli.py",
+    ("docs/cases.md", "weir cases claim"): "tests/unit/cases/test_cli.py, on a case of its own",
     (
         "docs/changing-features.md",
         "weir features cut-over",
@@ -93,6 +96,7 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""
 NO_VERB = {"--version", "--help"}

@@ -28,6 +28,7 @@ EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
 KEYS = "tests/unit/access/test_cli.py::test_a_key_is_made_shown_rotated_and_revoked"
+CASES = "tests/unit/cases/test_cli.py::test_a_case_is_listed_shown_claimed_noted_released_and_decided"
 NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
 TESTS: dict[str, str] = {
     "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
@@ -39,6 +40,9 @@ TESTS: dict[str, str] = {
     ),
     "weir keys create NAME --scopes admin": KEYS,
     "weir keys list": KEYS,
+    "weir cases list": CASES,
+    "weir cases follow": "tests/integration/test_cases_live.py::"
+    "test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop",
     "weir offsets show": (
         f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"
     ),

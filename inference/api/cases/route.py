@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request
@@ -16,6 +16,9 @@ from starlette.exceptions import HTTPException
 
 from weir.access.key import Key, Scope
 from weir.cases.case import Case, Conflict, State, Verdict
+from weir.cases.desk import Desk, UnknownCase
+from weir.cases.page import build_case, build_file
+from weir.cases.queue import LIMIT, LIMIT_MAX, Wanted, read_cursor
 from weir.inference.api import examples
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
@@ -27,14 +30,11 @@ from weir.inference.api.web.content import find_wrong_content
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
-if TYPE_CHECKING:
-    from weir.cases.desk import Desk
-
 THREADS_MAX = 8
 _AWAY = ("unavailable", "refused")
 _CONFLICTS = ("case_held", "case_not_claimed", "case_closed", "label_stays")
 T = TypeVar("T")
-Change = Callable[["Desk", str, dict[str, Any]], Case]
+Change = Callable[[Desk, str, dict[str, Any]], Case]
 """Makes a change of a case of that id, by what a request says."""
 
 
@@ -50,8 +50,8 @@ class CasePaths:
     def add(self, router: APIRouter, path: str) -> None:
         """Add the paths, all of which begin with one."""
         self._add_queue(router, path)
-        self._add_case(router, f"{path}/{{case_id}}")
         one = f"{path}/{{case_id}}"
+        self._add_case(router, one)
         self._add_change(router, f"{one}/claim", (), _claim, document.CLAIM, "Hold a case")
         self._add_change(router, f"{one}/release", ("force",), _release, document.RELEASE, "Give a case back")
         self._add_change(router, f"{one}/notes", ("text",), _note, document.NOTE, "Add a note to a case")
@@ -60,21 +60,19 @@ class CasePaths:
 
     def _add_queue(self, router: APIRouter, path: str) -> None:
         states: Any = Query((), alias="state", description="any of these; all without it")
-        limit: Any = Query(50, ge=1, le=500)
+        limit: Any = Query(LIMIT, ge=1, le=LIMIT_MAX)
         key_id: Any = Query(None, max_length=ID_BYTES_MAX, description=f"of this {self._stream.key.name}")
+        held_by: Any = Query(None, max_length=200, pattern=r"^[^\x00]*$", description="or who gave the verdict")
         cursor: Any = Query(None, max_length=200, description="`next` of the page before")
 
         async def get_cases(
             state: Sequence[State] = states,
-            holder: str | None = None,
+            holder: str | None = held_by,
             key: str | None = key_id,
             verdict: Verdict | None = None,
             limit: int = limit,
             after: str | None = cursor,
         ) -> Response:
-            from weir.cases.page import build_case  # noqa: PLC0415 - as in `_add_change`
-            from weir.cases.queue import Wanted, read_cursor  # noqa: PLC0415
-
             place = None if after is None else read_cursor(after)
             if after is not None and place is None:
                 raise BadRequest([FieldError("after", "expected `next` of the page before, found another text")])
@@ -96,8 +94,6 @@ class CasePaths:
 
     def _add_case(self, router: APIRouter, path: str) -> None:
         async def get_case(case_id: str) -> Response:
-            from weir.cases.page import build_file  # noqa: PLC0415 - as in `_add_change`
-
             return await self._answer(lambda: build_file(self._desk.show(case_id)))
 
         router.get(
@@ -124,8 +120,6 @@ class CasePaths:
         summary: str,
     ) -> None:
         async def post_change(request: Request, case_id: str) -> Response:
-            from weir.cases.page import build_case  # noqa: PLC0415 - an installation without a database serves, too
-
             # asked of every body, an empty one too: a browser sends none of this kind from another page
             if wrong := find_wrong_content(request.headers):
                 return answer_error(415, *wrong)
@@ -146,8 +140,6 @@ class CasePaths:
         )(post_change)
 
     async def _answer(self, make: Callable[[], dict[str, Any]]) -> Response:
-        from weir.cases.desk import UnknownCase  # noqa: PLC0415 - as in `_add_change`
-
         try:
             return answer_json(await self._call(make))
         except UnknownCase:

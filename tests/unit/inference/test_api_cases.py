@@ -132,6 +132,7 @@ def test_a_form_of_another_page_claims_nothing(cases: Cases) -> None:
 
 def test_a_case_that_is_not_there_is_unknown(cases: Cases) -> None:
     assert cases.client.get("/v1/cases/nothing").status_code == 404
+    assert cases.client.get("/v1/cases/no%00thing").status_code == 404
     assert cases.post("nothing/claim", **ANNA).status_code == 404
 
 
