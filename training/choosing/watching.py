@@ -29,7 +29,9 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
     content = publisher.standing.content("canary")
     canary, champion = (bundles.find_role(settings, publisher, alias) for alias in ("canary", "champion"))
     if canary is None or champion is None:
-        raise Refused("expected a canary in force, found none; `weir models canary` publishes one")
+        raise Refused(
+            "expected a canary in force, found none; `weir models canary VERSION --share 5% --why WHY` publishes one"
+        )
     began_ms = publisher.log.history("canary")[-1].at_ms
     of = canary.manifest
     guard = Guard(_find_reference(champion.manifest), _find_reference(of), declined_points_max=declined_points_max)
@@ -45,7 +47,7 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
             reason = watch(guard, batches, (of.name, of.version), settings.stream.key.field, is_over)
     except KeyboardInterrupt:
         sys.stderr.write("the canary decides on and nobody watches it: `weir models watch` does, or end it with "
-                         "`weir models rollback --alias canary`\n")  # fmt: skip
+                         "`weir models rollback --alias canary --why WHY`\n")  # fmt: skip
         raise
     finally:
         batches.close()

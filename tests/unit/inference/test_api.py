@@ -20,8 +20,6 @@ from weir.inference.api.lookup import read_newest_ms
 from weir.inference.api.request import BadRequest, build_json_schema, event_fields, parse_event
 from weir.inference.api.stream_paths import StreamParts
 from weir.inference.api.web.listening import bind, check_host
-from weir.inference.bundle import load_bundle
-from weir.inference.canary import Canary
 from weir.inference.champion import Champion
 from weir.infra.redis.partials_reader import Partials
 from weir.infra.settings import ApiSettings, Settings
@@ -100,17 +98,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.guard.close()
-
-
-def test_a_card_is_scored_by_the_model_that_decides_for_its_key(world: World, tmp_path: Path) -> None:
-    challenger = load_bundle(write_bundle(tmp_path / "tiny-2", version="2"), stream=payments)
-    world.champion._canary = canary = Canary(challenger, 0.5, "a" * 32)
-    cards = [f"card-{number}" for number in range(20)]
-    own = canary.takes([card.encode() for card in cards]).tolist()
-    assert True in own
-    assert False in own
-    found = [world.score(card_id=card, transaction_id=f"of-{card}").json()["model"]["version"] for card in cards]
-    assert found == ["2" if is_own else "1" for is_own in own]
 
 
 def test_a_card_never_seen_has_empty_windows_and_is_not_known(world: World) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.inference.bundles import BURST
+from tests.unit.inference.test_api import World
 from tests.unit.inference.test_shadow import NOW_MS, ROWS, _build_batch, _Current, _load
 from weir.inference.canary import Canary
 from weir.inference.decide import Decider, DecisionWriter
@@ -103,6 +104,15 @@ def test_the_share_is_of_the_keys_and_another_canary_has_others(challenger: Cana
     assert (small & other).mean() == pytest.approx(0.0025, abs=0.0015)
     assert (small <= replace(challenger, share=0.2).takes(keys)).all()  # a larger share keeps the keys it has
     assert not challenger.takes([None]).any()
+
+
+def test_the_api_scores_a_card_by_the_model_that_decides_for_its_key(tmp_path: Path, challenger: Canary) -> None:
+    world = World(tmp_path / "home")
+    world.champion._canary = challenger
+    own = challenger.takes(KEYS).tolist()
+    found = [world.score(card_id=key.decode(), transaction_id=f"of-{key.decode()}").json() for key in KEYS]
+    world.guard.close()
+    assert [each["model"]["version"] for each in found] == ["2" if is_own else "1" for is_own in own]
 
 
 def test_a_text_that_is_no_canary_is_refused() -> None:
