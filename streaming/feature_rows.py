@@ -52,7 +52,10 @@ class FeatureBatch:
         decided = self.rows.column(DECIDED)
         if decided.null_count == len(self):
             return self
-        kept = ~decided.fill_null(False).to_numpy(zero_copy_only=False)
+        return self.keep(~decided.fill_null(False).to_numpy(zero_copy_only=False))
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> FeatureBatch:
+        """Return some of the rows, in their order."""
         rows = self.rows.filter(pa.array(kept))
         return FeatureBatch(rows, self.features[kept], self.names, list(compress(self.keys, kept)))
 
