@@ -140,7 +140,8 @@ def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: Cir
         _check_id(event_id, of_card=False)
         found = redis.call(lambda: served.decisions.read(event_id))
         if found is None:
-            why = f"no decision on this {stream.event}: not decided yet, expired or unknown"
+            ask = f"`weir inspect decision --stream {stream.name} ID` tells a dead letter from these"
+            why = f"no decision on this {stream.event}: not decided yet, expired or unknown; {ask}"
             return answer_error(404, "no_decision", why)
         return Response(found, media_type="application/json")
 
