@@ -245,7 +245,7 @@ def _check_money(_: Expression, kinds: list[str], __: Mapping[str, Column]) -> l
 
 
 def _find_constant_currency(node: Expression, columns: Mapping[str, Column]) -> str:
-    """Say what to do where a currency stands in the place of its field."""
+    """Say what to do where a currency is given and not its field."""
     name = node.parts[1].value
     if name in columns or name not in CURRENCIES:
         return ""
