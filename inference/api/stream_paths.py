@@ -173,10 +173,11 @@ def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: Cir
     async def find(event_id: str) -> bytes | None:
         return redis.call(lambda: served.decisions.read(event_id))
 
+    ask = f"`weir inspect decision --stream {stream.name} ID` tells a dead letter from these"
     shown = _ByEvent(
         "get_decision",
         find,
-        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown"),
+        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown; {ask}"),
         summary=f"The decision on a {stream.event}",
         answer=examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
     )

@@ -68,6 +68,10 @@ NOT_AS_THEY_STAND = {
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
     ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
     ("docs/models.md", "weir models list"): "versions of a reader's own; test_published.py has such",
+    (
+        "docs/operations.md",
+        "weir dlq replay --partition",
+    ): "letters of a reader's own; tests/unit/streaming/test_dlq_repair.py",
     ("docs/publish.md", "weir publish payments.csv"): "tests/integration/test_pages.py",
     ("docs/publish.md", "weir publish fraudTrain.csv"): "a data set of others; test_publish_files.py has its layout",
     ("docs/publish.md", "weir publish history/"): "tests/integration/test_pages.py, but for the training",
@@ -85,6 +89,7 @@ NOT_AS_THEY_STAND = {
     ("docs/readers/operator.md", "weir run"): _FOREVER,
     ("docs/readers/producer.md", "make demo"): _DEMO,
     ("docs/readers/producer.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/producer.md", "weir dlq replay"): "a letter of a reader's; tests/integration/test_dlq_replay.py",
     ("docs/streams.md", "make setup peers"): "tests/integration/test_sessions_live.py, but for the first line",
 }
 """Blocks of commands without a language, by page and how they begin: what runs them, or why nothing does."""

@@ -92,6 +92,9 @@ TESTS: dict[str, str] = {
         f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),
     "weir publish FILE": ("tests/integration/test_generate.py::test_a_users_file_is_published_but_for_its_bad_lines"),
+    "weir dlq replay --hook FILE.py:FUNCTION": (
+        "tests/unit/streaming/test_dlq_repair.py::test_the_hook_of_the_runbook_keys_a_payment_by_its_card"
+    ),
     "weir dlq replay --set FIELD=VALUE": (
         f"{REPLAY}::test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card"
     ),
@@ -101,6 +104,9 @@ TESTS: dict[str, str] = {
     "weir dlq show --reason REASON --limit 5": (f"{REPLAY}::test_list_show_and_stats_tell_what_is_there"),
     "weir dlq stats": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
     "weir inspect decision ID": (
+        "tests/integration/test_inspect.py::test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason"
+    ),
+    "weir inspect decision --stream 1 ID": (
         "tests/integration/test_inspect.py::test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason"
     ),
     "weir inspect lag": (
