@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
-from weir.infra.home import check_home
+from weir.infra.home import check_home, stack_env_path
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
@@ -364,11 +364,6 @@ def _name_group(group: str, stream: str) -> str:
 def home_dir() -> Path:
     """Return the home folder as the environment names it, without reading anything else."""
     return Path(os.environ.get("WEIR_HOME") or Settings.model_fields["home"].default)
-
-
-def stack_env_path(home: Path) -> Path:
-    """Return where ``weir up`` writes the addresses of the embedded servers, as ``NAME=value`` lines."""
-    return home / "stack.env"
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

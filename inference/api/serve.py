@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -174,18 +174,7 @@ def build_parts(
     built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
     streams = [replace(each, evidence=evidence) for each in built]
     keyring = _open_keyring(settings)
-    close = ExitStack()
-    for each in (
-        *([keyring] if keyring else []),
-        client,
-        connections.registry,
-        guard,
-        *(of.champion for of in streams),
-        *(of.desk for of in streams if of.desk is not None),
-        *(of.decide.decisions for of in streams if of.decide is not None),
-        *([evidence] if evidence is not None else []),
-    ):
-        close.callback(each.close)
+    close = _close_all(connections, streams, [each.close for each in (keyring, evidence) if each is not None])
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
         streams=streams,
@@ -197,8 +186,27 @@ def build_parts(
         limits=RateLimits(client, space=settings.cluster) if keyring else None,
         default_limit=_read_default_limit(settings),
         kept=KeptAnswers(client, space=settings.cluster, bytes_max=settings.api.idempotency_mb_max << 20),
-        close=close.close,
+        close=close,
     )
+
+
+def _close_all(
+    connections: _Connections, streams: list[StreamParts], others: list[Callable[[], None]]
+) -> Callable[[], None]:
+    """Return what closes everything that the API stands on, the last opened first."""
+    close = ExitStack()
+    for each in (
+        connections.redis,
+        connections.registry,
+        connections.guard,
+        *(of.champion for of in streams),
+        *(of.desk for of in streams if of.desk is not None),
+        *(of.decide.decisions for of in streams if of.decide is not None),
+    ):
+        close.callback(each.close)
+    for end in others:
+        close.callback(end)
+    return close.close
 
 
 def _open_keyring(settings: Settings) -> Keyring | None:

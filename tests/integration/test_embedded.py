@@ -21,12 +21,13 @@ from tests.conftest import create_deployment, settings_for
 from weir.infra.embedded import cli, doctor, starting
 from weir.infra.embedded.process import ServerProcess
 from weir.infra.embedded.stack import Stack
+from weir.infra.home import stack_env_path
 from weir.infra.identity import read_birth
 from weir.infra.kafka.clients import admin_config, build_producer, consumer_config
 from weir.infra.kafka.topics import check_topics, ensure_topics
 from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
-from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.infra.settings import Settings, load_settings
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import Refused, WeirError
 
