@@ -119,6 +119,12 @@ class Past:
         newest = [pc.max(reader.files["max.append_ms"]).as_py() for reader in readers if len(reader.files)]
         return max((each for each in newest if each is not None), default=0)
 
+    @property
+    def newest_decision_ms(self) -> int:
+        """Append time of the newest decision; 0 where there is none."""
+        newest = pc.max(self._decisions.files["max.append_ms"]).as_py() if len(self._decisions.files) else None
+        return int(newest or 0)
+
     def parts(self, since_ms: int, until_ms: int, *, labelled: bool = True) -> Iterator[Part]:
         """Yield all decisions that were appended in a time, oldest day first; those that were erased are left out.
 
