@@ -158,8 +158,16 @@ DECIDE_READ_RECORDS = _counter(
 )
 HTTP_REFUSED = _counter(
     "weir_http_refused_total",
-    "Requests whose key was missing or wrong, of another stream, or without the scope.",
+    "Requests whose key was missing or wrong, of another stream, without the scope, or too fast.",
     "cause",
+)
+HTTP_RATE_UNCHECKED = _counter(
+    "weir_http_rate_unchecked_total",
+    "Requests that passed without being counted against their key's rate, because Redis could not count.",
+)
+HTTP_ANSWERS_NOT_KEPT = _counter(
+    "weir_http_answers_not_kept_total",
+    "Answers to requests with an idempotency key that Redis did not keep; the same again is done again.",
 )
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
@@ -207,6 +215,29 @@ ARCHIVE_BEHIND_SECONDS = _gauge(
     "weir_archive_behind_seconds", "Age of the oldest record that was read and is not archived; 0 for none.", "topic"
 )
 ARCHIVE_RETENTION_SECONDS = _gauge("weir_archive_retention_seconds", "How long a topic keeps its records.", "topic")
+
+# --- cases -----------------------------------------------------------------------------------------------------------
+# an analyst looks within minutes or on the next working day
+VERDICT_BUCKETS = (60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0)
+CASE_REVIEWS = _counter("weir_case_reviews_total", "Decisions for review that are in a case.", "stream")
+CASES_UNDECIDED = _gauge(
+    "weir_cases_undecided", "Cases without a verdict, by state: open or claimed.", "stream", "state"
+)
+CASE_OLDEST_SECONDS = _gauge(
+    "weir_case_oldest_seconds", "Age of the oldest case without a verdict; 0 for none.", "stream"
+)
+CASE_VERDICT_SECONDS = _histogram(
+    "weir_case_verdict_seconds",
+    "From a case's first decision to its first verdict.",
+    "stream",
+    "verdict",
+    buckets=VERDICT_BUCKETS,
+)
+CASE_LABELS = _counter("weir_case_labels_total", "Labels of verdicts that the brokers have.", "stream")
+CASE_LABELS_WAITING = _gauge("weir_case_labels_waiting", "Labels of verdicts that wait to be sent.", "stream")
+CASE_LABELS_OLDEST_SECONDS = _gauge(
+    "weir_case_labels_oldest_seconds", "Age of the oldest label that waits to be sent; 0 for none.", "stream"
+)
 
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from weir.inference.published.act import ALIASES, NONE, Act, Alias
-from weir.inference.published.author import check_said, find_user
+from weir.inference.published.author import add_force, check_said, find_user
 from weir.inference.published.canary_text import SHARE_MAX, CanaryText
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import show_act, show_history, show_unpublished
@@ -203,7 +203,7 @@ def _pass_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bun
         view.tell_not_promoted(len(failed))
         return False
     if failed:
-        publisher.why = f"{publisher.why} (forced: {arguments.force}; not passed: {', '.join(g.name for g in failed)})"
+        publisher.why = add_force(publisher.why, arguments.force, [gate.name for gate in failed])
         check_said(publisher.who, publisher.why)
     return True
 
