@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from weir.access.key import Key, Scope, build_key, hash_text, make_text, parse_scopes
+from weir.access.key import Key, Scope, build_key, check_rate, hash_text, make_text, parse_scopes
 from weir.access.store import KeyStore
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.database.engine import open_database
@@ -58,6 +59,8 @@ def _create(store: KeyStore, arguments: argparse.Namespace, now_ms: int) -> None
         by=getpass.getuser(),
         expires_ms=now_ms + _ms(arguments.expires) if arguments.expires else None,
     )
+    rate, burst = check_rate(arguments.rate, arguments.burst)
+    key = replace(key, rate_per_second=rate, burst=burst)
     store.add(key)
     _tell(key, text, as_json=arguments.json)
 
@@ -88,13 +91,14 @@ def _print_table(keys: Sequence[Key], now_ms: int) -> None:
     if not keys:
         sys.stdout.write("there is no key; `weir keys create NAME --scopes admin` makes the first\n")
         return
-    columns = ("id", "name", "scopes", "streams", "created", "last used", "state")
+    columns = ("id", "name", "scopes", "streams", "rate", "created", "last used", "state")
     rows = [
         (
             key.id,
             key.name,
             ", ".join(sorted(key.scopes)),
             ", ".join(sorted(key.streams)) or "all",
+            _rate(key),
             _time(key.created_ms),
             _time(key.used_ms) or "never",
             _state(key, now_ms),
@@ -111,6 +115,8 @@ def _describe(key: Key, now_ms: int) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "streams": sorted(key.streams),
+        "rate_per_second": key.rate_per_second,
+        "burst": key.burst,
         "created": _time(key.created_ms),
         "created_by": key.created_by,
         "expires": _time(key.expires_ms),
@@ -121,6 +127,10 @@ def _describe(key: Key, now_ms: int) -> dict[str, Any]:
     }
 
 
+def _rate(key: Key) -> str:
+    return "default" if key.rate_per_second is None else f"{key.rate_per_second:g}/s, {key.burst} at once"
+
+
 def _state(key: Key, now_ms: int) -> str:
     if fault := key.find_fault(now_ms):
         return fault
@@ -129,6 +139,7 @@ def _state(key: Key, now_ms: int) -> str:
 
 def _list_rights(key: Key) -> str:
     rights = f"scopes {', '.join(sorted(key.scopes))}; streams {', '.join(sorted(key.streams)) or 'all'}"
+    rights += f"; {_rate(key)}" if key.rate_per_second is not None else ""
     return rights + (f"; until {_time(key.expires_ms)}" if key.expires_ms is not None else "")
 
 
@@ -143,6 +154,10 @@ def _build_parser() -> argparse.ArgumentParser:
     create.add_argument("name", metavar="NAME", help="who uses it, such as checkout")
     create.add_argument("--scopes", required=True, metavar="LIST", help=f"with commas: {', '.join(Scope)}")
     add_stream_flag(create, default="every stream, those to come too", again=True)
+    rate = "requests a second that it may send on average (default: the setting WEIR_API__RATE_PER_SECOND)"
+    create.add_argument("--rate", type=float, metavar="NUMBER", help=rate)
+    burst = "requests that it may send at once after a pause (default: those of a second)"
+    create.add_argument("--burst", type=int, metavar="NUMBER", help=burst)
     create.add_argument("--expires", default="", metavar="TIME", help="from now, such as 90d (default: never)")
     rotate = commands.add_parser(
         "rotate", help="replace a key by one with the same rights", description="Rotate a key."

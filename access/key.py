@@ -8,6 +8,7 @@ right here, where it would be wrong for a password: the secret has 256 random bi
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from weir.schemas.errors import Refused
 PREFIX = "weir_"
 ID_BYTES, SECRET_BYTES = 4, 32
 NAME_CHARACTERS_MAX = 80
+RATE_MIN, RATE_MAX, BURST_MAX = 0.001, 100_000.0, 100_000
+"""Requests a second, and at once: from one in a quarter of an hour to more than a process answers."""
 _TEXT = re.compile(rf"{PREFIX}([0-9a-f]{{{2 * ID_BYTES}}})_[0-9a-f]{{{2 * SECRET_BYTES}}}")
 
 
@@ -50,6 +53,8 @@ class Key:
         revoked_ms: when it was revoked; ``None`` while it was not.
         used_ms: about when it was last used; ``None`` for never.
         replaces: id of the key that it was rotated from.
+        rate_per_second: how many requests it may send on average; ``None`` for the deployment's setting.
+        burst: how many at once, after a pause; given with the rate.
     """
 
     id: str
@@ -63,6 +68,8 @@ class Key:
     revoked_ms: int | None = None
     used_ms: int | None = None
     replaces: str | None = None
+    rate_per_second: float | None = None
+    burst: int | None = None
 
     def find_fault(self, now_ms: int) -> str | None:
         """Return ``revoked`` or ``expired``, or nothing for a key that is valid."""
@@ -115,7 +122,7 @@ def build_key(
     by: str,
     expires_ms: int | None = None,
 ) -> Key:
-    """Return a new key.
+    """Return a new key, without a rate of its own.
 
     Raises:
         Refused: no name or an overlong one, no scope, or a time of expiry that has passed.
@@ -128,6 +135,27 @@ def build_key(
     if expires_ms is not None and expires_ms <= now_ms:
         raise Refused("expected a time of expiry to come, found one that has passed")
     return Key(key_id, text_hash, name, found, frozenset(streams), now_ms, by, expires_ms)
+
+
+def check_rate(rate_per_second: float | None, burst: int | None) -> tuple[float | None, int | None]:
+    """Return a rate with its burst, which is a second's requests where it is not given.
+
+    Raises:
+        Refused: a burst without a rate, or one of them out of range.
+
+    >>> check_rate(0.5, None), check_rate(100, None), check_rate(None, None)
+    ((0.5, 1), (100, 100), (None, None))
+    """
+    if rate_per_second is None:
+        if burst is not None:
+            raise Refused("expected a rate with the burst, found none; give both")
+        return None, None
+    if not RATE_MIN <= rate_per_second <= RATE_MAX:
+        raise Refused(f"expected a rate of {RATE_MIN:g} to {RATE_MAX:g} requests a second, found another")
+    burst = burst if burst is not None else max(math.ceil(rate_per_second), 1)
+    if not 1 <= burst <= BURST_MAX:
+        raise Refused(f"expected a burst of 1 to {BURST_MAX} requests, found another")
+    return rate_per_second, burst
 
 
 def parse_scopes(text: str) -> frozenset[Scope]:

@@ -6,7 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, LargeBinary, MetaData, String, Table, Text, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    select,
+    text,
+)
 
 from weir.access.key import Key, Scope
 from weir.infra.database.engine import translated
@@ -27,6 +41,8 @@ KEYS = Table(
     Column("revoked_ms", BigInteger),
     Column("used_ms", BigInteger),
     Column("replaces", String(8)),
+    Column("rate_per_second", Float),
+    Column("burst", Integer),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
-from weir.infra.home import check_home
+from weir.infra.home import check_home, stack_env_path
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
@@ -25,6 +25,7 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
+_SCORER_GROUPS = ("group", "index_group", "cases_group")
 _GROUP_MAX = 230
 """A member's name has an ordinal and partition counts after the group's."""
 
@@ -122,7 +123,7 @@ class ProcessorSettings(_Section):
     linger_ms: int = Field(default=8, ge=0, le=1_000)
     """How long a batch that is not full waits for more records, from when its first one is in hand.
 
-    Batches of few records are five times that apart: each costs a transaction, however few it has."""
+    Batches of few records are three to five times that apart: each costs a transaction, however few it has."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)
@@ -132,10 +133,13 @@ class ProcessorSettings(_Section):
 
 
 class ScorerSettings(_Section):
-    """The scorer and the decision index."""
+    """The scorer, the decision index and the cases."""
 
     group: Name = "weir-scorer"
     index_group: Name = "weir-decision-index"
+    cases_group: Name = "weir-cases"
+    case_burst_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Decisions for review of one key that are no further apart are one case, until somebody gives a verdict on it."""
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
@@ -161,6 +165,12 @@ class ApiSettings(_Section):
     """A PEM file with its private key."""
     behind_proxy: bool = False
     """Whether a proxy of yours speaks HTTPS in front: other addresses than 127.0.0.1 are then served without it."""
+    rate_per_second: float = Field(default=0, ge=0, le=100_000)
+    """Requests that a key without a rate of its own may send on average; 0 for any number."""
+    rate_burst: int = Field(default=0, ge=0, le=100_000)
+    """How many at once, after a pause; 0 for those of a second."""
+    idempotency_mb_max: int = Field(default=64, ge=1, le=65_536)
+    """Answers that are kept for the idempotency keys of one API key within 24 hours take at most so much in Redis."""
     decide_wait_ms: int = Field(default=1_000, ge=0, le=60_000)
     """How long ``/v1/decide`` waits for the stream's decision where a request does not say."""
     decide_wait_ms_max: int = Field(default=10_000, ge=0, le=60_000)
@@ -184,7 +194,7 @@ class ApiSettings(_Section):
 
 
 class DatabaseSettings(_Section):
-    """The database of what people do: keys."""
+    """The database of what people do: keys and cases."""
 
     url: SecretStr = SecretStr("")
     """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
@@ -309,7 +319,7 @@ class Settings(_Section):
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
         }
         if name != payments.name:
-            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in ("group", "index_group")}
+            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in _SCORER_GROUPS}
             changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})
             changed["scorer"] = self.scorer.model_copy(update=scorer)
         settings = self.model_copy(update=changed)
@@ -354,11 +364,6 @@ def _name_group(group: str, stream: str) -> str:
 def home_dir() -> Path:
     """Return the home folder as the environment names it, without reading anything else."""
     return Path(os.environ.get("WEIR_HOME") or Settings.model_fields["home"].default)
-
-
-def stack_env_path(home: Path) -> Path:
-    """Return where ``weir up`` writes the addresses of the embedded servers, as ``NAME=value`` lines."""
-    return home / "stack.env"
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

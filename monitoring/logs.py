@@ -2,7 +2,8 @@
 
 A line has ``time``, ``level``, ``service``, ``event``, then the fields; lines about one record carry its
 ``correlation_id``, the coordinates ``<topic>-<partition>-<offset>`` of the source transaction, which follow it from
-topic to topic. Every line, those of libraries and tracebacks included, passes ``mask_card_numbers``.
+topic to topic; lines about one request to the API carry its ``request_id``. Every line, those of libraries and
+tracebacks included, passes ``mask_card_numbers``.
 
 The mask is a net below a rule, not the rule: code never logs a card number or a card_id in the first place.
 """
@@ -16,6 +17,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from weir.monitoring.request_id import REQUEST_ID
 from weir.schemas.printable import escape, to_json
 
 _FIELDS = "weir_fields"
@@ -158,8 +160,10 @@ class Logger:
 
     def _log(self, level: int, event: str, fields: dict[str, Any], *, exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
+            request_id = REQUEST_ID.get()
+            asked = {"request_id": request_id} if request_id else {}
             # the event is a message without arguments: a % in it stays as it is
-            self._logger.log(level, event, extra={_FIELDS: self._bound | fields}, exc_info=exc_info)
+            self._logger.log(level, event, extra={_FIELDS: asked | self._bound | fields}, exc_info=exc_info)
 
 
 def correlation_id(topic: str, partition: int, offset: int) -> str:

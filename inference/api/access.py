@@ -125,11 +125,6 @@ def build_document(
 def _add_security(operations: Iterable[dict[str, Any]]) -> None:
     for operation in operations:
         operation["security"] = [{name: []} for name in _SCHEMES]
-        scope = operation.get(_SCOPE, Scope.ADMIN)
-        operation["responses"] |= {
-            "401": {"description": "no valid key"},
-            "403": {"description": f"the key lacks the scope {scope}"},
-        }
 
 
 def _read_texts(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[str]:

@@ -9,6 +9,7 @@ import orjson
 from fastapi.responses import Response
 
 from weir.inference.api.request import FieldError
+from weir.inference.api.web.errors import PROBLEM, error_body
 
 
 def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -17,15 +18,17 @@ def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | N
 
 
 def answer_error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return ``{"error": {"code", "message"}}``."""
-    return answer_json({"error": {"code": code, "message": message}}, status=status, headers=headers)
+    """Return a problem document."""
+    return answer_problem(status, error_body(status, code, message), headers)
+
+
+def answer_problem(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem document that is written already."""
+    return Response(body, status_code=status, headers=headers, media_type=PROBLEM)
 
 
 def answer_invalid(errors: list[FieldError]) -> Response:
     """Return a 422 that names every field that is wrong."""
-    body = {
-        "code": "invalid_request",
-        "message": "; ".join(f"{error.field}: {error.message}" for error in errors),
-        "fields": [{"field": error.field, "message": error.message} for error in errors],
-    }
-    return answer_json({"error": body}, status=422)
+    message = "; ".join(f"{error.field}: {error.message}" for error in errors)
+    fields = [{"field": error.field, "message": error.message} for error in errors]
+    return answer_problem(422, error_body(422, "invalid_request", message, fields=fields))

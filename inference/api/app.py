@@ -2,8 +2,8 @@
 
 Every stream answers under ``/v1/streams/`` and its name (``inference/api/stream_paths.py``), the default stream under
 ``/v1/`` too. Every answer is JSON built by hand and written by orjson: a response model per request would cost more
-than the kernel. Errors share one shape, ``{"error": {"code", "message", "fields"?}}``, and never repeat a value: an id
-may be a card number. Redis is called from the event loop behind a guard (``inference/api/circuit_breaker.py``); what
+than the kernel. Errors share one shape (``inference/api/web/errors.py``), and never repeat a value: an id may be a card
+number. Redis is called from the event loop behind a guard (``inference/api/circuit_breaker.py``); what
 may block for long goes to a thread.
 """
 
@@ -22,16 +22,21 @@ from starlette.exceptions import HTTPException
 
 from weir.access.key import Key, Scope
 from weir.inference.api import examples, schema
-from weir.inference.api.access import ANY, Keyed, authorize, build_document, needs
+from weir.inference.api.access import ANY, OPEN, Keyed, authorize, build_document, needs
 from weir.inference.api.answers import answer_error, answer_invalid, answer_json
 from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
+from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
+from weir.inference.api.idempotent import Idempotent, Keeps
+from weir.inference.api.limited import Limited, Takes
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.api.stream_paths import Shared, StreamParts, build_router
+from weir.inference.api.web.error_types import HTTP
 from weir.inference.api.web.pages import add_pages
 from weir.inference.api.what_if import AlreadyDecided
+from weir.infra.redis.rate_limits import Limit
 from weir.monitoring import metrics
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.errors import Damaged, Refused, Transient
@@ -55,6 +60,9 @@ class ApiParts:
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
         find_key: returns the valid key with a text; ``None`` where no key is asked for.
+        limits: counts the requests of keys; ``None`` where no key is asked for.
+        default_limit: of keys without one of their own.
+        kept: keeps answers for requests with an idempotency key; without it such a key says nothing.
         close: disconnects.
     """
 
@@ -66,6 +74,9 @@ class ApiParts:
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
     find_key: Callable[[str], Key | None] | None = None
+    limits: Takes | None = None
+    default_limit: Limit | None = None
+    kept: Keeps | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -82,16 +93,20 @@ def build_api(parts: ApiParts) -> FastAPI:
         dependencies=[] if parts.find_key is None else [Depends(_authorize)],
     )
     # from the inside out
+    if parts.kept is not None:
+        app.add_middleware(Idempotent, kept=parts.kept, redis=parts.redis)
     app.add_middleware(BodyLimit)
     app.add_middleware(Crowded, is_full=parts.is_full, always=ALWAYS_ANSWERED)
     if parts.find_key is None:
         app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
     else:
+        if parts.limits is not None:
+            app.add_middleware(Limited, limits=parts.limits, redis=parts.redis, default=parts.default_limit)
         # a page in a browser that reaches us under a name of its own has no key to send
         stream_of, hidden = partial(_find_stream, default=parts.default), partial(_hide, parts)
         app.add_middleware(Keyed, find=parts.find_key, stream_of=stream_of, hidden=hidden)
     app.add_middleware(Paths)
-    app.add_middleware(Watched)
+    app.add_middleware(Watched, plain_errors=parts.find_key is None)
     app.add_middleware(Heads)
     _add_error_handlers(app, parts)
     shared = Shared(parts.redis, parts.placeholders, parts.now_ms)
@@ -99,6 +114,7 @@ def build_api(parts: ApiParts) -> FastAPI:
         name = served.stream.name
         prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
         app.include_router(build_router(served, shared, prefixes))
+    _document_errors(app, keyed=parts.find_key is not None, keeps=parts.kept is not None)
     _add_operations(app, parts)
     if parts.find_key is not None:
         _add_keyed_document(app, parts)
@@ -108,6 +124,29 @@ def build_api(parts: ApiParts) -> FastAPI:
 
 async def _authorize(request: Request) -> None:
     authorize(request)  # a plain function would be sent to a thread at each request
+
+
+def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
+    """Have the document name, for each path, the errors that it gets from what all requests pass."""
+    build = app.openapi
+    of_all = (*ALWAYS, *(() if keyed else ("unknown_host",)))
+
+    @cache
+    def build_with_errors() -> dict[str, Any]:
+        document = build()
+        paths = set(document["paths"])
+        add_errors(document, paths, *of_all)
+        add_errors(document, paths - ALWAYS_ANSWERED, "busy")
+        if keyed:
+            add_errors(document, paths - OPEN, "unauthorized", "forbidden", "rate_limited")
+            named = {path for path in paths if path.startswith(_STREAMS)}
+            add_errors(document, named, "unknown_stream")
+            add_errors(document, paths - named - ALWAYS_ANSWERED, "no_default_stream")
+        if keeps:
+            add_idempotency(document)
+        return document
+
+    app.openapi = build_with_errors  # type: ignore[method-assign] # as the library has it extended
 
 
 def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
@@ -177,7 +216,7 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
         key: Key | None = getattr(request.state, "key", None)
         names = [name for name in served if key is None or key.reaches(name)]
         missing = _find_no_stream(request.scope["path"], names, parts.default) if error.status_code == 404 else None
-        code, message = missing or (_CODES.get(error.status_code, "http"), str(error.detail).lower())
+        code, message = missing or (_CODES.get(error.status_code, HTTP), str(error.detail).lower())
         return answer_error(error.status_code, code, message, error.headers)  # a 405's say what is allowed
 
     handle(BadRequest, lambda error: answer_invalid(error.errors))

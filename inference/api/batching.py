@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from weir.schemas.errors import WeirError
@@ -43,7 +44,8 @@ class RequestBatcher(Generic[Asked, Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._answer_waiting, loop)
+            # in a context of no request: it is for all of them
+            loop.call_soon(self._answer_waiting, loop, context=Context())
         self._waiting.append((asked, answer))
         return await answer
 

@@ -44,8 +44,12 @@ class CircuitBreaker:
         """Why calls are refused; empty while they are let through."""
         return self._reason
 
-    def call(self, ask: Callable[[], T]) -> T:
+    def call(self, ask: Callable[[], T], *, writes: bool = False) -> T:
         """Return the answer.
+
+        Args:
+            ask: calls the dependency.
+            writes: whether it does. One that answers and cannot write is not away: who only reads still may.
 
         Raises:
             Transient: the dependency failed now, or has not recovered from the last failure.
@@ -55,7 +59,8 @@ class CircuitBreaker:
         try:
             return ask()
         except Transient as error:
-            self._shut(str(error))
+            if not writes or error.cause == "away":
+                self._shut(str(error))
             raise
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from weir.inference.api import schema as api_schema
 from weir.inference.api.request import FieldSpec, build_json_schema, event_fields
 from weir.schemas.currencies import BASE_CURRENCY
 from weir.schemas.expression import find_money
@@ -116,32 +115,10 @@ def _stateful(stream: Stream, entity: str = "") -> list[str]:
     return found[:_STATEFUL_SHOWN]
 
 
-ERROR: dict[str, Any] = {
-    "error": {
-        "code": "invalid_transaction",
-        "message": "1 field is not as the contract wants it",
-        "fields": [{"field": "currency", "message": "expected a string, found a number"}],
-    }
-}
-
-
 def answer(description: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     """Return one OpenAPI response with its schema, and with its example if there is one."""
     shown = {} if example is None else {"example": example}
     return {"description": description, "content": {"application/json": {"schema": schema, **shown}}}
-
-
-def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI responses for errors; all share one shape."""
-    texts = {
-        404: "no such thing",
-        409: "the key used this id within the last day",
-        413: "a body over 1 MB",
-        415: "not application/json in plain UTF-8",
-        422: "a value is wrong; the field is named",
-        503: "a dependency is unreachable; the reason is given, and it recovers by itself",
-    }
-    return {status: answer(texts[status], api_schema.ERROR, ERROR) for status in statuses}
 
 
 def event_body(stream: Stream) -> dict[str, Any]:

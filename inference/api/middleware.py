@@ -1,7 +1,7 @@
 """What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
 
 From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts`` or, where keys are required, ``Keyed``
-(``inference/api/access.py``), then ``Crowded`` and ``BodyLimit``.
+(``inference/api/access.py``) and ``Limited`` (``inference/api/limited.py``), then ``Crowded`` and ``BodyLimit``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect
 
-from weir.inference.api.web.errors import REQUEST_ID, error_body, read_request_id
+from weir.inference.api.web.errors import PROBLEM, error_body, name_as_json
+from weir.inference.api.web.request_id import HEADER, read_request_id
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
+from weir.monitoring.request_id import REQUEST_ID
 
 BODY_BYTES_MAX = 1_000_000
 _LENGTH_DIGITS_MAX = 20  # of any 64-bit number
+_ERRORS_FROM = 400
+_PROBLEM = PROBLEM.encode()
 _CLIENT_GONE = "499"
 """In metrics alone: the client went away before it had its answer. There is no such status; proxies count it so."""
 
@@ -35,14 +39,21 @@ class BodyTooLarge(Exception):
 
 
 class Watched:
-    """Times each request by its route, gives it an id, and answers for an error of ours.
+    """Times each request by its route, gives it an id, names its error's media type, and answers for an error of ours.
 
     An id in a path never becomes a label. A client that goes away is no error: nothing is logged above debug.
     """
 
-    def __init__(self, app: App) -> None:
-        """Wrap an application."""
+    def __init__(self, app: App, *, plain_errors: bool) -> None:
+        """Wrap an application.
+
+        Args:
+            app: to wrap.
+            plain_errors: whether an error is called ``application/json`` where the client does not ask for
+                ``application/problem+json``: clients of before look at the type.
+        """
         self._app = app
+        self._plain_errors = plain_errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and watch it."""
@@ -50,14 +61,18 @@ class Watched:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = read_request_id(_header(scope, REQUEST_ID))
+        request_id = read_request_id(find_header(scope, HEADER))
+        REQUEST_ID.set(request_id)  # of this request's own task
         status = ""
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
-                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
+                headers = message.get("headers", ())
+                if message["status"] >= _ERRORS_FROM and self._plain_errors and not _wants_problem(scope):
+                    headers = name_as_json(headers)
+                message["headers"] = [*headers, (HEADER, request_id.encode())]
             await send(message)
 
         try:
@@ -65,7 +80,7 @@ class Watched:
         except ClientDisconnect:
             status = _CLIENT_GONE
         except Exception:
-            log.exception("request_failed", request_id=request_id, route=_route(scope))
+            log.exception("request_failed", route=_route(scope))
             if status:
                 raise  # part of an answer is sent: the connection has to close
             await refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
@@ -73,9 +88,7 @@ class Watched:
         metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
         key = scope.get("state", {}).get("key")
         named = {} if key is None else {"key": key.id}
-        log.debug(
-            "request", request_id=request_id, route=_route(scope), status=status, seconds=round(seconds, 6), **named
-        )
+        log.debug("request", route=_route(scope), status=status, seconds=round(seconds, 6), **named)
 
 
 class Heads:
@@ -172,7 +185,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = _header(scope, b"content-length") or b"0"
+        announced = find_header(scope, b"content-length") or b"0"
         # a length of thousands of digits is one that int() refuses
         if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > self._bytes_max:
             await self._refuse(send)
@@ -210,8 +223,13 @@ class BodyLimit:
         return counted
 
 
-def _header(scope: Scope, wanted: bytes) -> bytes | None:
+def find_header(scope: Scope, wanted: bytes) -> bytes | None:
+    """Return the first header of a name in small letters."""
     return next((value for name, value in scope["headers"] if name == wanted), None)
+
+
+def _wants_problem(scope: Scope) -> bool:
+    return any(_PROBLEM in value for name, value in scope["headers"] if name == b"accept")
 
 
 def _route(scope: Scope) -> str:
@@ -222,7 +240,7 @@ async def refuse(
     send: Send, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
     """Answer with an error of the one shape."""
-    body = error_body(code, message)
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    body = error_body(status, code, message)
+    head = [(b"content-type", _PROBLEM), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

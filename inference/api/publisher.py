@@ -14,8 +14,9 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
 from weir.inference.api.ports import Published
+from weir.inference.api.web.request_id import HEADER
+from weir.monitoring.request_id import REQUEST_ID
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.stream import Stream
 
@@ -23,22 +24,31 @@ ANSWER_SECONDS_MAX = 5.0
 _POLL_SECONDS = 0.02
 
 
+def event_headers() -> list[tuple[str, bytes]]:
+    """Return the Kafka headers of an event: the id of the request that publishes it, under the name it has in HTTP."""
+    request_id = REQUEST_ID.get()
+    return [(HEADER.decode(), request_id.encode())] if request_id else []
+
+
 class KafkaPublisher:
     """Encodes by the contract and waits for the broker; safe to use from several threads."""
 
-    def __init__(self, producer: Producer, *, topic: str, schema_id: Callable[[], int], stream: Stream) -> None:
+    def __init__(
+        self, producer: Producer, *, topic: str, schema: str, schema_id: Callable[[], int], stream: Stream
+    ) -> None:
         """Bind to a topic.
 
         Args:
             producer: idempotent, without a transactional id.
-            topic: of the events.
-            schema_id: the registry's id of the newest schema of an event; may raise ``Transient``.
-            stream: whose events they are.
+            topic: of the events, or of what is learnt about them.
+            schema: of a record, as JSON text.
+            schema_id: the registry's id of it; may raise ``Transient``.
+            stream: whose records they are.
         """
         self._producer = producer
         self._topic = topic
         self._schema_id = schema_id
-        self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+        self._codec = BatchCodec(schema=schema)
         self._key_field = stream.key.field
 
     def publish(self, event: dict[str, object]) -> Published:
@@ -52,6 +62,7 @@ class KafkaPublisher:
                 self._topic,
                 value,
                 str(event[self._key_field]).encode(),
+                headers=event_headers(),
                 on_delivery=lambda error, message: outcome.append((error, message)),
             )
         except (BufferError, KafkaException) as error:

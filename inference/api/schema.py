@@ -7,6 +7,7 @@ Answers are written by hand (see ``inference/api/app.py``), so nothing but a tes
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from weir.inference.core.decisions import OUTCOMES
@@ -62,14 +63,19 @@ def from_avro(schema: Any) -> Schema:
     return {"type": "string", "enum": list(schema["symbols"])}
 
 
-ERROR: Schema = _object(
-    {
-        "error": _object(
-            {"code": _STRING, "message": _STRING, "fields": _list(_object({"field": _STRING, "message": _STRING}))},
-            optional=("fields",),
-        )
-    }
-)
+def build_problem(codes: Sequence[str]) -> Schema:
+    """Return what an error of one of these types looks like; see ``inference/api/web/errors.py``."""
+    fields = _list(_object({"field": _STRING, "message": _STRING}))
+    code: Schema = {"type": "string", "enum": list(codes)}
+    error = {"code": code, "message": _STRING, "fields": fields, "reason": _STRING}
+    return _object(
+        {
+            **dict.fromkeys(("type", "title"), _STRING),
+            "status": _INTEGER,
+            **dict.fromkeys(("detail", "instance"), _STRING),
+            "error": _object(error, optional=("fields", "reason")),
+        }
+    )
 
 
 def build_features(stream: Stream) -> Schema:

@@ -44,13 +44,19 @@ NOT_AS_THEY_STAND = {
     ("README.md", ". .venv/bin/activate"): _SHELL,
     ("README.md", "weir train"): "minutes; docs/readers/data-scientist.md is followed to both",
     ("README.md", "weir topics create"): _FOREVER,
+    ("docs/api.md", "weir keys create"): "tests/unit/access/test_cli.py",
+    ("docs/api.md", "curl -s"): "a file of a reader's; tests/unit/inference/test_api_idempotency.py sends such",
     ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
+    ("docs/cases.md", "weir cases follow"): _FOREVER,
+    ("docs/cases.md", "weir cases list"): "tests/unit/cases/test_cli.py",
+    ("docs/cases.md", "weir cases claim"): "tests/unit/cases/test_cli.py, on a case of its own",
     (
         "docs/changing-features.md",
         "weir features cut-over",
     ): "tests/integration/test_next_view.py changes over",
     ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
+    ("docs/errors.md", "curl -s"): "tests/unit/inference/test_api_errors.py asks so",
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/evidence.md", ".venv/bin/weir up && .venv/bin/weir archive"): "a card of the demo that printed it",
     ("docs/keys.md", "weir keys create"): "tests/unit/access/test_cli.py",
@@ -58,7 +64,9 @@ NOT_AS_THEY_STAND = {
     ("docs/keys.md", "WEIR_API__KEYS=required weir serve"): _FOREVER,
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",
     ("docs/keys.md", "curl -H"): "tests/integration/test_keys.py sends both headers",
+    ("docs/models.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
+    ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
     ("docs/models.md", "weir models list"): "versions of a reader's own; test_published.py has such",
     (
         "docs/operations.md",
@@ -94,6 +102,7 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""
 NO_VERB = {"--version", "--help"}

@@ -16,6 +16,7 @@ from tests.integration.test_http_connections import Child, head, health, status_
 from tests.unit.inference.examples import TRANSACTION
 
 SECRET = "4111111111111111"
+PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW", "get", "PRI"]
 PIECES = [
     "/v1/features/", "/v1/decisions/", "/v1/score", "/docs", "/openapi.json", "card", "device/", "ip/", "%00", "%2F",
@@ -78,7 +79,7 @@ def check(child: Child, sent: bytes) -> None:
         assert status < 500, (sent, answer)
         body = answer[at:].partition(b"\r\n\r\n")[2]
         if status >= 400 and body.startswith(b"{"):
-            assert set(json.JSONDecoder().raw_decode(body.decode())[0]) == {"error"}
+            assert set(json.JSONDecoder().raw_decode(body.decode())[0]) == PROBLEM
     assert SECRET.encode() not in answer
     assert b"\x1b" not in answer
 

@@ -16,9 +16,11 @@ import orjson
 from weir.inference.api.decide.event import describe
 from weir.inference.api.decide.sender import NotPublished
 from weir.inference.api.decide.stream_decisions import DeadLettered, Decided, Outcome, Pending, Why
+from weir.inference.api.web.errors import JSON, PROBLEM, error_body
 
 RETRY_AFTER_SECONDS = 1
 PREFERENCES_BYTES_MAX = 256
+_ERRORS_FROM = 400
 _WAIT = re.compile(r"wait=([0-9]{1,9})")
 
 Told = Literal[
@@ -43,6 +45,11 @@ class Reply:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        """Of the body."""
+        return PROBLEM if self.status >= _ERRORS_FROM else JSON
 
 
 @dataclass(frozen=True)
@@ -101,15 +108,15 @@ def _tell_refused(refused: DeadLettered) -> Reply:
     letter = refused.letter
     if letter.reason == "id_reused":
         message = "the key used this id within the last day for an event with another body"
-        return Reply("id_reused", 409, _error("id_reused", message, reason=letter.reason))
+        return Reply("id_reused", 409, error_body(409, "id_reused", message, reason=letter.reason))
     message = f"the stream refused the event: {describe(letter.reason, letter.message)}"
-    return Reply("dead_letter", 422, _error("dead_letter", message, reason=letter.reason))
+    return Reply("dead_letter", 422, error_body(422, "dead_letter", message, reason=letter.reason))
 
 
 def tell_busy() -> Reply:
     """Return the answer to one more request than may wait."""
     message = "expected fewer requests that wait for decisions; nothing was published"
-    return Reply("busy", 503, _error("busy", message), {"retry-after": str(RETRY_AFTER_SECONDS)})
+    return Reply("busy", 503, error_body(503, "busy", message), {"retry-after": str(RETRY_AFTER_SECONDS)})
 
 
 def tell_not_published(error: NotPublished) -> Reply:
@@ -120,8 +127,4 @@ def tell_not_published(error: NotPublished) -> Reply:
         if error.may_be_published
         else "the event is not in the log"
     )
-    return Reply(told, 503, _error(told, f"{error}; {then}"), {"retry-after": str(RETRY_AFTER_SECONDS)})
-
-
-def _error(code: str, message: str, **more: str) -> bytes:
-    return orjson.dumps({"error": {"code": code, "message": message} | more})
+    return Reply(told, 503, error_body(503, told, f"{error}; {then}"), {"retry-after": str(RETRY_AFTER_SECONDS)})

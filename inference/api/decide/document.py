@@ -7,6 +7,7 @@ from typing import Any
 
 from weir.inference.api import examples, schema
 from weir.inference.api.decide.answers import WHY, look_up_path
+from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.request import build_json_schema
 from weir.schemas.stream import Stream
 
@@ -14,20 +15,10 @@ WAIT = "Milliseconds to wait for the decision; 0 publishes and answers. It beats
 PREFER = "As RFC 7240 has it: `wait=2` waits two seconds for the decision, `respond-async` does not wait."
 WHAT_IF = "Whether an answer without a decision holds a what-if score as its stand-in. It is never the decision."
 _TIME_MS = 1_767_268_800_000
-_REFUSED: dict[str, Any] = {
-    "error": {
-        "code": "dead_letter",
-        "message": "the stream refused the event: expected at most 2026-01-01T12:05:00Z by the broker's time",
-        "reason": "from_future",
-    }
-}
-_REUSED: dict[str, Any] = {
-    "error": {
-        "code": "id_reused",
-        "message": "the key used this id within the last day for an event with another body",
-        "reason": "id_reused",
-    }
-}
+_ERRORS = (
+    *("id_reused", *WRONG_CONTENT, "invalid_request", "dead_letter"),
+    *("not_published", "may_be_published", "busy", "refused"),
+)
 
 
 def answers(stream: Stream) -> dict[int | str, dict[str, Any]]:
@@ -43,14 +34,7 @@ def answers(stream: Stream) -> dict[int | str, dict[str, Any]]:
             build_pending(stream),
             build_pending_example(stream),
         ),
-        **examples.error_answers(413, 415),
-        409: examples.answer("the key used this id within the last day with another body", _error(), _REUSED),
-        422: examples.answer("a value is wrong (nothing was published), or a dead letter", _error(), _REFUSED),
-        503: examples.answer(
-            "too many requests wait, or the event is not confirmed; the code says whether it may be in the log",
-            schema.ERROR,
-            {"error": {"code": "may_be_published", "message": "kafka: publishing: the broker's answer is lost"}},
-        ),
+        **error_answers(*_ERRORS),
     }
 
 
@@ -102,10 +86,3 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
         "properties": properties,
         "required": list(properties),
     }
-
-
-def _error() -> dict[str, Any]:
-    """Return the schema of an error that may name the reason of a dead letter."""
-    made = deepcopy(schema.ERROR)
-    made["properties"]["error"]["properties"]["reason"] = {"type": "string"}
-    return made

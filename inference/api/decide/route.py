@@ -86,7 +86,7 @@ def add_decide(
         )
         told.labels(stream=stream.name, outcome=reply.told).observe(time.perf_counter() - began)
         headers = dict(reply.headers) | ({"preference-applied": applied} if applied else {})
-        return Response(reply.body, status_code=reply.status, headers=headers, media_type="application/json")
+        return Response(reply.body, status_code=reply.status, headers=headers, media_type=reply.media_type)
 
 
 def _parse(stream: Stream, body: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from weir.inference.api.ports import Published
+from weir.inference.api.publisher import event_headers
 from weir.schemas.errors import Transient
 
 MESSAGE_TIMEOUT_MS = 5_000
@@ -71,7 +72,8 @@ class EventSender:
             NotPublished: it could not be handed over, and is certainly not published.
         """
         try:
-            self._producer.produce(self._topic, value, key, on_delivery=partial(_pass_on, on_answer))
+            answered = partial(_pass_on, on_answer)
+            self._producer.produce(self._topic, value, key, headers=event_headers(), on_delivery=answered)
         except (BufferError, KafkaException) as error:
             raise NotPublished(f"kafka: publishing: {error}", may_be_published=False) from None
 

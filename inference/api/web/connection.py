@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from weir.inference.api.web.crowd import Crowd
-from weir.inference.api.web.errors import raw_answer
+from weir.inference.api.web.errors import PROBLEM, raw_answer
 from weir.monitoring import metrics
 
 _UPGRADES = frozenset({b"upgrade", b"http2-settings"})
@@ -78,12 +78,14 @@ class Connection(HttpToolsProtocol):
         *,
         crowd: Crowd,
         limits: Limits,
+        error_type: str = PROBLEM,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.logger = _Quiet(self.logger, {})  # type: ignore[assignment]
         self.deadline = 0.0
         self._crowd = crowd
         self._limits = limits
+        self._error_type = error_type
         self._head_bytes = 0
         self._in_head = True
         self._closing = False
@@ -243,7 +245,8 @@ class Connection(HttpToolsProtocol):
         metrics.HTTP_CONNECTIONS_CLOSED.labels(cause=cause).inc()
         self.logger.debug("refused a connection: %s", cause)
         self._close(b"" if self._is_answered() else
-                    raw_answer(status, code, message, retry_after_seconds=retry_after_seconds))  # fmt: skip
+                    raw_answer(status, code, message, content_type=self._error_type,
+                               retry_after_seconds=retry_after_seconds))  # fmt: skip
 
     def _is_answered(self) -> bool:
         """Whether the request that is being read has its answer, or a part of it."""

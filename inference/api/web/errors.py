@@ -1,37 +1,61 @@
-"""The one shape of an error, for answers that no application writes: too large, too late, too many, no HTTP at all."""
+"""The one shape of an error: a problem document (RFC 9457) with the member ``error`` that clients of before read.
+
+    {"type", "title", "status", "detail", "instance", "error": {"code", "message", …}}
+
+``detail`` is ``error.message`` again, and ``instance`` has the request's id.
+"""
 
 from __future__ import annotations
 
-import re
-import uuid
+from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 
-from weir.schemas.masking import is_issued_card_number
+from weir.inference.api.web.error_types import describe_type
+from weir.inference.api.web.request_id import HEADER, new_request_id
+from weir.monitoring.request_id import REQUEST_ID
 
-REQUEST_ID = b"x-request-id"
-_SANE = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-_DIGITS = re.compile(r"[0-9][0-9._-]+")
+PROBLEM = "application/problem+json"
+JSON = "application/json"
+_CONTENT_TYPE = b"content-type"
 
 
-def error_body(code: str, message: str) -> bytes:
+def error_body(status: int, code: str, message: str, *, request_id: str = "", **more: Any) -> bytes:
     """Return the JSON of an error.
 
-    >>> error_body("busy", "expected fewer connections")
-    b'{"error":{"code":"busy","message":"expected fewer connections"}}'
+    Args:
+        status: of the answer.
+        code: one of ``inference/api/web/error_types.py``, or ``http``.
+        message: what was expected, what was found.
+        request_id: in place of that of the request that is being answered.
+        more: members of ``error``.
+
+    >>> error_body(503, "busy", "expected fewer connections", request_id="r1")[:76]
+    b'{"type":"urn:weir:error:busy","title":"Too many requests at a time","status"'
     """
-    return orjson.dumps({"error": {"code": code, "message": message}})
+    uri, title = describe_type(code, status)
+    problem = {
+        "type": uri,
+        "title": title,
+        "status": status,
+        "detail": message,
+        "instance": f"urn:weir:request:{request_id or REQUEST_ID.get()}",
+        "error": {"code": code, "message": message, **more},
+    }
+    return orjson.dumps(problem)
 
 
-def raw_answer(status: int, code: str, message: str, *, retry_after_seconds: int = 0) -> bytes:
+def raw_answer(status: int, code: str, message: str, *, content_type: str, retry_after_seconds: int = 0) -> bytes:
     """Return a whole answer as bytes, after which the connection closes."""
-    body = error_body(code, message)
+    request_id = new_request_id()
+    body = error_body(status, code, message, request_id=request_id)
     head = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "content-type: application/json",
+        f"content-type: {content_type}",
         f"content-length: {len(body)}",
-        f"{REQUEST_ID.decode()}: {new_request_id()}",
+        f"{HEADER.decode()}: {request_id}",
         "connection: close",
     ]
     if retry_after_seconds:
@@ -39,17 +63,11 @@ def raw_answer(status: int, code: str, message: str, *, retry_after_seconds: int
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def new_request_id() -> str:
-    """Return an id for a request that came without one."""
-    return uuid.uuid4().hex
+def name_as_json(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer in which a problem document is called plain JSON, as it always was.
 
-
-def read_request_id(given: bytes | None) -> str:
-    """Return a client's own id if it is short, plain and no card number; a new one otherwise.
-
-    >>> read_request_id(b"order-7"), read_request_id(b"4111111111111111") == "4111111111111111"
-    ('order-7', False)
+    >>> name_as_json([(b"content-type", b"application/problem+json"), (b"retry-after", b"1")])
+    [(b'content-type', b'application/json'), (b'retry-after', b'1')]
     """
-    text = (given or b"").decode("latin-1")
-    sane = _SANE.fullmatch(text) and not any(map(is_issued_card_number, _DIGITS.findall(text)))
-    return text if sane else new_request_id()
+    problem = (_CONTENT_TYPE, PROBLEM.encode())
+    return [(_CONTENT_TYPE, JSON.encode()) if header == problem else header for header in headers]

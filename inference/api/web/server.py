@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from weir.inference.api.web.connection import Connection, Limits
 from weir.inference.api.web.crowd import Crowd
+from weir.inference.api.web.errors import JSON, PROBLEM
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
 
@@ -69,15 +70,25 @@ def _no_password() -> str:
     raise ValueError("the private key has a password, and a service has nobody to ask for it")
 
 
-def build_server(app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tls: Tls | None = None) -> uvicorn.Server:
-    """Return a server for sockets that are bound already."""
+def build_server(
+    app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tls: Tls | None = None, plain_errors: bool = True
+) -> uvicorn.Server:
+    """Return a server for sockets that are bound already.
+
+    Args:
+        app: to serve.
+        crowd: of its connections.
+        limits: of each of them.
+        tls: without it HTTP is spoken.
+        plain_errors: see ``inference.api.middleware.Watched``; what a connection accepts is not known here.
+    """
     limits, tls = limits or Limits(), tls or Tls()
 
     async def sweep() -> None:
         # on the server's own tick, once a second
         crowd.sweep(asyncio.get_running_loop().time())
 
-    connection: Any = partial(Connection, crowd=crowd, limits=limits)
+    connection: Any = partial(Connection, crowd=crowd, limits=limits, error_type=JSON if plain_errors else PROBLEM)
     config = uvicorn.Config(
         app,
         # by name: found missing it stops the start, where "auto" would quietly serve at half the speed

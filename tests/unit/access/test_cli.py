@@ -36,12 +36,14 @@ def read_keys(home):
 def test_a_key_is_made_shown_rotated_and_revoked(run, home):
     assert run("list") == (0, "there is no key; `weir keys create NAME --scopes admin` makes the first", "")
     code, text, told = run(
-        "create", "checkout", "--scopes", "score,read", "--stream", "transactions", "--expires", "90d"
-    )
+        "create", "checkout", "--scopes", "score,read", "--stream", "transactions", "--expires", "90d", "--rate", "50",
+        "--burst", "100",
+    )  # fmt: skip
     key = read_keys(home)["checkout"]
     assert (code, key.hash) == (0, hash_text(text))
     assert key.expires_ms - key.created_ms == 90 * 86_400_000
-    assert "scopes read, score; streams transactions" in told
+    assert (key.rate_per_second, key.burst) == (50.0, 100)
+    assert "scopes read, score; streams transactions; 50/s, 100 at once" in told
     listed = run("list")[1]
     assert key.id in listed
     assert text not in listed
@@ -49,6 +51,7 @@ def test_a_key_is_made_shown_rotated_and_revoked(run, home):
     _, successor, told = run("rotate", key.id, "--overlap", "1h")
     (new,) = [each for each in json.loads(run("list", "--json")[1]) if each["replaces"] == key.id]
     assert (new["scopes"], new["streams"], new["valid"]) == (["read", "score"], ["transactions"], True)
+    assert (new["rate_per_second"], new["burst"]) == (50.0, 100)
     assert successor != text
     assert key.id in told
 
