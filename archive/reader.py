@@ -23,9 +23,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from weir.archive.columns import BUCKETS, DAY, bucket_of, hash_id
+from weir.archive.columns import DAY, bucket_of, hash_id
 from weir.archive.id_index import find_rows, index_path
 from weir.archive.place import Place
+from weir.archive.slices import SliceReader
 from weir.archive.table import ArchiveTable, find_table
 from weir.schemas.errors import Refused
 
@@ -40,7 +41,7 @@ class TableReader:
     def __init__(self, table: ArchiveTable) -> None:
         """Bind to a table."""
         self._table = table
-        self._opened: tuple[tuple[Any, ...], ds.Dataset] | None = None
+        self._slices = SliceReader(table.place)
 
     def look(self) -> None:
         """Take what was committed since.
@@ -149,52 +150,45 @@ class TableReader:
         """The table's columns."""
         return self._table.schema()
 
-    def scan(
-        self,
-        first: date,
-        last: date,
-        columns: Sequence[str] | None = None,
-        *,
-        buckets: tuple[int, int] = (0, BUCKETS - 1),
-        encoded: Sequence[str] = (),
-    ) -> Iterator[pa.RecordBatch]:
+    def scan(self, first: date, last: date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield all rows of the days from one to another, both included, in no order; memory is a few batches.
 
         Args:
             first: day.
             last: day.
             columns: only these; None for all.
-            buckets: only rows whose keys are in this range, both included.
-            encoded: columns of text that are left as dictionaries, as the files have them: each text is made once.
 
         Raises:
             Transient: the store cannot be read.
         """
-        files = self.files
-        days = files[f"partition.{DAY}"]
-        within = pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last))
-        wanted = None
-        if buckets != (0, BUCKETS - 1):
-            wanted = (ds.field("bucket") >= buckets[0]) & (ds.field("bucket") <= buckets[1])
         with self._table.place.errors("read"):
-            dataset = self._open_once(files.filter(within)["path"].to_pylist(), tuple(encoded))
-            yield from dataset.to_batches(columns=columns, filter=wanted)
+            yield from self._dataset(self._list_paths(first, last)).to_batches(columns=columns)
 
-    def _open_once(self, paths: list[str], encoded: Sequence[str]) -> ds.Dataset:
-        """Return the files that were read last as they are open: a day is read in parts, and its footers are large."""
-        asked = (tuple(paths), encoded)
-        if self._opened is None or self._opened[0] != asked:
-            self._opened = asked, self._dataset(paths, encoded)
-        return self._opened[1]
+    def read_buckets(self, first: date, last: date, schema: pa.Schema, buckets: tuple[int, int]) -> pa.Table:
+        """Return the rows of the days from one to another whose keys are in a range of buckets, all ends included.
 
-    def _dataset(self, paths: list[str], encoded: Sequence[str] = ()) -> ds.Dataset:
+        Args:
+            first: day.
+            last: day.
+            schema: the columns, as ``SliceReader.read`` takes them.
+            buckets: the range.
+
+        Raises:
+            Transient: the store cannot be read.
+        """
+        with self._table.place.errors("read"):
+            return self._slices.read(self._list_paths(first, last), schema, buckets)
+
+    def _list_paths(self, first: date, last: date) -> list[str]:
+        days = self.files[f"partition.{DAY}"]
+        within = pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last))
+        found: list[str] = self.files.filter(within)["path"].to_pylist()
+        return found
+
+    def _dataset(self, paths: list[str]) -> ds.Dataset:
         own = self._table.schema()
         stored = own.remove(own.get_field_index(DAY))
-        for place, field in enumerate(stored):
-            if field.name in encoded:
-                stored = stored.set(place, field.with_type(pa.dictionary(pa.int32(), field.type)))
-        options = ds.ParquetReadOptions(dictionary_columns=set(encoded))
-        files = ds.ParquetFileFormat(read_options=options)
+        files = ds.ParquetFileFormat()
         return ds.dataset(paths, schema=stored, format=files, filesystem=self._table.place.files)
 
     def _find_in(self, path: str, wanted: int) -> list[int]:

@@ -14,9 +14,10 @@ from typing import Any, Final
 from weir.archive.objects import Objects
 from weir.schemas.avro.codec import BatchCodec, SchemaLookup
 from weir.schemas.avro.framing import HEADER_BYTES
+from weir.streaming.dlq.letter import UNDECODED
 
-CONSUMED: Final = ("partition", "offset", "append_ms", "key", "value", "headers")
-"""The columns of a record as it was in its topic; the others were read from these."""
+CONSUMED: Final = ("partition", "offset", "append_ms", "key", "value", "headers", "undecoded")
+"""The columns of a record as it was in its topic, and why none was read from these."""
 _APPEND_TIME: Final = 2
 
 
@@ -41,6 +42,10 @@ class Record:
         """Return the raw value."""
         found: bytes | None = self.row["value"]
         return found
+
+    def decodable(self) -> bytes | None:
+        """Return the raw value, or None where it ended the process that decoded it: it would end this one too."""
+        return None if self.row.get("undecoded") in UNDECODED else self.value()
 
     @property
     def place(self) -> tuple[int, int]:
@@ -88,8 +93,8 @@ class Consumed:
         return self.record.key()
 
     def value(self) -> bytes | None:
-        """Return the raw value."""
-        return self.record.value()
+        """Return the raw value, or None where nothing may decode it."""
+        return self.record.decodable()
 
     def timestamp(self) -> tuple[int, int]:
         """Return the kind of time and the broker's append time."""
@@ -119,6 +124,8 @@ def decode(record: Record, schema: str, schema_of: SchemaLookup) -> tuple[dict[s
         schema: the newest one of its kind, by which it is read.
         schema_of: the schema of its writer.
     """
+    if record.row.get("undecoded") in UNDECODED:
+        return None, record.row["undecoded"]
     decoded = codec_of(schema).decode([record.value()], schema_of)
     if decoded.errors:
         return None, str(decoded.errors[0][1])
@@ -127,7 +134,7 @@ def decode(record: Record, schema: str, schema_of: SchemaLookup) -> tuple[dict[s
 
 def decode_all(records: Sequence[Record], schema: str, schema_of: SchemaLookup) -> list[dict[str, Any] | None]:
     """Return the fields of each record, None where it cannot be read; see ``decode``."""
-    decoded = codec_of(schema).decode([record.value() for record in records], schema_of)
+    decoded = codec_of(schema).decode([record.decodable() for record in records], schema_of)
     found: list[dict[str, Any] | None] = [None] * len(records)
     for row, fields in zip(decoded.rows.tolist(), decoded.batch.to_pylist(), strict=True):
         found[row] = fields

@@ -7,6 +7,8 @@ wanted, and how converters are told to write it. ``docs/models.md`` is the long 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from weir.inference.core.vector import Matrix
 INPUT_TYPES: Mapping[str, str] = {"float32": "tensor(float)", "float64": "tensor(double)"}
 """What ``dtype`` of a manifest may be, and the type of the graph's input that goes with it."""
 _OUTPUT_TYPES = frozenset(INPUT_TYPES.values())
+SHARED_ROWS = 2_000
+"""From so many rows on, as when a full topic is worked off, half of them are scored on a second thread: a row's score
+does not depend on the rows next to it, and what calls has nothing else to do. Fewer are not worth a core's wake-up."""
 
 
 class WrongGraph(Exception):
@@ -42,8 +47,24 @@ class Graph:
             Exception: of the runtime, whose errors share no base.
         """
         given = features.astype(self._dtype, copy=False)
+        if len(given) < SHARED_ROWS:
+            return self._score(given)
+        half = len(given) // 2
+        later = _helper().submit(self._score, given[half:])
+        try:
+            return np.concatenate([self._score(given[:half]), later.result()])
+        finally:
+            wait([later])  # one thread at a time: what calls next finds nothing of this call
+
+    def _score(self, given: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         found = np.asarray(self._session.run(self._outputs, {self._input: given})[0])
-        return pick_scores(found, rows=len(features), column=self._column)
+        return pick_scores(found, rows=len(given), column=self._column)
+
+
+@cache
+def _helper() -> ThreadPoolExecutor:
+    """Return the second thread; it starts with the first large batch."""
+    return ThreadPoolExecutor(1, thread_name_prefix="score")
 
 
 def open_session(model: bytes) -> Any:
@@ -53,7 +74,7 @@ def open_session(model: bytes) -> Any:
         WrongGraph: with the runtime's own words.
     """
     options = onnxruntime.SessionOptions()
-    # one thread: trees in micro-batches gain nothing from more, and the other cores belong to other stages
+    # one thread: trees in micro-batches gain nothing from more, and what a tree adds up is in the same order always
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

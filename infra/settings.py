@@ -25,6 +25,7 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
+_SCORER_GROUPS = ("group", "index_group", "cases_group")
 _GROUP_MAX = 230
 """A member's name has an ordinal and partition counts after the group's."""
 
@@ -122,7 +123,7 @@ class ProcessorSettings(_Section):
     linger_ms: int = Field(default=8, ge=0, le=1_000)
     """How long a batch that is not full waits for more records, from when its first one is in hand.
 
-    Batches of few records are five times that apart: each costs a transaction, however few it has."""
+    Batches of few records are three to five times that apart: each costs a transaction, however few it has."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)
@@ -132,10 +133,13 @@ class ProcessorSettings(_Section):
 
 
 class ScorerSettings(_Section):
-    """The scorer and the decision index."""
+    """The scorer, the decision index and the cases."""
 
     group: Name = "weir-scorer"
     index_group: Name = "weir-decision-index"
+    cases_group: Name = "weir-cases"
+    case_burst_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Decisions for review of one key that are no further apart are one case, until somebody gives a verdict on it."""
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
@@ -190,7 +194,7 @@ class ApiSettings(_Section):
 
 
 class DatabaseSettings(_Section):
-    """The database of what people do: keys."""
+    """The database of what people do: keys and cases."""
 
     url: SecretStr = SecretStr("")
     """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
@@ -315,7 +319,7 @@ class Settings(_Section):
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
         }
         if name != payments.name:
-            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in ("group", "index_group")}
+            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in _SCORER_GROUPS}
             changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})
             changed["scorer"] = self.scorer.model_copy(update=scorer)
         settings = self.model_copy(update=changed)

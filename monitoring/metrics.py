@@ -216,6 +216,29 @@ ARCHIVE_BEHIND_SECONDS = _gauge(
 )
 ARCHIVE_RETENTION_SECONDS = _gauge("weir_archive_retention_seconds", "How long a topic keeps its records.", "topic")
 
+# --- cases -----------------------------------------------------------------------------------------------------------
+# an analyst looks within minutes or on the next working day
+VERDICT_BUCKETS = (60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0)
+CASE_REVIEWS = _counter("weir_case_reviews_total", "Decisions for review that are in a case.", "stream")
+CASES_UNDECIDED = _gauge(
+    "weir_cases_undecided", "Cases without a verdict, by state: open or claimed.", "stream", "state"
+)
+CASE_OLDEST_SECONDS = _gauge(
+    "weir_case_oldest_seconds", "Age of the oldest case without a verdict; 0 for none.", "stream"
+)
+CASE_VERDICT_SECONDS = _histogram(
+    "weir_case_verdict_seconds",
+    "From a case's first decision to its first verdict.",
+    "stream",
+    "verdict",
+    buckets=VERDICT_BUCKETS,
+)
+CASE_LABELS = _counter("weir_case_labels_total", "Labels of verdicts that the brokers have.", "stream")
+CASE_LABELS_WAITING = _gauge("weir_case_labels_waiting", "Labels of verdicts that wait to be sent.", "stream")
+CASE_LABELS_OLDEST_SECONDS = _gauge(
+    "weir_case_labels_oldest_seconds", "Age of the oldest label that waits to be sent; 0 for none.", "stream"
+)
+
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
 SHADOW_RULE_HITS = _counter(
@@ -230,6 +253,13 @@ SHADOW_SCORED = _counter("weir_shadow_scored_total", "Rows of the shadow, by res
 for _result in ("scored", "failed"):
     SHADOW_SCORED.labels(result=_result)
 SHADOW_MODEL_INFO = _gauge("weir_shadow_model_info", "1 for the loaded shadow.", "name", "version")
+CANARY_SHARE = _gauge("weir_canary_share", "Share of the keys for which the loaded canary decides.", "name", "version")
+CANARY_DECISIONS = _counter(
+    "weir_canary_decisions_total",
+    "Decisions while there is a canary, by who decided: champion or canary.",
+    "by",
+    "decision",
+)
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")
@@ -242,6 +272,16 @@ PUBLISHED_VERSIONS = _counter(
 )
 for _result in ("taken", "refused", "unreadable"):
     PUBLISHED_VERSIONS.labels(result=_result)
+
+DRIFT_PSI = _gauge(
+    "weir_drift_psi", "Stability index of a feature or the score, less what chance gives.", "stream", "column"
+)
+DRIFTED_COLUMNS = _gauge("weir_drifted_columns", "Features, or the score, that have drifted.", "stream")
+DRIFT_LOOKED = _gauge(
+    "weir_drift_looked_timestamp_seconds",
+    "When it was told last whether anything drifted, epoch seconds; at first the start of the process.",
+    "stream",
+)
 
 
 def render_metrics() -> bytes:

@@ -35,6 +35,7 @@ class Manifest:
         reference: a typical legitimate value per feature; None where missing is typical.
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
+        drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Manifest:
     reference: list[float | None]
     parity_max_abs_diff: float
     declarations_hash: str
+    drift: dict[str, Any]
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -65,6 +67,7 @@ class Manifest:
             "metrics": self.metrics,
             "reference": self.reference,
             "parity_max_abs_diff": self.parity_max_abs_diff,
+            "drift": self.drift,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 

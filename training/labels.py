@@ -23,10 +23,19 @@ _WITHDRAWN = 2
 """Sorts after fraud: of two labels with one label time the withdrawal wins, as in the label windows of the stream."""
 
 
+_BETWEEN = "\x1f"
+
+
 def build_keys(records: pa.Table | pa.RecordBatch, stream: Stream) -> Any:
     """Return one text key per event or label: an event's id alone is unique only within the stream's key."""
     ids = _as_text(records[stream.key.field]), _as_text(records[stream.id])
-    return pc.binary_join_element_wise(*ids, "\x1f")
+    return pc.binary_join_element_wise(*ids, _BETWEEN)
+
+
+def number_keys(keys: Any) -> npt.NDArray[np.int64]:
+    """Return a number per event that stands for the stream's key in it, given the keys of ``build_keys``."""
+    owners = pc.list_element(pc.split_pattern(keys, _BETWEEN, max_splits=1), 0)
+    return cast(npt.NDArray[np.int64], owners.dictionary_encode().indices.to_numpy().astype(np.int64))
 
 
 def labels_of(stream: Stream) -> declared.Labels:

@@ -4,12 +4,12 @@
 2. Fit the model and both baselines on the train interval.
 3. Choose thresholds on the validation interval.
 4. Judge everything on the test interval.
-5. Export, hold the export to its source, write the bundle.
+5. Export, hold the export to its source, write the bundle with the histograms that drift is measured against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +24,10 @@ from weir.schemas.streams.payments import payments
 from weir.training import thresholds as pricing
 from weir.training.bundle import Manifest, compute_reference, write_bundle
 from weir.training.dataset import Examples
+from weir.training.drift.reference import Reference, build_reference
 from weir.training.evaluate import compute_calibration, compute_metrics
 from weir.training.export import INPUT_NAME, OUTPUT_NAME, build_onnx
-from weir.training.labels import UNKNOWN, join_labels, labels_of
+from weir.training.labels import UNKNOWN, join_labels, labels_of, number_keys
 from weir.training.model_card import Identity, build_card
 from weir.training.models import (
     Labels,
@@ -40,7 +41,7 @@ from weir.training.models import (
 )
 from weir.training.parity import check_parity
 from weir.training.results import Results
-from weir.training.split import Split, plan_split
+from weir.training.split import Interval, Split, plan_split
 
 FRAUDS_MIN = 10
 """Fewer known frauds in an interval and its figures, or its thresholds, are noise."""
@@ -122,7 +123,7 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
     progress("choosing thresholds and judging")
     results = judge(contenders, split, parts, options)
     progress("exporting and checking parity")
-    return _export(trees, results, parts, options)
+    return _export(trees, results, parts, _build_reference(examples, split.test, trees, names), options)
 
 
 def judge(contenders: Mapping[str, Model], split: Split, parts: Mapping[str, Part], options: Options) -> Results:
@@ -183,7 +184,12 @@ def _build_part(examples: Examples, known: Labels, inside: Any, stream: Stream) 
     return Part(taken.features, known[rows], pricing.read_stakes(stream, taken.features), int(inside.sum()))
 
 
-def _export(trees: Trees, results: Results, parts: Mapping[str, Part], options: Options) -> Trained:
+def _build_reference(examples: Examples, test: Interval, trees: Trees, names: Sequence[str]) -> Reference:
+    rows = examples.take(test.mask(examples.event_time_ms))
+    return build_reference(rows.features, names, trees.score(rows.features), rows.event_time_ms, number_keys(rows.keys))
+
+
+def _export(trees: Trees, results: Results, parts: Mapping[str, Part], drift: Reference, options: Options) -> Trained:
     version = datetime.fromtimestamp(options.now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
     model = build_onnx(trees.booster, metadata={"name": options.name, "version": version})
     rows = np.concatenate([parts["validation"].features, parts["test"].features])
@@ -200,6 +206,7 @@ def _export(trees: Trees, results: Results, parts: Mapping[str, Part], options: 
         reference=compute_reference(train.features[train.positive == 0]),
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
+        drift=drift.model_dump(),
     )
     identity = Identity(options.name, version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

@@ -108,14 +108,14 @@ class Sampler:
 
     def _read(self, day: date, buckets: tuple[int, int], since_ms: int) -> pa.Table:
         schema = pa.schema([self._decisions.schema.field(name) for name in _ROW])
-        rows = pa.Table.from_batches(self._decisions.scan(day, day, list(_ROW), buckets=buckets), schema)
+        rows = self._decisions.read_buckets(day, day, schema, buckets)
         return rows.filter(pc.and_(pc.greater_equal(rows["append_ms"], since_ms), pc.is_valid(rows[_SOURCE[1]])))
 
     def _find_rows(self, chosen: pa.Table, day: date, buckets: tuple[int, int]) -> dict[tuple[int, int], Record]:
         """Return the feature rows of decisions by the place of their event: of the same day as a rule, else of any."""
         schema = pa.schema([self._features.schema.field(name) for name in _ROW])
         wanted = _places(chosen)
-        rows = pa.Table.from_batches(self._features.scan(day, day, list(_ROW), buckets=buckets), schema)
+        rows = self._features.read_buckets(day, day, schema, buckets)
         found = self._index(rows.filter(pa.array(np.isin(_places(rows), wanted))))
         missing = chosen.filter(pa.array(~np.isin(wanted, _places(rows))))
         if len(missing):
@@ -130,7 +130,7 @@ class Sampler:
     def _check(self, chosen: pa.Table, rows: dict[tuple[int, int], Record], found: Sampled) -> None:
         decisions = [Record(self._names.decisions, row) for row in chosen.to_pylist()]
         groups: dict[tuple[str, ...], list[tuple[Record, Record]]] = {}
-        recorded = self._decode([each.value() for each in decisions], self._schemas[self._names.decisions])
+        recorded = self._decode([each.decodable() for each in decisions], self._schemas[self._names.decisions])
         for decision, *named in zip(decisions, *(recorded[name].to_pylist() for name in _BY), strict=True):
             row = rows.get((decision.row[_SOURCE[0]], decision.row[_SOURCE[1]]))
             if row is None:

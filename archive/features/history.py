@@ -28,12 +28,12 @@ from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_events, validate_labels
 from weir.schemas.stream import Stream
-from weir.streaming.dlq.letter import Coordinate, parse_dead_letter
+from weir.streaming.dlq.letter import UNDECODED, Coordinate, parse_dead_letter
 from weir.streaming.framed import find_no_guid
 
 APPEND_TIME = "append_time_ms"
 SOURCE = ("source_partition", "source_offset")
-_RAW = ("key", "value", "headers", "salt")
+_RAW = ("key", "value", "headers", "salt", "undecoded")
 Validate = Callable[..., list[tuple[int, PoisonRecord]]]
 
 
@@ -188,8 +188,9 @@ def _decode(decoder: _Decoder, codec: BatchCodec, rows: pa.RecordBatch) -> pa.Re
 
 
 def _frame(rows: pa.RecordBatch) -> list[bytes | None]:
-    """Return the values as the decoder takes them; none of what only the registry could read."""
-    values: list[bytes | None] = rows["value"].to_pylist()
+    """Return the values as the decoder takes them; none of what only the registry could read, or ended a decoder."""
+    pairs_of = zip(rows["value"].to_pylist(), rows["undecoded"].to_pylist(), strict=True)
+    values: list[bytes | None] = [None if reason in UNDECODED else value for value, reason in pairs_of]
     headers = rows["headers"].to_pylist()
     for row, held in compress(enumerate(headers), headers):
         pairs = [(each["name"], each["value"]) for each in held]

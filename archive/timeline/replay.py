@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from weir.archive.objects import Objects
 from weir.archive.records import Consumed, Record, codec_of, lookup_of
-from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
@@ -28,6 +27,7 @@ from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.stage import Outcome
 from weir.streaming.state.cache import PartialQuery, PartialStore
+from weir.streaming.state.empty_view import EmptyView
 
 BATCH_RECORDS: Final = 1_000
 _ENTITIES_MAX, _BYTES_MAX = 1 << 40, 1 << 50
@@ -67,7 +67,7 @@ class Replay:
         self._units = [Unit(kind, number) for kind, count in self._counts.items() for number in range(count)]
         self._stages = _build_stages(settings, objects, kernel, self._counts)
         self._store = PartialStore(
-            _NothingThere(),
+            EmptyView(),
             declarations_hash=stream.declarations_hash,
             entities_max=_ENTITIES_MAX,
             bytes_max=_BYTES_MAX,
@@ -106,22 +106,6 @@ class Replay:
         for message in messages:
             place = message.record.place
             yield Replayed(message.record, computed.get(place), refused.get(place, ""))
-
-
-class _NothingThere:
-    """A view that nobody wrote to."""
-
-    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
-        """Return empty partials."""
-        return {unit: Loaded(Position(0), [b"" for _ in keys]) for unit, keys in wanted}
-
-    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
-        """Return none."""
-        del absent
-        return {}
-
-    def suspect(self, unit: Unit, reason: str) -> None:
-        """Do nothing: there is nothing to suspect."""
 
 
 def _cut(records: list[Record]) -> Iterator[list[Record]]:

@@ -9,6 +9,7 @@ for on the day of its decision, then on the day before, then everywhere: a score
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 from weir.archive.columns import BUCKETS, DAY, decoded_columns
 from weir.archive.place import Place
 from weir.archive.reader import TableReader, open_reader
+from weir.archive.slices import with_dictionaries
 from weir.archive.table import find_table
 from weir.inference.core.lists import APPEND_TIME
 from weir.inference.core.vector import Matrix
@@ -37,7 +39,11 @@ RECORDED: Final = (
     "decision", "score", "decided_by", "tags", "shadow_rules", "model_name", "model_version", "rules_version",
     APPEND_TIME, *SOURCE,
 )  # fmt: skip
-_PLACE: Final = ("partition", "offset", "append_ms")
+ROW: Final = "row"
+"""Which row of its part a decision is: its place in the topic is read for the few that are named."""
+_PLACE: Final = ("partition", "offset")
+_TIME: Final = "append_ms"
+_MISSING: Final = pa.scalar(float("nan"), pa.float32())
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -47,7 +53,7 @@ class Part:
 
     Attributes:
         day: UTC day on which they were appended.
-        decisions: the columns of ``RECORDED`` and ``_PLACE``, and what labels are found by where that is asked for;
+        decisions: the columns of ``RECORDED`` and ``ROW``, and what labels are found by where that is asked for;
             texts are dictionaries.
         buckets: the range of key buckets that they are of, both included.
     """
@@ -113,6 +119,12 @@ class Past:
         newest = [pc.max(reader.files["max.append_ms"]).as_py() for reader in readers if len(reader.files)]
         return max((each for each in newest if each is not None), default=0)
 
+    @property
+    def newest_decision_ms(self) -> int:
+        """Append time of the newest decision; 0 where there is none."""
+        newest = pc.max(self._decisions.files["max.append_ms"]).as_py() if len(self._decisions.files) else None
+        return int(newest or 0)
+
     def parts(self, since_ms: int, until_ms: int, *, labelled: bool = True) -> Iterator[Part]:
         """Yield all decisions that were appended in a time, oldest day first; those that were erased are left out.
 
@@ -122,19 +134,26 @@ class Past:
             labelled: read what labels are found by.
         """
         names: dict[str, str] = {name: self._recorded[name] for name in RECORDED if name in self._recorded}
-        found_by = [self._recorded[self.stream.key.field], "id_hash"] if labelled else []
-        columns = list(dict.fromkeys([*_PLACE, *names.values(), *found_by]))
-        renamed: dict[str, str] = {column: name for name, column in names.items()}
-        if labelled:
-            renamed[found_by[0]] = self.stream.key.field
-        for day, rows in self._days(since_ms, until_ms):
+        found_by = {self.stream.key.field: self._recorded[self.stream.key.field], "id_hash": "id_hash"}
+        names |= found_by if labelled else {}
+        for day, rows, is_whole in self._days(since_ms, until_ms):
+            columns = list(dict.fromkeys([*names.values(), *([] if is_whole else [_TIME])]))
             for buckets in _cut(rows):
                 found = _read(self._decisions, (day, day), columns, buckets)
-                found = _select(found, self._recorded, since_ms, until_ms).rename_columns(
-                    [renamed.get(column, column) for column in columns]
-                )
+                found = found.append_column(ROW, pa.array(np.arange(len(found), dtype=np.int32)))
+                found = _select(found, self._recorded, None if is_whole else (since_ms, until_ms))
+                found = pa.table({name: found[column] for name, column in [*names.items(), (ROW, ROW)]})
                 if found.num_rows:
                     yield Part(day, found.combine_chunks(), buckets)
+
+    def find_places(self, part: Part, rows: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the partition and offset of some decisions of a part, by their ``ROW``."""
+        found = _read(self._decisions, (part.day, part.day), list(_PLACE), part.buckets).take(
+            pa.array(rows, pa.int64())
+        )
+        return [
+            (partition, offset) for partition, offset in zip(*(found[name].to_pylist() for name in _PLACE), strict=True)
+        ]
 
     def join(self, part: Part, features: Iterable[str], fields: Iterable[str]) -> Joined:
         """Return decisions with their feature rows.
@@ -162,19 +181,23 @@ class Past:
         decisions = part.decisions if kept.all() else part.decisions.filter(pa.array(kept))
         matrix = np.empty((len(names), rows.num_rows), np.float32)
         for position, name in enumerate(names):
-            matrix[position] = rows[name].to_numpy(zero_copy_only=False)
+            matrix[position] = pc.fill_null(rows[name], _MISSING).to_numpy()
         return Joined(decisions, matrix.T, names, _to_batch(rows.select(plain)), int((~kept).sum()))
 
     def count(self, since_ms: int, until_ms: int) -> int:
         """Return how many decisions the days of a time have; files say it, so none is read."""
-        return sum(rows for _, rows in self._days(since_ms, until_ms))
+        return sum(rows for _, rows, _ in self._days(since_ms, until_ms))
 
-    def _days(self, since_ms: int, until_ms: int) -> list[tuple[date, int]]:
-        """Return the days that have decisions of a time, and how many."""
+    def _days(self, since_ms: int, until_ms: int) -> list[tuple[date, int, bool]]:
+        """Return the days that have decisions of a time, how many, and whether all files that have some are within."""
         files = self._decisions.files
-        within = pc.and_(pc.less(files["min.append_ms"], until_ms), pc.greater_equal(files["max.append_ms"], since_ms))
+        first, last = files["min.append_ms"], files["max.append_ms"]
+        files = files.append_column("is_whole", pc.and_(pc.greater_equal(first, since_ms), pc.less(last, until_ms)))
+        within = pc.and_(pc.less(first, until_ms), pc.greater_equal(last, since_ms))
+        days = files.group_by(f"partition.{DAY}").aggregate([("is_whole", "all")])
         found = files.filter(within).group_by(f"partition.{DAY}").aggregate([("num_records", "sum")])
-        return sorted(zip(found[f"partition.{DAY}"].to_pylist(), found["num_records_sum"].to_pylist(), strict=True))
+        found = found.join(days, f"partition.{DAY}").to_pylist()
+        return sorted((row[f"partition.{DAY}"], row["num_records_sum"], row["is_whole_all"]) for row in found)
 
     def _read_rows(self, first: date, last: date, buckets: tuple[int, int], wanted: Sequence[str]) -> pa.Table:
         """Return columns of feature rows by the names of their fields; one that the table lacks is null."""
@@ -197,27 +220,18 @@ def _columns_of(schema: str) -> dict[str, str]:
 
 
 def _read(reader: TableReader, days: tuple[date, date], columns: list[str], buckets: tuple[int, int]) -> pa.Table:
-    texts = [name for name in columns if pa.types.is_string(reader.schema.field(name).type)]
-    batches = list(reader.scan(*days, columns, buckets=buckets, encoded=texts))
-    if not batches:
-        types = {name: reader.schema.field(name).type for name in columns}
-        kinds = {name: pa.dictionary(pa.int32(), kind) if name in texts else kind for name, kind in types.items()}
-        return pa.schema(kinds).empty_table()
-    return pa.Table.from_batches(batches).unify_dictionaries()
+    found = reader.read_buckets(*days, with_dictionaries(reader.schema, columns), buckets)
+    return found.unify_dictionaries()
 
 
-def _select(rows: pa.Table, column_of: Mapping[str, str], since_ms: int, until_ms: int) -> pa.Table:
+def _select(rows: pa.Table, column_of: Mapping[str, str], time: tuple[int, int] | None) -> pa.Table:
     """Leave out what was erased, and what was appended at another time."""
     there = [rows[column_of[name]] for name in (SOURCE[1], "decision")]
-    ends = pc.min_max(rows["append_ms"]).as_py()
-    if not rows.num_rows or (
-        not any(each.null_count for each in there) and since_ms <= ends["min"] <= ends["max"] < until_ms
-    ):
+    if time is None and not any(each.null_count for each in there):
         return rows
-    time = rows["append_ms"]
-    kept = pc.and_(pc.greater_equal(time, since_ms), pc.less(time, until_ms))
-    for each in there:
-        kept = pc.and_(kept, pc.is_valid(each))
+    kept = functools.reduce(pc.and_, map(pc.is_valid, there))
+    if time is not None:
+        kept = pc.and_(kept, pc.and_(pc.greater_equal(rows[_TIME], time[0]), pc.less(rows[_TIME], time[1])))
     return rows.filter(kept)
 
 
@@ -243,8 +257,8 @@ def _cut(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _sources(rows: pa.Table) -> npt.NDArray[np.int64]:
-    """Return where each event was as one number."""
-    partition, offset = (rows[name].to_numpy() for name in SOURCE)
+    """Return where each event was as one number; that of a row that was erased is no event's."""
+    partition, offset = (pc.fill_null(rows[name], -1).to_numpy() for name in SOURCE)
     found: npt.NDArray[np.int64] = (partition.astype(np.int64) << 44) | offset.astype(np.int64)
     return found
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def read_ahead(parts: Iterator[T]) -> Iterator[T]:
-    """Yield what another thread reads, one ahead: at most two parts are in memory next to the one at work."""
+    """Yield what another thread reads, one ahead: at most two are in memory next to the one at work."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, parts, None)
         while (part := coming.result()) is not None:

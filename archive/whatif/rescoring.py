@@ -23,7 +23,7 @@ from weir.archive.in_force.bundles import load_bundles
 from weir.archive.objects import Objects
 from weir.archive.whatif.again import NO_MODEL_NAME, read_scores
 from weir.archive.whatif.in_force import Versions
-from weir.archive.whatif.past import Joined
+from weir.archive.whatif.past import SOURCE, Joined
 from weir.inference.bundle import Bundle
 from weir.inference.core.deciding import check_scores
 from weir.inference.core.thresholds import Scores
@@ -145,7 +145,7 @@ def _draw(rows: Joined, share: float) -> npt.NDArray[np.int64]:
     """Return the places of a share of the decisions: the same ones however they are read."""
     if share >= 1.0:
         return np.arange(rows.decisions.num_rows)
-    partition, offset = (rows.decisions[name].to_numpy().astype(np.uint64) for name in ("partition", "offset"))
+    partition, offset = (rows.decisions[name].to_numpy().astype(np.uint64) for name in SOURCE)
     with np.errstate(over="ignore"):
         mixed = ((partition << np.uint64(48)) ^ offset ^ _SEED) * _MIX
         mixed = (mixed ^ (mixed >> np.uint64(32))) * _MIX

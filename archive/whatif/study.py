@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -30,12 +30,13 @@ from weir.archive.whatif.again import (
     read_indices,
     read_outcomes,
     read_scores,
+    replace_decisions,
 )
 from weir.archive.whatif.figures import Tally, name_flip
-from weir.archive.whatif.in_force import Change, Finder, Versions
+from weir.archive.whatif.in_force import Change, Finder, Found, Versions
 from weir.archive.whatif.labels import YOUNG, Hashes, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
 from weir.archive.whatif.overlap import Overlap
-from weir.archive.whatif.past import Joined, Part, Past
+from weir.archive.whatif.past import ROW, Joined, Part, Past
 from weir.archive.whatif.read_ahead import read_ahead
 from weir.archive.whatif.rescoring import ScoreCheck, score_rows
 from weir.archive.whatif.segments import By, Segments
@@ -121,6 +122,7 @@ class Study:
         where: RuleSet | None = None,
         scores: ScoreCheck | None = None,
         by: By | None = None,
+        against: Change | None = None,
     ) -> None:
         """Bind.
 
@@ -132,9 +134,10 @@ class Study:
             where: one rule; only rows that fulfil it are in the figures.
             scores: checks the logged ones; None trusts them.
             by: what tells segments; None for none.
+            against: what the change is compared with; None is what was decided.
         """
         self._past, self._in_force, self._labels = past, in_force, labels
-        self._change, self._where, self._scores = change, where, scores
+        self._change, self._where, self._scores, self._against = change, where, scores, against
         stake = find_stake(past.stream)
         self._stake = None if stake is None else past.stream.feature_names[stake]
         self.found = Findings(Tally(), Overlap(change.rules), Segments(by) if by else None)
@@ -159,7 +162,7 @@ class Study:
 
     def _read(self, since_ms: int, until_ms: int) -> Iterator[tuple[Part, Joined]]:
         labelled = self._labels is not None and not self._labels.is_empty
-        for part in self._past.parts(since_ms, until_ms, labelled=labelled):
+        for part in read_ahead(self._past.parts(since_ms, until_ms, labelled=labelled)):
             groups = _group(part.decisions)
             features, fields = self._list_columns([versions for versions, _ in groups])
             yield part, self._past.join(part, features, fields)
@@ -167,20 +170,18 @@ class Study:
     def _list_columns(self, decided_by: Iterable[Versions]) -> tuple[list[str], list[str]]:
         """Return the features and the fields that anything which decides may read."""
         stream, named = self._past.stream, {self._stake} if self._stake else set[str]()
-        change = self._change
-        named |= set(change.model.names) if change.model else set()
-        in_force = []
+        named |= set(self._change.model.names) if self._change.model else set()
+        deciding: list[Change | Found] = [self._change, self._against or Change()]
         for versions in decided_by:
-            in_force.append(self._in_force.find(versions))
+            deciding.append(self._in_force.find(versions))
             named |= self._scores.list_features(versions) if self._scores else set()
         segments = self.found.segments
         named |= segments.by.columns if segments else frozenset()
-        for rules in (change.rules, self._where, *(each.rules for each in in_force)):
+        named |= self._where.columns if self._where else frozenset()
+        for rules, lists, thresholds in ((each.rules, each.lists, each.thresholds) for each in deciding):
             named |= rules.columns if rules else frozenset()
-        for lists in (change.lists, *(each.lists for each in in_force)):
             named |= {stream.id_field_of[kind] for kind in lists.kinds} if lists else set()
             named |= {APPEND_TIME} if lists and lists.has_ends else set()
-        for thresholds in (change.thresholds, *(each.thresholds for each in in_force)):
             named |= {thresholds.by} if thresholds and thresholds.by else set()
         fields = {*stream.kept_in_rows, stream.time, APPEND_TIME}
         return [name for name in stream.feature_names if name in named], sorted(named & fields)
@@ -192,22 +193,25 @@ class Study:
         of.rows += rows.decisions.num_rows
         of.missing |= set(found.missing)
         has_model = versions.model_name != NO_MODEL_NAME
-        best = self._check(rows, found.complete(Change()), of, has_model=has_model)
+        best = self._check(part, rows, found.complete(Change()), of, has_model=has_model)
         if self._scores is not None:
-            self._note(rows, ((row, "score", was, now) for row, was, now in self._scores.check(versions, rows)))
-        changed = found.complete(self._change)
-        if not changed:
+            self._note(part, rows, ((row, "score", was, now) for row, was, now in self._scores.check(versions, rows)))
+        deciding = _choose(found.complete(self._change), best)
+        if deciding is None:
             return
-        deciding = changed[best] if best < len(changed) else changed[0]
         rows = self._filter(rows, deciding.lists)
         if rows.decisions.num_rows:
             scores, model = read_scores(rows.decisions), self._change.model
+            against = _choose(found.complete(self._against), best) if self._against else None
+            if against is not None:
+                before = decide_again(rows, scores, against, self._past.stream, has_model=has_model)
+                rows = replace(rows, decisions=replace_decisions(rows.decisions, before))
             if model is not None:
                 scores, has_model = score_rows(model, rows), True
             made = decide_again(rows, scores, deciding, self._past.stream, has_model=has_model)
-            self._add(part, rows, made, found.rules, of)
+            self._add(part, rows, made, against.rules if against else found.rules, of)
 
-    def _check(self, rows: Joined, known: list[Deciding], of: OfVersion, *, has_model: bool) -> int:
+    def _check(self, part: Part, rows: Joined, known: list[Deciding], of: OfVersion, *, has_model: bool) -> int:
         """Note what comes out otherwise by what was in force; return which of several bundles comes nearest."""
         if not known:
             return 0
@@ -220,12 +224,20 @@ class Study:
         differing, described = tries[best]
         of.checked += rows.decisions.num_rows
         of.differing += len(differing)
-        self._note(rows, described)
+        self._note(part, rows, described)
         return best
 
-    def _note(self, rows: Joined, differences: Iterable[tuple[int, str, str, str]]) -> None:
-        for row, name, was, now in islice(differences, DIFFERENCES_SHOWN - len(self.found.differences)):
-            self.found.differences.append(Difference(*_place(rows.decisions, row), name, was, now))
+    def _note(self, part: Part, rows: Joined, differences: Iterable[tuple[int, str, str, str]]) -> None:
+        named = list(islice(differences, DIFFERENCES_SHOWN - len(self.found.differences)))
+        places = self._find_places(part, rows, [row for row, *_ in named])
+        said = zip(places, named, strict=True)
+        self.found.differences += [Difference(*place, name, was, now) for place, (_, name, was, now) in said]
+
+    def _find_places(self, part: Part, rows: Joined, named: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the partition and offset of some rows."""
+        if not named:
+            return []
+        return self._past.find_places(part, rows.decisions[ROW].take(pa.array(named)).to_pylist())
 
     def _filter(self, rows: Joined, lists: Lists) -> Joined:
         if self._where is None:
@@ -245,7 +257,7 @@ class Study:
             self.found.overlap.add(made, recorded, by_model, verdicts, held)
         of.judged += len(recorded)
         of.changed += int(np.count_nonzero(recorded != made.outcomes))
-        self._show(rows.decisions, recorded, made)
+        self._show(part, rows, recorded, made)
 
     def _match_in_force(self, rows: Joined, in_force: RuleSet | None, lists: Lists) -> dict[str, npt.NDArray[np.bool_]]:
         if in_force is None:
@@ -269,15 +281,22 @@ class Study:
         found: npt.NDArray[np.float64] = np.abs(rows.features[:, rows.names.index(self._stake)].astype(np.float64))
         return found
 
-    def _show(self, decisions: pa.Table, recorded: Outcomes, made: DecidedRows) -> None:
+    def _show(self, part: Part, rows: Joined, recorded: Outcomes, made: DecidedRows) -> None:
         codes = recorded.astype(np.int64) * 3 + made.outcomes
+        shown: list[tuple[int, int]] = []
         for code in np.unique(codes[recorded != made.outcomes]).tolist():
-            for row in np.flatnonzero(codes == code)[: EXAMPLES_OF_EACH - self.found.shown[code]].tolist():
-                was = decisions["decided_by"][row].as_py()
-                place = _place(decisions, row)
-                by = made.decider(int(made.by[row])).name
-                self.found.examples.append(Example(*place, name_flip(code), was, by))
-                self.found.shown[code] += 1
+            few = np.flatnonzero(codes == code)[: EXAMPLES_OF_EACH - self.found.shown[code]].tolist()
+            self.found.shown[code] += len(few)
+            shown += [(row, code) for row in few]
+        places = self._find_places(part, rows, [row for row, _ in shown])
+        for place, (row, code) in zip(places, shown, strict=True):
+            was, by = rows.decisions["decided_by"][row].as_py(), made.decider(int(made.by[row])).name
+            self.found.examples.append(Example(*place, name_flip(code), was, by))
+
+
+def _choose(known: list[Deciding], best: int) -> Deciding | None:
+    """Return what decides by the bundle that comes nearest, where there are several."""
+    return known[best] if best < len(known) else next(iter(known), None)
 
 
 def _group(decisions: pa.Table) -> list[tuple[Versions, npt.NDArray[np.int64] | None]]:
@@ -299,7 +318,3 @@ def _group(decisions: pa.Table) -> list[tuple[Versions, npt.NDArray[np.int64] | 
             named.append(each[place])
         found.append((Versions(*reversed(named)), np.flatnonzero(codes == code)))
     return found
-
-
-def _place(decisions: pa.Table, row: int) -> tuple[int, int]:
-    return decisions["partition"][row].as_py(), decisions["offset"][row].as_py()

@@ -17,7 +17,7 @@ def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
     """Return a JSON-ready document; a folder that is no bundle is left out."""
     manifest = champion.bundle.manifest
     return {
-        "champion": manifest.model_dump(mode="json", exclude={"features", "reference"})
+        "champion": manifest.model_dump(mode="json", exclude={"features", "reference", "drift"})
         | {"feature_count": len(manifest.features)},
         "rules_version": champion.rules_version,
         "rules": [

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
@@ -43,9 +44,10 @@ from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
 from weir.monitoring.logs import get_logger
-from weir.schemas.contracts import event_schemas, subject
+from weir.schemas.contracts import event_schemas, label_schemas, subject
 from weir.schemas.errors import Transient
 from weir.schemas.project import ServedStreams
+from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
@@ -54,6 +56,7 @@ from weir.streaming.service import wait_for
 
 if TYPE_CHECKING:
     from weir.access.keyring import Keyring
+    from weir.cases.desk import Desk
 
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
@@ -178,6 +181,7 @@ def build_parts(
         connections.registry,
         guard,
         *(of.champion for of in streams),
+        *(of.desk for of in streams if of.desk is not None),
         *(of.decide.decisions for of in streams if of.decide is not None),
         *([evidence] if evidence is not None else []),
     ):
@@ -239,12 +243,11 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
     stream, topic, required = settings.stream, settings.topics.transactions, connections.required
     champion = open_champion(settings, required=required)
     kernel = kernel_of(stream)
-    publisher = KafkaPublisher(
-        connections.producer,
-        topic=topic,
-        # ours, which may not be the subject's newest: the id must say what the bytes are
-        schema_id=cache(lambda: connections.registry.register(subject(topic), event_schemas(stream)[-1])),
-        stream=stream,
+    publisher = _build_publisher(connections, stream, topic, event_schemas(stream)[-1])
+    labels = (
+        None
+        if stream.labels is None
+        else _build_publisher(connections, stream, settings.topics.labels, label_schemas(stream)[-1])
     )
     build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
     decisions = DecisionReader(connections.redis, space=settings.key_space)
@@ -255,6 +258,8 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
         champion=champion,
         publisher=publisher,
         models_dir=settings.models_dir,
+        desk=_build_desk(settings),
+        labels=labels,
         decide=build_decide(
             settings,
             connections.registry,
@@ -263,6 +268,27 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
             lag_seconds=partial(connections.lag.seconds, topic),
         ),
     )
+
+
+def _build_publisher(connections: _Connections, stream: Stream, topic: str, schema: str) -> KafkaPublisher:
+    return KafkaPublisher(
+        connections.producer,
+        topic=topic,
+        schema=schema,
+        # ours, which may not be the subject's newest: the id must say what the bytes are
+        schema_id=cache(lambda: connections.registry.register(subject(topic), schema)),
+        stream=stream,
+    )
+
+
+def _build_desk(settings: Settings) -> Desk | None:
+    """Return the cases of a stream, or nothing in an installation without the database's packages."""
+    if find_spec("sqlalchemy") is None:
+        return None
+    from weir.cases.desk import Desk  # noqa: PLC0415
+    from weir.infra.database.engine import open_database  # noqa: PLC0415
+
+    return Desk(partial(open_database, settings), settings.stream, lambda: int(time.time() * 1_000))
 
 
 def _check_decide(streams: Sequence[StreamParts]) -> str:

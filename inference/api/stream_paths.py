@@ -5,10 +5,10 @@ Delivery: reads are read only. ``publish=true`` is at least once, made once by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
@@ -20,6 +20,7 @@ from weir.inference.api import examples, schema
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
+from weir.inference.api.cases.label import add_labels
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
@@ -36,6 +37,9 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 
+if TYPE_CHECKING:
+    from weir.cases.desk import Desk
+
 _UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
 _Id = Annotated[str, PathParameter(json_schema_extra=_ID_SHOWN)]
@@ -49,6 +53,8 @@ class StreamParts:
         models_dir: where the stream's bundles are.
         decide: asks the stream for decisions; without it there is no such path.
         evidence: answers for past decisions, likewise.
+        desk: the stream's cases, likewise.
+        labels: publishes what an event turned out to be, likewise.
     """
 
     kernel: Kernel
@@ -59,6 +65,8 @@ class StreamParts:
     models_dir: Path
     decide: DecideParts | None = None
     evidence: EvidenceSource | None = None
+    desk: Desk | None = None
+    labels: EventPublisher | None = None
 
     @property
     def stream(self) -> Stream:
@@ -73,6 +81,24 @@ class Shared:
     redis: CircuitBreaker
     placeholders: Placeholders
     now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class _ByEvent:
+    """What a path answers of one event.
+
+    Attributes:
+        name: of the operation, which the document makes its id of.
+        find: returns the JSON text, or None.
+        missing: the code and the message of the error where it is None.
+        answer: describes what is found, for the document.
+    """
+
+    name: str
+    find: Callable[[str], Awaitable[bytes | None]]
+    missing: tuple[str, str]
+    summary: str
+    answer: dict[str, Any]
 
 
 def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...]) -> APIRouter:
@@ -95,6 +121,12 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_models(router, f"{prefix}/models", served)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
+        if served.desk is not None:
+            from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
+
+            CasePaths(served.desk, stream).add(router, f"{prefix}/cases")
+        if served.labels is not None:
+            add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)
         if served.decide is not None:
             add_decide(
                 router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
@@ -138,52 +170,56 @@ def _name_one(kinds: tuple[str, ...]) -> str:
 def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: CircuitBreaker) -> None:
     stream = served.stream
 
-    async def get_decision(event_id: str) -> Response:
-        _check_id(event_id, of_card=False)
-        found = redis.call(lambda: served.decisions.read(event_id))
-        if found is None:
-            why = f"no decision on this {stream.event}: not decided yet, expired or unknown"
-            return answer_error(404, "no_decision", why)
-        return Response(found, media_type="application/json")
+    async def find(event_id: str) -> bytes | None:
+        return redis.call(lambda: served.decisions.read(event_id))
 
-    # in the path, the id is called what it is called in the stream
-    named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
-    get_decision.__annotations__ = {"event_id": named, "return": Response}
-    router.get(
-        f"{path}/{{{stream.id}:path}}",
-        responses={
-            200: examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
-            **error_answers("no_decision", "invalid_request", *_UNAVAILABLE),
-        },
+    ask = f"`weir inspect decision --stream {stream.name} ID` tells a dead letter from these"
+    shown = _ByEvent(
+        "get_decision",
+        find,
+        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown; {ask}"),
         summary=f"The decision on a {stream.event}",
-        openapi_extra=needs(Scope.READ),
-    )(get_decision)
+        answer=examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
+    )
+    _add_by_event(router, path, stream, shown)
 
 
 def _add_evidence(router: APIRouter, path: str, stream: Stream, source: EvidenceSource) -> None:
-    async def get_evidence(event_id: str) -> Response:
-        _check_id(event_id, of_card=False)
-        found = await run_in_threadpool(source.answer, stream.name, event_id)
-        if found is None:
-            why = f"nothing of this {stream.event} in the archive: unknown or erased, or not archived yet"
-            return answer_error(404, "no_evidence", why)
-        return Response(found, media_type="application/json")
+    async def find(event_id: str) -> bytes | None:
+        return await run_in_threadpool(source.answer, stream.name, event_id)
 
+    what = "what is archived, and the decision made again"
+    shown = _ByEvent(
+        "get_evidence",
+        find,
+        missing=(
+            "no_evidence",
+            f"nothing of this {stream.event} in the archive: unknown or erased, or not archived yet",
+        ),
+        summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        answer=examples.answer(what, schema.build_evidence(), examples.build_evidence(stream)),
+    )
+    _add_by_event(router, path, stream, shown)
+
+
+def _add_by_event(router: APIRouter, path: str, stream: Stream, shown: _ByEvent) -> None:
+    """Add a path that answers with what is known of one event."""
+
+    async def get_of_event(event_id: str) -> Response:
+        _check_id(event_id, of_card=False)
+        found = await shown.find(event_id)
+        return answer_error(404, *shown.missing) if found is None else Response(found, media_type="application/json")
+
+    # in the path, the id is called what it is called in the stream
     named = Annotated[str, PathParameter(alias=stream.id, json_schema_extra=_ID_SHOWN)]
-    get_evidence.__annotations__ = {"event_id": named, "return": Response}
+    get_of_event.__annotations__ = {"event_id": named, "return": Response}
     router.get(
         f"{path}/{{{stream.id}:path}}",
-        responses={
-            200: examples.answer(
-                "what is archived, and the decision made again",
-                schema.build_evidence(),
-                examples.build_evidence(stream),
-            ),
-            **error_answers("no_evidence", "invalid_request", *_UNAVAILABLE),
-        },
-        summary=f"Answer for a past decision on a {stream.event}, from the archive",
+        name=shown.name,
+        responses={200: shown.answer, **error_answers(shown.missing[0], "invalid_request", *_UNAVAILABLE)},
+        summary=shown.summary,
         openapi_extra=needs(Scope.READ),
-    )(get_evidence)
+    )(get_of_event)
 
 
 def _add_scoring(

@@ -1,1 +1,1 @@
-"""The database of what people do: keys now. No decision ever waits for it."""
+"""The database of what people do: keys and cases. No decision ever waits for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 
 
 def call_bounded(call: Callable[[], object], seconds_max: float) -> None:
@@ -21,6 +22,15 @@ def call_bounded(call: Callable[[], object], seconds_max: float) -> None:
 
     >>> call_bounded(lambda: None, 1.0)
     """
+    start_bounded(call)(seconds_max)
+
+
+def start_bounded(call: Callable[[], object]) -> Callable[[float], None]:
+    """Call on a thread of its own, and return what waits for it once, as ``call_bounded`` does.
+
+    >>> wait = start_bounded(lambda: None)
+    >>> wait(1.0)
+    """
     answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def body() -> None:
@@ -32,6 +42,10 @@ def call_bounded(call: Callable[[], object], seconds_max: float) -> None:
             answers.put(None)
 
     threading.Thread(target=body, name="bounded-call", daemon=True).start()
+    return partial(_wait, answers)
+
+
+def _wait(answers: queue.SimpleQueue[BaseException | None], seconds_max: float) -> None:
     try:
         error = answers.get(timeout=seconds_max)
     except queue.Empty:

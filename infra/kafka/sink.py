@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from weir.infra.kafka.bounded_call import call_bounded
+from weir.infra.kafka.bounded_call import start_bounded
 from weir.infra.kafka.clients import ClientLost
 from weir.infra.kafka.source import Partition
 from weir.schemas.errors import Transient
@@ -110,12 +111,11 @@ class TransactionalOutput:
         """
         try:
             self._producer.begin_transaction()
-            for batch in rows:
-                self._produce_rows(batch)
-            for record in records:
-                self._produce(record)
-            if offsets is not None:
-                self._send_offsets(offsets)
+            with nullcontext() if offsets is None else self._sending(offsets):
+                for batch in rows:
+                    self._produce_rows(batch)
+                for record in records:
+                    self._produce(record)
             self._commit()
         except KafkaException as error:
             cause = error.args[0]
@@ -136,13 +136,19 @@ class TransactionalOutput:
             self.abort()
             raise
 
-    def _send_offsets(self, offsets: Offsets) -> None:
+    @contextmanager
+    def _sending(self, offsets: Offsets) -> Iterator[None]:
+        """Send offsets while the block makes outputs and sends them: the brokers' answers take as long as both."""
         positions = _list_positions(offsets)
         send = partial(self._producer.send_offsets_to_transaction, positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
+        wait = partial(_await_offsets, start_bounded(send))
         try:
-            call_bounded(send, OFFSETS_SECONDS_MAX)
-        except TimeoutError as error:
-            raise Fenced(f"kafka: offsets sent to the transaction: {error}; the client is given up") from error
+            yield
+        except Exception:
+            with suppress(KafkaException):  # the client refuses to abort before this is answered, whatever the answer
+                wait()
+            raise
+        wait()
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
@@ -227,6 +233,13 @@ class OffsetsOnly:
             self._consumer.commit(offsets=_list_positions(offsets), asynchronous=False)
         except KafkaException as error:
             raise Transient(f"kafka: committing offsets: {error.args[0].str()}") from error
+
+
+def _await_offsets(wait: Callable[[float], None]) -> None:
+    try:
+        wait(OFFSETS_SECONDS_MAX)
+    except TimeoutError as error:
+        raise Fenced(f"kafka: offsets sent to the transaction: {error}; the client is given up") from error
 
 
 def _list_positions(offsets: Offsets) -> list[TopicPartition]:

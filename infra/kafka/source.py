@@ -25,9 +25,12 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 IDLE_SECONDS = 0.02
 """How long a quiet input is waited for at a time: between two waits, loops look after everything else."""
 
-FEW_RECORDS, APART_LINGERS = 64, 5
-"""Batches of fewer records are so many lingers apart: a transaction costs the brokers and this process some 10 ms of
-CPU however few records it has, and a stream of a thousand a second would have fifty of them in each."""
+PACE_LINGERS = 3
+"""A linger ends when the batch before is so many lingers old: what came while that one was decided has waited."""
+SOME_RECORDS, FEW_RECORDS, APART_LINGERS = 10, 64, 5
+"""Batches of fewer than a few records are so many lingers apart: a transaction costs the brokers and this process some
+10 ms of CPU however few records it has, and a stream of a thousand a second would have twenty of them in each. With
+fewer than some they are ``PACE_LINGERS`` apart: so slow a stream leaves the cores idle, and need not wait."""
 
 
 @dataclass
@@ -95,9 +98,10 @@ class PartitionedInput:
         Args:
             max_records: bound on a batch.
             timeout_seconds: how long to wait for a first record.
-            linger_seconds: how long a batch that is not full waits for more, from when its first record is in hand; one
-                of few records longer, if the batch before it is not ``APART_LINGERS`` times that old. Smaller batches
-                cost more CPU per record, so 0 is no gain where cores are busy.
+            linger_seconds: how long a batch that is not full waits for more, from when its first record is in hand;
+                less where the batch before it took ``PACE_LINGERS`` times as long, and more where it has few records
+                and the batch before it is not ``APART_LINGERS`` times that old. Smaller batches cost more CPU per
+                record, so 0 is no gain where cores are busy.
 
         Raises:
             Transient: brokers are unreachable; nothing is lost, the next call hands out again what this one had.
@@ -105,13 +109,7 @@ class PartitionedInput:
         """
         for key in list(self._overrun):  # before the poll: if this fails, there is nothing in hand to lose
             self.resume(key, self._next[key])
-        messages = self._consumer.consume(1, timeout_seconds)
-        if messages and max_records > 1:
-            messages += self._consumer.consume(max_records - 1, linger_seconds)
-        lacking = min(max_records, FEW_RECORDS) - len(messages)
-        wait_seconds = self._gathered_at + APART_LINGERS * linger_seconds - self._monotonic()
-        if messages and lacking > 0 and wait_seconds > 0:
-            messages += self._consumer.consume(lacking, wait_seconds)
+        messages = self._consume(max_records, timeout_seconds, linger_seconds)
         if not messages:
             return Gathered()
         self._gathered_at = self._monotonic()
@@ -133,6 +131,23 @@ class PartitionedInput:
             self._overrun.update(gathered.records)
             raise
         return gathered
+
+    def _consume(self, max_records: int, timeout_seconds: float, linger_seconds: float) -> list[Message]:
+        messages: list[Message] = self._consumer.consume(max_records, 0.0)
+        soon, later = (self._gathered_at + lingers * linger_seconds for lingers in (PACE_LINGERS, APART_LINGERS))
+        if messages:
+            self._add(messages, max_records, min(linger_seconds, soon - self._monotonic()))
+        elif messages := self._consumer.consume(1, timeout_seconds):
+            self._add(messages, max_records, linger_seconds)
+        if messages:
+            due = later if len(messages) >= SOME_RECORDS else soon
+            self._add(messages, min(max_records, FEW_RECORDS), due - self._monotonic())
+        return messages
+
+    def _add(self, messages: list[Message], records: int, seconds: float) -> None:
+        """Wait for the rest of a number of messages, so many seconds at most."""
+        if len(messages) < records and seconds > 0:
+            messages += self._consumer.consume(records - len(messages), seconds)
 
     def advance(self, partition: Partition, next_offset: int) -> None:
         """Set the position of a live partition: what is below has been gathered or decided."""

@@ -74,6 +74,11 @@ def main() -> None:
             sent = await target.send(key=key.encode(), value=frame + _encode(writer, row))
             await sent  # acknowledged, before the click is committed
 
+    @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
+    async def read_nothing_yet(app: Any, **_: Any) -> None:
+        """Wait for the committed positions: Faust drops what it reads before them, and does not read it again."""
+        app.consumer.stop_flow()  # resumed by Faust itself, once it has sought them
+
     sys.argv = [sys.argv[0], "worker", "--loglevel", "warn", "--without-web"]
     app.main()
 

@@ -27,7 +27,7 @@ import pyarrow as pa
 from tests.bench.figures import percentile
 from tests.golden.decided import LISTS, decide
 from tests.golden.log import EXPECTED
-from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, NothingThere, Row
+from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row
 from tests.payments import DAY_MS
 from weir.archive.columns import decoded_columns
 from weir.archive.evidence.case import collect
@@ -51,6 +51,7 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.empty_view import EmptyView
 
 COMMITS_TODAY = 40
 WALKS = 50
@@ -162,7 +163,7 @@ class Builder:
         )
         self._stage = EventStage(config, _WRITERS.__getitem__)
         self._store = PartialStore(
-            NothingThere(), declarations_hash=payments.declarations_hash, entities_max=1 << 40, bytes_max=1 << 50
+            EmptyView(), declarations_hash=payments.declarations_hash, entities_max=1 << 40, bytes_max=1 << 50
         )
         self._store.own(Unit("t", 0), Position(0, partitions=1), born_empty=True)
 

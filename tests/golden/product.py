@@ -11,7 +11,6 @@ import pyarrow as pa
 from tests.golden.log import Entry
 from tests.golden.records import Given, cut, read_schema
 from tests.payments import FEATURE_NAMES
-from weir.infra.redis.state_view import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
@@ -24,24 +23,11 @@ from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.stage import Further, Outcome
 from weir.streaming.state.cache import Changed, PartialStore, encode_known
+from weir.streaming.state.empty_view import EmptyView
 
 FEATURES_SCHEMA_ID, DECISIONS_SCHEMA_ID = 11, 12
 _WRITERS = {1: "transactions.v1", 2: "transactions.v2", 3: "labels"}
 _REFOLDED_RECORDS = 700
-
-
-class NothingThere:
-    """A Redis in which nothing is known: every unit is held by the one process from its first record on."""
-
-    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
-        return {unit: Loaded(Position(0), [b"" for _ in keys]) for unit, keys in wanted}
-
-    def find_other_types(self, absent: object) -> dict[Unit, list[str]]:
-        del absent
-        return {}
-
-    def suspect(self, unit: Unit, reason: str) -> None:
-        raise AssertionError(f"{unit.tag}: {reason}")
 
 
 class Row(NamedTuple):
@@ -126,7 +112,7 @@ class Run:
 
     def _build_store(self) -> PartialStore:
         store = PartialStore(
-            NothingThere(),
+            EmptyView(),
             declarations_hash=shipped_kernel().stream.declarations_hash,
             entities_max=1_000_000,
             bytes_max=1 << 30,

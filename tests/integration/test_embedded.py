@@ -244,20 +244,21 @@ def test_addresses_that_cannot_be_read_are_written_again_by_the_command_that_is_
     assert load_settings().redis.url.endswith(f":{own_stack.ports['redis']}/0")
 
 
-def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named(
-    own_stack: Stack, tmp_path: Path
-) -> None:
-    own_stack.start()
+def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named(tmp_path: Path) -> None:
+    first = Stack(tmp_path / "first")
+    first.start(("redis",))
     home = tmp_path / "a second one"
     home.mkdir()
-    (home / "ports.json").write_text((own_stack.home / "ports.json").read_text())
-    with pytest.raises(Refused, match="`weir down --home ") as refused:
-        Stack(home).start(("redis",))
-    _follow(str(refused.value).partition("; `weir up")[0])
+    (home / "ports.json").write_text((first.home / "ports.json").read_text())
+    try:
+        with pytest.raises(Refused, match="`weir down --home ") as refused:
+            Stack(home).start(("redis",))
+        _follow(str(refused.value).partition("; `weir up")[0])
+    finally:
+        assert first.stop() == [], "the command has stopped it"
     second = Stack(home)
     second.start(("redis",))
     assert second.stop() == ["redis"]
-    own_stack.start()
 
 
 def test_a_failed_start_ends_what_it_started_and_leads_nobody_to_other_servers(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from weir.streaming.sessions.cli import build_command, build_contract
 from weir.streaming.sessions.visit import Names, advance
 
 PYTHON = ROOT / "build" / "peers" / "bin" / "python"
+LATE_BROKERS = "tests.integration.late_brokers"
 FRESH_MS = 2_000
 Row = dict[str, Any]
 
@@ -103,8 +104,8 @@ def test_features_of_visits_are_fresh_and_once_each_though_the_agent_is_killed(
             fresh = _ages_ms(own, rows, feed.ids[before:])
             assert np.percentile(fresh, 95) <= FRESH_MS, np.percentile(fresh, [50, 95, 100])
             feed.send(seconds=3)  # it is killed with clicks that it has not answered
-        with agent(command):
-            feed.send(seconds=2)
+        with agent([command[0], "-m", LATE_BROKERS, *command[3:]]):
+            feed.send(seconds=2, rate=250)
             try:
                 _await(lambda: bool(failed) or len(rows.poll()) >= feed.count)
             finally:
@@ -142,10 +143,10 @@ class Feed:
     def ids(self) -> list[str]:
         return [row["click_id"] for row in self._sent]
 
-    def send(self, *, seconds: int) -> None:
-        """Send 50 clicks a second, each at its own moment."""
-        begin_ms = int(time.time() * 1_000)
-        batch = compute_clicks(self._visits.fill(begin_ms + np.arange(0, seconds * 1_000, 20)), self._population)
+    def send(self, *, seconds: int, rate: int = 50) -> None:
+        """Send so many clicks a second, each at its own moment."""
+        times_ms = int(time.time() * 1_000) + np.arange(0, seconds * 1_000, 1_000 // rate)
+        batch = compute_clicks(self._visits.fill(times_ms), self._population)
         for row, value in zip(batch.to_pylist(), self._encoder.encode(batch), strict=True):
             while (left := row["event_time_ms"] / 1_000 - time.time()) > 0:
                 self._producer.poll(left)

@@ -13,7 +13,7 @@ from weir.schemas.printable import to_json
 from weir.training.choosing.bundles import Listed
 from weir.training.choosing.gate import Gate
 
-_LEFT_OUT = ("features", "reference", "metrics")
+_LEFT_OUT = ("features", "reference", "metrics", "drift")
 
 
 def show_list(found: Sequence[Listed], *, as_json: bool) -> None:

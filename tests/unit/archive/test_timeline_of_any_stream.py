@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.golden.product import NothingThere
 from tests.unit.archive.decided import Topic
 from weir.archive.columns import decoded_columns
 from weir.archive.objects import Objects
@@ -32,6 +31,7 @@ from weir.schemas.streams.transfers import transfers
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.kernels import kernel_of
 from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.empty_view import EmptyView
 
 COUNT, BEGIN_MS, STEP_MS, HOUR_MS = 300, 1_750_000_000_000, 600_000, 3_600_000
 NAMES = transfers.topics
@@ -72,7 +72,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         NAMES.events, NAMES.dlq, NAMES.features, 2, 1, 0, "test", "__dlq.errors.", BUILT_IN, kernel_of(transfers)
     )
     store = PartialStore(
-        NothingThere(), declarations_hash=transfers.declarations_hash, entities_max=1_000_000, bytes_max=1 << 30
+        EmptyView(), declarations_hash=transfers.declarations_hash, entities_max=1_000_000, bytes_max=1 << 30
     )
     store.own(Unit("t", 0), Position(0, partitions=1), born_empty=True)
     keys = [row["sender_id"].encode() for row in _transfers()]

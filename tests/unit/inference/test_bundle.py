@@ -7,6 +7,7 @@ from tests.payments import FEATURE_NAMES
 from tests.unit.inference.bundles import AMOUNT, BURST, build_graph, link_champion, write_bundle
 from weir.inference.bundle import Bundle, load_bundle, load_lists
 from weir.inference.champion import POLL_SECONDS, Champion
+from weir.inference.graph import SHARED_ROWS
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
@@ -32,6 +33,22 @@ def test_a_missing_feature_reaches_the_graph_as_missing(tmp_path: Path) -> None:
 
 def test_no_rows_are_scored_without_asking_the_graph(tmp_path: Path) -> None:
     assert load_bundle(write_bundle(tmp_path / "b"), stream=payments).score(_rows()).shape == (0,)
+
+
+@pytest.mark.parametrize("rows", [SHARED_ROWS, SHARED_ROWS + 1])
+def test_a_large_batch_is_scored_as_its_rows_are(tmp_path: Path, rows: int) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "b"), stream=payments)
+    drawn = _rows(*np.random.default_rng(7).uniform(0, 12, rows))
+    one_by_one = [bundle.score(drawn[at : at + 1]) for at in range(rows)]
+    np.testing.assert_array_equal(bundle.score(drawn), np.concatenate(one_by_one))
+
+
+@pytest.mark.parametrize("failing", [0, SHARED_ROWS - 1])
+def test_a_row_that_fails_in_either_half_of_a_large_batch_is_the_only_one(tmp_path: Path, failing: int) -> None:
+    bursts = np.ones(SHARED_ROWS, np.float32)
+    bursts[failing] = -1
+    scores = _bundle_over(tmp_path, _FailingSession()).score(_rows(*bursts))
+    assert np.flatnonzero(np.isnan(scores)).tolist() == [failing]
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from weir.infra.kafka.source import APART_LINGERS, FEW_RECORDS, Gathered, Partition, PartitionedInput
+from weir.infra.kafka.source import FEW_RECORDS, PACE_LINGERS, SOME_RECORDS, Gathered, Partition, PartitionedInput
 from weir.schemas.errors import Transient
 
 P0: Partition = ("rows", 0)
@@ -42,6 +42,10 @@ class _Client:
     at: dict[Partition, int] = field(default_factory=dict)
     paused: set[Partition] = field(default_factory=set)
     waits: list[float] = field(default_factory=list)
+    comes: list[int] = field(default_factory=list)
+    """What is appended to the first log as soon as it is waited for."""
+    passes: Callable[[float], None] = lambda _: None
+    """Told how long is waited; nothing comes before."""
 
     def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
         del topics
@@ -61,6 +65,10 @@ class _Client:
 
     def consume(self, count: int, timeout_seconds: float) -> list[_Record]:
         self.waits.append(timeout_seconds)
+        self.passes(timeout_seconds)
+        if timeout_seconds and self.comes:
+            next(iter(self.logs.values())).extend(self.comes)
+            self.comes.clear()
         found = [
             _Record(key, offset)
             for key, log in self.logs.items()
@@ -167,33 +175,56 @@ def test_what_a_batch_was_cut_off_from_is_handed_out_again_with_the_next() -> No
 
 
 def test_a_batch_lingers_only_once_its_first_record_is_in_hand() -> None:
-    source, client, _ = _build({P0: [0, 1, 2]})
+    source, client, _ = _build({P0: []})
     source.resume(P0, 0)
+    client.comes = [0, 1, 2]
     gathered = source.gather(100, timeout_seconds=0.5, linger_seconds=0.1)
-    assert (_offsets(gathered), client.waits) == ({P0: [0, 1, 2]}, [0.5, 0.1])
+    assert (_offsets(gathered), client.waits) == ({P0: [0, 1, 2]}, [0.0, 0.5, 0.1])
     client.waits.clear()
     assert _offsets(source.gather(100, timeout_seconds=0.5, linger_seconds=0.1)) == {}
-    assert client.waits == [0.5]
+    assert client.waits == [0.0, 0.5]
 
 
-def test_batches_of_few_records_are_some_lingers_apart() -> None:
-    now, linger = [100.0], 0.1
-    client = _Client({P0: [0]})
+LINGER = 0.1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "records", "waits"),
+    [
+        pytest.param(0.05, 1, [LINGER, PACE_LINGERS * LINGER - 0.15], id="soon after the last: lingers, and is paced"),
+        pytest.param(0.25, 1, [0.05], id="a linger ends with the pace"),
+        pytest.param(0.35, 1, [], id="what waited as long as the pace waits no more"),
+        pytest.param(0.35, SOME_RECORDS, [0.15], id="some records are worth the longer pace"),
+        pytest.param(0.25, SOME_RECORDS, [0.05, 0.2], id="and linger before"),
+        pytest.param(0.55, SOME_RECORDS, [], id="unless they waited as long as that"),
+        pytest.param(0.35, FEW_RECORDS, [], id="more than a few are not paced"),
+        pytest.param(0.05, FEW_RECORDS, [LINGER], id="but linger"),
+        pytest.param(0.05, 1_000, [], id="a batch that is full waits for nothing"),
+    ],
+)
+def test_how_long_a_batch_waits_that_has_records_already(seconds: float, records: int, waits: list[float]) -> None:
+    now = [100.0]
+    client = _Client({P0: [0]}, passes=lambda waited: now.__setitem__(0, now[0] + waited))
     source = PartitionedInput(client, first_offset=_LookUp(client), monotonic=lambda: now[0])
     source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
     source.resume(P0, 0)
+    source.gather(1_000, timeout_seconds=0.5, linger_seconds=LINGER)
+    now[0] += seconds
+    client.waits.clear()
+    client.logs[P0] += range(1, 1 + records)
+    source.gather(1_000, timeout_seconds=0.5, linger_seconds=LINGER)
+    assert client.waits == pytest.approx([0.0, *waits])
 
-    def gather_after(seconds: float, records: int) -> list[float]:
-        client.waits.clear()
-        client.logs[P0] += range(len(client.logs[P0]), len(client.logs[P0]) + records)
-        now[0] += seconds
-        source.gather(1_000, timeout_seconds=0.5, linger_seconds=linger)
-        return client.waits[1:]
 
-    assert gather_after(0.0, 1) == [linger]
-    assert gather_after(0.15, 1) == pytest.approx([linger, APART_LINGERS * linger - 0.15])
-    assert gather_after(0.15, FEW_RECORDS) == [linger]
-    assert gather_after(0.9, 1) == [linger]
+def test_a_record_after_a_quiet_while_waits_for_one_linger() -> None:
+    now = [100.0]
+    client = _Client({P0: []}, passes=lambda waited: now.__setitem__(0, now[0] + waited))
+    source = PartitionedInput(client, first_offset=_LookUp(client), monotonic=lambda: now[0])
+    source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
+    source.resume(P0, 0)
+    client.comes = [0]
+    source.gather(1_000, timeout_seconds=0.5, linger_seconds=LINGER)
+    assert client.waits == [0.0, 0.5, LINGER]
 
 
 def test_a_batch_of_one_record_is_full_with_its_first() -> None:
@@ -202,4 +233,4 @@ def test_a_batch_of_one_record_is_full_with_its_first() -> None:
     assert _offsets(_gather(source, 1)) == {P0: [0]}
     source.advance(P0, 1)
     assert _offsets(_gather(source, 1)) == {P0: [1]}
-    assert len(client.waits) == 2
+    assert client.waits == [0.0, 0.0]

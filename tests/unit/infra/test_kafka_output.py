@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from weir.infra.kafka.sink import Aborted, Fenced, Record, Rows, TransactionalOutput
+from weir.infra.kafka.sink import Aborted, Fenced, Offsets, Record, Rows, TransactionalOutput
 
 ROWS = Rows("features", [b"a", b"b"], [b"1", b"2"])
+OFFSETS = Offsets({("transactions", 0): 7}, {}, None)
+ANSWER_SECONDS = 5.0
 
 
 class _FullProducer:
@@ -81,3 +85,57 @@ def test_an_abort_that_fails_gives_the_client_up(monkeypatch: pytest.MonkeyPatch
     producer = _FullProducer(room=0, frees_after=None, abort_error=KafkaError(KafkaError._TIMED_OUT))
     with pytest.raises(Fenced, match="abort failed"):
         TransactionalOutput(producer).commit([ROWS], [], None)
+
+
+class _AnsweringProducer(_FullProducer):
+    """A client whose offsets are answered when the test says so."""
+
+    def __init__(self, error: KafkaError | None = None) -> None:
+        super().__init__(room=9, frees_after=None)
+        self.error = error
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        self.calls.append("offsets")
+        self.asked.set()
+        assert self.answer.wait(ANSWER_SECONDS)
+        self.calls.append("answered")
+        if self.error is not None:
+            raise KafkaException(self.error)
+
+
+def test_offsets_are_on_their_way_while_outputs_are_made_and_answered_before_the_commit() -> None:
+    producer = _AnsweringProducer()
+
+    def make() -> Iterator[Rows]:
+        yield ROWS
+        assert producer.asked.wait(ANSWER_SECONDS)  # and not answered yet
+        producer.calls.append("made")
+        producer.answer.set()
+        yield ROWS
+
+    TransactionalOutput(producer).commit(make(), [], OFFSETS)
+    assert producer.queued == [b"1", b"2"] * 2
+    assert producer.calls == ["begin", "offsets", "made", "answered", "commit"]
+
+
+@pytest.mark.parametrize("error", [None, KafkaError(KafkaError.UNKNOWN_MEMBER_ID)])
+def test_outputs_that_cannot_be_made_are_aborted_after_the_offsets_are_answered(error: KafkaError | None) -> None:
+    producer = _AnsweringProducer(error)
+
+    def make() -> Iterator[Rows]:
+        yield ROWS
+        threading.Timer(0.05, producer.answer.set).start()
+        raise ValueError("no decision")
+
+    with pytest.raises(ValueError, match="no decision"):
+        TransactionalOutput(producer).commit(make(), [], OFFSETS)
+    assert producer.calls == ["begin", "offsets", "answered", "abort"]
+
+
+def test_offsets_that_are_refused_abort_what_was_made_meanwhile() -> None:
+    producer = _AnsweringProducer(KafkaError(KafkaError.ILLEGAL_GENERATION))
+    producer.answer.set()
+    with pytest.raises(Aborted):
+        TransactionalOutput(producer).commit([ROWS], [], OFFSETS)
+    assert producer.calls == ["begin", "offsets", "answered", "abort"]

@@ -1,0 +1,111 @@
+"""Reads the rows of a range of key buckets, column by column, out of files whose rows are sorted by bucket.
+
+Row groups that can have none of the range are passed by, and of the others the range is a slice: no row is looked at
+one by one, and none is copied.
+
+**Cost:** the columns of the row groups that overlap the range; of a file that is read in parts the footer is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from weir.archive.place import Place
+
+_BUCKET = "bucket"
+_OPEN_MAX = 64
+"""Files that stay open for the next part: a day that is joined has a few."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """An open file.
+
+    Attributes:
+        low: the lowest bucket of each row group.
+        high: the highest one.
+    """
+
+    parquet: pq.ParquetFile
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
+
+
+class SliceReader:
+    """Reads some files of one table, for one thread at a time; those that were read last stay open."""
+
+    def __init__(self, place: Place) -> None:
+        """Bind to the table's folder."""
+        self._place = place
+        self._open: dict[tuple[str, tuple[str, ...]], _File] = {}
+        self._lock = Lock()
+
+    def read(self, paths: Sequence[str], schema: pa.Schema, buckets: tuple[int, int]) -> pa.Table:
+        """Return the rows of a range of buckets, both included, in the order of the files and of their rows.
+
+        Args:
+            paths: of the files.
+            schema: the columns that are read; texts whose type is a dictionary are made once for each text.
+            buckets: the range.
+        """
+        texts = tuple(field.name for field in schema if pa.types.is_dictionary(field.type))
+        wanted = [(path, texts) for path in paths]
+        with self._lock:
+            self._open = {each: file for each, file in self._open.items() if each in wanted}
+            tables = [table for each in wanted for table in self._read_file(each, schema, buckets)]
+        return pa.concat_tables([schema.empty_table(), *tables])
+
+    def _read_file(
+        self, wanted: tuple[str, tuple[str, ...]], schema: pa.Schema, buckets: tuple[int, int]
+    ) -> Iterator[pa.Table]:
+        file = self._open.get(wanted) or self._open_file(*wanted)
+        groups = np.flatnonzero((file.low <= buckets[1]) & (file.high >= buckets[0]))
+        if not len(groups):
+            return
+        is_within = file.low[groups].min() >= buckets[0] and file.high[groups].max() <= buckets[1]
+        names = set(file.parquet.schema_arrow.names)
+        columns = dict.fromkeys([*(name for name in schema.names if name in names), *([] if is_within else [_BUCKET])])
+        rows = file.parquet.read_row_groups(groups.tolist(), columns=[*columns])
+        yield _complete(rows if is_within else _slice(rows, buckets), schema)
+
+    def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
+        source = self._place.files.open_input_file(path)
+        parquet = pq.ParquetFile(source, read_dictionary=list(texts), pre_buffer=True)
+        place = next(at for at, column in enumerate(parquet.schema) if column.path == _BUCKET)
+        groups = (parquet.metadata.row_group(number) for number in range(parquet.num_row_groups))
+        ends = [(each.min, each.max) for each in (group.column(place).statistics for group in groups)]
+        low, high = np.array(ends, np.int64).reshape(-1, 2).T
+        file = _File(parquet, low, high)
+        if len(self._open) < _OPEN_MAX:
+            self._open[path, texts] = file
+        return file
+
+
+def _slice(rows: pa.Table, buckets: tuple[int, int]) -> pa.Table:
+    of = rows[_BUCKET].to_numpy()
+    if bool((of[1:] >= of[:-1]).all()):
+        first, end = np.searchsorted(of, buckets[0], "left"), np.searchsorted(of, buckets[1], "right")
+        return rows.slice(int(first), int(end - first))
+    return rows.filter(pa.array((of >= buckets[0]) & (of <= buckets[1])))
+
+
+def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return columns as a schema has them: one that an older file lacks is null."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type) for field in schema
+    ]
+    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+
+
+def with_dictionaries(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
+    """Return some columns of a table, texts as dictionaries."""
+    fields = [schema.field(name) for name in columns]
+    kind = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(kind) if pa.types.is_string(field.type) else field for field in fields])

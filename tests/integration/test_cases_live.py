@@ -1,0 +1,99 @@
+"""The whole circle on real servers: a payment for review, its case, a verdict, the label, the risk that it moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.outputs import Follower
+from tests.integration.payments import Publisher, build_payment
+from tests.integration.services import Services, log_of
+from tests.unit.inference.bundles import link_champion, write_bundle
+from weir.infra.registry.client import Registry
+from weir.infra.settings import Settings
+from weir.schemas.avro.codec import BatchCodec
+from weir.schemas.contracts import schema_json, subject
+
+pytestmark = pytest.mark.server
+DAY_MS = 86_400_000
+CARD, SHOP = "card-that-flies", "shop-1"
+HEADERS = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def services(deployment: Settings, tmp_path: Path) -> Iterator[Services]:
+    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
+    running = Services(deployment.model_copy(update={"home": tmp_path}), tmp_path / "logs")
+    yield running
+    running.stop()
+
+
+def journey(day_ms: int) -> list[dict[str, Any]]:
+    """Payments of one card in shops of three continents within minutes: a shipped rule asks for a review."""
+    places = (("DE", 52.5, 13.4), ("US", 40.7, -74.0), ("JP", 35.7, 139.7))
+    return [
+        build_payment(
+            f"t{number}",
+            card_id=CARD,
+            merchant_id=SHOP,
+            device_id="device-1",
+            country=country,
+            lat=lat,
+            lon=lon,
+            event_time_ms=day_ms + number * 60_000,
+        )
+        for number, (country, lat, lon) in enumerate(places)
+    ]
+
+
+def decode_labels(settings: Settings, follower: Follower) -> list[dict[str, Any]]:
+    with closing(Registry(settings.registry)) as registry:
+        of_topic = subject(settings.topics.labels)
+        values = [message.value() for message in follower.poll()]
+        decoded = BatchCodec(schema=schema_json("labels")).decode(
+            values, lambda schema_id: registry.writer_schema(schema_id, of_topic)
+        )
+        return decoded.batch.to_pylist()
+
+
+def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services: Services) -> None:
+    settings = services.settings
+    services.start("run")
+    services.start("cases", "follow")
+    address = log_of(services.start("serve", "--port", "0", ready="serving http")).partition("serving ")[2].split()[0]
+    # older than the hold of labels, so that its label counts at once
+    Publisher(settings).send_payments(journey(int(time.time() * 1_000) - 8 * DAY_MS))
+    with httpx.Client(base_url=address, timeout=30, headers=HEADERS) as client:
+
+        def of_card() -> list[dict[str, Any]]:
+            return client.get("/v1/cases", params={"key": CARD}).json()["cases"]
+
+        def risk() -> float | None:
+            return client.get(f"/v1/features/merchant/{SHOP}").json()["features"]["merchant_label_risk_30d"]
+
+        services.await_true(
+            lambda: [case["events"] >= 2 for case in of_card()] == [True], "one case of the card's burst"
+        )
+        before = risk()
+        (case,) = of_card()
+        assert client.post(f"/v1/cases/{case['id']}/claim", json={"by": "anna"}).json()["holder"] == "anna"
+        assert client.post(f"/v1/cases/{case['id']}/claim", json={"by": "ben"}).status_code == 409
+        verdict = {"by": "anna", "verdict": "fraud", "reason": "the customer called"}
+        assert client.post(f"/v1/cases/{case['id']}/verdict", json=verdict).json()["state"] == "closed"
+        with closing(Follower(settings, settings.topics.labels)) as follower:
+            services.await_true(lambda: len(follower.poll()) == case["events"], "a label of each payment")
+            labels = decode_labels(settings, follower)
+        said = {(each["transaction_id"], each["device_id"], each["is_fraud"], each["source"]) for each in labels}
+        assert {("t1", "device-1", True, "analyst"), ("t2", "device-1", True, "analyst")} <= said
+        assert len(said) == case["events"]
+        services.await_true(lambda: risk() not in {None, before}, "the shop's label risk")
+        assert of_card()[0]["verdict"] == "fraud"
+        (told,) = json.loads(services.run("cases", "list", "--state", "closed", "--json"))["cases"]
+        assert told["id"] == case["id"]
