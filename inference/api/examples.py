@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weir.inference.api import error_document
 from weir.inference.api.request import FieldSpec, build_json_schema, event_fields
-from weir.inference.api.web.error_types import ERROR_TYPES
 from weir.schemas.currencies import BASE_CURRENCY
 from weir.schemas.expression import find_money
 from weir.schemas.stream import Stream
@@ -121,11 +119,6 @@ def answer(description: str, schema: dict[str, Any], example: Any = None) -> dic
     """Return one OpenAPI response with its schema, and with its example if there is one."""
     shown = {} if example is None else {"example": example}
     return {"description": description, "content": {"application/json": {"schema": schema, **shown}}}
-
-
-def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI responses for errors of a route that does not name their types: every type of these statuses."""
-    return error_document.error_answers(*(code for code, kind in ERROR_TYPES.items() if kind.status in statuses))
 
 
 def event_body(stream: Stream) -> dict[str, Any]:
