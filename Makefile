@@ -96,7 +96,7 @@ test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
 	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, offsets moved, fixes followed, other declarations, an upgrade
+test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, other declarations, an upgrade
 	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
@@ -104,7 +104,7 @@ coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=
 	$(BIN)/coverage report # adds the files of all processes up in build/coverage/data, and deletes them
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
-	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py tests/integration/test_served_streams.py tests/integration/test_keys.py $(wildcard tests/integration/test_api*.py) $(ARGS)
+	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py tests/integration/test_served_streams.py tests/integration/test_keys.py tests/integration/test_cases_live.py $(wildcard tests/integration/test_api*.py) $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .

@@ -144,7 +144,7 @@ def release(case: Case, by: str, *, force: bool = False) -> Case:
     Args:
         case: to give back.
         by: who asks.
-        force: whoever holds it.
+        force: also from somebody else who holds it.
 
     Raises:
         Conflict: somebody else holds it, or it is closed.

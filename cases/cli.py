@@ -28,7 +28,7 @@ SINCE = "7d"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command. Exit codes: 0 done, 1 the case does not allow it or a server is away, 2 misused or refused."""
+    """Run one command. Exit codes: 0 done, 1 not as it is now, or nobody answers, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings()
     settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))
@@ -126,7 +126,7 @@ def _build_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="show a case with its decisions and history", description="Show a case.")
     claim = commands.add_parser("claim", help="hold a case", description="Hold a case: nobody else can claim it.")
     release = commands.add_parser("release", help="give a case back to the queue", description="Give a case back.")
-    release.add_argument("--force", action="store_true", help="whoever holds it")
+    release.add_argument("--force", action="store_true", help="also from somebody else who holds it")
     note = commands.add_parser("note", help="add a note", description="Add a note to a case.")
     verdict = commands.add_parser(
         "verdict", help="say what it was, or correct that", description="Give a verdict on a case that you hold."

@@ -121,7 +121,7 @@ class Desk:
         return self._change(case_id, lambda case: release(case, by, force=force), by, "released")
 
     def note(self, case_id: str, by: str, text: str) -> Case:
-        """Add a note to a case, whoever holds it; raises as ``show``."""
+        """Add a note to a case, held by anybody or nobody; raises as ``show``."""
         with self._transaction() as connection:
             case = self._find(connection, case_id, lock=False)
             self._log(connection, case_id, by, "note", text)
@@ -161,6 +161,8 @@ class Desk:
 
     def _find(self, connection: Connection, case_id: str, *, lock: bool = True) -> Case:
         """Return a case; nobody else changes one that is locked until the transaction ends."""
+        if not case_id.isalnum():
+            raise UnknownCase  # other text names none, and PostgreSQL takes no NUL in any
         asked = select(CASES).where((CASES.c.id == case_id) & (CASES.c.stream == self.stream.full_name))
         found = connection.execute(asked.with_for_update() if lock else asked).mappings().one_or_none()
         if found is None:

@@ -1,7 +1,8 @@
-"""Reads the event that a decision is about from its topic: a decision says what was decided, not all of the event."""
+"""Reads the events that decisions are about: a decision says what was decided, not all of the event."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,17 @@ from confluent_kafka import Message
 from weir.inference.decide import SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC
 from weir.infra.kafka.clients import header_text
 from weir.infra.kafka.history import History
-from weir.infra.kafka.source import Partition
 from weir.infra.registry.client import Registry
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import event_schemas, subject
 from weir.schemas.stream import Stream
 from weir.streaming.framed import read_values
+
+GAP_MAX = 5_000
+"""Events that are further apart are asked for by themselves; what lies between others is read and passed by."""
+Place = tuple[int, int]
+"""Partition and offset of an event."""
+Event = dict[str, Any]
 
 
 class EventReader:
@@ -29,29 +35,51 @@ class EventReader:
         self._schema_of = partial(_ask, registry.writer_schema, subject(topic))
         self._id_of_guid = partial(_ask, registry.id_of_guid, subject(topic))
 
-    def read(self, decision: Message) -> dict[str, Any] | None:
-        """Return the event of a decision; nothing where it has expired, cannot be read, or is not named.
+    def read(self, decisions: Sequence[Message]) -> list[Event | None]:
+        """Return the event of each decision; nothing where it has expired, cannot be read, or is not named.
 
         Raises:
             Transient: the brokers or the registry did not answer in time.
         """
-        at = _read_source(decision, self._topic)
-        if at is None or self._history.low(at[0]) > at[1]:
-            return None
-        message = self._history.first_message(*at)
-        if message is None or message.offset() != at[1]:
-            return None
-        values, _ = read_values([message], self._id_of_guid)
-        found: list[dict[str, Any]] = self._codec.decode(values, self._schema_of).batch.to_pylist()
-        return found[0] if found else None
+        places = [_read_place(decision, self._topic) for decision in decisions]
+        found = self._read_all({place for place in places if place is not None})
+        return [None if place is None else found.get(place) for place in places]
+
+    def _read_all(self, places: set[Place]) -> dict[Place, Event]:
+        messages = [message for start, end in _list_ranges(places) for message in self._read_range(start, end, places)]
+        values, _ = read_values(messages, self._id_of_guid)
+        decoded = self._codec.decode(values, self._schema_of)
+        rows = zip(decoded.batch.to_pylist(), decoded.rows.tolist(), strict=True)
+        return {(messages[at].partition(), messages[at].offset()): event for event, at in rows}
+
+    def _read_range(self, start: Place, end: Place, places: set[Place]) -> Iterator[Message]:
+        partition = (self._topic, start[0])
+        first = max(start[1], self._history.low(partition))
+        for messages in self._history.read(partition, first, end[1] + 1):
+            yield from (message for message in messages if (message.partition(), message.offset()) in places)
+
+
+def _list_ranges(places: set[Place]) -> list[tuple[Place, Place]]:
+    """Return the first and last of places that are near each other.
+
+    >>> _list_ranges({(0, 7), (0, 9), (1, 8), (0, 90_000)})
+    [((0, 7), (0, 9)), ((0, 90000), (0, 90000)), ((1, 8), (1, 8))]
+    """
+    ranges: list[tuple[Place, Place]] = []
+    for place in sorted(places):
+        if ranges and ranges[-1][1][0] == place[0] and place[1] - ranges[-1][1][1] <= GAP_MAX:
+            ranges[-1] = (ranges[-1][0], place)
+        else:
+            ranges.append((place, place))
+    return ranges
 
 
 def _ask(ask: Any, of_subject: str, named: Any) -> Any:
     return ask(named, of_subject)
 
 
-def _read_source(decision: Message, topic: str) -> tuple[Partition, int] | None:
+def _read_place(decision: Message, topic: str) -> Place | None:
     found = [header_text(decision, name) or "" for name in (SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET)]
     if found[0] != topic or not (found[1].isdecimal() and found[2].isdecimal()):
         return None
-    return (topic, int(found[1])), int(found[2])
+    return int(found[1]), int(found[2])

@@ -34,7 +34,7 @@ from weir.streaming.unit_state import NoState
 BATCH_RECORDS_MAX = 2_000
 _LINGER_SECONDS = 0.05
 _MINUTE_MS = 60_000
-_START_OVER = "to follow the new topic, set WEIR_CASES__GROUP to a new name"
+_START_OVER = "to follow the new topic, set WEIR_SCORER__CASES_GROUP to a new name"
 
 
 def run_cases(
@@ -63,7 +63,7 @@ def run_cases(
     topic = settings.topics.decisions
     decisions = wait_for(lambda: describe_topics(settings.kafka, [topic])[topic], should_stop)
     engine = wait_for(lambda: open_database(settings), should_stop)
-    member = Member(settings.cases.group, instance, [decisions], transactional=False)
+    member = Member(settings.scorer.cases_group, instance, [decisions], transactional=False)
     # of several that follow, one measures: what it finds is of the whole database
     meter = CaseMeter(engine, stream=settings.stream.full_name, label=settings.stream.name) if instance == 0 else None
     prepare = partial(_prepare, settings, engine, decisions, since_ms, meter, on_step)
@@ -109,13 +109,13 @@ def _prepare(
     registry: Registry,
     _: ExitStack,
 ) -> Assemble:
-    stream, group = settings.stream, settings.cases.group
+    stream, group = settings.stream, settings.scorer.cases_group
 
     def assemble(clients: Clients) -> Loop:
         def first_offset(partition: Partition) -> int:
             return clients.history.offset_at_time(partition, since_ms)
 
-        burst_ms = settings.cases.burst_minutes * _MINUTE_MS
+        burst_ms = settings.scorer.case_burst_minutes * _MINUTE_MS
         stage = CaseStage(
             decisions.name,
             stream,

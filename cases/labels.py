@@ -1,6 +1,6 @@
 """From a verdict to a label in the shape of the stream's own schema. Pure.
 
-A label's fields are the event's of the same names, and the verdict, the time and ``source`` of whoever gave it. Fraud
+A label's fields are the event's of the same names, and the verdict, the time and ``source`` of who gave it. Fraud
 is true, legitimate is false, and unsure takes an earlier verdict back with null.
 """
 

@@ -28,7 +28,7 @@ def follow(settings: Settings, *, instance: int, since_ms: int, metrics_port: in
     """
     configure(settings.monitoring.log_level, settings.monitoring.log_format, f"cases-{instance}")
     open_metrics_page(settings, metrics_port)
-    place = Place(settings.kafka, group=settings.cases.group, instance=instance, topic=settings.topics.decisions)
+    place = Place(settings.kafka, group=settings.scorer.cases_group, instance=instance, topic=settings.topics.decisions)
     run = partial(
         run_cases,
         settings,

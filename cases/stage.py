@@ -102,10 +102,11 @@ class CaseStage:
         wanted = pc.equal(decoded.batch["decision"], "REVIEW")
         rows = decoded.rows[wanted.to_numpy(zero_copy_only=False)].tolist()
         decisions = decoded.batch.filter(wanted).to_pylist()
-        return [self._build(decision, messages[row]) for decision, row in zip(decisions, rows, strict=True)]
+        events = self._events.read([messages[row] for row in rows])
+        return [self._build(decision, event) for decision, event in zip(decisions, events, strict=True)]
 
-    def _build(self, decision: dict[str, Any], message: Message) -> Review:
-        stream, event = self._stream, self._events.read(message)
+    def _build(self, decision: dict[str, Any], event: dict[str, Any] | None) -> Review:
+        stream = self._stream
         known = decision if event is None else event
         stake = None if self._stake is None or event is None else self._stake(event)
         return Review(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from weir.inference.bundle import Bundle, champion_path, load_bundle, load_champion, load_lists
+from weir.inference.canary import Canary
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.core.lists import Lists
 from weir.inference.core.rules import RuleSet
@@ -84,6 +85,7 @@ class Champion:
         self._link_missing = self._lists_missing = self._missing_told = ""
         self._in_use: Bundle | None = None
         self._shadow: Bundle | None = None
+        self._canary: Canary | None = None
         self._load_link()
         self._load_lists()
         if required and self.missing:
@@ -111,6 +113,11 @@ class Champion:
     def shadow(self) -> Bundle | None:
         """The model that scores next to it and decides nothing; ``None`` where none is published, or it decides now."""
         return self._shadow
+
+    @property
+    def canary(self) -> Canary | None:
+        """What decides for a share of the keys; ``None`` where nothing is published, or it decides for all by now."""
+        return self._canary
 
     @property
     def lists(self) -> Lists:
@@ -207,6 +214,9 @@ class Champion:
         shadow = self._standing.shadow
         is_used = shadow is not None and bundle is not None and shadow.manifest == bundle.manifest
         self._replace_shadow(None if is_used else shadow)
+        canary = self._standing.canary
+        is_used = canary is not None and bundle is not None and canary.bundle.manifest == bundle.manifest
+        self._replace_canary(None if is_used else canary)
         if bundle is None or bundle is self._in_use:
             return
         if bundle.lacking:
@@ -225,6 +235,14 @@ class Champion:
         if shadow is not None:
             metrics.SHADOW_MODEL_INFO.labels(shadow.manifest.name, shadow.manifest.version).set(1)
         self._shadow = shadow
+
+    def _replace_canary(self, canary: Canary | None) -> None:
+        if canary is self._canary:
+            return
+        metrics.CANARY_SHARE.clear()
+        if canary is not None:
+            metrics.CANARY_SHARE.labels(canary.bundle.manifest.name, canary.bundle.manifest.version).set(canary.share)
+        self._canary = canary
 
     def _signatures(self) -> tuple[Signature, Signature]:
         return _sign(champion_path(self._settings) / "manifest.json"), _sign(self._settings.lists_path)

@@ -266,7 +266,9 @@ def _prepare_scorer(
     reader = FeatureRowReader(stream, build_lookup(registry, names.features))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
 
-    step = DecideStep(Decider(champion, stream, ShadowScorer(champion)), writer, source_topic=names.transactions)
+    step = DecideStep(
+        Decider(champion, stream, ShadowScorer(champion), champion), writer, source_topic=names.transactions
+    )
 
     def assemble(clients: Clients) -> Loop:
         coverage = build_coverage(scorer_stage(settings), settings, clients.history, registry)

@@ -7,7 +7,7 @@ What a row lacks is flagged, never invented: it is mapped to the model's feature
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from weir.inference.bundle import Bundle
+from weir.inference.canary import HasCanary
 from weir.inference.core.decisions import Judgement, judge
 from weir.inference.core.lists import Ids, Lists
 from weir.inference.core.records import ModelLabel, Shadowed, build_decisions, read_ids
@@ -69,6 +70,7 @@ class Decided:
         degraded_by: lists of strings, per row what it was made without.
         model: that decided.
         shadow: what was scored next to it, where something was.
+        canary: whether the model decides for a share of the keys; None where there is no canary.
     """
 
     batch: FeatureBatch
@@ -76,24 +78,40 @@ class Decided:
     degraded_by: pa.ListArray
     model: ModelLabel
     shadow: Shadowed | None = None
+    canary: bool | None = None
 
 
 class Decider:
     """Decides the rows of one stream by what is in force."""
 
-    def __init__(self, current: Current, stream: Stream, shadow: ShadowScorer | None = None) -> None:
+    def __init__(
+        self,
+        current: Current,
+        stream: Stream,
+        shadow: ShadowScorer | None = None,
+        canary: HasCanary | None = None,
+    ) -> None:
         """Bind to what decides now, which may be replaced between two calls, and to whose rows they are.
 
         Args:
             current: what decides.
             stream: of the rows.
             shadow: scores next to it.
+            canary: says which keys another model decides for.
         """
         self._current = current
+        self._canary = canary
         self._shadow = shadow
         self._id_field_of = stream.id_field_of
 
-    def judge(self, features: Matrix, names: Sequence[str], ids: Ids, fields: pa.RecordBatch | None) -> Judgement:
+    def judge(
+        self,
+        features: Matrix,
+        names: Sequence[str],
+        ids: Ids,
+        fields: pa.RecordBatch | None,
+        model: Bundle | None = None,
+    ) -> Judgement:
         """Decide by features, ids and fields alone; what is asked in an API is no record yet.
 
         Args:
@@ -101,19 +119,37 @@ class Decider:
             names: of its columns.
             ids: entity kind to ids, one per row, at least of the kinds that have lists.
             fields: of the events, one row each: the append time, what rules read and what thresholds differ by.
+            model: that decides; by default the one in force.
         """
         now = self._current
-        return judge(features, names, ids, now.bundle, now.lists, now.rules, fields, now.thresholds)
+        return judge(features, names, ids, model or now.bundle, now.lists, now.rules, fields, now.thresholds)
 
-    def decide(self, batch: FeatureBatch) -> Decided:
-        """Decide feature rows."""
-        bundle = self._current.bundle
+    def decide(self, batch: FeatureBatch, model: Bundle | None = None) -> Decided:
+        """Decide feature rows, by the model in force or by another one."""
+        bundle = model or self._current.bundle
         manifest = bundle.manifest
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
-        judgement = self.judge(batch.features, batch.names, ids, batch.rows)
+        judgement = self.judge(batch.features, batch.names, ids, batch.rows, bundle)
         degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
         shadow = None if self._shadow is None else self._shadow.score(batch)
         return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version), shadow)
+
+    def decide_by_key(self, batch: FeatureBatch) -> list[tuple[Decided, npt.NDArray[np.int64] | None]]:
+        """Decide feature rows, each by the model that decides for its key.
+
+        Returns:
+            What was decided with the places of its rows in the batch; one without places where there is no canary.
+        """
+        canary = None if self._canary is None else self._canary.canary
+        if canary is None or not len(batch):
+            return [(self.decide(batch), None)]
+        own = canary.takes(batch.keys)
+        sides = [(own, canary.bundle), (~own, None)]
+        return [
+            (replace(self.decide(batch.keep(rows), model), canary=model is not None), np.flatnonzero(rows))
+            for rows, model in sides
+            if rows.any()
+        ]
 
 
 class DecisionWriter:

@@ -32,6 +32,9 @@ def _meter_outcomes(decided: Decided) -> None:
     for outcome, count in enumerate(np.bincount(judgement.outcomes, minlength=len(OUTCOMES)).tolist()):
         if count:
             metrics.DECISIONS.labels(decision=OUTCOMES[outcome]).inc(count)
+        if count and decided.canary is not None:
+            by = "canary" if decided.canary else "champion"
+            metrics.CANARY_DECISIONS.labels(by=by, decision=OUTCOMES[outcome]).inc(count)
     scores = judgement.scores[~np.isnan(judgement.scores)]
     metrics.SCORES.observe_many(scores.astype(np.float64))
     for rule, count in judgement.shadow_hits.items():  # at most RULES_MAX names

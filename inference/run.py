@@ -93,7 +93,7 @@ def _build_step(settings: Settings, champion: Champion, registry: Registry) -> C
     names, stream = settings.topics, settings.stream
     schema_id = registry.register(subject(names.decisions), decisions_schema(stream))
     writer = DecisionWriter(stream, source_topic=names.transactions, topic=names.decisions, schema_id=schema_id)
-    decider = Decider(champion, stream, ShadowScorer(champion))
+    decider = Decider(champion, stream, ShadowScorer(champion), champion)
     return partial(_decide, DecideStep(decider, writer, source_topic=names.transactions))
 
 

@@ -62,3 +62,8 @@ def _check_path(text: str) -> None:
     is_utf8 = text == text.encode(errors="ignore").decode()
     if not is_utf8 or "\\" in text or not text.isprintable():
         raise Refused("expected a home folder whose path is printable UTF-8 without backslashes; set WEIR_HOME to one")
+
+
+def stack_env_path(home: Path) -> Path:
+    """Return where ``weir up`` writes the addresses of the embedded servers, as ``NAME=value`` lines."""
+    return home / "stack.env"

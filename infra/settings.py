@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
-from weir.infra.home import check_home
+from weir.infra.home import check_home, stack_env_path
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
@@ -25,6 +25,7 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
+_SCORER_GROUPS = ("group", "index_group", "cases_group")
 _GROUP_MAX = 230
 """A member's name has an ordinal and partition counts after the group's."""
 
@@ -132,10 +133,13 @@ class ProcessorSettings(_Section):
 
 
 class ScorerSettings(_Section):
-    """The scorer and the decision index."""
+    """The scorer, the decision index and the cases."""
 
     group: Name = "weir-scorer"
     index_group: Name = "weir-decision-index"
+    cases_group: Name = "weir-cases"
+    case_burst_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Decisions for review of one key that are no further apart are one case, until somebody gives a verdict on it."""
     batch_records_max: int = Field(default=4_000, ge=1, le=100_000)
     linger_ms: int = Field(default=2, ge=0, le=1_000)
     """As the processor's, and shorter: what comes was committed at once, so a wait only joins its partitions."""
@@ -194,14 +198,6 @@ class DatabaseSettings(_Section):
 
     url: SecretStr = SecretStr("")
     """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
-
-
-class CasesSettings(_Section):
-    """Cases of decisions for review; see docs/cases.md."""
-
-    group: Name = "weir-cases"
-    burst_minutes: int = Field(default=60, ge=0, le=10_080)
-    """Decisions of one key that are no further apart are one case, as long as nobody has given a verdict on it."""
 
 
 Days = Annotated[int, Field(ge=0, le=36_500)]
@@ -267,7 +263,6 @@ class Settings(_Section):
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
     database: DatabaseSettings = DatabaseSettings()
-    cases: CasesSettings = CasesSettings()
     archive: ArchiveSettings = ArchiveSettings()
     publishing: PublishingSettings = PublishingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
@@ -324,10 +319,9 @@ class Settings(_Section):
             "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
         }
         if name != payments.name:
-            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in ("group", "index_group")}
+            scorer = {each: _name_group(getattr(self.scorer, each), name) for each in _SCORER_GROUPS}
             changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})
             changed["scorer"] = self.scorer.model_copy(update=scorer)
-            changed["cases"] = self.cases.model_copy(update={"group": _name_group(self.cases.group, name)})
         settings = self.model_copy(update=changed)
         settings._stream = stream
         return settings
@@ -370,11 +364,6 @@ def _name_group(group: str, stream: str) -> str:
 def home_dir() -> Path:
     """Return the home folder as the environment names it, without reading anything else."""
     return Path(os.environ.get("WEIR_HOME") or Settings.model_fields["home"].default)
-
-
-def stack_env_path(home: Path) -> Path:
-    """Return where ``weir up`` writes the addresses of the embedded servers, as ``NAME=value`` lines."""
-    return home / "stack.env"
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

@@ -253,6 +253,13 @@ SHADOW_SCORED = _counter("weir_shadow_scored_total", "Rows of the shadow, by res
 for _result in ("scored", "failed"):
     SHADOW_SCORED.labels(result=_result)
 SHADOW_MODEL_INFO = _gauge("weir_shadow_model_info", "1 for the loaded shadow.", "name", "version")
+CANARY_SHARE = _gauge("weir_canary_share", "Share of the keys for which the loaded canary decides.", "name", "version")
+CANARY_DECISIONS = _counter(
+    "weir_canary_decisions_total",
+    "Decisions while there is a canary, by who decided: champion or canary.",
+    "by",
+    "decision",
+)
 MODEL_INFO = _gauge("weir_model_info", "1 for the loaded model.", "name", "version", "declarations_hash")
 BUILD_INFO = _gauge("weir_build_info", "1 for the code that runs.", "version", "declarations_hash")
 BUNDLE_RELOADS = _counter("weir_bundle_reloads_total", "Loads of a bundle, by result: loaded or refused.", "result")

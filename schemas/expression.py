@@ -157,9 +157,21 @@ def col(name: str) -> Expression:
     return Expression("col", value=name)
 
 
-def money(field: str, currency_field: str) -> Expression:
-    """Return an amount of minor units in base minor units, by the table of ``currencies.py``."""
+def money(field: str, currency_field: str | None = None) -> Expression:
+    """Return an amount of minor units in base minor units, by the table of ``currencies.py``.
+
+    Raises:
+        TypeError: the field of the currency is not given.
+    """
+    if currency_field is None:
+        raise TypeError(f"expected money({field!r}, FIELD of its currency), found no second field; {one_currency()}")
     return Expression("money", (col(field), col(currency_field)))
+
+
+def one_currency(name: str = "EUR") -> str:
+    """Say what a schema may have whose amounts are all of one currency: the end of a message."""
+    field = f'{{"name": "currency", "type": "string", "default": "{name}"}}'
+    return f"where all are of one currency, the schema may have {field}"
 
 
 def as_expression(operand: object) -> Expression:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from weir.schemas.expression_faults import START, Place, TextFault, explain
 TEXT_MAX: Final = 4_000
 """Characters: forty lines; what is longer belongs into a list or several rules."""
 PARTS_MAX: Final = 1_000
+_LINE_ENDS: Final = re.compile("\r\n?")
+"""Ends of lines to Python, wherever they stand; places are told in lines."""
 DEPTH_MAX: Final = 100
 """Also how many conditions one ``and`` or ``or`` joins: the tree has two sides at each."""
 
@@ -73,6 +76,7 @@ def parse_expression(text: str) -> Parsed:
     >>> parse_expression("a > 1 or\n__import__('os')").faults
     (TextFault(place=Place(line=2, column=1), fault="expected in_list() or money(), found '__import__'"),)
     """
+    text = _LINE_ENDS.sub("\n", text)
     if len(text) > TEXT_MAX:
         return _refuse(f"expected at most {TEXT_MAX:,} characters, found {len(text):,}")
     if not text.strip():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from weir.schemas.currencies import BASE_CURRENCY, compute_base_minor, format_amount
 from weir.schemas.declarations_hash import PANES_PER_WINDOW
 from weir.schemas.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from weir.schemas.entity import Aggregate, Feature
@@ -95,6 +96,12 @@ def _format_row(feature: Feature) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+_ONE_EURO = format_amount(compute_base_minor(100, "EUR"), BASE_CURRENCY)
+_MONEY = f"""
+Amounts are in base minor units: minor units of {BASE_CURRENCY}, so that windows over several currencies add up.
+The rates of `schemas/currencies.py` are round figures and never fetched: 1.00 EUR is {_ONE_EURO} at any time."""
+
+
 def _format_head(stream: Stream) -> str:
     is_default = stream == payments
     reversal = _REVERSAL.format(event=stream.event, name=stream.reversal.name) if stream.reversal else ""
@@ -103,7 +110,7 @@ def _format_head(stream: Stream) -> str:
     return _HEAD.format(
         file=_name_file(stream),
         command=_PAYMENTS_COMMAND if is_default else _COMMAND.replace("NAME", stream.name),
-        money="\nAmounts are in base minor units." if has_money else "",
+        money=_MONEY if has_money else "",
         reversal=reversal,
         others=f"The id of a {_join(others, 'or')}" if others else "An id",
         event=stream.event,

@@ -81,14 +81,13 @@ def settings_for(stack: Settings, prefix: str, *, partitions: int = 2) -> Settin
     """
     unique = f"{re.sub(r'[^a-zA-Z0-9_-]+', '-', prefix)[:_NAME_LENGTH_MAX]}-{uuid.uuid4().hex[:6]}"
     topics = {name: f"{unique}.{TopicSettings.model_fields[name].default}" for name in _TOPIC_FIELDS}
-    scorer = {"group": f"{unique}.scorer", "index_group": f"{unique}.index"}
+    scorer = {"group": f"{unique}.scorer", "index_group": f"{unique}.index", "cases_group": f"{unique}.cases"}
     return stack.model_copy(
         update={
             "cluster": unique,
             "topics": stack.topics.model_copy(update={**topics, "partitions": partitions}),
             "processor": stack.processor.model_copy(update={"group": f"{unique}.processor"}),
             "scorer": stack.scorer.model_copy(update=scorer),
-            "cases": stack.cases.model_copy(update={"group": f"{unique}.cases"}),
         }
     )
 

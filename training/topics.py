@@ -104,7 +104,7 @@ def read_topic(settings: Settings, topic: str, schema: str, registry: Registry) 
     """
     consumer = build_consumer(settings.kafka, group=_GROUP, enable_partition_eof=True)
     codec = BatchCodec(schema=schema)
-    schema_of, id_of_guid = _schema_of(registry, topic), _id_of_guid(registry, topic)
+    schema_of, id_of_guid = schema_lookup(registry, topic), guid_lookup(registry, topic)
     try:
         for values in read_values(consumer, topic, id_of_guid):
             decoded = codec.decode(values, schema_of)
@@ -146,11 +146,13 @@ def read_values(consumer: Consumer, topic: str, id_of_guid: IdOfGuid) -> Iterato
             raise Transient(f"kafka: {topic} did not arrive to its end, {len(remaining)} partitions left")
 
 
-def _schema_of(registry: Registry, topic: str) -> SchemaLookup:
+def schema_lookup(registry: Registry, topic: str) -> SchemaLookup:
+    """Return what answers for the schemas of a topic's values."""
     return lambda schema_id: registry.writer_schema(schema_id, subject(topic))
 
 
-def _id_of_guid(registry: Registry, topic: str) -> IdOfGuid:
+def guid_lookup(registry: Registry, topic: str) -> IdOfGuid:
+    """Return what answers for the ids of a topic's schemas that are sent as GUIDs."""
     return lambda guid: registry.id_of_guid(guid, subject(topic))
 
 

@@ -136,6 +136,7 @@ class Demo(Story):
         with step("history through the pipeline, so that the windows are warm"):
             self._warm_up()
         console.print(f"  live after {time.monotonic() - started:.0f} s")
+        console.print(f"  the API is at http://{self._settings.api.host}:{self._settings.api.port}")
         self._go_live()
         self._summarise()
 

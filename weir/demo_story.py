@@ -21,9 +21,10 @@ from weir.inference.bundle import champion_path
 from weir.infra.children import Children
 from weir.infra.embedded.leftover import children_record, end_left_over
 from weir.infra.embedded.stack import DEMO_MARKER, NAMES, Stack
+from weir.infra.home import stack_env_path
 from weir.infra.kafka.clients import build_consumer
 from weir.infra.kafka.topics import ensure_topics
-from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.infra.settings import Settings, load_settings
 from weir.monitoring.live_view import Snapshot, render, summary_line
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.stream import Stream

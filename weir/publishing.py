@@ -18,10 +18,10 @@ def main(argv: list[str]) -> int:
     return cli.main(argv, _try_first)
 
 
-def _try_first(settings: Settings, kind: str, content: Tried, *, force: str, quiet: bool) -> str:
+def _try_first(settings: Settings, kind: str, content: Tried, before: Tried | None, *, force: str, quiet: bool) -> bool:
     try:
         from weir.archive.whatif.gate import try_first  # noqa: PLC0415  (an installation may have no archive)
     except ModuleNotFoundError as error:
         print_line(f"not tried on the past before it is published: this installation has no {error.name}", sys.stderr)
-        return ""
-    return try_first(settings, kind, content, force=force, quiet=quiet)
+        return False
+    return try_first(settings, kind, content, before, force=force, quiet=quiet)

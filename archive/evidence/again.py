@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from weir.archive.records import Record, decode
+from weir.archive.records import Record, codec_of, decode
 from weir.inference.bundle import Bundle
 from weir.inference.core.lists import Lists
 from weir.inference.core.reason_codes import MODEL_SCORE
@@ -17,7 +17,7 @@ from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.decide import SOURCE_TOPIC, Decider, DecisionWriter
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
-from weir.schemas.contracts import decisions_schema
+from weir.schemas.contracts import decisions_schema, features_schema
 from weir.schemas.errors import Damaged
 from weir.schemas.stream import Stream
 from weir.streaming.feature_rows import FeatureRowReader
@@ -77,7 +77,8 @@ def decide_again(
     """
     schema = decisions_schema(stream)
     recorded, fault = decode(decision, schema, schemas[decision.topic])
-    read = FeatureRowReader(stream, schemas[features.topic]).from_avro([features])
+    reader = FeatureRowReader(stream, schemas[features.topic], codec_of(features_schema(stream)))
+    read = reader.from_avro([features])
     if recorded is None or read.unreadable:
         raise Damaged(fault or f"the feature row cannot be read: {read.unreadable[0][1]}")
     decided = replace(Decider(in_force, stream).decide(read.batch), shadow=_read_shadow(recorded))

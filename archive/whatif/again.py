@@ -53,6 +53,14 @@ def decide_again(rows: Joined, scores: Scores, deciding: Deciding, stream: Strea
     return decide_rows(asked, ids, deciding.rules, cut, has_model=has_model)
 
 
+def replace_decisions(decisions: pa.Table, made: DecidedRows) -> pa.Table:
+    """Return decisions as if others had been recorded."""
+    for name, codes, values in (("decision", made.outcomes, OUTCOMES), ("decided_by", made.by, made.names)):
+        column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(values, pa.string()))
+        decisions = decisions.set_column(decisions.schema.get_field_index(name), name, column)
+    return decisions
+
+
 def read_scores(decisions: pa.Table) -> Scores:
     """Return the scores that were logged, NaN where there was none."""
     scores = decisions["score"].to_numpy(zero_copy_only=False)

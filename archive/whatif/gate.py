@@ -25,13 +25,14 @@ _TABLES_SHOWN = 3
 """Decisions, flips and figures; `weir whatif` shows all."""
 
 
-def try_first(settings: Settings, kind: str, content: Tried, *, force: str, quiet: bool) -> str:
-    """Try what is to be published, show the outcome, and return what is added to its ``why``.
+def try_first(settings: Settings, kind: str, content: Tried, before: Tried | None, *, force: str, quiet: bool) -> bool:
+    """Try what is to be published, show the outcome, and return whether it goes too far and is forced.
 
     Args:
         settings: of the stream.
         kind: of what is published.
         content: as it was read.
+        before: what of the kind is in force, with which it is compared; None compares with what was decided.
         force: why it is published although it goes too far; empty to refuse it then.
         quiet: show nothing on the terminal.
 
@@ -40,17 +41,19 @@ def try_first(settings: Settings, kind: str, content: Tried, *, force: str, quie
     """
     days = settings.publishing.trial_days
     root = find_root(settings)
-    asked = Asked(since_ms=int(time.time() * 1_000) - days * DAY_MS)
+    against = None if before is None else _build_change(before)
+    asked = Asked(since_ms=int(time.time() * 1_000) - days * DAY_MS, against=against)
     try:
         document = run_trial(settings, root, _build_change(content), asked)
     except WeirError as error:
         print_line(f"not tried on the past before it is published: {error}", sys.stderr)
-        return ""
+        return False
     if not document["judged"]:
         print_line(f"not tried on the past before it is published: {'; '.join(document['notes'])}", sys.stderr)
-        return ""
+        return False
     if not quiet:
-        print_line(f"tried on the decisions of the last {days} days")
+        compared = "what was decided" if against is None else f"the {kind} in force now"
+        print_line(f"tried on the decisions of the last {days} days, next to {compared}")
         print_tables(build_tables(document, event=settings.stream.event)[:_TABLES_SHOWN])
     own = settings.publishing
     bounds = Bounds(own.declined_points_max, own.good_hurt_percent_max, needs_labels=False)
@@ -61,7 +64,7 @@ def try_first(settings: Settings, kind: str, content: Tried, *, force: str, quie
                 [*faults, f"{kind}: nothing was published; change them, or say why they are right with --force WHY"]
             )
         )
-    return f"forced: {force}" if faults else ""
+    return bool(faults)
 
 
 def _build_change(content: Tried) -> Change:

@@ -257,8 +257,8 @@ def _cut(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _sources(rows: pa.Table) -> npt.NDArray[np.int64]:
-    """Return where each event was as one number."""
-    partition, offset = (rows[name].to_numpy() for name in SOURCE)
+    """Return where each event was as one number; that of a row that was erased is no event's."""
+    partition, offset = (pc.fill_null(rows[name], -1).to_numpy() for name in SOURCE)
     found: npt.NDArray[np.int64] = (partition.astype(np.int64) << 44) | offset.astype(np.int64)
     return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -30,9 +30,10 @@ from weir.archive.whatif.again import (
     read_indices,
     read_outcomes,
     read_scores,
+    replace_decisions,
 )
 from weir.archive.whatif.figures import Tally, name_flip
-from weir.archive.whatif.in_force import Change, Finder, Versions
+from weir.archive.whatif.in_force import Change, Finder, Found, Versions
 from weir.archive.whatif.labels import YOUNG, Hashes, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
 from weir.archive.whatif.overlap import Overlap
 from weir.archive.whatif.past import ROW, Joined, Part, Past
@@ -121,6 +122,7 @@ class Study:
         where: RuleSet | None = None,
         scores: ScoreCheck | None = None,
         by: By | None = None,
+        against: Change | None = None,
     ) -> None:
         """Bind.
 
@@ -132,9 +134,10 @@ class Study:
             where: one rule; only rows that fulfil it are in the figures.
             scores: checks the logged ones; None trusts them.
             by: what tells segments; None for none.
+            against: what the change is compared with; None is what was decided.
         """
         self._past, self._in_force, self._labels = past, in_force, labels
-        self._change, self._where, self._scores = change, where, scores
+        self._change, self._where, self._scores, self._against = change, where, scores, against
         stake = find_stake(past.stream)
         self._stake = None if stake is None else past.stream.feature_names[stake]
         self.found = Findings(Tally(), Overlap(change.rules), Segments(by) if by else None)
@@ -167,20 +170,18 @@ class Study:
     def _list_columns(self, decided_by: Iterable[Versions]) -> tuple[list[str], list[str]]:
         """Return the features and the fields that anything which decides may read."""
         stream, named = self._past.stream, {self._stake} if self._stake else set[str]()
-        change = self._change
-        named |= set(change.model.names) if change.model else set()
-        in_force = []
+        named |= set(self._change.model.names) if self._change.model else set()
+        deciding: list[Change | Found] = [self._change, self._against or Change()]
         for versions in decided_by:
-            in_force.append(self._in_force.find(versions))
+            deciding.append(self._in_force.find(versions))
             named |= self._scores.list_features(versions) if self._scores else set()
         segments = self.found.segments
         named |= segments.by.columns if segments else frozenset()
-        for rules in (change.rules, self._where, *(each.rules for each in in_force)):
+        named |= self._where.columns if self._where else frozenset()
+        for rules, lists, thresholds in ((each.rules, each.lists, each.thresholds) for each in deciding):
             named |= rules.columns if rules else frozenset()
-        for lists in (change.lists, *(each.lists for each in in_force)):
             named |= {stream.id_field_of[kind] for kind in lists.kinds} if lists else set()
             named |= {APPEND_TIME} if lists and lists.has_ends else set()
-        for thresholds in (change.thresholds, *(each.thresholds for each in in_force)):
             named |= {thresholds.by} if thresholds and thresholds.by else set()
         fields = {*stream.kept_in_rows, stream.time, APPEND_TIME}
         return [name for name in stream.feature_names if name in named], sorted(named & fields)
@@ -195,17 +196,20 @@ class Study:
         best = self._check(part, rows, found.complete(Change()), of, has_model=has_model)
         if self._scores is not None:
             self._note(part, rows, ((row, "score", was, now) for row, was, now in self._scores.check(versions, rows)))
-        changed = found.complete(self._change)
-        if not changed:
+        deciding = _choose(found.complete(self._change), best)
+        if deciding is None:
             return
-        deciding = changed[best] if best < len(changed) else changed[0]
         rows = self._filter(rows, deciding.lists)
         if rows.decisions.num_rows:
             scores, model = read_scores(rows.decisions), self._change.model
+            against = _choose(found.complete(self._against), best) if self._against else None
+            if against is not None:
+                before = decide_again(rows, scores, against, self._past.stream, has_model=has_model)
+                rows = replace(rows, decisions=replace_decisions(rows.decisions, before))
             if model is not None:
                 scores, has_model = score_rows(model, rows), True
             made = decide_again(rows, scores, deciding, self._past.stream, has_model=has_model)
-            self._add(part, rows, made, found.rules, of)
+            self._add(part, rows, made, against.rules if against else found.rules, of)
 
     def _check(self, part: Part, rows: Joined, known: list[Deciding], of: OfVersion, *, has_model: bool) -> int:
         """Note what comes out otherwise by what was in force; return which of several bundles comes nearest."""
@@ -288,6 +292,11 @@ class Study:
         for place, (row, code) in zip(places, shown, strict=True):
             was, by = rows.decisions["decided_by"][row].as_py(), made.decider(int(made.by[row])).name
             self.found.examples.append(Example(*place, name_flip(code), was, by))
+
+
+def _choose(known: list[Deciding], best: int) -> Deciding | None:
+    """Return what decides by the bundle that comes nearest, where there are several."""
+    return known[best] if best < len(known) else next(iter(known), None)
 
 
 def _group(decisions: pa.Table) -> list[tuple[Versions, npt.NDArray[np.int64] | None]]:

@@ -48,6 +48,7 @@ class Asked:
         where: one rule; only events that fulfil it.
         verify: check every logged score.
         by: what tells segments.
+        against: what the change is compared with; None is what was decided.
     """
 
     since_ms: int = 0
@@ -55,6 +56,7 @@ class Asked:
     where: RuleSet | None = None
     verify: bool = False
     by: By | None = None
+    against: Change | None = None
 
 
 def run_trial(settings: Settings, root: Place, change: Change, asked: Asked) -> Document:
@@ -81,7 +83,7 @@ def _study(settings: Settings, root: Place, change: Change, asked: Asked) -> Doc
     if change.model is not None or asked.verify:
         rows = past.count(asked.since_ms, asked.until_ms)
         scores = ScoreCheck(settings, objects, rows=rows, verify=asked.verify)
-    study = Study(past, Finder(settings, objects), labels, change, asked.where, scores, asked.by)
+    study = Study(past, Finder(settings, objects), labels, change, asked.where, scores, asked.by, asked.against)
     if not sum(study.run(asked.since_ms, asked.until_ms)):
         raise WeirError(
             f"no decision of this time in {root.uri}: none was made, or archived yet, which `weir archive` does"

@@ -17,7 +17,6 @@ from weir.inference.api.ports import Published
 from weir.inference.api.web.request_id import HEADER
 from weir.monitoring.request_id import REQUEST_ID
 from weir.schemas.avro.codec import BatchCodec
-from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import Transient
 from weir.schemas.stream import Stream
 
@@ -34,19 +33,22 @@ def event_headers() -> list[tuple[str, bytes]]:
 class KafkaPublisher:
     """Encodes by the contract and waits for the broker; safe to use from several threads."""
 
-    def __init__(self, producer: Producer, *, topic: str, schema_id: Callable[[], int], stream: Stream) -> None:
+    def __init__(
+        self, producer: Producer, *, topic: str, schema: str, schema_id: Callable[[], int], stream: Stream
+    ) -> None:
         """Bind to a topic.
 
         Args:
             producer: idempotent, without a transactional id.
-            topic: of the events.
-            schema_id: the registry's id of the newest schema of an event; may raise ``Transient``.
-            stream: whose events they are.
+            topic: of the events, or of what is learnt about them.
+            schema: of a record, as JSON text.
+            schema_id: the registry's id of it; may raise ``Transient``.
+            stream: whose records they are.
         """
         self._producer = producer
         self._topic = topic
         self._schema_id = schema_id
-        self._codec = BatchCodec(schema=event_schemas(stream)[-1])
+        self._codec = BatchCodec(schema=schema)
         self._key_field = stream.key.field
 
     def publish(self, event: dict[str, object]) -> Published:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -70,7 +70,7 @@ class BadRequest(Exception):
 
 def event_fields(stream: Stream) -> tuple[FieldSpec, ...]:
     """Return the fields of the newest schema of a stream's events, in its order."""
-    return _build_specs(event_schemas(stream)[-1], stream.time)
+    return list_fields(event_schemas(stream)[-1], stream.time)
 
 
 def parse_event(stream: Stream, body: bytes, *, now_ms: int) -> dict[str, Any]:
@@ -88,19 +88,24 @@ def parse_event(stream: Stream, body: bytes, *, now_ms: int) -> dict[str, Any]:
         BadRequest: naming every field that is wrong.
         UnknownEncoding: it is not plain UTF-8.
     """
+    parsed = parse_record(event_fields(stream), body)
+    if parsed[stream.time] is None:
+        parsed[stream.time] = now_ms
+    return parsed
+
+
+def parse_record(fields: Sequence[FieldSpec], body: bytes) -> dict[str, Any]:
+    """Return a value for every field of a contract, of a request body; raises as ``parse_event``."""
     try:
         document = read_object(body)
     except NotJson as error:
         raise BadRequest([FieldError("$", str(error))]) from None
-    fields = event_fields(stream)
     names = {field.name for field in fields}
     # an unknown name is cut and counted on to be no secret: people put values where names belong
     errors = [FieldError("$", f"{len(unknown)} unknown field(s)")] if (unknown := set(document) - names) else []
     parsed = {field.name: _read_field(field, document, errors) for field in fields}
     if errors:
         raise BadRequest(errors)
-    if parsed[stream.time] is None:
-        parsed[stream.time] = now_ms
     return parsed
 
 
@@ -152,7 +157,8 @@ def _read_bounds(must: Expression) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @cache
-def _build_specs(schema: str, time: str) -> tuple[FieldSpec, ...]:
+def list_fields(schema: str, time: str) -> tuple[FieldSpec, ...]:
+    """Return the fields of an Avro schema in its order; the one with the time may be left out of a request."""
     return tuple(_build_spec(field, time) for field in json.loads(schema)["fields"])
 
 

@@ -6,10 +6,11 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
@@ -43,9 +44,10 @@ from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
 from weir.monitoring.logs import get_logger
-from weir.schemas.contracts import event_schemas, subject
+from weir.schemas.contracts import event_schemas, label_schemas, subject
 from weir.schemas.errors import Transient
 from weir.schemas.project import ServedStreams
+from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
@@ -54,6 +56,7 @@ from weir.streaming.service import wait_for
 
 if TYPE_CHECKING:
     from weir.access.keyring import Keyring
+    from weir.cases.desk import Desk
 
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
@@ -171,17 +174,7 @@ def build_parts(
     built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
     streams = [replace(each, evidence=evidence) for each in built]
     keyring = _open_keyring(settings)
-    close = ExitStack()
-    for each in (
-        *([keyring] if keyring else []),
-        client,
-        connections.registry,
-        guard,
-        *(of.champion for of in streams),
-        *(of.decide.decisions for of in streams if of.decide is not None),
-        *([evidence] if evidence is not None else []),
-    ):
-        close.callback(each.close)
+    close = _close_all(connections, streams, [each.close for each in (keyring, evidence) if each is not None])
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
         streams=streams,
@@ -193,8 +186,27 @@ def build_parts(
         limits=RateLimits(client, space=settings.cluster) if keyring else None,
         default_limit=_read_default_limit(settings),
         kept=KeptAnswers(client, space=settings.cluster, bytes_max=settings.api.idempotency_mb_max << 20),
-        close=close.close,
+        close=close,
     )
+
+
+def _close_all(
+    connections: _Connections, streams: list[StreamParts], others: list[Callable[[], None]]
+) -> Callable[[], None]:
+    """Return what closes everything that the API stands on, the last opened first."""
+    close = ExitStack()
+    for each in (
+        connections.redis,
+        connections.registry,
+        connections.guard,
+        *(of.champion for of in streams),
+        *(of.desk for of in streams if of.desk is not None),
+        *(of.decide.decisions for of in streams if of.decide is not None),
+    ):
+        close.callback(each.close)
+    for end in others:
+        close.callback(end)
+    return close.close
 
 
 def _open_keyring(settings: Settings) -> Keyring | None:
@@ -239,12 +251,11 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
     stream, topic, required = settings.stream, settings.topics.transactions, connections.required
     champion = open_champion(settings, required=required)
     kernel = kernel_of(stream)
-    publisher = KafkaPublisher(
-        connections.producer,
-        topic=topic,
-        # ours, which may not be the subject's newest: the id must say what the bytes are
-        schema_id=cache(lambda: connections.registry.register(subject(topic), event_schemas(stream)[-1])),
-        stream=stream,
+    publisher = _build_publisher(connections, stream, topic, event_schemas(stream)[-1])
+    labels = (
+        None
+        if stream.labels is None
+        else _build_publisher(connections, stream, settings.topics.labels, label_schemas(stream)[-1])
     )
     build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
     decisions = DecisionReader(connections.redis, space=settings.key_space)
@@ -255,6 +266,8 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
         champion=champion,
         publisher=publisher,
         models_dir=settings.models_dir,
+        desk=_build_desk(settings),
+        labels=labels,
         decide=build_decide(
             settings,
             connections.registry,
@@ -263,6 +276,27 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
             lag_seconds=partial(connections.lag.seconds, topic),
         ),
     )
+
+
+def _build_publisher(connections: _Connections, stream: Stream, topic: str, schema: str) -> KafkaPublisher:
+    return KafkaPublisher(
+        connections.producer,
+        topic=topic,
+        schema=schema,
+        # ours, which may not be the subject's newest: the id must say what the bytes are
+        schema_id=cache(lambda: connections.registry.register(subject(topic), schema)),
+        stream=stream,
+    )
+
+
+def _build_desk(settings: Settings) -> Desk | None:
+    """Return the cases of a stream, or nothing in an installation without the database's packages."""
+    if find_spec("sqlalchemy") is None:
+        return None
+    from weir.cases.desk import Desk  # noqa: PLC0415
+    from weir.infra.database.engine import open_database  # noqa: PLC0415
+
+    return Desk(partial(open_database, settings), settings.stream, lambda: int(time.time() * 1_000))
 
 
 def _check_decide(streams: Sequence[StreamParts]) -> str:

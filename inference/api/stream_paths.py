@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
@@ -20,6 +20,7 @@ from weir.inference.api import examples, schema
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.batching import RequestBatcher
+from weir.inference.api.cases.label import add_labels
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
@@ -36,6 +37,9 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 from weir.streaming.core.kernel import Kernel
 
+if TYPE_CHECKING:
+    from weir.cases.desk import Desk
+
 _UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
 _Id = Annotated[str, PathParameter(json_schema_extra=_ID_SHOWN)]
@@ -49,6 +53,8 @@ class StreamParts:
         models_dir: where the stream's bundles are.
         decide: asks the stream for decisions; without it there is no such path.
         evidence: answers for past decisions, likewise.
+        desk: the stream's cases, likewise.
+        labels: publishes what an event turned out to be, likewise.
     """
 
     kernel: Kernel
@@ -59,6 +65,8 @@ class StreamParts:
     models_dir: Path
     decide: DecideParts | None = None
     evidence: EvidenceSource | None = None
+    desk: Desk | None = None
+    labels: EventPublisher | None = None
 
     @property
     def stream(self) -> Stream:
@@ -113,6 +121,12 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_models(router, f"{prefix}/models", served)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
+        if served.desk is not None:
+            from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
+
+            CasePaths(served.desk, stream).add(router, f"{prefix}/cases")
+        if served.labels is not None:
+            add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)
         if served.decide is not None:
             add_decide(
                 router, prefix, stream, served.decide, lambda event, at: scores.ask(Asked(event, at)), shared.now_ms
@@ -159,10 +173,11 @@ def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: Cir
     async def find(event_id: str) -> bytes | None:
         return redis.call(lambda: served.decisions.read(event_id))
 
+    ask = f"`weir inspect decision --stream {stream.name} ID` tells a dead letter from these"
     shown = _ByEvent(
         "get_decision",
         find,
-        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown"),
+        missing=("no_decision", f"no decision on this {stream.event}: not decided yet, expired or unknown; {ask}"),
         summary=f"The decision on a {stream.event}",
         answer=examples.answer("the decision", schema.build_decision(stream), examples.build_decision(stream)),
     )

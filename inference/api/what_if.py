@@ -17,6 +17,7 @@ import pyarrow as pa
 from weir.inference.api.lookup import complete_from_ms
 from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
+from weir.inference.bundle import Bundle
 from weir.inference.champion import Champion
 from weir.inference.core.decisions import OUTCOMES, Judgement
 from weir.inference.core.lists import APPEND_TIME
@@ -103,12 +104,23 @@ class WhatIf:
             kind: [each.transaction[name] for each in asked] for kind, name in self._kernel.stream.id_field_of.items()
         }
         names = self._kernel.stream.feature_names
-        judgement = self._decider.judge(computed.features, names, listed, self._build_fields(asked))
-        degraded = [*(f"partial.{unit}" for unit in found[pairs[0]].incomplete_units), *self._champion.bundle.lacking]
+        fields, models = self._build_fields(asked), self._pick_models(asked)
+        judged = {model: self._decider.judge(computed.features, names, listed, fields, model) for model in set(models)}
+        incomplete = [f"partial.{unit}" for unit in found[pairs[0]].incomplete_units]
         return [
-            AlreadyDecided() if computed.verdicts[row] else self._build_answer(each, row, computed, judgement, degraded)
-            for row, each in enumerate(asked)
+            AlreadyDecided()
+            if computed.verdicts[row]
+            else self._build_answer(each, row, computed, (model, judged[model]), [*incomplete, *model.lacking])
+            for row, (each, model) in enumerate(zip(asked, models, strict=True))
         ]
+
+    def _pick_models(self, asked: Sequence[Asked]) -> list[Bundle]:
+        """Return the model that decides for the key of each."""
+        canary, champion = self._champion.canary, self._champion.bundle
+        if canary is None:
+            return [champion] * len(asked)
+        own = canary.takes([each.transaction[self._kernel.stream.key.field].encode() for each in asked])
+        return [canary.bundle if is_own else champion for is_own in own.tolist()]
 
     def _build_fields(self, asked: Sequence[Asked]) -> pa.RecordBatch:
         """Return of the events what decides next to features and ids, as a feature row would carry it."""
@@ -155,9 +167,10 @@ class WhatIf:
         return [(kind, value) for kind, value in ids if value is not None]
 
     def _build_answer(
-        self, asked: Asked, row: int, computed: Step, judgement: Judgement, degraded: list[str]
+        self, asked: Asked, row: int, computed: Step, decided: tuple[Bundle, Judgement], degraded: list[str]
     ) -> dict[str, Any]:
-        manifest = self._champion.bundle.manifest
+        model, judgement = decided
+        manifest = model.manifest
         stream, score = self._kernel.stream, float(judgement.scores[row])
         return {
             stream.id: asked.transaction[stream.id],

@@ -170,6 +170,8 @@ def _read_model(settings: Settings, _: argparse.Namespace) -> Any:
         "champion": bundle.manifest.model_dump(mode="json"),
         "directory": "published; `weir models list` says where it is" if standing.champion else str(bundle.directory),
         "shadow": standing.shadow and standing.shadow.manifest.version,
+        "canary": standing.canary
+        and {"version": standing.canary.bundle.manifest.version, "share": standing.canary.share},
         "rules_version": rules_version,
         "published_unknown": unknown,
         "bundles": list_bundles(settings.models_dir),
@@ -235,6 +237,8 @@ def _write_model(document: dict[str, Any], _: Stream) -> list[Table]:
     rows = [("directory", document["directory"]), ("rules_version", document["rules_version"])]
     if document.get("shadow"):
         rows.append(("shadow", document["shadow"]))
+    if canary := document.get("canary"):
+        rows.append(("canary", f"{canary['version']}, {canary['share']:.1%} of the keys"))
     if document.get("published_unknown"):
         rows.append(("published", f"not known: {document['published_unknown']}"))
     for name, value in champion.items():

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from weir.schemas.errors import Refused
 
-Kind = Literal["rules", "lists", "thresholds", "champion", "shadow"]
-KINDS: Final[tuple[Kind, ...]] = ("rules", "lists", "thresholds", "champion", "shadow")
-Alias = Literal["champion", "shadow"]
-ALIASES: Final[tuple[Alias, ...]] = ("champion", "shadow")
-"""Kinds whose text is the manifest of a model bundle: the model that decides, and one that only scores."""
+Kind = Literal["rules", "lists", "thresholds", "champion", "shadow", "canary"]
+KINDS: Final[tuple[Kind, ...]] = ("rules", "lists", "thresholds", "champion", "shadow", "canary")
+Alias = Literal["champion", "shadow", "canary"]
+ALIASES: Final[tuple[Alias, ...]] = ("champion", "shadow", "canary")
+"""Kinds whose text names a model bundle by its manifest: the model that decides, one that only scores, and one that
+decides for a share of the keys."""
 FORMAT: Final = 1
 """Raised with a change that a process of the release before would misread; it then keeps what it has."""
 NONE: Final = "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 
 from weir.schemas.errors import Refused
 
@@ -29,3 +30,13 @@ def find_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container's user may have no entry
         raise Refused("--who: expected the name of who publishes, and this user has none; name it") from None
+
+
+def add_force(why: str, force: str, failed: Sequence[str] = ()) -> str:
+    """Return why something is published, with why it is published although it goes too far.
+
+    >>> add_force("more trees", "agreed", ["latency"])
+    'more trees (forced: agreed; not passed: latency)'
+    """
+    what = f"; not passed: {', '.join(failed)}" if failed else ""
+    return f"{why} (forced: {force}{what})"

@@ -18,7 +18,7 @@ from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_ent
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.act import NONE, Act, Kind
-from weir.inference.published.author import check_said, find_user
+from weir.inference.published.author import add_force, check_said, find_user
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
 from weir.inference.published.publish import Publisher
@@ -51,8 +51,10 @@ Tried = RuleSet | Lists | ThresholdTable
 class TryFirst(Protocol):
     """Tries what is to be published; raises ``Refused`` where it goes too far."""
 
-    def __call__(self, settings: Settings, kind: str, content: Tried, *, force: str, quiet: bool) -> str:
-        """Return what is added to its ``why``."""
+    def __call__(
+        self, settings: Settings, kind: str, content: Tried, before: Tried | None, *, force: str, quiet: bool
+    ) -> bool:
+        """Return whether it goes too far and is published all the same."""
         ...
 
 
@@ -68,7 +70,7 @@ def main(argv: list[str], try_first: TryFirst | None = None) -> int:
     if hasattr(arguments, "who"):
         who = who or find_user()
         force = getattr(arguments, "force", "")
-        check_said(who, f"{why} (forced: {force})" if force else why)
+        check_said(who, add_force(why, force) if force else why)
     arguments.kind, arguments.settings, arguments.try_first = kind, settings, try_first
     with Publisher(settings, read_rules, who=who, why=why) as publisher:
         command: Command = arguments.command
@@ -79,7 +81,7 @@ def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
     name, before = _current(arguments, publisher)
     found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
-    _try(arguments, publisher, found)
+    _try(arguments, publisher, found, _find_in_force(arguments, publisher))
     act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
     show_act(act, as_json=arguments.json)
     show_diff(before, text, (name, act.version), as_json=arguments.json)
@@ -90,20 +92,19 @@ def _publish_lists(arguments: argparse.Namespace, publisher: Publisher) -> int:
     settings = arguments.settings
     document = read_json(read_file(arguments.file, "lists"), str(arguments.file))
     before, after = _current_lists(arguments, publisher), parse_lists(document, tuple(settings.stream.id_field_of))
-    _try(arguments, publisher, after)
+    _try(arguments, publisher, after, before)
     act = publisher.publish("lists", write_lists(after))
     return _show_lists_act(arguments, act, before, after)
 
 
-def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried) -> None:
+def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried, before: Tried | None) -> None:
     """Try what is to be published; why it is published although it goes too far is in the act."""
     force = arguments.force.strip()
     if arguments.try_first is None:
         return
     quiet = arguments.json
-    said = arguments.try_first(arguments.settings, arguments.kind, content, force=force, quiet=quiet)
-    if said:
-        publisher.why = f"{publisher.why} ({said})"
+    if arguments.try_first(arguments.settings, arguments.kind, content, before, force=force, quiet=quiet):
+        publisher.why = add_force(publisher.why, force)
 
 
 def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -119,6 +120,7 @@ def _change(arguments: argparse.Namespace, publisher: Publisher, action: str, en
     document = {arguments.list: {arguments.entity: list(entries)}}
     before = _current_lists(arguments, publisher)
     after = publisher.preview(before, {action: document})
+    _try(arguments, publisher, after, before)
     if publisher.standing.lists is None:  # the first published lists hold what the file does
         act = publisher.publish("lists", write_lists(after))
     else:
@@ -183,6 +185,13 @@ def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
     return 0
 
 
+def _find_in_force(arguments: argparse.Namespace, publisher: Publisher) -> Tried | None:
+    """Return the rules or thresholds that decide now; None where the thresholds are those of the model."""
+    if arguments.kind == "rules":
+        return publisher.standing.rules or rules_of(arguments.settings.stream)
+    return publisher.standing.thresholds
+
+
 def _current_lists(arguments: argparse.Namespace, publisher: Publisher) -> Lists:
     published = publisher.standing.lists
     return load_lists(arguments.settings) if published is None else published
@@ -243,7 +252,7 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str, kind: Kind) -> None
     if name in {"publish", "rollback", "add", "remove"}:
         verb.add_argument("--why", required=True, help="for who reads the history")
         verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
-    if name == "publish":
+    if name in {"publish", "add", "remove"}:
         force = "publish although the trial on the past exceeds the project's bounds, and why; it is in the history"
         verb.add_argument("--force", default="", metavar="WHY", help=force)
     if name in {"show", "diff"}:

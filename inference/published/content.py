@@ -13,10 +13,12 @@ from typing import Any
 import orjson
 
 from weir.inference.bundle import Bundle
+from weir.inference.canary import Canary
 from weir.inference.core.lists import Lists, ListsBuilder, split_lists
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
 from weir.inference.published.act import ALIASES, NONE, TEXT_BYTES_MAX, Act, Kind, Logged
+from weir.inference.published.canary_text import parse_canary
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 
@@ -43,6 +45,7 @@ class Standing:
     thresholds: ThresholdTable | None = None
     champion: Bundle | None = None
     shadow: Bundle | None = None
+    canary: Canary | None = None
 
     def content(self, kind: Kind) -> str:
         """Return the content hash in force of a kind."""
@@ -66,7 +69,7 @@ class ContentReader:
         self._last = Lists()
         self._last_hash = NONE
 
-    def build(self, kind: Kind, steps: Sequence[Logged]) -> RuleSet | Lists | ThresholdTable | Bundle:
+    def build(self, kind: Kind, steps: Sequence[Logged]) -> RuleSet | Lists | ThresholdTable | Bundle | Canary:
         """Return what the steps of a content make.
 
         Args:
@@ -80,6 +83,9 @@ class ContentReader:
         if kind == "lists":
             return self._build_lists([step.act for step in steps])
         act = steps[-1].act
+        if kind == "canary":
+            found = parse_canary("".join(self.texts(act)))
+            return Canary(self._read_model(found.manifest), found.share, found.seed)
         if kind in ALIASES:
             return self._read_model("".join(self.texts(act)))
         return parse_text(kind, "".join(self.texts(act)), self._stream, self._read_rules, version=act.version)

@@ -23,6 +23,7 @@ _UNPUBLISHED: dict[Kind, str] = {
     "thresholds": "the thresholds of the model in force are used",
     "champion": "the bundle that the champion link names decides",
     "shadow": "no model is scored next to the champion",
+    "canary": "the champion decides for all keys",
 }
 _HISTORY_COLUMNS = ("version", "at", "who", "action", "state", "why")
 

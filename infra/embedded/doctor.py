@@ -14,8 +14,9 @@ from weir.infra.embedded.redis_server import find_redis
 from weir.infra.embedded.space import freeable, measure, show_bytes
 from weir.infra.embedded.stack import Stack
 from weir.infra.findings import Finding, Level, worst
+from weir.infra.home import stack_env_path
 from weir.infra.invariants import examine_all
-from weir.infra.settings import Settings, home_dir, load_settings, stack_env_path
+from weir.infra.settings import Settings, home_dir, load_settings
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.project import find_streams
 

@@ -23,8 +23,7 @@ from weir.infra.embedded.process import ServerProcess
 from weir.infra.embedded.redis_server import RedisServer
 from weir.infra.embedded.registry_server import RegistryServer
 from weir.infra.embedded.starting import Starting, Tell, await_ready
-from weir.infra.home import ensure_home, home_errors
-from weir.infra.settings import stack_env_path
+from weir.infra.home import ensure_home, home_errors, stack_env_path
 from weir.schemas.errors import Refused
 
 NAMES = ("kafka", "redis", "registry")

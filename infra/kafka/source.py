@@ -26,12 +26,11 @@ IDLE_SECONDS = 0.02
 """How long a quiet input is waited for at a time: between two waits, loops look after everything else."""
 
 PACE_LINGERS = 3
-"""Batches that are not full are so many lingers apart, and no further if the loop needs as long for one: what came
-meanwhile has waited already."""
+"""A linger ends when the batch before is so many lingers old: what came while that one was decided has waited."""
 SOME_RECORDS, FEW_RECORDS, APART_LINGERS = 10, 64, 5
-"""Batches of fewer records than a few, and of more than some, are further apart: a transaction costs the brokers and
-this process some 10 ms of CPU however few records it has, and a stream of a thousand a second would have twenty of them
-in each. A slower stream, with less than some in a batch, leaves the cores idle: its records need not wait."""
+"""Batches of fewer than a few records are so many lingers apart: a transaction costs the brokers and this process some
+10 ms of CPU however few records it has, and a stream of a thousand a second would have twenty of them in each. With
+fewer than some they are ``PACE_LINGERS`` apart: so slow a stream leaves the cores idle, and need not wait."""
 
 
 @dataclass

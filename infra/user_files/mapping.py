@@ -179,7 +179,9 @@ class _Planner:
         if target.kind != "time":
             if "unit" in spec or "base" in spec or "zone" in spec or "format" in spec:
                 amounts = [f'unit = "major" of {each.name}, or' for each in self._fields.values() if each.currency]
-                raise self._refuse(target, " ".join([*amounts, "a time"]), "unit, base, zone or format")
+                amounts = amounts or ["an amount that the stream declares by money(), or"]
+                given = ", ".join(name for name in ("unit", "base", "zone", "format") if name in spec)
+                raise self._refuse(target, " ".join([*amounts, "a time"]), given)
             return None, True
         zone = find_zone(str(spec["zone"])) if "zone" in spec else self._zone
         unit = spec.get("unit", "ms" if "base" in spec else None)

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from weir.schemas.expression import ARITHMETIC, CALENDAR, COMPARISONS, LISTS, Expression
+from weir.schemas.currencies import CURRENCIES
+from weir.schemas.expression import ARITHMETIC, CALENDAR, COMPARISONS, LISTS, Expression, one_currency
 
 BOOLEAN: Final = "boolean"
 INTEGER: Final = "integer"
@@ -149,6 +150,9 @@ def _find_kind(node: Expression, columns: Mapping[str, Column], expected: str, f
     if node.op == "lit":
         found.extend(NodeFault(node, fault) for fault in _find_literal_faults(node.value))
         return _literal_kind(node.value)
+    if node.op == "money" and (fault := _find_constant_currency(node, columns)):
+        found.append(NodeFault(node, fault))
+        return INTEGER
     kinds = [_find_kind(part, columns, expected, found) for part in node.parts]
     found.extend(NodeFault(node, fault) for fault in _CHECKS[node.op](node, kinds, columns))
     if node.op in ARITHMETIC:
@@ -238,6 +242,14 @@ def _check_money(_: Expression, kinds: list[str], __: Mapping[str, Column]) -> l
     if "" in kinds or kinds == [INTEGER, TEXT]:
         return []
     return [f"expected an integer of minor units and the text of its currency in money(), found {' and '.join(kinds)}"]
+
+
+def _find_constant_currency(node: Expression, columns: Mapping[str, Column]) -> str:
+    """Say what to do where a currency is given and not its field."""
+    name = node.parts[1].value
+    if name in columns or name not in CURRENCIES:
+        return ""
+    return f"expected the field of the currency in money(), found the currency {name!r}; {one_currency(name)}"
 
 
 def _check_cycle(node: Expression, kinds: list[str], columns: Mapping[str, Column]) -> list[str]:

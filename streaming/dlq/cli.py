@@ -1,7 +1,7 @@
 """The verb ``weir dlq``: list, show, count, replay or discard dead letters, or replay what heals by itself.
 
 ``replay`` and ``discard`` show their plan and change nothing without ``--apply``. Results go to stdout, a progress bar
-to stderr. Exit codes: 0 done, 1 failed (also: some letters could not be repaired), 2 misused.
+to stderr. Exit codes: 0 done, 1 failed (also: some letters cannot be repaired), 2 misused.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream, load_streams
 from weir.schemas.stream import Topics
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
+from weir.streaming.dlq.checking import build_checked_repair
 from weir.streaming.dlq.letter import COORDINATES_ONLY, HEALABLE, UNDECODED, DeadLetter
 from weir.streaming.dlq.log import DeadLetterLog, Selection, Settlement
 from weir.streaming.dlq.plan import ATTEMPTS_MAX, Options, Repair, Step
 from weir.streaming.dlq.repair import SchemaSource, build_field_repair, build_hook_repair, parse_assignments
 from weir.streaming.dlq.replay import Replay, Report, plan_steps
+from weir.streaming.dlq.step_view import describe_step, step_line
 from weir.streaming.dlq.view import count_letters, iso_time, letter_details, letter_fields
 from weir.streaming.health.checks import start_watch
 from weir.streaming.service import open_metrics_page
@@ -141,8 +143,19 @@ def _add_replay_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--attempts-max", type=int, default=ATTEMPTS_MAX, help="park after so many replays (default 5)")
     verb.add_argument("--parked", action="store_true", help="take up parked letters again")
     change = verb.add_mutually_exclusive_group()
-    change.add_argument("--set", dest="assignments", action="append", default=[], metavar="FIELD=VALUE")
-    change.add_argument("--hook", metavar="FILE.py:FUNCTION", help="function(key, value, letter) -> (key, value)")
+    change.add_argument(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="set a field in each chosen letter's record; `null` empties it; may be repeated",
+    )
+    change.add_argument(
+        "--hook",
+        metavar="FILE.py:FUNCTION",
+        help="change each record by function(key: bytes, value: bytes, letter) -> (key, value)",
+    )
 
 
 def _add_discard_flags(verb: argparse.ArgumentParser) -> None:
@@ -262,34 +275,41 @@ def _stats(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog
 
 def _replay(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     with closing(Registry(settings.registry)) as schemas:
-        repair = _repair(arguments, schemas, settings.stream.key.field)
+        repair = _repair(arguments, settings, schemas)
         options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
-        return _settle(arguments, settings, log, options)
+        return _settle(arguments, settings, log, options, schemas)
 
 
 def _discard(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
-    return _settle(arguments, settings, log, Options(discard=True))
+    with closing(Registry(settings.registry)) as schemas:
+        return _settle(arguments, settings, log, Options(discard=True), schemas)
 
 
-def _repair(arguments: argparse.Namespace, schemas: SchemaSource, key_field: str) -> Repair | None:
+def _repair(arguments: argparse.Namespace, settings: Settings, schemas: SchemaSource) -> Repair | None:
     if arguments.hook:
-        return build_hook_repair(arguments.hook)
-    if arguments.assignments:
-        return build_field_repair(parse_assignments(arguments.assignments), schemas, key_field=key_field)
-    return None
+        repair = build_hook_repair(arguments.hook)
+    elif arguments.assignments:
+        assignments = parse_assignments(arguments.assignments)
+        repair = build_field_repair(assignments, schemas, key_field=settings.stream.key.field)
+    else:
+        return None
+    return build_checked_repair(repair, settings, schemas, clock_ms=_now_ms)
 
 
-def _settle(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog, options: Options) -> int:
+def _settle(
+    arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog, options: Options, schemas: SchemaSource
+) -> int:
     selection = _selection(arguments, log)
     log.done.refresh()
-    planned = Report()
-    for step in plan_steps(log, settings.processor.dlq_header_prefix, selection, options, log.ends()):
+    # a hook is somebody's code: with --apply it is called once for each letter, so the letters are only counted first
+    planned, as_planned = Report(), replace(options, repair=None) if arguments.apply else options
+    for step in plan_steps(log, settings.processor.dlq_header_prefix, selection, as_planned, log.ends()):
         planned.add(step)
-    if not arguments.apply:
-        _write_report(arguments, planned, applied=False)
-        return 0
-    report = _apply(settings, log, selection, options, planned.outcomes.total())
-    _write_report(arguments, report, applied=True)
+    report = planned
+    if arguments.apply:
+        report = _apply(settings, log, selection, options, planned.outcomes.total())
+    shown = [describe_step(step, schemas, settings.stream.id) for step in report.steps]
+    _write_report(arguments, report, shown, applied=arguments.apply)
     return 1 if report.outcomes["unrepairable"] else 0
 
 
@@ -311,7 +331,7 @@ def _auto(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog)
     replayer = AutoReplayer(settings, log, options, clock_ms=_now_ms)
     with closing(start_watch(settings, stages=(), redis=False, registry=False)):
         report = replayer.run(lambda: time.monotonic() >= deadline)
-    _write_report(arguments, report, applied=True)
+    _write_report(arguments, report, [], applied=True)
     return 0
 
 
@@ -319,14 +339,21 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _write_report(arguments: argparse.Namespace, report: Report, *, applied: bool) -> None:
+def _write_report(arguments: argparse.Namespace, report: Report, shown: list[dict[str, Any]], *, applied: bool) -> None:
     if arguments.json:
-        _write_json({"applied": applied, "letters": dict(report.outcomes), "notes": report.notes})
+        counts = dict(report.outcomes)
+        _write_json({"applied": applied, "letters": counts, "steps": shown, "notes": report.notes})
         return
     head = "done" if applied else "plan (nothing was changed; --apply does it)"
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "no dead letter"
-    for line in [f"{head}: {counts}", *report.notes]:
+    counts_text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    print_line(f"{head}: {counts_text or 'no dead letter'}")
+    for line in [*map(step_line, shown), *report.notes]:
         print_line(line)
+    unseen = report.outcomes.total() - report.outcomes["settled"] - len(shown) - len(report.notes)
+    if shown and unseen > 0:
+        print_line(f"... and {unseen} more")
+    if report.outcomes["settled"]:
+        print_line("settled: replayed or discarded before, and left alone")
 
 
 def _title(settings: Settings, log: DeadLetterLog) -> str:

@@ -22,6 +22,7 @@ from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.sink import Record, Rows, TransactionalOutput
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
+from weir.schemas.masking import mask
 from weir.streaming.dlq.letter import DeadLetter, Header
 from weir.streaming.dlq.log import DeadLetterLog, Selection, Settlement, settlement_key
 from weir.streaming.dlq.plan import Options, Repaired, Step, plan_letter
@@ -32,22 +33,26 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024  # a batch must be sent well within the trans
 
 @dataclass
 class Report:
-    """The outcome of the selected letters: counts by outcome, and the first notes of what could not be done."""
+    """The outcome of the selected letters: counts by outcome, the first that are settled, the first that cannot be."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     notes_max = 20
+    """Of each list: enough to see what a command is about; their number has no bound."""
 
     def add(self, step: Step) -> None:
         """Count one letter."""
         self.outcomes[step.outcome] += 1
+        if step.action in {"replayed", "discarded"} and len(self.steps) < self.notes_max:
+            self.steps.append(step)
         if (
             step.note
             and step.outcome in {"unreplayable", "unrepairable", "parked"}
             and len(self.notes) < self.notes_max
         ):
-            self.notes.append(f"{step.letter.at}: {step.outcome}: {step.note}")
+            self.notes.append(f"{step.letter.at}: {step.outcome}: {mask(step.note)}")
 
 
 def transactional_id(dlq_topic: str) -> str:

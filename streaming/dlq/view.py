@@ -42,23 +42,23 @@ def letter_fields(letter: DeadLetter, settlement: Settlement | None) -> dict[str
         "origin": str(letter.origin) if letter.origin else None,
         "appended_ms": letter.appended_ms,
         "failed_ms": letter.failed_ms,
-        "reason": _safe(letter.reason),
-        "stage": _safe(letter.stage),
+        "reason": safe_text(letter.reason),
+        "stage": safe_text(letter.stage),
         "state": letter_state(letter, settlement),
         "replay_count": letter.replay_count,
         "schema_id": letter.schema_id,
         "key": None if letter.key is None else show_bytes(letter.key),
         "value_bytes": None if letter.value is None else len(letter.value),
-        "message": _safe(letter.message),
+        "message": safe_text(letter.message),
     }
 
 
 def letter_details(letter: DeadLetter, settlement: Settlement | None, schemas: SchemaSource) -> dict[str, Any]:
     """Return everything about a letter as JSON-ready fields, masked and escaped."""
     return letter_fields(letter, settlement) | {
-        "group": _safe(letter.group),
-        "exception_class": _safe(letter.exception_class),
-        "app_version": _safe(letter.app_version),
+        "group": safe_text(letter.group),
+        "exception_class": safe_text(letter.exception_class),
+        "app_version": safe_text(letter.app_version),
         "truncated": letter.truncated,
         "obstacle": letter.obstacle,
         "settlement": None if settlement is None else vars(settlement),
@@ -90,7 +90,7 @@ def count_letters(letters: Iterable[tuple[DeadLetter, Settlement | None]]) -> li
     counts: Counter[tuple[str, str, str]] = Counter()
     spans: dict[tuple[str, str, str], tuple[int, int]] = {}
     for letter, settlement in letters:
-        group = (_safe(letter.reason), _safe(letter.stage), letter_state(letter, settlement))
+        group = (safe_text(letter.reason), safe_text(letter.stage), letter_state(letter, settlement))
         counts[group] += 1
         first, last = spans.get(group, (letter.appended_ms, letter.appended_ms))
         spans[group] = (min(first, letter.appended_ms), max(last, letter.appended_ms))
@@ -110,26 +110,28 @@ def _decoded(letter: DeadLetter, schemas: SchemaSource) -> Any:
     try:
         datum, _ = decode_letter(letter, schemas)
     except (PoisonRecord, Transient) as error:
-        return f"not decoded: {_safe(str(error))}"
-    return {_safe(name): _safe_value(value) for name, value in datum.items()}
+        return f"not decoded: {safe_text(str(error))}"
+    return {safe_text(name): safe_value(value) for name, value in datum.items()}
 
 
-def _safe_value(value: Any) -> Any:
+def safe_value(value: Any) -> Any:
+    """Return a decoded value as JSON-ready, masked and escaped."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
         return value if mask(str(value)) == str(value) else mask(str(value))
     if isinstance(value, list):
-        return [_safe_value(item) for item in value]
-    return show_bytes(value) if isinstance(value, bytes) else _safe(str(value))
+        return [safe_value(item) for item in value]
+    return show_bytes(value) if isinstance(value, bytes) else safe_text(str(value))
 
 
 def _header(header: Header) -> list[str | None]:
     name, raw = header
-    return [_safe(name), None if raw is None else show_bytes(raw)]
+    return [safe_text(name), None if raw is None else show_bytes(raw)]
 
 
-def _safe(text: str) -> str:
+def safe_text(text: str) -> str:
+    """Return a text masked and escaped."""
     return escape(mask(text))
 
 

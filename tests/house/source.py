@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FACE = ROOT / "weir"
@@ -31,6 +32,11 @@ def files_of_tests() -> list[Path]:
 def name_of(path: Path) -> str:
     """The path as a reader knows it."""
     return path.relative_to(ROOT).as_posix()
+
+
+def find_all(paths: Iterable[Path], find: Callable[[Path], T]) -> dict[str, T]:
+    """Return what is found in files, by their names, where anything is: a test for each file would take longer."""
+    return {name_of(path): found for path in paths if (found := find(path))}
 
 
 def is_core(path: Path) -> bool:

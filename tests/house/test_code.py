@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.house.source import ROOT, dotted_names, files_of_tests, functions, is_core, lines_of, name_of, product_files
+from tests.house.source import ROOT, dotted_names, files_of_tests, find_all, functions, is_core, lines_of, product_files
 
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -40,15 +39,21 @@ OPEN_ON_PURPOSE = {
 }
 
 
-@pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
-def test_a_module_fits_in_a_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+def test_a_module_fits_in_a_head() -> None:
+    assert find_all(product_files() + files_of_tests(), _lines_beyond) == {}
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_no_function_is_a_chapter(path: Path) -> None:
-    long = [f"{function.name}: {lines_of(function)} lines" for function in functions(path)]
-    assert [each for each in long if int(each.split()[-2]) > FUNCTION_LINES_MAX] == []
+def _lines_beyond(path: Path) -> int:
+    return max(0, len(path.read_text().splitlines()) - MODULE_LINES_MAX)
+
+
+def test_no_function_is_a_chapter() -> None:
+    assert find_all(product_files(), _long_functions) == {}
+
+
+def _long_functions(path: Path) -> list[str]:
+    sizes = [(function.name, lines_of(function)) for function in functions(path)]
+    return [f"{name}: {lines} lines" for name, lines in sizes if lines > FUNCTION_LINES_MAX]
 
 
 def test_functions_are_short_at_the_median_and_at_the_ninth_decile() -> None:
@@ -57,49 +62,65 @@ def test_functions_are_short_at_the_median_and_at_the_ninth_decile() -> None:
     assert statistics.quantiles(sizes, n=10)[-1] <= FUNCTION_LINES_P90
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_nothing_prints(path: Path) -> None:
-    assert [line for name, line in dotted_names(path) if name == "print"] == []
+def _uses_of(*names: str) -> Callable[[Path], list[int]]:
+    return lambda path: [line for name, line in dotted_names(path) if name in names]
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_the_environment_is_read_in_one_place(path: Path) -> None:
-    uses = [line for name, line in dotted_names(path) if name in {"os.environ", "os.getenv", "environ", "getenv"}]
-    assert uses == [] or name_of(path) in ENVIRONMENT_READERS
+def test_nothing_prints() -> None:
+    assert find_all(product_files(), _uses_of("print")) == {}
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_a_messages_headers_are_read_in_one_place(path: Path) -> None:
+def test_the_environment_is_read_in_one_place() -> None:
+    found = find_all(product_files(), _uses_of("os.environ", "os.getenv", "environ", "getenv"))
+    assert found.keys() <= ENVIRONMENT_READERS.keys(), found
+
+
+def test_a_messages_headers_are_read_in_one_place() -> None:
     # asked a second time for names that are not UTF-8, the client's answer ends the process
-    assert ".headers()" not in path.read_text() or name_of(path) == "infra/kafka/clients.py"
+    found = find_all(product_files(), lambda path: ".headers()" in path.read_text())
+    assert found.keys() <= {"infra/kafka/clients.py"}
 
 
-@pytest.mark.parametrize("path", [path for path in product_files() if is_core(path)], ids=name_of)
-def test_a_core_has_no_clock_no_chance_and_no_files(path: Path) -> None:
-    found = [
+def test_a_core_has_no_clock_no_chance_and_no_files() -> None:
+    cores = [path for path in product_files() if is_core(path)]
+    assert cores
+    assert find_all(cores, _impure_uses) == {}
+
+
+def _impure_uses(path: Path) -> list[str]:
+    return [
         f"{name} at line {line}"
         for name, line in dotted_names(path)
         if name in {"open", "input"} or any(name == banned or name.startswith(f"{banned}.") for banned in IMPURE)
     ]
-    assert found == []
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_no_admin_client_is_asked_for_committed_offsets(path: Path) -> None:
+def test_no_admin_client_is_asked_for_committed_offsets() -> None:
     """It ends the process by a segmentation fault while a coordinator is loading (``infra/kafka/positions.py``)."""
-    assert [line for name, line in dotted_names(path) if name.endswith("list_consumer_group_offsets")] == []
+
+    def uses(path: Path) -> list[int]:
+        return [line for name, line in dotted_names(path) if name.endswith("list_consumer_group_offsets")]
+
+    assert find_all(product_files(), uses) == {}
 
 
-@pytest.mark.parametrize("path", product_files() + files_of_tests(), ids=name_of)
-def test_nothing_is_left_open(path: Path) -> None:
+def test_nothing_is_left_open() -> None:
+    found = find_all(product_files() + files_of_tests(), _open_ends)
+    assert found.keys() <= OPEN_ON_PURPOSE.keys(), found
+
+
+def _open_ends(path: Path) -> list[str]:
     text = path.read_text()
-    assert [each for each in OPEN_ENDS if each in text] == [] or name_of(path) in OPEN_ON_PURPOSE
+    return [each for each in OPEN_ENDS if each in text]
 
 
-@pytest.mark.parametrize("path", product_files(), ids=name_of)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
+def test_a_module_says_what_it_is_for() -> None:
+    assert find_all(product_files(), _says_nothing) == {}
+
+
+def _says_nothing(path: Path) -> bool:
     text = path.read_text()
-    assert not text or text.startswith(('"""', 'r"""', "#!"))
+    return bool(text) and not text.startswith(('"""', 'r"""', "#!"))
 
 
 def test_every_import_goes_the_way_it_may() -> None:

@@ -48,6 +48,9 @@ NOT_AS_THEY_STAND = {
     ("docs/api.md", "curl -s"): "a file of a reader's; tests/unit/inference/test_api_idempotency.py sends such",
     ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
+    ("docs/cases.md", "weir cases follow"): _FOREVER,
+    ("docs/cases.md", "weir cases list"): "tests/unit/cases/test_cli.py",
+    ("docs/cases.md", "weir cases claim"): "tests/unit/cases/test_cli.py, on a case of its own",
     (
         "docs/changing-features.md",
         "weir features cut-over",
@@ -61,9 +64,14 @@ NOT_AS_THEY_STAND = {
     ("docs/keys.md", "WEIR_API__KEYS=required weir serve"): _FOREVER,
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",
     ("docs/keys.md", "curl -H"): "tests/integration/test_keys.py sends both headers",
+    ("docs/models.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
     ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
     ("docs/models.md", "weir models list"): "versions of a reader's own; test_published.py has such",
+    (
+        "docs/operations.md",
+        "weir dlq replay --partition",
+    ): "letters of a reader's own; tests/unit/streaming/test_dlq_repair.py",
     ("docs/publish.md", "weir publish payments.csv"): "tests/integration/test_pages.py",
     ("docs/publish.md", "weir publish fraudTrain.csv"): "a data set of others; test_publish_files.py has its layout",
     ("docs/publish.md", "weir publish history/"): "tests/integration/test_pages.py, but for the training",
@@ -81,6 +89,7 @@ NOT_AS_THEY_STAND = {
     ("docs/readers/operator.md", "weir run"): _FOREVER,
     ("docs/readers/producer.md", "make demo"): _DEMO,
     ("docs/readers/producer.md", ". .venv/bin/activate"): _SHELL,
+    ("docs/readers/producer.md", "weir dlq replay"): "a letter of a reader's; tests/integration/test_dlq_replay.py",
     ("docs/streams.md", "make setup peers"): "tests/integration/test_sessions_live.py, but for the first line",
 }
 """Blocks of commands without a language, by page and how they begin: what runs them, or why nothing does."""
@@ -93,6 +102,7 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""
 NO_VERB = {"--version", "--help"}

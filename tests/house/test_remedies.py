@@ -28,8 +28,17 @@ EVIDENCE = "tests/unit/archive/test_evidence_page.py"
 EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
 KEYS = "tests/unit/access/test_cli.py::test_a_key_is_made_shown_rotated_and_revoked"
+CASES = "tests/unit/cases/test_cli.py::test_a_case_is_listed_shown_claimed_noted_released_and_decided"
 NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
+MODELS = "tests/unit/training/choosing/test_commands.py"
 TESTS: dict[str, str] = {
+    "weir models canary VERSION --share 5% --why WHY": (
+        f"{MODELS}::test_a_canary_is_published_with_its_share_and_ends_when_a_model_is_promoted"
+    ),
+    "weir models rollback --alias canary --why WHY": (
+        f"{MODELS}::test_a_canary_passes_the_gates_stands_next_to_a_champion_and_is_rolled_back_alone"
+    ),
+    "weir models watch": f"{MODELS}::test_the_guard_rolls_a_canary_back_by_an_act_that_says_why",
     "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
     "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",
@@ -39,6 +48,9 @@ TESTS: dict[str, str] = {
     ),
     "weir keys create NAME --scopes admin": KEYS,
     "weir keys list": KEYS,
+    "weir cases list": CASES,
+    "weir cases follow": "tests/integration/test_cases_live.py::"
+    "test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop",
     "weir offsets show": (
         f"{OFFSETS}::test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded"
     ),
@@ -80,6 +92,9 @@ TESTS: dict[str, str] = {
         f"{ARCHIVE}::test_a_log_that_forgot_what_is_not_archived_refuses_the_start_and_the_flag_continues"
     ),
     "weir publish FILE": ("tests/integration/test_generate.py::test_a_users_file_is_published_but_for_its_bad_lines"),
+    "weir dlq replay --hook FILE.py:FUNCTION": (
+        "tests/unit/streaming/test_dlq_repair.py::test_the_hook_of_the_runbook_keys_a_payment_by_its_card"
+    ),
     "weir dlq replay --set FIELD=VALUE": (
         f"{REPLAY}::test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new_card"
     ),
@@ -89,6 +104,9 @@ TESTS: dict[str, str] = {
     "weir dlq show --reason REASON --limit 5": (f"{REPLAY}::test_list_show_and_stats_tell_what_is_there"),
     "weir dlq stats": f"{REPLAY}::test_list_show_and_stats_tell_what_is_there",
     "weir inspect decision ID": (
+        "tests/integration/test_inspect.py::test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason"
+    ),
+    "weir inspect decision --stream 1 ID": (
         "tests/integration/test_inspect.py::test_an_event_that_is_a_dead_letter_is_told_as_one_with_its_reason"
     ),
     "weir inspect lag": (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.source import ROOT, name_of, product_files
+from tests.house.source import ROOT, find_all, product_files
 from tests.payments import FEATURES
 
 PLAIN = {
@@ -45,9 +45,8 @@ def _find(text: str) -> dict[str, str]:
     return {found.group(): PLAIN[word] for word, found in words.items() if found}
 
 
-@pytest.mark.parametrize("path", _texts(), ids=name_of)
-def test_a_file_of_the_product_uses_plain_words(path: Path) -> None:
-    assert _find(path.read_text()) == {}
+def test_a_file_of_the_product_uses_plain_words() -> None:
+    assert find_all(_texts(), lambda path: _find(path.read_text())) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The API over twins in memory, behind its real HTTP server: ``python -m tests.integration.http_child SECONDS FILES``.
 
+With the URL of a Redis and the name of a space as well, it asks for ``KEY``, whose rate and answers are kept there.
+
 A process of its own, so that its limit on open files and its log are its own. Prints its port. A transaction whose id
 is ``slow`` takes a second to publish, one that is ``held`` until SIGUSR1, and one that is ``broken`` meets a bug.
 """
@@ -16,14 +18,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.unit.inference.test_api import World
-from weir.inference.api.app import build_api
+from weir.access.key import Scope, build_key, hash_text
+from weir.inference.api.app import ApiParts, build_api
 from weir.inference.api.ports import Published
 from weir.inference.api.web.connection import Limits
 from weir.inference.api.web.listening import bind
 from weir.inference.api.web.server import build_crowd, build_server
+from weir.infra.redis.client import connect
+from weir.infra.redis.kept_answers import KeptAnswers
+from weir.infra.redis.rate_limits import RateLimits
+from weir.infra.settings import Settings
 from weir.monitoring.logs import configure
 
 RELEASED = threading.Event()
+KEY = f"weir_0123abcd_{'0' * 64}"
+BURST = 5
+_SLOW = 0.001
+"""Requests a second: what was taken does not come back while a test runs."""
 
 
 class SlowPublisher:
@@ -38,7 +49,19 @@ class SlowPublisher:
         return Published("transactions", 0, 0)
 
 
-def main(seconds: float, files: int) -> None:
+def keep_in_redis(parts: ApiParts, url: str, space: str) -> ApiParts:
+    """Return parts that ask for the key and count and keep in Redis."""
+    client = connect(Settings().redis.model_copy(update={"url": url}))
+    key = build_key("0123abcd", hash_text(KEY), "test", [Scope.ADMIN], (), now_ms=0, by="test")
+    return replace(
+        parts,
+        find_key={KEY: replace(key, rate_per_second=_SLOW, burst=BURST)}.get,
+        limits=RateLimits(client, space=space),
+        kept=KeptAnswers(client, space=space, bytes_max=1_000_000),
+    )
+
+
+def main(seconds: float, files: int, *redis: str) -> None:
     """Serve until SIGTERM."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     configure("info", "json", "api")
@@ -48,12 +71,13 @@ def main(seconds: float, files: int) -> None:
         crowd = build_crowd()
         served = replace(world.served, publisher=SlowPublisher())
         parts = replace(world.parts, streams=[served], is_full=lambda: crowd.full)
+        parts = keep_in_redis(parts, *redis) if redis else parts
         limits = Limits(header_seconds=seconds, body_seconds=seconds, idle_seconds=seconds, write_seconds=seconds)
-        server = build_server(build_api(parts), crowd, limits=limits)
+        server = build_server(build_api(parts), crowd, limits=limits, plain_errors=not redis)
         sys.stdout.write(f"{listening.getsockname()[1]}\n")
         sys.stdout.flush()
         server.run(sockets=[listening])
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(float(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

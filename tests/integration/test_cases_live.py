@@ -1,4 +1,4 @@
-"""The whole circle on real servers: a payment for review, its case, a verdict, the label, and the risk that it moves."""
+"""The whole circle on real servers: a payment for review, its case, a verdict, the label, the risk that it moves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weir.schemas.contracts import schema_json, subject
 
 pytestmark = pytest.mark.server
 DAY_MS = 86_400_000
-CARD, SHOP = "card-of-many", "shop-1"
+CARD, SHOP = "card-that-flies", "shop-1"
 HEADERS = {"content-type": "application/json"}
 
 
@@ -35,11 +35,21 @@ def services(deployment: Settings, tmp_path: Path) -> Iterator[Services]:
     running.stop()
 
 
-def farm_of_cards(day_ms: int) -> list[dict[str, Any]]:
-    """Payments of sixteen cards on one device: a shipped rule asks for a review of the last ones."""
-    shared = {"device_id": "device-1", "merchant_id": SHOP, "event_time_ms": day_ms}
-    return [build_payment(f"t{number}", card_id=f"card-{number}", **shared) for number in range(14)] + [
-        build_payment(f"t{number}", card_id=CARD, **shared | {"event_time_ms": day_ms + number}) for number in (14, 15)
+def journey(day_ms: int) -> list[dict[str, Any]]:
+    """Payments of one card in shops of three continents within minutes: a shipped rule asks for a review."""
+    places = (("DE", 52.5, 13.4), ("US", 40.7, -74.0), ("JP", 35.7, 139.7))
+    return [
+        build_payment(
+            f"t{number}",
+            card_id=CARD,
+            merchant_id=SHOP,
+            device_id="device-1",
+            country=country,
+            lat=lat,
+            lon=lon,
+            event_time_ms=day_ms + number * 60_000,
+        )
+        for number, (country, lat, lon) in enumerate(places)
     ]
 
 
@@ -59,7 +69,7 @@ def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services:
     services.start("cases", "follow")
     address = log_of(services.start("serve", "--port", "0", ready="serving http")).partition("serving ")[2].split()[0]
     # older than the hold of labels, so that its label counts at once
-    Publisher(settings).publish(farm_of_cards(int(time.time() * 1_000) - 8 * DAY_MS))
+    Publisher(settings).send_payments(journey(int(time.time() * 1_000) - 8 * DAY_MS))
     with httpx.Client(base_url=address, timeout=30, headers=HEADERS) as client:
 
         def of_card() -> list[dict[str, Any]]:
@@ -68,7 +78,9 @@ def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services:
         def risk() -> float | None:
             return client.get(f"/v1/features/merchant/{SHOP}").json()["features"]["merchant_label_risk_30d"]
 
-        services.await_true(lambda: [case["events"] for case in of_card()] == [2], "one case of the card's burst")
+        services.await_true(
+            lambda: [case["events"] >= 2 for case in of_card()] == [True], "one case of the card's burst"
+        )
         before = risk()
         (case,) = of_card()
         assert client.post(f"/v1/cases/{case['id']}/claim", json={"by": "anna"}).json()["holder"] == "anna"
@@ -76,12 +88,11 @@ def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services:
         verdict = {"by": "anna", "verdict": "fraud", "reason": "the customer called"}
         assert client.post(f"/v1/cases/{case['id']}/verdict", json=verdict).json()["state"] == "closed"
         with closing(Follower(settings, settings.topics.labels)) as follower:
-            services.await_true(lambda: len(follower.poll()) == 2, "a label of each payment")
+            services.await_true(lambda: len(follower.poll()) == case["events"], "a label of each payment")
             labels = decode_labels(settings, follower)
-        assert {(each["transaction_id"], each["device_id"], each["is_fraud"], each["source"]) for each in labels} == {
-            ("t14", "device-1", True, "analyst"),
-            ("t15", "device-1", True, "analyst"),
-        }
+        said = {(each["transaction_id"], each["device_id"], each["is_fraud"], each["source"]) for each in labels}
+        assert {("t1", "device-1", True, "analyst"), ("t2", "device-1", True, "analyst")} <= said
+        assert len(said) == case["events"]
         services.await_true(lambda: risk() not in {None, before}, "the shop's label risk")
         assert of_card()[0]["verdict"] == "fraud"
         (told,) = json.loads(services.run("cases", "list", "--state", "closed", "--json"))["cases"]

@@ -24,7 +24,7 @@ from weir.infra.kafka.clients import CLIENT_LOG
 from weir.infra.redis.client import connect
 from weir.infra.settings import Settings, load_settings
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 RECORDS = 150
 SILENT_SECONDS = 4.0

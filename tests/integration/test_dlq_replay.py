@@ -138,7 +138,10 @@ def test_a_dead_letter_is_shown_decoded_repaired_by_field_and_rekeyed_by_its_new
     assert _cli(settings, monkeypatch, "show", "--json", "--limit", "1") == 0
     assert json.loads(capsys.readouterr().out)["decoded"]["amount_minor"] == -5
     # the second cannot be decoded, so it stays open and the command says that it failed
-    assert _cli(settings, monkeypatch, "replay", "--set", "amount_minor=500", "--set", "card_id=c77", "--apply") == 1
+    repair = ["replay", "--set", "amount_minor=500", "--set", "card_id=c77"]
+    assert _cli(settings, monkeypatch, *repair) == 1
+    assert "transaction_id t1, card_id: c1 -> c77, amount_minor: -5 -> 500" in capsys.readouterr().out
+    assert _cli(settings, monkeypatch, *repair, "--apply") == 1
     assert "1 replayed, 1 unrepairable" in capsys.readouterr().out
     (record,) = read_all(settings, settings.topics.transactions)
     assert record.value() == frame_payment(schema_id, amount_minor=500, card_id="c77")

@@ -21,12 +21,13 @@ from tests.conftest import create_deployment, settings_for
 from weir.infra.embedded import cli, doctor, starting
 from weir.infra.embedded.process import ServerProcess
 from weir.infra.embedded.stack import Stack
+from weir.infra.home import stack_env_path
 from weir.infra.identity import read_birth
 from weir.infra.kafka.clients import admin_config, build_producer, consumer_config
 from weir.infra.kafka.topics import check_topics, ensure_topics
 from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
-from weir.infra.settings import Settings, load_settings, stack_env_path
+from weir.infra.settings import Settings, load_settings
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import Refused, WeirError
 
@@ -244,20 +245,21 @@ def test_addresses_that_cannot_be_read_are_written_again_by_the_command_that_is_
     assert load_settings().redis.url.endswith(f":{own_stack.ports['redis']}/0")
 
 
-def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named(
-    own_stack: Stack, tmp_path: Path
-) -> None:
-    own_stack.start()
+def test_a_port_held_by_servers_of_another_home_is_freed_by_the_command_that_is_named(tmp_path: Path) -> None:
+    first = Stack(tmp_path / "first")
+    first.start(("redis",))
     home = tmp_path / "a second one"
     home.mkdir()
-    (home / "ports.json").write_text((own_stack.home / "ports.json").read_text())
-    with pytest.raises(Refused, match="`weir down --home ") as refused:
-        Stack(home).start(("redis",))
-    _follow(str(refused.value).partition("; `weir up")[0])
+    (home / "ports.json").write_text((first.home / "ports.json").read_text())
+    try:
+        with pytest.raises(Refused, match="`weir down --home ") as refused:
+            Stack(home).start(("redis",))
+        _follow(str(refused.value).partition("; `weir up")[0])
+    finally:
+        assert first.stop() == [], "the command has stopped it"
     second = Stack(home)
     second.start(("redis",))
     assert second.stop() == ["redis"]
-    own_stack.start()
 
 
 def test_a_failed_start_ends_what_it_started_and_leads_nobody_to_other_servers(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ BODY = json.dumps(TRANSACTION).encode()
 class Child:
     """A server process, and its log."""
 
-    def __init__(self, folder: Path, *, seconds: float = SECONDS, files: int = 4_096) -> None:
+    def __init__(self, folder: Path, *more: str, seconds: float = SECONDS, files: int = 4_096) -> None:
         self._log, printed = folder / "log", folder / "printed"
         printed.touch()
-        arguments = ("tests.integration.http_child", str(seconds), str(files))
+        arguments = ("tests.integration.http_child", str(seconds), str(files), *more)
         self.process = Fork(arguments, dict(os.environ), printed, self._log)
         await_true(lambda: printed.read_text().endswith("\n") or self.process.poll() is not None, 60)
         self.port = int(printed.read_text() or "0")

@@ -31,6 +31,7 @@ from weir.archive.objects import Objects
 from weir.archive.run import find_root
 from weir.inference.champion import open_champion
 from weir.inference.processes import describe_running
+from weir.inference.published.canary_text import CanaryText
 from weir.inference.published.content import PART_ENTRIES
 from weir.inference.published.publish import Publisher as VersionPublisher
 from weir.inference.published.topic import ACTS, PublishedWriter
@@ -280,6 +281,15 @@ def test_a_model_is_taken_over_by_a_host_that_has_it_and_by_one_that_fetches_it_
         publisher.roll_back("champion", "none")
         services.await_true(champion.poll, "the link's model", TAKEN_SECONDS)
         assert champion.bundle.manifest.version == "1"
+        text = CanaryText(manifest=(second / "manifest.json").read_text(), share=0.2, seed="5eed" * 8).model_dump_json()
+        publisher.publish("canary", [text], "2")
+        services.await_true(champion.poll, "a canary", TAKEN_SECONDS)
+        assert champion.canary is not None
+        assert champion.canary.bundle.manifest.version == "2"
+        assert (champion.canary.share, champion.canary.seed) == (0.2, "5eed" * 8)
+        publisher.roll_back("canary", "none")
+        services.await_true(champion.poll, "no canary", TAKEN_SECONDS)
+        assert champion.canary is None
 
 
 def test_a_long_list_is_read_back_whole_and_one_whose_parts_are_gone_is_refused(deployment: Settings) -> None:

@@ -18,7 +18,8 @@ from tests.house.source import ROOT
 from tests.integration.services import Services, log_of
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.children import child_environment
-from weir.infra.settings import Settings, stack_env_path
+from weir.infra.home import stack_env_path
+from weir.infra.settings import Settings
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -21,7 +21,8 @@ from weir.demo_port import ApiPort
 from weir.inference.api.web.listening import inherit
 from weir.infra.children import Children
 from weir.infra.embedded.ports import choose_ports, is_free
-from weir.infra.settings import load_settings, stack_env_path
+from weir.infra.home import stack_env_path
+from weir.infra.settings import load_settings
 from weir.init import build_project
 from weir.monitoring.live_view import ShownEvent, Snapshot, render, summary_line
 from weir.schemas.errors import Refused, Transient

@@ -38,7 +38,9 @@ from weir.schemas.errors import PoisonRecord, WeirError
 from weir.schemas.printable import escape, escape_json, to_json
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq import cli as dlq_cli
+from weir.streaming.dlq.plan import Repaired, Step
 from weir.streaming.dlq.replay import Report
+from weir.streaming.dlq.step_view import describe_step
 from weir.streaming.dlq.view import count_letters, letter_details, letter_fields
 from weir.streaming.offsets.cli import _write_rows
 from weir.streaming.offsets.group import Row
@@ -155,7 +157,8 @@ def _dlq(verb: str, hostile: str, *, as_json: bool = False) -> None:
     else:
         report = Report()
         report.notes.append(hostile)
-        dlq_cli._write_report(arguments, report, applied=False)
+        step = Step(dead, "replayed", "replayed", 1, Repaired(hostile.encode(errors="replace"), b"", rekeyed=True))
+        dlq_cli._write_report(arguments, report, [describe_step(step, OneSchema(), "transaction_id")], applied=False)
 
 
 def _log(fmt: Any, hostile: str, *, raised: bool = False) -> None:

@@ -46,6 +46,15 @@ ACTIONS = {
         "add block card c-1 --why a-test",
         "remove block card c-1 --why a-test",
     ],
+    "cases": [
+        "follow",
+        "list",
+        "show ID",
+        "claim ID",
+        "release ID",
+        "note ID TEXT",
+        "verdict ID fraud --why a-test",
+    ],
     "keys": ["create NAME --scopes read"],
     "models": [
         "list",

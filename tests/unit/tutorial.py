@@ -30,10 +30,17 @@ class Step:
 
 def read_steps(page: str) -> Iterator[Step]:
     for file, language, text in _BLOCK.findall(page):
+        if language == "sh":
+            continue
         if language == "console":
             yield from (Step("", command, output) for command, output in _COMMAND.findall(text))
         else:
             yield Step(file, "", text)
+
+
+def read_scripts(page: str) -> list[str]:
+    """Return the ``sh`` blocks: each is a script as a whole, as what it starts runs on."""
+    return [text for _, language, text in _BLOCK.findall(page) if language == "sh"]
 
 
 def follow(page: Path, folder: Path, *, leave_out: tuple[str, ...] = ()) -> int:

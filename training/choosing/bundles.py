@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weir.inference.bundle import Bundle, Manifest, champion_path, load_bundle
@@ -16,6 +16,7 @@ from weir.inference.model_store import (
     parse_manifest,
 )
 from weir.inference.published.act import ALIASES, NONE, Alias
+from weir.inference.published.canary_text import manifest_of
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
@@ -106,10 +107,9 @@ def list_all(settings: Settings, publisher: Publisher) -> list[Listed]:
         found.setdefault(linked.content, linked)
     for alias in ALIASES:
         for logged in publisher.log.history(alias):
-            content = logged.act.hash
-            if logged.act.action == "publish" and content not in found:
-                text = publisher.read_text(alias, content)
-                found[content] = Listed(content, text, parse_manifest(text), None)
+            if logged.act.action == "publish":
+                each = _read_published(publisher, alias, logged.act.hash)
+                found.setdefault(each.content, each)
     roles = find_roles(publisher, linked)
     listed = [Listed(each.content, each.text, each.manifest, each.folder, roles.get(each.content, ()))
               for each in found.values()]  # fmt: skip
@@ -121,16 +121,22 @@ def find_role(settings: Settings, publisher: Publisher, alias: Alias) -> Listed 
     content = publisher.standing.content(alias)
     if content == NONE:
         return find_linked(settings) if alias == "champion" else None
-    text = publisher.read_text(alias, content)
-    return Listed(content, text, parse_manifest(text), find_bundle(settings.models_dir, text))
+    found = _read_published(publisher, alias, content)
+    return replace(found, folder=find_bundle(settings.models_dir, found.text))
+
+
+def _read_published(publisher: Publisher, alias: Alias, content: str) -> Listed:
+    text = manifest_of(alias, publisher.read_text(alias, content))
+    return Listed(hash_manifest(text.encode()), text, parse_manifest(text), None)
 
 
 def find_roles(publisher: Publisher, linked: Listed | None) -> Mapping[str, tuple[str, ...]]:
     """Return what bundles are now, by their content."""
     roles: dict[str, tuple[str, ...]] = {}
     for alias in ALIASES:
-        content = publisher.standing.content(alias)
-        if content != NONE:
+        named = publisher.standing.content(alias)
+        if named != NONE:
+            content = _read_published(publisher, alias, named).content
             roles[content] = (*roles.get(content, ()), alias)
     if linked is not None:
         role = "champion (link)" if publisher.standing.content("champion") == NONE else "link"

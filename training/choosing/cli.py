@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from weir.inference.published.act import ALIASES, NONE, Act, Alias
-from weir.inference.published.author import check_said, find_user
+from weir.inference.published.author import add_force, check_said, find_user
+from weir.inference.published.canary_text import SHARE_MAX, CanaryText
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import show_act, show_history, show_unpublished
 from weir.inference.rule_sets import read_rules
@@ -42,7 +44,7 @@ def main(argv: list[str], archive: Archive) -> int:
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
     if hasattr(arguments, "who"):
         who = who or find_user()
-        check_said(who, why)
+        check_said(who, why or "watched")
     arguments.settings, arguments.archive = settings, archive
     command: Command = arguments.command
     if command is _import:  # it needs no broker
@@ -59,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         "show": (_show, "what a bundle says of itself; by default the one that decides"),
         "history": (_history, "every model that was published: who, when and why"),
         "promote": (_promote, "have a bundle decide, or with --alias shadow be scored next to what decides"),
+        "canary": (_canary, "have a bundle decide for a share of the keys, and roll it back when a guard says so"),
+        "watch": (_watch, "watch the canary in force until it is ended, and roll it back when a guard says so"),
         "compare": (_compare, "two bundles on the same labelled rows, later than what taught them"),
         "import": (_import, "make a bundle of an ONNX graph, LightGBM trees, or a bundle's folder"),
         "rollback": (_roll_back, "put the model before in force again, or the one that is named"),
@@ -77,35 +81,59 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
     of_bundle = "a version, a folder's name, or the beginning of a content hash; `weir models list`"
     if name == "show":
         verb.add_argument("bundle", metavar="BUNDLE", nargs="?", default="champion", help=of_bundle + "; or an alias")
-    if name == "promote":
+    if name in {"promote", "canary"}:
         verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
     if name == "rollback":
         text = "that was published; `none` for what is not published (default: the one before)"
         verb.add_argument("version", metavar="VERSION", nargs="?", default="", help=text)
     if name in {"promote", "rollback", "history"}:
-        text = "what it is about: the model that decides, or one that only scores (default: champion)"
-        verb.add_argument("--alias", choices=ALIASES, default="champion", help=text)
+        text = (
+            "what it is about: the model that decides, one that only scores, or one for some keys (default: champion)"
+        )
+        choices = [alias for alias in ALIASES if alias != "canary" or name != "promote"]
+        verb.add_argument("--alias", choices=choices, default="champion", help=text)
     if name == "import":
-        verb.add_argument("file", metavar="FILE", type=Path, help="an ONNX graph, trees of save_model, or a folder")
-        verb.add_argument("--name", help="of the model (default: of the file)")
-        verb.add_argument("--version", default="", help="of the bundle (default: the time)")
-        text = "names of the columns, one a line (default: those of the trees, or all of the stream)"
-        verb.add_argument("--features", metavar="FILE", type=Path, help=text)
-        verb.add_argument("--output", default="", metavar="NAME", help="of the graph: P(fraud)")
-        verb.add_argument("--column", type=int, metavar="N", help="of that output, from 0 (default: 1 of two)")
-        verb.add_argument("--review", type=float, default=0.5, help="threshold (default: %(default)s)")
-        verb.add_argument("--decline", type=float, default=0.9, help="threshold (default: %(default)s)")
+        _add_import_arguments(verb)
     if name == "compare":
         verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
         verb.add_argument("other", metavar="OTHER", nargs="?", default="champion", help="(default: what decides)")
-    if name == "promote":
+    if name in {"canary", "watch"}:
+        _add_canary_arguments(verb, name)
+    if name in {"promote", "canary", "rollback", "watch"}:
+        _add_author_arguments(verb, name)
+    if name in {"promote", "canary", "compare"}:
+        add_source_flags(verb)
+
+
+def _add_canary_arguments(verb: argparse.ArgumentParser, name: str) -> None:
+    if name == "canary":
+        text = f"of the keys, such as 5%%, up to {SHARE_MAX:.0%}%"
+        verb.add_argument("--share", type=_share, required=True, metavar="SHARE", help=text)
+        text = "publish it and return; `weir models watch` watches it"
+        verb.add_argument("--no-watch", action="store_true", help=text)
+    text = "roll back when it declines more than the champion, by more percentage points (default: settings)"
+    verb.add_argument("--max-declined-points", type=float, metavar="POINTS", help=text)
+
+
+def _add_import_arguments(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", metavar="FILE", type=Path, help="an ONNX graph, trees of save_model, or a folder")
+    verb.add_argument("--name", help="of the model (default: of the file)")
+    verb.add_argument("--version", default="", help="of the bundle (default: the time)")
+    text = "names of the columns, one a line (default: those of the trees, or all of the stream)"
+    verb.add_argument("--features", metavar="FILE", type=Path, help=text)
+    verb.add_argument("--output", default="", metavar="NAME", help="of the graph: P(fraud)")
+    verb.add_argument("--column", type=int, metavar="N", help="of that output, from 0 (default: 1 of two)")
+    verb.add_argument("--review", type=float, default=0.5, help="threshold (default: %(default)s)")
+    verb.add_argument("--decline", type=float, default=0.9, help="threshold (default: %(default)s)")
+
+
+def _add_author_arguments(verb: argparse.ArgumentParser, name: str) -> None:
+    if name in {"promote", "canary"}:
         text = "publish it though a gate is not passed; recorded in the history"
         verb.add_argument("--force", metavar="WHY", default="", help=text)
-    if name in {"promote", "compare"}:
-        add_source_flags(verb)
-    if name in {"promote", "rollback"}:
+    if name != "watch":
         verb.add_argument("--why", required=True, help="for who reads the history")
-        verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
+    verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
 
 
 def _list(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -154,20 +182,61 @@ def _promote(arguments: argparse.Namespace, publisher: Publisher) -> int:
     chosen = bundles.find_here(settings.models_dir, arguments.bundle)
     if publisher.standing.content(alias) == chosen.content:
         raise Refused(f"expected another bundle than the {alias} that is in force, found {chosen.manifest.version}")
+    if not _pass_gates(arguments, publisher, chosen):
+        return 1
+    if alias == "champion":
+        _take_over_link(settings, publisher, chosen, arguments.archive)
+    act = _publish(settings, publisher, alias, chosen, chosen.text, arguments.archive)
+    show_act(act, as_json=arguments.json)
+    if alias == "champion" and publisher.standing.content("canary") != NONE:
+        publisher.why = f"{chosen.manifest.version} was promoted"
+        show_act(publisher.roll_back("canary", NONE), as_json=arguments.json)
+    return 0
+
+
+def _pass_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> bool:
+    """Show the gates; False when one is not passed and nothing forces it, which is written into the reason."""
     gates = _run_gates(arguments, publisher, chosen)
     view.show_gates(gates, as_json=arguments.json)
     failed = [gate for gate in gates if not gate.passed]
     if failed and not arguments.force:
         view.tell_not_promoted(len(failed))
-        return 1
+        return False
     if failed:
-        publisher.why = f"{publisher.why} (forced: {arguments.force}; not passed: {', '.join(g.name for g in failed)})"
+        publisher.why = add_force(publisher.why, arguments.force, [gate.name for gate in failed])
         check_said(publisher.who, publisher.why)
-    if alias == "champion":
-        _take_over_link(settings, publisher, chosen, arguments.archive)
-    act = _publish(settings, publisher, alias, chosen, arguments.archive)
+    return True
+
+
+def _canary(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    settings = arguments.settings
+    chosen = bundles.find_here(settings.models_dir, arguments.bundle)
+    champion = bundles.find_role(settings, publisher, "champion")
+    if champion is None or champion.content == chosen.content:
+        found = "nothing that decides" if champion is None else "the model that decides already"
+        raise Refused(f"expected a challenger next to a champion, found {found}; `weir models list`")
+    if not _pass_gates(arguments, publisher, chosen):
+        return 1
+    text = CanaryText(manifest=chosen.text, share=arguments.share, seed=uuid.uuid4().hex).model_dump_json()
+    act = _publish(settings, publisher, "canary", chosen, text, arguments.archive)
     show_act(act, as_json=arguments.json)
-    return 0
+    return 0 if arguments.no_watch else _watch(arguments, publisher)
+
+
+def _watch(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    from weir.training.choosing.watching import watch_canary  # noqa: PLC0415 - scipy, which only this needs
+
+    settings, points = arguments.settings, arguments.max_declined_points
+    most = settings.publishing.declined_points_max if points is None else points
+    return watch_canary(settings, publisher, declined_points_max=most, as_json=arguments.json)
+
+
+def _share(text: str) -> float:
+    """Read a share such as 5% or 0.05."""
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 < value <= SHARE_MAX:
+        raise argparse.ArgumentTypeError(f"expected a share above 0, up to {SHARE_MAX:.0%}, found {text}")
+    return value
 
 
 def _run_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> list[Gate]:
@@ -176,7 +245,7 @@ def _run_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bund
     except ModuleNotFoundError as error:  # an image for serving
         raise Refused(f"expected {error.name} for the gates, found none; promote where `weir train` runs") from None
     settings, challenger = arguments.settings, bundles.load(arguments.settings, chosen)
-    if arguments.alias == "shadow":
+    if getattr(arguments, "alias", "") == "shadow":
         return gating.run_shadow_gates(challenger)
     champion = bundles.find_role(settings, publisher, "champion")
     return gating.run_gates(arguments, settings, challenger, champion, arguments.archive, publisher.standing.thresholds)
@@ -208,22 +277,26 @@ def _take_over_link(settings: Settings, publisher: Publisher, chosen: bundles.Li
     if linked is None or publisher.log.history("champion") or linked.content == chosen.content:
         return
     with Publisher(settings, read_rules, who=publisher.who, why=_TAKEN_OVER) as first:
-        _publish(settings, first, "champion", linked, archive)
+        _publish(settings, first, "champion", linked, linked.text, archive)
     publisher.published.look()
 
 
-def _publish(settings: Settings, publisher: Publisher, alias: Alias, chosen: bundles.Listed, archive: Archive) -> Act:
+def _publish(
+    settings: Settings, publisher: Publisher, alias: Alias, chosen: bundles.Listed, text: str, archive: Archive
+) -> Act:
     if chosen.folder is not None:
         archive.keep(settings, chosen.folder)
     version = chosen.manifest.version
     label = version if _LABEL.fullmatch(version) and version != NONE else ""
-    return publisher.publish(alias, [chosen.text], label)
+    return publisher.publish(alias, [text], label)
 
 
 def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
     alias: Alias = arguments.alias
     if arguments.version:
         content = publisher.log.find(alias, arguments.version)
+    elif alias == "canary":
+        content = NONE  # a canary of before is over
     else:
         content = bundles.find_previous(publisher, alias)
     if publisher.standing.content(alias) == content:

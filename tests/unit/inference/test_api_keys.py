@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import pytest
 from tests.unit.inference.test_api_streams import REFUNDS, Streams
 from tests.unit.inference.twins import Client
 from weir.access.key import Key, Scope, build_key, hash_text, make_text
+from weir.cases.desk import Desk
 from weir.inference.api.access import OPEN
 from weir.inference.api.app import build_api
 from weir.inference.api.stream_paths import StreamParts
 from weir.inference.api.web.listening import check_host
 from weir.inference.api.web.server import Tls
 from weir.inference.champion import Champion
+from weir.infra.database.engine import open_database
 from weir.infra.settings import ApiSettings, Settings, load_settings
 from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
 from weir.streaming.kernels import kernel_of
 
 SCOPES = {
@@ -31,6 +35,13 @@ SCOPES = {
     "GET /v1/features/{entity}/{entity_id}": "read",
     "GET /v1/decisions/{transaction_id}": "read",
     "GET /v1/models": "read",
+    "GET /v1/cases": "read",
+    "GET /v1/cases/{case_id}": "read",
+    "POST /v1/cases/{case_id}/claim": "review",
+    "POST /v1/cases/{case_id}/release": "review",
+    "POST /v1/cases/{case_id}/notes": "review",
+    "POST /v1/cases/{case_id}/verdict": "review",
+    "POST /v1/labels": "review",
     "POST /v1/score": "score",
     "POST /v1/decide": "score",
 }
@@ -52,8 +63,13 @@ class Served:
             champion=Champion(Settings(home=home).of_stream(REFUNDS), required=False),
             publisher=streams.publisher,
             models_dir=home / "models" / THEIRS,
+            desk=_build_desk(home, REFUNDS),
+            labels=streams.publisher,
         )
-        self.parts = replace(streams.world.parts, streams=[streams.world.served, refunds], find_key=self.keys.get)
+        ours = replace(
+            streams.world.served, desk=_build_desk(home, streams.world.served.stream), labels=streams.publisher
+        )
+        self.parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
         self.app = build_api(self.parts)
         self.client = Client(self.app)
 
@@ -71,6 +87,10 @@ class Served:
         return [(min(route.methods), route.path.replace(":path", "")) for route in routes]
 
 
+def _build_desk(home: Path, stream: Stream) -> Desk:
+    return Desk(partial(open_database, load_settings({"WEIR_HOME": str(home)})), stream, lambda: 0)
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
@@ -79,7 +99,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def fill(path: str) -> str:
-    return path.replace("{entity}", "card").replace("{entity_id}", "c1").replace("{transaction_id}", "t1")
+    return (
+        path.replace("{entity}", "card")
+        .replace("{entity_id}", "c1")
+        .replace("{transaction_id}", "t1")
+        .replace("{case_id}", "5f3a90c2d871")
+    )
 
 
 def needed(method: str, path: str) -> str | None:

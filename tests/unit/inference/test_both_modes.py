@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +14,14 @@ import pyarrow as pa
 import pytest
 
 from tests.golden.decided import DECISION_TIME_MS, build_decider, build_reader
-from tests.golden.log import Entry, build_log
+from tests.golden.log import EXPECTED, Entry, build_log
 from tests.golden.observed import PARTITIONS, take
 from tests.golden.product import FEATURES_SCHEMA_ID, Run
 from tests.golden.records import Given
+from weir.inference.bundle import load_bundle
+from weir.inference.canary import Canary
+from weir.inference.decide import Decider
+from weir.inference.decide_step import join_rows
 from weir.infra.kafka.sink import Rows
 from weir.schemas.streams.payments import payments
 from weir.streaming.feature_rows import FeatureBatch, FeatureRowWriter
@@ -102,3 +111,30 @@ def test_rows_of_both_kinds_in_one_batch_are_told_apart() -> None:
     ]
     assert left.features.tobytes() == batch.features[kept].tobytes()
     assert list(left.keys) == [batch.keys[n] for n in kept]
+
+
+def test_a_canary_decides_its_keys_alike_in_both_modes(both: tuple[str, _Both, Run], tmp_path: Path) -> None:
+    manifest = json.loads((EXPECTED / "bundle" / "manifest.json").read_text())
+    shutil.copy(EXPECTED / "bundle" / "model.onnx", tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"version": "canary"}))
+    canary = Canary(load_bundle(tmp_path, stream=payments), 0.3, "c" * 32)
+    _, found, _ = both
+    champion, writer = build_decider()
+    decider = Decider(champion._current, payments, None, SimpleNamespace(canary=canary))
+    versions: Counter[bool] = Counter()
+    for batch, again in zip(found.batches, found.again, strict=True):
+        made, once_more = (
+            join_rows(
+                [
+                    (writer.to_avro(decided, decision_time_ms=DECISION_TIME_MS), at)
+                    for decided, at in decider.decide_by_key(each)
+                ]
+            )
+            for each in (batch, again)
+        )
+        assert list(made.keys) == list(once_more.keys) == list(batch.keys)
+        assert list(made.values) == list(once_more.values)
+        assert list(made.headers) == list(once_more.headers)
+        versions.update(canary.takes(batch.keys).tolist())
+    assert versions[True] > 100
+    assert versions[False] > 100

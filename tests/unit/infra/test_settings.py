@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic.fields import FieldInfo
 
+from weir.infra.home import stack_env_path
 from weir.infra.setting_names import declared_names
-from weir.infra.settings import ProcessorSettings, Settings, load_settings, stack_env_path
+from weir.infra.settings import ProcessorSettings, Settings, load_settings
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Namespace
 from weir.schemas.streams.clicks import clicks

@@ -16,7 +16,9 @@ from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.streaming.dlq import cli as dlq_cli
 from weir.streaming.dlq.letter import DeadLetter
-from weir.streaming.dlq.log import Selection
+from weir.streaming.dlq.log import DeadLetterLog, Selection
+from weir.streaming.dlq.plan import Options
+from weir.streaming.dlq.replay import Report, plan_steps
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +147,49 @@ def test_a_topic_of_another_stream_is_refused() -> None:
     """Its letters would count as open, and be replayed again."""
     with pytest.raises(Refused, match=r"expected one of transfers \(transfers.dlq, .*found clicks.dlq of clicks"):
         dlq_cli._find_settings("transfers", "clicks.dlq")
+
+
+def test_a_plan_of_which_a_letter_cannot_be_repaired_ends_with_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    hook = tmp_path / "repair.py"
+    hook.write_text("def repair(key, value, letter):\n    raise ValueError('no way')\n")
+    asked = ["dlq", "replay", "--reason", "card_number"]
+    assert weir.cli.main([*asked, "--hook", f"{hook}:repair"]) == 1
+    assert "1 unrepairable\ntransactions.dlq-3-17: unrepairable: the hook raised" in capsys.readouterr().out
+    assert weir.cli.main(asked) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("1 replayed\ntransactions.dlq-3-17: replayed, reason card_number, key c1\n")
+
+
+def test_a_plan_of_many_letters_lists_the_first_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    monkeypatch.setattr(_Log, "letters", (letter(),) * 23)
+    assert weir.cli.main(["dlq", "discard"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[-1]) == (22, "... and 3 more")
+
+
+def test_a_hook_is_called_once_for_each_letter_that_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is somebody's code, and may count, or ask a service."""
+    monkeypatch.setattr(dlq_cli, "DeadLetterLog", _Log)
+    calls, hook = tmp_path / "calls", tmp_path / "repair.py"
+    body = f"    with open({str(calls)!r}, 'a') as calls:\n        calls.write('+')\n    raise ValueError\n"
+    hook.write_text(f"def repair(*each):\n{body}")
+
+    def apply(_settings: Settings, log: DeadLetterLog, selection: Selection, options: Options, total: int) -> Report:
+        report = Report()
+        for step in plan_steps(log, "", selection, options, {}):
+            report.add(step)
+        assert report.outcomes.total() == total
+        return report
+
+    monkeypatch.setattr(dlq_cli, "_apply", apply)
+    assert weir.cli.main(["dlq", "replay", "--reason", "card_number", "--hook", f"{hook}:repair", "--apply"]) == 1
+    assert calls.read_text() == "+"
 
 
 @pytest.mark.parametrize("verb", _verbs_that_take_reasons())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.unit.streaming.dead_letter_samples import PAYMENT, OneSchema, frame, letter, unframe
+from tests.house.source import ROOT
+from tests.unit.streaming.dead_letter_samples import PAYMENT, SCHEMA, OneSchema, frame, letter, unframe
 from weir.schemas.errors import PoisonRecord, Refused
+from weir.streaming.dlq.plan import Repaired
 from weir.streaming.dlq.repair import build_field_repair, build_hook_repair, decode_letter, parse_assignments
 
 
@@ -88,3 +92,13 @@ def test_assignments_may_hold_an_equals_sign_and_need_a_name() -> None:
 def test_what_ended_its_decoder_is_not_decoded_again() -> None:
     with pytest.raises(PoisonRecord, match="not decoded again"):
         decode_letter(letter(reason="decoder_died"), OneSchema())
+
+
+def test_the_hook_of_the_runbook_keys_a_payment_by_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "repair.py").write_text(code)
+    (tmp_path / "transactions.avsc").write_text(json.dumps(SCHEMA))
+    monkeypatch.chdir(tmp_path)
+    dead = letter(key=b"someone else", reason="key_mismatch")
+    assert build_hook_repair("repair.py:repair")(dead) == Repaired(b"c1", dead.value, rekeyed=True)

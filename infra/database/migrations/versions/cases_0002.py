@@ -11,6 +11,12 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Make the tables."""
+    _make_cases()
+    _make_events()
+    _make_following()
+
+
+def _make_cases() -> None:
     op.create_table(
         "cases",
         sa.Column("id", sa.String(16), primary_key=True),
@@ -31,6 +37,9 @@ def upgrade() -> None:
     op.create_index("cases_queue", "cases", ["stream", "state", "expected_loss", "id"])
     op.create_index("cases_key", "cases", ["stream", "key"])
     op.create_index("cases_closed", "cases", ["stream", "closed_ms"])
+
+
+def _make_events() -> None:
     op.create_table(
         "case_events",
         sa.Column("stream", sa.Text(), primary_key=True),
@@ -54,6 +63,9 @@ def upgrade() -> None:
         sa.Column("text", sa.Text()),
     )
     op.create_index("case_acts_case", "case_acts", ["case_id"])
+
+
+def _make_following() -> None:
     op.create_table(
         "case_positions",
         sa.Column("topic_id", sa.Text(), primary_key=True),

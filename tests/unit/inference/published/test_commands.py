@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from weir.inference.core.rules import RuleSet
 from weir.inference.published import cli
 from weir.inference.published.act import NONE
+from weir.inference.published.content import Standing
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.schemas.errors import Refused
 from weir.schemas.rules_text import write_rules
@@ -25,7 +27,7 @@ rules:
 class Nobody:
     """A publisher of a stream for which nothing is published yet."""
 
-    standing = SimpleNamespace(content=lambda _: NONE)
+    standing = Standing()
     log = SimpleNamespace(find=lambda _, version: {"none": NONE}[version], version=lambda _, content: content)
 
     def publish(self, kind: str, texts: list[str], version: str) -> SimpleNamespace:
@@ -86,10 +88,11 @@ def test_why_it_was_forced_is_in_the_act(tmp_path: Path) -> None:
     published = Recorder()
     asked: list[str] = []
 
-    def allow(settings: object, kind: str, content: object, *, force: str, quiet: bool) -> str:
+    def allow(settings: object, kind: str, content: object, before: RuleSet, *, force: str, quiet: bool) -> bool:
+        assert before.digest == rules_of(payments).digest
         del settings, kind, content, quiet
         asked.append(force)
-        return f"forced: {force}"
+        return True
 
     given = _given(file=tmp_path / "rules.yaml", try_first=allow, force="agreed")
     assert cli._publish(given, published) == 0  # type: ignore[arg-type]

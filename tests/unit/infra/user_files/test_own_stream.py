@@ -73,6 +73,15 @@ def test_a_mapping_names_the_streams_own_fields_and_labels_its_events(stream: St
     assert KNOWN_AFTER_MS == 2 * DAY_MS
 
 
+def test_major_units_of_what_is_no_money_say_what_would_make_it_so(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text('columns = { dwell_ms = { column = "seconds", unit = "major" } }')
+    rows = write_json(tmp_path / "clicks.jsonl", [{"seconds": "1.5"}])
+    with pytest.raises(
+        Refused, match=r"expected an amount that the stream declares by money\(\), or a time for dwell_ms, found unit$"
+    ):
+        read(rows, manner=Manner(mapping=load_mapping(tmp_path / "map.toml"), stream=clicks))
+
+
 def test_a_folder_holds_a_file_of_the_streams_name(stream: Stream, tmp_path: Path) -> None:
     events, labels = build_history(3, 40, BEGIN_MS)
     with pytest.raises(

@@ -89,11 +89,22 @@ def test_what_python_cannot_overload_is_refused_with_what_to_write(write: Any) -
             money("currency", "amount_minor"),
             "expected an integer of minor units and the text of its currency in money()",
         ),
+        (
+            money("amount_minor", "GBP"),
+            """found the currency 'GBP'; where all are of one currency, the schema may have {"name": "currency", """,
+        ),
     ],
 )
 def test_a_fault_is_said_in_one_sentence(node: Expression, fault: str) -> None:
     (found,) = type_of(node, FIELDS, "a field of transactions.avsc").faults
     assert fault in found
+
+
+def test_money_without_a_currency_says_what_to_do() -> None:
+    with pytest.raises(
+        TypeError, match=r"expected money\('amount_minor', FIELD of its currency\).*\"default\": \"EUR\""
+    ):
+        money("amount_minor")
 
 
 def test_every_fault_is_said_at_once() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.schemas.expressions.test_expression_values import conditions, integers, numbers
@@ -30,10 +31,12 @@ def test_every_tree_is_read_back_from_its_text(node: Expression) -> None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.text() | st.text(alphabet="ab01 ()[]<>=!&|+-*/.,'\"#\\\n:{}fnotridc", max_size=40))
+@given(st.text() | st.text(alphabet="ab01 ()[]<>=!&|+-*/.,'\"#\\\n\r\f:{}fnotridc", max_size=40))
+@example("\r0")
+@example("a\r\n<\ra\nb")
 def test_any_text_is_an_expression_or_has_a_fault_within_it(text: str) -> None:
     parsed = parse_expression(text)
-    lines = text.split("\n")
+    lines = re.split("\r\n|\r|\n", text)
     assert (parsed.expression is None) == bool(parsed.faults)
     for (line, column), fault in parsed.faults:
         assert 1 <= line <= len(lines)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.published.acts import build_act, log_act
 from weir.inference.model_store import read_published
+from weir.inference.published.content import ContentReader
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
+from weir.inference.rule_sets import read_rules
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
-from weir.training.choosing import bundles, cli
+from weir.training.choosing import bundles, cli, watch, watching
 from weir.training.choosing.gate import Gate
 
 PASSED, FAILED = Gate("one", True, "1", "1"), Gate("other", False, "not measured: no history", "rows")
@@ -46,10 +50,8 @@ class _Publisher:
 
     @property
     def _settler(self) -> Settler:
-        def build(_: Any, steps: Any) -> Any:
-            return read_published(payments, steps[-1].act.text)
-
-        settler = Settler(build, lambda *_: None)
+        contents = ContentReader(payments, lambda _: [], read_rules, partial(read_published, payments))
+        settler = Settler(contents.build, lambda *_: None)
         settler.settle(self.log)
         return settler
 
@@ -159,6 +161,84 @@ def test_the_list_says_what_each_bundle_is_now(world: _World) -> None:
     assert [each.manifest.version for each in found if each.folder is None] == ["two"]
 
 
+def test_a_canary_is_published_with_its_share_and_ends_when_a_model_is_promoted(world: _World) -> None:
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    assert world.run("canary", "two", "--share", "5%", "--no-watch", "--why", "look") == 0
+    canary = world.publisher.standing.canary
+    assert (canary.bundle.manifest.version, canary.share) == ("two", 0.05)
+    assert world.run("canary", "two", "--share", "5%", "--no-watch", "--why", "again") == 0
+    assert world.publisher.standing.canary.seed != canary.seed  # the next one has other keys
+    assert {folder.name for folder in world.kept} == {"tiny-two"}
+    roles = {each.manifest.version: each.roles for each in bundles.list_all(world.settings, world.publisher)}  # type: ignore[arg-type]
+    assert roles == {"one": ("champion (link)",), "two": ("canary",), "three": ()}
+    assert world.run("promote", "two", "--why", "as good") == 0
+    assert (world.publisher.standing.canary, world.publisher.standing.champion.manifest.version) == (None, "two")
+    assert world.publisher.acts[-1].kind == "canary"
+    assert world.publisher.acts[-1].action == "rollback"
+
+
+def test_a_canary_passes_the_gates_stands_next_to_a_champion_and_is_rolled_back_alone(world: _World) -> None:
+    with pytest.raises(Refused, match="expected a challenger next to a champion, found nothing that decides"):
+        world.run("canary", "two", "--share", "0.1", "--no-watch", "--why", "look")
+    world.run("promote", "one", "--why", "first")
+    with pytest.raises(Refused, match="found the model that decides already"):
+        world.run("canary", "one", "--share", "0.1", "--no-watch", "--why", "look")
+    world.gates = [FAILED]
+    assert world.run("canary", "two", "--share", "0.1", "--no-watch", "--why", "look") == 1
+    assert world.run("canary", "two", "--share", "0.1", "--no-watch", "--why", "look", "--force", "a test") == 0
+    assert world.publisher.acts[-1].why == "a test (forced: a test; not passed: other)"
+    assert world.run("canary", "three", "--share", "0.1", "--no-watch", "--why", "look", "--force", "a test") == 0
+    assert world.run("rollback", "--alias", "canary", "--why", "seen") == 0
+    assert (world.publisher.standing.canary, world.publisher.standing.champion.manifest.version) == (None, "one")
+
+
+@pytest.mark.parametrize("share", ["0", "60%", "0.51", "-5%", "x"])
+def test_a_share_that_is_none_is_refused(share: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.build_parser().parse_args(["canary", "two", "--share", share, "--why", "look"])
+
+
+def test_the_guard_rolls_a_canary_back_by_an_act_that_says_why(
+    world: _World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Refused, match="expected a canary in force, found none"):
+        world.run("watch")
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    keys = 600
+    decisions = pa.record_batch(
+        {
+            "card_id": [f"card-{n}" for n in range(keys)],
+            "model_name": ["tiny"] * keys,
+            "model_version": ["two" if n % 2 else "one" for n in range(keys)],
+            "decision": ["DECLINE" if n % 4 == 1 else "APPROVE" for n in range(keys)],
+            "decided_by": ["model"] * keys,
+            "score": [0.5] * keys,
+        }
+    )
+    followed = (batch for batch in [decisions])
+    monkeypatch.setattr(watching, "follow_decisions", lambda *_: followed)
+    assert world.run("canary", "two", "--share", "50%", "--why", "look") == 1
+    assert world.publisher.standing.canary is None
+    act = world.publisher.acts[-1]
+    assert (act.kind, act.action) == ("canary", "rollback")
+    assert world.publisher.why.startswith("guard: 50.00% declined, of the champion's keys 0.00%")
+    assert "canary: 300 decisions of 300 keys, 50.00% declined" in capsys.readouterr().out
+
+
+def test_a_canary_that_somebody_ends_is_watched_no_longer(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    world.run("canary", "two", "--share", "50%", "--no-watch", "--why", "look")
+
+    def follow(*_: object) -> Any:
+        yield pa.record_batch({"card_id": []})
+        world.publisher.roll_back("canary", "none")
+        yield pa.record_batch({"card_id": []})
+
+    monkeypatch.setattr(watching, "follow_decisions", follow)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.0)
+    assert world.run("watch") == 0
+
+
 def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: _World) -> None:
     write_bundle(world.settings.models_dir / "tiny-x", version="2026-01 x")
     world.run("promote", "tiny-x", "--why", "better")
@@ -169,4 +249,14 @@ def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: _W
 def test_every_command_has_help() -> None:
     parser = cli.build_parser()
     (verbs,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    assert set(verbs.choices) == {"list", "show", "history", "promote", "compare", "import", "rollback"}
+    assert set(verbs.choices) == {
+        "list",
+        "show",
+        "history",
+        "promote",
+        "canary",
+        "watch",
+        "compare",
+        "import",
+        "rollback",
+    }

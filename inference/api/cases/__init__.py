@@ -1,0 +1,1 @@
+"""Paths of cases, and the path by which labels arrive."""

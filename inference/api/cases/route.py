@@ -1,0 +1,169 @@
+"""Paths of cases: the queue, one case, claim, release, note and verdict.
+
+A request waits for the database in threads of its own number, so that one that hangs keeps no other request waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from weir.access.key import Key, Scope
+from weir.cases.case import Case, Conflict, State, Verdict
+from weir.cases.desk import Desk, UnknownCase
+from weir.cases.page import build_case, build_file
+from weir.cases.queue import LIMIT, LIMIT_MAX, Wanted, read_cursor
+from weir.inference.api import examples
+from weir.inference.api.access import needs
+from weir.inference.api.answers import answer_error, answer_json
+from weir.inference.api.cases import document
+from weir.inference.api.cases.bodies import read_body, read_force, read_text, read_verdict
+from weir.inference.api.error_document import WRONG_CONTENT, error_answers
+from weir.inference.api.request import BadRequest, FieldError
+from weir.inference.api.web.content import find_wrong_content
+from weir.schemas.records.validation import ID_BYTES_MAX
+from weir.schemas.stream import Stream
+
+THREADS_MAX = 8
+_AWAY = ("unavailable", "refused")
+_CONFLICTS = ("case_held", "case_not_claimed", "case_closed", "label_stays")
+T = TypeVar("T")
+Change = Callable[[Desk, str, dict[str, Any]], Case]
+"""Makes a change of a case of that id, by what a request says."""
+
+
+class CasePaths:
+    """The paths of one stream's cases."""
+
+    def __init__(self, desk: Desk, stream: Stream) -> None:
+        """Bind to the cases of a stream."""
+        self._desk = desk
+        self._stream = stream
+        self._limiter: CapacityLimiter | None = None
+
+    def add(self, router: APIRouter, path: str) -> None:
+        """Add the paths, all of which begin with one."""
+        self._add_queue(router, path)
+        one = f"{path}/{{case_id}}"
+        self._add_case(router, one)
+        self._add_change(router, f"{one}/claim", (), _claim, document.CLAIM, "Hold a case")
+        self._add_change(router, f"{one}/release", ("force",), _release, document.RELEASE, "Give a case back")
+        self._add_change(router, f"{one}/notes", ("text",), _note, document.NOTE, "Add a note to a case")
+        fields, summary = ("verdict", "reason"), "Give a verdict, or correct one"
+        self._add_change(router, f"{one}/verdict", fields, _decide, document.VERDICT, summary)
+
+    def _add_queue(self, router: APIRouter, path: str) -> None:
+        states: Any = Query((), alias="state", description="any of these; all without it")
+        limit: Any = Query(LIMIT, ge=1, le=LIMIT_MAX)
+        key_id: Any = Query(None, max_length=ID_BYTES_MAX, description=f"of this {self._stream.key.name}")
+        held_by: Any = Query(None, max_length=200, pattern=r"^[^\x00]*$", description="or who gave the verdict")
+        cursor: Any = Query(None, max_length=200, description="`next` of the page before")
+
+        async def get_cases(
+            state: Sequence[State] = states,
+            holder: str | None = held_by,
+            key: str | None = key_id,
+            verdict: Verdict | None = None,
+            limit: int = limit,
+            after: str | None = cursor,
+        ) -> Response:
+            place = None if after is None else read_cursor(after)
+            if after is not None and place is None:
+                raise BadRequest([FieldError("after", "expected `next` of the page before, found another text")])
+            wanted = Wanted(frozenset(state), holder, key, verdict, limit, place)
+            page = await self._call(lambda: self._desk.page(wanted))
+            return answer_json({"cases": list(map(build_case, page.cases)), "next": page.cursor})
+
+        get_cases.__annotations__["state"] = list[State]
+        shown = {"cases": [document.build_case(self._stream)], "next": None}
+        router.get(
+            path,
+            responses={
+                200: examples.answer("a page, the largest expected loss first", document.PAGE, shown),
+                **error_answers("invalid_request", *_AWAY),
+            },
+            summary="The queue of cases",
+            openapi_extra=needs(Scope.READ),
+        )(get_cases)
+
+    def _add_case(self, router: APIRouter, path: str) -> None:
+        async def get_case(case_id: str) -> Response:
+            return await self._answer(lambda: build_file(self._desk.show(case_id)))
+
+        router.get(
+            path,
+            responses={
+                200: examples.answer(
+                    "its decisions and history",
+                    document.build_file(self._stream),
+                    document.build_file_example(self._stream),
+                ),
+                **error_answers("unknown_case", "invalid_request", *_AWAY),
+            },
+            summary="One case with its decisions and history",
+            openapi_extra=needs(Scope.READ),
+        )(get_case)
+
+    def _add_change(
+        self,
+        router: APIRouter,
+        path: str,
+        fields: tuple[str, ...],
+        change: Change,
+        body: dict[str, Any],
+        summary: str,
+    ) -> None:
+        async def post_change(request: Request, case_id: str) -> Response:
+            # asked of every body, an empty one too: a browser sends none of this kind from another page
+            if wrong := find_wrong_content(request.headers):
+                return answer_error(415, *wrong)
+            key: Key | None = getattr(request.state, "key", None)
+            given = read_body(await request.body(), *fields, keyed_as=None if key is None else key.name)
+            if given.get("force") and key is not None and not key.may(Scope.ADMIN):
+                raise HTTPException(403, "expected a key with the scope admin to force, found one without it")
+            return await self._answer(lambda: build_case(change(self._desk, case_id, given)))
+
+        router.post(
+            path,
+            responses={
+                200: examples.answer("the case as it is now", document.CASE, document.build_case(self._stream)),
+                **error_answers("unknown_case", *_CONFLICTS, *WRONG_CONTENT, "invalid_request", *_AWAY),
+            },
+            summary=summary,
+            openapi_extra=body | needs(Scope.REVIEW),
+        )(post_change)
+
+    async def _answer(self, make: Callable[[], dict[str, Any]]) -> Response:
+        try:
+            return answer_json(await self._call(make))
+        except UnknownCase:
+            return answer_error(404, "unknown_case", "expected the id of a case of this stream, found another")
+        except Conflict as error:
+            return answer_error(409, error.code, str(error))
+
+    def _call(self, work: Callable[[], T]) -> Awaitable[T]:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(THREADS_MAX)  # belongs to the event loop, which is not there before
+        return to_thread.run_sync(partial(work), limiter=self._limiter)
+
+
+def _claim(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
+    return desk.claim(case_id, given["by"])
+
+
+def _release(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
+    return desk.release(case_id, given["by"], force=read_force(given))
+
+
+def _note(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
+    return desk.note(case_id, given["by"], read_text(given, "text"))
+
+
+def _decide(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
+    return desk.decide(case_id, given["by"], read_verdict(given), read_text(given, "reason"))

@@ -1,0 +1,58 @@
+"""Ranges of key buckets are read as slices of files that are sorted by bucket, and by looking at each row of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from weir.archive.columns import BUCKETS
+from weir.archive.place import Place
+from weir.archive.slices import SliceReader, with_dictionaries
+
+ROWS, GROUP_ROWS = 1_000, 64
+STORED = pa.schema([("bucket", pa.int32()), ("offset", pa.int64()), ("word", pa.string())])
+
+
+def _write(folder: Path, name: str, *, is_sorted: bool) -> pa.Table:
+    dice = np.random.default_rng(len(name))
+    buckets = dice.integers(0, BUCKETS, ROWS)
+    words = [None if number % 7 == 0 else f"w{number % 3}" for number in range(ROWS)]
+    rows = pa.table([np.sort(buckets) if is_sorted else buckets, np.arange(ROWS), words], schema=STORED)
+    pq.write_table(rows, folder / name, row_group_size=GROUP_ROWS)
+    return rows
+
+
+def _expect(tables: list[pa.Table], low: int, high: int) -> list[int]:
+    pairs = [
+        row for table in tables for row in zip(*(table[name].to_pylist() for name in STORED.names[:2]), strict=True)
+    ]
+    return [offset for bucket, offset in pairs if low <= bucket <= high]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("ends", [(0, BUCKETS - 1), (0, 0), (5, 5), (3, 40), (BUCKETS - 1, BUCKETS - 1)])
+def test_a_range_has_its_rows_in_the_order_of_the_files(tmp_path: Path, is_sorted: bool, ends: tuple[int, int]) -> None:
+    tables = [_write(tmp_path, name, is_sorted=is_sorted) for name in ("a", "bb")]
+    reader = SliceReader(Place(str(tmp_path)))
+    schema = with_dictionaries(STORED, ["offset", "word"])
+    for _ in range(2):  # files stay open for the second time
+        found = reader.read(["a", "bb"], schema, ends)
+        assert found.schema == schema
+        assert found["offset"].to_pylist() == _expect(tables, *ends)
+    words = [row["word"] for table in tables for row in table.to_pylist() if ends[0] <= row["bucket"] <= ends[1]]
+    assert found["word"].to_pylist() == words
+
+
+def test_a_column_that_a_file_lacks_is_null_in_its_rows(tmp_path: Path) -> None:
+    _write(tmp_path, "a", is_sorted=True)
+    schema = pa.schema([("offset", pa.int64()), ("later", pa.float32())])
+    found = SliceReader(Place(str(tmp_path))).read(["a"], schema, (2, 30))
+    assert found["later"].null_count == len(found) > 0
+
+
+def test_no_file_is_no_row(tmp_path: Path) -> None:
+    assert len(SliceReader(Place(str(tmp_path))).read([], STORED, (0, 1))) == 0
