@@ -87,7 +87,6 @@ def test_the_recipe_of_a_feature_makes_a_feature_that_the_oracle_confirms(tmp_pa
     assert name not in (ROOT / "docs" / "features.md").read_text()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1_800)  # the golden logs three times, and the kernel compiled for other declarations
 def test_a_new_feature_turns_one_test_red_until_the_fixtures_are_written_again(tmp_path: Path) -> None:
     folder = copy_source(tmp_path)
