@@ -22,6 +22,8 @@ from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import load_settings
 from weir.infra.user_files.door import add_flags, manner_of
 from weir.infra.user_files.history import HistoryFiles, check_output, open_history
+from weir.schemas.checks.declaration import find_faults
+from weir.schemas.contracts import event_schemas, label_schemas
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
@@ -62,6 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _find_stream(name: str) -> Stream:
     """Return a stream that the kernel can compute: nothing is listed that never has a value."""
     stream = find_stream(Path.cwd(), name)
+    labels = label_schemas(stream)
+    findings = find_faults(stream, event_schemas(stream)[-1], labels[-1] if labels else None)
+    if findings:  # in a shipped stream; a project's are refused when it is loaded
+        raise Refused("\n".join(map(str, findings)))
     refuse_faults(stream)
     return stream
 

@@ -57,7 +57,7 @@ def _find_feature_faults(stream: Stream, feature: Feature) -> Iterator[str]:
     entity = next((each for each in stream.entities if each.name == feature.entity), None)
     kind = KINDS.get(feature.aggregate)  # type: ignore[call-overload] # a name that is no aggregate is in it neither
     if kind is None:
-        yield f"{feature.name}: expected an aggregate of KINDS in {_HERE}, found {feature.aggregate}; add it there"
+        yield f"{feature.name}: expected an aggregate of KINDS in {_HERE}, found {feature.aggregate}"
         return
     if entity is None:
         yield f"{feature.name}: expected an entity of the stream, found {feature.entity}"
@@ -67,7 +67,9 @@ def _find_feature_faults(stream: Stream, feature: Feature) -> Iterator[str]:
     if feature.measure not in known:
         expected = _list(known) or "nothing that is declared"
         yield f"{feature.name}: expected {feature.aggregate} of {expected}, found of {feature.measure}"
-    if not _has_panes(feature):
+    if not feature.window_ms:
+        yield f"{feature.name}: expected a window like '5m', '1h' or '30d', found {feature.window!r}"
+    elif not _has_panes(feature):
         yield f"{feature.name}: expected a window of {PANES_PER_WINDOW} panes of whole ms, found {feature.window!r}"
     yield from _find_hold_faults(stream, feature)
 

@@ -26,8 +26,8 @@ import pyarrow as pa
 
 from tests.bench.figures import percentile
 from tests.golden.decided import LISTS, decide
-from tests.golden.log import EXPECTED
 from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row
+from tests.golden.shipped import bundle_folder
 from tests.payments import DAY_MS
 from weir.archive.columns import decoded_columns
 from weir.archive.evidence.case import collect
@@ -141,7 +141,7 @@ class Builder:
         self._home, self._cards, self._dice = home, cards, np.random.default_rng(1)
         self._root, self._number = Place(str(home / "archive")), 0
         objects = Objects(self._root)
-        objects.keep_bundle(EXPECTED / "bundle")
+        objects.keep_bundle(bundle_folder())
         (home / "lists.json").write_text(json.dumps(LISTS))
         self._tables, self._makers = {}, {}
         for topic, codec in _CODECS.items():

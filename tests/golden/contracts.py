@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
+from tests import payments as face
 from tests.golden.log import DAY_MS, DAYS, START_MS
 from tests.golden.observed import take
 from tests.payments import DECLARATIONS_HASH, ENTITIES, FEATURE_NAMES, declarations_hash
@@ -19,6 +22,10 @@ from weir.streaming.core.states import Reading
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import encode_known, name_keys
 
+_CONSTANTS = (
+    "PANES_PER_WINDOW", "LABEL_HOLD_DAYS", "LABEL_HOLD_MS", "DUPLICATE_HORIZON_MS", "SMALL_AMOUNT_MINOR",
+    "STATE_VERSION",
+)  # fmt: skip
 _READ_AT_MS = START_MS + (DAYS - 4) * DAY_MS
 _STRINGS = ["", "weir", "c-1", "\u5361-7", "x" * 131]
 
@@ -37,6 +44,18 @@ def observe_contracts() -> dict[str, list[str]]:
         "seals": _seals(),
         "redis keys": _keys(),
         "look-ups": _look_ups(),
+    }
+
+
+def observe_declarations() -> dict[str, Any]:
+    """Return what ``schemas/streams/payments.py`` declares, as JSON has it."""
+    return {
+        "declarations_hash": DECLARATIONS_HASH,
+        "horizon_ms": face.HORIZON_MS,
+        "windows_ms": dict(face.WINDOWS_MS),
+        "constants": {name: getattr(face, name) for name in _CONSTANTS},
+        "entities": [[s.entity, s.id_field, list(s.attributes), s.shared, s.has_labels, s.recent] for s in ENTITIES],
+        "features": [[f.name, f.entity, f.measure, f.aggregate, f.window, f.hold, f.why] for f in face.FEATURES],
     }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.golden.log import EXPECTED, Entry
+from tests.golden.log import Entry
 from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row, batches_of
 from tests.golden.records import Given
+from tests.golden.shipped import bundle_folder
 from weir.inference.bundle import Bundle, load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet
@@ -47,7 +48,7 @@ def build_reader() -> FeatureRowReader:
 
 def build_decider() -> tuple[Decider, DecisionWriter]:
     """Return what decides, and what writes decisions."""
-    bundle, lists = load_bundle(EXPECTED / "bundle", stream=payments), parse_lists(LISTS, list(payments.id_field_of))
+    bundle, lists = load_bundle(bundle_folder(), stream=payments), parse_lists(LISTS, list(payments.id_field_of))
     writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
     return Decider(_Still(bundle, lists), payments), writer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from pathlib import Path
 
 from tests.golden.log import EXPECTED
 from tests.golden.observed import Lines
@@ -17,7 +18,7 @@ def load(name: str) -> Lines:
     return lines
 
 
-def save(name: str, lines: Lines) -> None:
-    """Write it, the same bytes for the same lines."""
+def save(folder: Path, name: str, lines: Lines) -> None:
+    """Write it into a folder, the same bytes for the same lines."""
     text = json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode()
-    (EXPECTED / f"{name}.json.xz").write_bytes(lzma.compress(text, preset=9))
+    (folder / f"{name}.json.xz").write_bytes(lzma.compress(text, preset=9))

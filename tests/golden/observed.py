@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from tests.golden.decided import decide
 from tests.golden.log import Entry, build_log
 from tests.golden.product import Row, Run, State, compute_history, names, schema_now
-from tests.golden.records import decode, digest, parse_schema, read_schema, without_added
+from tests.golden.records import decode, digest, parse_schema, without_added
 
 PARTITIONS = {"one": 1, "three": 3}
 _HISTORY_RECORDS = {"one": 1_000_000, "three": 900}
@@ -31,17 +31,18 @@ def take(log_name: str) -> Run:
     return Run(PARTITIONS[log_name]).take(build_log(PARTITIONS[log_name]))
 
 
-def observe(log_name: str) -> Lines:
-    """Take one of the logs through all of the product."""
+def observe(log_name: str, schemas: Mapping[str, str]) -> Lines:
+    """Take one of the logs through all of the product; rows and decisions are compared by these schemas."""
     partitions, run = PARTITIONS[log_name], take(log_name)
     log = build_log(partitions)
-    rows = [Row(row.key, without_added("features", row.value, schema_now("features"))) for row in run.rows]
+    now, kept = schema_now("features"), schemas["features"]
+    rows = [Row(row.key, without_added("features", row.value, now, kept)) for row in run.rows]
     found = {
         "log": [_entry(entry) for entry in log],
         "verdicts": _verdicts(log, run, rows),
         "letters": [_letter(letter) for letter in run.letters],
         "rows": [f"{digest(row.key, row.value)}{_shown(n, row.value)}" for n, row in enumerate(rows)],
-        "decisions": _decisions(run.rows),
+        "decisions": _decisions(run.rows, schemas["decisions"]),
     }
     found |= _state(run.state) | _features("features", _matrix(run.rows))
     found |= _history(log[: _HISTORY_RECORDS[log_name]], run, partitions)
@@ -105,13 +106,13 @@ def _history(log: Sequence[Entry], run: Run, partitions: int) -> Lines:
     return {"history verdicts": marks} | _features("history", counted)
 
 
-def _decisions(rows: Sequence[Row]) -> list[str]:
+def _decisions(rows: Sequence[Row], kept: str) -> list[str]:
     """Every field is in the digest; the clock stands still, so the time of the decision is too."""
     now, lines = schema_now("decisions"), []
     for number, (row, headers) in enumerate(decide(rows)):
-        value = without_added("decisions", row.value, now)
+        value = without_added("decisions", row.value, now, kept)
         flat = [part for name, content in headers for part in (name.encode(), content)]
-        shown = decode(value, parse_schema(read_schema("decisions"))) if number % _SHOWN == 0 else None
+        shown = decode(value, parse_schema(kept)) if number % _SHOWN == 0 else None
         lines.append(f"{digest(row.key, value, *flat)}{'' if shown is None else ' ' + json.dumps(shown)}")
     return lines
 

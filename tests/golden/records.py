@@ -75,18 +75,18 @@ def decode(value: bytes, schema: Any) -> Row:
     return dict(row)
 
 
-def without_added(kind: str, value: bytes, now: str) -> bytes:
-    """Return a framed record as the schema that was kept has it.
+def without_added(kind: str, value: bytes, now: str, kept: str) -> bytes:
+    """Return a framed record as the schema that is kept has it.
 
     Args:
         kind: of record.
         value: by the schema of now.
         now: that schema, JSON.
+        kept: the schema that is kept, JSON.
 
     Raises:
         AssertionError: a field that was added does not hold its default.
     """
-    kept = read_schema(kind)
     if kept == now:
         return value
     row = decode(value, parse_schema(now))

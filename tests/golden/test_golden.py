@@ -10,7 +10,6 @@ import ast
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.golden.kept import NAMES, load
 from tests.golden.log import EXPECTED
 from tests.golden.observed import PARTITIONS, Lines, differences, observe, take
 from tests.golden.records import decode, parse_schema, read_schema, schema_without_added
+from tests.golden.shipped import ARE_THOSE_KEPT, CHANGED, of_the_fixtures
 from tests.payments import ENTITIES, Entity
 from weir.streaming.core.partial import Partial
 from weir.streaming.kernels import shipped_kernel
@@ -38,10 +38,16 @@ DENSE_BITS = 32
 
 @cache
 def _found(name: str) -> Lines:
-    observers: dict[str, Callable[[], Lines]] = {"contracts": observe_contracts}
-    return observers[name]() if name in observers else observe(name)
+    if name == "contracts":
+        return observe_contracts()
+    return observe(name, {kind: read_schema(kind) for kind in ADDED_FIELDS})
 
 
+def test_the_shipped_declarations_are_those_of_the_fixtures() -> None:
+    assert ARE_THOSE_KEPT, CHANGED
+
+
+@of_the_fixtures
 @pytest.mark.parametrize(("name", "part"), PARTS, ids=[f"{name}-{part}" for name, part in PARTS])
 def test_what_was_kept_is_what_is_computed(name: str, part: str) -> None:
     changed = differences(KEPT[name][part], _found(name).get(part, []))
@@ -52,6 +58,7 @@ def test_what_was_kept_is_what_is_computed(name: str, part: str) -> None:
     assert not changed, f"{name} {part}: {len(changed)} of {len(KEPT[name][part])} lines differ\n{shown}"
 
 
+@of_the_fixtures
 @pytest.mark.parametrize("kind", ["features", "decisions"])
 def test_the_schema_of_what_is_written_is_the_one_that_was_kept(kind: str) -> None:
     assert schema_without_added(kind, observe_schemas()[kind]) == read_schema(kind)
@@ -63,6 +70,7 @@ def test_a_field_that_was_added_has_the_default_that_is_written_down(kind: str) 
     assert {name: fields[name]["default"] for name in ADDED_FIELDS[kind]} == ADDED_FIELDS[kind]
 
 
+@of_the_fixtures
 @pytest.mark.parametrize("part", ["own", "shared"])
 def test_history_of_one_partition_computes_what_the_stream_computed(part: str) -> None:
     streamed, replayed = (_found("one")[f"{source}.{part}"] for source in ("features", "history"))

@@ -18,6 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
+    "access",
+    "archive",
+    "cases",
     "feast",
     "generators",
     "inference",

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from tests.payments import DAY_MS
 from tests.unit.archive.decided import build_archive, topics
 from tests.unit.training.drift.worlds import NAMES, World
@@ -123,7 +123,7 @@ def test_a_bundle_without_histograms_says_so_in_one_sentence(home: Path) -> None
 
 
 def test_the_decisions_of_a_day_are_counted_once_each_with_what_they_were_made_of(home: Path) -> None:
-    settings, bundle = Settings(home=home), load_bundle(EXPECTED / "bundle", stream=payments)
+    settings, bundle = Settings(home=home), load_bundle(bundle_folder(), stream=payments)
     past = Past(find_root(settings), payments, settings.topics.of(payments))
     features, decisions = [], []
     for part in past.parts(0, past.newest_decision_ms + 1):

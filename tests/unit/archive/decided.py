@@ -12,9 +12,10 @@ import orjson
 import pyarrow as pa
 
 from tests.golden.decided import DECISION_TIME_MS, LISTS, decide
-from tests.golden.log import EXPECTED, Entry, build_log
+from tests.golden.log import Entry, build_log
 from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Run
 from tests.golden.records import read_schema
+from tests.golden.shipped import bundle_folder
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.rows import Headers, Raw, RowMaker
@@ -85,7 +86,7 @@ def build_archive(home: Path, partitions: int = 1) -> Path:
     place, key = Place(str(root)), load_key(key_path(home))
     (home / "lists.json").write_bytes(orjson.dumps(LISTS))
     objects = Objects(place)
-    objects.keep_bundle(EXPECTED / "bundle")
+    objects.keep_bundle(bundle_folder())
     for topic, records in topics(partitions).items():
         _fill(place, objects, topic, records)
     for batch in range(BATCHES):

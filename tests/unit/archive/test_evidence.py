@@ -15,8 +15,8 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.golden.decided import LISTS
-from tests.golden.log import EXPECTED
 from tests.golden.records import decode, parse_schema
+from tests.golden.shipped import bundle_folder
 from tests.unit.archive.decided import NEWEST, topics
 from tests.unit.archive.test_prove import SCRIPT
 from weir.archive.evidence.case import collect, describe
@@ -68,7 +68,7 @@ def test_a_decision_of_each_kind_is_made_again_bit_for_bit(built: Path) -> None:
 def test_an_answer_names_what_was_in_force_and_every_record(built: Path) -> None:
     event_id = _of_each_kind()[0]
     answer = _answer(built, event_id)
-    manifest = json.loads((EXPECTED / "bundle" / "manifest.json").read_bytes())
+    manifest = json.loads((bundle_folder() / "manifest.json").read_bytes())
     in_force = answer["decision"]["in_force"]
     assert in_force["model"]["sha256"] == manifest["model_sha256"]
     assert in_force["thresholds"] == manifest["thresholds"]
@@ -144,7 +144,7 @@ def test_a_file_of_rules_with_a_fault_is_refused(home: Path, tmp_path: Path) -> 
 
 def test_other_thresholds_show_what_was_recorded_and_what_is_computed(home: Path) -> None:
     shutil.rmtree(home / "archive" / "_bundles")
-    other = Path(shutil.copytree(EXPECTED / "bundle", home / "models" / "other"))
+    other = Path(shutil.copytree(bundle_folder(), home / "models" / "other"))
     manifest = json.loads((other / "manifest.json").read_bytes())
     (other / "manifest.json").write_text(json.dumps(manifest | {"thresholds": {"review": 0.0, "decline": 0.0}}))
     event_id = next(
@@ -159,7 +159,7 @@ def test_other_thresholds_show_what_was_recorded_and_what_is_computed(home: Path
 
 
 def test_of_two_bundles_of_one_name_the_one_that_decided_is_found(home: Path) -> None:
-    other = Path(shutil.copytree(EXPECTED / "bundle", home / "models" / "other"))
+    other = Path(shutil.copytree(bundle_folder(), home / "models" / "other"))
     manifest = json.loads((other / "manifest.json").read_bytes())
     (other / "manifest.json").write_text(json.dumps(manifest | {"thresholds": {"review": 0.0, "decline": 0.0}}))
     assert _answer(home, _of_each_kind()[0])["decision"]["is_same"] is True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from tests.unit.archive.decided import topics
 from weir.archive.evidence.cli import main
 from weir.archive.evidence.sample import Sampled, Sampler
@@ -41,7 +41,7 @@ def test_a_sample_is_about_as_large_as_asked_and_follows_from_its_seed(built: Pa
 def test_a_decision_that_differs_is_named_with_what_differs(built: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(built, tmp_path / "home"))
     shutil.rmtree(home / "archive" / "_bundles")
-    other = Path(shutil.copytree(EXPECTED / "bundle", home / "models" / "other"))
+    other = Path(shutil.copytree(bundle_folder(), home / "models" / "other"))
     manifest = json.loads((other / "manifest.json").read_bytes())
     (other / "manifest.json").write_text(json.dumps(manifest | {"thresholds": {"review": 0.0, "decline": 0.0}}))
     found = _sample(home)

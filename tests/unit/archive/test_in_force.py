@@ -14,9 +14,10 @@ import pytest
 
 from tests.golden import decided as golden
 from tests.golden.decided import LISTS
-from tests.golden.log import EXPECTED, build_log
+from tests.golden.log import build_log
 from tests.golden.product import Run
 from tests.golden.records import Given, decode, parse_schema
+from tests.golden.shipped import bundle_folder
 from tests.unit.archive import decided
 from tests.unit.archive.decided import NEWEST, Logged, build_archive
 from tests.unit.inference.published.acts import build_act
@@ -134,7 +135,7 @@ def _in_force(acts: Sequence[Act]) -> list[InForce]:
     first = before.build(acts[2].hash[:12])
     change = json.loads(CHANGE)
     second = ListsBuilder.from_lists(first, entities).remove(change["remove"]).add(change["add"])
-    bundle = load_bundle(EXPECTED / "bundle", stream=payments)
+    bundle = load_bundle(bundle_folder(), stream=payments)
     found = zip((0, 1), (first, second.build(acts[3].hash[:12])), strict=True)
     return [
         InForce(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from tests.unit.archive.decided import BATCHES
 from weir.archive.in_force.versions import KeptVersion, Versions
 from weir.archive.keeping import Keeper
@@ -44,14 +44,14 @@ def _keeper(root: Place, tmp_path: Path) -> Keeper:
 
 
 def test_after_a_commit_its_batches_are_sealed_and_the_bundle_that_decided_is_kept(root: Place, tmp_path: Path) -> None:
-    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    shutil.copytree(bundle_folder(), tmp_path / "models" / "one")
     (tmp_path / "models" / "champion").symlink_to("one")
     keeper = _keeper(root, tmp_path)
     for topic in ("decisions", "features"):
         keeper.after_commit(_table(root, topic))
     name, version = _model(root)
     (kept,) = Objects(root).find_bundles(name, version)
-    assert kept.manifest == (EXPECTED / "bundle" / "manifest.json").read_bytes()
+    assert kept.manifest == (bundle_folder() / "manifest.json").read_bytes()
     verified = verify(Chain(root), {"decisions": _table(root, "decisions")}, Objects(root))
     assert [each.kind for each in verified.findings if each.where.startswith("decisions")] == []
     assert Chain(root).read_length() == 2 * BATCHES + 1
@@ -66,7 +66,7 @@ def _model(root: Place) -> tuple[str, str]:
 def test_a_bundle_that_is_nowhere_stops_nothing_and_is_kept_once_it_decides_again(root: Place, tmp_path: Path) -> None:
     _keeper(root, tmp_path).after_commit(_table(root, "decisions"))
     assert Objects(root).find_bundles(*_model(root)) == []
-    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    shutil.copytree(bundle_folder(), tmp_path / "models" / "one")
     shutil.rmtree(Path(root.uri) / "_seals")
     _keeper(root, tmp_path).after_commit(_table(root, "decisions"))
     assert len(Objects(root).find_bundles(*_model(root))) == 1
@@ -89,7 +89,7 @@ def _keep_some(root: Place, tmp_path: Path) -> None:
     text = versions.keep_text(b"rules: []")
     versions.keep(KeptVersion(kind="rules", version="1", content=text, texts=[text], source="declared"))
     objects.keep_schema("events", WriterSchema(5, subject_ok=True, schema='"long"'))
-    shutil.copytree(EXPECTED / "bundle", tmp_path / "models" / "one")
+    shutil.copytree(bundle_folder(), tmp_path / "models" / "one")
     objects.keep_bundle(tmp_path / "models" / "one")
 
 

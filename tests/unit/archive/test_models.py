@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from weir.inference.bundle import load_bundle
 from weir.infra.settings import Settings
 from weir.models import ARCHIVE
@@ -18,7 +18,7 @@ from weir.training.choosing.measure import reproduce
 
 
 def test_the_champion_gives_the_logged_vectors_the_scores_that_were_recorded(built: Path) -> None:
-    champion = load_bundle(EXPECTED / "bundle", stream=payments)
+    champion = load_bundle(bundle_folder(), stream=payments)
     logged = ARCHIVE.read_logged(Settings(home=built), champion.manifest)
     found = reproduce(champion, logged)
     assert found.rows > 100
@@ -28,9 +28,9 @@ def test_the_champion_gives_the_logged_vectors_the_scores_that_were_recorded(bui
 
 
 def test_a_model_that_decided_nothing_has_nothing_to_reproduce(built: Path, tmp_path: Path) -> None:
-    champion = load_bundle(EXPECTED / "bundle", stream=payments)
+    champion = load_bundle(bundle_folder(), stream=payments)
     other = champion.manifest.model_copy(update={"version": "another"})
     assert len(ARCHIVE.read_logged(Settings(home=built), other).scores) == 0
     with pytest.raises(Refused, match="there is no archive of what was decided"):
         ARCHIVE.read_logged(Settings(home=tmp_path), champion.manifest)
-    assert not ARCHIVE.keep(Settings(home=tmp_path), EXPECTED / "bundle")
+    assert not ARCHIVE.keep(Settings(home=tmp_path), bundle_folder())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from tests.house.commands import scripts
 from tests.house.source import ROOT
 from tests.unit.archive.decided import build_archive
@@ -28,7 +28,7 @@ def test_every_block_of_the_page_does_what_it_says(
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("COPY", str(root))
     (tmp_path / "candidate.yaml").write_text(RULES)
-    shutil.copytree(EXPECTED / "bundle", tmp_path / "candidate")
+    shutil.copytree(bundle_folder(), tmp_path / "candidate")
     said = [run_block(script, capsys) for script in BLOCKS]
     rules, others, models, segments, _, elsewhere = said
     assert "would be" in rules

@@ -15,7 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 
 import weir.cli
 from tests.golden.decided import LISTS, build_reader
-from tests.golden.log import EXPECTED
+from tests.golden.shipped import bundle_folder
 from tests.unit.inference.test_rule_surfaces import CONDITIONS
 from weir.archive.records import Record
 from weir.inference.bundle import Bundle, load_bundle
@@ -79,7 +79,7 @@ def home(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle that decides otherwise: the model's score counts from another threshold on."""
     folder = tmp_path_factory.mktemp("other") / "bundle"
-    shutil.copytree(EXPECTED / "bundle", folder)
+    shutil.copytree(bundle_folder(), folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest |= {"version": "other", "thresholds": {"review": 0.05, "decline": 0.3}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -91,7 +91,7 @@ def test_rules_hold_in_a_trial_of_the_very_rows_of_which_they_hold_in_the_stream
 ) -> None:
     (home / "surfaces.yaml").write_text(TEXT)
     code, found = _run(capsys, "--rules", "surfaces.yaml")
-    judged = _decide(home, EXPECTED / "bundle", read_rules(TEXT, payments, "surfaces.yaml"))
+    judged = _decide(home, bundle_folder(), read_rules(TEXT, payments, "surfaces.yaml"))
     by_name = {rule["name"]: rule for rule in found["rules"]}
     tagged = Counter(tag for tags in judged.tags for tag in tags)
     for n in range(len(CONDITIONS)):

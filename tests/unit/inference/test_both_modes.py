@@ -14,10 +14,11 @@ import pyarrow as pa
 import pytest
 
 from tests.golden.decided import DECISION_TIME_MS, build_decider, build_reader
-from tests.golden.log import EXPECTED, Entry, build_log
+from tests.golden.log import Entry, build_log
 from tests.golden.observed import PARTITIONS, take
 from tests.golden.product import FEATURES_SCHEMA_ID, Run
 from tests.golden.records import Given
+from tests.golden.shipped import bundle_folder
 from weir.inference.bundle import load_bundle
 from weir.inference.canary import Canary
 from weir.inference.decide import Decider
@@ -114,8 +115,8 @@ def test_rows_of_both_kinds_in_one_batch_are_told_apart() -> None:
 
 
 def test_a_canary_decides_its_keys_alike_in_both_modes(both: tuple[str, _Both, Run], tmp_path: Path) -> None:
-    manifest = json.loads((EXPECTED / "bundle" / "manifest.json").read_text())
-    shutil.copy(EXPECTED / "bundle" / "model.onnx", tmp_path)
+    manifest = json.loads((bundle_folder() / "manifest.json").read_text())
+    shutil.copy(bundle_folder() / "model.onnx", tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"version": "canary"}))
     canary = Canary(load_bundle(tmp_path, stream=payments), 0.3, "c" * 32)
     _, found, _ = both

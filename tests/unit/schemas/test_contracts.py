@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.golden.log import EXPECTED
+from tests.golden.shipped import of_the_fixtures
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.checks.declaration import find_faults
 from weir.schemas.checks.fields import PROVENANCE
@@ -21,7 +23,6 @@ from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream, Value
 from weir.schemas.streams.payments import payments
 
-EXPECTED = Path(__file__).parents[2] / "golden" / "expected"
 CLICKS = """
 from weir.schemas.entity import Entity
 from weir.schemas.stream import Measure, Stream
@@ -66,6 +67,7 @@ def test_a_decision_of_the_payments_is_that_of_before_with_what_rules_note_next_
     assert found | {"fields": [field for field in found["fields"] if field not in [*noted, *shadow]]} == before
 
 
+@of_the_fixtures
 def test_a_feature_row_of_the_payments_is_that_of_before_with_a_mark_that_may_be_missing() -> None:
     found, before = json.loads(features_schema(payments)), json.loads((EXPECTED / "features.avsc").read_text())
     (mark,) = (field for field in found["fields"] if field["name"] == DECIDED)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ def test_list_names_every_feature_once(capsys: pytest.CaptureFixture[str]) -> No
     document = json.loads(capsys.readouterr().out)
     assert document["declarations_hash"] == DECLARATIONS_HASH
     assert [feature["name"] for feature in document["features"]] == list(FEATURE_NAMES)
+
+
+def test_a_wrong_feature_of_a_shipped_stream_is_refused_with_its_file_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = find_stream(Path("/"), "transactions")
+    wrong = replace(shipped, features=[shipped.key.amount.median("1d", why="none")], rules=[])
+    monkeypatch.setattr("weir.streaming.features_cli.find_stream", lambda *_: wrong)
+    told = r"test_features_cli\.py:\d+: feature card_amount_median_1d: expected an aggregate, found 'median'; did you"
+    with pytest.raises(Refused, match=told):
+        features_cli.main(["features", "list"])
 
 
 def test_docs_have_one_row_per_feature(capsys: pytest.CaptureFixture[str]) -> None:

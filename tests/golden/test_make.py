@@ -1,0 +1,41 @@
+"""The fixtures are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.golden import make
+from tests.golden.contracts import observe_schemas
+from tests.golden.kept import NAMES, load
+from tests.golden.log import EXPECTED
+from tests.golden.observed import Lines
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = Path(shutil.copytree(EXPECTED, tmp_path / "expected"))
+    monkeypatch.setattr(make, "EXPECTED", folder)
+    return folder
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_fails_on_the_way_leaves_what_was_kept(kept: Path) -> None:
+    incomplete: dict[str, Lines] = {"one": {}}
+    with pytest.raises(KeyError):
+        make.replace_expected(incomplete, observe_schemas())
+    assert _files(kept) == _files(EXPECTED)
+
+
+def test_what_is_written_again_from_the_same_lines_is_the_same(kept: Path) -> None:
+    schemas = {kind: (EXPECTED / f"{kind}.avsc").read_text().rstrip("\n") for kind in ("features", "decisions")}
+    make.replace_expected({name: load(name) for name in NAMES}, schemas)
+    made, before = _files(kept), _files(EXPECTED)
+    assert len(made.pop(Path("MADE_FROM"))) == len(before.pop(Path("MADE_FROM")))
+    assert made == before
+    assert [path.name for path in kept.parent.iterdir()] == ["expected"]
