@@ -158,6 +158,19 @@ def _believe_the_error() -> None:
     replace(ArchiveTable, _has_landed=forget_and_take_over)
 
 
+def _advance_first() -> None:
+    """How far decisions are read is kept before their cases are."""
+    from weir.cases.intake import Intake  # noqa: PLC0415
+
+    take = Intake.take
+
+    def advance_and_take(intake: Any, reviews: Any, ends: Any, on_step: Any) -> int:
+        take(intake, [], ends)
+        return take(intake, reviews, ends, on_step)
+
+    replace(Intake, take=advance_and_take)
+
+
 def _read_uncommitted() -> None:
     """An API takes what is in an open transaction for a decision."""
     replace(tail, build_consumer=partial(build_consumer, isolation_level="read_uncommitted"))
@@ -182,6 +195,7 @@ MUTANTS: dict[str, Mutant] = {
     "archive-positions": Mutant(_archive_anyway, "two-archivers", "each of two archivers would add every row"),
     "archive-look-up": Mutant(_believe_the_error, "archive-store-fails", "rows of a lost answer would be added again"),
     "decisions-committed": Mutant(_read_uncommitted, "aborted-decision", "an aborted copy would be the answer"),
+    "case-position": Mutant(_advance_first, "kill-cases", "a decision for review would be in no case after a crash"),
     "offsets-never-back": Mutant(_go_back, "kill-committed", "what is decided would be decided again"),
 }
 

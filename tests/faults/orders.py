@@ -10,8 +10,8 @@ class Orders:
     """Orders for one worker.
 
     Attributes:
-        role: ``process``, ``run``, ``score`` (with the index next to it), ``index``, ``archive``, ``cut-over``, or
-            ``weir`` for any command line.
+        role: ``process``, ``run``, ``score`` (with the index next to it), ``index``, ``archive``, ``cases``,
+            ``cut-over``, or ``weir`` for any command line.
         environment: the ``WEIR_`` variables of the deployment.
         step_log: file to which every step is appended, with its monotonic time.
         kill_at: ``step`` or ``step:n``: kill -9 itself at the n-th such step.

@@ -37,6 +37,7 @@ GROUPS = (
     "faults_retention",
     "faults_declarations",
     "faults_archive",
+    "faults_cases",
 )
 REDIS = {"stack": RedisServers, "pair": RedisPair, "cluster": RedisClusterServers}
 

@@ -102,12 +102,10 @@ def _run_role(orders: Orders, steps: Callable[[str], None], stop: threading.Even
     configure("info", "json", f"{orders.role}-{orders.instance}")
     settings = load_settings(orders.environment)
     try:
-        if orders.role == "process":
-            _process(settings, orders, steps, stop)
+        if own := {"process": _process, "archive": _archive, "cases": _follow_cases}.get(orders.role):
+            own(settings, orders, steps, stop)
         elif orders.role == "run":
             run_fused(settings, instance=orders.instance, should_stop=stop.is_set, on_step=steps)
-        elif orders.role == "archive":
-            _archive(settings, orders, steps, stop)
         elif orders.role == "cut-over":
             build_next_view(settings, should_stop=stop.is_set, tell=print, on_step=steps)
         elif orders.role == "score":
@@ -138,6 +136,13 @@ def _archive(settings: Settings, orders: Orders, steps: Callable[[str], None], s
 
     del orders
     run_archiver(settings, Task([payments], find_root(settings)), should_stop=stop.is_set, on_step=steps)
+
+
+def _follow_cases(settings: Settings, orders: Orders, steps: Callable[[str], None], stop: threading.Event) -> None:
+    # late: it is the only role that needs a database
+    from weir.cases.follow import run_cases  # noqa: PLC0415
+
+    run_cases(settings, instance=orders.instance, since_ms=0, should_stop=stop.is_set, on_step=steps)
 
 
 def _report_inner_steps(steps: Callable[[str], None]) -> None:
