@@ -190,7 +190,8 @@ def _archive(settings: Settings, task: Task, should_stop: Callable[[], bool], on
         log.info("started", root=task.root.uri, topics=len(followers), partitions=len(starts))
         archiver = Archiver(
             followers, reader, meter, takes_added=not task.partitions, should_stop=should_stop, on_step=on_step,
-            after_commit=keeper.after_commit, upkeep=_build_upkeep(settings, task, followed, followers, chain, key),
+            after_commit=keeper.after_commit,
+            upkeep=_build_upkeep(settings, task, followed, followers, chain, key, on_step),
         )  # fmt: skip
         archiver.run({at: ends[at[0]][at[1]] for at in starts} if task.until_caught_up else None)
 
@@ -235,12 +236,13 @@ def _build_upkeep(
     followers: Mapping[str, Follower],
     chain: Chain,
     key: SealKey,
+    on_step: OnStep,
 ) -> Callable[[], None]:
     """Return what keeps the archive up; of archivers that share it, that of partition 0 alone does."""
     if task.until_caught_up or (task.partitions and 0 not in task.partitions):
         return do_nothing
     tables = [(each.kind, followers[each.topic].table) for each in followed]
-    return Upkeep(tables, settings.archive, chain, key).turn
+    return Upkeep(tables, settings.archive, chain, key, on_step).turn
 
 
 def _build_keeper(settings: Settings, task: Task, chain: Chain, key: SealKey, stack: ExitStack) -> Keeper:

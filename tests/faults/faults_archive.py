@@ -14,6 +14,8 @@ from tests.faults.workers import Worker, await_true
 from tests.integration.archive_oracle import find_differences, find_doubled, read_table
 
 STEPS = ("archive_read", "archive_checked", "archive_written", "archive_committed")
+UPKEEP_STEPS = ("archive_joined", "archive_swapped")
+"""Of the archiver's own upkeep, which joins the files of closed days."""
 RANDOM_SECONDS_MAX = 2.0
 SECONDS, GIVE_WAY_SECONDS = 120.0, 40.0
 EXIT_OVERTAKEN = 1
@@ -70,13 +72,20 @@ def _finish(lab: Lab, workers: list[Worker]) -> None:
     _judge(lab)
 
 
-@fault("kill-archive", "kill -9 of the archiver at every numbered step, and of what joins files", judged=False)
+@fault(
+    "kill-archive",
+    "kill -9 of the archiver at every numbered step, also of its upkeep, and of what joins files",
+    judged=False,
+)
 def kill_archive(lab: Lab) -> None:
     lab.processor(kill_at="produced:3").await_death()  # its transaction is aborted: rows that no archive may have
     scorer, processor = lab.scorer(), lab.processor()
-    for turn in range(max(1, lab.kills // (len(STEPS) + 1))):
+    for turn in range(max(1, lab.kills // (len(STEPS) + len(UPKEEP_STEPS) + 1))):
         for step in STEPS:
             archiver(lab, kill_at=f"{step}:{lab.random.randrange(1, 6)}").await_death(SECONDS)
+            lab.times += 1
+        for step in UPKEEP_STEPS:
+            archiver(lab, kill_at=f"{step}:1", quirks=("upkeep_due",)).await_death(SECONDS)
             lab.times += 1
         joining = _join(lab)
         archiver(lab, kill_after_seconds=lab.random.uniform(0, RANDOM_SECONDS_MAX)).await_death(SECONDS)

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -194,6 +195,15 @@ def watch(steps: Steps) -> None:
     del steps
 
 
+def upkeep_due(steps: Steps) -> None:
+    """An archiver keeps its tables up at once, and takes today for a closed day."""
+    from weir.archive import joining, upkeep  # noqa: PLC0415 - of an archiver alone: it brings Delta with it
+
+    del steps
+    now = joining.utc_now
+    replace(upkeep, FIRST_SECONDS=0.0, utc_now=lambda: now() + timedelta(days=2))
+
+
 QUIRKS: dict[str, Callable[[Steps], None]] = {
     "lose_apply_reply": lose_apply_reply,
     "slow_apply": slow_apply,
@@ -205,4 +215,5 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "failing_store": failing_store,
     "full_disk": full_disk,
     "watch": watch,
+    "upkeep_due": upkeep_due,
 }

@@ -166,6 +166,7 @@ NO_REMEDY = {
     "make bench-quick",
     "make bench ROUNDS=5",
     "make bench-pyflink",
+    "make past-page",
     "make clean",
     "make coverage",
     "make docs",

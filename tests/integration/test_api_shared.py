@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -22,14 +23,15 @@ def space() -> str:
 
 @pytest.fixture
 def apis(stack: Settings, space: str, tmp_path: Path) -> Iterator[list[httpx.Client]]:
-    children: list[Child] = []
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        children.append(Child(folder, stack.redis.url, space))
-    yield [httpx.Client(base_url=f"http://127.0.0.1:{child.port}", headers={"x-api-key": KEY}) for child in children]
-    for child in children:
-        child.stop()
+    with ExitStack() as open_now:
+        clients = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            child = Child(tmp_path / name, stack.redis.url, space)
+            open_now.callback(child.stop)
+            client = httpx.Client(base_url=f"http://127.0.0.1:{child.port}", headers={"x-api-key": KEY})
+            clients.append(open_now.enter_context(client))
+        yield clients
 
 
 def test_two_processes_share_the_rate_of_a_key_and_the_answers_to_its_idempotency_keys(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
-from weir.infra.redis.client import connect
+from weir.infra.redis.client import Client, connect
 from weir.infra.redis.kept_answers import ANSWER_BYTES_MAX, KEPT_SECONDS, PENDING_SECONDS, Found, KeptAnswers, Request
 from weir.infra.settings import Settings
 
@@ -24,8 +26,14 @@ def space() -> str:
 
 
 @pytest.fixture
-def kept(stack: Settings, space: str) -> KeptAnswers:
-    return KeptAnswers(connect(stack.redis), space=space, bytes_max=200_000)
+def client(stack: Settings) -> Iterator[Client]:
+    with closing(connect(stack.redis)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def kept(client: Client, space: str) -> KeptAnswers:
+    return KeptAnswers(client, space=space, bytes_max=200_000)
 
 
 def test_a_name_is_pending_until_it_is_answered_and_then_answers(kept: KeptAnswers) -> None:
@@ -64,7 +72,7 @@ def test_of_many_that_begin_at_once_one_does(kept: KeptAnswers) -> None:
     assert sorted(found) == ["begun", *["pending"] * 39]
 
 
-def test_what_an_owner_keeps_is_bounded_and_everything_expires(stack: Settings, space: str, kept: KeptAnswers) -> None:
+def test_what_an_owner_keeps_is_bounded_and_everything_expires(client: Client, space: str, kept: KeptAnswers) -> None:
     for number in range(5):
         request = ask(f"k{number}")
         found = kept.begin(request)
@@ -75,7 +83,6 @@ def test_what_an_owner_keeps_is_bounded_and_everything_expires(stack: Settings, 
     assert KEPT_SECONDS - 60 < found.wait_seconds <= KEPT_SECONDS
     assert kept.begin(ask("k0")).state == "answered", "what is kept is still given"
     assert kept.begin(ask("k", owner="p")).state == "begun"
-    client = connect(stack.redis)
     left = {key: client.ttl(key) for key in client.keys(f"weir:{space}:answer*")}
     assert len(left) == 6
     assert all(0 < seconds <= KEPT_SECONDS for seconds in left.values())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from weir.infra.redis.client import connect
+from weir.infra.redis.client import Client, connect
 from weir.infra.redis.rate_limits import Limit, RateLimits
 from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
@@ -23,8 +24,14 @@ def space() -> str:
 
 
 @pytest.fixture
-def limits(stack: Settings, space: str) -> RateLimits:
-    return RateLimits(connect(stack.redis), space=space)
+def client(stack: Settings) -> Iterator[Client]:
+    with closing(connect(stack.redis)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def limits(client: Client, space: str) -> RateLimits:
+    return RateLimits(client, space=space)
 
 
 def test_as_many_pass_at_once_as_a_burst_has_and_the_rest_are_told_when(limits: RateLimits) -> None:
@@ -55,16 +62,14 @@ def test_several_who_count_at_once_let_no_more_pass_than_one_would(stack: Settin
         assert sum(pool.map(take, range(4))) == 40
 
 
-def test_what_is_kept_of_a_full_bucket_is_gone(stack: Settings, space: str) -> None:
-    client = connect(stack.redis)
-    limits = RateLimits(client, space=space)
+def test_what_is_kept_of_a_full_bucket_is_gone(client: Client, limits: RateLimits, space: str) -> None:
     limits.take_all([("a", Limit(rate_per_second=0.01, burst=5))])
     (key,) = client.keys(f"weir:{space}:rate:*")
     assert 99_000 < client.pttl(key) <= 100_000
 
 
 def test_a_redis_that_is_away_is_said() -> None:
-    limits = RateLimits(connect(Settings().redis.model_copy(update={"url": "redis://127.0.0.1:1/0"})), space="x")
-    with pytest.raises(Transient) as away:
-        limits.take_all([("a", SLOW)])
+    nowhere = Settings().redis.model_copy(update={"url": "redis://127.0.0.1:1/0"})
+    with closing(connect(nowhere)) as client, pytest.raises(Transient) as away:
+        RateLimits(client, space="x").take_all([("a", SLOW)])
     assert away.value.cause == "away"

@@ -26,6 +26,7 @@ from weir.inference.api.web.errors import JSON, PROBLEM, raw_answer
 from weir.monitoring.request_id import REQUEST_ID
 
 PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
+API = Path(__file__).parents[3] / "inference" / "api"
 OF_CONNECTIONS = {"no_http", "too_slow", "headers_too_large"}
 """What a connection answers, before there is a route."""
 OF_KEYS = {"unauthorized", "forbidden", "unknown_stream"}
@@ -170,6 +171,13 @@ def test_a_document_names_each_error_that_a_route_is_seen_to_answer_with(world: 
 def test_the_page_has_every_type_and_no_other() -> None:
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+?) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
     assert rows == [(str(each.status), each.code, each.title, each.fix) for each in ERROR_TYPES.values()]
+
+
+def test_every_code_that_is_written_in_the_source_has_a_type_of_its_status() -> None:
+    said = re.compile(r"""(?:answer_error|refuse|error_body)\((?:\s*send,)?\s*(\d{3}),\s*"(\w+)\"""")
+    found = {(int(status), code) for path in API.rglob("*.py") for status, code in said.findall(path.read_text())}
+    assert len(found) >= 15
+    assert sorted(found - {(kind.status, code) for code, kind in ERROR_TYPES.items()}) == []
 
 
 def test_an_id_of_the_request_is_that_of_the_answer_and_a_wrong_one_is_replaced(world: World) -> None:
