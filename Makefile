@@ -27,7 +27,7 @@ SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # of `make bench`: how often each contender runs, and which (all when empty; `make bench ONLY="processor quix-eos"`)
 ROUNDS ?= 5
 ONLY ?=
-# of `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
+# of `make unit` and `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
 # their names, so that tests/alerts, whose one test waits for minutes, runs next to all others and not after them
 WORKERS ?= 2
 # COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
@@ -92,8 +92,8 @@ train: $(READY)  ## train on the history at hand, compare, and promote what is b
 	$(WEIR) train $(ARGS)
 
 ##@ Check
-unit: $(READY)  ## run the tests that need no server
-	$(BIN)/python -m pytest tests/unit tests/house $(ARGS)
+unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 processes)
+	$(BIN)/python -m pytest tests/unit tests/house --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.jobs import run_all
@@ -16,6 +16,7 @@ from tests.faults.mutants import MUTANTS, judge_mutant
 from tests.faults.runs import Task, load_catalogue, run_task
 from tests.faults.service_page import write_section
 from tests.faults.table import Result, as_json, as_text, write_page
+from weir.schemas.checks.expression_types import nearest
 
 
 def run_mutants(names: Sequence[str], *, seed: int, jobs: int) -> bool:
@@ -65,6 +66,9 @@ def main() -> int:
         return 0 if run_mutants(given.only or list(MUTANTS), seed=given.seed[0], jobs=given.jobs) else 1
 
     names = given.only or list(CATALOGUE)
+    runs = len(names) * len(given.seed)
+    sys.stderr.write(f"starting servers for {runs} run(s), half a minute to a few minutes each; a line follows each\n")
+    sys.stderr.flush()
 
     def write(complete: dict[int, list[Result]]) -> None:
         seconds = time.monotonic() - began
@@ -110,14 +114,32 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--mutants", action="store_true", help="switch off each guard; every run must go red")
     parser.add_argument("--list", action="store_true", help="list faults and guards")
     given = parser.parse_args()
-    known = MUTANTS if given.mutants else CATALOGUE
-    if unknown := [name for name in given.only if name not in known]:
-        parser.error(f"expected one of {', '.join(known)}; found {', '.join(unknown)}")
+    if unknown := find_unknown(given.only, of_guards=given.mutants):
+        parser.error(unknown)
     if given.list:
-        sys.stdout.write("".join(f"{entry.name:28} {entry.how}\n" for entry in CATALOGUE.values()))
-        sys.stdout.write("".join(f"{name:28} {mutant.why}\n" for name, mutant in MUTANTS.items()))
+        sys.stdout.write(list_all())
         sys.exit(0)
     return given
+
+
+def find_unknown(names: Iterable[str], *, of_guards: bool) -> str:
+    """Return what is wrong with the first name that is not a fault's, or not a guard's; nothing where all are known."""
+    known, others = (MUTANTS, CATALOGUE) if of_guards else (CATALOGUE, MUTANTS)
+    kind, target = ("guard", "faults-short") if of_guards else ("fault", "faults-mutants")
+    for name in names:
+        if name in others:
+            return f"expected a {kind}; {name} is a {'fault' if of_guards else 'guard'}: make {target} FAULT={name}"
+        if name not in known:
+            return f"expected a {kind}, found '{name}'{nearest(name, known)}; --list shows all"
+    return ""
+
+
+def list_all() -> str:
+    """Return the faults and the guards, each list under its heading."""
+    faults = [f"{entry.name:28} {entry.how}" for entry in CATALOGUE.values()]
+    guards = [f"{name:28} {mutant.why}" for name, mutant in MUTANTS.items()]
+    heads = "faults: make faults-short FAULT=name", "guards: make faults-mutants FAULT=name"
+    return "\n".join([heads[0], *faults, "", heads[1], *guards]) + "\n"
 
 
 if __name__ == "__main__":

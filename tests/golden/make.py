@@ -39,7 +39,7 @@ def main() -> int:
     for name in NAMES:
         _tell(name, load(name), found[name])
     if apply:
-        replace_expected(found, schemas)
+        replace_expected(found, schemas, made_from=_read_head())
     return 0
 
 
@@ -49,15 +49,18 @@ def _tell(name: str, kept: Lines, found: Lines) -> None:
         sys.stdout.write(f"{name} {part}: {len(lines)} lines, {len(changed)} differ\n")
 
 
-def replace_expected(found: Mapping[str, Lines], schemas: Mapping[str, str]) -> None:
+def _read_head() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=_ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def replace_expected(found: Mapping[str, Lines], schemas: Mapping[str, str], *, made_from: str) -> None:
     """Write all of it next to ``expected/`` and exchange the two: what fails before leaves what was kept."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=_ROOT, capture_output=True, text=True, check=True)
     made, before = EXPECTED.with_name("expected.made"), EXPECTED.with_name("expected.before")
     for folder in (made, before):
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(EXPECTED, made)
     _write(made, found, schemas)
-    (made / "MADE_FROM").write_text(head.stdout)
+    (made / "MADE_FROM").write_text(made_from)
     EXPECTED.rename(before)
     made.rename(EXPECTED)
     shutil.rmtree(before)

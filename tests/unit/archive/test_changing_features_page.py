@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tests.golden.shipped import of_the_fixtures
 from tests.house.commands import scripts
 from tests.house.source import ROOT
 from weir.schemas.project import SHIPPED
@@ -21,6 +22,7 @@ SAID = re.findall(r"```sh\n.*?```\n.*?```\n(.*?)```", PAGE, re.DOTALL)
 BUNDLE = ROOT / "tests" / "golden" / "expected" / "bundle"
 
 
+@of_the_fixtures  # the page shows the hash of the shipped stream
 def test_every_block_of_the_page_says_what_stands_below_it(built: Path, tmp_path: Path) -> None:
     for path in [*SHIPPED.glob("*.avsc"), SHIPPED / "payments.py"]:
         shutil.copy(path, tmp_path)

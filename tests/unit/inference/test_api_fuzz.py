@@ -81,7 +81,8 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    assert set(operations) == {*LOOKUPS, SCORE, DECIDE, *BY_NAME, *PLAIN}
+    listed = {*LOOKUPS, SCORE, DECIDE, *BY_NAME, *PLAIN}
+    assert set(operations) == listed, f"in one list alone, of LOOKUPS or PLAIN here: {set(operations) ^ listed}"
 
 
 @pytest.mark.parametrize("label", LOOKUPS)

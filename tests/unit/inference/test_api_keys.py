@@ -109,7 +109,9 @@ def fill(path: str) -> str:
 
 def needed(method: str, path: str) -> str | None:
     default = path.replace(f"/v1/streams/{OURS}/", "/v1/").replace(f"/v1/streams/{THEIRS}/", "/v1/")
-    return SCOPES["GET /docs"] if path.startswith(("/docs", "/favicon")) else SCOPES[f"{method} {default}"]
+    label = "GET /docs" if path.startswith(("/docs", "/favicon")) else f"{method} {default}"
+    assert label in SCOPES, f"expected {label} in SCOPES of this file, with the scope that its route needs"
+    return SCOPES[label]
 
 
 def test_every_path_but_the_health_checks_asks_for_a_key(served: Served) -> None:
