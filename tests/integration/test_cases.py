@@ -237,6 +237,8 @@ def test_a_database_of_the_release_before_keeps_its_keys_and_gets_cases(settings
         connection.execute(text(row + "('0123abcd', :hash, 'till', 'score', '', 1, 'ops')"), {"hash": b"x" * 32})
         for table in ("label_outbox", "case_positions", "case_acts", "case_events", "cases"):
             connection.execute(text(f"DROP TABLE {table}"))
+        for column in ("rate_per_second", "burst"):
+            connection.execute(text(f"ALTER TABLE api_keys DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     with closing(KeyStore(open_database(settings))) as store:

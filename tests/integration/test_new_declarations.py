@@ -132,14 +132,18 @@ FIRST_FEATURE = "    features=\\["
 @pytest.mark.parametrize(
     ("at", "line", "sentence"),
     [
-        (FIRST_FEATURE, 'card.amount.count("1h")', "card_amount_count_1h: expected count of event, refund"),
-        (FIRST_FEATURE, 'card.event.count("2q")', "card_event_count_2q: expected a window of"),
-        (FIRST_FEATURE, 'card.shoe.distinct("1d")', "expected distinct of country, device, merchant, found of shoe"),
         (
             FIRST_FEATURE,
-            'card.amount.over_mean("30d")',
-            "expected an aggregate of KINDS in streaming/core/aggregates",
+            'card.amount.count("1h")',
+            "card_amount_count_1h: expected count of an event or a reversal, found of",
         ),
+        (FIRST_FEATURE, 'card.event.count("2q")', "card_event_count_2q: expected a window like '5m', '1h' or"),
+        (
+            FIRST_FEATURE,
+            'card.shoe.distinct("1d")',
+            "expected an attribute of card, found 'shoe', which is not declared",
+        ),
+        (FIRST_FEATURE, 'card.amount.over_mean("30d")', "found 'over_mean'; did you mean 'over_min'?"),
     ],
 )
 def test_what_is_missing_is_one_sentence_and_no_traceback(tmp_path: Path, at: str, line: str, sentence: str) -> None:
@@ -147,6 +151,8 @@ def test_what_is_missing_is_one_sentence_and_no_traceback(tmp_path: Path, at: st
     declare(folder, (at, f"{at.replace(chr(92), '')}\n        {line},"))
     done = run(folder, "-m", "weir", "features", "list")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("weir features: declarations: ")
+    path = folder / "weir" / "schemas" / "streams" / "payments.py"
+    at_line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if line in text)
+    assert done.stderr.startswith(f"weir features: {path}:{at_line}: ")
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
