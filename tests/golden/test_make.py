@@ -12,6 +12,7 @@ from tests.golden.contracts import observe_schemas
 from tests.golden.kept import NAMES, load
 from tests.golden.log import EXPECTED
 from tests.golden.observed import Lines
+from tests.golden.shipped import of_the_fixtures
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def test_what_fails_on_the_way_leaves_what_was_kept(kept: Path) -> None:
     assert _files(kept) == _files(EXPECTED)
 
 
+@of_the_fixtures
 def test_what_is_written_again_from_the_same_lines_is_the_same(kept: Path) -> None:
     schemas = {kind: (EXPECTED / f"{kind}.avsc").read_text().rstrip("\n") for kind in ("features", "decisions")}
     make.replace_expected({name: load(name) for name in NAMES}, schemas, made_from="a commit")
