@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from redis.exceptions import BusyLoadingError
+
 from weir.infra.findings import Finding
 from weir.infra.redis.client import Client, Node, on_server, primaries, replicas, transient_errors
 from weir.schemas.errors import Transient
@@ -107,7 +109,7 @@ def read_states(client: Client) -> list[RedisState]:
     """Return every server that holds keys, then the replicas of a cluster that answer.
 
     Raises:
-        Transient: a server that holds keys cannot be reached.
+        Transient: a server that holds keys cannot be reached, or has not loaded all of them yet.
     """
     found = [_read_state(client, node) for node in primaries(client)]
     for replica in replicas(client):
@@ -127,7 +129,10 @@ def examine_redis(client: Client) -> list[Finding]:
 
 def _read_state(client: Client, node: Node) -> RedisState:
     with transient_errors("reading INFO"), on_server(client, node) as server:
-        return parse_info(server.info(), node.name if node is not None else "")
+        info = server.info()
+        if info.get("loading"):  # INFO is answered meanwhile, and counts the keys that are loaded so far
+            raise BusyLoadingError("LOADING")
+        return parse_info(info, node.name if node is not None else "")
 
 
 def compare(before: RedisState | None, now: RedisState) -> Comparison:

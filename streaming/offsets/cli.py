@@ -72,7 +72,7 @@ def _recover(tool: OffsetsTool, scorer: ScorerOffsets, settings: Settings, argum
     rows = tool.propose(tool.rows(), skip_expired=skip)
     scored = scorer.propose(scorer.rows(), skip_expired=skip)
     _write_rows([*rows, *scored], as_json=arguments.json)
-    _check_ends(rows)
+    _check_ends(rows, tool.offsets)
     if not arguments.apply:
         _tell("nothing changed; --apply commits what is proposed, and drops the units that are marked\n")
         return 0
@@ -113,16 +113,20 @@ def _tell_error(error: Refused) -> None:
     _tell(f"{error}\n")
 
 
-def _check_ends(rows: Sequence[Row]) -> None:
+def _check_ends(rows: Sequence[Row], offsets: GroupOffsets) -> None:
     """Refuse to commit above a log's end: what the outputs say of offsets is about another topic of that name.
 
     Raises:
         Refused: a log ends below what is proposed.
     """
     for row in rows:
-        if row.proposed is not None and row.proposed > row.log_end:
+        if row.proposed is None or row.proposed <= row.log_end:
+            continue
+        # asked again: a log that is written to has grown since, and so have its outputs
+        _, end = offsets.watermarks(TopicPartition(row.topic, row.partition))
+        if row.proposed > end:
             raise Refused(
-                f"{row.topic}[{row.partition}] ends at {row.log_end}, below {row.proposed} where its outputs end: the "
+                f"{row.topic}[{row.partition}] ends at {end}, below {row.proposed} where its outputs end: the "
                 f"topic was created again or lost records; {START_OVER}"
             )
 
@@ -195,9 +199,10 @@ class OffsetsTool:
         rows = []
         for unit in self.units():
             at = TopicPartition(self._kinds[unit.kind], unit.partition)
-            low, high = self.offsets.watermarks(at)
+            committed = self.offsets.committed(at)  # before the log's end, which a group at work does not pass
             applied = self._read_applied(unit, on_unreadable)
-            rows.append(Row(at.topic, at.partition, low, high, self.offsets.committed(at), applied))
+            low, high = self.offsets.watermarks(at)
+            rows.append(Row(at.topic, at.partition, low, high, committed, applied))
         return rows
 
     def _read_applied(self, unit: Unit, on_unreadable: Callable[[Refused], None] | None) -> int | None:
@@ -237,7 +242,7 @@ class OffsetsTool:
         """Say of which partitions the committed offset is not where the outputs end."""
         with closing(History(self._settings.kafka)) as history:
             coverage = build_coverage(processor_stage(self._settings), self._settings, history, self._registry)
-            return find_moved(coverage, rows)
+            return find_moved(coverage, rows, self.offsets)
 
     def unit_of(self, row: Row) -> Unit:
         """Return the unit that a row is about."""

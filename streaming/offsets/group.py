@@ -18,6 +18,8 @@ from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, WeirError
 
 TIMEOUT_SECONDS = 10.0
+STILL_SECONDS = 1.0
+"""A group with something to do commits many times within it."""
 _SLACK_SECONDS = 5.0
 """A broker looks for sessions that have ended once in a while, and may be a little late."""
 _ASK_EVERY_SECONDS = 0.5
@@ -79,6 +81,16 @@ class GroupOffsets:
         except KafkaException as error:
             raise WeirError(f"kafka: committed offsets: {error}") from error
         return int(found.offset) if found.offset >= 0 else None
+
+    def find_still(self, rows: Sequence[Row]) -> list[Row]:
+        """Return those whose group has not committed since, and does not within a second.
+
+        Raises:
+            WeirError: the brokers did not answer.
+        """
+        if rows:
+            time.sleep(STILL_SECONDS)
+        return [row for row in rows if self.committed(TopicPartition(row.topic, row.partition)) == row.committed]
 
     def commit(self, rows: Sequence[Row]) -> None:
         """Commit what is proposed and not committed already.

@@ -19,26 +19,31 @@ from weir.streaming.offsets.group import GroupOffsets, Row
 from weir.streaming.offsets.stages import scorer_stage
 
 
-def find_moved(coverage: Coverage, rows: Sequence[Row]) -> list[str]:
+def find_moved(coverage: Coverage, rows: Sequence[Row], offsets: GroupOffsets) -> list[str]:
     """Say of which partitions of a stage the committed offset is not where its outputs end.
+
+    A group at work commits between the look at its offset and the look at its outputs. So what seems moved is told only
+    of a partition whose offset stands still after that.
 
     Raises:
         Transient: the brokers did not answer in time.
+        WeirError: likewise.
     """
-    lines = []
-    for row in rows:
-        # outside of the log there is nothing to compare with; a start says so by itself
-        is_inside = row.committed is None or row.log_start <= row.committed <= row.log_end
-        if row.topic != coverage.stage.source or not is_inside:
-            continue
-        try:
-            found = coverage.check(row.partition, low=row.log_start, committed=row.committed)
-        except Refused as error:
-            lines.append(str(error))
-            continue
-        if found is not None:
-            lines.append(coverage.describe(row.partition, row.committed or 0, found))
-    return lines
+    found = [(row, line) for row in rows if (line := _find_moved(coverage, row))]
+    still = offsets.find_still([row for row, _ in found])
+    return [line for row, line in found if row in still]
+
+
+def _find_moved(coverage: Coverage, row: Row) -> str:
+    # outside of the log there is nothing to compare with; a start says so by itself
+    is_inside = row.committed is None or row.log_start <= row.committed <= row.log_end
+    if row.topic != coverage.stage.source or not is_inside:
+        return ""
+    try:
+        found = coverage.check(row.partition, low=row.log_start, committed=row.committed)
+    except Refused as error:
+        return str(error)
+    return "" if found is None else coverage.describe(row.partition, row.committed or 0, found)
 
 
 class ScorerOffsets:
@@ -69,8 +74,9 @@ class ScorerOffsets:
         rows = []
         for number in range(self._facts.partitions):
             at = TopicPartition(self._facts.name, number)
+            committed = self.offsets.committed(at)  # before the log's end, which a group at work does not pass
             low, high = self.offsets.watermarks(at)
-            rows.append(Row(at.topic, number, low, high, self.offsets.committed(at), None))
+            rows.append(Row(at.topic, number, low, high, committed, None))
         return rows
 
     def propose(self, rows: Sequence[Row], *, skip_expired: bool) -> list[Row]:
@@ -95,7 +101,7 @@ class ScorerOffsets:
                 )
             return row.log_start
         # a scorer at work moves on while it is asked, so what is right is left as it is
-        if row.committed is not None and not find_moved(self._coverage, [row]):
+        if row.committed is not None and not find_moved(self._coverage, [row], self.offsets):
             return row.committed
         return self._coverage.find_end(row.partition, low=row.log_start, upto=row.log_end).end
 
@@ -105,7 +111,7 @@ class ScorerOffsets:
 
     def find_moved(self, rows: Sequence[Row]) -> list[str]:
         """Say of which partitions the committed offset is not where the decisions end."""
-        return find_moved(self._coverage, rows) if self._has_outputs() else []
+        return find_moved(self._coverage, rows, self.offsets) if self._has_outputs() else []
 
     def close(self) -> None:
         """Disconnect."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from weir.infra.findings import worst
 from weir.infra.redis.watch import RedisState, RedisWatch, compare, parse_info, parse_seen, watch_key
+from weir.schemas.errors import Transient
 
 WELL = RedisState(server="", run_id="a", policy="noeviction", keys=1_000, used_bytes=10, max_bytes=100, evicted_keys=0)
 POLICIES = [*(f"allkeys-{how}" for how in ("lru", "lfu", "random")), "volatile-lru", "volatile-lfu", "volatile-ttl"]
@@ -149,6 +150,19 @@ def test_a_loss_while_nobody_looked_is_told_to_the_next_process() -> None:
     assert told == ["redis evicted 3 keys"]
     RedisWatch(server, key=KEY, on_loss=tell).look()
     assert len(told) == 1
+
+
+def test_keys_are_not_counted_while_a_server_loads_them() -> None:
+    server, told = Server(), list[str]()
+    watch = RedisWatch(server, key=KEY, on_loss=lambda reason: not told.append(reason))  # type: ignore[func-returns-value]
+    server.told["db0"] = {"keys": 1_000}
+    watch.look()
+    server.told |= {"run_id": "b", "loading": 1, "db0": {"keys": 300}}
+    with pytest.raises(Transient, match="loading its file after a start"):
+        watch.look()
+    server.told |= {"loading": 0, "db0": {"keys": 1_000}}
+    watch.look()
+    assert told == []
 
 
 def test_a_loss_that_nobody_dealt_with_is_told_again_also_to_the_next_process() -> None:
