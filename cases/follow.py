@@ -15,13 +15,14 @@ from weir.cases.events import EventReader
 from weir.cases.intake import Intake
 from weir.cases.metering import CaseMeter
 from weir.cases.outbox import Outbox
-from weir.cases.sender import LabelSender, sending_meanwhile
+from weir.cases.sender import LabelSender, send_until
 from weir.cases.stage import STAGE, CaseStage
 from weir.inference.cli import build_lookup
 from weir.infra.database.engine import open_database
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.source import Partition
+from weir.infra.meanwhile import running_meanwhile
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.contracts import label_schemas, subject
@@ -96,7 +97,7 @@ def _send_labels(
         stream=stream.name,
         on_step=on_step,
     )
-    return sending_meanwhile(sender)
+    return running_meanwhile(partial(send_until, sender), "labels")
 
 
 def _prepare(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -102,26 +101,10 @@ class LabelSender:
             raise Transient(f"kafka: sending labels: {reason}")
 
 
-@contextmanager
-def sending_meanwhile(sender: LabelSender) -> Iterator[list[BaseException]]:
-    """Send in a thread meanwhile; what ends it is in the list."""
-    failed: list[BaseException] = []
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            while not done.is_set():
-                done.wait(_turn(sender))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that started us, which raises it
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="labels")
-    thread.start()
-    try:
-        yield failed
-    finally:
-        done.set()
-        thread.join()
+def send_until(sender: LabelSender, done: threading.Event) -> None:
+    """Send what waits, again and again, until told to stop."""
+    while not done.is_set():
+        done.wait(_turn(sender))
 
 
 def _turn(sender: LabelSender) -> float:

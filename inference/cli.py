@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from weir.infra.kafka.history import History
 from weir.infra.kafka.instance_claim import Place, enter_all
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.kafka.source import Partition
+from weir.infra.meanwhile import running_meanwhile
 from weir.infra.redis.client import Client, connect
 from weir.infra.redis.decision_store import DecisionStore
 from weir.infra.registry.client import Registry
@@ -147,7 +148,8 @@ def run_scorer(
         member = Member(settings.scorer.group, instance, [features])
         index: AbstractContextManager[list[BaseException]] = nullcontext([])
         if with_index:
-            index = _index_meanwhile(settings, instance)
+            follow = partial(_follow_decisions, settings, instance)
+            index = running_meanwhile(follow, "index")
         with (
             open_loop(
                 settings,
@@ -306,25 +308,8 @@ def _begin_scoring(check: Callable[[Partition, Standing], None], partition: Part
     return offset
 
 
-@contextmanager
-def _index_meanwhile(settings: Settings, instance: int) -> Iterator[list[BaseException]]:
-    """Run the index in a thread meanwhile; what ends it is in the list."""
-    failed: list[BaseException] = []
-    done = threading.Event()
-
-    def follow() -> None:
-        try:
-            run_index(settings, instance=instance, should_stop=done.is_set)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that started us, which raises it
-            failed.append(error)
-
-    thread = threading.Thread(target=follow, name="index")
-    thread.start()
-    try:
-        yield failed
-    finally:
-        done.set()
-        thread.join()
+def _follow_decisions(settings: Settings, instance: int, done: threading.Event) -> None:
+    run_index(settings, instance=instance, should_stop=done.is_set)
 
 
 def _writer_schema(registry: Registry, of_subject: str, schema_id: int) -> WriterSchema | PoisonRecord:

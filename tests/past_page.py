@@ -1,7 +1,7 @@
 """Runs every command about the past on the demo's data, and writes what each says: ``make past-page``.
 
 ``weir demo`` has run in this home. What is published here is taken back, and the one card that is erased at the end is
-erased from the archive for good; whoever wants to keep the demo's archive gives a copy of its home.
+erased from the archive for good; to keep the demo's archive, give a copy of its home.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ OPEN_ENDS = (
 # which file may hold one of these, and why no other
 OPEN_ON_PURPOSE = {
     "tests/binaries.py": "a developer may lack Prometheus or a browser, which no package of Python brings; CI fails",
-    "tests/golden/shipped.py": "fixtures of another stream say nothing; one test is red then, and says what to do",
     "tests/upgrade/release.py": "a copy may lack the history that the release before is taken from; CI fails",
 }
 

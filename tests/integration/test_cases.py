@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from tests.integration.database import KINDS, create_settings, running_postgresql
+from tests.integration.database import KINDS, create_settings
 from weir.cases.case import Conflict, Review, State, Verdict
 from weir.cases.desk import Desk, UnknownCase
 from weir.cases.intake import Intake
@@ -20,12 +20,6 @@ from weir.schemas.streams.payments import payments
 NOW_MS = 1_767_268_800_000
 BURST_MS = 60_000
 STREAM = payments.full_name
-
-
-@pytest.fixture(scope="module")
-def server_url():
-    with running_postgresql() as url:
-        yield url
 
 
 @pytest.fixture(params=KINDS)

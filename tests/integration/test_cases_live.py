@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +13,6 @@ import pytest
 from tests.integration.outputs import Follower
 from tests.integration.payments import Publisher, build_payment
 from tests.integration.services import Services, log_of
-from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
@@ -25,14 +22,6 @@ pytestmark = pytest.mark.server
 DAY_MS = 86_400_000
 CARD, SHOP = "card-that-flies", "shop-1"
 HEADERS = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def services(deployment: Settings, tmp_path: Path) -> Iterator[Services]:
-    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
-    running = Services(deployment.model_copy(update={"home": tmp_path}), tmp_path / "logs")
-    yield running
-    running.stop()
 
 
 def journey(day_ms: int) -> list[dict[str, Any]]:

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pytest
 
-from weir.infra.redis.client import Client, connect
+from weir.infra.redis.client import Client
 from weir.infra.redis.kept_answers import ANSWER_BYTES_MAX, KEPT_SECONDS, PENDING_SECONDS, Found, KeptAnswers, Request
-from weir.infra.settings import Settings
 
 FIRST, SECOND = b"1" * 32, b"2" * 32
 
 
 def ask(name: str, fingerprint: bytes = FIRST, owner: str = "o") -> Request:
     return Request(owner, name, fingerprint, secrets.token_bytes(16))
-
-
-@pytest.fixture
-def space() -> str:
-    return secrets.token_hex(6)
-
-
-@pytest.fixture
-def client(stack: Settings) -> Iterator[Client]:
-    with closing(connect(stack.redis)) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 
-from tests.integration.database import KINDS, create_settings, running_postgresql
+from tests.integration.database import KINDS, create_settings
 from tests.unit.inference.test_api import World
 from weir.access.key import Scope, build_key, hash_text, make_text
 from weir.access.keyring import Keyring
@@ -37,12 +37,6 @@ from weir.schemas.errors import Refused, Transient
 
 NOW_MS = 1_767_268_800_000
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def server_url():
-    with running_postgresql() as url:
-        yield url
 
 
 @pytest.fixture(params=KINDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -16,17 +14,6 @@ from weir.schemas.errors import Transient
 
 SLOW = Limit(rate_per_second=0.001, burst=5)
 """Gives nothing back while a test runs."""
-
-
-@pytest.fixture
-def space() -> str:
-    return secrets.token_hex(6)
-
-
-@pytest.fixture
-def client(stack: Settings) -> Iterator[Client]:
-    with closing(connect(stack.redis)) as connected:
-        yield connected
 
 
 @pytest.fixture

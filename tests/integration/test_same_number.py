@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.integration.decided import build_rows, publish_rows, read_decisions
 from tests.integration.services import Services, log_of
-from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-def services(deployment: Settings, tmp_path: Path) -> Iterator[Services]:
-    link_champion(tmp_path, write_bundle(tmp_path / "models" / "tiny-1"))
-    running = Services(deployment.model_copy(update={"home": tmp_path}), tmp_path / "logs")
-    yield running
-    running.stop()
 
 
 def _decided(settings: Settings) -> Counter[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +11,6 @@ import pyarrow as pa
 from tests.unit.schemas.records import frame, write_body
 from tests.unit.schemas.test_codec import transaction
 from tests.unit.schemas.test_validation import label
-from weir.infra.redis.state_view import Loaded
-from weir.infra.redis.unit import Position, Unit
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import PoisonRecord
@@ -22,6 +19,7 @@ from weir.streaming.event_stage import EventStage, EventStageConfig, find_elsewh
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.empty_view import EmptyView
 
 CONFIG = EventStageConfig(
     topic="transactions",
@@ -62,27 +60,13 @@ class _Garbage:
         return None
 
 
-class _Empty:
-    """A view in which nothing is known."""
-
-    def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
-        return {unit: Loaded(Position(0), [b"" for _ in keys]) for unit, keys in wanted}
-
-    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
-        del absent
-        return {}
-
-    def suspect(self, unit: Unit, reason: str) -> None:
-        raise AssertionError((unit, reason))
-
-
 def _no_schema(schema_id: int) -> WriterSchema | PoisonRecord:
     return PoisonRecord("unknown_schema_id", f"expected a registered schema id, found {schema_id}")
 
 
 def test_a_batch_of_dead_letters_alone_gives_no_rows() -> None:
     store = PartialStore(
-        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+        EmptyView(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
     )
     outcome = EventStage(CONFIG, _no_schema).process({0: [_Garbage()]}, store, {})
     assert [list(rows.values) for rows in outcome.rows] == [[]]
@@ -115,7 +99,7 @@ def test_a_record_that_an_earlier_version_counted_is_folded_again_whatever_is_as
     message: Any = _Counted("transactions", transaction(event_time_ms=1_795_644_788, transaction_id="4111111111111111"))
     stage = EventStage(CONFIG, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("transactions")))
     store = PartialStore(
-        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+        EmptyView(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
     )
     assert [dead.error.reason for dead in stage.process({0: [message]}, store, {}).refused] == ["card_number"]
     assert stage.fold_again(0, [message], store)
@@ -126,7 +110,7 @@ def test_a_label_that_an_earlier_version_counted_is_folded_again() -> None:
     config = LabelStageConfig("labels", "labels.dlq", 2, "g", "__dlq.errors.", BUILT_IN, shipped_kernel())
     stage = LabelStage(config, lambda _: WriterSchema(1, subject_ok=True, schema=schema_json("labels")))
     store = PartialStore(
-        _Empty(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
+        EmptyView(), declarations_hash=shipped_kernel().stream.declarations_hash, entities_max=10, bytes_max=10_000
     )
     refused = stage.process({0: [message]}, store, {}).refused
     assert [dead.error.reason for dead in refused] == ["event_time_out_of_range"]
