@@ -55,7 +55,9 @@ class EventReader:
     def _read_range(self, start: Place, end: Place, places: set[Place]) -> Iterator[Message]:
         partition = (self._topic, start[0])
         first = max(start[1], self._history.low(partition))
-        for messages in self._history.read(partition, first, end[1] + 1):
+        # a topic that was created again may end below what an older decision names
+        after = min(end[1] + 1, self._history.end(partition))
+        for messages in self._history.read(partition, first, after):
             yield from (message for message in messages if (message.partition(), message.offset()) in places)
 
 

@@ -34,33 +34,22 @@ class LabelPlan:
         self.schema = label_schemas(stream)[-1]
         self._fields: dict[str, dict[str, Any]] = {field["name"]: field for field in json.loads(self.schema)["fields"]}
         self._time, self._verdict = said.time, said.verdict
+        self._source = {SOURCE: ANALYST} if SOURCE in self._fields and _takes_analyst(self._fields[SOURCE]) else {}
+        made = {self._time, self._verdict, *self._source}
+        self._copied = {name: field for name, field in self._fields.items() if name not in made}
 
     def pick(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return what of an event its label needs; nothing where a field that must be there is not."""
         picked = dict(self._pick(event))
-        made = {self._time, self._verdict, *([SOURCE] if self._source is not None else [])}
-        missing = [name for name in self._fields if name not in {*picked, *made}]
-        return None if missing else picked
+        return picked if len(picked) == len(self._copied) else None
 
     def _pick(self, event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        for name, field in self._fields.items():
-            if name in {self._time, self._verdict} or (name == SOURCE and self._source is not None):
-                continue
+        for name, field in self._copied.items():
             value = event.get(name)
             if value is not None:
                 yield name, value
             elif "default" in field or _is_nullable(field):
                 yield name, field.get("default")
-
-    @property
-    def _source(self) -> str | None:
-        """What the field ``source`` says of an analyst, or nothing where there is no such field or word."""
-        field = self._fields.get(SOURCE)
-        kinds = [] if field is None else field["type"] if isinstance(field["type"], list) else [field["type"]]
-        takes = any(
-            kind == "string" or ANALYST in (kind.get("symbols", ()) if _is_named(kind) else ()) for kind in kinds
-        )
-        return ANALYST if takes else None
 
     def build(self, picked: Mapping[str, Any], verdict: Verdict, *, at_ms: int) -> dict[str, Any]:
         """Return the label of an event.
@@ -80,8 +69,7 @@ class LabelPlan:
                 f"expected fraud or legitimate, found unsure: labels of this stream cannot be withdrawn, since their "
                 f"field {self._verdict} is never null",
             )
-        source = {} if self._source is None else {SOURCE: self._source}
-        return {**picked, **source, self._time: at_ms, self._verdict: value}
+        return {**picked, **self._source, self._time: at_ms, self._verdict: value}
 
 
 def needs_label(verdict: Verdict, before: Verdict | None) -> bool:
@@ -97,5 +85,7 @@ def _is_nullable(field: Mapping[str, Any]) -> bool:
     return isinstance(field["type"], list) and "null" in field["type"]
 
 
-def _is_named(kind: Any) -> bool:
-    return isinstance(kind, dict)
+def _takes_analyst(field: Mapping[str, Any]) -> bool:
+    """Whether a field takes a text, or is an enum with the word."""
+    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    return any(kind == "string" or (isinstance(kind, dict) and ANALYST in kind.get("symbols", ())) for kind in kinds)

@@ -9,6 +9,7 @@ from typing import Any
 from weir.cases.case import Case
 from weir.cases.desk import File
 from weir.cases.queue import Page
+from weir.cases.tables import as_row
 from weir.monitoring.logs import mask_card_numbers
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.currencies import BASE_CURRENCY, format_amount
@@ -18,8 +19,7 @@ from weir.schemas.stream import Stream
 
 def build_case(case: Case) -> dict[str, Any]:
     """Return a case as JSON."""
-    verdict = None if case.verdict is None else str(case.verdict)
-    return {**vars(case), "state": str(case.state), "verdict": verdict}
+    return as_row(case)
 
 
 def build_file(file: File) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_cursor(text: str) -> tuple[float, str] | None:
     """
     try:
         match orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)):
-            case [int() | float() as loss, str() as case_id] if not isinstance(loss, bool):
+            case [int() | float() as loss, str() as case_id] if not isinstance(loss, bool) and case_id.isalnum():
                 return float(loss), case_id
     except (ValueError, binascii.Error):
         return None

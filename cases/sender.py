@@ -6,6 +6,7 @@ waited for before a label is marked as sent.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,8 @@ class LabelSender:
         self._producer = producer
         self._topic = topic
         self._codec = BatchCodec(schema=schema)
+        # a label that waits may have been made before its schema got another field
+        self._defaults = {field["name"]: field.get("default") for field in json.loads(schema)["fields"]}
         self._schema_id = schema_id
         self._stream = stream
         self._on_step = on_step
@@ -81,7 +84,8 @@ class LabelSender:
 
     def _produce(self, waiting: Sequence[Waiting]) -> None:
         schema = self._codec.arrow_schema
-        columns = [pa.array([each.label.get(field.name) for each in waiting], field.type) for field in schema]
+        labels = [{**self._defaults, **each.label} for each in waiting]
+        columns = [pa.array([label[field.name] for label in labels], field.type) for field in schema]
         values = self._codec.encode(pa.RecordBatch.from_arrays(columns, schema=schema), self._schema_id())
         failed: list[str] = []
 

@@ -107,6 +107,9 @@ class CaseStage:
 
     def _build(self, decision: dict[str, Any], event: dict[str, Any] | None) -> Review:
         stream = self._stream
+        named = (stream.id, stream.key.field)
+        if event is not None and any(event[name] != decision[name] for name in named):
+            event = None  # the topic was created again: another event is at that place now
         known = decision if event is None else event
         stake = None if self._stake is None or event is None else self._stake(event)
         return Review(

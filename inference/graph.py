@@ -6,6 +6,7 @@ wanted, and how converters are told to write it. ``docs/models.md`` is the long 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -23,6 +24,9 @@ _OUTPUT_TYPES = frozenset(INPUT_TYPES.values())
 SHARED_ROWS = 2_000
 """From so many rows on, as when a full topic is worked off, half of them are scored on a second thread: a row's score
 does not depend on the rows next to it, and what calls has nothing else to do. Fewer are not worth a core's wake-up."""
+
+
+_HELPER_IS_FREE = threading.Lock()
 
 
 class WrongGraph(Exception):
@@ -47,14 +51,20 @@ class Graph:
             Exception: of the runtime, whose errors share no base.
         """
         given = features.astype(self._dtype, copy=False)
-        if len(given) < SHARED_ROWS:
-            return self._score(given)
+        if len(given) < SHARED_ROWS or not _HELPER_IS_FREE.acquire(blocking=False):
+            return self._score(given)  # who scores on several threads at once needs no other
+        try:
+            return self._score_halves(given)
+        finally:
+            _HELPER_IS_FREE.release()
+
+    def _score_halves(self, given: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         half = len(given) // 2
         later = _helper().submit(self._score, given[half:])
         try:
             return np.concatenate([self._score(given[:half]), later.result()])
         finally:
-            wait([later])  # one thread at a time: what calls next finds nothing of this call
+            wait([later])  # what calls next finds nothing of this call
 
     def _score(self, given: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         found = np.asarray(self._session.run(self._outputs, {self._input: given})[0])

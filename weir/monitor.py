@@ -48,7 +48,10 @@ def main(argv: list[str]) -> int:
     root = find_root(settings, arguments.archive)
     if arguments.every:
         return _follow(settings, root, arguments)
-    document = look_for_drift(settings, root, arguments.model)
+    try:
+        document = look_for_drift(settings, root, arguments.model)
+    except Transient as error:  # 1 says that something drifted
+        raise Refused(str(error)) from error
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
@@ -63,7 +66,7 @@ def look_for_drift(settings: Settings, root: Place, version: str = "") -> dict[s
     Args:
         settings: of the stream.
         root: of the archive.
-        version: of the model; by default the one that decided most of the newest day.
+        version: of the model; by default the one that decided most of the newest days.
 
     Raises:
         Refused: there is no archive, no reference, or too little to tell.
@@ -78,7 +81,7 @@ def look_for_drift(settings: Settings, root: Place, version: str = "") -> dict[s
 
 
 def _find_model(past: Past, until_ms: int, version: str) -> tuple[str, str]:
-    """Return name and version of the model that decided most of the newest day, or of the one that is asked for."""
+    """Return name and version of the model that decided most of the newest days, or of the one that is asked for."""
     found: Counter[tuple[str, str]] = Counter()
     for part in past.parts(until_ms - DAYS * DAY_MS, until_ms):
         columns = [part.decisions[each].to_pylist() for each in ("model_name", "model_version")]

@@ -45,7 +45,7 @@ from weir.monitoring import metrics
 from weir.monitoring.health import HEALTH, Health
 from weir.monitoring.logs import get_logger
 from weir.schemas.contracts import event_schemas, label_schemas, subject
-from weir.schemas.errors import Transient
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import ServedStreams
 from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel
@@ -225,7 +225,10 @@ def _open_keyring(settings: Settings) -> Keyring | None:
 
 def _read_default_limit(settings: Settings) -> Limit | None:
     api = settings.api
-    rate, burst = check_rate(api.rate_per_second or None, api.rate_burst or None if api.rate_per_second else None)
+    try:
+        rate, burst = check_rate(api.rate_per_second or None, api.rate_burst or None)
+    except Refused as error:
+        raise Refused(f"settings WEIR_API__RATE_PER_SECOND and WEIR_API__RATE_BURST: {error}") from None
     return None if rate is None or burst is None else Limit(rate, burst)
 
 

@@ -39,6 +39,7 @@ from weir.streaming.core.kernel import Kernel
 
 if TYPE_CHECKING:
     from weir.cases.desk import Desk
+    from weir.inference.api.cases.route import CasePaths
 
 _UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
@@ -114,6 +115,7 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
 
     look_ups, scores = RequestBatcher(look_up), RequestBatcher(score)
     router = APIRouter(tags=[stream.name])
+    cases = None if served.desk is None else _build_cases(served.desk, stream)
     for prefix in prefixes:
         _add_lookup(router, f"{prefix}/features", stream, look_ups, shared.now_ms)
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
@@ -121,10 +123,8 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_models(router, f"{prefix}/models", served)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
-        if served.desk is not None:
-            from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
-
-            CasePaths(served.desk, stream).add(router, f"{prefix}/cases")
+        if cases is not None:
+            cases.add(router, f"{prefix}/cases")
         if served.labels is not None:
             add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)
         if served.decide is not None:
@@ -165,6 +165,12 @@ def _add_lookup(
 
 def _name_one(kinds: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+
+
+def _build_cases(desk: Desk, stream: Stream) -> CasePaths:
+    from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
+
+    return CasePaths(desk, stream)
 
 
 def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: CircuitBreaker) -> None:

@@ -208,6 +208,15 @@ def header_text(message: Message, name: str) -> str | None:
     return found
 
 
+def is_away(message: Message) -> bool:
+    """Return whether an error event says that brokers are unreachable, which passes; any other error is raised."""
+    try:
+        check_message(message)
+    except Transient:
+        return True
+    return False
+
+
 def check_message(message: Message) -> Message:
     """Return a message that is a record.
 

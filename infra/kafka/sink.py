@@ -144,6 +144,9 @@ class TransactionalOutput:
         wait = partial(_await_offsets, start_bounded(send))
         try:
             yield
+        except KafkaException:
+            wait()  # offsets that were refused are the cause, and not what the client says of the next record
+            raise
         except Exception:
             with suppress(KafkaException):  # the client refuses to abort before this is answered, whatever the answer
                 wait()

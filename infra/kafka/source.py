@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from weir.infra.kafka.clients import check_message
+from weir.infra.kafka.clients import is_away
 from weir.schemas.errors import Transient
 
 Partition = tuple[str, int]
@@ -115,7 +115,7 @@ class PartitionedInput:
         self._gathered_at = self._monotonic()
         gathered = Gathered(metadata=self._consumer.consumer_group_metadata())
         for message in messages:
-            if message.error() is not None and _is_away(message):
+            if message.error() is not None and is_away(message):
                 continue  # the client reconnects by itself; what it handed out besides is good
             key = (message.topic(), message.partition())
             # a message of a paused, revoked or rewound partition may still be in the client's queue
@@ -264,12 +264,3 @@ class PartitionedInput:
             self._unverified.discard(key)
             self._overrun.discard(key)
         consumer.incremental_unassign([TopicPartition(*key) for key in gone])
-
-
-def _is_away(message: Message) -> bool:
-    """True when an error event says that brokers are unreachable; any other is raised."""
-    try:
-        check_message(message)
-    except Transient:
-        return True
-    return False

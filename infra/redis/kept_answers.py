@@ -118,11 +118,19 @@ class KeptAnswers:
         self._run(_FINISH, request, _pending(request), kept, KEPT_SECONDS)
 
     def _run(self, script: str, request: Request, *arguments: Any) -> Any:
-        name = sha256(request.name.encode()).hexdigest()
-        entry = f"weir:{self._space}:answer:1:{{{request.owner}}}:{name}"
-        total = f"weir:{self._space}:answers:1:{{{request.owner}}}"
+        entry, total = name_keys(self._space, request)
         with transient_errors("keeping an answer"), on_server(self._client, server_of(self._client, entry)) as server:
             return server.eval(script, 2, entry, total, *arguments)
+
+
+def name_keys(space: str, request: Request) -> tuple[str, str]:
+    """Return the keys of an answer and of what its owner keeps in all, which are on one node of a cluster.
+
+    Braces with nothing between them would not keep them together, so what has no owner is that of ``-``.
+    """
+    owner = request.owner or "-"
+    name = sha256(request.name.encode()).hexdigest()
+    return f"weir:{space}:answer:1:{{{owner}}}:{name}", f"weir:{space}:answers:1:{{{owner}}}"
 
 
 def _pending(request: Request) -> bytes:

@@ -242,7 +242,7 @@ class OffsetsTool:
         """Say of which partitions the committed offset is not where the outputs end."""
         with closing(History(self._settings.kafka)) as history:
             coverage = build_coverage(processor_stage(self._settings), self._settings, history, self._registry)
-            return find_moved(coverage, rows, self.offsets)
+            return [line for _, line in find_moved(coverage, rows, self.offsets)]
 
     def unit_of(self, row: Row) -> Unit:
         """Return the unit that a row is about."""

@@ -19,8 +19,8 @@ from weir.streaming.offsets.group import GroupOffsets, Row
 from weir.streaming.offsets.stages import scorer_stage
 
 
-def find_moved(coverage: Coverage, rows: Sequence[Row], offsets: GroupOffsets) -> list[str]:
-    """Say of which partitions of a stage the committed offset is not where its outputs end.
+def find_moved(coverage: Coverage, rows: Sequence[Row], offsets: GroupOffsets) -> list[tuple[Row, str]]:
+    """Return of which partitions of a stage the committed offset is not where its outputs end, and a line that says so.
 
     A group at work commits between the look at its offset and the look at its outputs. So what seems moved is told only
     of a partition whose offset stands still after that.
@@ -31,7 +31,7 @@ def find_moved(coverage: Coverage, rows: Sequence[Row], offsets: GroupOffsets) -
     """
     found = [(row, line) for row in rows if (line := _find_moved(coverage, row))]
     still = offsets.find_still([row for row, _ in found])
-    return [line for row, line in found if row in still]
+    return [(row, line) for row, line in found if row in still]
 
 
 def _find_moved(coverage: Coverage, row: Row) -> str:
@@ -90,9 +90,12 @@ class ScorerOffsets:
         """
         if not self._has_outputs():
             return list(rows)
-        return [replace(row, proposed=self._next(row, skip_expired=skip_expired)) for row in rows]
+        known = [row for row in rows if row.committed is not None and row.committed >= row.log_start]
+        moved = [row for row, _ in find_moved(self._coverage, known, self.offsets)]
+        right = {row for row in known if row not in moved}
+        return [replace(row, proposed=self._next(row, row in right, skip_expired=skip_expired)) for row in rows]
 
-    def _next(self, row: Row, *, skip_expired: bool) -> int | None:
+    def _next(self, row: Row, is_right: bool, *, skip_expired: bool) -> int | None:
         if row.committed is not None and row.committed < row.log_start:
             if not skip_expired:
                 raise Refused(
@@ -101,7 +104,7 @@ class ScorerOffsets:
                 )
             return row.log_start
         # a scorer at work moves on while it is asked, so what is right is left as it is
-        if row.committed is not None and not find_moved(self._coverage, [row], self.offsets):
+        if is_right:
             return row.committed
         return self._coverage.find_end(row.partition, low=row.log_start, upto=row.log_end).end
 
@@ -111,7 +114,8 @@ class ScorerOffsets:
 
     def find_moved(self, rows: Sequence[Row]) -> list[str]:
         """Say of which partitions the committed offset is not where the decisions end."""
-        return find_moved(self._coverage, rows, self.offsets) if self._has_outputs() else []
+        found = find_moved(self._coverage, rows, self.offsets) if self._has_outputs() else []
+        return [line for _, line in found]
 
     def close(self) -> None:
         """Disconnect."""

@@ -6,9 +6,18 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis.crc import key_slot
 
 from weir.infra.redis.client import Client
-from weir.infra.redis.kept_answers import ANSWER_BYTES_MAX, KEPT_SECONDS, PENDING_SECONDS, Found, KeptAnswers, Request
+from weir.infra.redis.kept_answers import (
+    ANSWER_BYTES_MAX,
+    KEPT_SECONDS,
+    PENDING_SECONDS,
+    Found,
+    KeptAnswers,
+    Request,
+    name_keys,
+)
 
 FIRST, SECOND = b"1" * 32, b"2" * 32
 
@@ -40,6 +49,7 @@ def test_what_is_not_final_or_too_large_leaves_the_name_free(kept: KeptAnswers) 
         request = ask("k")
         assert kept.begin(request).state == "begun"
         kept.finish(request, answer)
+    assert kept.begin(ask("k")).state == "begun"
 
 
 def test_one_that_comes_late_takes_the_name_from_nobody(kept: KeptAnswers) -> None:
@@ -73,3 +83,9 @@ def test_what_an_owner_keeps_is_bounded_and_everything_expires(client: Client, s
     assert len(left) == 6
     assert all(0 < seconds <= KEPT_SECONDS for seconds in left.values())
     assert min(left.values()) <= PENDING_SECONDS
+
+
+@pytest.mark.parametrize("owner", ["", "0123abcd"])
+def test_both_keys_of_an_answer_are_on_one_node_of_a_cluster(owner: str) -> None:
+    entry, total = name_keys("space", ask("k", owner=owner))
+    assert key_slot(entry.encode()) == key_slot(total.encode())

@@ -23,7 +23,7 @@ from weir.archive.whatif.past import Past
 from weir.inference.bundle import load_bundle
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.streams.payments import payments
 from weir.training.drift.reference import Reference, build_reference
 
@@ -138,3 +138,13 @@ def test_the_decisions_of_a_day_are_counted_once_each_with_what_they_were_made_o
     for counts, column in zip(day.counts, reference.columns.values(), strict=True):
         np.testing.assert_array_equal(counts, column.found)
     assert monitor._count_day(past, reference, "another", past.newest_decision_ms + 1).rows == 0
+
+
+def test_an_archive_that_is_unreachable_is_not_told_as_drift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def look(*_: object) -> dict[str, Any]:
+        raise Transient("archive: unreachable")
+
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setattr(monitor, "look_for_drift", look)
+    with pytest.raises(Refused, match="archive: unreachable"):
+        monitor.main(["monitor", "--from", str(tmp_path)])

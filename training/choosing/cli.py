@@ -21,7 +21,7 @@ from weir.inference.rule_sets import read_rules
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import find_stream
 from weir.training.choosing import bundles, view
 from weir.training.choosing.archived import Archive
@@ -228,7 +228,10 @@ def _watch(arguments: argparse.Namespace, publisher: Publisher) -> int:
 
     settings, points = arguments.settings, arguments.max_declined_points
     most = settings.publishing.declined_points_max if points is None else points
-    return watch_canary(settings, publisher, declined_points_max=most, as_json=arguments.json)
+    try:
+        return watch_canary(settings, publisher, declined_points_max=most, as_json=arguments.json)
+    except Transient as error:  # 1 says that it was rolled back
+        raise Refused(str(error)) from error
 
 
 def _share(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 from confluent_kafka import Consumer, TopicPartition
 
-from weir.infra.kafka.clients import build_consumer, check_message, read_headers
+from weir.infra.kafka.clients import build_consumer, is_away, read_headers
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
@@ -26,7 +26,7 @@ _GROUP: Final = "weir-models"  # librdkafka wants a name; nothing is ever commit
 _CHUNK: Final = 5_000
 _POLL_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 1.0
-"""Between two looks whether somebody else ended the canary."""
+"""Between two judgements, and two looks whether somebody else ended the canary."""
 _REQUEST_SECONDS: Final = 10.0
 _NO_SCORE: Final = "fallback"
 
@@ -53,12 +53,13 @@ def watch(
     for batch in batches:
         if batch.num_rows:
             guard.add(list(read_decisions(batch, version, key)))
-            if reason := guard.judge():
-                return reason
-        if monotonic() >= next_look:
-            if is_over():
-                return ""
-            next_look = monotonic() + _LOOK_SECONDS
+        if monotonic() < next_look:
+            continue
+        if reason := guard.judge():
+            return reason
+        if is_over():
+            return ""
+        next_look = monotonic() + _LOOK_SECONDS
     return ""
 
 
@@ -81,7 +82,7 @@ def follow_decisions(settings: Settings, since_ms: int) -> Generator[pa.RecordBa
 
     Raises:
         Refused: the topic does not exist.
-        Transient: the brokers or the registry are unreachable.
+        Transient: the registry is unreachable, or the brokers are at the start; later they are waited for.
     """
     topic, schema = settings.topics.of(settings.stream).decisions, decisions_schema(settings.stream)
     registry, consumer = Registry(settings.registry), build_consumer(settings.kafka, group=_GROUP)
@@ -90,7 +91,7 @@ def follow_decisions(settings: Settings, since_ms: int) -> Generator[pa.RecordBa
     try:
         consumer.assign(_find_starts(consumer, topic, since_ms))
         while True:
-            read = [check_message(message) for message in consumer.consume(_CHUNK, _POLL_SECONDS)]
+            read = [message for message in consumer.consume(_CHUNK, _POLL_SECONDS) if not is_away(message)]
             framed: list[Any] = [frame_by_header(each.value(), read_headers(each), id_of_guid) for each in read]
             values = [None if isinstance(value, PoisonRecord) else value for value in framed]
             yield codec.decode(values, schema_of).batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from weir.inference.published.publish import Publisher
 from weir.inference.published.view import show_act
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import print_line
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.training.choosing import bundles
 from weir.training.choosing.guard import Guard
 from weir.training.choosing.watch import follow_decisions, watch
@@ -24,7 +25,7 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
 
     Raises:
         Refused: there is none.
-        Transient: the brokers or the registry are unreachable.
+        Transient: the brokers or the registry are unreachable at the start, or the brokers when it has to go.
     """
     content = publisher.standing.content("canary")
     canary, champion = (bundles.find_role(settings, publisher, alias) for alias in ("canary", "champion"))
@@ -37,7 +38,8 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
     guard = Guard(_find_reference(champion.manifest), _find_reference(of), declined_points_max=declined_points_max)
 
     def is_over() -> bool:
-        publisher.published.look()
+        with suppress(Transient):  # what was in force stays; it is asked again in a second
+            publisher.published.look()
         status.update(guard.say())
         return publisher.standing.content("canary") != content
 
@@ -45,7 +47,7 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
     try:
         with Console(stderr=True).status("watching the canary") as status:
             reason = watch(guard, batches, (of.name, of.version), settings.stream.key.field, is_over)
-    except KeyboardInterrupt:
+    except BaseException:
         sys.stderr.write("the canary decides on and nobody watches it: `weir models watch` does, or end it with "
                          "`weir models rollback --alias canary --why WHY`\n")  # fmt: skip
         raise
@@ -54,6 +56,9 @@ def watch_canary(settings: Settings, publisher: Publisher, *, declined_points_ma
     print_line(guard.say(), sys.stderr if as_json else None)
     if not reason:
         return 0
+    publisher.published.look()
+    if publisher.standing.content("canary") != content:
+        return 0  # somebody ended it since the last look
     publisher.why = f"guard: {reason}"
     show_act(publisher.roll_back("canary", NONE), as_json=as_json)
     if not as_json:

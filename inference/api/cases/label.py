@@ -47,7 +47,7 @@ def add_labels(
         path,
         responses={
             200: examples.answer("where it is in the log", document.PUBLISHED),
-            **error_answers(*WRONG_CONTENT, "invalid_request", "not_published", "may_be_published", "unavailable"),
+            **error_answers(*WRONG_CONTENT, "invalid_request", "unavailable", "refused"),
         },
         openapi_extra=document.label_body(stream) | needs(Scope.REVIEW),
         summary=f"Say what a {stream.event} turned out to be",

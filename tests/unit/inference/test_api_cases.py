@@ -30,6 +30,8 @@ LABEL = {
     "source": "chargeback",
 }
 ANNA = {"by": "anna"}
+AFTER_A_ZERO = "WzEuMCwiYVx1MDAwMCJd"
+"""A cursor whose case has a zero character in its id, which PostgreSQL takes for no text."""
 
 
 class Cases:
@@ -80,7 +82,10 @@ def test_the_queue_is_paged_costliest_first_and_filtered(cases: Cases) -> None:
     assert cases.ids("?holder=anna") == cases.ids("?key=c2")
 
 
-@pytest.mark.parametrize("query", ["after=nonsense", "limit=0", "limit=501", "state=lost", "verdict=maybe"])
+@pytest.mark.parametrize(
+    "query",
+    ["after=nonsense", f"after={AFTER_A_ZERO}", "limit=0", "limit=501", "state=lost", "verdict=maybe"],
+)
 def test_a_question_that_makes_no_sense_is_refused(cases: Cases, query: str) -> None:
     assert cases.client.get(f"/v1/cases?{query}").status_code == 422
 

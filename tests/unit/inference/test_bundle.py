@@ -1,3 +1,4 @@
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from tests.payments import FEATURE_NAMES
 from tests.unit.inference.bundles import AMOUNT, BURST, build_graph, link_champion, write_bundle
+from weir.inference import graph
 from weir.inference.bundle import Bundle, load_bundle, load_lists
 from weir.inference.champion import POLL_SECONDS, Champion
 from weir.inference.graph import SHARED_ROWS
@@ -219,3 +221,24 @@ def test_a_graph_that_leaves_zero_to_one_on_the_typical_row_is_refused_before_us
     write_bundle(tmp_path / "b", model=build_graph(FEATURE_NAMES, {BURST: 3.0}, bias=2.0, last="Relu"))
     with pytest.raises(Refused, match=r"expected a score in \[0, 1\]"):
         load_bundle(tmp_path / "b", stream=payments)
+
+
+def test_who_scores_on_several_threads_is_not_held_up_by_the_one_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "b"), stream=payments)
+    drawn = _rows(*np.random.default_rng(7).uniform(0, 12, SHARED_ROWS))
+    shared = bundle.score(drawn)
+
+    helper, asked = graph._helper, list[int]()
+
+    def ask() -> Executor:
+        asked.append(1)
+        return helper()
+
+    monkeypatch.setattr(graph, "_helper", ask)
+    with graph._HELPER_IS_FREE:  # as held by a call on another thread
+        np.testing.assert_array_equal(bundle.score(drawn), shared)
+    assert asked == []
+    np.testing.assert_array_equal(bundle.score(drawn), shared)
+    assert asked == [1]

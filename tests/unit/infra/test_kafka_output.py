@@ -139,3 +139,19 @@ def test_offsets_that_are_refused_abort_what_was_made_meanwhile() -> None:
     with pytest.raises(Aborted):
         TransactionalOutput(producer).commit([ROWS], [], OFFSETS)
     assert producer.calls == ["begin", "offsets", "answered", "abort"]
+
+
+class _UpsetProducer(_AnsweringProducer):
+    """A client that takes no record after its offsets were refused."""
+
+    def produce(self, *given: Any, **named: Any) -> None:
+        del given, named
+        self.answer.set()
+        raise KafkaException(KafkaError(KafkaError._STATE, "Erroneous state"))
+
+
+def test_offsets_that_are_refused_are_the_cause_and_not_the_record_that_came_next() -> None:
+    producer = _UpsetProducer(KafkaError(KafkaError.ILLEGAL_GENERATION, "the group is another one"))
+    with pytest.raises(Aborted, match="the group is another one"):
+        TransactionalOutput(producer).commit([ROWS], [], OFFSETS)
+    assert producer.calls == ["begin", "offsets", "answered", "abort"]

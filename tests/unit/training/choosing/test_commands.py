@@ -19,7 +19,7 @@ from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
 from weir.inference.rule_sets import read_rules
 from weir.infra.settings import Settings
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.streams.payments import payments
 from weir.training.choosing import bundles, cli, watch, watching
 from weir.training.choosing.gate import Gate
@@ -237,6 +237,23 @@ def test_a_canary_that_somebody_ends_is_watched_no_longer(world: _World, monkeyp
     monkeypatch.setattr(watching, "follow_decisions", follow)
     monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.0)
     assert world.run("watch") == 0
+
+
+def test_brokers_that_stay_away_end_a_watch_as_no_rollback_does(
+    world: _World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
+    world.run("canary", "two", "--share", "50%", "--no-watch", "--why", "look")
+
+    def follow(*_: object) -> Any:
+        yield pa.record_batch({"card_id": []})
+        raise Transient("kafka: all brokers are down")
+
+    monkeypatch.setattr(watching, "follow_decisions", follow)
+    with pytest.raises(Refused, match="all brokers are down"):
+        world.run("watch")
+    assert "nobody watches it" in capsys.readouterr().err
+    assert world.publisher.standing.canary is not None
 
 
 def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: _World) -> None:

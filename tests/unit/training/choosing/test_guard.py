@@ -82,7 +82,8 @@ def test_a_watch_ends_with_the_reason_or_when_somebody_ends_the_canary() -> None
     assert sum(each.by_canary for each in decisions) == 3_000
     assert np.isnan(decisions[0].score)
     guards = [Guard(None, None, declined_points_max=0.5) for _ in range(2)]
-    reason = watch(guards[0], iter([batch.slice(0, 0), batch]), ("fraud", "2"), "card_id", lambda: False)
+    batches, times = iter([batch.slice(0, 0), batch]), iter([0, 0, 0, 2])
+    reason = watch(guards[0], batches, ("fraud", "2"), "card_id", lambda: False, lambda: next(times))
     assert "declined" in reason
     endless = iter(lambda: batch.slice(0, 0), None)
     asked = iter([False, False, True])
