@@ -36,7 +36,7 @@ PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train train-scheduled serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -90,6 +90,9 @@ past-page: $(READY)  ## run every command about the past on the data of `make de
 
 train: $(READY)  ## train on the history at hand, compare, and promote what is better
 	$(WEIR) train $(ARGS)
+
+train-scheduled: $(READY)  ## what a scheduler runs: retrain where it is needed, through gates, shadow and canary
+	$(WEIR) retrain --if-needed $(ARGS)
 
 ##@ Check
 unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 processes)

@@ -41,6 +41,7 @@ from weir.training.models import (
 )
 from weir.training.parity import check_parity
 from weir.training.results import Results
+from weir.training.retraining.labels import describe_labels
 from weir.training.split import Interval, Split, plan_split
 
 FRAUDS_MIN = 10
@@ -207,6 +208,7 @@ def _export(trees: Trees, results: Results, parts: Mapping[str, Part], drift: Re
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
         drift=drift.model_dump(),
+        dataset=describe_labels(train.features, train.positive, options.stream.feature_names),
     )
     identity = Identity(options.name, version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

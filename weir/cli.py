@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cases": ("weir.cases.cli", "follow decisions for review into cases; list, claim and decide them"),
     "train": ("weir.training.cli", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),
+    "retrain": ("weir.retrain", "train again when it is needed: gates, shadow, canary, then decide or not"),
     "monitor": ("weir.monitor", "look for drift of features and score, in the archive"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),

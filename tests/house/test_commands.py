@@ -68,6 +68,7 @@ NOT_AS_THEY_STAND = {
     ("docs/choosing.md", "weir models check"): "tests/unit/training/choosing/test_commands.py",
     (
         "docs/choosing.md",
+        "weir retrain --if-needed",
     ): "tests/unit/test_retrain.py and tests/integration/test_retrain.py",
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
     ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
