@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -10,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.services import Services
+from weir.inference.inspect.lag import read_lag, read_readers
 from weir.infra.kafka.clients import build_admin, build_consumer
 from weir.infra.settings import Settings
 
@@ -75,6 +77,11 @@ def test_a_second_process_gets_half_of_each_topic(services: Services) -> None:
     services.await_true(lambda: sum(map(len, _shares(services.settings).values())) == 2, "the first having all of it")
     services.start("process", "--instance", "1")
     services.await_true(lambda: _shares(services.settings) == _halves(services.settings), "halves")
+    rows = read_lag(services.settings)
+    readers = zip(rows, read_readers(services.settings, rows), strict=True)
+    found = Counter((row.stage, who) for row, who in readers)
+    shared = {("process", "instance 0"): 2, ("process", "instance 1"): 2}
+    assert found == shared | {("score", "nobody"): 2, ("index", "nobody"): 2}
 
 
 def test_processes_of_the_release_before_are_replaced_one_by_one_and_come_back(quick: Services) -> None:
