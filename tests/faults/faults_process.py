@@ -21,7 +21,8 @@ def kill_processor(lab: Lab, **orders: Any) -> None:
     died = lab.processor(**orders).await_death()
     lab.times += 1
     heir = lab.processor()
-    lab.watch_recovery(died)
+    # of both kinds: what was committed and not applied may be labels alone, and there may be nothing else to do
+    lab.watch_recovery(died, units=lab.units())
     heir.stop()
 
 
