@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import length_hint
+from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -15,8 +16,10 @@ from weir.schemas.errors import Refused, Transient, WeirError
 from weir.streaming.loop import AWAY_SECONDS_MAX, CALM_SECONDS, Loop, LoopConfig
 from weir.streaming.stage import Further, Outcome
 from weir.streaming.state.cache import StaleState
+from weir.streaming.state.view_writer import Write
 from weir.streaming.unit_state import NoState
 
+SECONDS_MAX = 20.0
 P0: Partition = ("rows", 0)
 P1: Partition = ("rows", 1)
 
@@ -100,9 +103,12 @@ class _Stage:
         self.seen += [(number, record.offset()) for number, part in records.items() for record in part]
         return Outcome()
 
-    def commit(self, rows: object, records: object, offsets: Offsets) -> None:
+    def send(self, rows: object, records: object, offsets: Offsets) -> None:
         del rows, records
-        self.source.committed_at |= offsets.next_offsets
+        self.sent = offsets
+
+    def finish(self) -> None:
+        self.source.committed_at |= self.sent.next_offsets
 
 
 def _build(source: _Source, stage: _Stage, **changes: Any) -> Loop:
@@ -263,10 +269,10 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
                 raise Transient("away")
             return Further(Rows("decisions", [None], [b"d"]), lambda _: told.append("visible"))
 
-        def commit(self, rows: Any, records: object, offsets: Offsets) -> None:
+        def send(self, rows: Any, records: object, offsets: Offsets) -> None:
             for each in rows:
                 told.append(f"sent {each.topic}")  # noqa: PERF401 - making the next rows tells, too
-            super().commit(rows, records, offsets)
+            super().send(rows, records, offsets)
 
     class Noting(NoState):
         def note_computed(self, units: Sequence[Unit]) -> None:
@@ -279,4 +285,116 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
     Loop(config, [stage], cast(Any, source), state, stage).run(lambda: next(left, None) is None)
     begun = ["gathered", "computed", "computed [0]", "committing", "sent features", "decide"]
     assert told == [*begun, *begun, "decided", "sent decisions", "committed", "visible"]
+    assert source.committed_at == {P0: 2}
+
+
+class _Slow(_Stage):
+    """Ends its first commit once the next batch was computed; the script is of commits."""
+
+    def __init__(self, source: _Source, outcomes: list[Exception | None] | None = None) -> None:
+        super().__init__(source)
+        self.outcomes = outcomes or []
+        self.told: list[str] = []
+        self.sends = 0
+        self.next = Event()
+
+    def process(self, records: dict[int, list[Any]]) -> Outcome:
+        self.told.append(f"computed {[record.offset() for part in records.values() for record in part]}")
+        if self.sends:
+            self.next.set()
+        return super().process(records)
+
+    def send(self, rows: object, records: object, offsets: Offsets) -> None:
+        self.sends += 1
+        self.told.append(f"sent to {max(offsets.next_offsets.values())}")
+        super().send(rows, records, offsets)
+
+    def finish(self) -> None:
+        end = max(self.sent.next_offsets.values())
+        if self.sends == 1:
+            assert self.next.wait(SECONDS_MAX)
+        error = self.outcomes.pop(0) if self.outcomes else None
+        if error is not None:
+            self.told.append(f"failed at {end}")
+            raise error
+        self.told.append(f"committed to {end}")
+        super().finish()
+
+
+def test_a_batch_is_computed_while_the_one_before_is_committed_and_sent_only_after_that() -> None:
+    source = _Source({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+    _run(source, stage, 4)
+    assert stage.told == [
+        "computed [0, 1]", "sent to 2", "computed [2, 3]", "committed to 2", "sent to 4", "committed to 4",
+    ]  # fmt: skip
+
+
+def test_what_was_computed_on_a_batch_whose_commit_fails_is_void_and_is_computed_again() -> None:
+    source = _Source({P0: [0, 1, 2, 3]})
+    stage = _Slow(source, [Transient("aborted")])
+    _run(source, stage, 6)
+    assert stage.told[:4] == ["computed [0, 1]", "sent to 2", "computed [2, 3]", "failed at 2"]
+    assert stage.told[4:6] == ["computed [0, 1]", "sent to 2"]
+    assert source.calls == ["resume 0@0", "forget 0", "resume 0@0"]
+    assert source.committed_at == {P0: 4}
+
+
+def test_a_batch_without_records_of_the_unit_whose_commit_fails_is_void_too() -> None:
+    """It may have read what the other changed."""
+    source = _Source({P0: [], P1: []})
+    stage = _Slow(source, [Transient("aborted")])
+
+    def come() -> None:
+        if len(source.calls) == 2:
+            source.logs[P1 if stage.sends else P0] = [0, 1]
+
+    _run(source, stage, 10, between=come)
+    assert sorted(source.calls[2:]) == ["forget 0", "forget 1", "resume 0@0", "resume 1@0"]
+    assert source.committed_at == {P0: 2, P1: 2}
+
+
+def test_the_next_batch_is_computed_on_what_the_one_under_way_changed() -> None:
+    source = _Source({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+
+    class Telling(NoState):
+        def pin(self, writes: Sequence[Write]) -> None:
+            stage.told.append(f"pinned to {writes[0].end}")
+
+        def apply(self, writes: Sequence[Write]) -> None:
+            stage.told.append(f"applied to {writes[0].end}")
+
+    state = Telling(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
+    left = iter(range(4))
+    config = LoopConfig("process", 2, 0.0)
+    Loop(config, [stage], cast(Any, source), state, stage).run(lambda: next(left, None) is None)
+    told = stage.told
+    assert told.index("sent to 2") < told.index("pinned to 2") < told.index("computed [2, 3]")
+    assert told.index("committed to 2") < told.index("applied to 2")
+
+
+def test_a_partition_is_let_go_of_when_no_commit_is_under_way() -> None:
+    source = _Source({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+    gather = source.gather
+
+    def gather_after_rebalance(*given: Any, **named: Any) -> Gathered:
+        if "sent to 2" in stage.told and P0 in source.at:
+            stage.next.set()
+            source.revoke([P0], False)
+            stage.told.append("let go")
+            del source.at[P0]
+        return gather(*given, **named)
+
+    source.gather = gather_after_rebalance  # type: ignore[method-assign]
+    _run(source, stage, 5)
+    assert stage.told == ["computed [0, 1]", "sent to 2", "committed to 2", "let go"]
+
+
+def test_the_commit_under_way_is_finished_when_the_process_is_told_to_stop() -> None:
+    source = _Source({P0: [0, 1]})
+    stage = _Slow(source)
+    stage.next.set()
+    _run(source, stage, 2)
     assert source.committed_at == {P0: 2}
