@@ -9,7 +9,7 @@ from tests.faults.lab import Lab, Plan
 from tests.faults.workers import Worker
 
 LIVE_STEPS = (
-    "gathered", "computed", "committing", "produced", "committed", "applying", "apply_answered", "applied",
+    "gathered", "computed", "ahead", "committing", "produced", "committed", "applying", "apply_answered", "applied",
 )  # fmt: skip
 CATCH_UP_STEPS = ("catch_up_folded", "catch_up_applied")
 RANDOM_SECONDS_MAX = 1.5

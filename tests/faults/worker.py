@@ -173,13 +173,13 @@ def _report_output_steps(steps: Callable[[str], None]) -> None:
 
     ``produced`` (they are with the broker), and then ``asked`` if they are about a payment that a client asks for.
     """
-    commit, end = TransactionalOutput.commit, TransactionalOutput._commit
+    send, end = TransactionalOutput.send, TransactionalOutput._commit
     produce_rows, produce = TransactionalOutput._produce_rows, TransactionalOutput._produce
     values: list[bytes | None] = []
 
     def begin(output: TransactionalOutput, *given: Any) -> None:
         values.clear()
-        commit(output, *given)
+        send(output, *given)
 
     def note_rows(output: TransactionalOutput, rows: Rows) -> None:
         values.extend(rows.values)
@@ -197,7 +197,7 @@ def _report_output_steps(steps: Callable[[str], None]) -> None:
             steps("asked")
         end(output)
 
-    replace(TransactionalOutput, commit=begin, _commit=end_after_steps, _produce_rows=note_rows, _produce=note_record)
+    replace(TransactionalOutput, send=begin, _commit=end_after_steps, _produce_rows=note_rows, _produce=note_record)
 
 
 def _parse(where: str) -> tuple[str, int] | None:
