@@ -152,11 +152,12 @@ class Loop:
             metrics.MISPLACED_RECORDS.labels(stage=self._config.name).inc(gathered.dropped)
         if gathered.records:
             self._batch(gathered)
-        if self._units.is_beginning or not gathered.records:
+        is_due = self._units.is_beginning
+        if is_due or not gathered.records:
             self._finish()  # a unit begins at what is committed: of a batch under way nobody knows that yet
         self._units.observe()
         self._state.check(list(self._units.live))
-        return self._units.begin_next() or bool(gathered.records)
+        return (is_due and self._units.begin_next()) or bool(gathered.records)
 
     def _batch(self, gathered: Gathered) -> None:
         self._step("gathered")  # 1
