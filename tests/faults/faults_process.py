@@ -133,20 +133,6 @@ def same_ordinal_twice(lab: Lab) -> None:
 
 
 @fault(
-    "labels-elsewhere", "labels and payments of a partition on different members, one of which dies", Plan(partitions=3)
-)
-def labels_elsewhere(lab: Lab) -> None:
-    scorer, first, second = lab.scorer(), lab.processor(0), lab.processor(1)
-    lab.run_until(first)
-    lab.run_until(second)
-    second.kill()
-    lab.times += 1
-    second = lab.processor(1)
-    lab.watch_recovery()
-    lab.finish([first, second, scorer])
-
-
-@fault(
     "one-partition",
     "kill -9 before the write to Redis with one partition: shared features must be equal",
     Plan(partitions=1),
