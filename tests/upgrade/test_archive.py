@@ -1,4 +1,4 @@
-"""An archive that older code made: this code opens it, adds to it, proves and reads it, and so does the older one again.
+"""An archive that older code made: this code adds to it, proves and reads it, and so does the older one again.
 
 No server is needed: the older code's own tests have the records that it archives.
 """
