@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 from rich.console import Console
 
-from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.arguments import Parser, add_stream_flag, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import manner_of
 from weir.schemas.durations import DAY_MS
+from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
@@ -30,18 +32,32 @@ from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
 from weir.training.source_flags import add_source_flags, positive
 from weir.training.thresholds import FLAGGED_SHARE_MAX
-from weir.training.topics import load_topics
+from weir.training.topics import ReadTopic, load_logged, load_topics
 from weir.training.tracking import track_run
 
+OpenArchive = Callable[[Settings, str, int], ReadTopic]
+"""Opens an archive, which this folder does not import: settings, what ``--from`` names, and ``--since``."""
 
-def main(argv: list[str]) -> int:
-    """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
+
+def main(argv: list[str], open_archive: OpenArchive) -> int:
+    """Run ``weir train``. Exit codes: 0 done, 1 failed, 2 misused or refused.
+
+    Args:
+        argv: the verb, and its flags.
+        open_archive: called for ``--from``.
+    """
     arguments = build_parser().parse_args(argv[1:])
+    if arguments.since and not arguments.archive:
+        raise Refused("--since: expected --from with it, found none; only an archive is read from a time on")
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     labels_of(settings.stream)
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
-        examples, labels, source = load_source(arguments, settings)
+        if arguments.archive:
+            examples, labels = load_logged(settings, open_archive(settings, arguments.archive, arguments.since))
+            source = "the archived features and labels"
+        else:
+            examples, labels, source = load_source(arguments, settings)
         options = build_options(arguments, settings, source)
         trained = run_training(examples, labels, options, status.update)
         if arguments.promote:
@@ -57,7 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     add_stream_flag(parser)
-    add_source_flags(parser)
+    source = add_source_flags(parser)
+    archive = "read features and labels of an archive: `archive`, the one of the settings, or a folder or URL"
+    source.add_argument("--from", dest="archive", default="", metavar="ARCHIVE", help=archive)
+    since = "with --from: only events whose features were appended since then, such as 90d, or an ISO 8601 time"
+    parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=positive, help=f"at most this many trees (default: {TREES})")
