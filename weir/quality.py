@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -54,12 +53,12 @@ def main(argv: list[str]) -> int:
     if arguments.every:
         return _follow(settings, root, arguments)
     try:
-        quality, now_ms = measure_quality(
+        quality = measure_quality(
             settings, root, version=arguments.model, days=arguments.days, maturity_ms=arguments.maturity
         )
     except Transient as error:
         raise Refused(str(error)) from error
-    document = build_document(quality, now_ms=now_ms)
+    document = build_document(quality)
     if arguments.html:
         title = f"quality of decisions: {settings.stream.full_name}"
         arguments.html.write_text(build_page(document, title=title), encoding="utf-8")
@@ -72,8 +71,8 @@ def main(argv: list[str]) -> int:
 
 def measure_quality(
     settings: Settings, root: Place, *, version: str = "", days: int = DAYS, maturity_ms: int = 60 * DAY_MS
-) -> tuple[Quality, int]:
-    """Estimate how good the decisions of the newest days were.
+) -> Quality:
+    """Estimate how good the decisions of the newest days were; the newest record that is archived counts as now.
 
     Args:
         settings: of the stream.
@@ -81,9 +80,6 @@ def measure_quality(
         version: only decisions of this model; by default all.
         days: how many.
         maturity_ms: how old a decision is when it has a label, if it ever gets one.
-
-    Returns:
-        The days, and the append time of the newest record, which is what counts as now.
 
     Raises:
         Refused: there is no archive, or no label or decision in it.
@@ -99,7 +95,7 @@ def measure_quality(
     if not tally.days:
         of = f"decisions of model {version[:80]}" if version else "decisions"
         raise Refused(f"expected {of} in the archive, found none; `weir archive` keeps them")
-    return estimate_quality(tally, days=days), now_ms
+    return estimate_quality(tally, days=days)
 
 
 def _read_decisions(past: Past, part: Part, labels: FraudTimes, version: str) -> Decisions:
@@ -146,13 +142,13 @@ def _follow(settings: Settings, root: Place, arguments: argparse.Namespace) -> i
 def _look_and_tell(settings: Settings, root: Place, arguments: argparse.Namespace) -> None:
     """Look once; what cannot be told now is logged, and asked again the next time."""
     try:
-        quality, now_ms = measure_quality(
+        quality = measure_quality(
             settings, root, version=arguments.model, days=arguments.days, maturity_ms=arguments.maturity
         )
     except (Refused, Transient) as error:
         log.warning("quality_unknown", detail=str(error))
         return
-    meter_quality(quality, settings.stream.name, today=datetime.fromtimestamp(now_ms / 1_000, UTC).date())
+    meter_quality(quality, settings.stream.name)
     log.info("looked_at_quality", days=len(quality.days))
 
 

@@ -23,13 +23,13 @@ class FraudTimes:
         order = np.lexsort((labels.verdicts, labels.times, labels.hashes))
         hashes, times, verdicts = (each[order] for each in labels)
         newest = np.append(hashes[1:] != hashes[:-1], True) if len(hashes) else np.empty(0, np.bool_)
-        is_fraud = verdicts == FRAUD
-        first_of, first = np.unique(hashes[is_fraud], return_index=True)
+        says_fraud = verdicts == FRAUD
+        first_of, first = np.unique(hashes[says_fraud], return_index=True)
         told = newest & (verdicts != WITHDRAWN)
         self._hashes = hashes[told]
         self._times = np.full(len(self._hashes), NO_TIME, np.int64)
         frauds = verdicts[told] == FRAUD
-        self._times[frauds] = times[is_fraud][first][np.searchsorted(first_of, self._hashes[frauds])]
+        self._times[frauds] = times[says_fraud][first][np.searchsorted(first_of, self._hashes[frauds])]
 
     def find(self, hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return when each event was found to be fraud, ``NO_TIME`` for none, and whether it has any verdict."""

@@ -94,11 +94,13 @@ class Quality:
         days: newest first.
         horizon_ms: fraud is what is labelled within this time.
         counts_declined: whether declined events count, or are left out as nobody labels them.
+        now_ms: labels until then are known.
     """
 
     days: tuple[DayQuality, ...]
     horizon_ms: int
     counts_declined: bool
+    now_ms: int
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def estimate_quality(tally: Tally, *, days: int) -> Quality:
     """Return how good the decisions of the newest days of a tally were."""
     estimator = Estimator(tally)
     found = tuple(estimator.estimate(day) for day in tally.days[:days])
-    return Quality(found, estimator.horizon_ms, estimator.counts_declined)
+    return Quality(found, estimator.horizon_ms, estimator.counts_declined, tally.now_ms)
 
 
 def _fill_stakes(frauds: Decisions) -> Decisions:

@@ -85,8 +85,8 @@ class Tally:
             hour, outcome = divmod(int(cell), len(OUTCOMES))
             self._hours[hour // HOURS][outcome, hour % HOURS] += count
         self._stopped.append(decisions.take(decisions.outcomes != APPROVE))
-        is_fraud = (decisions.fraud_ms >= 0) & (decisions.fraud_ms <= self.now_ms)
-        self._frauds.append(decisions.take(is_fraud))
+        is_known = (decisions.fraud_ms >= 0) & (decisions.fraud_ms <= self.now_ms)
+        self._frauds.append(decisions.take(is_known))
         old = (decisions.outcomes == DECLINE) & (decisions.decided_ms <= self.now_ms - self.maturity_ms)
         self._declined += int(old.sum())
         self._declined_labelled += int((old & decisions.labelled).sum())

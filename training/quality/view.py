@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.table import Table
@@ -21,10 +21,10 @@ FIGURES: Final = ("precision", "recall", MONEY)
 BOUNDS: Final = ("estimate", "low", "high")
 
 
-def build_document(quality: Quality, *, now_ms: int) -> dict[str, Any]:
+def build_document(quality: Quality) -> dict[str, Any]:
     """Return all figures; null is what cannot be told."""
     return {
-        "now_ms": now_ms,
+        "now_ms": quality.now_ms,
         "horizon_days": quality.horizon_ms / DAY_MS,
         "counts_declined": quality.counts_declined,
         "days": [_describe_day(each) for each in quality.days],
@@ -88,8 +88,9 @@ def _write_money(figure: dict[str, float] | None) -> str:
     return f"{value} ({low} to {high})"
 
 
-def meter_quality(quality: Quality, stream: str, *, today: date) -> None:
+def meter_quality(quality: Quality, stream: str) -> None:
     """Tell the metrics the figures of the days of some ages; what cannot be told is not a number."""
+    today = datetime.fromtimestamp(quality.now_ms / 1_000, UTC).date()
     of_age = {(today - each.day).days: each for each in quality.days}
     for age in METERED_DAYS:
         day = of_age.get(age)
