@@ -36,7 +36,7 @@ PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark verify bench-pyflink past-page clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -146,6 +146,9 @@ faults-short: $(READY)  ## every fault once
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
 	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
 
+verify: $(READY) build/peers/.ready  ## the proofs that take longer than CI may, hours when whole (ONLY=soak); writes docs/results/verify.md
+	@$(BIN)/python -m tests.verify $(ONLY)
+
 soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)
 
@@ -162,9 +165,6 @@ bench-growth: $(READY)  ## measure at other sizes: entities, partitions, batches
 benchmark: $(READY)  ## train and judge models by a published protocol and by our own (15 minutes of a core); fails when a figure is missed or a leak
 	$(WEIR) benchmark handbook --write docs/results
 	$(WEIR) benchmark simulator --write docs/results
-
-verify: $(READY)  ## hold published promises against long simulations (5 minutes of a core), and write what was found
-	$(BIN)/python -m tests.bench.quality --write docs/results
 
 bench-pyflink: $(READY) $(PYFLINK)/.ready  ## measure PyFlink on generated payments (its environment takes 900 MB; Python 3.11)
 	$(BIN)/python -m tests.bench.pyflink_run $(ARGS)
