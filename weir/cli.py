@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("weir.train", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),
     "monitor": ("weir.monitor", "look for drift of features and score, in the archive"),
+    "quality": ("weir.quality", "tell precision, recall and money lost per day, while labels are late"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),
