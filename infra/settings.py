@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
+from weir.infra.console_settings import ConsoleSettings
 from weir.infra.home import check_home, stack_env_path
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
@@ -262,6 +263,7 @@ class Settings(_Section):
     processor: ProcessorSettings = ProcessorSettings()
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
+    console: ConsoleSettings = ConsoleSettings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     publishing: PublishingSettings = PublishingSettings()
