@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Exit codes: 0 told to stop, 1 the database is unreachable, 2 misused or refused."""
     arguments = _build_parser().parse_args(argv[1:])
     if find_spec("jinja2") is None or find_spec("sqlalchemy") is None:
-        raise Refused("expected the packages of the console, found none; `pip install 'weir[access,console]'` has them")
+        raise Refused("expected the packages of the console, found none; `make setup` in a checkout brings them")
     from weir.console.serve import run_console  # noqa: PLC0415 - what needs them
 
     settings = load_settings()

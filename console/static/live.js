@@ -87,7 +87,7 @@
     source.close();
     location.assign("/login?ended=1");
   });
-  source.addEventListener("away", () => say("the API is away; trying again", false));
+  source.addEventListener("away", () => say("the API is unreachable; trying again", false));
   source.addEventListener("end", () => say("reading again", false));
   source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "not available; load the page again" : "connecting", false));
 })();

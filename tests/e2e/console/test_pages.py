@@ -125,17 +125,17 @@ def test_markup_in_ids_does_nothing(world: ConsoleWorld, url: str, open_page: Op
 
 
 def test_what_is_away_is_said_and_the_rest_works(world: ConsoleWorld, url: str, open_page: Open) -> None:
-    (case_id,) = world.add([build_review("away", "card-away", now_ms=world.now_ms)])
+    (case_id,) = world.add([build_review("t-away", "card-1", now_ms=world.now_ms)])
     page = log_in(open_page(url), ANNA)
     world.api.partials.away = "redis: nobody answers"
-    page.goto(f"{url}{BASE}/transaction?id=away")
+    page.goto(f"{url}{BASE}/transaction?id=t-away")
     page.get_by_text("redis: nobody answers").wait_for()
     page.goto(f"{url}{BASE}/cases/{case_id}")
     page.get_by_role("button", name="Claim").click()
     page.get_by_role("button", name="Release").wait_for()
     world.api.partials.away, world.database_away = "", "database: nobody answers"
-    page.get_by_role("link", name="away").first.click()
-    page.get_by_role("heading", name="Transaction away").wait_for()
+    page.get_by_role("link", name="t-away").click()
+    page.get_by_role("heading", name="Transaction t-away").wait_for()
     page.get_by_role("link", name="Queue").click()
     page.get_by_text("database: nobody answers").wait_for()
 
