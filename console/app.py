@@ -78,6 +78,8 @@ def _send_to_login(request: Request) -> Response:
     """Ask for a key, then lead back; a part of a page that refreshes itself sends the whole page there."""
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"hx-redirect": link("/login", ended="1")})
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return Response("event: ended\ndata: {}\n\n", media_type="text/event-stream")
     if request.method != "GET":
         return RedirectResponse(link("/login", ended="1"), status_code=303)
     query = f"?{request.url.query}" if request.url.query else ""

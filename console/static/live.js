@@ -60,16 +60,21 @@
     counted += 1;
     waiting.push(found);
     if (waiting.length > ROWS_MAX) waiting.shift();
-    if (!drawing && !paused) {
+    if (paused) label();
+    else if (!drawing) {
       drawing = true;
       requestAnimationFrame(draw);
     }
   }
 
+  function label() {
+    pause.textContent = paused ? `Resume (${waiting.length})` : "Pause";
+  }
+
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    pause.textContent = paused ? "Resume" : "Pause";
+    label();
     if (!paused) draw();
   });
   setInterval(() => {
@@ -77,17 +82,25 @@
     counted = 0;
   }, 1000);
 
-  const source = new EventSource(table.dataset.events);
-  source.addEventListener("decision", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("state", (event) => {
-    const reading = JSON.parse(event.data).reading;
-    say(reading ? "live" : "the API cannot read decisions just now", reading);
-  });
-  source.addEventListener("ended", () => {
-    source.close();
-    location.assign("/login?ended=1");
-  });
-  source.addEventListener("away", () => say("the API is unreachable; trying again", false));
-  source.addEventListener("end", () => say("reading again", false));
-  source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "not available; load the page again" : "connecting", false));
+  const AGAIN_MS = 3000;
+
+  function connect() {
+    const source = new EventSource(table.dataset.events);
+    source.addEventListener("decision", (event) => show(JSON.parse(event.data)));
+    source.addEventListener("state", (event) => {
+      const reading = JSON.parse(event.data).reading;
+      say(reading ? "live" : "the API cannot read decisions just now", reading);
+    });
+    source.addEventListener("ended", () => {
+      source.close();
+      location.assign("/login?ended=1");
+    });
+    source.addEventListener("away", () => say("the API is unreachable; trying again", false));
+    source.addEventListener("error", () => {
+      say("connecting", false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS); // an answer that is no stream
+    });
+  }
+
+  connect();
 })();

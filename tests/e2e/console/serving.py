@@ -33,6 +33,7 @@ def serving_console(world: ConsoleWorld) -> Iterator[str]:
         try:
             yield _address(sockets[1])
         finally:
+            world.feed.close()
             for server in servers:
                 server.should_exit = True
             thread.join()

@@ -47,10 +47,15 @@ def test_a_fraud_sequence_is_opened_claimed_decided_and_its_labels_are_sent(
     key = services.run("keys", "create", "anna", "--scopes", "read,review").strip()
     for verb in (("run",), ("index",), ("cases", "follow")):
         services.start(*verb)
-    page = log_in(open_page(start_console(services)), key)
+    url = start_console(services)
+    page = log_in(open_page(url), key)
     page.get_by_text("No case.").wait_for()
+    watching = page.context.new_page()
+    watching.goto(f"{url}/streams/transactions/live?decision=REVIEW")
+    watching.locator(".status.on").wait_for()
     Publisher(settings).send_payments(journey(int(time.time() * 1_000) - 8 * DAY_MS))
     row = page.get_by_role("row").filter(has_text=CARD)
+    watching.get_by_role("link", name="t2").wait_for()
     row.wait_for()  # without a touch: the queue is drawn again by itself
     row.get_by_role("button", name=re.compile("Claim")).click()
     page.get_by_role("heading", name=re.compile("^Case")).wait_for()

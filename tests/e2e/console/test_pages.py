@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 from tests.e2e.console.conftest import Open, log_in
 from tests.e2e.console.serving import serving_console
 from tests.unit.console.world import ANNA, BEN, IDLE_SECONDS, ConsoleWorld, build_review
+from tests.unit.inference.examples import DECISION
 from weir.cases.case import Verdict
 
 pytestmark = pytest.mark.browser
@@ -133,7 +134,8 @@ def test_what_is_away_is_said_and_the_rest_works(world: ConsoleWorld, url: str, 
     page.goto(f"{url}{BASE}/cases/{case_id}")
     page.get_by_role("button", name="Claim").click()
     page.get_by_role("button", name="Release").wait_for()
-    world.api.partials.away, world.database_away = "", "database: nobody answers"
+    world.api.partials.away = ""
+    world.send_database_away()
     page.get_by_role("link", name="t-away").click()
     page.get_by_role("heading", name="Transaction t-away").wait_for()
     page.get_by_role("link", name="Queue").click()
@@ -151,6 +153,28 @@ def test_a_session_that_ends_asks_for_the_key_again_and_leads_back(
     page.goto(f"{url}{BASE}/queue?state=closed")
     log_in(page, ANNA)
     assert page.url.endswith("/queue?state=closed")
+
+
+def test_the_live_page_shows_decisions_as_they_come_and_never_more_than_it_can_hold(
+    world: ConsoleWorld, url: str, open_page: Open
+) -> None:
+    page = log_in(open_page(url), ANNA)
+    page.goto(f"{url}{BASE}/live?decision=REVIEW")
+    page.locator(".status.on").wait_for()
+    world.feed.see([DECISION | {"transaction_id": EVIL}, DECISION | {"transaction_id": "fine", "decision": "APPROVE"}])
+    page.get_by_role("link", name="<img src=x onerror=alert(1)>").wait_for()
+    expect(page.locator("#live tr")).to_have_count(1)
+    assert page.locator("main img").count() == 0
+    for first in range(0, 3_000, 100):
+        world.feed.see([DECISION | {"transaction_id": f"many-{first + number}"} for number in range(100)])
+    page.get_by_role("link", name="many-2999").wait_for()
+    expect(page.locator("#live tr")).to_have_count(200)
+    page.get_by_role("button", name="Pause").click()
+    world.feed.see([DECISION | {"transaction_id": "paused"}])
+    page.get_by_role("button", name="Resume (1)").wait_for()
+    expect(page.get_by_role("link", name="paused")).to_have_count(0)
+    page.get_by_role("button", name="Resume (1)").click()
+    page.get_by_role("link", name="paused").wait_for()
 
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()

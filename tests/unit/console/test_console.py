@@ -265,7 +265,7 @@ def test_no_page_holds_a_script_or_a_style_of_its_own(anna: Browser, case_id: st
 
 
 def test_while_the_database_is_away_the_page_says_so(world: ConsoleWorld, app: FastAPI) -> None:
-    world.database_away = "database: nobody answers"
+    world.send_database_away()
     browser = Browser(app)
     browser.log_in(ANNA)
     answer = browser.get(f"{BASE}/queue")

@@ -27,6 +27,7 @@ from weir.console.app import ConsoleParts, build_console
 from weir.console.guard import Cookies, Guard
 from weir.console.session import Sessions
 from weir.inference.api.app import build_api
+from weir.inference.api.live.feed import Feed, Live
 from weir.infra.database.engine import open_database
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Transient
@@ -83,6 +84,7 @@ class ConsoleWorld:
         self.database_away = ""
         self._settings = load_settings({"WEIR_HOME": str(home)})
         self.labels = MemoryPublisher()
+        self.feed = Feed()
         self.api = World(home)
         self.desk = Desk(self._open_database, payments, lambda: self.now_ms)
         self._closing = ExitStack()
@@ -99,8 +101,15 @@ class ConsoleWorld:
     def revoke(self, text: str) -> None:
         self.keys[text] = replace(self.keys[text], revoked_ms=1)
 
+    def send_database_away(self) -> None:
+        """Have nobody answer who asks the database from now on."""
+        self.database_away = "database: nobody answers"
+        self.desk._opened = None
+
     def build_api(self) -> FastAPI:
-        served = replace(self.api.served, desk=self.desk, labels=self.labels)
+        assert self.api.served.decide is not None
+        decide = replace(self.api.served.decide, live=Live(self.feed, self.api.stream))
+        served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide)
         find = self.find_key if self.keyed else None
         return build_api(replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms))
 
