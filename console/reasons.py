@@ -72,7 +72,7 @@ def explain(reason: Mapping[str, Any], stream: Stream) -> Explained:
     feature = next((each for each in stream.all_features if found and each.name == found[1]), None)
     if found is None or feature is None:
         return Explained(code, title, detail)
-    value, typical = (_show(text, feature, stream) for text in (found[2], found[3]))
+    value, typical = (_read(text, feature, stream) for text in (found[2], found[3]))
     return Explained(code, title, _name(feature, stream), value, typical, feature.why)
 
 
@@ -102,11 +102,12 @@ def say_window(window: str) -> str:
     return f"{window[:-1]} {_UNITS[window[-1]]}{'' if window[:-1] == '1' else 's'}"
 
 
-def is_money(feature: Feature, stream: Stream) -> bool:
-    """Whether a feature's value is in minor units of the base currency."""
-    if feature.aggregate not in _MONEY:
-        return False
-    return any(measure.name == feature.measure and find_money(measure.value) for measure in stream.measures)
+def show_value(value: float | None, feature: Feature, stream: Stream) -> str:
+    """Return a feature's value: as money where it is in minor units of the base currency."""
+    if value is None or feature.aggregate not in _MONEY:
+        return show_number(value)
+    of_money = any(each.name == feature.measure and find_money(each.value) for each in stream.measures)
+    return format_amount(value, BASE_CURRENCY) if of_money else show_number(value)
 
 
 def _name(feature: Feature, stream: Stream) -> str:
@@ -115,11 +116,10 @@ def _name(feature: Feature, stream: Stream) -> str:
     return f"{feature.entity}: {describe_feature(feature, stream)}{within}{held}"
 
 
-def _show(text: str | None, feature: Feature, stream: Stream) -> str:
+def _read(text: str | None, feature: Feature, stream: Stream) -> str:
     if text is None:
         return ""
     try:
-        value = float(text)
+        return show_value(float(text), feature, stream)
     except ValueError:
         return text  # "missing"
-    return format_amount(value, BASE_CURRENCY) if is_money(feature, stream) else show_number(value)

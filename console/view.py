@@ -47,7 +47,7 @@ class View:
         )  # fmt: skip
         self._templates.filters |= {
             "shown": text.show_text, "name": text.show_name, "id": text.show_id, "time": text.show_time,
-            "score": text.show_score, "number": text.show_number,
+            "score": text.show_score,
         }  # fmt: skip
         self._templates.globals |= {"static": static_path, "link": link}
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from weir.console.pages.desk import Desk, Visit
-from weir.console.reasons import describe_feature, say_window
+from weir.console.windows import build_rows
 
 CASES_SHOWN = 20
 
@@ -32,7 +32,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             "entity.html",
             kind=kind,
             found=found.document,
-            groups=group_windows(visit, found.document["features"]),
+            rows=build_rows(found.document["features"], visit.stream),
             cases=await _read_cases(desk, visit, kind, entity_id),
         )
 
@@ -43,17 +43,3 @@ async def _read_cases(desk: Desk, visit: Visit, kind: str, entity_id: str) -> li
         return None
     found = await desk.get(visit, "cases", key=entity_id, limit=CASES_SHOWN)
     return None if found.code else list(found.document["cases"])
-
-
-def group_windows(visit: Visit, values: dict[str, float | None]) -> list[dict[str, Any]]:
-    """Return features by what they measure, each with its windows side by side, in the stream's own order."""
-    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for feature in visit.stream.all_features:
-        if feature.name not in values or not feature.window:
-            continue
-        group = groups.setdefault(
-            (feature.measure, feature.aggregate, feature.hold),
-            {"what": describe_feature(feature, visit.stream), "why": feature.why, "windows": []},
-        )
-        group["windows"].append((feature.name, say_window(feature.window), values[feature.name]))
-    return list(groups.values())

@@ -12,10 +12,9 @@ from starlette.exceptions import HTTPException
 from weir.console.pages.desk import Desk, Visit
 from weir.console.reasons import explain
 from weir.console.text import list_amounts
+from weir.console.windows import build_rows
 from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
-
-CASES_SHOWN = 20
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -48,13 +47,15 @@ def add(app: FastAPI, desk: Desk) -> None:
         visit = desk.enter(request)
         event_id = _read_id(visit)
         found = await desk.get(visit, f"evidence/{quote(event_id, safe='', errors='surrogatepass')}")
+        vector = {} if found.code else (found.document["features"] or {}).get("vector", {})
         return desk.render(
             visit,
             "evidence.html",
             event_id=event_id,
             evidence=None if found.code else found.document,
             text="" if found.code else mask(to_json(found.document, indent=1)),
-            said=found.message,
+            said=found.message if found.code == "no_evidence" else "This API has no archive to ask.",
+            rows=build_rows(vector, visit.stream),
         )
 
 

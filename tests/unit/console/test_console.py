@@ -24,6 +24,8 @@ from tests.unit.console.world import (
     build_review,
 )
 from tests.unit.inference.twins import Client
+from weir.inference.api.examples import build_evidence
+from weir.schemas.streams.payments import payments
 
 BASE = "/streams/transactions"
 EVIL = "<script>alert(1)</script>\u202egnp.exe\x07"
@@ -245,6 +247,16 @@ def test_markup_in_ids_is_text_on_every_page(world: ConsoleWorld, anna: Browser)
         shown = re.sub(r' value="[^"]*"', "", answer.text)  # of a field, which nothing around it follows
         assert not re.search("[\u202e\x07]", shown), path
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202egnp.exe\\x07" in anna.get(f"{BASE}/transaction?{asked}").text
+
+
+def test_evidence_says_whether_the_decision_is_the_same_and_what_the_model_saw(
+    world: ConsoleWorld, anna: Browser
+) -> None:
+    world.evidence["t1"] = build_evidence(payments) | {"features": {"vector": {"card_amount_sum_1h": 2_599.0}}}
+    page = anna.get(f"{BASE}/evidence?id=t1").text
+    assert "the decision is the same in every field" in page
+    assert re.search("sum of amount</td>.*25.99 USD", page)
+    assert "nothing of this transaction in the archive" in anna.get(f"{BASE}/evidence?id=t2").text
 
 
 def test_every_answer_binds_the_browser(anna: Browser) -> None:

@@ -85,6 +85,7 @@ class ConsoleWorld:
         self._settings = load_settings({"WEIR_HOME": str(home)})
         self.labels = MemoryPublisher()
         self.feed = Feed()
+        self.evidence: dict[str, Any] = {}
         self.api = World(home)
         self.desk = Desk(self._open_database, payments, lambda: self.now_ms)
         self._closing = ExitStack()
@@ -106,10 +107,16 @@ class ConsoleWorld:
         self.database_away = "database: nobody answers"
         self.desk._opened = None
 
+    def answer(self, stream: str, event_id: str) -> bytes | None:
+        """Return the evidence on an event, as the archive would."""
+        del stream
+        found = self.evidence.get(event_id)
+        return None if found is None else json.dumps(found).encode()
+
     def build_api(self) -> FastAPI:
         assert self.api.served.decide is not None
         decide = replace(self.api.served.decide, live=Live(self.feed, self.api.stream))
-        served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide)
+        served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide, evidence=self)
         find = self.find_key if self.keyed else None
         return build_api(replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms))
 
