@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("weir.serve", "serve the HTTP API"),
     "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "cases": ("weir.cases.cli", "follow decisions for review into cases; list, claim and decide them"),
+    "console": ("weir.console.cli", "serve pages for the people who work on cases"),
     "train": ("weir.train", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),
     "monitor": ("weir.monitor", "look for drift of features and score, in the archive"),

@@ -57,6 +57,8 @@ NOT_AS_THEY_STAND = {
         "weir features cut-over",
     ): "tests/integration/test_next_view.py changes over",
     ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
+    ("docs/console.md", "weir keys create"): "tests/e2e/console/test_console_live.py runs both",
+    ("docs/console.md", "WEIR_CONSOLE__TLS"): "a certificate of a reader's; tests/integration/test_keys.py has its own",
     ("docs/errors.md", "curl -s"): "tests/unit/inference/test_api_errors.py asks so",
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/evidence.md", ".venv/bin/weir up && .venv/bin/weir archive"): "a card of the demo that printed it",
