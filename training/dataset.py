@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from weir.training.gates.groups import join_groups
+
+_HASHED_AT_ONCE = 100_000
+"""Texts of a column in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,21 @@ class Examples:
         at = pa.array(positions)
         groups = {name: each.take(at) for name, each in self.groups.items()}
         return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(at), groups)
+
+
+def hash_examples(examples: Examples, labels: pa.Table) -> str:
+    """Return a digest of everything that a run is taught and judged by: SHA-256, in hex.
+
+    Args:
+        examples: in event-time order.
+        labels: every label of the history, in any columns; their order counts.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(examples.features).data)
+    digest.update(np.ascontiguousarray(examples.event_time_ms).data)
+    for column in (examples.keys, *(labels[name] for name in sorted(labels.column_names))):
+        for start in range(0, len(column), _HASHED_AT_ONCE):
+            digest.update("\x1e".join(map(str, column.slice(start, _HASHED_AT_ONCE).to_pylist())).encode())
+    return digest.hexdigest()
 
 
 def concatenate(parts: list[Examples]) -> Examples:

@@ -25,7 +25,7 @@ from weir.training.gates.judge import Later, Reproduced, Scored
 from weir.training.gates.leakage import Taught, measure_inputs
 from weir.training.gates.stability import Stability, compare_decisions, leave_out, pick_rows, shake
 from weir.training.labels import UNKNOWN, join_labels, labels_of
-from weir.training.pipeline import FRAUDS_MIN
+from weir.training.parts import FRAUDS_MIN
 from weir.training.split import TRAIN_SHARE, VALIDATION_SHARE
 from weir.training.thresholds import Thresholds
 

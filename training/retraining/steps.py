@@ -28,7 +28,8 @@ from weir.training.cli import build_options, load_source
 from weir.training.gates import run as gating
 from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
-from weir.training.pipeline import build_parts, run_training
+from weir.training.parts import build_parts
+from weir.training.pipeline import run_training
 from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
 from weir.training.retraining.live import Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run
