@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
         _check_topic(runs, publisher, settings)
         run = next((each for each in runs if not each.outcome), None)
         if run is None:
-            reasons = _find_reasons(arguments, settings, publisher)
+            reasons = _find_reasons(arguments, settings, publisher, runs)
             if not reasons.why:
                 return _say_not_needed(reasons, as_json=arguments.json)
             run = Run(folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%S"), list(reasons.why), settings.stream.name)
@@ -96,16 +96,17 @@ def build_parser() -> Parser:
     return parser
 
 
-def _find_reasons(arguments: argparse.Namespace, settings: Settings, publisher: Publisher) -> Reasons:
+def _find_reasons(arguments: argparse.Namespace, settings: Settings, publisher: Publisher, runs: list[Run]) -> Reasons:
     champion = bundles.find_role(settings, publisher, "champion")
     drift: dict[str, Any] | str
-    try:
-        drift = look_for_drift(settings, find_root(settings))
+    try:  # of what decides: the days before a promotion are of another model
+        drift = look_for_drift(settings, find_root(settings), champion.manifest.version if champion else "")
     except WeirError as error:
         drift = str(error).splitlines()[0]
     return find_reasons(
         drift,
         created_ms=champion.manifest.created_time_ms if champion else None,
+        ended_ms=max((run.ended_ms for run in runs), default=0),
         now_ms=time.time_ns() // 1_000_000,
         age_days_max=arguments.max_age_days,
         is_asked=not arguments.if_needed,

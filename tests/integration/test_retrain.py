@@ -121,8 +121,8 @@ def test_drift_is_answered_by_a_model_that_passed_every_step_and_a_bad_one_is_ro
         services.run("archive", "--until-caught-up")
 
         monkeypatch.setattr(retrain, "look_for_drift", _plant_drift)
-        flags = ("--trees", "30", "--share", "50%", "--patience", "4m")
-        flags += ("--shadow-decisions", str(DECISIONS), "--canary-decisions", str(DECISIONS))
+        flags = ["--trees", "30", "--share", "50%", "--patience", "4m"]
+        flags += ["--shadow-decisions", str(DECISIONS), "--canary-decisions", str(DECISIONS)]
         assert weir.cli.main(["retrain", "--if-needed", *flags]) == 0, capsys.readouterr().out
         (run,) = _evidence(services)
         assert run["why"] == ["drift: 1 of 61 columns drifted: " + run["why"][0].rpartition(": ")[2]]

@@ -27,12 +27,13 @@ class _World:
         self.publisher = _Publisher()
         monkeypatch.setenv("WEIR_HOME", str(home))
         monkeypatch.setattr(retrain, "Publisher", lambda *_, **__: self.publisher)
-        monkeypatch.setattr(retrain, "look_for_drift", lambda *_: self._look())
+        monkeypatch.setattr(retrain, "look_for_drift", self._look)
         monkeypatch.setattr(retrain, "run_steps", self._run_steps)
         folder = write_bundle(self.settings.models_dir / "tiny-1", created_time_ms=4_102_444_800_000)
         link_champion(home, folder)
 
-    def _look(self) -> Any:
+    def _look(self, _: Settings, __: object, version: str) -> Any:
+        assert version == "1"  # of what decides, not of what decided before it
         if isinstance(self.drift, Exception):
             raise self.drift
         return self.drift

@@ -49,6 +49,11 @@ class Run:
         """The name of its folder."""
         return self.folder.name
 
+    @property
+    def ended_ms(self) -> int:
+        """When its last step was done, UTC epoch ms; 0 before the first."""
+        return int(self.steps[-1]["at_ms"]) if self.steps else 0
+
     def find(self, step: str) -> Mapping[str, Any] | None:
         """Return a step that is done."""
         return next((each for each in self.steps if each["step"] == step), None)

@@ -11,10 +11,10 @@ CALM: dict[str, Any] = {"drifted": [], "columns": [{}] * 61}
 NOW_MS = 1_700_000_000_000
 
 
-def _find(drift: Any = None, *, days: float | None = 3, is_asked: bool = False) -> Reasons:
+def _find(drift: Any = None, *, days: float | None = 3, is_asked: bool = False, ended_ms: int = 0) -> Reasons:
     created = None if days is None else NOW_MS - int(days * DAY_MS)
     given = CALM if drift is None else drift
-    return find_reasons(given, created_ms=created, now_ms=NOW_MS, age_days_max=30, is_asked=is_asked)
+    return find_reasons(given, created_ms=created, ended_ms=ended_ms, now_ms=NOW_MS, age_days_max=30, is_asked=is_asked)
 
 
 def test_a_young_model_without_drift_stays() -> None:
@@ -35,3 +35,13 @@ def test_drift_that_cannot_be_told_is_no_reason_and_is_said() -> None:
     found = _find("no archive")
     assert found.why == ()
     assert found.told[0] == "drift: cannot be told: no archive"
+
+
+def test_a_scheduler_that_asks_every_hour_trains_once_a_day_and_a_person_at_once() -> None:
+    drifted = {"drifted": ["a"], "columns": [{}] * 61}
+    soon = _find(drifted, ended_ms=NOW_MS - 2 * 3_600_000)
+    assert soon.why == ()
+    assert soon.told[0] == "drift: 1 of 61 columns drifted: a"
+    assert soon.told[-1] == "the last retraining ended 2.0 hours ago: wait for a day"
+    assert _find(drifted, ended_ms=NOW_MS - DAY_MS).why == ("drift: 1 of 61 columns drifted: a",)
+    assert "asked for" in _find(drifted, ended_ms=NOW_MS, is_asked=True).why
