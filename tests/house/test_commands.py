@@ -111,6 +111,8 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir models check": "weir models check BUNDLE",
+    "weir models promote": "weir models promote BUNDLE --why WHY",
     "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""

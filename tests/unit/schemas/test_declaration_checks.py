@@ -22,7 +22,7 @@ from weir.schemas.checks.declaration import (
 )
 from weir.schemas.checks.features import NEVER_HELD, SUBJECTS_OF
 from weir.schemas.checks.fields import PROVENANCE
-from weir.schemas.contracts import event_schemas, schema_json
+from weir.schemas.contracts import event_schemas, label_schemas, schema_json
 from weir.schemas.durations import DAY_MS
 from weir.schemas.entity import Aggregate, Entity
 from weir.schemas.expression import col
@@ -247,7 +247,9 @@ def test_a_stream_that_cannot_be_is_named(changes: dict[str, Any], message: str)
     ],
 )
 def test_a_group_that_cannot_be_or_that_a_model_is_given_is_named(group: str, message: str) -> None:
-    (found,) = find_faults(replace(payments, groups=["country", group]), event_schemas(payments)[-1])
+    (found,) = find_faults(
+        replace(payments, groups=["country", group]), event_schemas(payments)[-1], label_schemas(payments)[-1]
+    )
     assert (found.what, found.fault) == (f"group {group}", message)
 
 
