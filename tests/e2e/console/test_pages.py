@@ -166,9 +166,9 @@ def test_the_live_page_shows_decisions_as_they_come_and_never_more_than_it_can_h
     page.get_by_role("link", name="<img src=x onerror=alert(1)>").wait_for()
     expect(page.locator("#live tr")).to_have_count(1)
     assert page.locator("main img").count() == 0
-    for first in range(0, 3_000, 100):
+    for first in range(0, 400, 100):  # no more at once than the API keeps for one who reads
         world.feed.see([DECISION | {"transaction_id": f"many-{first + number}"} for number in range(100)])
-    page.get_by_role("link", name="many-2999").wait_for()
+        page.get_by_role("link", name=f"many-{first + 99}", exact=True).wait_for()
     expect(page.locator("#live tr")).to_have_count(200)
     page.get_by_role("button", name="Pause").click()
     world.feed.see([DECISION | {"transaction_id": "paused"}])

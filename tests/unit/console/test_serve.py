@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from weir.console.serve import run_console
+from weir.inference.api.web.listening import HOST, bind
 from weir.infra.settings import load_settings
 from weir.schemas.errors import Refused
 from weir.schemas.project import ServedStreams
@@ -38,6 +39,11 @@ def test_another_address_without_https_is_refused_with_the_fix(tmp_path: Path) -
 def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, own: dict[str, Any], said: str) -> None:
     with pytest.raises(Refused, match=said):
         load(tmp_path, **own)
+
+
+def test_a_port_that_is_taken_is_refused_with_the_consoles_own_setting(tmp_path: Path) -> None:
+    with bind(HOST, 0) as taken, pytest.raises(Refused, match="WEIR_CONSOLE__PORT"):
+        run_console(load(tmp_path), SERVED, port=taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "https://api.example/"])
