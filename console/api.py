@@ -16,7 +16,7 @@ from weir.monitoring.request_id import REQUEST_ID
 from weir.schemas.errors import Transient
 
 _TIMEOUT = httpx.Timeout(10.0)
-"""Within it the API answers or says that something it needs is unreachable."""
+"""Within it the API answers or says that something it needs does not answer."""
 _NO_ACCESS, _AWAY = frozenset({401, 403}), frozenset({429, 500, 502, 503, 504})
 LIVE_SECONDS = 15.0
 """Of silence on live decisions: the API sends a comment every 5 s."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from weir.infra.setting_values import File, Host
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+
+
+def check_api_url(url: str) -> str:
+    """Return an API's address without a slash at its end; one on another machine has to be reached by HTTPS."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}):
+        raise ValueError("expected http:// or https:// with a host and no path")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("expected https:// to another machine: keys never travel unencrypted")
+    return url.rstrip("/")
+
+
+ApiUrl = Annotated[str, AfterValidator(check_api_url)]
 
 
 class ConsoleSettings(BaseModel):
@@ -18,7 +32,7 @@ class ConsoleSettings(BaseModel):
 
     host: Host = "127.0.0.1"
     port: int = Field(default=8010, ge=0, le=65_535)
-    api_url: str = ""
+    api_url: ApiUrl = ""
     """Where the API is, such as ``https://weir.example``; by default the address in the API's own settings."""
     api_ca_location: File = ""
     """A PEM file with who signed the API's certificate, where the system does not know them."""
@@ -32,16 +46,6 @@ class ConsoleSettings(BaseModel):
     """A session ends when its user does nothing for so long; a page that refreshes itself does nothing."""
     session_hours: int = Field(default=12, ge=1, le=168)
     """A session ends so long after its login, whatever its user does."""
-
-    @field_validator("api_url")
-    @classmethod
-    def _check_api_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}):
-            raise ValueError("expected http:// or https:// with a host and no path")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError("expected https:// to another machine: keys never travel unencrypted")
-        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _check_tls(self) -> ConsoleSettings:

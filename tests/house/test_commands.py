@@ -82,6 +82,7 @@ NOT_AS_THEY_STAND = {
     ("docs/publishing.md", "weir rules publish"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir rules history"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir lists add"): "tests/integration/test_pages.py",
+    ("docs/quality.md", "weir quality"): "tests/unit/test_quality.py, on simulated days; one needs weeks of labels",
     ("docs/readers/analyst.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/consumer.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/contributor.md", "make setup"): "CI begins with it",
