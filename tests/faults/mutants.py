@@ -109,11 +109,12 @@ def _late_metadata() -> None:
     def commit_with_fresh_metadata(loop: Loop, outcomes: Any, writes: Any, gathered: Gathered) -> None:
         # only after a stall: a poll at any other time would lose the records that it hands out
         if time.monotonic() - gathered_at[0] > STALL_SECONDS:
-            members = loop._source._members
-            for consumer in members._consumers:
+            members = dict(zip(loop._units._kind_of, loop._source._members._consumers, strict=True))
+            for consumer in members.values():
                 _poll_until(lambda: not consumer.assignment(), consumer)  # noqa: B023 - called before the next
                 _poll_until(lambda: bool(consumer.assignment()), consumer)  # noqa: B023
-            gathered.metadata = members.metadata(gathered.records)
+            # also of partitions that are another member's by now
+            gathered.metadata = {at: members[at[0]].consumer_group_metadata() for at in gathered.records}
         commit(loop, outcomes, writes, gathered)
         for partition in [partition for partition, write in writes.items() if write.unit not in loop._units.live]:
             del writes[partition]  # let go of by these polls, which the processor itself does not know of
