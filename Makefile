@@ -33,10 +33,12 @@ WORKERS ?= 2
 # COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
 COVERAGE ?=
 PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
+# of `make test-browser`: 1 writes the pictures of docs/pictures
+PICTURES ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page picture clean clean-data
+.PHONY: help setup lock demo up down test test-long test-browser coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page picture clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -100,10 +102,13 @@ unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 process
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
-	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m 'not long and not browser' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, other declarations, an upgrade
 	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-browser: $(READY)  ## run the console in a real browser (two minutes; needs chromium); PICTURES=1 makes the documents' pictures again
+	PICTURES='$(PICTURES)' $(PYTEST) -m browser tests/e2e/console $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
 	@ls build/coverage/data* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
@@ -137,7 +142,7 @@ build/docs/.ready: requirements/docs.lock
 	build/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	touch $@
 
-check: lint types imports security docs test test-long  ## everything that CI runs
+check: lint types imports security docs test test-browser test-long  ## everything that CI runs
 
 ##@ Break it on purpose
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
@@ -148,6 +153,9 @@ faults-short: $(READY)  ## every fault once
 
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
 	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
+
+verify: $(READY) build/peers/.ready  ## the proofs that take longer than CI may, hours when whole (ONLY=soak); writes docs/results/verify.md
+	@$(BIN)/python -m tests.verify $(ONLY)
 
 soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)

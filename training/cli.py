@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from rich.console import Console
 
-from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.arguments import Parser, add_stream_flag, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import manner_of
 from weir.schemas.durations import DAY_MS
+from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
@@ -28,28 +32,62 @@ from weir.training.history import load_history
 from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
+from weir.training.search.cli import build_search_document, list_trials, run_configured, show_search
+from weir.training.search.config import DEFAULTS, PARITY_MAX, load_config
 from weir.training.source_flags import add_source_flags, positive
 from weir.training.thresholds import FLAGGED_SHARE_MAX
-from weir.training.topics import load_topics
+from weir.training.topics import ReadTopic, load_logged, load_topics
 from weir.training.tracking import track_run
 
+if TYPE_CHECKING:
+    from weir.training.search.run import Search
 
-def main(argv: list[str]) -> int:
-    """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
-    arguments = build_parser().parse_args(argv[1:])
+OpenArchive = Callable[[Settings, str, int], ReadTopic]
+"""Opens an archive, which this folder does not import: settings, what ``--from`` names, and ``--since``."""
+
+
+def main(argv: list[str], open_archive: OpenArchive) -> int:
+    """Run ``weir train``. Exit codes: 0 done, 1 failed, 2 misused or refused.
+
+    Args:
+        argv: the verb, and its flags.
+        open_archive: called for ``--from``.
+    """
+    parser = build_parser()
+    arguments = parser.parse_args(argv[1:])
+    if arguments.config and (arguments.trees or arguments.quick):
+        parser.error("--config says how many trees, in ranges; leave --trees and --quick out")
+    if arguments.defaults:
+        sys.stdout.write(DEFAULTS)
+        return 0
+    if arguments.since and not arguments.archive:
+        raise Refused("--since: expected --from with it, found none; only an archive is read from a time on")
+    config = load_config(arguments.config) if arguments.config else None
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     labels_of(settings.stream)
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
-        examples, labels, source = load_source(arguments, settings)
+        if arguments.archive:
+            examples, labels = load_logged(settings, open_archive(settings, arguments.archive, arguments.since))
+            source = "the archived features and labels"
+        else:
+            examples, labels, source = load_source(arguments, settings)
         options = build_options(arguments, settings, source)
-        trained = run_training(examples, labels, options, status.update)
+        search = None
+        if config is None:
+            trained = run_training(examples, labels, options, status.update)
+        else:
+            options = replace(options, difference_max=PARITY_MAX)
+            given = examples, labels, options, config
+            trained, search = run_configured(*given, settings.home, console, status.update)
         if arguments.promote:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
-        run_id = _track(settings, options, trained) if arguments.track else None
+        run_id = _track(settings, options, trained, search) if arguments.track else None
+    if search is not None:
+        show_search(console, search)
     report.show_table(console, trained, settings.stream)
-    _write_result(arguments, trained, run_id)
+    _write_result(arguments, trained, search, run_id)
     return 0
 
 
@@ -57,7 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     add_stream_flag(parser)
-    add_source_flags(parser)
+    source = add_source_flags(parser)
+    archive = "read features and labels of an archive: `archive`, the one of the settings, or a folder or URL"
+    source.add_argument("--from", dest="archive", default="", metavar="ARCHIVE", help=archive)
+    since = "with --from: only events whose features were appended since then, such as 90d, or an ISO 8601 time"
+    parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
+    search = parser.add_mutually_exclusive_group()
+    search.add_argument("--config", type=Path, metavar="FILE", help="search for a model as this YAML file says")
+    search.add_argument("--defaults", action="store_true", help="print a config file with every default, and end")
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=positive, help=f"at most this many trees (default: {TREES})")
@@ -110,21 +155,27 @@ def build_options(arguments: argparse.Namespace, settings: Settings, source: str
     )
 
 
-def _track(settings: Settings, options: Options, trained: Trained) -> str:
+def _track(settings: Settings, options: Options, trained: Trained, search: Search | None) -> str:
     counts = {f"rows.{name}": figures["known"] for name, figures in trained.results.counts.items()}
-    parameters = {"source": options.source, "trees_max": options.trees, "maturity_ms": options.maturity_ms}
+    parameters: dict[str, object] = {"source": options.source, "maturity_ms": options.maturity_ms}
+    if search is None:
+        parameters |= {"trees_max": options.trees} | LIGHTGBM_PARAMETERS
+    else:
+        parameters |= {"contender": search.winner.contender, **search.winner.parameters}
     return track_run(
         settings.home / "mlruns",
         name=trained.bundle.name,
         now_ms=options.now_ms,
-        parameters=parameters | counts | LIGHTGBM_PARAMETERS,
+        parameters=parameters | counts,
         metrics=trained.results.as_flat_metrics() | {"parity_max_abs_diff": trained.parity_max_abs_diff},
         bundle=trained.bundle,
+        trials=list_trials(search) if search else (),
     )
 
 
-def _write_result(arguments: argparse.Namespace, trained: Trained, run_id: str | None) -> None:
+def _write_result(arguments: argparse.Namespace, trained: Trained, search: Search | None, run_id: str | None) -> None:
     if arguments.json:
-        sys.stdout.write(report.to_json(report.build_document(trained, promoted=arguments.promote, run_id=run_id)))
+        document = report.build_document(trained, promoted=arguments.promote, run_id=run_id)
+        sys.stdout.write(report.to_json(document | ({"search": build_search_document(search)} if search else {})))
         return
     sys.stdout.write(f"{trained.bundle}{' (champion)' if arguments.promote else ''}\n")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+_HASHED_AT_ONCE = 100_000
+"""Texts of a column in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,21 @@ class Examples:
         """Return the examples of a mask or of positions."""
         positions = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(pa.array(positions)))
+
+
+def hash_examples(examples: Examples, labels: pa.Table) -> str:
+    """Return a digest of everything that a run is taught and judged by: SHA-256, in hex.
+
+    Args:
+        examples: in event-time order.
+        labels: every label of the history, in any columns; their order counts.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(examples.features).data)
+    digest.update(np.ascontiguousarray(examples.event_time_ms).data)
+    for column in (examples.keys, *(labels[name] for name in sorted(labels.column_names))):
+        for start in range(0, len(column), _HASHED_AT_ONCE):
+            digest.update("\x1e".join(map(str, column.slice(start, _HASHED_AT_ONCE).to_pylist())).encode())
+    return digest.hexdigest()
 
 
 def concatenate(parts: list[Examples]) -> Examples:

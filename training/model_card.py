@@ -46,7 +46,7 @@ def build_card(identity: Identity, stream: Stream, results: Results, prices: Pri
         (
             f"Stream: {stream.name}. Source: {identity.source}. "
             f"Features: {len(stream.feature_names)}, declarations `{identity.declarations_hash}`. "
-            f"LightGBM, {results.trees} trees. "
+            f"{results.title}. "
             f"Largest difference between the ONNX graph and the model: {identity.parity_max_abs_diff:.2e}."
         ),
         "## Data\n\n" + _build_data_table(results, stream),
@@ -59,7 +59,7 @@ def build_card(identity: Identity, stream: Stream, results: Results, prices: Pri
         "## Thresholds\n\n" + _build_pairs("threshold", results.thresholds),
         f"Costs, in {unit}:\n\n" + _build_pairs("cost", prices.describe()),
         "What they do on the test interval:\n\n" + _build_pairs("figure", results.outcomes | results.calibration),
-        "## What the model looks at\n\nMean absolute SHAP value in log-odds, validation interval.\n\n"
+        f"## What the model looks at\n\n{results.importance_is}, validation interval.\n\n"
         + _build_pairs("feature", dict(list(results.importance.items())[:TOP_FEATURES])),
         "## Limits\n\n" + _LIMITS.rstrip(),
     ]

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from weir.schemas.entity import Aggregate
 from weir.schemas.stream import Stream
+from weir.training.export import build_onnx
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
@@ -70,11 +71,38 @@ class Model(Protocol):
         """Return one score per row, higher is more suspicious, shape (n,)."""
 
 
+class Deployable(Model, Protocol):
+    """A model that can be exported."""
+
+    @property
+    def name(self) -> str:
+        """The kind of model for people, such as ``LightGBM``."""
+
+    @property
+    def importance_is(self) -> str:
+        """What ``compute_importance`` returns, in words."""
+
+    @property
+    def kept(self) -> int:
+        """How many trees score; 0 where there are none."""
+
+    def compute_importance(self, features: Matrix) -> dict[str, float]:
+        """Return how much each feature matters on these rows, largest first."""
+
+    def build_graph(self, metadata: dict[str, str]) -> Any:
+        """Return ``onnx.ModelProto`` with the input and output of ``weir.training.export``."""
+
+    def list_splits(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the columns and the thresholds of every split; none where there are no trees."""
+
+
 @dataclass(frozen=True)
 class Trees:
-    """Gradient-boosted trees; the score is P(fraud)."""
+    """LightGBM's boosted trees; the score is P(fraud)."""
 
     booster: Any
+    name: str = "LightGBM"
+    importance_is: str = "Mean absolute SHAP value in log-odds"
 
     @property
     def kept(self) -> int:
@@ -92,6 +120,17 @@ class Trees:
         order = np.argsort(-contributions, kind="stable")
         names = self.booster.feature_name()
         return {names[i]: float(contributions[i]) for i in order}
+
+    def build_graph(self, metadata: dict[str, str]) -> Any:
+        """Return the trees as an ONNX graph."""
+        return build_onnx(self.booster, metadata=metadata)
+
+    def list_splits(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the columns and the thresholds of every split."""
+        nodes = self.booster.trees_to_dataframe().dropna(subset=["threshold"])
+        names = {name: i for i, name in enumerate(self.booster.feature_name())}
+        columns = nodes["split_feature"].map(names).to_numpy(np.int64)
+        return columns, nodes["threshold"].to_numpy(np.float64)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def show_table(console: Console, trained: Trained, stream: Stream) -> None:
         f"cost {_describe_cost(outcomes)} when all are approved"
     )
     console.print(
-        f"parity: ONNX differs from LightGBM by {trained.parity_max_abs_diff:.2e} at most ({results.trees} trees)"
+        f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most "
+        f" ({results.trees} trees)"
     )
 
 

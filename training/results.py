@@ -18,8 +18,10 @@ class Results:
         outcomes: what the thresholds do on the test interval; shares in [0, 1], costs in base minor units.
         calibration: how far the scores are from probabilities, test interval.
         thresholds: ``review`` and ``decline``.
-        importance: mean absolute SHAP value per feature in log-odds, largest first.
-        trees: how many trees the model kept.
+        importance: how much each feature matters, largest first.
+        trees: how many trees the model kept; 0 where it has none.
+        model: what kind of model it is, such as ``LightGBM``.
+        importance_is: what the importance is, in words.
     """
 
     split: Split
@@ -30,6 +32,13 @@ class Results:
     thresholds: dict[str, float]
     importance: dict[str, float]
     trees: int
+    model: str = "LightGBM"
+    importance_is: str = "Mean absolute SHAP value in log-odds"
+
+    @property
+    def title(self) -> str:
+        """The model for people, such as ``LightGBM, 80 trees``."""
+        return f"{self.model}, {self.trees} trees" if self.trees else self.model
 
     def as_manifest_metrics(self) -> dict[str, Any]:
         """Return what the manifest keeps: figures alone."""

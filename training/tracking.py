@@ -9,11 +9,25 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 EXPERIMENT = "weir"
 _SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+_PARENT = "mlflow.parentRunId"
+"""The tag by which MLflow shows a run below another."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a search, as it is recorded."""
+
+    name: str
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
 
 
 def track_run(
@@ -24,6 +38,7 @@ def track_run(
     parameters: Mapping[str, object],
     metrics: Mapping[str, float],
     bundle: Path,
+    trials: Sequence[Trial] = (),
 ) -> str:
     """Record one finished run and return its MLflow run id.
 
@@ -34,16 +49,23 @@ def track_run(
         parameters: logged as text.
         metrics: logged as numbers.
         bundle: every file of it becomes an artifact.
+        trials: each becomes a run below this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(_SILENT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside MLflow are not ours to fix
-        return _record(folder.resolve(), name, now_ms, parameters, metrics, bundle)
+        return _record(folder.resolve(), name, now_ms, parameters, metrics, bundle, trials)
 
 
 def _record(
-    folder: Path, name: str, now_ms: int, parameters: Mapping[str, object], metrics: Mapping[str, float], bundle: Path
+    folder: Path,
+    name: str,
+    now_ms: int,
+    parameters: Mapping[str, object],
+    metrics: Mapping[str, float],
+    bundle: Path,
+    trials: Sequence[Trial],
 ) -> str:
     from mlflow.entities import Metric, Param  # noqa: PLC0415 - seconds to import, and only after _SILENT is set
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
@@ -54,12 +76,19 @@ def _record(
     found = client.get_experiment_by_name(EXPERIMENT)
     artifacts = (folder / "artifacts").as_uri()
     experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-    run_id = str(client.create_run(experiment, run_name=name, start_time=now_ms).info.run_id)
-    client.log_batch(
-        run_id,
-        metrics=[Metric(key, value, now_ms, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)) for key, value in parameters.items()],
-    )
+
+    def record(called: str, tags: dict[str, str], given: Mapping[str, object], found: Mapping[str, float]) -> str:
+        run_id = str(client.create_run(experiment, run_name=called, start_time=now_ms, tags=tags).info.run_id)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now_ms, 0) for key, value in found.items()],
+            params=[Param(key, str(value)) for key, value in given.items()],
+        )
+        return run_id
+
+    run_id = record(name, {}, parameters, metrics)
     client.log_artifacts(run_id, str(bundle))
+    for trial in trials:
+        client.set_terminated(record(trial.name, {_PARENT: run_id}, trial.parameters, trial.metrics))
     client.set_terminated(run_id)
     return run_id

@@ -140,6 +140,10 @@ TESTS: dict[str, str] = {
     "weir features docs > docs/features.md": (
         "tests/unit/streaming/test_features_cli.py::test_docs_are_the_page_that_is_checked_in"
     ),
+    "weir train --defaults": "tests/unit/training/search/test_run.py::test_the_defaults_are_printed_as_a_file",
+    "weir train --config FILE": (
+        "tests/unit/training/search/test_study.py::test_a_search_that_is_killed_in_a_trial_ends_as_one_that_was_not"
+    ),
     "weir train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "make train": f"{TRAINING}::test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion",
     "weir process": (

@@ -28,7 +28,7 @@ from weir.training.dataset import Examples
 from weir.training.evaluate import compute_metrics
 from weir.training.labels import labels_of
 from weir.training.models import Matrix, Scores, fit_trees
-from weir.training.pipeline import Part, build_parts
+from weir.training.parts import Part, build_parts
 from weir.training.split import MATURITY_MS
 
 Progress = Callable[[str], object]

@@ -22,7 +22,7 @@ from weir.training.choosing.gates import Later, Reproduced, Scored
 from weir.training.cli import load_source
 from weir.training.dataset import Examples
 from weir.training.labels import UNKNOWN, join_labels, labels_of
-from weir.training.pipeline import FRAUDS_MIN
+from weir.training.parts import FRAUDS_MIN
 from weir.training.split import TRAIN_SHARE, VALIDATION_SHARE
 from weir.training.thresholds import Thresholds
 

@@ -38,7 +38,7 @@ def test_the_graph_gives_the_score_of_the_trees_with_and_without_missing_values(
 
 def test_parity_rows_hold_missing_values_an_empty_row_and_rows_on_every_threshold(fitted: Any) -> None:
     trees, features = fitted
-    rows = build_parity_rows(features, trees.booster)
+    rows = build_parity_rows(features, trees)
     assert np.isnan(rows).all(axis=1).any()
     assert np.isnan(rows).any(axis=1).sum() > len(features)
     assert len(rows) > 2 * len(features) + 1

@@ -11,7 +11,8 @@ import pytest
 from tests.payments import DAY_MS, DECLARATIONS_HASH
 from tests.unit.training.worlds import build_world
 from weir.schemas.errors import Refused
-from weir.training.pipeline import Options, Trained, build_parts, run_training
+from weir.training.parts import build_parts
+from weir.training.pipeline import Options, Trained, run_training
 from weir.training.split import MATURITY_MS
 
 

@@ -1,0 +1,82 @@
+"""The labelled rows of each interval, with each label as it was known at the moment it is read for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
+from weir.schemas.streams.payments import payments
+from weir.training import thresholds as pricing
+from weir.training.dataset import Examples
+from weir.training.labels import UNKNOWN, join_labels, labels_of
+from weir.training.models import Labels, Matrix
+from weir.training.split import Split, plan_split
+
+FRAUDS_MIN = 10
+"""Fewer known frauds in an interval and its figures, or its thresholds, are noise."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The labelled rows of one interval.
+
+    Attributes:
+        features: float32, shape (n, n_features).
+        positive: 0 or 1, shape (n,): what the stream's labels found true, which is fraud or what stands for it.
+        stakes: base minor units, shape (n,); 0 without money.
+        transactions: how many events the interval holds, unlabelled ones too.
+    """
+
+    features: Matrix
+    positive: Labels
+    stakes: Any
+    transactions: int
+
+    @property
+    def pair(self) -> tuple[Matrix, Labels]:
+        """Features and labels, as models are fitted on them."""
+        return self.features, self.positive
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of the interval, of them labelled, of them fraud."""
+        return {"transactions": self.transactions, "known": len(self.positive), "fraud": int(self.positive.sum())}
+
+
+def build_parts(
+    examples: Examples, labels: pa.Table, maturity_ms: int, stream: Stream = payments
+) -> tuple[Split, dict[str, Part]]:
+    """Split examples by time and label each interval as known at its moment.
+
+    Raises:
+        Refused: the history is too short, or an interval holds fewer than ``FRAUDS_MIN`` known frauds.
+    """
+    times = examples.event_time_ms
+    end_ms = max(int(times[-1]), _newest_label_ms(labels, labels_of(stream).time))
+    first_ms, last_ms = int(times[0]), int(times[-1])
+    split = plan_split(stream, first_ms=first_ms, last_ms=last_ms, end_ms=end_ms, maturity_ms=maturity_ms)
+    at_cut = join_labels(examples.keys, labels, stream, cut_ms=split.cut_ms)
+    at_end = join_labels(examples.keys, labels, stream, cut_ms=split.end_ms)
+    moments = {"train": (split.train, at_cut), "validation": (split.validation, at_cut), "test": (split.test, at_end)}
+    parts = {
+        name: _build_part(examples, known, interval.mask(times), stream) for name, (interval, known) in moments.items()
+    }
+    for name, part in parts.items():
+        if part.counts["fraud"] < FRAUDS_MIN:
+            found = f"expected {FRAUDS_MIN} or more known frauds in the {name} interval, found {part.counts['fraud']}"
+            raise Refused(f"history: {found}; bring a longer history, or one of more {stream.key.name}s")
+    return split, parts
+
+
+def _build_part(examples: Examples, known: Labels, inside: Any, stream: Stream) -> Part:
+    rows = inside & (known != UNKNOWN)
+    taken = examples.take(rows)
+    return Part(taken.features, known[rows], pricing.read_stakes(stream, taken.features), int(inside.sum()))
+
+
+def _newest_label_ms(labels: pa.Table, time: str) -> int:
+    return int(labels[time].to_numpy().max()) if labels.num_rows else 0

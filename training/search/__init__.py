@@ -1,0 +1,1 @@
+"""``weir train --config``: a search over kinds of models and their parameters, by rolling folds of time."""

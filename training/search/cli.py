@@ -1,0 +1,99 @@
+"""The part of ``weir train`` that a config file asks for: what it shows, and what is recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from weir.training.dataset import Examples
+from weir.training.pipeline import Options, Progress, Trained
+from weir.training.search.config import Config
+from weir.training.tracking import Trial
+
+if TYPE_CHECKING:
+    from weir.training.search.run import Search
+    from weir.training.search.study import Tried
+
+SEARCHES_FILE = "searches.db"
+"""Of every search, in the home folder."""
+
+
+def run_configured(
+    examples: Examples,
+    labels: pa.Table,
+    options: Options,
+    config: Config,
+    home: Path,
+    console: Console,
+    progress: Progress,
+) -> tuple[Trained, Search]:
+    """Search and train as a config says, and show each trial that has ended."""
+    from weir.training.search.run import run_search  # noqa: PLC0415 - Optuna: half a second, and only here
+
+    best = float("-inf")
+
+    def tell(tried: Tried, wanted: int) -> None:
+        nonlocal best
+        is_best = tried.is_whole and tried.value > best
+        best = max(best, tried.value) if tried.is_whole else best
+        console.print(_describe(tried, wanted, is_best=is_best), highlight=False)
+        progress(f"searching: {tried.number} of {wanted} trials")
+
+    return run_search(examples, labels, options, config, home / SEARCHES_FILE, progress, tell)
+
+
+def show_search(console: Console, search: Search) -> None:
+    """Print the best trial of each contender, and what cannot be exported."""
+    table = Table(title=f"mean PR-AUC of {len(search.winner.folds)} folds, {len(search.tried)} trials")
+    for column in ("contender", "trials", "best", "by fold", "trial"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    for each in search.best_of_each():
+        count = sum(other.contender == each.contender for other in search.tried)
+        by_fold = " ".join(f"{value:.4f}" for value in each.folds)
+        name = f"{each.contender} (chosen)" if each == search.winner else each.contender
+        table.add_row(name, str(count), f"{each.value:.4f}", by_fold, str(each.number))
+    console.print(table)
+    for sentence in search.refused:
+        console.print(sentence, highlight=False)
+
+
+def build_search_document(search: Search) -> dict[str, Any]:
+    """Return a search as plain data."""
+    return {
+        "trials": len(search.tried),
+        "chosen": _build_tried(search.winner),
+        "best_of_each": [_build_tried(each) for each in search.best_of_each()],
+        "refused": list(search.refused),
+    }
+
+
+def list_trials(search: Search) -> Sequence[Trial]:
+    """Return the trials as they are recorded."""
+    return [
+        Trial(
+            name=f"trial-{each.number}-{each.contender}",
+            parameters={"contender": each.contender, "ended_early": not each.is_whole, **each.parameters},
+            metrics={"pr_auc": each.value} | {f"pr_auc_fold_{at}": value for at, value in enumerate(each.folds, 1)},
+        )
+        for each in search.tried
+    ]
+
+
+def _describe(tried: Tried, wanted: int, *, is_best: bool) -> str:
+    ended = "best so far" if is_best else "" if tried.is_whole else f"ended after fold {len(tried.folds)}"
+    return f"trial {tried.number:>3} of {wanted}  {tried.contender:<20} PR-AUC {tried.value:.4f}  {ended}".rstrip()
+
+
+def _build_tried(tried: Tried) -> dict[str, Any]:
+    return {
+        "trial": tried.number,
+        "contender": tried.contender,
+        "parameters": dict(tried.parameters),
+        "pr_auc": tried.value,
+        "pr_auc_by_fold": list(tried.folds),
+    }

@@ -1,0 +1,114 @@
+"""Rolling folds of time: what teaches a trial, and what judges it.
+
+    start                                              validation ends       test
+      |        teaches        | gap |  judges  |                   . maturity |
+      |             teaches              | gap |  judges  |        .          |
+      |                  teaches                    | gap |  judges|          |
+                                    ^ labels as known here teach this fold
+
+Each fold stands where a model would be trained: what teaches it are events that are old enough by then, with their
+labels as known by then. Its later events judge it, with their labels as known when the test begins. The gap is the
+maturity of labels, or the hold of label risk where that is longer. The test interval is never looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from weir.schemas.durations import DAY_MS
+from weir.schemas.errors import Refused
+from weir.schemas.stream import Stream
+from weir.training.dataset import Examples
+from weir.training.labels import UNKNOWN, join_labels, number_keys
+from weir.training.models import Labels
+from weir.training.parts import FRAUDS_MIN
+from weir.training.search.config import Config
+from weir.training.split import Interval, Split
+
+Positions = npt.NDArray[np.int64]
+_FIRST_SHARE = 0.5
+"""Of the time without the gap: what teaches the first fold. The rest is shared by the intervals that judge."""
+_JUDGES_MS_MIN = DAY_MS
+"""Less than a day would miss hours that matter."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the examples that teach and of those that judge, and their labels as known at their moments."""
+
+    teaches: Positions
+    taught: Labels
+    judges: Positions
+    truth: Labels
+
+
+def plan_folds(split: Split, count: int, gap_ms: int) -> list[tuple[Interval, Interval]]:
+    """Return what teaches and what judges, the oldest fold first.
+
+    Raises:
+        Refused: there is too little time for so many.
+    """
+    start_ms, end_ms = split.train.from_ms, split.validation.to_ms
+    usable_ms = end_ms - start_ms - gap_ms
+    judges_ms = int(usable_ms * (1 - _FIRST_SHARE)) // count
+    if judges_ms < _JUDGES_MS_MIN:
+        needed = (gap_ms + count * _JUDGES_MS_MIN / (1 - _FIRST_SHARE)) / DAY_MS
+        raise Refused(
+            f"folds: expected {needed:.0f} days or more before the test, found {(end_ms - start_ms) / DAY_MS:.1f}; "
+            "bring a longer history, or lower folds or --maturity-days"
+        )
+    begins = [end_ms - judges_ms * (count - fold) for fold in range(count)]
+    return [(Interval(start_ms, each - gap_ms), Interval(each, each + judges_ms)) for each in begins]
+
+
+def build_folds(
+    examples: Examples, labels: pa.Table, split: Split, config: Config, stream: Stream, maturity_ms: int
+) -> list[Fold]:
+    """Return the folds of a history.
+
+    Args:
+        examples: all of the history, in event-time order.
+        labels: every label of it.
+        split: of the run; nothing from its test on is looked at.
+        config: how many folds, and whether keys are kept apart.
+        stream: whose events they are.
+        maturity_ms: how old an event must be for its label to count.
+
+    Raises:
+        Refused: there is too little time, or too few known frauds in a fold.
+    """
+    planned = plan_folds(split, config.folds, max(maturity_ms, stream.label_hold_ms))
+    truth = join_labels(examples.keys, labels, stream, cut_ms=split.cut_ms)
+    groups = _draw_groups(examples, config) if config.keys_apart else None
+    folds = []
+    for number, (teaches, judges) in enumerate(planned):
+        known = join_labels(examples.keys, labels, stream, cut_ms=judges.from_ms)
+        learnt = teaches.mask(examples.event_time_ms) & (known != UNKNOWN)
+        judged = judges.mask(examples.event_time_ms) & (truth != UNKNOWN)
+        if groups is not None:
+            learnt, judged = learnt & (groups != number), judged & (groups == number)
+        fold = Fold(np.flatnonzero(learnt), known[learnt], np.flatnonzero(judged), truth[judged])
+        _check_frauds(fold, number + 1, stream)
+        folds.append(fold)
+    return folds
+
+
+def _draw_groups(examples: Examples, config: Config) -> Positions:
+    """Return which fold each example's key may judge."""
+    keys = number_keys(examples.keys)
+    drawn = np.random.default_rng(config.seed).permutation(int(keys.max()) + 1) % config.folds
+    of_each: Positions = drawn[keys].astype(np.int64)
+    return of_each
+
+
+def _check_frauds(fold: Fold, number: int, stream: Stream) -> None:
+    for what, labels in (("teach", fold.taught), ("judge", fold.truth)):
+        if (frauds := int(labels.sum())) < FRAUDS_MIN:
+            raise Refused(
+                f"fold {number}: expected {FRAUDS_MIN} or more known frauds that {what} it, found {frauds}; lower "
+                f"folds, set keys_apart to false, or bring a longer history or one of more {stream.key.name}s"
+            )
