@@ -173,6 +173,8 @@ NO_REMEDY = {
     "make bench ROUNDS=5",
     "make bench-pyflink",
     "make past-page",
+    "make picture",
+    "make demo DURATION=30",
     "make clean",
     "make coverage",
     "make docs",
