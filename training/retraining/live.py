@@ -31,6 +31,10 @@ from weir.training.gates.archived import Archive
 from weir.training.thresholds import Thresholds
 
 _NAN: Final = float("nan")
+_ENDS: Final[dict[Alias, str]] = {
+    "shadow": "`weir models rollback --alias shadow --why WHY`",
+    "canary": "`weir models rollback --alias canary --why WHY`",
+}
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,7 @@ def is_in_force(settings: Settings, publisher: Publisher, alias: Alias, chosen: 
         return False
     found = bundles.find_role(settings, publisher, alias)
     if found is None or found.content != chosen.content:
-        raise Refused(
-            f"expected no {alias} of somebody else, found one in force; end it with "
-            f"`weir models rollback --alias {alias} --why WHY`, and retrain again"
-        )
+        raise Refused(f"expected no {alias} of somebody else, found one in force; {_ENDS[alias]} ends it")
     return True
 
 
