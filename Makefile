@@ -36,7 +36,7 @@ PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
+.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -145,6 +145,9 @@ faults-short: $(READY)  ## every fault once
 
 faults-mutants: $(READY)  ## switch off each guard of the protocol: every run must go red
 	@$(BIN)/python -m tests.faults --mutants $(FAULT) --seed $(SEED) --jobs $(JOBS)
+
+verify: $(READY) build/peers/.ready  ## the proofs that take longer than CI may, hours when whole (ONLY=soak); writes docs/results/verify.md
+	@$(BIN)/python -m tests.verify $(ONLY)
 
 soak: $(READY)  ## a steady stream for MINUTES=45, and whether memory, handles, lag or latency climb
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(SOAK_RATE) --out docs/results $(ARGS)

@@ -20,9 +20,10 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.errors import WeirError
 from weir.streaming.dlq.letter import app_version
 
-REPORT_SECONDS = 5.0
-STALE_SECONDS = 20.0
-"""Three reports missed: the process is dead, hangs, or cannot reach Redis."""
+REPORT_SECONDS = 2.5
+STALE_SECONDS = 10.0
+"""Three reports missed: the process is dead, hangs, or cannot reach Redis. A thread of its own reports, so a long batch
+or a rebalance keeps none back."""
 log = get_logger(__name__)
 
 Report = dict[str, Any]

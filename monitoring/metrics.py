@@ -143,7 +143,11 @@ END_TO_END_SECONDS = _histogram(
     buckets=END_TO_END_BUCKETS,
 )
 HTTP_REQUEST_SECONDS = _histogram(
-    "weir_http_request_seconds", "Time of an API request.", "route", "status", buckets=STAGE_BUCKETS
+    "weir_http_request_seconds",
+    "Time of an API request until its answer begins.",
+    "route",
+    "status",
+    buckets=STAGE_BUCKETS,
 )
 DECIDE_SECONDS = _histogram(
     "weir_decide_seconds",
@@ -156,6 +160,11 @@ DECIDE_WAITING = _gauge("weir_decide_waiting", "Requests that wait for a decisio
 DECIDE_READ_RECORDS = _counter(
     "weir_decide_read_records_total", "Decisions and dead letters that were read for those who wait.", "stream"
 )
+LIVE_WATCHERS = _gauge("weir_live_watchers", "Clients that watch decisions live in this process.", "stream")
+LIVE_ENDED = _counter(
+    "weir_live_ended_total", "Live streams of decisions ended by us: slow, stopping, or a key that ended.", "stream",
+    "cause",
+)  # fmt: skip
 HTTP_REFUSED = _counter(
     "weir_http_refused_total",
     "Requests whose key was missing or wrong, of another stream, without the scope, or too fast.",

@@ -205,8 +205,9 @@ def _open(settings: Settings, topics: dict[str, TopicFacts], on_step: Callable[[
         for each in (registry, history):
             opened.callback(each.close)
         # of the group, and never subscribed: it is asked what is committed, and is no member
-        source = PartitionedInput(build_consumer(settings.kafka, group=group), first_offset=history.first_offset)
-        opened.callback(source.close)
+        consumer = build_consumer(settings.kafka, group=group)
+        opened.callback(consumer.close)
+        source = PartitionedInput([consumer], first_offset=history.first_offset)
         view = build_view(settings, client, topic_ids)
         context = CatchUpContext(
             source=source,

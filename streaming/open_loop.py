@@ -29,16 +29,20 @@ FETCH_MIN_BYTES = 4_096
 """Below, a broker gathers for ``fetch.wait.max.ms`` before it answers: a loop waits for more records anyway, and to
 answer with each single one costs both sides a tenth of a core at a thousand records a second."""
 
+OTHERS_WAIT_MS = 100
+"""How long a broker gathers records of a topic that is not the first: nobody waits for a label by the millisecond, and
+a consumer that is answered a hundred times a second costs as much as one that is busy."""
+
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member of a consumer group.
+    """One process in a consumer group: a member of it for each topic that it reads.
 
     Attributes:
-        instance: names the static member and the transactional id; two of one number fence each other.
-        topics: that the group reads.
+        instance: names the static members and the transactional id; two of one number fence each other.
+        topics: that the group reads, the one with most records first.
         transactional: whether outputs and offsets are one Kafka transaction.
     """
 
@@ -49,7 +53,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Return what it is called among the group's members."""
+        """Return how its members' names begin."""
         return f"{self.group}-{self.instance}"
 
 
@@ -58,13 +62,12 @@ class Clients:
     """What a loop is put together from.
 
     Attributes:
-        source: of records; ``consumer`` is its own, to ask with.
+        source: of records.
         history: a reader that is in no group.
         output: where batches are committed.
     """
 
     source: PartitionedInput
-    consumer: Consumer
     history: History
     output: Output
 
@@ -118,15 +121,26 @@ def _connect(settings: Settings, member: Member, prepare: Prepare) -> tuple[Loop
         output: Output | None = None
         if member.transactional:
             output = TransactionalOutput(build_producer(kafka, transactional_id=member.name))
-        # A static member that starts again gets its old partitions back without a rebalance, and added ones would
-        # belong to nobody. With the partition counts in its name it is another member then, and the old one times out.
-        counts = ".".join(str(topic.partitions) for topic in member.topics)
         history = History(kafka)
         opened.callback(history.close)
-        consumer = build_consumer(
-            kafka, group=member.group, instance=f"{member.name}.{counts}", fetch_min_bytes=FETCH_MIN_BYTES
-        )
-        source = PartitionedInput(consumer, first_offset=history.first_offset)
-        opened.callback(source.close)
-        loop = assemble(Clients(source, consumer, history, output or OffsetsOnly(consumer)))
+        consumers = _join(settings, member, opened)
+        source = PartitionedInput(consumers, first_offset=history.first_offset)
+        loop = assemble(Clients(source, history, output or OffsetsOnly(consumers[0])))
         return loop, opened.pop_all()
+
+
+def _join(settings: Settings, member: Member, opened: ExitStack) -> list[Consumer]:
+    """Connect the consumer of each topic; closed, it leaves its partitions to its next start until its session ends."""
+    # A static member that starts again gets its old partitions back without a rebalance, and added ones would
+    # belong to nobody. With the partition counts in its name it is another member then, and the old one times out.
+    first = f"{member.name}.{'.'.join(str(topic.partitions) for topic in member.topics)}"
+    consumers = []
+    for number, topic in enumerate(member.topics):
+        # the first has the name that the one consumer of the release before had, and takes over from it at once
+        name, more = (f"{first}.{topic.name}", {"fetch_wait_max_ms": OTHERS_WAIT_MS}) if number else (first, {})
+        consumer = build_consumer(
+            settings.kafka, group=member.group, instance=name, fetch_min_bytes=FETCH_MIN_BYTES, **more
+        )
+        opened.callback(consumer.close)
+        consumers.append(consumer)
+    return consumers

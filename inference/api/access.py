@@ -73,7 +73,10 @@ class Keyed:
             metrics.HTTP_REFUSED.labels(cause="key").inc()
             await refuse(send, 401, "unauthorized", f"{expected}, found {found}", _REALM)
             return
-        scope.setdefault("state", {})["key"] = key
+        state = scope.setdefault("state", {})
+        state["key"] = key
+        # for an answer that takes longer than a key may last
+        state["is_key_valid"] = lambda: self._find(texts[0]) is not None
         stream = self._stream_of(scope["path"])
         if stream is not None and not key.reaches(stream):
             metrics.HTTP_REFUSED.labels(cause="stream").inc()

@@ -63,12 +63,13 @@ class Watched:
         started = time.perf_counter()
         request_id = read_request_id(find_header(scope, HEADER))
         REQUEST_ID.set(request_id)  # of this request's own task
-        status = ""
+        status, seconds = "", 0.0
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, seconds
             if message["type"] == "http.response.start":
-                status = str(message["status"])
+                # until the answer begins: one that is a stream of events has no end
+                status, seconds = str(message["status"]), time.perf_counter() - started
                 headers = message.get("headers", ())
                 if message["status"] >= _ERRORS_FROM and self._plain_errors and not _wants_problem(scope):
                     headers = name_as_json(headers)
@@ -78,13 +79,12 @@ class Watched:
         try:
             await self._app(scope, receive, watch)
         except ClientDisconnect:
-            status = _CLIENT_GONE
+            status, seconds = _CLIENT_GONE, time.perf_counter() - started
         except Exception:
             log.exception("request_failed", route=_route(scope))
             if status:
                 raise  # part of an answer is sent: the connection has to close
             await refuse(watch, 500, "internal", "an error of the server, logged under this answer's x-request-id")
-        seconds = time.perf_counter() - started
         metrics.HTTP_REQUEST_SECONDS.labels(route=_route(scope), status=status).observe(seconds)
         key = scope.get("state", {}).get("key")
         named = {} if key is None else {"key": key.id}
@@ -104,9 +104,15 @@ class Heads:
             await self._app(scope, receive, send)
             return
 
+        ended = False
+
         async def send_head(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                return
             if message["type"] == "http.response.body":
-                message["body"] = b""
+                ended = True  # also of an answer that has no end, which the server then tells that its client is gone
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_head)

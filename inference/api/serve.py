@@ -110,7 +110,9 @@ def run_api(
         names = ", ".join(stream.name for stream in served.streams)
         sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
         sys.stdout.flush()
-        server = build_server(build_api(parts), crowd, tls=tls, plain_errors=parts.find_key is None)
+        server = build_server(
+            build_api(parts), crowd, tls=tls, plain_errors=parts.find_key is None, on_stop=partial(_end_live, parts)
+        )
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
         freeze_gc()
@@ -124,6 +126,12 @@ def run_api(
                 reporter.close()
             parts.close()
     return 0
+
+
+def _end_live(parts: ApiParts) -> None:
+    for served in parts.streams:
+        if served.decide is not None and served.decide.live is not None:
+            served.decide.live.close()
 
 
 def _compile_kernels(parts: ApiParts) -> None:

@@ -24,14 +24,15 @@ from weir.inference.api.cases.label import add_labels
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
+from weir.inference.api.ids import check_id
+from weir.inference.api.live.route import add_live
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.models import describe_models
 from weir.inference.api.ports import DecisionSource, EventPublisher, EvidenceSource, PartialsReader
-from weir.inference.api.request import BadRequest, FieldError, parse_event
+from weir.inference.api.request import parse_event
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.what_if import Answer, Asked, WhatIf
 from weir.inference.champion import Champion
-from weir.schemas.masking import is_card_number, is_issued_card_number
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
@@ -118,6 +119,8 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
     cases = None if served.desk is None else _build_cases(served.desk, stream)
     for prefix in prefixes:
         _add_lookup(router, f"{prefix}/features", stream, look_ups, shared.now_ms)
+        if served.decide is not None and served.decide.live is not None:
+            add_live(router, f"{prefix}/decisions/live", stream, served.decide.live)  # before ids, of which any fits
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         _add_models(router, f"{prefix}/models", served)
@@ -146,7 +149,7 @@ def _add_lookup(
     async def get_features(entity: str, entity_id: str) -> Response:
         if entity not in kinds:
             return answer_error(404, "unknown_entity", f"expected one of {', '.join(kinds)}")
-        _check_id(entity_id, of_card=stream.entity(entity).card_tokens)
+        check_id(entity_id, of_card=stream.entity(entity).card_tokens)
         return answer_json(await together.ask(LookUp(entity, entity_id, now_ms())))
 
     # shown in the document and not enforced by the framework, whose answer would be another than ours
@@ -212,7 +215,7 @@ def _add_by_event(router: APIRouter, path: str, stream: Stream, shown: _ByEvent)
     """Add a path that answers with what is known of one event."""
 
     async def get_of_event(event_id: str) -> Response:
-        _check_id(event_id, of_card=False)
+        check_id(event_id, of_card=False)
         found = await shown.find(event_id)
         return answer_error(404, *shown.missing) if found is None else Response(found, media_type="application/json")
 
@@ -271,11 +274,3 @@ def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
     async def get_models() -> Response:
         served.champion.poll()
         return answer_json(await run_in_threadpool(describe_models, served.champion, served.models_dir))
-
-
-def _check_id(entity_id: str, *, of_card: bool) -> None:
-    size = len(entity_id.encode("utf-8", "surrogatepass"))
-    if not 0 < size <= ID_BYTES_MAX:
-        raise BadRequest([FieldError("id", f"expected 1 to {ID_BYTES_MAX} bytes, found {size}")])
-    if is_issued_card_number(entity_id) or (of_card and is_card_number(entity_id)):
-        raise BadRequest([FieldError("id", "expected a token, found a card number; it has been logged nowhere")])

@@ -22,7 +22,7 @@ from weir.inference.api.models import list_bundles
 from weir.inference.bundle import load_champion, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader
-from weir.inference.inspect.lag import read_lag
+from weir.inference.inspect.lag import read_lag, read_readers
 from weir.inference.inspect.letters import find_letter
 from weir.inference.inspect.stream import DecisionStream, columns_of, describe_row, follow
 from weir.inference.processes import read_processes
@@ -30,6 +30,7 @@ from weir.inference.published.content import Standing
 from weir.inference.published.follow import read_standing
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag, nearest
+from weir.infra.kafka.group_owners import NOBODY
 from weir.infra.kafka.history import History
 from weir.infra.redis.client import connect
 from weir.infra.registry.client import Registry
@@ -199,7 +200,9 @@ def _build_rules_version(settings: Settings, standing: Standing) -> str:
 
 
 def _read_lag(settings: Settings, _: argparse.Namespace) -> Any:
-    return [asdict(row) for row in read_lag(settings)]
+    rows = read_lag(settings)
+    readers = read_readers(settings, rows)
+    return [asdict(row) | {"read_by": who} for row, who in zip(rows, readers, strict=True)]
 
 
 def _write_entity(document: dict[str, Any], stream: Stream) -> list[Table]:
@@ -279,9 +282,12 @@ def _build_processes_table(document: dict[str, Any]) -> Table:
 
 
 def _write_lag(rows: list[dict[str, Any]], _: Stream) -> list[Table]:
-    columns = ("stage", "topic", "partition", "committed", "end", "lag")
-    cells = [[row[name] for name in (*columns[:-1], "lag_records")] for row in rows]
-    return [build_table(columns, cells, title="lag")]
+    columns = {"stage": "stage", "topic": "topic", "partition": "partition", "committed": "committed", "end": "end"}
+    columns |= {"lag_records": "lag", "read_by": "read by"}
+    cells = [[row[name] for name in columns] for row in rows]
+    left = ", ".join(dict.fromkeys(row["stage"] for row in rows if row["read_by"] == NOBODY))
+    alone = f"{left}: nobody reads what nobody is named for; start its process again, with the same --instance"
+    return [build_table(list(columns.values()), cells, title="lag", caption=alone if left else "")]
 
 
 def _format_time(value: Any) -> str:
@@ -326,7 +332,7 @@ def _build_parser() -> argparse.ArgumentParser:
     stream.add_argument("--count", type=int, default=20, metavar="N", help="how many (default 20)")
     stream.add_argument("--follow", action="store_true", help="and those that come, until interrupted")
     kinds.add_parser("model", parents=[shared], help="the model in force, other bundles, what each process runs")
-    kinds.add_parser("lag", parents=[shared], help="how far each stage is behind its input")
+    kinds.add_parser("lag", parents=[shared], help="how far each stage is behind its input, and who reads it")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""How far each consumer group is behind its input, asked of the brokers without joining a group."""
+"""How far each consumer group is behind its input and who reads it, asked of the brokers without joining a group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,13 +10,17 @@ from confluent_kafka import TopicPartition
 
 from weir.inference.undecided import find_owed
 from weir.infra.kafka.first_start import read_committed
+from weir.infra.kafka.group_owners import NOBODY, read_owners
 from weir.infra.kafka.history import History
-from weir.infra.kafka.offsets import end_offsets
+from weir.infra.kafka.offsets import build_asker, end_offsets
 from weir.infra.kafka.positions import Following, find_undecided_until, followings
+from weir.infra.kafka.source import Partition
 from weir.infra.settings import Settings
 from weir.streaming.service import wait_for
 
 REQUEST_TIMEOUT_SECONDS = 10.0
+NO_NEED = "-"
+"""``weir run`` decides rows as it makes them: nobody has to read them after it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,28 @@ def read_lag(settings: Settings) -> list[GroupLag]:
     """
     with closing(History(settings.kafka)) as history:
         return [row for each in followings(settings) for row in _read_group(settings, each, history)]
+
+
+def read_readers(settings: Settings, rows: Sequence[GroupLag]) -> list[str]:
+    """Return for each row who reads its partition: ``instance 0``, ``moving``, ``nobody``, or ``-`` for no need.
+
+    Raises:
+        Transient: the brokers did not answer in time.
+    """
+    admin = build_asker(settings.kafka)
+    wanted: dict[str, set[Partition]] = {}
+    for row in rows:
+        wanted.setdefault(row.group, set()).add((row.topic, row.partition))
+    owners = {group: read_owners(admin, group, partitions) for group, partitions in wanted.items()}
+    found = [owners[row.group].of((row.topic, row.partition)) for row in rows]
+    free = {each.stage for each in followings(settings) if NOBODY in found and _is_decided_before(settings, each)}
+    return [NO_NEED if who == NOBODY and row.stage in free else who for row, who in zip(rows, found, strict=True)]
+
+
+def _is_decided_before(settings: Settings, each: Following) -> bool:
+    """Return whether what makes a stage's records decides them as well, as far as it committed."""
+    source = each.made_from
+    return source is not None and find_undecided_until(_ask(settings, source.group, source.topic)) is not None
 
 
 def _read_group(settings: Settings, each: Following, history: History) -> list[GroupLag]:

@@ -72,11 +72,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Offsets:
-    """What a transaction commits for its inputs: the next offset per partition, and a note next to it."""
+    """What a transaction commits for its inputs: the next offset per partition, and a note next to it.
+
+    Attributes:
+        metadata: of the group's member that owns the partition.
+    """
 
     next_offsets: dict[Partition, int]
     notes: dict[Partition, str]
-    metadata: Any
+    metadata: dict[Partition, Any]
 
 
 class TransactionalOutput:
@@ -139,9 +143,7 @@ class TransactionalOutput:
     @contextmanager
     def _sending(self, offsets: Offsets) -> Iterator[None]:
         """Send offsets while the block makes outputs and sends them: the brokers' answers take as long as both."""
-        positions = _list_positions(offsets)
-        send = partial(self._producer.send_offsets_to_transaction, positions, offsets.metadata, COMMIT_TIMEOUT_SECONDS)
-        wait = partial(_await_offsets, start_bounded(send))
+        wait = partial(_await_offsets, start_bounded(partial(self._send, offsets)))
         try:
             yield
         except KafkaException:
@@ -152,6 +154,14 @@ class TransactionalOutput:
                 wait()
             raise
         wait()
+
+    def _send(self, offsets: Offsets) -> None:
+        """Send each member's own: the brokers refuse those of a member that is not the partition's owner any more."""
+        of_member: dict[Any, list[TopicPartition]] = {}
+        for position in _list_positions(offsets):
+            of_member.setdefault(offsets.metadata[position.topic, position.partition], []).append(position)
+        for metadata, positions in of_member.items():
+            self._producer.send_offsets_to_transaction(positions, metadata, COMMIT_TIMEOUT_SECONDS)
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):

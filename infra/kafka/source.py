@@ -1,4 +1,4 @@
-"""The input side of a read-process-write loop: one consumer, gathered batches, positions that are ours.
+"""The input side of a read-process-write loop: one group, gathered batches, positions that are ours.
 
 What it hides: rebalance callbacks, pausing, seeking, and the records librdkafka may still hand out after either.
 
@@ -16,6 +16,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from weir.infra.kafka.clients import is_away
+from weir.infra.kafka.members import Members
 from weir.schemas.errors import Transient
 
 Partition = tuple[str, int]
@@ -39,33 +40,33 @@ class Gathered:
 
     Attributes:
         records: per partition in offset order, none below its position.
-        metadata: the consumer group's metadata as it was right after the records were handed out.
+        metadata: per partition, the consumer group's metadata as it was right after the records were handed out.
         dropped: records below a position, or of a partition that is not live.
     """
 
     records: dict[Partition, list[Message]] = field(default_factory=dict)
-    metadata: Any = None
+    metadata: dict[Partition, Any] = field(default_factory=dict)
     dropped: int = 0
 
 
 class PartitionedInput:
-    """Wraps a consumer that belongs to a group."""
+    """Wraps consumers that belong to one group, each with a topic of its own."""
 
     def __init__(
         self,
-        consumer: Consumer,
+        consumers: Sequence[Consumer],
         *,
         first_offset: Callable[[Partition, int], int | None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wrap a consumer from ``weir.infra.kafka.clients.build_consumer``.
+        """Wrap consumers from ``weir.infra.kafka.clients.build_consumer``.
 
         Args:
-            consumer: not subscribed yet, and used by nothing else.
+            consumers: one for each topic, not subscribed yet, polled by nobody else and closed by who made them.
             first_offset: the offset of a partition's first record at or above one, read by other means.
             monotonic: seconds.
         """
-        self._consumer = consumer
+        self._members = Members(consumers)
         self._first_offset = first_offset
         self._monotonic = monotonic
         self._gathered_at = float("-inf")
@@ -85,12 +86,12 @@ class PartitionedInput:
         """Join the group.
 
         Args:
-            topics: subscribed to, all in one group.
+            topics: subscribed to, one for each consumer.
             on_assigned: called inside ``gather`` with new partitions; each stays paused until ``resume``.
             on_revoked: called inside ``gather`` with partitions that go, and True when they are lost already.
         """
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
-        self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+        self._members.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     def gather(self, max_records: int, *, timeout_seconds: float, linger_seconds: float) -> Gathered:
         """Return what came for live partitions.
@@ -113,7 +114,7 @@ class PartitionedInput:
         if not messages:
             return Gathered()
         self._gathered_at = self._monotonic()
-        gathered = Gathered(metadata=self._consumer.consumer_group_metadata())
+        gathered = Gathered()
         for message in messages:
             if message.error() is not None and is_away(message):
                 continue  # the client reconnects by itself; what it handed out besides is good
@@ -123,6 +124,7 @@ class PartitionedInput:
                 gathered.dropped += 1
                 continue
             gathered.records.setdefault(key, []).append(message)
+        gathered.metadata = self._members.metadata(gathered.records)
         try:
             for key in [key for key in self._unverified if key in gathered.records]:
                 self._verify_first(key, gathered)
@@ -133,11 +135,11 @@ class PartitionedInput:
         return gathered
 
     def _consume(self, max_records: int, timeout_seconds: float, linger_seconds: float) -> list[Message]:
-        messages: list[Message] = self._consumer.consume(max_records, 0.0)
+        messages = self._members.consume(max_records, 0.0)
         soon, later = (self._gathered_at + lingers * linger_seconds for lingers in (PACE_LINGERS, APART_LINGERS))
         if messages:
             self._add(messages, max_records, min(linger_seconds, soon - self._monotonic()))
-        elif messages := self._consumer.consume(1, timeout_seconds):
+        elif messages := self._members.consume(1, timeout_seconds):
             self._add(messages, max_records, linger_seconds)
         if messages:
             due = later if len(messages) >= SOME_RECORDS else soon
@@ -147,7 +149,7 @@ class PartitionedInput:
     def _add(self, messages: list[Message], records: int, seconds: float) -> None:
         """Wait for the rest of a number of messages, so many seconds at most."""
         if len(messages) < records and seconds > 0:
-            messages += self._consumer.consume(records - len(messages), seconds)
+            messages += self._members.consume(records - len(messages), seconds)
 
     def advance(self, partition: Partition, next_offset: int) -> None:
         """Set the position of a live partition: what is below has been gathered or decided."""
@@ -163,7 +165,7 @@ class PartitionedInput:
         """Stop handing out a partition's records until ``resume``; a partition that is gone is left alone."""
         self._overrun.discard(partition)
         if self._next.pop(partition, None) is not None:
-            self._consumer.pause([TopicPartition(*partition)])
+            self._members.owner(partition).pause([TopicPartition(*partition)])
 
     def resume(self, partition: Partition, offset: int) -> None:
         """Hand out a partition's records from ``offset`` on.
@@ -171,9 +173,10 @@ class PartitionedInput:
         Raises:
             Transient: the seek was not answered in time.
         """
+        owner = self._members.owner(partition)
         try:
-            self._consumer.resume([TopicPartition(*partition)])
-            self._consumer.seek(TopicPartition(*partition, offset))
+            owner.resume([TopicPartition(*partition)])
+            owner.seek(TopicPartition(*partition, offset))
         except KafkaException as error:
             raise Transient(f"kafka: seek to {offset}: {error}") from error
         self._next[partition] = offset
@@ -199,7 +202,7 @@ class PartitionedInput:
         """
         wanted = [TopicPartition(*partition) for partition in partitions]
         try:
-            found = self._consumer.committed(wanted, timeout=REQUEST_TIMEOUT_SECONDS)
+            found = self._members.any.committed(wanted, timeout=REQUEST_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise Transient(f"kafka: committed offsets: {error}") from error
         for each in found:
@@ -217,7 +220,7 @@ class PartitionedInput:
             Transient: no answer in time.
         """
         try:
-            low, high = self._consumer.get_watermark_offsets(
+            low, high = self._members.any.get_watermark_offsets(
                 TopicPartition(*partition), timeout=REQUEST_TIMEOUT_SECONDS
             )
         except KafkaException as error:
@@ -226,12 +229,8 @@ class PartitionedInput:
 
     def end_offset_cached(self, partition: Partition) -> int | None:
         """Return the end of the log as the last fetch saw it, without asking; ``None`` before the first fetch."""
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        _, high = self._members.owner(partition).get_watermark_offsets(TopicPartition(*partition), cached=True)
         return high if high >= 0 else None
-
-    def close(self) -> None:
-        """Leave the group; a static member's partitions wait for it until the session times out."""
-        self._consumer.close()
 
     def _verify_first(self, key: Partition, gathered: Gathered) -> None:
         # After a seek the first record must be the one asked for, or follow a hole that transactions leave. A stale
@@ -248,7 +247,9 @@ class PartitionedInput:
         assigned = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
         consumer.incremental_assign(assigned)
         consumer.pause(assigned)
-        self._on_assigned([(p.topic, p.partition) for p in partitions])
+        new = [(p.topic, p.partition) for p in partitions]
+        self._members.own(consumer, new)
+        self._on_assigned(new)
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._go(consumer, partitions, lost=False)
@@ -263,4 +264,5 @@ class PartitionedInput:
             self._next.pop(key, None)
             self._unverified.discard(key)
             self._overrun.discard(key)
+        self._members.disown(gone)
         consumer.incremental_unassign([TopicPartition(*key) for key in gone])

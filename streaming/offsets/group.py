@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from weir.infra.kafka.clients import CLIENT_LOG, admin_config
+from weir.infra.kafka.group_owners import describe_group
 from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, WeirError
 
@@ -156,10 +157,5 @@ def await_empty(
 
 
 def _members(admin: AdminClient, group: str) -> str:
-    try:
-        found = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_SECONDS)[group].result(TIMEOUT_SECONDS)
-    except KafkaException as error:
-        if error.args[0].name() == "GROUP_ID_NOT_FOUND":
-            return ""
-        raise WeirError(f"kafka: members of group {group}: {error.args[0].str()}") from error
-    return ", ".join(sorted(member.group_instance_id or member.member_id for member in found.members))
+    found = describe_group(admin, group)
+    return ", ".join(sorted(member.group_instance_id or member.member_id for member in found.members)) if found else ""

@@ -51,10 +51,12 @@ LOOKUPS = 200
 BATCH_ROWS = 50_000
 TICK_SECONDS = 0.05
 Figures = dict[str, float]
+PAYMENTS_A_SECOND_MIN = 10_000.0
+AT_MOST = {"cores": 0.3, "memory_mb_max": 500.0}
 
 
-def main() -> None:
-    """Measure, and write one line of JSON per figure."""
+def main() -> int:
+    """Measure, write one line of JSON per figure, and say by the exit code whether the targets are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["backlog", "steady", "reading"])
     parser.add_argument("--payments", type=int, default=300_000, help="of `backlog`")
@@ -63,9 +65,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of `reading`")
     given = parser.parse_args()
     measure = {"backlog": measure_backlog, "steady": measure_steady, "reading": measure_reading}[given.what]
+    met = True
     for found in measure(given):
         sys.stdout.write(json.dumps({name: round(value, 4) for name, value in found.items()}) + "\n")
         sys.stdout.flush()
+        met &= is_met(found)
+    return 0 if met else 1
+
+
+def is_met(found: Figures) -> bool:
+    """True when every figure that has a target meets it."""
+    rate = found.get("payments_a_second", PAYMENTS_A_SECOND_MIN)
+    return rate >= PAYMENTS_A_SECOND_MIN and all(found.get(name, 0.0) <= most for name, most in AT_MOST.items())
 
 
 def measure_backlog(given: argparse.Namespace) -> Iterator[Figures]:
@@ -270,4 +281,4 @@ def _cpu_of(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -29,6 +29,7 @@ from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.waiting import Places, Record, WaitingRequests
+from weir.inference.api.live.feed import Feed
 from weir.infra.children import child_environment
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
@@ -138,6 +139,7 @@ def listen(settings: Settings, waiting_keys: int, seconds: float) -> None:
 
     listener = DecisionListener(
         waiting,
+        Feed(),
         lambda: Counted(settings.kafka, (settings.topics.decisions, settings.topics.dlq)),
         decode,
         stream_name="bench",

@@ -35,7 +35,7 @@ SETTLED_MS = 2_000
     Plan(rate=60),
 )
 def declarations_changed(lab: Lab) -> None:
-    # with twice as many partitions of payments as of labels neither of two members can have all of the one kind
+    # so that each of the two has several
     raise_partitions(lab, PARTITIONS, lab.settings.topics.dlq, lab.settings.topics.transactions)
     scorer, old = lab.scorer(), lab.processor(0)
     lab.run_until(old)

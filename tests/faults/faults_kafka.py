@@ -97,6 +97,22 @@ def _sent_before(lab: Lab) -> list[Sending]:
     return [Sending(kind, e.key, e.value) for kind, topic in topics.items() for e in read_topic(bootstrap, topic)]
 
 
+@fault(
+    "labels-elsewhere", "labels and payments of a partition on different members, one of which dies", Plan(partitions=3)
+)
+def labels_elsewhere(lab: Lab) -> None:
+    # twice as many partitions of payments as of labels: with halves of each, some keys' labels are with the other one
+    raise_partitions(lab, 2 * lab.plan.partitions, lab.settings.topics.dlq, lab.settings.topics.transactions)
+    scorer, first, second = lab.scorer(), lab.processor(0), lab.processor(1)
+    lab.run_until(first)
+    lab.run_until(second)
+    second.kill()
+    lab.times += 1
+    second = lab.processor(1)
+    lab.watch_recovery()
+    lab.finish([first, second, scorer])
+
+
 @fault("partitions-raised", "two partitions become three while the load continues", Plan(rate=200))
 def partitions_raised(lab: Lab) -> None:
     scorer, processor = lab.scorer(), lab.processor()

@@ -109,10 +109,11 @@ def _late_metadata() -> None:
     def commit_with_fresh_metadata(loop: Loop, outcomes: Any, writes: Any, gathered: Gathered) -> None:
         # only after a stall: a poll at any other time would lose the records that it hands out
         if time.monotonic() - gathered_at[0] > STALL_SECONDS:
-            consumer = loop._source._consumer
-            _poll_until(lambda: not consumer.assignment(), consumer)
-            _poll_until(lambda: bool(consumer.assignment()), consumer)
-            gathered.metadata = consumer.consumer_group_metadata()
+            members = loop._source._members
+            for consumer in members._consumers:
+                _poll_until(lambda: not consumer.assignment(), consumer)  # noqa: B023 - called before the next
+                _poll_until(lambda: bool(consumer.assignment()), consumer)  # noqa: B023
+            gathered.metadata = members.metadata(gathered.records)
         commit(loop, outcomes, writes, gathered)
         for partition in [partition for partition, write in writes.items() if write.unit not in loop._units.live]:
             del writes[partition]  # let go of by these polls, which the processor itself does not know of

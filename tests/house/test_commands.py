@@ -45,6 +45,7 @@ NOT_AS_THEY_STAND = {
     ("README.md", "weir train"): "minutes; docs/readers/data-scientist.md is followed to both",
     ("README.md", "weir topics create"): _FOREVER,
     ("docs/api.md", "weir keys create"): "tests/unit/access/test_cli.py",
+    ("docs/api.md", "curl -N"): "never ends; tests/integration/test_api_decide.py reads such a stream",
     ("docs/api.md", "curl -s"): "a file of a reader's; tests/unit/inference/test_api_idempotency.py sends such",
     ("docs/archive.md", "weir archive"): "tests/integration/test_pages.py",
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",

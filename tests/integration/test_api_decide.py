@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +258,37 @@ def test_killed_apis_leave_nothing_undecided_and_the_next_one_knows_every_decisi
         answer = after.decide(payment, **PATIENT)
         assert (answer.status_code, [answer.content]) == (200, undecided.recorded(payment["transaction_id"]))
     assert undecided.letters("duplicate") == len(payments)
+
+
+def test_a_hundred_who_watch_see_every_decision_and_the_last_word_of_a_process_that_stops(
+    stream: Stream, api: Api
+) -> None:
+    watched = stream.serve()
+    url = watched.client.base_url
+    with ExitStack() as stack:
+        watchers = [
+            stack.enter_context(socket.create_connection((url.host, url.port or 0), timeout=30)) for _ in range(100)
+        ]
+        for each in watchers:
+            each.sendall(b"GET /v1/decisions/live?card=card-seen HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        begun = [_read_until(each, b'{"reading":true}\n\n') for each in watchers]
+        payments = [event(card_id=f"card-{'seen' if number % 2 else 'not'}") for number in range(20)]
+        asked = [api.decide(payment, **PATIENT).content for payment in payments]
+        assert all(b"text/event-stream" in each for each in begun)
+        wanted = asked[1::2]
+        for each in watchers:
+            found = re.findall(rb"data: (.+)\n", _read_until(each, wanted[-1]))
+            assert sorted(found) == sorted(wanted)
+        began = time.monotonic()
+        stream.services.end(watched.child)
+        assert time.monotonic() - began < 8, "what has no end is not waited for"
+        assert b'{"why":"stopping"}' in _read_until(watchers[0], b"stopping")
+
+
+def _read_until(client: socket.socket, last: bytes) -> bytes:
+    found = b""
+    while last not in found or not found.endswith(b"\n"):
+        part = client.recv(65_536)
+        assert part, found
+        found += part
+    return found

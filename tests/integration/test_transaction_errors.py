@@ -58,7 +58,7 @@ class _Loop:
     def commit(self, rows: Iterable[Rows] = ()) -> None:
         self._next += 1
         where = (SOURCE, 0)
-        self._output.commit(rows, [LETTER], Offsets({where: self._next}, {where: "topic"}, self._metadata))
+        self._output.commit(rows, [LETTER], Offsets({where: self._next}, {where: "topic"}, {where: self._metadata}))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import MESSAGE_TIMEOUT_MS, EventSender
 from weir.inference.api.decide.stream_decisions import StreamDecisions
 from weir.inference.api.decide.waiting import Places, Record, WaitingRequests
+from weir.inference.api.live.feed import Feed, Live
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.tail import Tail
 from weir.infra.registry.client import Registry
@@ -42,8 +43,10 @@ def build_decide(
     """
     api, names, stream = settings.api, settings.topics, settings.stream
     waiting = WaitingRequests(stream, places, events_topic=names.transactions, clock=time.monotonic)
+    feed = Feed()
     listener = DecisionListener(
         waiting,
+        feed,
         lambda: Tail(settings.kafka, (names.decisions, names.dlq)),
         # one of its own: a reader is a thread, and what a registry keeps is one thread's
         build_decoder(Registry(settings.registry), decisions_schema(stream), names.decisions),
@@ -62,7 +65,8 @@ def build_decide(
         read_entry=read_entry,
         lag_seconds=lag_seconds,
     )
-    return DecideParts(decisions, wait_ms=api.decide_wait_ms, wait_ms_max=api.decide_wait_ms_max)
+    live = Live(feed, listener)
+    return DecideParts(decisions, wait_ms=api.decide_wait_ms, wait_ms_max=api.decide_wait_ms_max, live=live)
 
 
 def build_decoder(registry: Registry, schema: str, topic: str) -> Callable[[Sequence[bytes]], Sequence[Record]]:

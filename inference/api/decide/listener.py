@@ -1,7 +1,8 @@
 """Reads a stream's decisions and dead letters as they are committed, and hands on those that somebody waits for.
 
 One thread and one consumer per stream and process, which belong to no group: each process reads every decision. It
-looks at keys alone, and decodes what is waited for. While nobody asks for decisions, it reads nothing.
+looks at keys alone, and decodes what is waited for; while somebody watches them live, it decodes all decisions. While
+nobody asks for any, it reads nothing.
 
 Delivery: best effort. A record that is missed (a reader that starts again) costs its request the wait, and the answer
 then says where to look.
@@ -17,6 +18,7 @@ from typing import Protocol
 from confluent_kafka import KafkaException, Message
 
 from weir.inference.api.decide.waiting import Record, WaitingRequests
+from weir.inference.api.live.feed import Feed
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient, WeirError
@@ -51,6 +53,7 @@ class DecisionListener:
     def __init__(
         self,
         waiting: WaitingRequests,
+        feed: Feed,
         open_reader: Callable[[], Reader],
         decode: Callable[[Sequence[bytes]], Sequence[Record]],
         *,
@@ -62,6 +65,7 @@ class DecisionListener:
 
         Args:
             waiting: who waits.
+            feed: who watches.
             open_reader: connects to decisions and dead letters, at their ends.
             decode: turns values of decisions into records; one that cannot be read is left out.
             stream_name: for metrics.
@@ -69,6 +73,7 @@ class DecisionListener:
             clock: seconds.
         """
         self._waiting = waiting
+        self._feed = feed
         self._open_reader = open_reader
         self._decode = decode
         self._topic = decisions_topic
@@ -139,7 +144,7 @@ class DecisionListener:
             reader.close()
 
     def _falls_idle(self) -> bool:
-        if self._clock() - self._wanted_at < IDLE_SECONDS or self._waiting.number:
+        if self._clock() - self._wanted_at < IDLE_SECONDS or self._waiting.number or self._feed.number:
             return False
         self._reading.clear()
         self._wanted.clear()
@@ -165,10 +170,13 @@ class DecisionListener:
 
     def _hand_on(self, messages: Sequence[Message]) -> None:
         keys = self._waiting.keys
-        wanted = [message for message in messages if message.key() in keys]
-        decisions = [message for message in wanted if message.topic() == self._topic]
-        for message in wanted:
-            if message.topic() != self._topic:
+        watched = self._feed.number > 0
+        decisions = []
+        for message in messages:
+            is_decision = message.topic() == self._topic
+            if is_decision and (watched or message.key() in keys):
+                decisions.append(message)
+            elif message.key() in keys:
                 self._waiting.see_letter(message.key(), read_dead_letter(message))
         if decisions:
             self._hand_on_decisions(decisions)
@@ -181,3 +189,4 @@ class DecisionListener:
             return
         for record in records:
             self._waiting.see_decision(record)
+        self._feed.see(records)

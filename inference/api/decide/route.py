@@ -26,6 +26,7 @@ from weir.inference.api.decide.answers import (
 from weir.inference.api.decide.sender import NotPublished
 from weir.inference.api.decide.stream_decisions import StandIn, StreamDecisions
 from weir.inference.api.decide.waiting import TooManyWaiting
+from weir.inference.api.live.feed import Live
 from weir.inference.api.request import BadRequest, FieldError, parse_event
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.what_if import AlreadyDecided
@@ -47,11 +48,13 @@ class DecideParts:
         decisions: asks the stream.
         wait_ms: how long a decision is waited for where the request does not say.
         wait_ms_max: how long it may ask to wait.
+        live: the stream's decisions as they come, for those who watch; without it there is no such path.
     """
 
     decisions: StreamDecisions
     wait_ms: int
     wait_ms_max: int
+    live: Live | None = None
 
 
 def add_decide(

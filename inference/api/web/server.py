@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -70,8 +72,26 @@ def _no_password() -> str:
     raise ValueError("the private key has a password, and a service has nobody to ask for it")
 
 
+class _Server(uvicorn.Server):
+    """Says that it stops before it waits for the answers that are being made: some have no end of their own."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
+
+
 def build_server(
-    app: FastAPI, crowd: Crowd, *, limits: Limits | None = None, tls: Tls | None = None, plain_errors: bool = True
+    app: FastAPI,
+    crowd: Crowd,
+    *,
+    limits: Limits | None = None,
+    tls: Tls | None = None,
+    plain_errors: bool = True,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> uvicorn.Server:
     """Return a server for sockets that are bound already.
 
@@ -81,6 +101,7 @@ def build_server(
         limits: of each of them.
         tls: without it HTTP is spoken.
         plain_errors: see ``inference.api.middleware.Watched``; what a connection accepts is not known here.
+        on_stop: called when it begins to stop.
     """
     limits, tls = limits or Limits(), tls or Tls()
 
@@ -106,7 +127,7 @@ def build_server(
         ssl_certfile=tls.certificate or None,
         ssl_keyfile=tls.key or None,
     )
-    return uvicorn.Server(config)
+    return _Server(config, on_stop)
 
 
 def _raise_files_limit(wanted: int) -> int:

@@ -29,9 +29,10 @@ from weir.schemas.streams.payments import payments
 
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
+LIVE = "GET /v1/decisions/live"
 SCORE = "POST /v1/score"
 DECIDE = "POST /v1/decide"
-BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE, DECIDE))
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE, DECIDE, LIVE))
 """The same by the name of the stream: the same functions answer."""
 PLAIN = ("GET /v1/models", "GET /v1/streams/transactions/models", "GET /healthz", "GET /readyz")
 UNASKED = [positive_data_acceptance]
@@ -81,7 +82,7 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    listed = {*LOOKUPS, SCORE, DECIDE, *BY_NAME, *PLAIN}
+    listed = {*LOOKUPS, SCORE, DECIDE, LIVE, *BY_NAME, *PLAIN}
     assert set(operations) == listed, f"in one list alone, of LOOKUPS or PLAIN here: {set(operations) ^ listed}"
 
 
@@ -90,6 +91,15 @@ def test_a_look_up_of_any_id_is_answered_as_the_document_says(operations: dict[s
     answers = ask(operations[label], GenerationMode.POSITIVE, 60)
     assert answers[200] > 10
     assert set(answers) <= {200, 404, 422}
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_filters_of_the_documents_schema_choose_and_others_are_refused(
+    operations: dict[str, Any], mode: GenerationMode
+) -> None:
+    answers = ask(operations[LIVE], mode, 40)
+    assert answers[200 if mode is GenerationMode.POSITIVE else 422] > 10
+    assert set(answers) <= {200, 422}
 
 
 @pytest.mark.parametrize("label", PLAIN)
@@ -115,7 +125,7 @@ def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wr
     assert set(answers) <= {200, 202, 422}
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-1]])
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-2]])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:

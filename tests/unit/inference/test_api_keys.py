@@ -34,6 +34,7 @@ SCOPES = {
     "GET /metrics": "read",
     "GET /v1/features/{entity}/{entity_id}": "read",
     "GET /v1/decisions/{transaction_id}": "read",
+    "GET /v1/decisions/live": "read",
     "GET /v1/models": "read",
     "GET /v1/cases": "read",
     "GET /v1/cases/{case_id}": "read",
@@ -65,6 +66,7 @@ class Served:
             models_dir=home / "models" / THEIRS,
             desk=_build_desk(home, REFUNDS),
             labels=streams.publisher,
+            decide=streams.world.served.decide,
         )
         ours = replace(
             streams.world.served, desk=_build_desk(home, streams.world.served.stream), labels=streams.publisher

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.unit.inference.examples import DECISION
 from weir.inference.api.decide import listener as listening
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.waiting import LATE_SECONDS, Places, WaitingRequest, WaitingRequests
+from weir.inference.api.live.feed import Feed
+from weir.inference.api.live.wanted import Wanted
 from weir.schemas.errors import Transient
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import dead_letter_headers
@@ -87,8 +90,9 @@ class World:
         self.waiting = WaitingRequests(
             payments, Places(number_max=10, bytes_max=1 << 20), events_topic="transactions", clock=lambda: self.now_s
         )
+        self.feed = Feed()
         self.listener = DecisionListener(
-            self.waiting, self.log.open, self.decode,
+            self.waiting, self.feed, self.log.open, self.decode,
             stream_name="t", decisions_topic="decisions", clock=lambda: self.now_s,
         )  # fmt: skip
 
@@ -219,4 +223,26 @@ def test_reading_does_not_stop_while_somebody_waits(world: World) -> None:
     assert world.log.closed == 0
     world.waiting.leave(request)
     world.now_s += LATE_SECONDS
+    await_true(lambda: world.log.closed == 1)
+
+
+def test_while_somebody_watches_every_decision_is_decoded_and_reading_does_not_stop(world: World) -> None:
+    seen: list[str] = []
+
+    class Watcher:
+        wanted = Wanted()
+
+        def hand(self, decisions: Sequence[bytes]) -> None:
+            seen.extend(orjson.loads(each)["transaction_id"] for each in decisions)
+
+        def stop(self) -> None:
+            """Nothing waits."""
+
+    watcher: Any = Watcher()
+    world.feed.enter(watcher)
+    world.now_s += listening.IDLE_SECONDS + 1
+    world.log.batches.put([Message("decisions", b"a", b"t1"), Message("transactions.dlq", b"b", b"")])
+    await_true(lambda: seen == ["t1"])
+    assert world.log.closed == 0
+    world.feed.leave(watcher)
     await_true(lambda: world.log.closed == 1)

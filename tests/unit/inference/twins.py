@@ -13,6 +13,7 @@ from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import NotPublished, OnAnswer
 from weir.inference.api.decide.stream_decisions import StreamDecisions
 from weir.inference.api.decide.waiting import Places, WaitingRequests
+from weir.inference.api.live.feed import Feed, Live
 from weir.inference.api.ports import Published
 from weir.infra.redis.partials_reader import Partials
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
@@ -95,7 +96,9 @@ class MemoryStream:
             EventEncoder(payments, BUILT_IN, lambda: 1), self.waiting, self, self,
             read_entry=decisions.read, lag_seconds=lambda _: self.lag_seconds,
         )  # fmt: skip
-        self.parts = DecideParts(asked, wait_ms=50, wait_ms_max=5_000)
+        ended = Feed()
+        ended.close()  # so that an answer without an end has one, for tests that walk over all paths
+        self.parts = DecideParts(asked, wait_ms=50, wait_ms_max=5_000, live=Live(ended, self))
 
     def send(self, key: bytes, value: bytes, on_answer: OnAnswer) -> None:
         if self.away is not None:

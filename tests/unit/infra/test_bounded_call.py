@@ -48,5 +48,5 @@ def test_offsets_that_are_never_answered_end_the_client_instead_of_hanging(monke
     producer = _StuckProducer()
     output = TransactionalOutput(producer)
     with pytest.raises(Fenced, match="no answer"):
-        output.commit([], [], Offsets({("transactions", 0): 7}, {}, None))
+        output.commit([], [], Offsets({("transactions", 0): 7}, {}, {("transactions", 0): None}))
     producer.forever.set()

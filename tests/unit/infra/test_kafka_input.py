@@ -100,7 +100,7 @@ class _LookUp:
 def _build(logs: dict[Partition, list[int]]) -> tuple[PartitionedInput, _Client, _LookUp]:
     client = _Client(logs)
     look_up = _LookUp(client)
-    source = PartitionedInput(client, first_offset=look_up)
+    source = PartitionedInput([client], first_offset=look_up)
     source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
     return source, client, look_up
 
@@ -205,7 +205,7 @@ LINGER = 0.1
 def test_how_long_a_batch_waits_that_has_records_already(seconds: float, records: int, waits: list[float]) -> None:
     now = [100.0]
     client = _Client({P0: [0]}, passes=lambda waited: now.__setitem__(0, now[0] + waited))
-    source = PartitionedInput(client, first_offset=_LookUp(client), monotonic=lambda: now[0])
+    source = PartitionedInput([client], first_offset=_LookUp(client), monotonic=lambda: now[0])
     source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
     source.resume(P0, 0)
     source.gather(1_000, timeout_seconds=0.5, linger_seconds=LINGER)
@@ -219,7 +219,7 @@ def test_how_long_a_batch_waits_that_has_records_already(seconds: float, records
 def test_a_record_after_a_quiet_while_waits_for_one_linger() -> None:
     now = [100.0]
     client = _Client({P0: []}, passes=lambda waited: now.__setitem__(0, now[0] + waited))
-    source = PartitionedInput(client, first_offset=_LookUp(client), monotonic=lambda: now[0])
+    source = PartitionedInput([client], first_offset=_LookUp(client), monotonic=lambda: now[0])
     source.subscribe(["rows"], on_assigned=lambda _: None, on_revoked=lambda *_: None)
     source.resume(P0, 0)
     client.comes = [0]

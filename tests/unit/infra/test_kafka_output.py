@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from weir.infra.kafka.sink import Aborted, Fenced, Offsets, Record, Rows, TransactionalOutput
 
 ROWS = Rows("features", [b"a", b"b"], [b"1", b"2"])
-OFFSETS = Offsets({("transactions", 0): 7}, {}, None)
+OFFSETS = Offsets({("transactions", 0): 7}, {}, {("transactions", 0): None})
 ANSWER_SECONDS = 5.0
 
 

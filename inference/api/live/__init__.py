@@ -1,0 +1,1 @@
+"""Decisions as they are committed, sent to those who watch (server-sent events)."""
