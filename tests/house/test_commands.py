@@ -19,6 +19,7 @@ from tests.house.source import ROOT, name_of
 RUN_BY = {
     "CONTRIBUTING.md": "tests/integration/test_contributing.py",
     "README.md": "tests/integration/test_readers.py",
+    "docs/backup.md": "tests/integration/test_backup.py",
     "docs/changing-features.md": "tests/unit/archive/test_changing_features_page.py",
     "docs/evidence.md": "tests/unit/archive/test_evidence_page.py",
     "docs/readers/analyst.md": "tests/integration/test_readers.py",
@@ -29,7 +30,9 @@ RUN_BY = {
     "docs/readers/producer.md": "tests/integration/test_readers.py",
     "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
+    "docs/upgrading.md": "tests/integration/test_readers.py",
     "docs/whatif.md": "tests/unit/archive/test_whatif_page.py",
+    "docs/where-to-look.md": "tests/integration/test_readers.py",
 }
 _DEMO = "tests/integration/test_demo_live.py runs what it starts"
 _SHELL = "for the prompt of a person; a test's script has the environment's programs on its path"

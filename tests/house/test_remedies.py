@@ -89,6 +89,8 @@ TESTS: dict[str, str] = {
     "weir dlq replay --reason not_examined --apply": (
         f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"
     ),
+    "weir archive drop-damaged": "tests/unit/archive/test_losing.py::"
+    "test_what_is_dropped_is_recorded_and_everything_else_is_proved_and_read",
     "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
@@ -176,6 +178,8 @@ NO_REMEDY = {
     "make bench ROUNDS=5",
     "make bench-pyflink",
     "make past-page",
+    "make picture",
+    "make demo DURATION=30",
     "make clean",
     "make coverage",
     "make docs",
