@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from weir.schemas.errors import Refused
+from weir.training.drift.reference import Reference, read_reference
 from weir.training.export import INPUT_NAME, OUTPUT_NAME
 from weir.training.models import Matrix
 from weir.training.thresholds import Thresholds
 
 CHAMPION = "champion"
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Manifest:
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
         drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
-        dataset: what its labels were like, which `weir retrain` compares with.
+        dataset: what it was made of, with the digest of it; empty where nobody checked.
+        labels: what its labels were like, which `weir retrain` compares with.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Manifest:
     declarations_hash: str
     drift: dict[str, Any]
     dataset: dict[str, Any]
+    labels: dict[str, Any]
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -71,8 +75,18 @@ class Manifest:
             "parity_max_abs_diff": self.parity_max_abs_diff,
             "drift": self.drift,
             "dataset": self.dataset,
+            "labels": self.labels,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def read_last_reference(models_dir: Path) -> Reference | None:
+    """Return the histograms of the champion of a models folder; None where there is none that has some."""
+    try:
+        manifest = json.loads((models_dir / CHAMPION / MANIFEST_FILE).read_text())
+        return read_reference(manifest["drift"], str(manifest["version"]))
+    except (OSError, ValueError, KeyError, TypeError, Refused):
+        return None
 
 
 def compute_reference(legitimate: Matrix) -> list[float | None]:
@@ -93,7 +107,7 @@ def write_bundle(models_dir: Path, manifest: Manifest, *, model_bytes: bytes, ca
     files = {
         "model.onnx": model_bytes,
         "model_card.md": card.encode(),
-        "manifest.json": manifest.to_json(model_bytes).encode(),
+        MANIFEST_FILE: manifest.to_json(model_bytes).encode(),
     }
     return write_files(models_dir, f"{manifest.name}-{manifest.version}", files)
 

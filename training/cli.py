@@ -26,8 +26,10 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
 from weir.streaming.kernels import kernel_of
 from weir.training import report
-from weir.training.bundle import promote
+from weir.training.bundle import promote, read_last_reference
 from weir.training.dataset import Examples
+from weir.training.dataset_checks import check_dataset
+from weir.training.dataset_report import DatasetReport
 from weir.training.history import load_history
 from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
@@ -73,6 +75,10 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
         else:
             examples, labels, source = load_source(arguments, settings)
         options = build_options(arguments, settings, source)
+        status.update("checking the dataset")
+        last = read_last_reference(settings.models_dir)
+        checked = check_dataset(examples, labels, options.stream, now_ms=options.now_ms, last=last)
+        options = replace(options, dataset=checked.as_manifest())
         search = None
         if config is None:
             trained = run_training(examples, labels, options, status.update)
@@ -84,10 +90,11 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
         run_id = _track(settings, options, trained, search) if arguments.track else None
+    report.show_dataset(console, checked)
     if search is not None:
         show_search(console, search)
     report.show_table(console, trained, settings.stream)
-    _write_result(arguments, trained, search, run_id)
+    _write_result(arguments, trained, checked, search, run_id)
     return 0
 
 
@@ -178,9 +185,12 @@ def _track(settings: Settings, options: Options, trained: Trained, search: Searc
     )
 
 
-def _write_result(arguments: argparse.Namespace, trained: Trained, search: Search | None, run_id: str | None) -> None:
+def _write_result(
+    arguments: argparse.Namespace, trained: Trained, checked: DatasetReport, search: Search | None, run_id: str | None
+) -> None:
     if arguments.json:
         document = report.build_document(trained, promoted=arguments.promote, run_id=run_id)
+        document["dataset"] = checked.as_document()
         sys.stdout.write(report.to_json(document | ({"search": build_search_document(search)} if search else {})))
         return
     sys.stdout.write(f"{trained.bundle}{' (champion)' if arguments.promote else ''}\n")

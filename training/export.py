@@ -13,7 +13,7 @@ one exists; it is tested equal to ``onnxmltools`` elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,21 @@ def build_onnx(booster: Any, *, metadata: dict[str, str]) -> Any:
         ),
         helper.make_node("Sigmoid", ["raw"], [OUTPUT_NAME]),
     ]
-    features = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, len(dump["feature_names"])])
+    return finish_graph(nodes, len(dump["feature_names"]), metadata)
+
+
+def finish_graph(nodes: Sequence[Any], columns: int, metadata: dict[str, str], constants: Sequence[Any] = ()) -> Any:
+    """Return nodes as a model from ``INPUT_NAME`` to ``OUTPUT_NAME``, checked.
+
+    Args:
+        nodes: in the order in which they are computed.
+        columns: of the input.
+        metadata: text stored in the model file.
+        constants: tensors that the nodes name.
+    """
+    features = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, columns])
     score = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [None, 1])
-    graph = helper.make_graph(nodes, "weir", [features], [score])
+    graph = helper.make_graph(nodes, "weir", [features], [score], initializer=list(constants))
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="weir")
     helper.set_model_props(model, metadata)

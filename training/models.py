@@ -165,14 +165,14 @@ def fit_trees(
     return Trees(booster)
 
 
-def fit_logistic(features: Matrix, positive: Labels) -> Pipeline:
+def fit_logistic(features: Matrix, positive: Labels, *, strength: float = 0.1) -> Pipeline:
     """Fit a logistic regression on all features: signed logarithm, median imputation with indicators, scaling."""
     rows = _bounded_rows(positive)
     estimator = make_pipeline(
         FunctionTransformer(_signed_log),
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
-        LogisticRegression(C=0.1, solver="newton-cholesky", max_iter=50),
+        LogisticRegression(C=strength, solver="newton-cholesky", max_iter=50),
     )
     estimator.fit(features[rows], positive[rows])
     return Pipeline(estimator, tuple(range(features.shape[1])))

@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +63,7 @@ class Options:
     stream: Stream = payments
     flagged_share_max: float = pricing.FLAGGED_SHARE_MAX
     difference_max: float = DIFFERENCE_MAX
+    dataset: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -206,7 +208,8 @@ def _write(graph: Exported, results: Results, parts: Mapping[str, Part], drift: 
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
         drift=drift.model_dump(),
-        dataset=describe_labels(train.features, train.positive, options.stream.feature_names),
+        dataset=dict(options.dataset),
+        labels=describe_labels(train.features, train.positive, options.stream.feature_names),
     )
     identity = Identity(options.name, options.version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

@@ -10,8 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from weir.schemas.stream import Stream
+from weir.training.dataset_report import DatasetReport
 from weir.training.labels import name_verdict
 from weir.training.pipeline import Trained
+
+_NOTES_MAX = 10
 
 
 def show_table(console: Console, trained: Trained, stream: Stream) -> None:
@@ -40,9 +43,22 @@ def show_table(console: Console, trained: Trained, stream: Stream) -> None:
         f"cost {_describe_cost(outcomes)} when all are approved"
     )
     console.print(
-        f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most "
+        f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most"
         f" ({results.trees} trees)"
     )
+
+
+def show_dataset(console: Console, checked: DatasetReport) -> None:
+    """Print what a dataset holds, and what is odd about it."""
+    console.print(
+        f"dataset {checked.sha256[:12]}: {checked.events:,} events, {checked.labelled:.1%} of them labelled, "
+        f"{checked.positive:.2%} of the labels positive, {len(checked.columns)} columns checked",
+        highlight=False,
+    )
+    for note in checked.notes[:_NOTES_MAX]:
+        console.print(f"  {note}", highlight=False)
+    if (more := len(checked.notes) - _NOTES_MAX) > 0:
+        console.print(f"  and {more} more notes: --json has all", highlight=False)
 
 
 def _describe_cost(outcomes: Mapping[str, float]) -> str:

@@ -87,6 +87,10 @@ NOT_AS_THEY_STAND = {
     ("docs/publish.md", "weir publish fraudTrain.csv"): "a data set of others; test_publish_files.py has its layout",
     ("docs/publish.md", "weir publish history/"): "tests/integration/test_pages.py, but for the training",
     ("docs/publish.md", "weir train"): "a data set of others; test_publish_files.py has its layout",
+    (
+        "docs/training.md",
+        "weir train",
+    ): "minutes; tests/unit/training/search/test_run.py runs the same on a small history",
     ("docs/publishing.md", "weir rules publish"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir rules history"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir lists add"): "tests/integration/test_pages.py",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
+from weir.monitoring.terminal import build_table
 from weir.training.dataset import Examples
 from weir.training.pipeline import Options, Progress, Trained
 from weir.training.search.config import Config
@@ -32,32 +32,32 @@ def run_configured(
     console: Console,
     progress: Progress,
 ) -> tuple[Trained, Search]:
-    """Search and train as a config says, and show each trial that has ended."""
+    """Search and train as a config says, and show each trial when it has ended."""
     from weir.training.search.run import run_search  # noqa: PLC0415 - Optuna: half a second, and only here
 
-    best = float("-inf")
+    shown = 0
 
-    def tell(tried: Tried, wanted: int) -> None:
-        nonlocal best
-        is_best = tried.is_whole and tried.value > best
-        best = max(best, tried.value) if tried.is_whole else best
-        console.print(_describe(tried, wanted, is_best=is_best), highlight=False)
-        progress(f"searching: {tried.number} of {wanted} trials")
+    def tell(tried: Sequence[Tried], wanted: int) -> None:
+        nonlocal shown
+        if not shown and len(tried) > 1:
+            console.print(f"continues after {len(tried) - 1} trials of an earlier run", highlight=False)
+        shown += 1
+        console.print(_describe(tried, wanted), highlight=False)
+        progress(f"searching: {len(tried)} of {wanted} trials")
 
     return run_search(examples, labels, options, config, home / SEARCHES_FILE, progress, tell)
 
 
 def show_search(console: Console, search: Search) -> None:
     """Print the best trial of each contender, and what cannot be exported."""
-    table = Table(title=f"mean PR-AUC of {len(search.winner.folds)} folds, {len(search.tried)} trials")
-    for column in ("contender", "trials", "best", "by fold", "trial"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
+    rows = []
     for each in search.best_of_each():
         count = sum(other.contender == each.contender for other in search.tried)
         by_fold = " ".join(f"{value:.4f}" for value in each.folds)
         name = f"{each.contender} (chosen)" if each == search.winner else each.contender
-        table.add_row(name, str(count), f"{each.value:.4f}", by_fold, str(each.number))
-    console.print(table)
+        rows.append((name, count, f"{each.value:.4f}", by_fold, each.number))
+    title = f"mean PR-AUC of {len(search.winner.folds)} folds, {len(search.tried)} trials"
+    console.print(build_table(("contender", "trials", "best", "by fold", "trial"), rows, title=title))
     for sentence in search.refused:
         console.print(sentence, highlight=False)
 
@@ -84,9 +84,12 @@ def list_trials(search: Search) -> Sequence[Trial]:
     ]
 
 
-def _describe(tried: Tried, wanted: int, *, is_best: bool) -> str:
-    ended = "best so far" if is_best else "" if tried.is_whole else f"ended after fold {len(tried.folds)}"
-    return f"trial {tried.number:>3} of {wanted}  {tried.contender:<20} PR-AUC {tried.value:.4f}  {ended}".rstrip()
+def _describe(tried: Sequence[Tried], wanted: int) -> str:
+    """Return the newest trial in a line."""
+    *before, newest = tried
+    is_best = newest.is_whole and all(newest.value > each.value for each in before if each.is_whole)
+    ended = "best so far" if is_best else "" if newest.is_whole else f"ended after fold {len(newest.folds)}"
+    return f"trial {newest.number:>3} of {wanted}  {newest.contender:<20} PR-AUC {newest.value:.4f}  {ended}".rstrip()
 
 
 def _build_tried(tried: Tried) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _BOUNDS: Final = {
 
 DEFAULTS: Final = """\
 # how `weir train --config FILE` looks for a model; what is left out is as here
-contenders: [lightgbm]
+contenders: [lightgbm, xgboost, random_forest, logistic_regression, isolation_forest]
 trials: 100            # of all contenders together; the first of each is its start value
 budget_minutes: 60     # no trial begins later; the search of the next run continues
 prune: true            # a trial below the median of those before it ends early
@@ -148,7 +148,7 @@ class _Reader:
 
     def _read_range(self, node: yaml.Node, key: str, space: Range) -> Range:
         if isinstance(node, yaml.ScalarNode):
-            value = self._read_number(node, key, space.low, space.high, whole=space.is_whole)
+            value = self._read_number(node, key, *_widen(space), whole=space.is_whole)
             return space.narrow(value, value)
         nodes = self._file.read_list(node, key, "one value, or [smallest, largest]")
         if len(nodes) != 2:
@@ -186,5 +186,5 @@ class _Reader:
 def _widen(space: Range) -> tuple[float, float]:
     """Return the bounds that a user's range can have: what every library takes, beyond what is tried by default."""
     if space.is_whole:
-        return (0 if space.low == 0 else 1), (1 if space.high == 1 else 100 * space.high)
-    return (1e-9, 1.0) if space.high == 1.0 else (1e-9, 1_000 * space.high)
+        return (0 if space.low == 0 else 1), (1 if space.high == 1 else 10 * space.high)
+    return (1e-9, 1.0) if space.high <= 1.0 else (1e-9, 1_000 * space.high)

@@ -62,7 +62,7 @@ def run_search(
         config: how to search.
         file: of the searches.
         progress: told what begins, in a few words.
-        tell: told each trial that has ended.
+        tell: told when a trial has ended.
 
     Raises:
         Refused: the history is too short or holds too little known fraud, or another process searches.
@@ -83,6 +83,7 @@ def run_search(
 def name_study(examples: Examples, labels: pa.Table, options: Options, config: Config) -> str:
     """Return what a search is called: the same data and the same ranges continue, with more trials or minutes too."""
     asked = asdict(config) | {"trials": 0, "budget_minutes": 0, "maturity_ms": options.maturity_ms}
+    asked["spaces"] = list(asked["spaces"].items())  # in the order of the file, which is that of the first trials
     asked |= {"data": hash_examples(examples, labels), "declarations": options.declarations_hash}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return f"{options.stream.full_name} {digest[:16]}"

@@ -53,6 +53,23 @@ SPACES: Final[Mapping[str, Space]] = {
         "bagging_fraction": Range(0.8, 0.5, 1.0),
         "extra_trees": Range(1, 0, 1),
     },
+    "xgboost": {
+        "trees": Range(100, 30, 300, log=True),
+        "max_depth": Range(5, 3, 8),
+        "learning_rate": Range(0.1, 0.02, 0.3, log=True),
+        "min_child_weight": Range(5.0, 1.0, 50.0, log=True),
+        "reg_lambda": Range(5.0, 0.1, 50.0, log=True),
+        "colsample_bytree": Range(0.6, 0.3, 1.0),
+        "subsample": Range(0.8, 0.5, 1.0),
+    },
+    "random_forest": {
+        "trees": Range(100, 50, 200, log=True),
+        "max_depth": Range(12, 4, 16),
+        "min_samples_leaf": Range(10, 2, 100, log=True),
+        "max_features": Range(0.2, 0.05, 0.6),
+    },
+    "logistic_regression": {"C": Range(0.1, 0.0001, 10.0, log=True)},
+    "isolation_forest": {"trees": Range(100, 50, 300, log=True), "max_samples": Range(256, 64, 2_048, log=True)},
 }
 """Each begins where ``weir train`` without a config stands, or where its library does."""
 

@@ -17,8 +17,10 @@ from typing import Final
 
 import numpy as np
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.metrics import average_precision_score
+from sqlalchemy.exc import DatabaseError
 
 from weir.schemas.errors import Refused
 from weir.training.models import Matrix
@@ -58,8 +60,8 @@ class Tried:
 
 
 Clock = Callable[[], float]
-Tell = Callable[[Tried, int], object]
-"""Told each trial when it has ended, and how many are wanted."""
+Tell = Callable[[Sequence[Tried], int], object]
+"""Told all trials when one has ended, which is the last of them, and how many are wanted."""
 
 
 class Study:
@@ -93,7 +95,7 @@ class Study:
             folds: that judge.
             features: of all examples.
             names: of the features.
-            tell: told each trial that has ended.
+            tell: told when a trial has ended.
         """
         until = self._monotonic() + 60 * self._config.budget_minutes
         while (done := len(self.list_tried())) < self._config.trials and (self._monotonic() < until or not done):
@@ -101,7 +103,7 @@ class Study:
             trial = self._ask(done)
             value = self._try(trial, folds, features, names)
             self._study.tell(trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
-            tell(self.list_tried()[-1], self._config.trials)
+            tell(self.list_tried(), self._config.trials)
 
     def _ask(self, done: int) -> optuna.Trial:
         starts = list_starts(self._config.spaces)
@@ -146,7 +148,7 @@ def open_study(file: Path, name: str, config: Config, monotonic: Clock = time.mo
         monotonic: seconds, by which the budget is used.
 
     Raises:
-        Refused: another process searches.
+        Refused: another process searches, or the file cannot be read or written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,12 @@ def open_study(file: Path, name: str, config: Config, monotonic: Clock = time.mo
         except BlockingIOError:
             raise Refused(f"{file}: expected one search at a time, found another `weir train --config FILE`; "
                           "wait until it has ended") from None  # fmt: skip
-        yield Study(file, name, config, monotonic)
+        try:
+            yield Study(file, name, config, monotonic)
+        except (StorageInternalError, DatabaseError) as error:
+            raise Refused(f"{file}: expected a file of searches that can be written, found "
+                          f"{str(error.__cause__ or error).splitlines()[0][:120]}; free some space, or move the file "
+                          "away: then the search begins again") from None  # fmt: skip
 
 
 def _read(trial: FrozenTrial, number: int) -> Tried:

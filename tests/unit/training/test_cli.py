@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.worlds import build_world
+from tests.unit.training.worlds import build_world, make_sound
 from weir import train
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
@@ -17,7 +17,8 @@ from weir.training.models import TREES, TREES_QUICK
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    monkeypatch.setattr(cli, "load_history", lambda *_, **__: build_world()[:2])
+    examples, labels, _ = build_world()
+    monkeypatch.setattr(cli, "load_history", lambda *_, **__: (make_sound(examples), labels))
     return tmp_path
 
 

@@ -96,3 +96,11 @@ def test_the_same_history_gives_the_same_model(tmp_path: Path, trained: Trained)
     examples, labels, _ = build_world()
     again = run_training(examples, labels, _options(tmp_path), lambda _: None)
     assert (again.bundle / "model.onnx").read_bytes() == (trained.bundle / "model.onnx").read_bytes()
+
+
+def test_a_run_without_a_config_makes_the_model_that_it_made_before_there_were_any(trained: Trained) -> None:
+    # kept from the release before `--config`; the history is seeded, so only a change of the fit moves them
+    assert trained.results.trees == 2
+    assert trained.results.thresholds == pytest.approx({"review": 0.5467012454294019, "decline": 0.5467012454294019})
+    assert trained.results.metrics["lightgbm"]["pr_auc"] == pytest.approx(0.36081572659199174, rel=1e-9)
+    assert trained.results.metrics["lightgbm"]["roc_auc"] == pytest.approx(0.9202792321116928, rel=1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -26,6 +28,22 @@ def build_matrix(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     features[:, AMOUNT] = rng.integers(100, 50_000, rows)
     is_fraud = ((features[:, BURST] >= 5) & (features[:, NEW_DEVICE] == 1)) & (rng.random(rows) < 0.6)
     return features, is_fraud
+
+
+def make_sound(examples: Examples) -> Examples:
+    """Return examples whose columns hold what they are declared to: whole counts, shares, and nothing below 0."""
+    return replace(examples, features=make_sound_matrix(examples.features))
+
+
+def make_sound_matrix(given: np.ndarray) -> np.ndarray:
+    """Return the same of the columns alone."""
+    features = np.abs(given)
+    for at, feature in enumerate(payments.all_features):
+        if feature.aggregate in {"count", "distinct", "new"}:
+            features[:, at] = np.floor(features[:, at])
+        if feature.aggregate in {"new", "ratio", "risk"}:
+            features[:, at] = np.minimum(features[:, at], 1.0)
+    return features
 
 
 def build_world(rows: int = 6_000, days: int = 90, seed: int = 5) -> tuple[Examples, pa.Table, np.ndarray]:

@@ -49,6 +49,10 @@ ranges: {lightgbm: {num_leaves: [40, 90], learning_rate: 0.05}}
         ("ranges: {lightgbm: {leaves: 3}}", r"train.yaml:1:21: ranges of lightgbm: expected one of .*found 'leaves'"),
         ("ranges: {lightgbm: {num_leaves: [9, 3]}}", r"num_leaves: expected the smaller value first, found \[9, 3\]"),
         ("ranges: {lightgbm: {num_leaves: [1, 2, 3]}}", r"expected one value, or \[smallest, largest\], found 3"),
+        (
+            "ranges: {lightgbm: {feature_fraction: 0}}",
+            r"feature_fraction: expected a number from 1e-09 to 1",
+        ),
         ("ranges: {lightgbm: {feature_fraction: [0.5, 2]}}", r"feature_fraction: expected a number from 1e-09 to 1,"),
         ("- trials", r"training config: expected contenders: and a value, found a list"),
         ("", r"expected a training config, found an empty one"),

@@ -22,7 +22,7 @@ FOLDS = [
     Fold(np.arange(0, end), POSITIVE[:end], np.arange(end, end + 400), POSITIVE[end : end + 400])
     for end in (500, 800, 1_100)
 ]
-SMALL = "ranges: {lightgbm: {trees: [2, 8], num_leaves: [4, 8]}}\n"
+SMALL = "contenders: [lightgbm]\nranges: {lightgbm: {trees: [2, 8], num_leaves: [4, 8]}}\n"
 
 
 class Killed(BaseException):
@@ -81,7 +81,7 @@ def test_a_search_that_is_killed_in_a_trial_ends_as_one_that_was_not(
         with pytest.raises(Killed):
             _search(tmp_path, _config())
     told: list[Tried] = []
-    assert _search(tmp_path, _config(), lambda tried, _: told.append(tried)) == uninterrupted
+    assert _search(tmp_path, _config(), lambda tried, _: told.append(tried[-1])) == uninterrupted
     assert len(told) == 6 - (fit - 1) // 3
 
 
@@ -124,3 +124,9 @@ def test_two_searches_at_once_are_refused(tmp_path: Path) -> None:
     ):
         pass
     assert isinstance(study, Study)
+
+
+def test_a_file_that_is_none_of_searches_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "searches.db").write_bytes(b"no database" * 100)
+    with pytest.raises(Refused, match=r"searches.db: expected a file of searches that can be written, found .*move"):
+        _search(tmp_path, _config())
