@@ -132,6 +132,8 @@ class AuditLog:
         self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
+        with suppress(WeirError):  # ahead of the first change, which would wait for the registry too
+            self._schema_id()
         while not self._stop.is_set():
             self._turn()
         while self._waiting and self._send():

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import read_topic
+from tests.unit.access.test_audit_log import await_true
 from tests.unit.inference.test_api import World
 from tests.unit.inference.test_api_audit import LABEL
 from tests.unit.inference.twins import Client
@@ -20,6 +21,7 @@ from weir.access.audit.build import open_audit
 from weir.access.key import Scope, build_key, hash_text
 from weir.inference.api.app import build_api
 from weir.infra.settings import Settings
+from weir.monitoring import metrics
 
 pytestmark = pytest.mark.server
 
@@ -44,9 +46,11 @@ def test_calls_and_changes_are_found_again_and_no_id_is_in_the_log(weir: Weir, s
         served = replace(world.served, labels=world.publisher)
         parts = replace(world.parts, streams=[served], find_key={TEXT: KEY}.get, audit=audit)
         parts = replace(parts, now_ms=lambda: int(time.time() * 1_000))
+        before = metrics.AUDIT_RECORDS._value.get()
         client, headers = Client(build_api(parts)), {"x-api-key": TEXT}
         assert client.get("/v1/features/card/secret-card", headers=headers).status_code == 200
         assert client.get("/v1/models", headers={"x-api-key": "another"}).status_code == 401
+        await_true(lambda: metrics.AUDIT_RECORDS._value.get() >= before + 2)  # so the brokers are connected
         label = LABEL | {"event_time_ms": int(time.time() * 1_000) - 1_000}
         assert client.post("/v1/labels", json=label, headers=headers).status_code == 200
 
