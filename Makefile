@@ -38,7 +38,7 @@ PICTURES ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long test-browser coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
+.PHONY: help setup lock demo up down test test-long test-browser coverage unit lint format types imports security audit docs check train train-scheduled serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data picture
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -90,8 +90,14 @@ serve: $(READY)  ## serve the HTTP API on 127.0.0.1
 past-page: $(READY)  ## run every command about the past on the data of `make demo`, and write what each says (20 minutes; publishes, takes back, and erases one card)
 	$(BIN)/python -m tests.past_page $(ARGS)
 
+picture: $(READY)  ## make the README's picture from a demo's live view
+	$(BIN)/python -m tests.demo_picture $(ARGS)
+
 train: $(READY)  ## train on the history at hand, compare, and promote what is better
 	$(WEIR) train $(ARGS)
+
+train-scheduled: $(READY)  ## what a scheduler runs: retrain where it is needed, through gates, shadow and canary
+	$(WEIR) retrain --if-needed $(ARGS)
 
 ##@ Check
 unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 processes)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from weir.console.api import Api, ApiAway, NoAccess
 from weir.console.guard import Bound, Forged, Guard, LoggedOut
 from weir.console.pages import case, entity, live, login, queue, search, static, transaction
-from weir.console.pages.desk import Desk
+from weir.console.pages.site import Site
 from weir.console.view import View, link
 from weir.inference.api.middleware import BodyLimit, Heads, Hosts, Watched
 from weir.schemas.stream import Stream
@@ -50,14 +50,14 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     app.add_middleware(Bound)
     app.add_middleware(Heads)
     view = View(parts.streams, parts.guard.sessions, parts.now_ms)
-    desk = Desk(parts.api, parts.guard, view, parts.streams)
+    site = Site(parts.api, parts.guard, view, parts.streams)
     for page in (static, login, queue, case, transaction, entity, search, live):
-        page.add(app, desk)
-    _add_error_pages(app, desk)
+        page.add(app, site)
+    _add_error_pages(app, site)
     return app
 
 
-def _add_error_pages(app: FastAPI, desk: Desk) -> None:
+def _add_error_pages(app: FastAPI, site: Site) -> None:
     def handle(kind: type[Exception], answer: Callable[[Request, Any], Response]) -> None:
         async def handler(request: Request, error: Exception) -> Response:
             return answer(request, error)
@@ -65,10 +65,10 @@ def _add_error_pages(app: FastAPI, desk: Desk) -> None:
         app.add_exception_handler(kind, handler)
 
     handle(LoggedOut, lambda request, _: _send_to_login(request))
-    handle(Forged, lambda request, _: desk.show_error(request, 403, _FORGED))
-    handle(NoAccess, lambda request, error: desk.show_error(request, 403, str(error)))
-    handle(ApiAway, lambda request, error: desk.show_error(request, 503, str(error)))
-    handle(HTTPException, lambda request, error: desk.show_error(request, error.status_code, str(error.detail)))
+    handle(Forged, lambda request, _: site.show_error(request, 403, _FORGED))
+    handle(NoAccess, lambda request, error: site.show_error(request, 403, str(error)))
+    handle(ApiAway, lambda request, error: site.show_error(request, 503, str(error)))
+    handle(HTTPException, lambda request, error: site.show_error(request, error.status_code, str(error.detail)))
 
 
 _FORGED = "expected a form of this session, found another; open the page again and send it once more"

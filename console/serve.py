@@ -49,7 +49,7 @@ def run_console(settings: Settings, served: ServedStreams, *, host: str | None =
         )
     tls = Tls(own.tls_certificate, own.tls_key)
     tls.check()
-    with bind(host, port) as listening, closing(_open_keyring(settings)) as keyring:
+    with bind(host, port, setting="WEIR_CONSOLE__PORT") as listening, closing(_open_keyring(settings)) as keyring:
         hosts = _LOOPBACK if host == HOST and not own.is_secure else frozenset[str]()
         api = _build_api(settings)
         parts = build_parts(settings, served, keyring, api, hosts=hosts)

@@ -36,6 +36,7 @@ class Manifest:
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
         drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
+        dataset: what its labels were like, which `weir retrain` compares with.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Manifest:
     parity_max_abs_diff: float
     declarations_hash: str
     drift: dict[str, Any]
+    dataset: dict[str, Any]
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -68,6 +70,7 @@ class Manifest:
             "reference": self.reference,
             "parity_max_abs_diff": self.parity_max_abs_diff,
             "drift": self.drift,
+            "dataset": self.dataset,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 

@@ -103,16 +103,21 @@ def build_parser() -> argparse.ArgumentParser:
     search = parser.add_mutually_exclusive_group()
     search.add_argument("--config", type=Path, metavar="FILE", help="search for a model as this YAML file says")
     search.add_argument("--defaults", action="store_true", help="print a config file with every default, and end")
+    add_training_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
+    parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
+    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
+    return parser
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of what is trained."""
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=positive, help=f"at most this many trees (default: {TREES})")
     most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
     parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
-    parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
-    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
-    return parser
 
 
 def _share(text: str) -> float:
@@ -146,7 +151,7 @@ def build_options(arguments: argparse.Namespace, settings: Settings, source: str
         name=arguments.name or ("fraud" if settings.stream.full_name == payments.name else settings.stream.name),
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
-        models_dir=arguments.out or settings.models_dir,
+        models_dir=getattr(arguments, "out", None) or settings.models_dir,
         now_ms=time.time_ns() // 1_000_000,
         maturity_ms=arguments.maturity_days * DAY_MS,
         declarations_hash=settings.declarations_hash,

@@ -28,6 +28,7 @@ from weir.schemas.contracts import features_schema, label_schemas, subject
 from weir.schemas.errors import PoisonRecord, Refused, Transient
 from weir.schemas.stream import Stream
 from weir.training.dataset import Examples, concatenate
+from weir.training.gates.groups import split_groups
 from weir.training.labels import build_keys, labels_of
 
 _GROUP = "weir-train"  # librdkafka wants a name; nothing is ever committed under it
@@ -100,7 +101,8 @@ def build_examples(batch: pa.RecordBatch, stream: Stream, declarations_hash: str
     matrix = np.empty((ours.num_rows, len(stream.feature_names)), np.float32)
     for column, name in enumerate(stream.feature_names):
         matrix[:, column] = ours[name].to_numpy(zero_copy_only=False)  # null becomes NaN
-    return Examples(matrix, ours[stream.time].to_numpy(), build_keys(ours, stream))
+    groups = split_groups(stream, matrix, ours)
+    return Examples(matrix, ours[stream.time].to_numpy(), build_keys(ours, stream), groups)
 
 
 def read_topic(settings: Settings, topic: str, schema: str, registry: Registry) -> Iterator[pa.RecordBatch]:

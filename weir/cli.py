@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "console": ("weir.console.cli", "serve pages for the people who work on cases"),
     "train": ("weir.train", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),
+    "retrain": ("weir.retrain", "train again when it is needed: gates, shadow, canary, then decide or not"),
     "monitor": ("weir.monitor", "look for drift of features and score, in the archive"),
     "quality": ("weir.quality", "tell precision, recall and money lost per day, while labels are late"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),

@@ -13,7 +13,7 @@ from weir.archive.whatif.in_force import Change
 from weir.archive.whatif.page import build_page
 from weir.archive.whatif.segments import By
 from weir.archive.whatif.show import build_tables
-from weir.archive.whatif.trial import Asked, Bounds, find_faults, run_trial
+from weir.archive.whatif.trial import Asked, Bounds, find_failed, run_trial
 from weir.inference.bundle import load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet, build_rule_set
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     asked = Asked(arguments.since, arguments.until, where, arguments.verify, by)
     document = run_trial(settings, root, change, asked)
     bounds = Bounds(arguments.max_declined_points, arguments.max_good_hurt_pct)
-    faults = list(find_faults(document, bounds))
+    faults = [gate.found for gate in find_failed(document, bounds)]
     if arguments.html:
         title = f"what-if: {settings.stream.full_name}"
         page = build_page(document, faults, title=title, event=settings.stream.event)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from weir.access.key import Scope
 from weir.cases.case import TEXT_CHARACTERS_MAX, Verdict
 from weir.console.api import Answer
-from weir.console.pages.desk import Desk, Visit
+from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.monitoring.logs import get_logger
 
@@ -29,26 +29,26 @@ _SAID = {
 log = get_logger(__name__)
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
 
     @app.get("/streams/{stream}/cases/{case_id}")
     async def get_case(request: Request, case_id: str) -> Response:
-        visit = desk.enter(request)
-        return await _show(desk, visit, case_id)
+        visit = site.enter(request)
+        return await _show(site, visit, case_id)
 
     @app.post("/streams/{stream}/cases/{case_id}/{change}")
     async def post_change(request: Request, case_id: str, change: str) -> Response:
-        visit = desk.enter(request, Scope.REVIEW)
-        fields = await desk.read_form(visit)
+        visit = site.enter(request, Scope.REVIEW)
+        fields = await site.read_form(visit)
         if change not in _BODIES:
             raise HTTPException(404, "expected claim, release, notes or verdict, found another change")
         _check_id(case_id)
-        done = await desk.post(visit, f"cases/{case_id}/{change}", _BODIES[change](fields))
+        done = await site.post(visit, f"cases/{case_id}/{change}", _BODIES[change](fields))
         if not done.code:
             log.info("case_changed", case=case_id, change=change, key=visit.session.key.id)
             return RedirectResponse(f"{visit.base}/cases/{case_id}", status_code=303)
-        return await _show(desk, visit, case_id, refused=done, typed=fields)
+        return await _show(site, visit, case_id, refused=done, typed=fields)
 
 
 def _verdict(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -73,14 +73,14 @@ def _check_id(case_id: str) -> None:
 
 
 async def _show(
-    desk: Desk, visit: Visit, case_id: str, *, refused: Answer | None = None, typed: Mapping[str, str] | None = None
+    site: Site, visit: Visit, case_id: str, *, refused: Answer | None = None, typed: Mapping[str, str] | None = None
 ) -> Response:
     _check_id(case_id)
-    found = await desk.get(visit, f"cases/{case_id}")
+    found = await site.get(visit, f"cases/{case_id}")
     if found.code:
         raise HTTPException(found.status, found.message)
     case = found.document
-    return desk.render(
+    return site.render(
         visit,
         "case.html",
         status=200 if refused is None else refused.status,

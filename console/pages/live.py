@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
@@ -16,8 +15,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from weir.console import text
-from weir.console.api import ApiAway
-from weir.console.pages.desk import Desk, Visit
+from weir.console.api import ApiAway, NoAccess
+from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.view import link
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -25,41 +24,38 @@ from weir.schemas.stream import Stream
 
 LOOK_SECONDS = 2.0
 """How soon after a session ends its live page does; as soon as a revoked key is known."""
+_AGAIN_MS = 3_000
+_ENDED = "event: ended\ndata: {}\n\n"
 _OUTCOMES = ("APPROVE", "REVIEW", "DECLINE")
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
 
     @app.get("/streams/{stream}/live")
     async def get_live(request: Request) -> Response:
-        visit = desk.enter(request)
+        visit = site.enter(request)
         wanted = _read_wanted(visit)
-        return desk.render(
+        return site.render(
             visit, "live.html", outcomes=_OUTCOMES, wanted=wanted, events=link(f"{visit.base}/live/events", **wanted)
         )
 
     @app.get("/streams/{stream}/live/events")
     async def get_events(request: Request) -> Response:
-        visit = desk.enter(request)
-        open_until_read = AsyncExitStack()
-        lines = await open_until_read.enter_async_context(
-            desk.api.stream(visit.session, visit.stream.name, "decisions/live", **_read_wanted(visit))
-        )
-        events = _relay(desk, visit, lines, open_until_read)
+        events = _relay(site, site.enter(request))
         return StreamingResponse(events, headers={"content-type": "text/event-stream; charset=utf-8"})
 
 
-async def _relay(desk: Desk, visit: Visit, lines: AsyncIterator[str], opened: AsyncExitStack) -> AsyncIterator[str]:
+async def _relay(site: Site, visit: Visit) -> AsyncIterator[str]:
     """Yield events for the page until the API or the session ends; the page asks again by itself."""
-    looked, event = time.monotonic(), ""
+    looked, event, wanted = time.monotonic(), "", _read_wanted(visit)
     try:
-        async with opened:
+        async with site.api.stream(visit.session, visit.stream.name, "decisions/live", **wanted) as lines:
             async for line in lines:
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
-                    if desk.guard.sessions.find(visit.session.id, by_user=False) is None:
-                        yield "event: ended\ndata: {}\n\n"
+                    if site.guard.sessions.find(visit.session.id, by_user=False) is None:
+                        yield _ENDED
                         return
                 if line.startswith("event:"):
                     event = line.removeprefix("event:").strip()
@@ -68,7 +64,9 @@ async def _relay(desk: Desk, visit: Visit, lines: AsyncIterator[str], opened: As
                 elif line.startswith(":"):
                     yield ":\n\n"
     except ApiAway:
-        yield "event: away\ndata: {}\n\n"
+        yield f"retry: {_AGAIN_MS}\nevent: away\ndata: {{}}\n\n"
+    except NoAccess:
+        yield _ENDED
 
 
 def _build_event(event: str, data: str, stream: Stream) -> str:

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from weir.access.key import Scope
 from weir.console.guard import Guard
-from weir.console.pages.desk import Desk
+from weir.console.pages.site import Site
 from weir.console.session import Session
 from weir.console.view import link
 from weir.monitoring.logs import get_logger
@@ -20,31 +20,31 @@ _NO_STREAM = "expected a key of a stream that this console shows, found one of o
 log = get_logger(__name__)
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
-    cookies, sessions = desk.guard.cookies, desk.guard.sessions
+    cookies, sessions = site.guard.cookies, site.guard.sessions
 
     @app.get("/")
     async def get_home(request: Request) -> Response:
-        stream = desk.home_of(desk.guard.enter(request))
+        stream = site.home_of(site.guard.enter(request))
         assert stream is not None, "nobody is logged in whose key reaches none"
         return RedirectResponse(f"/streams/{stream.name}/queue", status_code=303)
 
     @app.get("/login")
     async def get_login(request: Request) -> Response:
-        return _show_login(desk, request, ended="ended" in request.query_params)
+        return _show_login(site, request, ended="ended" in request.query_params)
 
     @app.post("/login")
     async def post_login(request: Request) -> Response:
-        fields = await desk.guard.read_form(request, request.cookies.get(cookies.login, ""))
+        fields = await site.guard.read_form(request, request.cookies.get(cookies.login, ""))
         session = sessions.begin(fields.get("key", "").strip())
-        refused = _NO_KEY if session is None else _find_refusal(desk, session)
+        refused = _NO_KEY if session is None else _find_refusal(site, session)
         if session is None or refused:
             if session is not None:
                 sessions.end(session.id)
             log.info("login_refused", reason=refused)
-            return _show_login(desk, request, refused=refused)
-        _end_session(desk.guard, request)
+            return _show_login(site, request, refused=refused)
+        _end_session(site.guard, request)
         log.info("login", key=session.key.id)
         answer = RedirectResponse(_read_next(request), status_code=303)
         cookies.give(answer, cookies.session, session.id)
@@ -53,31 +53,32 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/logout")
     async def post_logout(request: Request) -> Response:
-        await desk.guard.read_form(request, request.cookies.get(cookies.session, ""))
-        _end_session(desk.guard, request)
+        await site.guard.read_form(request, request.cookies.get(cookies.session, ""))
+        _end_session(site.guard, request)
         answer = RedirectResponse("/login", status_code=303)
         cookies.take(answer, cookies.session)
         return answer
 
 
-def _show_login(desk: Desk, request: Request, *, refused: str = "", ended: bool = False) -> Response:
-    cookie = secrets.token_urlsafe(32)
-    answer = desk.view.render_alone(
+def _show_login(site: Site, request: Request, *, refused: str = "", ended: bool = False) -> Response:
+    # the one that is there: a page that waits in another tab stays good
+    cookie = request.cookies.get(site.guard.cookies.login) or secrets.token_urlsafe(32)
+    answer = site.view.render_alone(
         "login.html",
         status=403 if refused else 200,
-        token=desk.guard.sessions.make_token(cookie),
+        token=site.guard.sessions.make_token(cookie),
         action=link("/login", next=_read_next(request)),
         refused=refused,
         ended=ended,
     )
-    desk.guard.cookies.give(answer, desk.guard.cookies.login, cookie)
+    site.guard.cookies.give(answer, site.guard.cookies.login, cookie)
     return answer
 
 
-def _find_refusal(desk: Desk, session: Session) -> str:
+def _find_refusal(site: Site, session: Session) -> str:
     if not session.key.may(Scope.READ):
         return _NO_SCOPE
-    return "" if desk.home_of(session) else _NO_STREAM
+    return "" if site.home_of(session) else _NO_STREAM
 
 
 def _end_session(guard: Guard, request: Request) -> None:

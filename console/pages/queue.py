@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from weir.access.key import Scope
 from weir.cases.case import State, Verdict
 from weir.console.api import Answer
-from weir.console.pages.desk import Desk, Visit
+from weir.console.pages.site import Site, Visit
 from weir.console.view import link
 from weir.schemas.records.validation import ID_BYTES_MAX
 
@@ -18,20 +18,20 @@ PAGE_CASES = 50
 _UNDECIDED = (State.OPEN, State.CLAIMED)
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
 
     @app.get("/streams/{stream}/queue")
     async def get_queue(request: Request) -> Response:
-        visit = desk.enter(request)
+        visit = site.enter(request)
         wanted = _read_wanted(visit)
-        found = await desk.get(visit, "cases", limit=PAGE_CASES, after=visit.query("after"), **_as_query(visit, wanted))
+        found = await site.get(visit, "cases", limit=PAGE_CASES, after=visit.query("after"), **_as_query(visit, wanted))
         if found.code:
-            return desk.render(
+            return site.render(
                 visit, "queue.html", status=422, cases=[], next="", after="", refused=found.message, **wanted
             )
         older = link(f"{visit.base}/queue", **wanted, after=found.document["next"]) if found.document["next"] else ""
-        return desk.render(
+        return site.render(
             visit,
             "queue.html",
             cases=found.document["cases"],
@@ -44,9 +44,9 @@ def add(app: FastAPI, desk: Desk) -> None:
     @app.get("/streams/{stream}/next")
     async def get_next(request: Request) -> Response:
         """Lead to the costliest case that nobody holds, and before it to one that the user holds already."""
-        visit = desk.enter(request, Scope.REVIEW)
+        visit = site.enter(request, Scope.REVIEW)
         for query in ({"state": State.CLAIMED, "holder": visit.session.key.name}, {"state": State.OPEN}):
-            found = await desk.get(visit, "cases", limit=2, **query)
+            found = await site.get(visit, "cases", limit=2, **query)
             case_id = _find_other(found, visit.query("not"))
             if case_id:
                 return RedirectResponse(f"{visit.base}/cases/{case_id}", status_code=303)

@@ -6,15 +6,15 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from weir.console.pages.desk import Desk
+from weir.console.pages.site import Site
 from weir.console.view import STATIC, read_static, static_path
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
-    del desk
+    del site
 
     @app.get("/static/{version}/{name}")
     async def get_file(version: str, name: str) -> Response:

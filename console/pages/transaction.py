@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from weir.console.pages.desk import Desk, Visit
+from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.text import list_amounts
 from weir.console.windows import build_rows
@@ -17,21 +17,21 @@ from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, site: Site) -> None:
     """Add the paths."""
 
     @app.get("/streams/{stream}/transaction")
     async def get_transaction(request: Request) -> Response:
-        visit = desk.enter(request)
+        visit = site.enter(request)
         event_id = _read_id(visit)
-        found = await desk.get(visit, f"decisions/{quote(event_id, safe='', errors='surrogatepass')}")
+        found = await site.get(visit, f"decisions/{quote(event_id, safe='', errors='surrogatepass')}")
         if found.code == "no_decision":
-            return desk.render(visit, "search.html", status=404, wanted=event_id, said=found.message)
+            return site.render(visit, "search.html", status=404, wanted=event_id, said=found.message)
         if found.code:
             raise HTTPException(found.status, found.message)
         decision = found.document
         amounts = list_amounts(decision, visit.stream)
-        return desk.render(
+        return site.render(
             visit,
             "transaction.html",
             decision=decision,
@@ -44,11 +44,11 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/streams/{stream}/evidence")
     async def get_evidence(request: Request) -> Response:
-        visit = desk.enter(request)
+        visit = site.enter(request)
         event_id = _read_id(visit)
-        found = await desk.get(visit, f"evidence/{quote(event_id, safe='', errors='surrogatepass')}")
+        found = await site.get(visit, f"evidence/{quote(event_id, safe='', errors='surrogatepass')}")
         vector = {} if found.code else (found.document["features"] or {}).get("vector", {})
-        return desk.render(
+        return site.render(
             visit,
             "evidence.html",
             event_id=event_id,

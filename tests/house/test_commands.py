@@ -19,6 +19,7 @@ from tests.house.source import ROOT, name_of
 RUN_BY = {
     "CONTRIBUTING.md": "tests/integration/test_contributing.py",
     "README.md": "tests/integration/test_readers.py",
+    "docs/backup.md": "tests/integration/test_backup.py",
     "docs/changing-features.md": "tests/unit/archive/test_changing_features_page.py",
     "docs/evidence.md": "tests/unit/archive/test_evidence_page.py",
     "docs/readers/analyst.md": "tests/integration/test_readers.py",
@@ -29,7 +30,9 @@ RUN_BY = {
     "docs/readers/producer.md": "tests/integration/test_readers.py",
     "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
+    "docs/upgrading.md": "tests/integration/test_readers.py",
     "docs/whatif.md": "tests/unit/archive/test_whatif_page.py",
+    "docs/where-to-look.md": "tests/integration/test_readers.py",
 }
 _DEMO = "tests/integration/test_demo_live.py runs what it starts"
 _SHELL = "for the prompt of a person; a test's script has the environment's programs on its path"
@@ -68,10 +71,15 @@ NOT_AS_THEY_STAND = {
     ("docs/keys.md", "WEIR_API__KEYS=required weir serve"): _FOREVER,
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",
     ("docs/keys.md", "curl -H"): "tests/integration/test_keys.py sends both headers",
-    ("docs/models.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
+    ("docs/choosing.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
+    ("docs/choosing.md", "weir models check"): "tests/unit/training/choosing/test_commands.py",
+    (
+        "docs/choosing.md",
+        "weir retrain --if-needed",
+    ): "tests/unit/test_retrain.py and tests/integration/test_retrain.py",
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
     ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
-    ("docs/models.md", "weir models list"): "versions of a reader's own; test_published.py has such",
+    ("docs/choosing.md", "weir models list"): "versions of a reader's own; test_published.py has such",
     (
         "docs/operations.md",
         "weir dlq replay --partition",
@@ -107,6 +115,8 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir models check": "weir models check BUNDLE",
+    "weir models promote": "weir models promote BUNDLE --why WHY",
     "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, sync_playwright
 
 from tests import binaries
 from tests.e2e.test_docs_page import BROWSERS
@@ -17,6 +17,8 @@ WAIT_MS = 30_000.0
 VIEWPORT = {"width": 1366, "height": 768}
 _FLAGS = ("--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 PICTURES = ROOT / "docs" / "pictures"
+_SHOWN: FloatRect = {"x": 0, "y": 0, "width": 1366, "height": 590}
+"""Of a page: each picture takes less than 150 kB."""
 Open = Callable[[str], Page]
 """Opens a page in a browser of its own, with its own cookies."""
 
@@ -63,4 +65,4 @@ def log_in(page: Page, key: str) -> Page:
 def keep_picture(page: Page, name: str) -> None:
     """Write a picture for the documents, where they were asked for: `make pictures`."""
     if os.environ.get("PICTURES"):
-        page.screenshot(path=PICTURES / f"{name}.png")
+        page.screenshot(path=PICTURES / f"{name}.png", clip=_SHOWN)

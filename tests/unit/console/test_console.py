@@ -164,6 +164,21 @@ def test_a_revoked_key_ends_its_sessions(world: ConsoleWorld, anna: Browser) -> 
     assert anna.get(f"{BASE}/queue").status_code == 303
 
 
+def test_a_live_page_of_an_ended_session_is_told_so(app: FastAPI) -> None:
+    answer = Browser(app).get(f"{BASE}/live/events", accept="text/event-stream")
+    assert (answer.status_code, answer.text) == (200, "event: ended\ndata: {}\n\n")
+
+
+def test_a_live_page_says_that_the_api_is_unreachable_and_asks_again(world: ConsoleWorld) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(fail), base_url="http://127.0.0.1")
+    browser = Browser(world.build(client))
+    browser.log_in(ANNA)
+    assert browser.get(f"{BASE}/live/events").text == "retry: 3000\nevent: away\ndata: {}\n\n"
+
+
 def test_a_logout_ends_the_session_on_the_server(anna: Browser) -> None:
     kept = dict(anna.cookies)
     anna.send("/logout", f"{BASE}/queue")

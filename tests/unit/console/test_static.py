@@ -34,3 +34,9 @@ def test_our_files_name_no_other_site(name: str) -> None:
 def test_the_path_of_a_file_changes_with_its_content() -> None:
     digest = hashlib.sha256(read_static("console.css")).hexdigest()
     assert static_path("console.css") == f"/static/{digest[:12]}/console.css"
+
+
+def test_the_pictures_of_the_documents_are_small() -> None:
+    pictures = [*(FOLDER.parents[1] / "docs" / "pictures").glob("*.png")]
+    assert len(pictures) >= 3
+    assert [path.name for path in pictures if path.stat().st_size >= 150_000] == []

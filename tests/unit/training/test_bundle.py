@@ -16,7 +16,18 @@ from weir.training.thresholds import Thresholds
 def _manifest(version: str) -> Manifest:
     reference: list[float | None] = [None] * len(FEATURE_NAMES)
     return Manifest(
-        "fraud", version, 1, Thresholds(0.2, 0.8), (0, 10), {}, FEATURE_NAMES, reference, 1e-7, DECLARATIONS_HASH, {}
+        "fraud",
+        version,
+        1,
+        Thresholds(0.2, 0.8),
+        (0, 10),
+        {},
+        FEATURE_NAMES,
+        reference,
+        1e-7,
+        DECLARATIONS_HASH,
+        {},
+        {},
     )
 
 

@@ -5,21 +5,30 @@ What cannot be measured is not passed, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from weir.training.choosing.figures import Floats, Interval, Labels, compare_means, compare_pr_auc, compute_ece
-from weir.training.choosing.gate import Gate
+from weir.inference.published.gate import Gate
+from weir.schemas.gate_bounds import GateBounds
+from weir.training.gates.fairness import judge_groups
+from weir.training.gates.figures import (
+    Floats,
+    Interval,
+    Labels,
+    compare_means,
+    compare_pr_auc,
+    compute_ece,
+    estimate_pr_auc,
+)
+from weir.training.gates.leakage import InputLeak, Taught, judge_inputs, judge_own_figures, judge_time_order
+from weir.training.gates.stability import Stability, judge_stability
 from weir.training.parity import DIFFERENCE_MAX
 from weir.training.thresholds import FLAGGED_SHARE_MAX, Thresholds
 
-ECE_MAX = 0.01
-"""A model may be less well calibrated than the champion as long as its scores are off by no more than this."""
-MICROSECONDS_MAX = 20.0
-"""Per row; what all else of a decision costs is several times that."""
 SLOWER_MAX = 1.2
 """Times the champion's: a slower model is less throughput for everybody."""
 SCORE_DIFFERENCE_MAX = 1e-6
@@ -32,10 +41,12 @@ class Scored:
 
     Attributes:
         scores: float64, shape (rows,).
+        stability: how steady its decisions are.
     """
 
     scores: Floats
     thresholds: Thresholds
+    stability: Stability
 
 
 @dataclass(frozen=True)
@@ -45,11 +56,15 @@ class Later:
     Attributes:
         positive: 0 or 1, shape (rows,).
         champion: None where nothing decides yet.
+        leak: of the challenger's inputs.
+        groups: which each row is in, by what the stream declares.
     """
 
     positive: Labels
     challenger: Scored
     champion: Scored | None
+    leak: InputLeak
+    groups: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,30 +79,96 @@ class Reproduced:
     difference: float
 
 
-def judge(
-    later: Later | str, parity: float | None, microseconds: tuple[float, float | None], reproduced: Reproduced | str
-) -> list[Gate]:
+@dataclass(frozen=True)
+class Measured:
+    """All that is judged; text says why something was not measured.
+
+    Attributes:
+        later: both models on later rows.
+        parity: largest difference to the trained model, as the manifest says it.
+        own_pr_auc: of the test interval of its training, where the manifest has it.
+        microseconds: per row, of the challenger and of the champion.
+        taught: what the challenger was taught by.
+        reproduced: the champion on logged vectors.
+    """
+
+    later: Later | str
+    parity: float | None
+    own_pr_auc: float | None
+    microseconds: tuple[float, float | None]
+    taught: Taught | str
+    reproduced: Reproduced | str
+
+
+def judge(measured: Measured, groups: tuple[str, ...] = (), bounds: GateBounds | None = None) -> list[Gate]:
     """Return every gate.
 
     Args:
-        later: both models on later rows, or why there are none.
-        parity: largest difference to the trained model, as the manifest says it.
-        microseconds: per row, of the challenger and of the champion.
-        reproduced: the champion on logged vectors, or why that is not known.
+        measured: of both models.
+        groups: that the stream declares.
+        bounds: of the project; by default those that are shipped.
     """
-    return [*_judge_figures(later), judge_latency(*microseconds), _judge_parity(parity), _judge_reproduced(reproduced)]
+    bounds = bounds or GateBounds()
+    later = measured.later
+    return [
+        *_judge_figures(later, bounds),
+        *_judge_fairness(later, groups, bounds),
+        *_judge_stability(later, bounds),
+        *judge_inputs(later if isinstance(later, str) else later.leak, bounds),
+        judge_time_order(measured.taught),
+        *_judge_own_figures(later, measured.own_pr_auc, bounds),
+        judge_latency(*measured.microseconds, bounds),
+        _judge_parity(measured.parity),
+        _judge_reproduced(measured.reproduced),
+    ]
 
 
-def _judge_figures(later: Later | str) -> Iterator[Gate]:
+def judge_latency(ours: float, theirs: float | None, bounds: GateBounds) -> Gate:
+    """Return the gate of a model's time per row, in microseconds, next to that of the champion."""
+    limit = max(bounds.latency_us, SLOWER_MAX * (theirs or 0.0))
+    return Gate("latency", ours <= limit, f"{ours:.1f} µs a row", f"at most {limit:.1f} µs")
+
+
+def _judge_figures(later: Later | str, bounds: GateBounds) -> Iterator[Gate]:
     gates: dict[str, Callable[[Later], Gate]] = {
         "PR-AUC": _judge_ranking,
         "false positives, review": partial(_judge_false_positives, of="review"),
         "false positives, decline": partial(_judge_false_positives, of="decline"),
         "calibration, Brier": _judge_brier,
-        "calibration, ECE": _judge_ece,
+        "calibration, ECE": partial(_judge_ece, bound=bounds.ece),
     }
     for name, gate in gates.items():
-        yield Gate(name, False, f"not measured: {later}", "labelled rows") if isinstance(later, str) else gate(later)
+        yield _not_measured(name, later) if isinstance(later, str) else gate(later)
+
+
+def _judge_fairness(later: Later | str, groups: tuple[str, ...], bounds: GateBounds) -> Iterator[Gate]:
+    if isinstance(later, str):
+        for name in groups:
+            yield _not_measured(f"demographic parity, {name}", later)
+            yield _not_measured(f"equal opportunity, {name}", later)
+        return
+    flagged = [_flag(each, "review") > 0 for each in (later.challenger, later.champion) if each is not None]
+    theirs = flagged[1] if later.champion else None
+    own = bounds.demographic_parity, bounds.equal_opportunity
+    yield from judge_groups(later.positive, later.groups, flagged[0], theirs, own)
+
+
+def _judge_stability(later: Later | str, bounds: GateBounds) -> Iterator[Gate]:
+    if isinstance(later, str):
+        yield from (_not_measured(f"stability, {of}", later) for of in ("small changes", "missing inputs"))
+        return
+    theirs = later.champion.stability if later.champion else None
+    yield from judge_stability(later.challenger.stability, theirs, bounds)
+
+
+def _judge_own_figures(later: Later | str, own: float | None, bounds: GateBounds) -> Iterator[Gate]:
+    """Yield the gate where the manifest has a figure: a model from elsewhere has none, and its dates are judged."""
+    if own is None:
+        return
+    if isinstance(later, str):
+        yield _not_measured("leakage, own figures", later)
+        return
+    yield judge_own_figures(own, estimate_pr_auc(later.positive, later.challenger.scores), bounds)
 
 
 def _judge_ranking(later: Later) -> Gate:
@@ -122,16 +203,10 @@ def _judge_brier(later: Later) -> Gate:
     return Gate(name, found_both.low <= 0, _over(found_both, "champion"), "not above the champion's beyond noise")
 
 
-def _judge_ece(later: Later) -> Gate:
+def _judge_ece(later: Later, *, bound: float) -> Gate:
     found = compute_ece(later.positive, later.challenger.scores)
-    limit = ECE_MAX if later.champion is None else max(ECE_MAX, compute_ece(later.positive, later.champion.scores))
+    limit = bound if later.champion is None else max(bound, compute_ece(later.positive, later.champion.scores))
     return Gate("calibration, ECE", found <= limit, f"{found:.4f}", f"at most {limit:.4f}")
-
-
-def judge_latency(ours: float, theirs: float | None) -> Gate:
-    """Return the gate of a model's time per row, in microseconds, next to that of the champion."""
-    limit = max(MICROSECONDS_MAX, SLOWER_MAX * (theirs or 0.0))
-    return Gate("latency", ours <= limit, f"{ours:.1f} µs a row", f"at most {limit:.1f} µs")
 
 
 def _judge_parity(found: float | None) -> Gate:
@@ -147,6 +222,10 @@ def _judge_reproduced(found: Reproduced | str) -> Gate:
         return Gate("reproduction", False, f"not measured: {found}", wanted)
     text = f"{found.rows:,} rows, at most {found.difference:.2g} apart"
     return Gate("reproduction", found.difference <= SCORE_DIFFERENCE_MAX, text, wanted)
+
+
+def _not_measured(name: str, why: str) -> Gate:
+    return Gate(name, False, f"not measured: {why}", "labelled rows")
 
 
 def _flag(scored: Scored, of: str) -> Floats:

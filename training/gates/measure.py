@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,14 @@ from weir.infra.settings import Settings
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
-from weir.training.choosing.archived import Logged
-from weir.training.choosing.figures import Floats, Labels
-from weir.training.choosing.gates import Later, Reproduced, Scored
 from weir.training.cli import load_source
 from weir.training.dataset import Examples
+from weir.training.gates.archived import Logged
+from weir.training.gates.figures import Floats, Labels
+from weir.training.gates.groups import Groups
+from weir.training.gates.judge import Later, Reproduced, Scored
+from weir.training.gates.leakage import Taught, measure_inputs
+from weir.training.gates.stability import Stability, compare_decisions, leave_out, pick_rows, shake
 from weir.training.labels import UNKNOWN, join_labels, labels_of
 from weir.training.parts import FRAUDS_MIN
 from weir.training.split import TRAIN_SHARE, VALIDATION_SHARE
@@ -40,12 +43,14 @@ class LaterRows:
         positive: 0 or 1, shape (rows,).
         from_ms: event time, UTC epoch ms.
         to_ms: event time, not included.
+        groups: which each row is in, by what the stream declares.
     """
 
     features: Matrix
     positive: Labels
     from_ms: int
     to_ms: int
+    groups: Groups = field(default_factory=dict)
 
 
 def find_taught_until(manifest: Manifest, stream: Stream) -> int:
@@ -54,11 +59,15 @@ def find_taught_until(manifest: Manifest, stream: Stream) -> int:
     Raises:
         Refused: the manifest does not say what taught it.
     """
+    start_ms, end_ms = _read_interval(manifest)
+    return int(end_ms + stream.label_hold_ms + (end_ms - start_ms) * VALIDATION_SHARE / TRAIN_SHARE)
+
+
+def _read_interval(manifest: Manifest) -> tuple[int, int]:
     given = (manifest.model_extra or {}).get("training_interval_ms")
     if not (isinstance(given, list) and len(given) == 2 and all(isinstance(each, int) for each in given)):
         raise Refused(f"the manifest of {manifest.version} has no training_interval_ms, so no row is known to be later")
-    start_ms, end_ms = given
-    return int(end_ms + stream.label_hold_ms + (end_ms - start_ms) * VALIDATION_SHARE / TRAIN_SHARE)
+    return given[0], given[1]
 
 
 def load_later(arguments: argparse.Namespace, settings: Settings, *models: Bundle) -> LaterRows:
@@ -105,7 +114,8 @@ def pick_later(examples: Examples, labels: pa.Table, stream: Stream, *, after_ms
             f"expected {FRAUDS_MIN} or more known frauds later than what taught the models, found "
             f"{int(positive.sum())} in {len(positive):,} rows; give a longer history with --history, or --from-topics"
         )
-    return LaterRows(examples.features[taken], positive, after_ms, until_ms)
+    later = examples.take(taken)
+    return LaterRows(later.features, positive, after_ms, until_ms, later.groups)
 
 
 def score_rows(bundle: Bundle, rows: Matrix, names: tuple[str, ...]) -> Floats:
@@ -122,7 +132,7 @@ def score_rows(bundle: Bundle, rows: Matrix, names: tuple[str, ...]) -> Floats:
 
 def measure_later(
     rows: LaterRows,
-    names: tuple[str, ...],
+    stream: Stream,
     challenger: Bundle,
     champion: Bundle | None,
     published: Thresholds | None = None,
@@ -131,7 +141,7 @@ def measure_later(
 
     Args:
         rows: from ``load_later``.
-        names: of their columns.
+        stream: whose rows they are.
         challenger: that is to decide.
         champion: that decides now.
         published: thresholds that stand before those of both.
@@ -139,13 +149,47 @@ def measure_later(
     Raises:
         Refused: one gives no score.
     """
-    theirs = None if champion is None else _score(champion, rows, names, published)
-    return Later(rows.positive, _score(challenger, rows, names, published), theirs)
+    theirs = None if champion is None else _score(champion, rows, stream, published)
+    given = select_columns(rows.features, stream.feature_names, challenger.names)
+    leak = measure_inputs(given, challenger.names, rows.positive)
+    return Later(rows.positive, _score(challenger, rows, stream, published), theirs, leak, rows.groups)
 
 
-def _score(bundle: Bundle, rows: LaterRows, names: tuple[str, ...], published: Thresholds | None) -> Scored:
+def _score(bundle: Bundle, rows: LaterRows, stream: Stream, published: Thresholds | None) -> Scored:
     own = bundle.manifest.thresholds
-    return Scored(score_rows(bundle, rows.features, names), published or Thresholds(own.review, own.decline))
+    cut = published or Thresholds(own.review, own.decline)
+    scores = score_rows(bundle, rows.features, stream.feature_names)
+    return Scored(scores, cut, measure_stability(bundle, rows, stream, cut, scores))
+
+
+def measure_stability(bundle: Bundle, rows: LaterRows, stream: Stream, cut: Thresholds, scores: Floats) -> Stability:
+    """Return how steady a model's decisions are on some of the rows.
+
+    Raises:
+        Refused: it gives no score to a row that is changed, or lacks inputs.
+    """
+    tried, names = pick_rows(len(scores)), bundle.names
+    given = select_columns(rows.features[tried], stream.feature_names, names)
+    shaken = score_rows(bundle, shake(given), names)
+    without = {entity: score_rows(bundle, each, names) for entity, each in leave_out(given, names, stream)}
+    return compare_decisions(rows.positive[tried], cut, scores[tried], shaken, without)
+
+
+def find_taught(manifest: Manifest) -> Taught:
+    """Return what taught a model, and when it was made.
+
+    Raises:
+        Refused: the manifest does not say what taught it.
+    """
+    return Taught(_read_interval(manifest)[1], manifest.created_time_ms)
+
+
+def find_own_pr_auc(manifest: Manifest) -> float | None:
+    """Return the PR-AUC of a model's own test interval, as ``weir train`` writes it; None where there is none."""
+    found: Any = (manifest.model_extra or {}).get("metrics")
+    for name in ("test", "lightgbm", "pr_auc"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return float(found) if isinstance(found, int | float) else None
 
 
 def time_row(bundle: Bundle) -> float:

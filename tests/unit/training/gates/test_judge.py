@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from weir.training.choosing.figures import compare_means, compare_pr_auc, compute_ece, compute_figures
-from weir.training.choosing.gates import Later, Reproduced, Scored, judge
+from weir.training.gates.figures import compare_means, compare_pr_auc, compute_ece, compute_figures
+from weir.training.gates.judge import Later, Measured, Reproduced, Scored, judge
+from weir.training.gates.leakage import InputLeak, Taught
+from weir.training.gates.stability import Stability
 from weir.training.thresholds import Thresholds
 
 ROWS = 8_000
 CUT = Thresholds(review=0.3, decline=0.35)
 GOOD = Reproduced(100, 0.0)
+STEADY = Stability(0.0, {"card": 0.0})
 
 
 def _draw(noise: float, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -25,9 +28,10 @@ def _draw(noise: float, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _judge(ours: np.ndarray, theirs: np.ndarray | None, positive: np.ndarray, **more: object) -> dict[str, bool]:
-    champion = None if theirs is None else Scored(theirs, CUT)
-    given = {"parity": 1e-7, "microseconds": (3.0, 3.0), "reproduced": GOOD} | more
-    gates = judge(Later(positive, Scored(ours, CUT), champion), **given)  # type: ignore[arg-type]
+    champion = None if theirs is None else Scored(theirs, CUT, STEADY)
+    later = Later(positive, Scored(ours, CUT, STEADY), champion, InputLeak(0.8, "a", 0.5, "a"))
+    given = {"parity": 1e-7, "own_pr_auc": None, "microseconds": (3.0, 3.0), "reproduced": GOOD} | more
+    gates = judge(Measured(later=later, taught=Taught(1, 2), **given))  # type: ignore[arg-type]
     return {gate.name: gate.passed for gate in gates}
 
 
@@ -65,10 +69,13 @@ def test_a_first_model_has_to_be_better_than_chance() -> None:
 
 
 def test_what_was_not_measured_says_why_and_is_not_passed() -> None:
-    gates = judge("no history", None, (3.0, None), "no archive")
+    nothing = Measured("no history", None, 0.8, (3.0, None), "no interval", "no archive")
+    gates = judge(nothing, ("country",))
     assert {gate.name for gate in gates if gate.passed} == {"latency"}
+    assert len(gates) == len({gate.name for gate in gates}) == 16
     assert {gate.found for gate in gates if not gate.passed} == {
         "not measured: no history",
+        "not measured: no interval",
         "not measured: no archive",
         "not measured: the manifest has no parity_max_abs_diff",
     }

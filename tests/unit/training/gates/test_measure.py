@@ -15,9 +15,9 @@ from weir.inference.bundle import Manifest, load_bundle
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
-from weir.training.choosing import measure
-from weir.training.choosing.archived import Logged
 from weir.training.dataset import Examples
+from weir.training.gates import measure
+from weir.training.gates.archived import Logged
 from weir.training.split import plan_split
 
 

@@ -10,14 +10,15 @@ from rich.console import Console
 
 from weir.inference.bundle import Bundle
 from weir.inference.core.thresholds import ThresholdTable
+from weir.inference.published.gate import Gate
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused, WeirError
-from weir.training.choosing import measure
-from weir.training.choosing.archived import Archive
+from weir.schemas.gate_bounds import GateBounds
 from weir.training.choosing.bundles import Listed, load
-from weir.training.choosing.figures import compare_means, compare_pr_auc, compute_figures
-from weir.training.choosing.gate import Gate
-from weir.training.choosing.gates import Later, Reproduced, judge, judge_latency
+from weir.training.gates import measure
+from weir.training.gates.archived import Archive
+from weir.training.gates.figures import compare_means, compare_pr_auc, compute_figures
+from weir.training.gates.judge import Later, Measured, Reproduced, judge, judge_latency
 from weir.training.thresholds import Thresholds
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ def run_gates(
     champion: Listed | None,
     archive: Archive,
     thresholds: ThresholdTable | None,
+    bounds: GateBounds,
 ) -> list[Gate]:
     """Return the gates before a model decides.
 
@@ -40,6 +42,7 @@ def run_gates(
         champion: that decides now; None where nothing does.
         archive: of the deployment.
         thresholds: that are published, where some are.
+        bounds: of the project.
     """
     cut = None
     if thresholds is not None:
@@ -49,13 +52,20 @@ def run_gates(
         later = _tell_why(lambda: _measure(arguments, settings, challenger, decides, cut), lacking)
         microseconds = measure.time_row(challenger), measure.time_row(decides) if decides else None
         parity = (challenger.manifest.model_extra or {}).get("parity_max_abs_diff")
-        reproduced = _tell_why(lambda: _reproduce(settings, decides, archive), lacking)
-    return judge(later, float(parity) if isinstance(parity, int | float) else None, microseconds, reproduced)
+        measured = Measured(
+            later=later,
+            parity=float(parity) if isinstance(parity, int | float) else None,
+            own_pr_auc=measure.find_own_pr_auc(challenger.manifest),
+            microseconds=microseconds,
+            taught=_tell_why(lambda: measure.find_taught(challenger.manifest), ""),
+            reproduced=_tell_why(lambda: _reproduce(settings, decides, archive), lacking),
+        )
+    return judge(measured, tuple(settings.stream.groups), bounds)
 
 
-def run_shadow_gates(challenger: Bundle) -> list[Gate]:
+def run_shadow_gates(challenger: Bundle, bounds: GateBounds) -> list[Gate]:
     """Return the gates before a model is scored next to what decides: it decides nothing, but its time is spent."""
-    return [judge_latency(measure.time_row(challenger), None)]
+    return [judge_latency(measure.time_row(challenger), None, bounds)]
 
 
 def compare(arguments: argparse.Namespace, settings: Settings, first: Bundle, second: Bundle) -> dict[str, Any]:
@@ -65,10 +75,9 @@ def compare(arguments: argparse.Namespace, settings: Settings, first: Bundle, se
         Refused: there are no rows that are later than what taught both.
         WeirError: the history cannot be read.
     """
-    names = settings.stream.feature_names
     with Console(stderr=True).status("scoring later rows by both"):
         rows = measure.load_later(arguments, settings, first, second)
-        later = measure.measure_later(rows, names, first, second)
+        later = measure.measure_later(rows, settings.stream, first, second)
         scored = [each for each in (later.challenger, later.champion) if each is not None]
         figures = [
             compute_figures(rows.positive, each.scores, each.thresholds)
@@ -114,7 +123,7 @@ def _measure(
 ) -> Later:
     models = [challenger] if champion is None else [challenger, champion]
     rows = measure.load_later(arguments, settings, *models)
-    return measure.measure_later(rows, settings.stream.feature_names, challenger, champion, cut)
+    return measure.measure_later(rows, settings.stream, challenger, champion, cut)
 
 
 def _reproduce(settings: Settings, champion: Bundle | None, archive: Archive) -> Reproduced:

@@ -1,4 +1,4 @@
-"""What a gate says."""
+"""What a gate before publishing says: of a model, or of rules, lists and thresholds by a trial on the past."""
 
 from __future__ import annotations
 

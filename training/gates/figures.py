@@ -28,7 +28,7 @@ Labels = npt.NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference, and where 95 % of its draws lie."""
+    """A figure or a difference, and where 95 % of its draws lie."""
 
     value: float
     low: float
@@ -74,6 +74,11 @@ def compare_pr_auc(positive: Labels, ours: Floats, theirs: Floats) -> Interval:
     """Return by how much the PR-AUC of one model is above that of another."""
     first, second = _build_pr_auc(positive, ours), _build_pr_auc(positive, theirs)
     return _draw(len(positive), lambda weights: first(weights) - second(weights))
+
+
+def estimate_pr_auc(positive: Labels, scores: Floats) -> Interval:
+    """Return the PR-AUC of one model."""
+    return _draw(len(positive), _build_pr_auc(positive, scores))
 
 
 def compare_means(ours: Floats, theirs: Floats) -> Interval:

@@ -41,7 +41,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Site:
     """What pages stand on."""
 
     api: Api
