@@ -21,10 +21,13 @@ from typing import Any, Final
 from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
+from weir.schemas.errors import WeirError
 from weir.schemas.gate_bounds import GateBounds
+from weir.training.bundle import read_last_reference
 from weir.training.choosing import bundles
 from weir.training.choosing.publishing import promote
 from weir.training.cli import build_options, load_source
+from weir.training.dataset_checks import check_dataset
 from weir.training.gates import run as gating
 from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
@@ -124,7 +127,11 @@ def run_steps(work: Retraining) -> bool:
 
 def _check_labels(work: Retraining) -> Done:
     examples, labels, _ = work.source()
-    stream = work.settings.stream
+    stream, last = work.settings.stream, read_last_reference(work.settings.models_dir)
+    try:
+        check_dataset(examples, labels, stream, now_ms=_now_ms(), last=last)
+    except WeirError as error:
+        return Done(False, str(error))
     _, parts = build_parts(examples, labels, build_options(work.arguments, work.settings, "").maturity_ms, stream)
     train, champion = parts["train"], work.champion
     found = describe_labels(train.features, train.positive, stream.feature_names)
