@@ -34,6 +34,6 @@ def test_a_demo_opens_a_console_and_what_fills_it(tmp_path: Path) -> None:
     assert children.commands["cases"][-2:] == ["cases", "follow"]
     with closing(KeyStore(open_database(settings))) as store:
         (key,) = store.list_keys()
-    assert (key.hash, key.scopes) == (hash_text(text), {Scope.READ, Scope.REVIEW})
+    assert (key.hash, key.scopes) == (hash_text(text), frozenset({Scope.READ, Scope.REVIEW}))
     assert key.expires_ms is not None
     assert key.expires_ms - key.created_ms == 86_400_000
