@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "retrain": ("weir.retrain", "train again when it is needed: gates, shadow, canary, then decide or not"),
     "monitor": ("weir.monitor", "look for drift of features and score, in the archive"),
     "quality": ("weir.quality", "tell precision, recall and money lost per day, while labels are late"),
+    "redteam": ("weir.redteam", "attack a model in simulation, and tell what it costs"),
     "archive": ("weir.archive.cli", "keep every record in Delta Lake tables, exactly once"),
     "evidence": ("weir.archive.evidence.cli", "answer for one decision: made again and proved, from the archive alone"),
     "whatif": ("weir.archive.whatif.cli", "show what other rules, lists or thresholds would have decided"),

@@ -107,6 +107,7 @@ NOT_AS_THEY_STAND = {
     ("docs/readers/producer.md", "make demo"): _DEMO,
     ("docs/readers/producer.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/producer.md", "weir dlq replay"): "a letter of a reader's; tests/integration/test_dlq_replay.py",
+    ("docs/redteam.md", "weir redteam"): "tests/unit/test_redteam.py, with fewer cards",
     ("docs/streams.md", "make setup peers"): "tests/integration/test_sessions_live.py, but for the first line",
 }
 """Blocks of commands without a language, by page and how they begin: what runs them, or why nothing does."""

@@ -1,0 +1,213 @@
+"""``weir redteam``: how much money an attacker who learns takes past a model, next to one who tries at random.
+
+Everything runs in this process: payments are made by the simulator, computed by the kernel and decided by the scorer's
+own code, in the order in which they come. Nothing is published.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from weir.generators.attack import SHAPES, Cards, Shape
+from weir.generators.cli import CARDS_MIN
+from weir.generators.events import compute_transactions
+from weir.generators.history import History, build_history
+from weir.generators.population import Population, build_population
+from weir.inference.bundle import Bundle, load_bundle, load_champion, load_lists
+from weir.inference.core.deciding import APPROVE
+from weir.inference.core.lists import APPEND_TIME, Lists
+from weir.inference.core.records import read_ids
+from weir.inference.core.rules import RuleSet
+from weir.inference.decide import Decider
+from weir.inference.rule_sets import rules_of
+from weir.infra.arguments import Parser, at_least
+from weir.infra.settings import load_settings
+from weir.monitoring.terminal import print_tables
+from weir.schemas.durations import DAY_MS
+from weir.schemas.errors import Refused
+from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.printable import to_json
+from weir.schemas.streams.payments import payments
+from weir.streaming.compiling import compile_kernel, tell_on_stderr
+from weir.streaming.core.backfill import backfill
+from weir.streaming.core.kernel import Kernel
+from weir.streaming.kernels import kernel_of
+from weir.training.benchmarks import page
+from weir.training.redteam.attackers import AdaptiveAttacker, Attacker, RandomAttacker
+from weir.training.redteam.game import Budget, Played, Tried, play
+from weir.training.redteam.tactics import Tactic
+from weir.training.redteam.view import build_document, build_markdown, build_tables
+
+START_MS: Final = 1_746_057_600_000
+"""2025-05-01, 00:00 UTC: the attack begins there, whenever it is played, so that a seed gives the same figures."""
+HISTORY_DAYS: Final = 30
+"""As long as the longest window."""
+CARDS, MONEY_USD, SEED = 1_000, 20_000, 7
+_CARDS_OF_EACH: Final = 4
+"""Cards of the world for each stolen one: most are honest."""
+_TITLE: Final = "Red team: money taken past the champion"
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What decides while an attack is played."""
+
+    bundle: Bundle
+    lists: Lists
+    rules: RuleSet
+    thresholds: None = None
+
+
+class World:
+    """The past of a population, and its honest life while it is attacked."""
+
+    def __init__(self, seed: int, cards: int) -> None:
+        """Simulate it."""
+        self.population: Population = build_population(seed, cards)
+        self.past: History = build_history(self.population, START_MS - HISTORY_DAYS * DAY_MS, START_MS)
+        self._days: dict[int, pa.RecordBatch] = {}
+
+    def day(self, number: int) -> pa.RecordBatch:
+        """Return what happens on a day of the attack without it."""
+        if number not in self._days:
+            begin = START_MS + number * DAY_MS
+            self._days[number] = build_history(self.population, begin, begin + DAY_MS).transactions
+        return self._days[number]
+
+
+class Scorer:
+    """A world that is attacked in one scenario: kernel and scorer, with the state that the past has left."""
+
+    def __init__(self, world: World, kernel: Kernel, in_force: InForce, shape: Shape, seed: int) -> None:
+        """Take the past through the kernel."""
+        self._world, self._shape = world, shape
+        self._decider, self._kinds = Decider(in_force, kernel.stream), in_force.lists.kinds
+        self._stream = kernel.stream
+        self._waiting: deque[pa.RecordBatch] = deque()
+        labels = pa.Table.from_batches([world.past.labels])
+        self._steps = backfill(kernel, self._take_waiting(), labels, placeholders=BUILT_IN)
+        self._rounds = 0
+        stolen = np.flatnonzero(world.population.is_open(np.arange(world.population.cards), START_MS // DAY_MS))
+        self._stolen = np.random.default_rng((seed, 3)).permutation(stolen)
+        self._compute(world.past.transactions)
+
+    def attack(self, tactics: Sequence[Tactic]) -> Tried:
+        """Use a new card for each tactic, on one day."""
+        number, count = self._rounds, len(tactics)
+        self._rounds += 1
+        self._compute(self._world.day(number))
+        own, self._stolen = self._stolen[:count], self._stolen[count:]
+        begin = START_MS + number * DAY_MS
+        cards = Cards(self._world.population, self._shape, own, tactics, begin, number)
+        taken, tries, using = np.zeros(count), np.zeros(count, np.int64), np.arange(count)
+        for step in range(self._shape.payments):
+            if not len(using):
+                break
+            events = cards.pay(step, using)
+            approved = self._decide(compute_transactions(events, self._world.population))
+            amounts = np.where(approved & ~events.declined, events.amount_usd, 0.0)
+            cards.take(using, amounts)
+            taken[using] += amounts
+            tries[using] += 1
+            using = using[approved]
+        return Tried(taken, tries)
+
+    def _decide(self, batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return which payments are approved."""
+        features = self._compute(batch)
+        fields = batch.append_column(APPEND_TIME, batch[self._stream.time])
+        ids = read_ids(batch, self._kinds, self._stream.id_field_of)
+        judgement = self._decider.judge(features, self._stream.feature_names, ids, fields)
+        return np.equal(judgement.outcomes, APPROVE)
+
+    def _compute(self, batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.float32]]:
+        self._waiting.append(batch)
+        parts: list[Any] = []
+        while sum(map(len, parts)) < batch.num_rows:
+            parts.append(next(self._steps)[1].features)
+        return np.concatenate(parts)
+
+    def _take_waiting(self) -> Iterator[pa.RecordBatch]:
+        while True:
+            yield self._waiting.popleft()
+
+
+def play_all(
+    world: World, kernel: Kernel, in_force: InForce, budget: Budget, scenarios: Sequence[str], seed: int, tell: Progress
+) -> dict[str, tuple[Played, Played]]:
+    """Play each scenario twice with one budget: at random, and by an attacker who learns.
+
+    Args:
+        world: that is attacked; each game begins from its past.
+        kernel: of the payments.
+        in_force: what decides.
+        budget: of each game.
+        scenarios: their names.
+        seed: of the attackers.
+        tell: hears what is played.
+    """
+    found = {}
+    for name in scenarios:
+        games: list[Played] = []
+        attackers: list[Attacker] = [RandomAttacker(seed), AdaptiveAttacker(seed)]
+        for attacker in attackers:
+            tell(f"{name}: {'at random' if not games else 'learning'}")
+            games.append(play(attacker, Scorer(world, kernel, in_force, SHAPES[name], seed), budget))
+        found[name] = (games[0], games[1])
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb. Exit codes: 0 played, 2 refused or misused."""
+    arguments = _build_parser().parse_args(argv[1:])
+    settings = load_settings()
+    if settings.stream.full_name != payments.name:
+        raise Refused("expected the card payments, which the attacks are made for, found another stream")
+    if arguments.bundle:
+        bundle = load_bundle(arguments.bundle, declarations_hash=settings.declarations_hash, stream=payments)
+    else:
+        bundle = load_champion(settings)
+    in_force = InForce(bundle, load_lists(settings), rules_of(payments))
+    kernel = kernel_of(payments)
+    compile_kernel(kernel, tell_on_stderr)
+    console = Console(stderr=True)
+    with console.status("simulating payments") as status:
+        world = World(arguments.seed, max(CARDS_MIN, _CARDS_OF_EACH * arguments.cards))
+        budget = Budget(arguments.cards, arguments.money)
+        scenarios = arguments.scenario or list(SHAPES)
+        games = play_all(world, kernel, in_force, budget, scenarios, arguments.seed, status.update)
+    document = build_document(bundle.manifest.version, budget, games)
+    if arguments.json:
+        sys.stdout.write(to_json(document, indent=2) + "\n")
+    else:
+        print_tables(build_tables(document))
+    if arguments.write:
+        command = f"weir {shlex.join(word for word in argv if word not in ('--write', str(arguments.write)))}"
+        about = page.describe(command, f"{datetime.now(UTC):%Y-%m-%d}")
+        page.write_section(arguments.write, _TITLE, about, build_markdown(document))
+    return 0
+
+
+def _build_parser() -> Parser:
+    text = "Attack a model in simulation with a budget of cards and money, at random and by learning; nothing is sent."
+    parser = Parser(prog="weir redteam", description=text)
+    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="the model that is attacked (default: champion)")
+    parser.add_argument("--cards", type=at_least(1), default=CARDS, help="stolen cards (default: %(default)s)")
+    parser.add_argument("--money", type=float, default=MONEY_USD, metavar="USD", help="to spend (default: %(default)s)")
+    parser.add_argument("--scenario", action="append", choices=list(SHAPES), help="only this one; may be repeated")
+    parser.add_argument("--seed", type=at_least(0), default=SEED, help="names the world (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--write", type=Path, metavar="DIR", help=f"write the table into DIR/{page.NAME} too")
+    return parser
