@@ -33,10 +33,12 @@ WORKERS ?= 2
 # COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
 COVERAGE ?=
 PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
+# of `make test-browser`: 1 writes the pictures of docs/pictures
+PICTURES ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long coverage unit lint format types imports security audit docs check train serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data
+.PHONY: help setup lock demo up down test test-long test-browser coverage unit lint format types imports security audit docs check train train-scheduled serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data picture
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -88,8 +90,14 @@ serve: $(READY)  ## serve the HTTP API on 127.0.0.1
 past-page: $(READY)  ## run every command about the past on the data of `make demo`, and write what each says (20 minutes; publishes, takes back, and erases one card)
 	$(BIN)/python -m tests.past_page $(ARGS)
 
+picture: $(READY)  ## make the README's picture from a demo's live view
+	$(BIN)/python -m tests.demo_picture $(ARGS)
+
 train: $(READY)  ## train on the history at hand, compare, and promote what is better
 	$(WEIR) train $(ARGS)
+
+train-scheduled: $(READY)  ## what a scheduler runs: retrain where it is needed, through gates, shadow and canary
+	$(WEIR) retrain --if-needed $(ARGS)
 
 ##@ Check
 unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 processes)
@@ -97,10 +105,13 @@ unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 process
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
-	$(PYTEST) -m 'not long' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m 'not long and not browser' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, other declarations, an upgrade
 	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-browser: $(READY)  ## run the console in a real browser (two minutes; needs chromium); PICTURES=1 makes the documents' pictures again
+	PICTURES='$(PICTURES)' $(PYTEST) -m browser tests/e2e/console $(ARGS)
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
 	@ls build/coverage/data* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
@@ -134,7 +145,7 @@ build/docs/.ready: requirements/docs.lock
 	build/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	touch $@
 
-check: lint types imports security docs test test-long  ## everything that CI runs
+check: lint types imports security docs test test-browser test-long  ## everything that CI runs
 
 ##@ Break it on purpose
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle

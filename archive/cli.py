@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from weir.archive.drop_cli import run_drop
 from weir.archive.erase_cli import run_erase
 from weir.archive.joining import utc_now
 from weir.archive.place import Place
@@ -27,7 +28,7 @@ from weir.streaming.service import open_metrics_page, run_service
 
 
 def main(argv: list[str]) -> int:
-    """Run the verb. Exit codes: 0 stopped or done, 1 failed, 2 refused or misused."""
+    """Run the verb. Exit codes: 0 stopped or done, 1 failed or something is damaged, 2 refused or misused."""
     arguments = _build_parser().parse_args(argv[1:])
     settings = load_settings()
     streams = find_streams(Path.cwd(), [arguments.stream] if arguments.stream else []).streams
@@ -38,6 +39,8 @@ def main(argv: list[str]) -> int:
         return _optimize(settings, root, streams, open_too=arguments.today)
     if arguments.what == "erase":
         return run_erase(settings, root, streams, entity=arguments.entity, why=arguments.why, apply=arguments.apply)
+    if arguments.what == "drop-damaged":
+        return run_drop(settings, root, streams, why=arguments.why, apply=arguments.apply)
     return _follow(settings, root, streams, arguments)
 
 
@@ -82,9 +85,10 @@ def _build_parser() -> Parser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("follow", "status", "optimize", "erase"),
+        choices=("follow", "status", "optimize", "erase", "drop-damaged"),
         default="follow",
-        help="`status` shows tables, `optimize` joins files and removes old days, `erase` empties a person's rows",
+        help="`status` shows tables, `optimize` joins files and removes old days, `erase` empties a person's rows, "
+        "`drop-damaged` lets tables continue without files that are lost",
     )
     add_stream_flag(parser, default="all of the project's")
     parser.add_argument("--to", default="", metavar="ROOT", help="a folder, or a URL such as s3://bucket/archive")
@@ -104,8 +108,8 @@ def _build_parser() -> Parser:
     parser.add_argument("--today", action="store_true", help="of `optimize`: also join the files of the open day")
     entity = "of `erase`: whose rows, such as card=card-000017"
     parser.add_argument("--entity", default="", metavar="KIND=ID", help=entity)
-    parser.add_argument("--why", default="", metavar="TEXT", help="of `erase`: for the record of it, without the id")
-    parser.add_argument("--apply", action="store_true", help="of `erase`: do it; without it the rows are counted")
+    parser.add_argument("--why", default="", metavar="TEXT", help="of `erase` and `drop-damaged`: for the record")
+    parser.add_argument("--apply", action="store_true", help="of both: do it; without it the rows are shown")
     parser.add_argument("--json", action="store_true", help="of `status`: for machines")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics here (default: settings)")
     return parser

@@ -97,7 +97,8 @@ class Place:
     def _describe_damage(self, error: Exception) -> Damaged:
         return Damaged(
             f"archive: expected the files of {self.uri} as they were written, found one missing or damaged: "
-            f"{first_line(error)}; `weir evidence verify` names each; put the file back from a copy of the archive"
+            f"{first_line(error)}; `weir evidence verify` names each; put the file back from a copy of the archive; "
+            "where there is none, `weir archive drop-damaged` lets the table continue without a data file"
         )
 
 

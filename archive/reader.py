@@ -23,6 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from weir.archive.by_key import read_keys
 from weir.archive.columns import DAY, bucket_of, hash_id
 from weir.archive.id_index import find_rows, index_path
 from weir.archive.place import Place
@@ -91,13 +92,13 @@ class TableReader:
         Raises:
             Transient: the store cannot be read.
         """
-        buckets = sorted({bucket_of(key) for key in keys})
-        wanted = ds.field("bucket").isin(buckets) & ds.field("key").isin(pa.array(sorted(keys), pa.binary()))
-        if len(keys) == 1:  # equality passes row groups by, a list does not
-            (key,) = keys
-            wanted = (ds.field("bucket") == buckets[0]) & (ds.field("key") == pa.scalar(key, pa.binary()))
-        read = None if columns is None else list(dict.fromkeys([*columns, *_IN_TIME]))
-        found = self._read_between(wanted, first_ms, end_ms, read, buckets)
+        own = self._stored()
+        names = own.names if columns is None else list(dict.fromkeys([*columns, *_IN_TIME]))
+        paths = self._list_between(first_ms, end_ms, {bucket_of(key) for key in keys})
+        with self._table.place.errors("read"):
+            found = read_keys(self._table.place, paths, keys, pa.schema([own.field(name) for name in names]))
+        at = found["append_ms"]
+        found = found.filter(pc.and_(pc.greater_equal(at, first_ms), pc.less(at, end_ms)))
         found = found.sort_by([(name, "ascending") for name in _IN_TIME])
         return found if columns is None else found.select(list(columns))
 
@@ -110,7 +111,10 @@ class TableReader:
             Transient: the store cannot be read.
         """
         wanted = ds.field(column).isin(pa.array(sorted(values), pa.string()))
-        found: list[bytes | None] = self._read_between(wanted, first_ms, end_ms, ["key"])["key"].unique().to_pylist()
+        wanted &= (ds.field("append_ms") >= first_ms) & (ds.field("append_ms") < end_ms)
+        with self._table.place.errors("read"):
+            rows = self._dataset(self._list_between(first_ms, end_ms)).to_table(columns=["key"], filter=wanted)
+        found: list[bytes | None] = rows["key"].unique().to_pylist()
         return found
 
     def find_at(self, offset: int, partition: int | None = None) -> pa.Table:
@@ -126,24 +130,16 @@ class TableReader:
         with self._table.place.errors("read"):
             return self._dataset(files.filter(may)["path"].to_pylist()).to_table(filter=wanted)
 
-    def _read_between(
-        self,
-        wanted: ds.Expression,
-        first_ms: int,
-        end_ms: int,
-        columns: list[str] | None,
-        buckets: Sequence[int] = (),
-    ) -> pa.Table:
-        """Read rows of a range of append times, past every file that cannot hold one."""
+    def _list_between(self, first_ms: int, end_ms: int, buckets: Collection[int] = ()) -> list[str]:
+        """Return the paths of the files that may hold rows of a range of append times, and of some buckets."""
         files = self.files
         may = pc.and_(pc.less(files["min.append_ms"], end_ms), pc.greater_equal(files["max.append_ms"], first_ms))
         if buckets:
             low, high = files["min.bucket"], files["max.bucket"]
             has = [pc.and_(pc.less_equal(low, each), pc.greater_equal(high, each)) for each in buckets]
             may = pc.and_(may, functools.reduce(pc.or_, has))
-        wanted &= (ds.field("append_ms") >= first_ms) & (ds.field("append_ms") < end_ms)
-        with self._table.place.errors("read"):
-            return self._dataset(files.filter(may)["path"].to_pylist()).to_table(columns=columns, filter=wanted)
+        found: list[str] = files.filter(may)["path"].to_pylist()
+        return found
 
     @property
     def schema(self) -> pa.Schema:
@@ -186,10 +182,13 @@ class TableReader:
         return found
 
     def _dataset(self, paths: list[str]) -> ds.Dataset:
-        own = self._table.schema()
-        stored = own.remove(own.get_field_index(DAY))
         files = ds.ParquetFileFormat()
-        return ds.dataset(paths, schema=stored, format=files, filesystem=self._table.place.files)
+        return ds.dataset(paths, schema=self._stored(), format=files, filesystem=self._table.place.files)
+
+    def _stored(self) -> pa.Schema:
+        """Return the columns of the table's files: the day is in their paths."""
+        own = self._table.schema()
+        return own.remove(own.get_field_index(DAY))
 
     def _find_in(self, path: str, wanted: int) -> list[int]:
         files = self._table.place.files

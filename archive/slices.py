@@ -73,7 +73,7 @@ class SliceReader:
         names = set(file.parquet.schema_arrow.names)
         columns = dict.fromkeys([*(name for name in schema.names if name in names), *([] if is_within else [_BUCKET])])
         rows = file.parquet.read_row_groups(groups.tolist(), columns=[*columns])
-        yield _complete(rows if is_within else _slice(rows, buckets), schema)
+        yield complete(rows if is_within else _slice(rows, buckets), schema)
 
     def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
         source = self._place.files.open_input_file(path)
@@ -96,7 +96,7 @@ def _slice(rows: pa.Table, buckets: tuple[int, int]) -> pa.Table:
     return rows.filter(pa.array((of >= buckets[0]) & (of <= buckets[1])))
 
 
-def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return columns as a schema has them: one that an older file lacks is null."""
     columns = [
         rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type) for field in schema

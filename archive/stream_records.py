@@ -6,7 +6,7 @@ found first, by one column, then the keys' records are read and the others left 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -84,12 +84,19 @@ class StreamRecords:
         found = reader.histories(keys, first_ms, end_ms, [*_COLUMNS, column])
         return _as_records(topic, found.filter(pc.is_in(found[column], pa.array(sorted(ids), pa.string()))))
 
-    def of_keys(self, topic: str, keys: Collection[bytes], first_ms: int = 0, end_ms: int = MS_MAX) -> list[Record]:
-        """Return the records of a topic that have one of some keys; arguments as of ``about``."""
+    def of_keys(
+        self,
+        topic: str,
+        keys: Collection[bytes],
+        first_ms: int = 0,
+        end_ms: int = MS_MAX,
+        columns: Sequence[str] = _COLUMNS,
+    ) -> list[Record]:
+        """Return the records of a topic that have one of some keys, with some columns; arguments as of ``about``."""
         reader = self._readers.get(topic)
         if reader is None or not keys:
             return []
-        return _as_records(topic, reader.histories(keys, first_ms, end_ms, _COLUMNS))
+        return [Record(topic, row) for row in reader.histories(keys, first_ms, end_ms, columns).to_pylist()]
 
     def event_at(self, offset: int, partition: int | None, entity: str, entity_id: str) -> Record:
         """Return the event of an entity at an offset.

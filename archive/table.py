@@ -36,6 +36,8 @@ from weir.schemas.errors import Refused, Transient, WeirError
 
 ATTEMPTS_MAX = 20
 """A commit that others come before is tried again so often: with a few archivers on a table, one or two times."""
+CHECKPOINT_COMMITS = 20
+"""Who opens a table reads each commit since the last checkpoint, 0.3 ms each; to write one takes as long as some do."""
 _BATCH = "batch"
 _FORMAT, _TOPIC, _TOPIC_ID, _STREAM = "weir.format", "weir.topic", "weir.topic_id", "weir.stream"
 
@@ -329,6 +331,7 @@ def _create(place: Place, topic: Identity, stream: str, record: pa.Schema) -> No
     schema = pa.schema([*FIXED, *decoded_columns(record).values()])
     described = {_FORMAT: str(FORMAT), _TOPIC: topic.name, _TOPIC_ID: topic.topic_id, _STREAM: stream}
     described["delta.logRetentionDuration"] = f"interval {LOG_DAYS} days"
+    described["delta.checkpointInterval"] = str(CHECKPOINT_COMMITS)
     with place.errors("made"):
         if not place.is_remote:  # it holds payments, as the home does
             Path(place.uri).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from weir.inference.metering import STAGE, log_refused, meter_decisions
 from weir.infra.kafka.sink import Rows
 from weir.monitoring import metrics
 from weir.streaming.feature_rows import FeatureBatch
-from weir.streaming.stage import Further
+from weir.streaming.stage import Committed, Further
 
 
 def read_clock_ms() -> int:
@@ -45,11 +45,10 @@ class DecideStep:
             now_ms = self._now_ms()
             decisions = join_rows([(self._writer.to_avro(each, decision_time_ms=now_ms), at) for each, at in parts])
 
-        def on_committed(seconds: float) -> None:
-            del seconds
+        def on_committed(committed: Committed) -> None:
             for decided, _ in parts:
                 log_refused(decided, self._source_topic)
-                meter_decisions(decided, now_ms=self._now_ms())
+                meter_decisions(decided, now_ms=int(committed.at_ms))
 
         return Further(decisions, on_committed)
 

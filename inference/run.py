@@ -30,7 +30,7 @@ from weir.streaming.cli import Deciding, run_command, run_processor
 from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.health.checks import LossHook
 from weir.streaming.service import wait_for
-from weir.streaming.stage import Further, do_nothing
+from weir.streaming.stage import Committed, Further, do_nothing
 
 UNDECIDED_SECONDS_MAX = 60.0
 """A scorer that is at work decides what there was in less; without one, to wait longer is of no use."""
@@ -101,11 +101,11 @@ def _decide(step: DecideStep, batch: FeatureBatch) -> Further:
     """Decide a batch, and have it counted as a scorer counts its own."""
     further = step(batch)
 
-    def on_committed(seconds: float) -> None:
+    def on_committed(committed: Committed) -> None:
         metrics.RECORDS_CONSUMED.labels(stage=SCORE_STAGE).inc(len(batch))
         metrics.RECORDS_DECIDED.labels(stage=SCORE_STAGE).inc(len(batch))
         metrics.BATCH_RECORDS.labels(stage=SCORE_STAGE).observe(len(batch))
-        metrics.STAGE_SECONDS.labels(stage=SCORE_STAGE, step="batch").observe(seconds)
-        further.on_committed(seconds)
+        metrics.STAGE_SECONDS.labels(stage=SCORE_STAGE, step="batch").observe(committed.seconds)
+        further.on_committed(committed)
 
     return Further(further.rows, on_committed)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from weir.schemas.durations import parse_ms
+from weir.schemas.rules import parse_time_ms
 from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 
@@ -60,6 +63,19 @@ def seconds(text: str) -> float:
     if not 0 <= value < _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"expected a number of seconds of 0 or more, found {text}")
     return value
+
+
+def since_ms(text: str) -> int:
+    """Read how long ago, such as 90d, or an ISO 8601 time, UTC where it has no zone, from a flag.
+
+    >>> since_ms("1970-01-01T00:00:01")
+    1000
+    """
+    ago = parse_ms(text)
+    return time.time_ns() // 1_000_000 - ago if ago else parse_time_ms(text)
+
+
+since_ms.__name__ = "time such as 90d or 2026-01-31T12:00:00Z"  # argparse names it when the text is none
 
 
 STREAM_FLAG = "--stream"

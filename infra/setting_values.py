@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 _PLACE = re.compile(rf"(?P<host>{_HOST.pattern})(:(?P<port>[0-9]+))?")
@@ -144,3 +144,4 @@ Name = Annotated[str, AfterValidator(check_name)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(parse_ids)]
 File = Annotated[str, AfterValidator(check_file)]
 Root = Annotated[str, AfterValidator(check_root)]
+Days = Annotated[int, Field(ge=0, le=36_500)]

@@ -12,13 +12,14 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
+from weir.infra.console_settings import ConsoleSettings
 from weir.infra.home import check_home, stack_env_path
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
-from weir.infra.setting_values import BootstrapServers, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
+from weir.infra.setting_values import BootstrapServers, Days, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
@@ -200,9 +201,6 @@ class DatabaseSettings(_Section):
     """``postgresql://user:password@host/name``, or ``sqlite:////path``; by default the file ``<home>/weir.db``."""
 
 
-Days = Annotated[int, Field(ge=0, le=36_500)]
-
-
 class ArchiveSettings(_Section):
     """The archive of every topic in Delta Lake tables."""
 
@@ -262,6 +260,7 @@ class Settings(_Section):
     processor: ProcessorSettings = ProcessorSettings()
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
+    console: ConsoleSettings = ConsoleSettings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     publishing: PublishingSettings = PublishingSettings()

@@ -291,6 +291,21 @@ DRIFT_LOOKED = _gauge(
     "When it was told last whether anything drifted, epoch seconds; at first the start of the process.",
     "stream",
 )
+QUALITY_SHARE = _gauge(
+    "weir_quality_share",
+    "Precision and recall of a day so many days ago, completed for labels to come: estimate, low or high.",
+    "stream",
+    "figure",
+    "days_ago",
+    "bound",
+)
+QUALITY_LOST = _gauge(
+    "weir_quality_lost_minor",
+    "Money lost to fraud that was approved on a day so many days ago, base minor units: estimate, low or high.",
+    "stream",
+    "days_ago",
+    "bound",
+)
 
 
 def render_metrics() -> bytes:

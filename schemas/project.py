@@ -30,13 +30,14 @@ from weir.schemas.checks.declaration import find_faults
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.checks.load_hints import find_hint
 from weir.schemas.errors import Refused
+from weir.schemas.gate_bounds import GateBounds, build_bounds, find_bound_faults
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.schema_files import find_versions
 from weir.schemas.stream import Namespace, Stream
 
 PROJECT_FILE: Final = "weir.toml"
 SHIPPED: Final = Path(__file__).parent / "streams"
-_KEYS: Final = frozenset({"name", "default", "topic_prefix"})
+_KEYS: Final = frozenset({"name", "default", "topic_prefix", "gates"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _TOPIC_PREFIX: Final = re.compile(r"[a-zA-Z0-9._-]{0,64}")
 """With the longest names of a stream a topic has 205 letters; a broker takes 249."""
@@ -138,6 +139,19 @@ class ServedStreams:
 
     streams: tuple[Stream, ...]
     default: str
+
+
+def load_gate_bounds(start: Path) -> GateBounds:
+    """Return how far a model may go before it decides: of the project that a folder is in, else what is shipped.
+
+    Raises:
+        Refused: the project's file has faults.
+    """
+    folder = find_project(start)
+    settings, findings = ({}, []) if folder is None else _read_settings(folder / PROJECT_FILE)
+    if findings:
+        raise Refused("\n".join(map(str, findings)))
+    return build_bounds(settings.get("gates", {}))
 
 
 def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
@@ -324,6 +338,8 @@ def _find_setting_faults(settings: Mapping[str, Any], folder_name: str) -> Itera
         yield "name", f"expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found {name!r:.80}"
     if not (isinstance(prefix, str) and _TOPIC_PREFIX.fullmatch(prefix)):
         yield "topic_prefix", f"expected at most 64 letters, digits, dots, dashes and underscores, found {prefix!r:.80}"
+    for fault in find_bound_faults(settings.get("gates", {})):
+        yield "gates", fault
 
 
 def _line_of(text: str, key: str) -> int:

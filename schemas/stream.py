@@ -204,6 +204,8 @@ class Stream:
         duplicates: how long an id is remembered, by append time.
         example: an event as JSON, for documents of the API; what may be left out of a request may be left out here.
         rules: what decides next to a model, or without one; in order of precedence, DECLINE before REVIEW.
+        groups: of events that a model has to treat alike before it may decide: a kept field whose values tell them,
+            or a condition such as ``customer_event_age_30d < 604800``. Never an input of a model.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
         namespace: of the project that loaded it, whatever stands here; none without a project.
     """
@@ -231,11 +233,12 @@ class Stream:
     example: Mapping[str, str | int | float | bool | None] = dataclasses.field(default_factory=dict, hash=False)
     topic_prefix: str | None = None
     rules: Sequence[Rule] = dataclasses.field(default=(), compare=False)
+    groups: Sequence[str] = dataclasses.field(default=(), compare=False)
     namespace: Namespace | None = dataclasses.field(default=None, compare=False, repr=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features", "rules"):
+        for name in ("entities", "measures", "flags", "values", "checks", "keep", "ids", "features", "rules", "groups"):
             object.__setattr__(self, name, as_tuple(getattr(self, name)))
         # nothing is filled in from another part: a copy with another part would keep what the old one gave
         object.__setattr__(self, "decided", as_tuple(self.decided))

@@ -2,8 +2,8 @@
 
 A batch, in the order that makes it right:
 
-1. *Gather* records, then take the consumer group's metadata. Nothing polls again before step 4: a record held across a
-   poll could be committed with fresh metadata after another member has decided it.
+1. *Gather* records, then take the consumer group's metadata. The batch is committed with these: a record held across a
+   poll could be committed with fresh ones after another member has decided it.
 2. *Judge*: decode (what ended processes before: apart from this one, ``streaming/quarantine.py``), split off dead
    letters, read partials together with their unit's position.
 3. *Kernel*: feature rows, and new partials in memory. A plain stage has its own middle: the scorer decides rows that
@@ -12,6 +12,10 @@ A batch, in the order that makes it right:
    inside it, while they are on their way to the brokers already.
 5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``). A stage without a view has nothing to apply.
+
+While brokers commit a batch, the next one is gathered and computed (``streaming/committer.py``), on what the one before
+changes in memory. It leaves the process only once the one before is committed, and is void if that fails, whichever
+units it is of. No unit begins and none is let go of while a commit is under way.
 
 Whatever goes wrong, units are forgotten and begin again (``streaming/units.py``).
 
@@ -24,17 +28,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from weir.infra.kafka.sink import Aborted, Offsets, Record, Rows
 from weir.infra.kafka.source import IDLE_SECONDS, Gathered, Partition, PartitionedInput
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
-from weir.streaming.metering import meter_batch, meter_outcome, meter_turn
-from weir.streaming.stage import Outcome, Stage, do_nothing
+from weir.streaming.committer import Batch, Committer, Output
+from weir.streaming.metering import meter_batch, meter_turn
+from weir.streaming.stage import Committed, Outcome, Stage, do_nothing
 from weir.streaming.state.cache import StaleState
 from weir.streaming.state.view_writer import BEHIND_RECORDS_MAX, Write
 from weir.streaming.unit_state import UnitState
@@ -47,29 +51,6 @@ CALM_SECONDS = 30.0
 """A failure after so long without one is not the same trouble as the one before it."""
 
 log = get_logger(__name__)
-
-
-class Output(Protocol):
-    """Where a batch is committed.
-
-    Attributes:
-        transactional: whether outputs and offsets become visible together.
-    """
-
-    transactional: bool
-
-    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
-        """Publish outputs and offsets.
-
-        Args:
-            rows: taken once and in turn: the later ones may be made while the first are on their way.
-            records: besides.
-            offsets: of the inputs.
-
-        Raises:
-            Transient: nothing of it counts.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -114,8 +95,16 @@ class Loop:
         self._config = config
         self._source = source
         self._state = state
-        self._output = output
-        self._units = Units(stages, source, state, name=config.name, on_step=config.on_step, monotonic=config.monotonic)
+        self._committer = Committer(output, state, name=config.name, on_step=config.on_step)
+        self._units = Units(
+            stages,
+            source,
+            state,
+            self._committer.wait,
+            name=config.name,
+            on_step=config.on_step,
+            monotonic=config.monotonic,
+        )
         self._failures = 0
         self._failed_at = 0.0
         self._away_since: float | None = None
@@ -126,6 +115,10 @@ class Loop:
         Raises:
             WeirError: what a new beginning of units cannot fix; the process must end and start again.
         """
+        with closing(self._committer):
+            self._run(should_stop)
+
+    def _run(self, should_stop: Callable[[], bool]) -> None:
         self._units.subscribe()
         while not should_stop():
             meter_turn(self._config.name)
@@ -137,6 +130,8 @@ class Loop:
                     # a unit may have lent partials only: without records of its own nobody else would find out
                     self._units.forget(error.units)
                 self._back_off(error)
+        with suppress(Transient):  # said in the log; the next process begins at what is committed
+            self._finish()
         self._units.settle(None)
 
     def _turn(self) -> bool:
@@ -157,9 +152,12 @@ class Loop:
             metrics.MISPLACED_RECORDS.labels(stage=self._config.name).inc(gathered.dropped)
         if gathered.records:
             self._batch(gathered)
+        is_due = self._units.is_beginning
+        if is_due or not gathered.records:
+            self._finish()  # a unit begins at what is committed: of a batch under way nobody knows that yet
         self._units.observe()
         self._state.check(list(self._units.live))
-        return self._units.begin_next() or bool(gathered.records)
+        return (is_due and self._units.begin_next()) or bool(gathered.records)
 
     def _batch(self, gathered: Gathered) -> None:
         self._step("gathered")  # 1
@@ -170,15 +168,16 @@ class Loop:
             self._step("computed")
             if any(outcome.then is not None for outcome in outcomes):
                 self._state.note_computed(involved)
-            writes = self._build_writes(gathered, outcomes)
-            self._commit(outcomes, writes, gathered)  # 4
-            self._step("committed")
+            if self._committer.batch is not None:
+                self._step("ahead")
+                self._finish()
+            batch = Batch(gathered, outcomes, self._build_writes(gathered, outcomes), started)
+            self._committer.send(batch)  # 4, and then 5
         except Transient:
             # nothing of this batch is visible; its records and what was read for them are void
             self._units.forget(involved)
             raise
-        self._apply(writes)  # 5
-        self._observe(gathered, outcomes, time.perf_counter() - started)
+        self._continue_from(batch)
 
     def _build_writes(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> dict[Partition, Write]:
         changed = {unit: parts for outcome in outcomes for unit, parts in outcome.changed.items()}
@@ -190,41 +189,26 @@ class Loop:
             writes[partition] = Write(unit, start, end, changed.get(unit, []), unit in mixed)
         return writes
 
-    def _commit(self, outcomes: Sequence[Outcome], writes: dict[Partition, Write], gathered: Gathered) -> None:
-        name = self._config.name
-        ends = {partition: write.end for partition, write in writes.items()}
-        notes = {partition: self._state.note(write) for partition, write in writes.items()}
-        self._step("committing")
-        started = time.perf_counter()
-        try:
-            self._output.commit(
-                self._make_rows(outcomes),
-                [record for outcome in outcomes for record in (*outcome.dead, *outcome.forwarded)],
-                Offsets(ends, notes, gathered.metadata),
-            )
-        except Aborted:
-            metrics.KAFKA_TRANSACTIONS_ABORTED.labels(stage=name, cause="kafka").inc()
-            raise
-        seconds = time.perf_counter() - started - sum(outcome.completing_seconds for outcome in outcomes)
-        metrics.STAGE_SECONDS.labels(stage=name, step="commit").observe(seconds)
-        if self._output.transactional:
-            metrics.KAFKA_TRANSACTIONS_COMMITTED.labels(stage=name).inc()
-        for outcome in outcomes:
-            meter_outcome(outcome)
-
-    def _make_rows(self, outcomes: Sequence[Outcome]) -> Iterator[Rows]:
-        """Yield what there is, then make more of it where a stage wants that: meanwhile the first are sent."""
-        for outcome in outcomes:
-            yield from outcome.rows
-        completed = [outcome.complete() for outcome in outcomes if outcome.then is not None]
-        if completed:
-            self._step("decided")
-        yield from completed
-
-    def _apply(self, writes: dict[Partition, Write]) -> None:
-        self._state.apply(list(writes.values()))
-        for write in writes.values():
+    def _continue_from(self, batch: Batch) -> None:
+        """Have the next batch gathered after this one and computed on it, though its commit may still fail."""
+        self._state.pin(list(batch.writes.values()))
+        for write in batch.writes.values():
             self._units.advance(write.unit, write.end)
+
+    def _finish(self) -> None:
+        """Take the outcome of the commit under way, if there is one.
+
+        Raises:
+            Transient: nothing of it is visible, and whatever was made on top of it is void.
+        """
+        if (batch := self._committer.batch) is None:
+            return
+        try:
+            committed = self._committer.take()
+        except Transient:
+            self._units.forget(batch.units)
+            raise
+        self._observe(batch, committed)
 
     def _step(self, name: str) -> None:
         self._config.on_step(name)
@@ -243,8 +227,13 @@ class Loop:
         log.warning("retrying", error=str(error), attempt=self._failures, retry_seconds=round(pause, 3))
         self._config.sleep(pause)
 
-    def _observe(self, gathered: Gathered, outcomes: Sequence[Outcome], seconds: float) -> None:
-        meter_batch(self._config.name, gathered, outcomes, seconds, self._source.end_offset_cached)
-        self._state.observe(gathered, outcomes)
-        for outcome in outcomes:
-            outcome.on_committed(seconds)
+    def _observe(self, batch: Batch, committed: Committed) -> None:
+        meter_batch(self._config.name, batch.gathered, batch.outcomes, committed.seconds, self._find_end)
+        self._state.observe(batch.gathered, batch.outcomes, committed.at_ms)
+        for outcome in batch.outcomes:
+            outcome.on_committed(committed)
+
+    def _find_end(self, partition: Partition) -> int | None:
+        """Return the end of a partition's log, if it is known; of one that is no longer ours nothing is said."""
+        is_ours = self._units.unit(partition) in self._units.live
+        return self._source.end_offset_cached(partition) if is_ours else None

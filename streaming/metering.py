@@ -54,10 +54,10 @@ def meter_batch(
             metrics.LAG_RECORDS.labels(stage=stage, topic=topic, partition=str(number)).set(behind)
 
 
-def meter_ages(stage: str, gathered: Gathered) -> None:
-    """Observe how long ago the first record of each partition was appended."""
+def meter_ages(stage: str, gathered: Gathered, at_ms: float) -> None:
+    """Observe how long before a time, UTC epoch ms, the first record of each partition was appended."""
     for part in gathered.records.values():
-        age_ms = time.time() * 1_000 - part[0].timestamp()[1]
+        age_ms = at_ms - part[0].timestamp()[1]
         metrics.END_TO_END_SECONDS.labels(stage=stage).observe(max(0.0, age_ms) / 1_000)
 
 

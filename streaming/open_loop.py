@@ -22,7 +22,8 @@ from weir.infra.kafka.source import PartitionedInput
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
-from weir.streaming.loop import Loop, Output
+from weir.streaming.committer import Output
+from weir.streaming.loop import Loop
 from weir.streaming.service import wait_for
 
 FETCH_MIN_BYTES = 4_096

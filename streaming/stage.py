@@ -34,17 +34,31 @@ class DeadRecord:
     coordinates_only: bool = False
 
 
+class Committed(NamedTuple):
+    """How and when a batch became visible.
+
+    Attributes:
+        seconds: from gathered to committed.
+        commit_seconds: of these, from the commit's begin.
+        at_ms: when it was, UTC epoch ms.
+    """
+
+    seconds: float
+    commit_seconds: float
+    at_ms: float
+
+
 @dataclass(frozen=True)
 class Further:
     """What is made of a batch's feature rows, to be committed with them.
 
     Attributes:
         rows: records to publish.
-        on_committed: told the batch's seconds once all of it is visible.
+        on_committed: told so once all of it is visible.
     """
 
     rows: Rows
-    on_committed: Callable[[float], None]
+    on_committed: Callable[[Committed], None]
 
 
 def do_nothing(*_: object) -> None:
@@ -64,7 +78,7 @@ class Outcome:
         forwarded: records that go to another partition of their own topic, where what they are about is known.
         then: makes more of the rows; called when all records are computed, so that what ends the process in it is not
             taken for the fault of a record.
-        on_committed: told the batch's seconds once all of it is visible.
+        on_committed: told so once all of it is visible.
         completing_seconds: how long ``complete`` took.
     """
 
@@ -78,7 +92,7 @@ class Outcome:
     mixed: set[Unit] = field(default_factory=set)
     forwarded: list[Record] = field(default_factory=list)
     then: Callable[[], Further] | None = None
-    on_committed: Callable[[float], None] = do_nothing
+    on_committed: Callable[[Committed], None] = do_nothing
     completing_seconds: float = 0.0
 
     def complete(self) -> Rows:

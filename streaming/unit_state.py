@@ -62,8 +62,12 @@ class UnitState(Protocol):
         """Return what is committed next to a unit's offset."""
         ...
 
+    def pin(self, writes: Sequence[Write]) -> None:
+        """Continue from what a batch changes. Its commit is under way: its units are forgotten if that fails."""
+        ...
+
     def apply(self, writes: Sequence[Write]) -> None:
-        """Begin step 5 of what was just committed."""
+        """Begin step 5 of what was just committed; called in the committer's thread."""
         ...
 
     def collect(self, timeout_seconds: float | None, *, behind_max: int) -> Iterable[tuple[Unit, bool]]:
@@ -95,8 +99,8 @@ class UnitState(Protocol):
         """Drop a unit that is no longer ours."""
         ...
 
-    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> None:
-        """Tell the metrics of a committed batch."""
+    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome], at_ms: float) -> None:
+        """Tell the metrics of a batch that was committed at a time, UTC epoch ms."""
         ...
 
 
@@ -140,6 +144,9 @@ class NoState:
         del write
         return self._topic_id
 
+    def pin(self, writes: Sequence[Write]) -> None:
+        """Do nothing: there is no view."""
+
     def apply(self, writes: Sequence[Write]) -> None:
         """Do nothing: there is no view."""
 
@@ -160,5 +167,5 @@ class NoState:
     def let_go(self, unit: Unit) -> None:
         """Do nothing."""
 
-    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> None:
+    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome], at_ms: float) -> None:
         """Do nothing: the loop says all there is to say."""

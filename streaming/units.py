@@ -38,6 +38,7 @@ class Units:
         stages: Sequence[Stage],
         source: PartitionedInput,
         state: UnitState,
+        await_commit: Callable[[], None],
         *,
         name: str,
         on_step: Callable[[str], None],
@@ -49,6 +50,7 @@ class Units:
             stages: whose inputs are read, all in one group.
             source: of their records.
             state: what is held of units.
+            await_commit: waits until no commit is under way.
             name: of the loop, for metrics.
             on_step: called as each write to a view has ended.
             monotonic: seconds.
@@ -57,6 +59,7 @@ class Units:
         self._stages = stages
         self._source = source
         self._state = state
+        self._await_commit = await_commit
         self._name = name
         self._on_step = on_step
         self._monotonic = monotonic
@@ -174,9 +177,10 @@ class Units:
         self._waiting.extend(self.unit(partition) for partition in partitions)
 
     def _revoked(self, partitions: list[Partition], lost: bool) -> None:
-        """Let partitions go; unless they are lost already, wait for the writes on their way first, bounded."""
+        """Let partitions go after the commit under way; unless they are lost already, wait for its writes, bounded."""
         metrics.REBALANCES.labels(stage=self._name, kind="lost" if lost else "revoked").inc()
         log.info("revoked", partitions=[f"{topic}-{number}" for topic, number in partitions], lost=lost)
+        self._await_commit()
         if not lost:
             try:
                 self.settle(REVOKE_WAIT_SECONDS)

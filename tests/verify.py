@@ -55,6 +55,11 @@ PROOFS: dict[str, Proof] = {
     "mutants": Proof("each guard of the protocol is needed: without it a fault goes red", "make faults-mutants", 30),
     "soak": Proof("in 45 minutes neither memory, handles, lag nor latency climb", "make soak", 75),
     "benchmark": Proof("models reach the published figures, and no figure is a leak", "make benchmark", 60),
+    "quality": Proof(
+        "of 2,000 simulated weeks, 93 to 97 % are within the intervals of `weir quality`",
+        ".venv/bin/python -m tests.bench.quality --write docs/results",
+        30,
+    ),
     "whatif": Proof(
         "one rule over ten million decisions in 2 s, 200 rules in 60 s",
         ".venv/bin/python -m tests.bench.whatif --rows 10000000",

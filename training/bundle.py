@@ -38,7 +38,7 @@ class Manifest:
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
         drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
-        dataset: what it was made of, with the digest of it; empty where nobody checked.
+        dataset: what it was made of, with a digest; and what its labels were like, which `weir retrain` compares with.
     """
 
     name: str

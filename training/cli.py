@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from rich.console import Console
 
-from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.arguments import Parser, add_stream_flag, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import manner_of
 from weir.schemas.durations import DAY_MS
+from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
@@ -36,15 +38,23 @@ from weir.training.search.cli import build_search_document, list_trials, run_con
 from weir.training.search.config import DEFAULTS, PARITY_MAX, load_config
 from weir.training.source_flags import add_source_flags, positive
 from weir.training.thresholds import FLAGGED_SHARE_MAX
-from weir.training.topics import load_topics
+from weir.training.topics import ReadTopic, load_logged, load_topics
 from weir.training.tracking import track_run
 
 if TYPE_CHECKING:
     from weir.training.search.run import Search
 
+OpenArchive = Callable[[Settings, str, int], ReadTopic]
+"""Opens an archive, which this folder does not import: settings, what ``--from`` names, and ``--since``."""
 
-def main(argv: list[str]) -> int:
-    """Run ``weir train``; ``argv[0]`` is the verb. Exit codes: 0 done, 1 failed, 2 misused or refused."""
+
+def main(argv: list[str], open_archive: OpenArchive) -> int:
+    """Run ``weir train``. Exit codes: 0 done, 1 failed, 2 misused or refused.
+
+    Args:
+        argv: the verb, and its flags.
+        open_archive: called for ``--from``.
+    """
     parser = build_parser()
     arguments = parser.parse_args(argv[1:])
     if arguments.config and (arguments.trees or arguments.quick):
@@ -52,12 +62,18 @@ def main(argv: list[str]) -> int:
     if arguments.defaults:
         sys.stdout.write(DEFAULTS)
         return 0
+    if arguments.since and not arguments.archive:
+        raise Refused("--since: expected --from with it, found none; only an archive is read from a time on")
     config = load_config(arguments.config) if arguments.config else None
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     labels_of(settings.stream)
     console = Console(stderr=True)
     with console.status("reading history through the kernel") as status:
-        examples, labels, source = load_source(arguments, settings)
+        if arguments.archive:
+            examples, labels = load_logged(settings, open_archive(settings, arguments.archive, arguments.since))
+            source = "the archived features and labels"
+        else:
+            examples, labels, source = load_source(arguments, settings)
         options = build_options(arguments, settings, source)
         status.update("checking the dataset")
         last = read_last_reference(settings.models_dir)
@@ -86,20 +102,29 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the flags of ``weir train``."""
     parser = Parser(prog="weir train", description="Train, check parity, export a model bundle.")
     add_stream_flag(parser)
-    add_source_flags(parser)
+    source = add_source_flags(parser)
+    archive = "read features and labels of an archive: `archive`, the one of the settings, or a folder or URL"
+    source.add_argument("--from", dest="archive", default="", metavar="ARCHIVE", help=archive)
+    since = "with --from: only events whose features were appended since then, such as 90d, or an ISO 8601 time"
+    parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
     search = parser.add_mutually_exclusive_group()
     search.add_argument("--config", type=Path, metavar="FILE", help="search for a model as this YAML file says")
     search.add_argument("--defaults", action="store_true", help="print a config file with every default, and end")
+    add_training_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
+    parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
+    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
+    return parser
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of what is trained."""
     parser.add_argument("--name", help="model name (default: fraud, or the stream's name)")
     parser.add_argument("--trees", type=positive, help=f"at most this many trees (default: {TREES})")
     most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
     parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
-    parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
-    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
-    return parser
 
 
 def _share(text: str) -> float:
@@ -133,7 +158,7 @@ def build_options(arguments: argparse.Namespace, settings: Settings, source: str
         name=arguments.name or ("fraud" if settings.stream.full_name == payments.name else settings.stream.name),
         trees=arguments.trees or (TREES_QUICK if arguments.quick else TREES),
         source=source,
-        models_dir=arguments.out or settings.models_dir,
+        models_dir=getattr(arguments, "out", None) or settings.models_dir,
         now_ms=time.time_ns() // 1_000_000,
         maturity_ms=arguments.maturity_days * DAY_MS,
         declarations_hash=settings.declarations_hash,

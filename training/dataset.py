@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from weir.training.gates.groups import join_groups
 
 _HASHED_AT_ONCE = 100_000
 """Texts of a column in memory at a time."""
@@ -22,11 +25,13 @@ class Examples:
         features: float32, shape (n, n_features), columns in the order of the stream's features, NaN for missing.
         event_time_ms: int64, shape (n,).
         keys: Arrow text, length n, from ``weir.training.labels.build_keys``.
+        groups: Arrow text, length n, by what the stream declares; the gates compare them, and no model sees them.
     """
 
     features: npt.NDArray[np.float32]
     event_time_ms: npt.NDArray[np.int64]
     keys: Any
+    groups: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
@@ -34,7 +39,9 @@ class Examples:
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Examples:
         """Return the examples of a mask or of positions."""
         positions = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(pa.array(positions)))
+        at = pa.array(positions)
+        groups = {name: each.take(at) for name, each in self.groups.items()}
+        return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(at), groups)
 
 
 def hash_examples(examples: Examples, labels: pa.Table) -> str:
@@ -57,7 +64,7 @@ def concatenate(parts: list[Examples]) -> Examples:
     times = np.concatenate([part.event_time_ms for part in parts])
     features = np.concatenate([part.features for part in parts])
     keys = pa.concat_arrays([part.keys for part in parts])
-    joined = Examples(features, times, keys)
+    joined = Examples(features, times, keys, join_groups([part.groups for part in parts]))
     if bool(np.all(times[1:] >= times[:-1])):
         return joined
     return joined.take(np.argsort(times, kind="stable"))

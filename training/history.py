@@ -19,6 +19,7 @@ from weir.schemas.streams.payments import payments
 from weir.streaming.core.backfill import backfill
 from weir.streaming.core.kernel import Kernel
 from weir.training.dataset import Examples, concatenate
+from weir.training.gates.groups import split_groups
 from weir.training.labels import build_keys, labels_of
 
 _COUNTED = 0
@@ -73,5 +74,5 @@ def _replayed(
         if not counted.any():
             continue
         rows = batch.filter(pa.array(counted))
-        times = rows[kernel.stream.time].to_numpy()
-        yield Examples(step.features[counted], times, build_keys(rows, kernel.stream))
+        features, times = step.features[counted], rows[kernel.stream.time].to_numpy()
+        yield Examples(features, times, build_keys(rows, kernel.stream), split_groups(kernel.stream, features, rows))

@@ -42,6 +42,7 @@ from weir.training.models import (
 from weir.training.parity import DIFFERENCE_MAX, check_parity
 from weir.training.parts import Part, build_parts
 from weir.training.results import Results
+from weir.training.retraining.labels import describe_labels
 from weir.training.split import Interval, Split
 
 _IMPORTANCE_ROWS = 1_000
@@ -207,7 +208,7 @@ def _write(graph: Exported, results: Results, parts: Mapping[str, Part], drift: 
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
         drift=drift.model_dump(),
-        dataset=dict(options.dataset),
+        dataset=describe_labels(train.features, train.positive, options.stream.feature_names) | dict(options.dataset),
     )
     identity = Identity(options.name, options.version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

@@ -10,8 +10,8 @@ from weir.schemas.durations import DAY_MS
 from weir.training.split import MATURITY_MS
 
 
-def add_source_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of labelled events, a file or topics."""
+def add_source_flags(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add the flags of labelled events, a file or topics; return the group of those of which one is given."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--history", type=Path, metavar="DIR", help="events and labels, as for publish; default <home>/history"
@@ -20,6 +20,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maturity-days", type=positive, default=MATURITY_MS // DAY_MS, help="default: %(default)s")
     parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out instead of taking none")
     add_flags(parser)
+    return source
 
 
 def positive(text: str) -> int:

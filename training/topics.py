@@ -1,5 +1,7 @@
 """The training matrix from the ``features`` and ``labels`` topics: what the model saw, as it was logged when it saw it.
 
+An archive of both gives the same matrix, and reaches further back.
+
 Rows of other feature declarations mean something else under the same names and are left out; records that cannot be
 read are counted and left out. Both are reported.
 
@@ -9,7 +11,7 @@ read are counted and left out. Both are reported.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from weir.schemas.contracts import features_schema, label_schemas, subject
 from weir.schemas.errors import PoisonRecord, Refused, Transient
 from weir.schemas.stream import Stream
 from weir.training.dataset import Examples, concatenate
+from weir.training.gates.groups import split_groups
 from weir.training.labels import build_keys, labels_of
 
 _GROUP = "weir-train"  # librdkafka wants a name; nothing is ever committed under it
@@ -34,6 +37,9 @@ _POLL_SECONDS = 0.5
 _SILENCE_SECONDS_MAX = 60.0
 """How long nothing may arrive before the brokers count as away."""
 _METADATA_SECONDS = 10.0
+
+ReadTopic = Callable[[str, str], Iterator[pa.RecordBatch]]
+"""Yields the readable records of a topic, given its name and the newest schema of its values."""
 
 _log = get_logger("train")
 
@@ -48,31 +54,34 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
         Refused: the stream has no labels, or a topic does not exist or holds nothing that can be used.
         Transient: the brokers or the registry are unreachable.
     """
-    labels_of(settings.stream)
     registry = Registry(settings.registry)
     try:
-        return _load_features(settings, registry), _load_labels(settings, registry)
+        return load_logged(settings, lambda topic, schema: read_topic(settings, topic, schema, registry))
     finally:
         registry.close()
 
 
-def _load_features(settings: Settings, registry: Registry) -> Examples:
+def load_logged(settings: Settings, read: ReadTopic) -> tuple[Examples, pa.Table]:
+    """Read the feature rows and the labels of the settings' stream, wherever they are kept; see ``load_topics``."""
+    labels_of(settings.stream)
+    return _load_features(settings, read), _load_labels(settings, read)
+
+
+def _load_features(settings: Settings, read: ReadTopic) -> Examples:
     topic = settings.topics.features
     declared, stream = settings.declarations_hash, settings.stream
-    read = read_topic(settings, topic, features_schema(stream), registry)
-    parts = [build_examples(batch, stream, declared) for batch in read]
+    parts = [build_examples(batch, stream, declared) for batch in read(topic, features_schema(stream))]
     if not sum(map(len, parts)):
         wanted = f"expected rows of declarations {declared}, found none"
         raise Refused(f"topic {topic}: {wanted}; run `weir process` first")
     return concatenate(parts)
 
 
-def _load_labels(settings: Settings, registry: Registry) -> pa.Table:
+def _load_labels(settings: Settings, read: ReadTopic) -> pa.Table:
     topic, stream = settings.topics.labels, settings.stream
     said = labels_of(stream)
     wanted = list(dict.fromkeys((stream.id, stream.key.field, said.time, said.verdict)))
-    read = read_topic(settings, topic, label_schemas(stream)[-1], registry)
-    labels = [batch.select(wanted) for batch in read]
+    labels = [batch.select(wanted) for batch in read(topic, label_schemas(stream)[-1])]
     if not sum(batch.num_rows for batch in labels):
         raise Refused(f"topic {topic}: expected labels, found none; without labels nothing can be learnt")
     return pa.Table.from_batches(labels)
@@ -92,7 +101,8 @@ def build_examples(batch: pa.RecordBatch, stream: Stream, declarations_hash: str
     matrix = np.empty((ours.num_rows, len(stream.feature_names)), np.float32)
     for column, name in enumerate(stream.feature_names):
         matrix[:, column] = ours[name].to_numpy(zero_copy_only=False)  # null becomes NaN
-    return Examples(matrix, ours[stream.time].to_numpy(), build_keys(ours, stream))
+    groups = split_groups(stream, matrix, ours)
+    return Examples(matrix, ours[stream.time].to_numpy(), build_keys(ours, stream), groups)
 
 
 def read_topic(settings: Settings, topic: str, schema: str, registry: Registry) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from weir.demo_console import open_console
 from weir.demo_project import ProjectDemo
 from weir.demo_story import STILL_SECONDS_MAX, Story, console, flat, step
 from weir.demo_summary import print_quality, print_sequence, read_truth
@@ -133,10 +134,13 @@ class Demo(Story):
             self._train()
         with step("processor and scorer in one, index, API"):
             self._start_services(("run",), ("index",), ("serve",))
+            said = open_console(self._settings, self._children)
         with step("history through the pipeline, so that the windows are warm"):
             self._warm_up()
         console.print(f"  live after {time.monotonic() - started:.0f} s")
         console.print(f"  the API is at http://{self._settings.api.host}:{self._settings.api.port}")
+        if said:
+            console.print(f"  {said}")
         self._go_live()
         self._summarise()
 

@@ -11,7 +11,7 @@ from weir.infra.settings import Settings
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.training.choosing import cli
-from weir.training.choosing.archived import Logged
+from weir.training.gates.archived import Logged
 
 _ROWS_MAX = 20_000
 """Of what was decided on the newest day that has some: a fault shows in the first few already."""

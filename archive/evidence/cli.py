@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.seals.verify import verify
 from weir.archive.table import find_table
-from weir.infra.arguments import Parser, add_stream_flag, at_least
+from weir.infra.arguments import Parser, add_stream_flag, at_least, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import print_line, print_tables
-from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Damaged, Refused, WeirError
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream, find_streams
@@ -140,18 +138,10 @@ def _build_parser() -> Parser:
     parser.add_argument("--sample", type=at_least(1), default=_SAMPLE, metavar="N", help=sample)
     parser.add_argument("--seed", type=at_least(0), default=0, help="of `again`: another one chooses others")
     since = "of `verify` and `again`: only rows appended since then, such as 30d, or an ISO 8601 time"
-    parser.add_argument("--since", type=_since_ms, default=0, metavar="TIME", help=since)
+    parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
     expect = "of `verify`: the hash of a seal that was kept elsewhere; the chain must hold it"
     parser.add_argument("--expect", default="", metavar="HASH", help=expect)
     trust = "of `verify`: a public key that may have signed, next to this home's own; may be repeated"
     parser.add_argument("--trust", action="append", default=[], metavar="KEY", help=trust)
     parser.add_argument("--json", action="store_true", help="for machines, with the proof that a script can check")
     return parser
-
-
-def _since_ms(text: str) -> int:
-    """Read a time: how long ago, or when, UTC where it has no zone."""
-    if ago := parse_ms(text):
-        return int((datetime.now(UTC) - timedelta(milliseconds=ago)).timestamp() * 1_000)
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)

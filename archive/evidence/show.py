@@ -105,6 +105,7 @@ def describe_verified(verified: Verified, *, is_key_known: bool) -> Document:
                 "rows": each.rows,
                 "erased": each.erased,
                 "forgotten_by_retention": each.forgotten,
+                "lost_as_recorded": each.lost,
                 "not_sealed_yet": each.unsealed,
             }
             for name, each in verified.tables.items()
@@ -113,8 +114,9 @@ def describe_verified(verified: Verified, *, is_key_known: bool) -> Document:
         "findings": [{"where": each.where, "kind": each.kind} for each in verified.findings],
     }
     lines = [
-        f"{name}: {each.rows} rows, {each.erased} erased, {each.forgotten} forgotten by retention, {each.unsealed} not "
-        "sealed yet"
+        f"{name}: {each.rows} rows, {each.erased} erased, {each.forgotten} forgotten by retention, "
+        + (f"{each.lost} lost as recorded, " if each.lost else "")
+        + f"{each.unsealed} not sealed yet"
         for name, each in verified.tables.items()
     ]
     lines.append(f"next to the tables: {verified.files} sealed files")

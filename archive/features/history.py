@@ -33,7 +33,7 @@ from weir.streaming.framed import find_no_guid
 
 APPEND_TIME = "append_time_ms"
 SOURCE = ("source_partition", "source_offset")
-_RAW = ("key", "value", "headers", "salt", "undecoded")
+RAW = ("key", "value", "headers", "salt", "undecoded")
 Validate = Callable[..., list[tuple[int, PoisonRecord]]]
 
 
@@ -154,7 +154,7 @@ def _read_counted(
     decoder: _Decoder, dead: set[tuple[int, int]], reader: TableReader, left: Left
 ) -> Iterator[pa.RecordBatch]:
     codec = BatchCodec(schema=decoder.schema)
-    for rows in read_in_order(reader, _RAW):
+    for rows in read_in_order(reader, RAW):
         places = zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True)
         is_dead = np.fromiter((place in dead for place in places), np.bool_, len(rows))
         is_erased = rows["salt"].is_null().to_numpy(zero_copy_only=False) & ~is_dead
@@ -169,7 +169,7 @@ def _read_counted(
 
 def _decode(decoder: _Decoder, codec: BatchCodec, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return the good records of some rows, with their append times and places."""
-    decoded = codec.decode(_frame(rows), decoder.schema_of)
+    decoded = codec.decode(frame_rows(rows), decoder.schema_of)
     good = pa.array(decoded.rows)
     keys: Sequence[bytes | None] = rows["key"].take(good).to_pylist()
     times = rows["append_ms"].take(good)
@@ -187,7 +187,7 @@ def _decode(decoder: _Decoder, codec: BatchCodec, rows: pa.RecordBatch) -> pa.Re
     return found.filter(pa.array(is_good))
 
 
-def _frame(rows: pa.RecordBatch) -> list[bytes | None]:
+def frame_rows(rows: pa.RecordBatch) -> list[bytes | None]:
     """Return the values as the decoder takes them; none of what only the registry could read, or ended a decoder."""
     pairs_of = zip(rows["value"].to_pylist(), rows["undecoded"].to_pylist(), strict=True)
     values: list[bytes | None] = [None if reason in UNDECODED else value for value, reason in pairs_of]

@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from weir.archive.place import LOG_DAYS, Place
 from weir.archive.seals.key import SealKey
-from weir.archive.seals.reading import ANY, list_files, read_file
+from weir.archive.seals.reading import ANY, group_files, list_files, read_file
 from weir.archive.seals.seal import NO_BATCH, NO_TABLE, RETENTION, ROWS, Seal, hash_text, link, read_seal, skip_of
 from weir.schemas.errors import Damaged, Transient
 
@@ -34,6 +34,8 @@ _TRIES = 20
 """Sealers that lose the race one after the other; each time another seal was written, so this many is a storm."""
 _REMEMBERED = 64
 """Hashes of seals that were written here, of which the next ones need one or two."""
+_SEALS_AT_ONCE = 1_024
+"""Held as Python has them, some 2 kB each."""
 _JOIN_EVERY = 256
 """Seals, each in a file of its own, that are joined into one file."""
 
@@ -110,8 +112,15 @@ class Chain:
         """Yield the seals that have this batch of a table, or with 0 those of the table's erasures."""
         return self._read("batch", batch, batch, (pc.field("table") == name) & (pc.field("batch") == batch))
 
+    def read_between(self, name: str, first: int, last: int) -> Iterator[Stored]:
+        """Yield the seals of the batches of a table from one to another, both included."""
+        batch = pc.field("batch")
+        return self._read("batch", first, last, (pc.field("table") == name) & (batch >= first) & (batch <= last))
+
     def read_files(self) -> dict[str, str]:
         """Return the hash of every file that is sealed, by its path; the newest seal of each counts.
+
+        Of the seals some are in memory at a time, of each file some 200 bytes.
 
         Raises:
             Damaged: a seal is not what was written.
@@ -144,15 +153,18 @@ class Chain:
         return self.read_one(length) if length else None
 
     def _read(self, column: str, first: int, last: int, wanted: pc.Expression | None) -> Iterator[Stored]:
+        """Yield seals in order; in memory are those of one file, or of some whose numbers overlap."""
         table = self._refresh()
         paths = list_files(table, column, first, last) if table else []
-        parts = [
-            pa.Table.from_batches([part], _SCHEMA).filter(pc.scalar(True) if wanted is None else wanted)
-            for path in paths
-            for part in read_file(self._place, path, _SCHEMA.names)
-        ]
-        for row in pa.concat_tables([_SCHEMA.empty_table(), *parts]).sort_by("sequence").to_pylist():
-            yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
+        for group in group_files(table, "sequence", paths) if table else ():
+            parts = [
+                pa.Table.from_batches([part], _SCHEMA).filter(pc.scalar(True) if wanted is None else wanted)
+                for path in group
+                for part in read_file(self._place, path, _SCHEMA.names)
+            ]
+            rows = pa.concat_tables([_SCHEMA.empty_table(), *parts]).sort_by("sequence")
+            for row in (row for part in rows.to_batches(_SEALS_AT_ONCE) for row in part.to_pylist()):
+                yield Stored(row["sequence"], row["seal"], row["hash"], row["signature"], row["public_key"])
 
     def append(self, seal: Seal, key: SealKey) -> Stored | None:
         """Put a seal at the end; return it as it is kept, or None where its batch is sealed, or removed, already.

@@ -31,7 +31,7 @@ from weir.archive.seals.findings import (
     name_seal,
 )
 from weir.archive.seals.runs import Offsets
-from weir.archive.seals.seal import ERASURE, RETENTION, ROWS, Seal
+from weir.archive.seals.seal import ERASURE, LOSS, RETENTION, ROWS, Seal
 from weir.archive.tree import LEAF_BYTES, SALT_BYTES, Tree, leaf, row_bytes
 
 SOURCES = ("partition", "offset", "append_ms", "key", "value", "headers", "salt", "leaf", "batch")
@@ -52,6 +52,7 @@ class CheckedTable:
         erased: how many of them are empty, with a record of their erasure.
         unsealed: how many came after the newest seal; they are sealed with the next batch.
         forgotten: how many are not there any more because they were old, as recorded.
+        lost: how many were in files that are gone or damaged, as recorded.
     """
 
     findings: list[Finding]
@@ -59,6 +60,7 @@ class CheckedTable:
     erased: int
     unsealed: int
     forgotten: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def check_rows(table: str, batches: Iterable[pa.RecordBatch], seals: Sequence[Se
     Args:
         table: its name, which is the topic's.
         batches: rows with the columns of ``SOURCES``: all rows of the batches that the seals are of, in any order.
-        seals: of the table; those of erasures and of retention all.
+        seals: of the table; those of erasures, losses and retention all.
     """
-    reader = _Reader(table, _list_erased(seals))
+    reader = _Reader(table, _list_rows(seals, ERASURE))
     for batch in batches:
         reader.read(batch)
     scan = reader.sort()
@@ -102,6 +104,9 @@ def check_rows(table: str, batches: Iterable[pa.RecordBatch], seals: Sequence[Se
     covered = (scan.batches > 0) & (scan.batches <= removed)
     left = scan.batches[covered]
     seals_replaced = [name_seal(seal.sequence) for seal in sealed if not _check_seal(seal, scan, covered, reader)]
+    lost = _list_rows(seals, LOSS)
+    missing = {row for kind, row in reader.found if kind == REMOVED}
+    reader.found = [(kind, row) for kind, row in reader.found if kind != REMOVED or row not in lost]
     newest = max((seal.batch for seal in sealed), default=removed)
     unsealed = ~covered & (scan.batches > newest)
     reader.found += [(ADDED, scan.name(place)) for place in np.flatnonzero(~covered & ~unsealed).tolist()]
@@ -109,7 +114,9 @@ def check_rows(table: str, batches: Iterable[pa.RecordBatch], seals: Sequence[Se
     findings += [Finding(REPLACED, f"{table} in {name}") for name in seals_replaced]
     findings += [Finding(NOT_REMOVED, f"{table} in batch {batch}") for batch in np.unique(left).tolist()]
     forgotten = sum(seal.runs.count for seal in old) - len(left)
-    return CheckedTable(findings, reader.rows, reader.emptied, int(unsealed.sum()), max(0, forgotten))
+    return CheckedTable(
+        findings, reader.rows, reader.emptied, int(unsealed.sum()), max(0, forgotten), len(missing & lost)
+    )
 
 
 class _Reader:
@@ -184,11 +191,12 @@ def _check_seal(seal: Seal, scan: _Scan, covered: npt.NDArray[np.bool_], reader:
     return any(scan.name(place) in named for place in own.tolist())
 
 
-def _list_erased(seals: Sequence[Seal]) -> set[Coordinate]:
+def _list_rows(seals: Sequence[Seal], kind: str) -> set[Coordinate]:
+    """Return the rows that seals of a kind are about."""
     return {
         (partition, offset)
         for seal in seals
-        if seal.kind == ERASURE
+        if seal.kind == kind
         for partition in seal.runs.of
         for offset in seal.runs.offsets_of(partition).tolist()
     }

@@ -33,7 +33,8 @@ MEANING = {
     NOT_REMOVED: "a seal says that rows of it were removed because they are old, and some are there; run `weir archive "
     "optimize`",
     GONE: "it was sealed and is not there; put it back from a copy of the archive",
-    UNREADABLE: "the file is missing or damaged; put it back from a copy of the archive",
+    UNREADABLE: "the file is missing or damaged; put it back from a copy of the archive; where there is none, "
+    "`weir archive drop-damaged`",
     SEAL_ALTERED: "its text is not the one that was sealed",
     SEAL_MISSING: "the seals before and after it are there",
     SEAL_UNSIGNED: "no key of an archiver signed it",

@@ -7,7 +7,7 @@ from typing import Any
 
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.reading import read_batches
-from weir.archive.seals.seal import NO_BATCH, ROWS, Seal, read_seal, steps_between
+from weir.archive.seals.seal import LOSS, NO_BATCH, ROWS, Seal, read_seal, steps_between
 from weir.archive.table import ArchiveTable
 from weir.archive.tree import Tree
 from weir.schemas.errors import Damaged
@@ -24,7 +24,7 @@ def prove(chain: Chain, tables: Mapping[str, ArchiveTable], event_id: str, rows:
         chain: of the archive.
         tables: by name.
         event_id: that the rows are about.
-        rows: all of them; one whose batch has no seal yet is left out.
+        rows: all of them; one whose batch has no seal yet, or lost other rows as recorded, is left out.
 
     Raises:
         Damaged: a seal is missing, or the rows that it is about are not what they were.
@@ -38,8 +38,11 @@ def prove(chain: Chain, tables: Mapping[str, ArchiveTable], event_id: str, rows:
         of_row = _find_seals(chain, row)
         if ROWS not in of_row:
             continue
+        path = _find_path(chain, tables[row["table"]], row, of_row[ROWS])
+        if path is None:
+            continue
         wanted |= {step for seal in of_row.values() for step in steps_between(head.sequence, seal.sequence)}
-        proved.append(_to_data(row) | {"path": _find_path(tables[row["table"]], row, of_row[ROWS])})
+        proved.append(_to_data(row) | {"path": path})
     seals = [stored.text for stored in chain.read_many(wanted)] if wanted else []
     return {"format": 1, "id": event_id, "rows": proved, "seals": seals, "head": _describe_head(head)}
 
@@ -51,15 +54,25 @@ def _find_seals(chain: Chain, row: Row) -> dict[str, Seal]:
     return {seal.kind: seal for seal in found if seal.runs.index_of(row["partition"], row["offset"]) is not None}
 
 
-def _find_path(table: ArchiveTable, row: Row, seal: Seal) -> list[str]:
+def _find_path(chain: Chain, table: ArchiveTable, row: Row, seal: Seal) -> list[str] | None:
     rows = read_batches(table, seal.batch, seal.batch, _COLUMNS)
     rows = rows.sort_by([("partition", "ascending"), ("offset", "ascending")])
     index = seal.runs.index_of(row["partition"], row["offset"])
     tree = Tree(rows["leaf"].to_pylist())
+    if len(rows) < seal.runs.count and len(rows) + _count_lost(chain, seal) == seal.runs.count:
+        return None
     if tree.root.hex() != seal.root or index is None:
         raise Damaged(f"expected batch {seal.batch} of {seal.table} as in seal {seal.sequence}, found other rows; "
                       "`weir evidence verify` names them")  # fmt: skip
     return [node.hex() for node in tree.prove(index)]
+
+
+def _count_lost(chain: Chain, seal: Seal) -> int:
+    """Return how many rows of a seal are lost, as recorded."""
+    recorded = [read_seal(stored.text) for stored in chain.read_of(seal.table, NO_BATCH)]
+    losses = [each.runs for each in recorded if each.kind == LOSS]
+    places = {(number, at) for runs in losses for number in runs.of for at in runs.offsets_of(number).tolist()}
+    return sum(seal.runs.index_of(*place) is not None for place in places)
 
 
 def _to_data(row: Row) -> dict[str, Any]:

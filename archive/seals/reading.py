@@ -5,7 +5,7 @@ One file after the other in one thread: an error names its file, and no read is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,25 @@ def list_files(delta: DeltaTable, column: str, first: int, last: int) -> list[st
         return list(files["path"].to_pylist())
     may = pc.and_(pc.less_equal(files[f"min.{column}"], last), pc.greater_equal(files[f"max.{column}"], first))
     return list(files.filter(pc.fill_null(may, True))["path"].to_pylist())
+
+
+def group_files(delta: DeltaTable, column: str, paths: Collection[str]) -> Iterator[list[str]]:
+    """Yield files in the order of a column's values, those together whose values overlap."""
+    files = pa.table(delta.get_add_actions(flatten=True))
+    ends = [f"min.{column}", f"max.{column}"]
+    if not set(ends) <= set(files.schema.names) or any(files[each].null_count for each in ends):
+        yield [*paths]
+        return
+    found = zip(*(files[each].to_pylist() for each in (*ends, "path")), strict=True)
+    group: list[str] = []
+    newest = 0
+    for first, last, path in sorted(file for file in found if file[2] in paths):
+        if group and first > newest:
+            yield group
+            group = []
+        group.append(path)
+        newest = max(newest, last)
+    yield group
 
 
 def read_file(place: Place, path: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

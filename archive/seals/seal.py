@@ -2,9 +2,10 @@
 
 A seal of **rows** is about one batch of a table: which offsets it brought, and the root of the Merkle tree over their
 leaves in the order of partition and offset. A seal of an **erasure** says which offsets were erased, when and why; one
-of **retention** up to which batch all rows were removed because they were old. A seal of **files** is about what is
-kept next to the tables, and of no table: the hash of each file. All share one chain: its newest hash stands for all
-that was ever archived. Where rows lie in the files of a table is in no seal, so joining files breaks none.
+of **retention** up to which batch all rows were removed because they were old; one of a **loss** which rows were in
+files that are gone or damaged. A seal of **files** is about what is kept next to the tables, and of no table: the hash
+of each file. All share one chain: its newest hash stands for all that was ever archived. Where rows lie in the files of
+a table is in no seal, so joining files breaks none.
 
 Each seal carries the hash of the one before and, as ``skip``, of an older one: that whose number has the lowest set bit
 cleared. Following the longer of both steps leads from the newest seal to any other in some tens of steps, so the proof
@@ -26,14 +27,14 @@ from weir.archive.seals.runs import Runs, build_runs, read_runs
 from weir.archive.tree import Tree
 from weir.schemas.errors import Damaged, Refused
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The newest; a seal has the lowest that it can be written in, and a release refuses a chain with a newer one."""
-ROWS, ERASURE, RETENTION, FILES = "rows", "erasure", "retention", "files"
-_FORMAT_OF: Final = {ROWS: 1, ERASURE: 1, RETENTION: 2, FILES: 2}
+ROWS, ERASURE, RETENTION, FILES, LOSS = "rows", "erasure", "retention", "files", "loss"
+_FORMAT_OF: Final = {ROWS: 1, ERASURE: 1, RETENTION: 2, FILES: 2, LOSS: 3}
 NO_TABLE: Final = ""
 """In the place of a table's name in a seal of files."""
 NO_BATCH: Final = 0
-"""In the place of a batch's number in the seal of an erasure."""
+"""In the place of a batch's number in the seal of an erasure or a loss."""
 _START: Final = ""
 """The hash of the seal before the first one."""
 
@@ -45,7 +46,7 @@ class Seal:
     Attributes:
         sequence: 1 for the first.
         table: whose rows it is about.
-        kind: ``rows``, ``erasure``, ``retention`` or ``files``.
+        kind: ``rows``, ``erasure``, ``retention``, ``files`` or ``loss``.
         batch: of rows: the number of the commit that brought them; of retention the last one removed; else 0.
         runs: the offsets it is about.
         previous: hash of the seal before, hexadecimal; empty for the first.
@@ -53,7 +54,7 @@ class Seal:
         root: of the tree over the leaves, hexadecimal.
         first_ms: of rows: the earliest append time; else when it was done.
         last_ms: of rows: the latest append time; else when it was done.
-        why: of an erasure or of retention.
+        why: of an erasure, of retention or of a loss.
         files: of files: the SHA-256 of each, hexadecimal, by its path under the root.
     """
 
@@ -154,6 +155,11 @@ def seal_rows(table: str, batch: int, rows: pa.Table) -> Seal:
 def seal_erasure(table: str, runs: Runs, *, at_ms: int, why: str) -> Seal:
     """Return the record that rows were erased, which ``link`` then puts in its place."""
     return Seal(0, table, ERASURE, NO_BATCH, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
+
+
+def seal_loss(table: str, runs: Runs, *, at_ms: int, why: str) -> Seal:
+    """Return the record that rows were lost, which ``link`` then puts in its place."""
+    return Seal(0, table, LOSS, NO_BATCH, runs, _START, _START, first_ms=at_ms, last_ms=at_ms, why=why)
 
 
 def seal_retention(table: str, batch: int, *, at_ms: int, why: str) -> Seal:

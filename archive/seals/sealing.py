@@ -32,11 +32,12 @@ def seal_new(chain: Chain, key: SealKey, *, name: str, table: ArchiveTable, afte
     """
     written: list[Stored] = []
     sealed = chain.read_sealed_batch(name) if after is None else after
-    while rows := _read_batches(table, after=sealed):
+    while (rows := _read_batches(table, after=sealed)) or sealed < table.batch:
         for batch, of_batch in rows:
             stored = chain.append(seal_rows(name, batch, of_batch), key)
             written += [stored] if stored else []
-            sealed = batch
+        # batches whose files were lost have no rows
+        sealed = rows[-1][0] if rows else sealed + _BATCHES_AT_ONCE
     return written
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from weir.archive.whatif.in_force import Change
 from weir.archive.whatif.page import build_page
 from weir.archive.whatif.segments import By
 from weir.archive.whatif.show import build_tables
-from weir.archive.whatif.trial import Asked, Bounds, find_faults, run_trial
+from weir.archive.whatif.trial import Asked, Bounds, find_failed, run_trial
 from weir.inference.bundle import load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet, build_rule_set
@@ -22,16 +21,15 @@ from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
 from weir.inference.published.content import read_json
 from weir.inference.published.files import read_file
 from weir.inference.rule_sets import columns_of_rules, read_rules
-from weir.infra.arguments import Parser, add_stream_flag
+from weir.infra.arguments import Parser, add_stream_flag, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import print_line, print_tables
 from weir.schemas.checks.rules import find_faults_of
-from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Refused
 from weir.schemas.expression_parser import parse_expression
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream
-from weir.schemas.rules import DECLINE, Rule, parse_time_ms
+from weir.schemas.rules import DECLINE, Rule
 from weir.schemas.stream import Stream
 
 _CONDITION: Final = "condition"
@@ -49,7 +47,7 @@ def main(argv: list[str]) -> int:
     asked = Asked(arguments.since, arguments.until, where, arguments.verify, by)
     document = run_trial(settings, root, change, asked)
     bounds = Bounds(arguments.max_declined_points, arguments.max_good_hurt_pct)
-    faults = list(find_faults(document, bounds))
+    faults = [gate.found for gate in find_failed(document, bounds)]
     if arguments.html:
         title = f"what-if: {settings.stream.full_name}"
         page = build_page(document, faults, title=title, event=settings.stream.event)
@@ -142,8 +140,8 @@ def _build_parser() -> Parser:
     every = "check every logged score by the model that gave it, and not only 10,000 with --model; remembered"
     parser.add_argument("--verify", action="store_true", help=every)
     since = "decisions from then on: how long ago, such as 90d, or an ISO 8601 time (default: all)"
-    parser.add_argument("--since", type=_read_time, default=0, metavar="TIME", help=since)
-    parser.add_argument("--until", type=_read_time, default=MS_MAX, metavar="TIME", help="and before then")
+    parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
+    parser.add_argument("--until", type=since_ms, default=MS_MAX, metavar="TIME", help="and before then")
     where = "only events that fulfil a condition, as in a rule: 'country == \"DE\" and score >= 0.2'"
     parser.add_argument("--where", default="", metavar="EXPR", help=where)
     by = "figures by segment: of each value of a field, or of events that fulfil a condition and of the others"
@@ -158,9 +156,3 @@ def _build_parser() -> Parser:
     parser.add_argument("--max-good-hurt-pct", type=float, metavar="PERCENT", help=hurt)
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
-
-
-def _read_time(text: str) -> int:
-    """Read how long ago, or when; UTC where it has no zone."""
-    ago = parse_ms(text)
-    return int(datetime.now(UTC).timestamp() * 1_000) - ago if ago else parse_time_ms(text)

@@ -10,7 +10,7 @@ say by ``hold``.
 from __future__ import annotations
 
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from weir.schemas.stream import Stream
 UNKNOWN, GOOD, FRAUD, YOUNG = -1, 0, 1, -2
 """What is known of an event: nothing although it is old enough, that it was good, that it was what the stream's labels
 look for, or that it is too young for anything to be known."""
-_WITHDRAWN: Final = 2
+WITHDRAWN: Final = 2
 """Sorts after fraud: of two labels of one time the withdrawal wins, as in the label windows of the stream."""
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 """An odd number without a pattern: two hashes are mixed so that exchanging them gives another one."""
@@ -45,14 +45,14 @@ class LabelIndex:
         Args:
             hashes: of events, from ``hash_events``.
             times: when each label became known.
-            verdicts: ``GOOD``, ``FRAUD``, or 2 for one that is withdrawn.
+            verdicts: ``GOOD``, ``FRAUD`` or ``WITHDRAWN``.
             mature_ms: events that were appended after it are too young.
         """
         order = np.lexsort((verdicts, times, hashes))
         hashes, verdicts = hashes[order], verdicts[order]
         newest = np.append(hashes[1:] != hashes[:-1], True) if len(hashes) else np.empty(0, np.bool_)
         self._hashes, found = hashes[newest], verdicts[newest]
-        self._verdicts = np.where(found == _WITHDRAWN, UNKNOWN, found).astype(np.int8)
+        self._verdicts = np.where(found == WITHDRAWN, UNKNOWN, found).astype(np.int8)
         self._mature_ms = mature_ms
 
     @property
@@ -83,6 +83,24 @@ def read_labels(reader: TableReader | None, stream: Stream, *, now_ms: int) -> L
     """
     if stream.labels is None:
         return None
+    return LabelIndex(*scan_labels(reader, stream, now_ms=now_ms), mature_ms=now_ms - stream.label_hold_ms)
+
+
+class Scanned(NamedTuple):
+    """Labels as columns, in no order; a verdict is ``GOOD``, ``FRAUD`` or ``WITHDRAWN``."""
+
+    hashes: Hashes
+    times: npt.NDArray[np.int64]
+    verdicts: Verdicts
+
+
+def scan_labels(reader: TableReader | None, stream: Stream, *, now_ms: int) -> Scanned:
+    """Read every label that is known by a time, of a stream that has labels; see ``read_labels``.
+
+    Raises:
+        Transient: the store cannot be read.
+    """
+    assert stream.labels is not None, "labels of a stream that has none; a bug of the caller"
     hashes: list[Hashes] = []
     times: list[npt.NDArray[np.int64]] = []
     verdicts: list[Verdicts] = []
@@ -95,12 +113,11 @@ def read_labels(reader: TableReader | None, stream: Stream, *, now_ms: int) -> L
             rows = batch.filter(pc.fill_null(known, False))
             hashes.append(hash_events(hash_keys(rows[key]), rows["id_hash"]))
             times.append(rows[time].to_numpy())
-            verdicts.append(pc.fill_null(rows[verdict].cast(pa.int8()), _WITHDRAWN).to_numpy())
-    return LabelIndex(
+            verdicts.append(pc.fill_null(rows[verdict].cast(pa.int8()), WITHDRAWN).to_numpy())
+    return Scanned(
         np.concatenate([np.empty(0, np.uint64), *hashes]),
         np.concatenate([np.empty(0, np.int64), *times]),
         np.concatenate([np.empty(0, np.int8), *verdicts]),
-        mature_ms=now_ms - stream.label_hold_ms,
     )
 
 

@@ -19,6 +19,7 @@ from weir.archive.whatif.segments import By
 from weir.archive.whatif.show import Document, build_document
 from weir.archive.whatif.study import Study
 from weir.inference.core.rules import RuleSet
+from weir.inference.published.gate import Gate
 from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, WeirError
 
@@ -92,31 +93,33 @@ def _study(settings: Settings, root: Place, change: Change, asked: Asked) -> Doc
     return build_document(study.found, rescored, has_money=study.has_money, has_labels=labels is not None)
 
 
-def find_faults(document: Document, bounds: Bounds) -> Iterator[str]:
-    """Yield why a trial says no."""
+def find_failed(document: Document, bounds: Bounds) -> Iterator[Gate]:
+    """Yield the gates that a trial does not pass; what was found says so in a sentence."""
     past = document["reproduction"]
     wrong = {"decisions": past["differing"], "scores": (past["scores"] or {}).get("differing", 0)}
     for name, count in wrong.items():
         if count:
-            yield (
+            yield Gate(
+                f"reproduction, {name}",
+                False,
                 f"NOT as recorded: {count:,} {name} come out otherwise by what was in force, so the figures prove "
-                "nothing; verify the archive with `weir evidence verify`"
+                "nothing; verify the archive with `weir evidence verify`",
+                "what was recorded",
             )
     points, bound = document["declined_points"], bounds.declined_points
     if bound is not None and points > bound:
-        yield f"the share declined grows by {points:.3f} points, more than {bound:g}"
+        found = f"the share declined grows by {points:.3f} points, more than {bound:g}"
+        yield Gate("share declined", False, found, f"at most {bound:g} points more")
     bound = bounds.good_hurt_percent
-    if bound is not None:
-        yield from _find_hurt(document, bound, bounds)
+    if bound is not None and (found := _find_hurt(document, bound, bounds)):
+        yield Gate("good events declined", False, found, f"at most {bound:g} % more")
 
 
-def _find_hurt(document: Document, bound: float, bounds: Bounds) -> Iterator[str]:
+def _find_hurt(document: Document, bound: float, bounds: Bounds) -> str:
+    """Return what is wrong with how many good events are declined; empty where nothing is."""
     if document["figures"] is None:
-        if bounds.needs_labels:
-            yield "the bound on good events cannot be held: no labels have matured"
-        return
+        return "the bound on good events cannot be held: no labels have matured" if bounds.needs_labels else ""
     more = document["figures"]["good_hurt_percent"]
     if more is None:
-        yield "good events are declined, and none was before"
-    elif more > bound:
-        yield f"of good events {more:.1f} % more are declined, more than {bound:g} %"
+        return "good events are declined, and none was before"
+    return f"of good events {more:.1f} % more are declined, more than {bound:g} %" if more > bound else ""

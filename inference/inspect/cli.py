@@ -286,7 +286,7 @@ def _write_lag(rows: list[dict[str, Any]], _: Stream) -> list[Table]:
     columns |= {"lag_records": "lag", "read_by": "read by"}
     cells = [[row[name] for name in columns] for row in rows]
     left = ", ".join(dict.fromkeys(row["stage"] for row in rows if row["read_by"] == NOBODY))
-    alone = f"{left}: nobody reads what nobody is named for; start its process again, with the same --instance"
+    alone = f"no process reads where `nobody` stands: start that of {left} again, with the same --instance"
     return [build_table(list(columns.values()), cells, title="lag", caption=alone if left else "")]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 from collections.abc import Sequence
 
+from weir.inference.published.publish import Publisher
 from weir.schemas.errors import Refused
 
 
@@ -32,11 +34,27 @@ def find_user() -> str:
         raise Refused("--who: expected the name of who publishes, and this user has none; name it") from None
 
 
-def add_force(why: str, force: str, failed: Sequence[str] = ()) -> str:
-    """Return why something is published, with why it is published although it goes too far.
+def add_force_flag(verb: argparse.ArgumentParser) -> None:
+    """Add the flag with which somebody answers for what is not passed."""
+    text = "publish it though a gate is not passed, and why; recorded in the history with the gates"
+    verb.add_argument("--force", metavar="WHY", default="", help=text)
 
-    >>> add_force("more trees", "agreed", ["latency"])
-    'more trees (forced: agreed; not passed: latency)'
+
+def may_publish(publisher: Publisher, failed: Sequence[str], force: str) -> bool:
+    """Return whether something may be published; where it is forced, that is recorded in the reason.
+
+    Args:
+        publisher: that would publish it.
+        failed: names of the gates that are not passed.
+        force: why it is published all the same; empty to leave it.
+
+    Raises:
+        Refused: the reason becomes too long.
     """
-    what = f"; not passed: {', '.join(failed)}" if failed else ""
-    return f"{why} (forced: {force}{what})"
+    if not failed:
+        return True
+    if not (force := force.strip()):
+        return False
+    publisher.why = f"{publisher.why} (forced: {force}; not passed: {', '.join(failed)})"
+    check_said(publisher.who, publisher.why)
+    return True

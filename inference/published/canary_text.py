@@ -5,6 +5,8 @@ The seed is in the text, so that every process has the same keys by the content 
 
 from __future__ import annotations
 
+import argparse
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from weir.inference.published.act import Kind
@@ -45,6 +47,14 @@ def parse_canary(text: str) -> CanaryText:
             f"canary: expected a manifest, a seed and a share above 0, up to {SHARE_MAX:.0%}, found at {where:.60}: "
             f"{first['msg'].lower():.120}"
         ) from None
+
+
+def parse_share(text: str) -> float:
+    """Read a share of the keys from a flag, such as 5% or 0.05."""
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 < value <= SHARE_MAX:
+        raise argparse.ArgumentTypeError(f"expected a share above 0, up to {SHARE_MAX:.0%}, found {text}")
+    return value
 
 
 def manifest_of(kind: Kind, text: str) -> str:

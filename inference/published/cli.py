@@ -18,9 +18,10 @@ from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_ent
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.act import NONE, Act, Kind
-from weir.inference.published.author import add_force, check_said, find_user
+from weir.inference.published.author import add_force_flag, check_said, find_user, may_publish
 from weir.inference.published.content import parse_text, read_json, write_lists
 from weir.inference.published.files import read_file
+from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import (
     show_act,
@@ -35,6 +36,7 @@ from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
+from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
 from weir.schemas.rules_text import write_rules
@@ -49,12 +51,12 @@ Tried = RuleSet | Lists | ThresholdTable
 
 
 class TryFirst(Protocol):
-    """Tries what is to be published; raises ``Refused`` where it goes too far."""
+    """Tries what is to be published."""
 
     def __call__(
-        self, settings: Settings, kind: str, content: Tried, before: Tried | None, *, force: str, quiet: bool
-    ) -> bool:
-        """Return whether it goes too far and is published all the same."""
+        self, settings: Settings, kind: str, content: Tried, before: Tried | None, *, quiet: bool
+    ) -> Sequence[Gate]:
+        """Return the gates that it does not pass."""
         ...
 
 
@@ -69,8 +71,7 @@ def main(argv: list[str], try_first: TryFirst | None = None) -> int:
     who, why = getattr(arguments, "who", ""), getattr(arguments, "why", "")
     if hasattr(arguments, "who"):
         who = who or find_user()
-        force = getattr(arguments, "force", "")
-        check_said(who, add_force(why, force) if force else why)
+        check_said(who, why)
     arguments.kind, arguments.settings, arguments.try_first = kind, settings, try_first
     with Publisher(settings, read_rules, who=who, why=why) as publisher:
         command: Command = arguments.command
@@ -98,13 +99,18 @@ def _publish_lists(arguments: argparse.Namespace, publisher: Publisher) -> int:
 
 
 def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried, before: Tried | None) -> None:
-    """Try what is to be published; why it is published although it goes too far is in the act."""
-    force = arguments.force.strip()
+    """Try what is to be published.
+
+    Raises:
+        Refused: a gate is not passed, and nothing forces it.
+    """
     if arguments.try_first is None:
         return
-    quiet = arguments.json
-    if arguments.try_first(arguments.settings, arguments.kind, content, before, force=force, quiet=quiet):
-        publisher.why = add_force(publisher.why, force)
+    kind = arguments.kind
+    failed = arguments.try_first(arguments.settings, kind, content, before, quiet=arguments.json)
+    if not may_publish(publisher, [gate.name for gate in failed], arguments.force):
+        advice = "change them, or say why they are right with --force WHY"
+        raise Refused("\n".join([*(gate.found for gate in failed), f"{kind}: nothing was published; {advice}"]))
 
 
 def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -253,8 +259,7 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str, kind: Kind) -> None
         verb.add_argument("--why", required=True, help="for who reads the history")
         verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
     if name in {"publish", "add", "remove"}:
-        force = "publish although the trial on the past exceeds the project's bounds, and why; it is in the history"
-        verb.add_argument("--force", default="", metavar="WHY", help=force)
+        add_force_flag(verb)
     if name in {"show", "diff"}:
         verb.add_argument("version", metavar="VERSION", nargs="?", default="", help="or the beginning of one")
     if name == "diff":

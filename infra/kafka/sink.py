@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -96,13 +96,24 @@ class TransactionalOutput:
             Fenced: the id is refused.
         """
         self._producer = producer
+        self._await_offsets: Callable[[], None] = _no_offsets
         try:
             producer.init_transactions(COMMIT_TIMEOUT_SECONDS * 3)
         except KafkaException as error:
             raise (Fenced if error.args[0].fatal() else Transient)(f"kafka: init_transactions: {error}") from error
 
     def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
-        """Publish outputs and offsets in one transaction.
+        """Publish outputs and offsets in one transaction: ``send``, then ``finish``.
+
+        Raises:
+            Aborted: nothing is visible and no offset moved.
+            Fenced: the process must end; the outcome of the transaction is known to its successor.
+        """
+        self.send(rows, records, offsets)
+        self.finish()
+
+    def send(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
+        """Begin a transaction and put outputs and offsets on their way; the one before must be finished.
 
         Args:
             rows: may be made while those before them are sent; what making them raises aborts the transaction.
@@ -113,16 +124,33 @@ class TransactionalOutput:
             Aborted: nothing is visible and no offset moved.
             Fenced: the process must end; the outcome of the transaction is known to its successor.
         """
-        try:
+        with self._aborting():
             self._producer.begin_transaction()
-            with nullcontext() if offsets is None else self._sending(offsets):
-                for batch in rows:
-                    self._produce_rows(batch)
-                for record in records:
-                    self._produce(record)
+            self._await_offsets = _no_offsets if offsets is None else self._start_to_send(offsets)
+            for batch in rows:
+                self._produce_rows(batch)
+            for record in records:
+                self._produce(record)
+
+    def finish(self) -> None:
+        """Commit what was sent. It may be called in another thread than ``send``, and waits for the brokers alone.
+
+        Raises:
+            Aborted: nothing is visible and no offset moved.
+            Fenced: the process must end; the outcome of the transaction is known to its successor.
+        """
+        with self._aborting():
+            self._take_offsets()
             self._commit()
+
+    @contextmanager
+    def _aborting(self) -> Iterator[None]:
+        """Abort the open transaction when the block fails; the client refuses to before it has offsets' answer."""
+        try:
+            yield
         except KafkaException as error:
-            cause = error.args[0]
+            # offsets that were refused are the cause, and not what the client says of the next record
+            cause = (self._take_refusal() or error).args[0]
             if cause.fatal():
                 raise Fenced(f"kafka: {cause.str()}") from error
             _log.warning("kafka: a transaction failed and is aborted: %s", cause.str())
@@ -130,6 +158,7 @@ class TransactionalOutput:
             raise Aborted(f"kafka: transaction aborted: {cause.str()}") from error
         except BufferError as error:
             _log.warning("kafka: a transaction is aborted: no room to queue its records")
+            self._take_refusal()
             self.abort()  # drops what is queued, so there is room for the next one
             raise Aborted(
                 f"kafka: transaction aborted: expected room in the client's queue within {QUEUE_FULL_SECONDS_MAX:.0f} s"
@@ -137,31 +166,34 @@ class TransactionalOutput:
         except ClientLost:
             raise
         except Exception:  # of who makes the rows: the transaction is open, and the next one could not begin
+            self._take_refusal()
             self.abort()
             raise
 
-    @contextmanager
-    def _sending(self, offsets: Offsets) -> Iterator[None]:
-        """Send offsets while the block makes outputs and sends them: the brokers' answers take as long as both."""
-        wait = partial(_await_offsets, start_bounded(partial(self._send, offsets)))
-        try:
-            yield
-        except KafkaException:
-            wait()  # offsets that were refused are the cause, and not what the client says of the next record
-            raise
-        except Exception:
-            with suppress(KafkaException):  # the client refuses to abort before this is answered, whatever the answer
-                wait()
-            raise
-        wait()
+    def _start_to_send(self, offsets: Offsets) -> Callable[[], None]:
+        """Send offsets while outputs are made and sent: the brokers' answers take as long as both."""
+        return partial(_await_offsets, start_bounded(partial(self._send_offsets, offsets)))
 
-    def _send(self, offsets: Offsets) -> None:
+    def _send_offsets(self, offsets: Offsets) -> None:
         """Send each member's own: the brokers refuse those of a member that is not the partition's owner any more."""
         of_member: dict[Any, list[TopicPartition]] = {}
         for position in _list_positions(offsets):
             of_member.setdefault(offsets.metadata[position.topic, position.partition], []).append(position)
         for metadata, positions in of_member.items():
             self._producer.send_offsets_to_transaction(positions, metadata, COMMIT_TIMEOUT_SECONDS)
+
+    def _take_offsets(self) -> None:
+        """Wait until the brokers have answered about the offsets, once."""
+        wait, self._await_offsets = self._await_offsets, _no_offsets
+        wait()
+
+    def _take_refusal(self) -> KafkaException | None:
+        """Wait likewise; return what they were refused with."""
+        try:
+            self._take_offsets()
+        except KafkaException as error:
+            return error
+        return None
 
     def _commit(self) -> None:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
@@ -235,7 +267,7 @@ class OffsetsOnly:
         """Bind to the group's own consumer."""
         self._consumer = consumer
 
-    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
+    def send(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets) -> None:
         """Commit offsets; there are no outputs.
 
         Raises:
@@ -246,6 +278,13 @@ class OffsetsOnly:
             self._consumer.commit(offsets=_list_positions(offsets), asynchronous=False)
         except KafkaException as error:
             raise Transient(f"kafka: committing offsets: {error.args[0].str()}") from error
+
+    def finish(self) -> None:
+        """Do nothing: what was sent is committed."""
+
+
+def _no_offsets() -> None:
+    """Wait for nothing."""
 
 
 def _await_offsets(wait: Callable[[float], None]) -> None:

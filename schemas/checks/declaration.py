@@ -20,6 +20,7 @@ from typing import Final
 from weir.schemas.checks.arguments import find_type_faults
 from weir.schemas.checks.features import find_feature_faults
 from weir.schemas.checks.fields import find_expression_faults, find_field_faults, find_label_faults, read_schema
+from weir.schemas.checks.groups import find_group_faults
 from weir.schemas.checks.rules import find_rule_faults
 from weir.schemas.durations import parse_ms
 from weir.schemas.origin import Finding, Origin
@@ -72,6 +73,7 @@ def find_faults(
         *(find_label_faults(stream, stream.labels, labels_json) if stream.labels else ()),
         *find_feature_faults(stream, retention_ms),
         *find_rule_faults(stream, columns),
+        *find_group_faults(stream, columns),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.where)
 

@@ -174,6 +174,7 @@ payments = Stream(
         "refund.count": "REFUNDS",
         "refund.sum": "REFUNDS",
     },
+    groups=["country", "channel", "customer_event_age_30d < 604800"],
     rules=[
         Rule(
             "card_testing_run",

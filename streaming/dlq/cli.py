@@ -35,6 +35,7 @@ from weir.schemas.project import find_stream, load_streams
 from weir.schemas.stream import Topics
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
 from weir.streaming.dlq.checking import build_checked_repair
+from weir.streaming.dlq.field_names import refuse_unknown_fields
 from weir.streaming.dlq.letter import COORDINATES_ONLY, HEALABLE, UNDECODED, DeadLetter
 from weir.streaming.dlq.log import DeadLetterLog, Selection, Settlement
 from weir.streaming.dlq.plan import ATTEMPTS_MAX, Options, Repair, Step
@@ -275,6 +276,8 @@ def _stats(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog
 
 def _replay(arguments: argparse.Namespace, settings: Settings, log: DeadLetterLog) -> int:
     with closing(Registry(settings.registry)) as schemas:
+        if names := parse_assignments(arguments.assignments):
+            refuse_unknown_fields(names, settings, log, _selection(arguments, log), schemas)
         repair = _repair(arguments, settings, schemas)
         options = Options(attempts_max=arguments.attempts_max, parked=arguments.parked, repair=repair)
         return _settle(arguments, settings, log, options, schemas)

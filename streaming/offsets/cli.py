@@ -43,7 +43,7 @@ from weir.streaming.state.catch_up import START_OVER
 
 
 def main(argv: list[str]) -> int:
-    """Run ``weir offsets``. Exit codes: 0 done or shown, 1 failed, 2 refused."""
+    """Run ``weir offsets``. Exit codes: 0 done or all is well, 1 failed or a fault was found, 2 refused."""
     parser = Parser(prog="weir offsets", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("action", choices=["show", "recover", "drop-view"])
     parser.add_argument("--apply", action="store_true", help="do it; without it the plan is shown")
@@ -60,11 +60,27 @@ def main(argv: list[str]) -> int:
             return _drop_view(tool, settings, arguments)
         if arguments.action == "recover":
             return _recover(tool, scorer, settings, arguments)
-        rows = [*tool.rows(on_unreadable=_tell_error), *scorer.rows()]
-        _write_rows(rows, as_json=arguments.json)
-        for line in [*tool.find_moved(rows), *scorer.find_moved(rows)]:
-            _tell(f"{line}\n")
-    return 0
+        return _show(tool, scorer, as_json=arguments.json)
+
+
+def _show(tool: OffsetsTool, scorer: ScorerOffsets, *, as_json: bool) -> int:
+    faults: list[str] = []
+    rows = [*tool.rows(on_unreadable=lambda error: faults.append(str(error))), *scorer.rows()]
+    _write_rows(rows, as_json=as_json)
+    faults += [*_find_outside(rows), *tool.find_moved(rows), *scorer.find_moved(rows)]
+    for line in faults:
+        _tell(f"{line}\n")
+    return 1 if faults else 0
+
+
+def _find_outside(rows: Sequence[Row]) -> list[str]:
+    """Say of which partitions the committed offset is outside of the log; a start refuses there."""
+    return [
+        f"{row.topic}[{row.partition}]: expected a committed offset from {row.log_start} to {row.log_end}, found "
+        f"{row.committed}; `weir offsets recover` shows what to do"
+        for row in rows
+        if row.committed is not None and not row.log_start <= row.committed <= row.log_end
+    ]
 
 
 def _recover(tool: OffsetsTool, scorer: ScorerOffsets, settings: Settings, arguments: argparse.Namespace) -> int:

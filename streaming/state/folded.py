@@ -121,8 +121,11 @@ class FoldedState:
         return format_note(self._context.topic_ids[write.unit.kind], home, undecided_until_ms=until_ms)
 
     def apply(self, writes: Sequence[Write]) -> None:
-        """Hand writes over, and pin what they change until they are made."""
+        """Hand writes over."""
         self._view_writer.submit(writes)
+
+    def pin(self, writes: Sequence[Write]) -> None:
+        """Keep in memory what writes change until they are made."""
         for write in writes:
             self._store.pin(write.unit, write.end, write.changed, is_mixed=write.is_mixed)
             self._committed[write.unit] = write.end
@@ -174,9 +177,9 @@ class FoldedState:
         self._quarantine.let_go(unit)
         meter_behind((self._stages[unit.kind].topic, unit.partition), 0)
 
-    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome]) -> None:
+    def observe(self, gathered: Gathered, outcomes: Sequence[Outcome], at_ms: float) -> None:
         """Tell the metrics how old records were, how large partials are, and what is held."""
-        meter_ages(self._name, gathered)
+        meter_ages(self._name, gathered, at_ms)
         for outcome in outcomes:
             meter_state(outcome)
         self._store.observe()

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
-from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
 from weir.streaming.state.cache import Changed, encode_known, name_keys
+from weir.streaming.state.outage import Outage
 
 RETRY_SECONDS_MAX = 20.0
 """For all writes together: who waits for them must poll Kafka again within ``max.poll.interval.ms`` (300 s).
@@ -36,8 +36,6 @@ SWEEP_EVERY_SECONDS = 0.5
 _WRITES_AT_ONCE = 2
 """More would only take the interpreter from the loop's own thread."""
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class ViewWriter:
         self._failed: BaseException | None = None
         self._records_behind = 0
         self._away_since: float | None = None
+        self._outage = Outage()
         self._stopping = False
         self._sweep: Iterator[int] | None = None
         self._sweeping: Future[None] | None = None
@@ -185,14 +184,16 @@ class ViewWriter:
             except Transient as error:
                 metrics.DEPENDENCY_RETRIES.labels(dependency="redis").inc()
                 self._away_since = self._away_since or begun
+                self._outage.note_failure(write.unit, error.cause, error)
                 if self._stopping or self._is_too_long_since(begun):
+                    self._outage.give_up(write.unit)
                     return error
                 pause = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)]
-                log.warning(f"redis_{error.cause}", unit=write.unit.tag, error=str(error), retry_seconds=pause)
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 attempt += 1
             else:
                 self._away_since = None
+                self._outage.note_success(write.unit)
                 return applied
 
     def _is_too_long_since(self, begun: float) -> bool:

@@ -33,11 +33,15 @@ class FlushedOutput(TransactionalOutput):
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
 
-    def commit(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
+    def send(self, rows: Iterable[Rows], records: Iterable[Record], offsets: Offsets | None) -> None:
+        self._offsets = offsets
         for batch in rows:
             self._produce_rows(batch)
         for record in records:
             self._produce(record)
+
+    def finish(self) -> None:
+        offsets = self._offsets
         if self._producer.flush(_FLUSH_SECONDS_MAX):
             raise Transient("kafka: outputs were not acknowledged in time")
         if offsets is not None:

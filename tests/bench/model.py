@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import lightgbm
 
-import weir.training.cli
+import weir.train
 import weir.training.pipeline
 from tests.faults.patch import replace
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, Labels, Matrix, Trees
@@ -28,7 +28,7 @@ def _fit_all(
 def main() -> int:
     """Train on the history in the folder named first, and promote."""
     replace(weir.training.pipeline, fit_trees=_fit_all)
-    return weir.training.cli.main(["train", "--history", sys.argv[1], "--trees", str(TREES), "--promote", "--no-track"])
+    return weir.train.main(["train", "--history", sys.argv[1], "--trees", str(TREES), "--promote", "--no-track"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.faults.lab import Lab, Plan
 from tests.faults.workers import Worker
 
 LIVE_STEPS = (
-    "gathered", "computed", "committing", "produced", "committed", "applying", "apply_answered", "applied",
+    "gathered", "computed", "ahead", "committing", "produced", "committed", "applying", "apply_answered", "applied",
 )  # fmt: skip
 CATCH_UP_STEPS = ("catch_up_folded", "catch_up_applied")
 RANDOM_SECONDS_MAX = 1.5
@@ -73,9 +73,9 @@ def _take_over(lab: Lab, frozen: Worker) -> Worker:
     return heir
 
 
-def _zombie(lab: Lab, step: str) -> None:
+def _zombie(lab: Lab, step: str, number: int = 3) -> None:
     scorer = lab.scorer()
-    frozen = lab.processor(stop_at=(f"{step}:3",))
+    frozen = lab.processor(stop_at=(f"{step}:{number}",))
     heir = _take_over(lab, frozen)
     lab.finish([heir, *_still_there(frozen), scorer])
 
@@ -97,7 +97,8 @@ def zombie_before_apply(lab: Lab) -> None:
 
 @fault("stalled-member", "a member stalls with gathered records, is replaced, and then wants to commit them")
 def stalled_member(lab: Lab) -> None:
-    _zombie(lab, "gathered")
+    # the first batch is of payments, whose units begin first: a later one may be of labels alone, which have no output
+    _zombie(lab, "gathered", 1)
     stalled = lab.crew.workers[1]
     refused = "transaction aborted" in stalled.log() or stalled.process.exitcode not in {0, None}
     lab.expect(refused, "the stalled member's commit was not refused")

@@ -5,16 +5,20 @@ A scorer is there all the while: whatever it decides of rows that are decided al
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tests.faults.catalogue import fault
 from tests.faults.faults_process import CATCH_UP_STEPS, LIVE_STEPS
 from tests.faults.lab import Lab, Plan
-from tests.faults.workers import await_true
+from tests.faults.workers import Worker, await_true
 
-STEPS = (*LIVE_STEPS[:3], "decided", *LIVE_STEPS[3:])
+STEPS = (*LIVE_STEPS[:4], "decided", *LIVE_STEPS[4:])
 CRASHES = 5
 """More than the starts after which records are suspected."""
+
+ABORTS = 4
+"""In each mode."""
 
 
 def _kill(lab: Lab, **orders: Any) -> None:
@@ -100,3 +104,23 @@ def run_model_crash(lab: Lab) -> None:
     lab.expect(not suspected, f"records were suspected by {suspected}")
     await_true(lambda: heir.count("committed") > 1, "batches decided after the crashes")
     lab.finish([heir, scorer])
+
+
+@fault(
+    "commits-aborted",
+    "every fourth transaction is aborted when the next batch was computed on it already, in both modes",
+    Plan(rate=300),
+)
+def commits_aborted(lab: Lab) -> None:
+    lab.aborts_expected = True
+    scorer = lab.scorer()
+    for start in (lab.processor, lab.fused):
+        worker = start(quirks=("abort_commits",))
+        await_true(partial(_is_aborted_ahead, worker), "transactions aborted below a batch that was computed")
+        lab.times += worker.count("aborting")
+        worker.stop()
+    lab.finish([lab.fused(), scorer])
+
+
+def _is_aborted_ahead(worker: Worker) -> bool:
+    return worker.count("aborting") >= ABORTS and worker.count("ahead") >= ABORTS

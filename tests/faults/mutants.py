@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,16 +14,20 @@ from tests.faults.patch import replace
 from tests.faults.table import Result
 from weir.infra.kafka import tail
 from weir.infra.kafka.clients import build_consumer
+from weir.infra.kafka.sink import Aborted
 from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
+from weir.streaming.committer import Batch, Committer
 from weir.streaming.event_stage import EventStage, _arrange
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.loop import Loop
-from weir.streaming.stage import Refolded
+from weir.streaming.stage import Committed, Refolded
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
+from weir.streaming.state.folded import FoldedState
+from weir.streaming.state.view_writer import Write
 
 REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
 BACK_RECORDS = 300
@@ -98,34 +103,69 @@ def _judge_again() -> None:
 
 def _late_metadata() -> None:
     """Group metadata are those of the commit, after polls that let a stalled member join again, not of the gather."""
-    gather, commit = PartitionedInput.gather, Loop._commit
+    gather, send, continue_from = PartitionedInput.gather, Committer.send, Loop._continue_from
     gathered_at = [0.0]
+    owners: dict[Partition, Any] = {}
 
     def gather_and_note(source: PartitionedInput, max_records: int, **seconds: float) -> Gathered:
         gathered = gather(source, max_records, **seconds)
         gathered_at[0] = time.monotonic()
+        owners.clear()
+        owners.update({partition: source._members.owner(partition) for partition in gathered.records})
         return gathered
 
-    def commit_with_fresh_metadata(loop: Loop, outcomes: Any, writes: Any, gathered: Gathered) -> None:
+    def send_with_fresh_metadata(committer: Committer, batch: Batch) -> None:
         # only after a stall: a poll at any other time would lose the records that it hands out
         if time.monotonic() - gathered_at[0] > STALL_SECONDS:
-            members = loop._source._members
-            for consumer in members._consumers:
+            of_now = {}
+            for consumer in set(owners.values()):
                 _poll_until(lambda: not consumer.assignment(), consumer)  # noqa: B023 - called before the next
                 _poll_until(lambda: bool(consumer.assignment()), consumer)  # noqa: B023
-            gathered.metadata = members.metadata(gathered.records)
-        commit(loop, outcomes, writes, gathered)
-        for partition in [partition for partition, write in writes.items() if write.unit not in loop._units.live]:
-            del writes[partition]  # let go of by these polls, which the processor itself does not know of
+                of_now[consumer] = consumer.consumer_group_metadata()
+            batch.gathered.metadata.update({partition: of_now[owner] for partition, owner in owners.items()})
+        send(committer, batch)
+
+    def continue_with_what_is_live(loop: Loop, batch: Batch) -> None:
+        # others were let go of by these polls, which the processor itself does not know of
+        live = {partition: write for partition, write in batch.writes.items() if write.unit in loop._units.live}
+        continue_from(loop, dataclasses.replace(batch, writes=live))
 
     replace(PartitionedInput, gather=gather_and_note)
-    replace(Loop, _commit=commit_with_fresh_metadata)
+    replace(Committer, send=send_with_fresh_metadata)
+    replace(Loop, _continue_from=continue_with_what_is_live)
 
 
 def _poll_until(condition: Callable[[], bool], consumer: Any) -> None:
     deadline = time.monotonic() + REJOIN_SECONDS_MAX
     while not condition() and time.monotonic() < deadline:
         consumer.poll(0.1)
+
+
+def _keep_what_is_void() -> None:
+    """A batch is committed though the one that it was computed on was aborted."""
+    take = Committer.take
+
+    def take_as_committed(committer: Committer) -> Committed:
+        try:
+            return take(committer)
+        except Aborted:
+            return Committed(0.0, 0.0, 0.0)
+
+    replace(Committer, take=take_as_committed)
+
+
+def _pin_late() -> None:
+    """The next batch is computed without what the one under way changed."""
+    pin, observe = FoldedState.pin, FoldedState.observe
+    held: list[Sequence[Write]] = []
+
+    def pin_before(state: FoldedState, *given: Any) -> None:
+        for writes in held:
+            pin(state, [write for write in writes if write.unit in state._applied])
+        held.clear()
+        observe(state, *given)
+
+    replace(FoldedState, pin=lambda _, writes: held.append(writes), observe=pin_before)
 
 
 def _go_back() -> None:
@@ -193,6 +233,8 @@ MUTANTS: dict[str, Mutant] = {
     "forget": Mutant(_remember, "flushall", "what was in memory would be folded again on top of itself"),
     "verdict-read-back": Mutant(_judge_again, "schema-registered-late", "a dead letter would count after all"),
     "metadata-at-gather": Mutant(_late_metadata, "stalled-member", "records held across a poll decided twice"),
+    "void-after-abort": Mutant(_keep_what_is_void, "commits-aborted", "what was aborted would be decided by nobody"),
+    "pin-before-commit": Mutant(_pin_late, "commits-aborted", "a batch would be computed on partials of before"),
     "archive-positions": Mutant(_archive_anyway, "two-archivers", "each of two archivers would add every row"),
     "archive-look-up": Mutant(_believe_the_error, "archive-store-fails", "rows of a lost answer would be added again"),
     "decisions-committed": Mutant(_read_uncommitted, "aborted-decision", "an aborted copy would be the answer"),

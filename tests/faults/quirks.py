@@ -25,6 +25,8 @@ from weir.streaming.feature_rows import FeatureBatch
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
 SLOW_SECONDS = 0.05
+AHEAD_SECONDS = 0.15
+"""Long enough for the next batch to be gathered and computed."""
 DAY_SECONDS = 86_400
 HANG_SECONDS = 3.0
 FULL_BYTES = 24_000
@@ -106,6 +108,21 @@ def lose_commit_reply(steps: Steps) -> None:
         replace(output, _producer=_LossyProducer(producer, steps))
 
     replace(TransactionalOutput, __init__=wrapped)
+
+
+def abort_commits(steps: Steps) -> None:
+    """Every fourth transaction is aborted in the place of its commit, when the next batch was computed on it."""
+    commit, calls = TransactionalOutput._commit, [0]
+
+    def commit_or_abort(output: TransactionalOutput) -> None:
+        calls[0] += 1
+        if calls[0] % LOSE_EVERY:
+            return commit(output)
+        time.sleep(AHEAD_SECONDS)
+        steps("aborting")
+        raise KafkaException(KafkaError(KafkaError._STATE, "aborted on purpose", False, False, True))
+
+    replace(TransactionalOutput, _commit=commit_or_abort)
 
 
 def _survive(values: Any, *, is_child: bool) -> None:
@@ -210,6 +227,7 @@ QUIRKS: dict[str, Callable[[Steps], None]] = {
     "hold_apply": hold_apply,
     "clock_ahead": clock_ahead,
     "lose_commit_reply": lose_commit_reply,
+    "abort_commits": abort_commits,
     "fragile": fragile,
     "crashing_model": crashing_model,
     "failing_store": failing_store,

@@ -68,7 +68,8 @@ class Steps:
         self._seen[name] += 1
         for where, number in self._breaks:
             if where == (name, self._seen[name]):
-                os.kill(os.getpid(), number)
+                # to this very thread: sent to the process, another one may take it while this one takes its next step
+                signal.pthread_kill(threading.get_ident(), number)
 
 
 def run(orders: Orders) -> None:
@@ -173,13 +174,13 @@ def _report_output_steps(steps: Callable[[str], None]) -> None:
 
     ``produced`` (they are with the broker), and then ``asked`` if they are about a payment that a client asks for.
     """
-    commit, end = TransactionalOutput.commit, TransactionalOutput._commit
+    send, end = TransactionalOutput.send, TransactionalOutput._commit
     produce_rows, produce = TransactionalOutput._produce_rows, TransactionalOutput._produce
     values: list[bytes | None] = []
 
     def begin(output: TransactionalOutput, *given: Any) -> None:
         values.clear()
-        commit(output, *given)
+        send(output, *given)
 
     def note_rows(output: TransactionalOutput, rows: Rows) -> None:
         values.extend(rows.values)
@@ -197,7 +198,7 @@ def _report_output_steps(steps: Callable[[str], None]) -> None:
             steps("asked")
         end(output)
 
-    replace(TransactionalOutput, commit=begin, _commit=end_after_steps, _produce_rows=note_rows, _produce=note_record)
+    replace(TransactionalOutput, send=begin, _commit=end_after_steps, _produce_rows=note_rows, _produce=note_record)
 
 
 def _parse(where: str) -> tuple[str, int] | None:

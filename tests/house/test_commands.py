@@ -19,6 +19,7 @@ from tests.house.source import ROOT, name_of
 RUN_BY = {
     "CONTRIBUTING.md": "tests/integration/test_contributing.py",
     "README.md": "tests/integration/test_readers.py",
+    "docs/backup.md": "tests/integration/test_backup.py",
     "docs/changing-features.md": "tests/unit/archive/test_changing_features_page.py",
     "docs/evidence.md": "tests/unit/archive/test_evidence_page.py",
     "docs/readers/analyst.md": "tests/integration/test_readers.py",
@@ -29,7 +30,9 @@ RUN_BY = {
     "docs/readers/producer.md": "tests/integration/test_readers.py",
     "docs/rules.md": "tests/unit/test_rules_page.py",
     "docs/streams.md": "tests/unit/test_streams_page.py",
+    "docs/upgrading.md": "tests/integration/test_readers.py",
     "docs/whatif.md": "tests/unit/archive/test_whatif_page.py",
+    "docs/where-to-look.md": "tests/integration/test_readers.py",
 }
 _DEMO = "tests/integration/test_demo_live.py runs what it starts"
 _SHELL = "for the prompt of a person; a test's script has the environment's programs on its path"
@@ -57,6 +60,8 @@ NOT_AS_THEY_STAND = {
         "weir features cut-over",
     ): "tests/integration/test_next_view.py changes over",
     ("docs/changing-features.md", "weir features drop"): "needs a view that was replaced; test_next_view.py has one",
+    ("docs/console.md", "weir keys create"): "tests/e2e/console/test_console_live.py runs both",
+    ("docs/console.md", "WEIR_CONSOLE__TLS"): "a certificate of a reader's; tests/integration/test_keys.py has its own",
     ("docs/errors.md", "curl -s"): "tests/unit/inference/test_api_errors.py asks so",
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/evidence.md", ".venv/bin/weir up && .venv/bin/weir archive"): "a card of the demo that printed it",
@@ -65,10 +70,15 @@ NOT_AS_THEY_STAND = {
     ("docs/keys.md", "WEIR_API__KEYS=required weir serve"): _FOREVER,
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",
     ("docs/keys.md", "curl -H"): "tests/integration/test_keys.py sends both headers",
-    ("docs/models.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
+    ("docs/choosing.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
+    ("docs/choosing.md", "weir models check"): "tests/unit/training/choosing/test_commands.py",
+    (
+        "docs/choosing.md",
+        "weir retrain --if-needed",
+    ): "tests/unit/test_retrain.py and tests/integration/test_retrain.py",
     ("docs/models.md", "weir models import"): "a model of a reader's; tests/unit/training has such",
     ("docs/models.md", "weir monitor"): "tests/unit/test_monitor.py; one needs two days of decisions",
-    ("docs/models.md", "weir models list"): "versions of a reader's own; test_published.py has such",
+    ("docs/choosing.md", "weir models list"): "versions of a reader's own; test_published.py has such",
     (
         "docs/operations.md",
         "weir dlq replay --partition",
@@ -84,6 +94,7 @@ NOT_AS_THEY_STAND = {
     ("docs/publishing.md", "weir rules publish"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir rules history"): "tests/integration/test_pages.py",
     ("docs/publishing.md", "weir lists add"): "tests/integration/test_pages.py",
+    ("docs/quality.md", "weir quality"): "tests/unit/test_quality.py, on simulated days; one needs weeks of labels",
     ("docs/readers/analyst.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/consumer.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/contributor.md", "make setup"): "CI begins with it",
@@ -107,6 +118,8 @@ COMPLETE = {
     "weir features backfill --from archive": "weir features backfill --from archive --out FILE",
     "weir train --history": "weir train --history DIR",
     "weir init": "weir init DIR --like payments",
+    "weir models check": "weir models check BUNDLE",
+    "weir models promote": "weir models promote BUNDLE --why WHY",
     "weir cases show": "weir cases show ID",
 }
 """Named without what it is about."""

@@ -38,6 +38,11 @@ TESTS: dict[str, str] = {
     "weir models rollback --alias canary --why WHY": (
         f"{MODELS}::test_a_canary_passes_the_gates_stands_next_to_a_champion_and_is_rolled_back_alone"
     ),
+    "weir models rollback --alias shadow --why WHY": (
+        f"{MODELS}::test_a_shadow_has_a_history_of_its_own_and_ends_with_none"
+    ),
+    "weir models rollback --why WHY": f"{MODELS}::test_the_first_promotion_takes_over_what_the_champion_link_names",
+    "weir models promote 1 --why WHY": f"{MODELS}::test_the_first_promotion_takes_over_what_the_champion_link_names",
     "weir models watch": f"{MODELS}::test_the_guard_rolls_a_canary_back_by_an_act_that_says_why",
     "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
     "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
@@ -84,6 +89,8 @@ TESTS: dict[str, str] = {
     "weir dlq replay --reason not_examined --apply": (
         f"{REPLAY}::test_a_replayed_record_is_the_original_with_a_count_in_its_partition"
     ),
+    "weir archive drop-damaged": "tests/unit/archive/test_losing.py::"
+    "test_what_is_dropped_is_recorded_and_everything_else_is_proved_and_read",
     "weir archive erase": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir evidence verify": f"{EVIDENCE}::test_every_block_of_the_page_does_what_it_says",
     "weir archive": f"{ARCHIVE}::test_every_committed_record_of_every_topic_has_one_row",
@@ -171,6 +178,8 @@ NO_REMEDY = {
     "make bench ROUNDS=5",
     "make bench-pyflink",
     "make past-page",
+    "make picture",
+    "make demo DURATION=30",
     "make clean",
     "make coverage",
     "make docs",

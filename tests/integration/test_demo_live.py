@@ -21,7 +21,7 @@ def test_a_demo_decides_what_it_sends_and_leaves_nothing_running(tmp_path: Path)
     home, (port,) = tmp_path / "home", choose_ports(1)
     environment = {**os.environ, "WEIR_HOME": str(home), "WEIR_API__PORT": str(port), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "weir", "demo", "--seconds", "10", "--rate", "50", "--days", "50"]
-    shown = list[str]()
+    shown, asked = list[str](), list[str]()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
@@ -29,9 +29,13 @@ def test_a_demo_decides_what_it_sends_and_leaves_nothing_running(tmp_path: Path)
                 assert not is_free(port)
             if "live after" in line:
                 assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=120).status_code == 200
+            if found := re.search(r"the console is at (\S+), .* key weir_", line):
+                assert httpx.get(f"{found[1]}/login", timeout=120).status_code == 200
+                asked.append(found[1])
             shown.append(line)
     text = "".join(shown)
     assert demo.returncode == 0, text
+    assert asked
     counts = dict(re.findall(r"^(events in|decided|dead letters) +([\d,]+)", text, re.MULTILINE))
     sent, decided, dead = (int(counts[name].replace(",", "")) for name in ("events in", "decided", "dead letters"))
     assert 300 < sent == decided + dead

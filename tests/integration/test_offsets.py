@@ -73,7 +73,7 @@ def test_a_position_that_is_none_is_shown_and_dropped_and_never_counted_with(
     tool._view._client.set(key, b"not a position")
     with pytest.raises(Refused, match="position of unit t01 with its check"):
         main(["offsets", "recover"])
-    assert main(["offsets", "show", "--json"]) == 0
+    assert main(["offsets", "show", "--json"]) == 1
     shown = capsys.readouterr()
     assert {row["applied"] for row in json.loads(shown.out)} == {None}
     assert "expected the position of unit t01" in shown.err

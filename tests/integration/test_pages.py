@@ -112,5 +112,5 @@ def test_versions_are_published_compared_and_taken_back_as_the_page_says(
 
 def test_topics_are_archived_as_the_page_says(weir: Weir, settings: Settings) -> None:
     shown = _follow(weir, settings, "docs/archive.md")
-    assert len(shown) == 3
+    assert len(shown) == 4
     assert settings.topics.transactions in shown[1]

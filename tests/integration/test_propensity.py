@@ -14,7 +14,7 @@ from weir.inference.champion import Champion
 from weir.infra.settings import Settings
 from weir.schemas.durations import DAY_MS
 from weir.schemas.streams.sessions import sessions
-from weir.training.cli import main as train
+from weir.train import main as train
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 CUSTOMERS, DAYS, END_MS = 2_000, 60, 1_790_000_000_000

@@ -31,6 +31,8 @@ PAGES = {
     "docs/readers/consumer.md": "mine-1 mine-2 APPROVE",
     "docs/readers/analyst.md": "card_mine labels.csv published",
     "docs/readers/operator.md": "kafka redis registry transactions",
+    "docs/where-to-look.md": "kafka registry transactions scorer",
+    "docs/upgrading.md": "transactions champion",
     "README.md": "card_readme openapi kafka",
     "docs/readers/data-scientist.md": "pr_auc merchant_label_risk_30d",
 }

@@ -1,4 +1,4 @@
-"""Two processes share every topic's partitions by halves, whoever joins when, next to members of the release before."""
+"""Two processes share every topic's partitions by halves, also next to members of the release before."""
 
 from __future__ import annotations
 

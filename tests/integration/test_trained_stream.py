@@ -22,6 +22,7 @@ from tests.integration.running import running
 from tests.unit.inference.occlusion import Oracle, Row
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.transfers import DAY_MS, build_history, write_project
+from weir import train
 from weir.inference.cli import run_scorer
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.topics import ensure_topics
@@ -32,7 +33,6 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas, subject
 from weir.schemas.project import find_stream
 from weir.streaming.cli import run_processor
-from weir.training import cli
 from weir.training.topics import load_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
@@ -53,7 +53,7 @@ def settings(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     settings.history_dir.mkdir(parents=True)
     write_json(settings.history_dir / f"{name}.jsonl", events)
     write_json(settings.history_dir / "labels.jsonl", labels)
-    assert cli.main(["train", "--stream", name, "--maturity-days", "3", "--trees", "40", "--no-track"]) == 0
+    assert train.main(["train", "--stream", name, "--maturity-days", "3", "--trees", "40", "--no-track"]) == 0
     return settings
 
 

@@ -38,6 +38,8 @@ class Process:
         self.next_offset: int | None = None
         self.store = Store(world)
         self.applier = ViewWriter(world)
+        self.under_way: Batch | None = None
+        self.committer = self._commit_each()
         self.catching: Generator[bool, None, None] | None = None
         self.catching_applier: ViewWriter | None = None
         self.has_ended = False
@@ -47,7 +49,7 @@ class Process:
         """Let one thread run to where another may."""
         appliers = [applier.thread for applier in (self.applier, self.catching_applier) if applier]
         main, applying = self.world.haste
-        threads = [self.main] * main + appliers * applying
+        threads = [self.main, self.committer] * main + appliers * applying
         try:
             next(self.world.rng.choice(threads))
         except Fenced:
@@ -61,7 +63,7 @@ class Process:
 
     @property
     def is_at_rest(self) -> bool:
-        busy = self.applier.records_behind or self.applier.ended or self.waits or self.catching
+        busy = self.applier.records_behind or self.applier.ended or self.waits or self.catching or self.under_way
         return not busy and self.next_offset == RECORDS == self.world.redis.position == self.world.committed
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -84,6 +86,8 @@ class Process:
         if self.next_offset is not None and self.next_offset < RECORDS:
             end = min(RECORDS, self.next_offset + self.world.rng.randint(1, BATCH_RECORDS_MAX))
             yield from self._batch(Batch(self.number, self.next_offset, end, self.generation))
+        elif self.next_offset is not None:
+            yield from self._finish()
         if self.next_offset is not None and self.world.rng.random() < 0.05:
             yield from self._look_at_view()
         yield from self._advance_catch_up()
@@ -91,11 +95,12 @@ class Process:
     def _batch(self, batch: Batch) -> Steps:
         try:
             yield from self._compute(batch)
-            yield from self._commit(batch)
+            self.world.met["computed while a commit is under way"] += self.under_way is not None
+            yield from self._finish()
         except Transient:
             self._forget_live()
             raise
-        yield from self._apply(batch)
+        yield from self._send(batch)
 
     def _compute(self, batch: Batch) -> Steps:
         records = self.world.log[batch.start : batch.end]
@@ -113,23 +118,55 @@ class Process:
         counted = {self.world.log[offset].transaction for offset in partials["card", record.card]}
         return "duplicate" if record.transaction in counted else "row"
 
-    def _commit(self, batch: Batch) -> Steps:
-        """Step 4. Nothing polls between it and the gather, but without the guard a stalled member joins again here."""
+    def _send(self, batch: Batch) -> Steps:
+        """Begin step 4, and continue from what it will be.
+
+        Nothing polls between it and the gather, but without the guard a stalled member joins again here.
+        """
         if not self.world.has(Guard.METADATA_AT_GATHER):
             yield from self._poll()
             batch.generation = self.generation
-        self.world.send_offsets(batch, epoch=self.epoch)
-        yield
-        self.world.end_transaction(batch)
+        self.under_way = batch
+        if self.next_offset is not None:  # a poll, which without the guard there is, may have let go of the partition
+            if self.world.has(Guard.PIN_BEFORE_COMMIT):
+                self.store.pin(batch.end, batch.changed)
+            self.next_offset = batch.end
         yield
 
-    def _apply(self, batch: Batch) -> Steps:
-        """Hand over to step 5, unless a poll, which without the guard there is, let go of the partition."""
-        if self.next_offset is not None:
-            self.applier.submit(Write(batch.start, batch.end, batch.changed))
+    def _commit_each(self) -> Steps:
+        """Steps 4 and 5 in the committer's thread, which leaves the outcome to the loop's."""
+        while True:
+            while self.under_way is None or self.under_way.has_ended:
+                yield
+            batch = self.under_way
+            try:
+                yield
+                self.world.send_offsets(batch, epoch=self.epoch)
+                yield
+                self.world.end_transaction(batch)
+                yield
+                self.applier.submit(Write(batch.start, batch.end, batch.changed))
+            except (Transient, Fenced) as error:
+                batch.failed = error
+            batch.has_ended = True
+
+    def _finish(self) -> Steps:
+        """Take the outcome of the commit under way."""
+        yield from self._await_commit()
+        batch, self.under_way = self.under_way, None
+        if batch is None:
+            return
+        if batch.failed is None:
+            if not self.world.has(Guard.PIN_BEFORE_COMMIT) and self.next_offset is not None:
+                self.store.pin(batch.end, batch.changed)
+            return
+        if isinstance(batch.failed, Fenced) or self.world.has(Guard.VOID_AFTER_ABORT):
+            self._forget_live()
+            raise batch.failed
+
+    def _await_commit(self) -> Steps:
+        while self.under_way is not None and not self.under_way.has_ended:
             yield
-            self.store.pin(batch.end, batch.changed)
-            self.next_offset = batch.end
 
     def _collect(self) -> None:
         ended, self.applier.ended = self.applier.ended, []
@@ -159,6 +196,8 @@ class Process:
         if self.catching is None:
             if not self.waits:
                 return
+            if self.world.has(Guard.FINISH_BEFORE_CATCH_UP):
+                yield from self._finish()
             if self.world.has(Guard.LAND_BEFORE_CATCH_UP):
                 while self.applier.records_behind:
                     yield
@@ -255,6 +294,7 @@ class Process:
             self.is_assigned = self.waits = True
 
     def _revoked(self, *, lost: bool) -> Steps:
+        yield from self._await_commit()
         if not lost:
             for _ in range(self.world.rng.randrange(20)):  # bounded
                 if self.applier.records_behind:

@@ -1,10 +1,11 @@
 """A model of the exactly-once protocol under random schedules, for one input partition.
 
-It holds what ``streaming/loop.py``, ``streaming/units.py`` and, of ``streaming/state``, ``view_writer.py``,
+It holds what ``streaming/loop.py``, ``committer.py``, ``units.py`` and, of ``streaming/state``, ``view_writer.py``,
 ``cache.py`` and ``catch_up.py`` say to each other and to Kafka and Redis, and nothing else. Each thread of a process is
-a generator that yields wherever another may run: the loop, the applier, the applier of a catch-up. Two members of the
-group share the partition; a replaced process continues for a while as a zombie. What goes wrong meanwhile is in
-``_FAULTS``, and besides at every commit (abort) and at every write to Redis (request or reply lost, request late).
+a generator that yields wherever another may run: the loop, the committer, the applier, the applier of a catch-up. Two
+members of the group share the partition; a replaced process continues for a while as a zombie. What goes wrong
+meanwhile is in ``_FAULTS``, and besides at every commit (abort) and at every write to Redis (request or reply lost,
+request late).
 
 An entity's partial is the tuple of the offsets that were folded into it, so nothing wrong can cancel out. Two
 generations of memory are dropped by the rule of ``PartialStore.trim``.

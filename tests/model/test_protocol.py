@@ -16,6 +16,7 @@ SEEDS_WITHOUT_A_GUARD = 1_000
 
 MET_PER_SEED_MIN = {
     "aborts": 0.5,
+    "computed while a commit is under way": 5.0,
     "merged writes": 0.2,
     "refused writes": 0.5,
     "unanswered writes": 0.05,

@@ -28,6 +28,9 @@ class Guard(StrEnum):
     FORGET = "what is known of a unit is dropped before it is caught up"
     VERDICT_READ_BACK = "below the committed offset verdicts are read, not judged again"
     METADATA_AT_GATHER = "a batch is committed with the group metadata that its records came with"
+    VOID_AFTER_ABORT = "what was made on top of a batch is void when its commit fails"
+    PIN_BEFORE_COMMIT = "a batch is computed on what the one before changed, whose commit is under way"
+    FINISH_BEFORE_CATCH_UP = "a unit begins when no commit is under way"
     LAND_BEFORE_CATCH_UP = "catch-up begins when what became of every write is known"
 
 
@@ -70,7 +73,10 @@ class Copy(NamedTuple):
 
 @dataclass(eq=False)
 class Batch:
-    """Steps 1 to 4 of some records; ``generation`` is of the group metadata that it is committed with."""
+    """Steps 1 to 4 of some records; ``generation`` is of the group metadata that it is committed with.
+
+    Once its commit ``has_ended``, ``failed`` says whether nothing of it is visible.
+    """
 
     member: int
     start: int
@@ -78,6 +84,8 @@ class Batch:
     generation: int
     verdicts: dict[int, str] = field(default_factory=dict)
     changed: Partials = field(default_factory=dict)
+    has_ended: bool = False
+    failed: Exception | None = None
 
 
 class World:

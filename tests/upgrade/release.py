@@ -18,25 +18,27 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RELEASE, *MODULES = (Path(__file__).parent / "RELEASE").read_text().split()
 """The commit, and modules of that code, whose names may be others in this one."""
+ARCHIVED = "d9f4eb95e91abeb439df5cc0719de6ea3529970f"
+"""The newest commit whose archives were on disks before this code: the release before has no archive."""
 _WHERE = "import importlib, sys; print(*[importlib.import_module(name).__file__ for name in sys.argv[1:]])"
 
 
-def find_release() -> Path:
-    """Return the tree of the release before.
+def find_release(commit: str = RELEASE) -> Path:
+    """Return the tree of the release before, or of another commit.
 
     Raises:
         unittest.SkipTest: this copy of the code has no such history, which no release before it can be taken out of.
     """
-    tree = ROOT / "build" / "releases" / RELEASE
+    tree = ROOT / "build" / "releases" / commit
     if not tree.is_dir():
-        _export(tree)
+        _export(tree, commit)
     return tree
 
 
-def _export(tree: Path) -> None:
-    done = subprocess.run(["git", "archive", RELEASE], cwd=ROOT, capture_output=True, check=False)
+def _export(tree: Path, commit: str) -> None:
+    done = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
     if done.returncode != 0:
-        reason = f"expected commit {RELEASE[:12]} in the history, found none; `git fetch --unshallow` brings it"
+        reason = f"expected commit {commit[:12]} in the history, found none; `git fetch --unshallow` brings it"
         raise unittest.SkipTest(reason)
     tree.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=tree.parent))

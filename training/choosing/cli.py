@@ -7,14 +7,16 @@ go to stdout. Exit codes: 0 done or shown, 1 the answer is no, 2 refused or misu
 from __future__ import annotations
 
 import argparse
-import re
+import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.inference.published.act import ALIASES, NONE, Act, Alias
-from weir.inference.published.author import add_force, check_said, find_user
-from weir.inference.published.canary_text import SHARE_MAX, CanaryText
+from weir.inference.published.act import ALIASES, NONE, Alias
+from weir.inference.published.author import add_force_flag, check_said, find_user, may_publish
+from weir.inference.published.canary_text import SHARE_MAX, CanaryText, parse_share
+from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import show_act, show_history, show_unpublished
 from weir.inference.rule_sets import read_rules
@@ -22,16 +24,12 @@ from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.project import find_stream
+from weir.schemas.project import find_stream, load_gate_bounds
 from weir.training.choosing import bundles, view
-from weir.training.choosing.archived import Archive
-from weir.training.choosing.gate import Gate
+from weir.training.choosing.publishing import promote, publish_bundle
+from weir.training.gates.archived import Archive
+from weir.training.gates.card import write_gates
 from weir.training.source_flags import add_source_flags
-
-_LABEL = re.compile(r"[0-9A-Za-z]{1,40}")
-"""A version that an act can carry as it is; another one is called by the beginning of its hash."""
-_TAKEN_OVER = "taken over from the champion link"
-
 
 Command = Callable[[argparse.Namespace, Publisher], int]
 
@@ -63,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         "promote": (_promote, "have a bundle decide, or with --alias shadow be scored next to what decides"),
         "canary": (_canary, "have a bundle decide for a share of the keys, and roll it back when a guard says so"),
         "watch": (_watch, "watch the canary in force until it is ended, and roll it back when a guard says so"),
+        "check": (_check, "run the gates of a promotion, and publish nothing"),
         "compare": (_compare, "two bundles on the same labelled rows, later than what taught them"),
         "import": (_import, "make a bundle of an ONNX graph, LightGBM trees, or a bundle's folder"),
         "rollback": (_roll_back, "put the model before in force again, or the one that is named"),
@@ -81,7 +80,7 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
     of_bundle = "a version, a folder's name, or the beginning of a content hash; `weir models list`"
     if name == "show":
         verb.add_argument("bundle", metavar="BUNDLE", nargs="?", default="champion", help=of_bundle + "; or an alias")
-    if name in {"promote", "canary"}:
+    if name in {"promote", "canary", "check"}:
         verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
     if name == "rollback":
         text = "that was published; `none` for what is not published (default: the one before)"
@@ -101,14 +100,14 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
         _add_canary_arguments(verb, name)
     if name in {"promote", "canary", "rollback", "watch"}:
         _add_author_arguments(verb, name)
-    if name in {"promote", "canary", "compare"}:
+    if name in {"promote", "canary", "check", "compare"}:
         add_source_flags(verb)
 
 
 def _add_canary_arguments(verb: argparse.ArgumentParser, name: str) -> None:
     if name == "canary":
         text = f"of the keys, such as 5%%, up to {SHARE_MAX:.0%}%"
-        verb.add_argument("--share", type=_share, required=True, metavar="SHARE", help=text)
+        verb.add_argument("--share", type=parse_share, required=True, metavar="SHARE", help=text)
         text = "publish it and return; `weir models watch` watches it"
         verb.add_argument("--no-watch", action="store_true", help=text)
     text = "roll back when it declines more than the champion, by more percentage points (default: settings)"
@@ -129,8 +128,7 @@ def _add_import_arguments(verb: argparse.ArgumentParser) -> None:
 
 def _add_author_arguments(verb: argparse.ArgumentParser, name: str) -> None:
     if name in {"promote", "canary"}:
-        text = "publish it though a gate is not passed; recorded in the history"
-        verb.add_argument("--force", metavar="WHY", default="", help=text)
+        add_force_flag(verb)
     if name != "watch":
         verb.add_argument("--why", required=True, help="for who reads the history")
     verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
@@ -184,28 +182,42 @@ def _promote(arguments: argparse.Namespace, publisher: Publisher) -> int:
         raise Refused(f"expected another bundle than the {alias} that is in force, found {chosen.manifest.version}")
     if not _pass_gates(arguments, publisher, chosen):
         return 1
+    archive = arguments.archive
     if alias == "champion":
-        _take_over_link(settings, publisher, chosen, arguments.archive)
-    act = _publish(settings, publisher, alias, chosen, chosen.text, arguments.archive)
-    show_act(act, as_json=arguments.json)
-    if alias == "champion" and publisher.standing.content("canary") != NONE:
-        publisher.why = f"{chosen.manifest.version} was promoted"
-        show_act(publisher.roll_back("canary", NONE), as_json=arguments.json)
+        acts = promote(settings, publisher, chosen, archive)
+    else:
+        acts = [publish_bundle(settings, publisher, alias, chosen, chosen.text, archive)]
+    for act in acts:
+        show_act(act, as_json=arguments.json)
     return 0
 
 
 def _pass_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> bool:
     """Show the gates; False when one is not passed and nothing forces it, which is written into the reason."""
+    gates = _show_gates(arguments, publisher, chosen)
+    failed = [gate for gate in gates if not gate.passed]
+    passed = may_publish(publisher, [gate.name for gate in failed], arguments.force)
+    if not passed:
+        view.tell_not_promoted(len(failed))
+    return passed
+
+
+def _show_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> list[Gate]:
+    """Run the gates, show them, and write them into the model card."""
     gates = _run_gates(arguments, publisher, chosen)
     view.show_gates(gates, as_json=arguments.json)
-    failed = [gate for gate in gates if not gate.passed]
-    if failed and not arguments.force:
-        view.tell_not_promoted(len(failed))
-        return False
-    if failed:
-        publisher.why = add_force(publisher.why, arguments.force, [gate.name for gate in failed])
-        check_said(publisher.who, publisher.why)
-    return True
+    if chosen.folder is not None and getattr(arguments, "alias", "champion") != "shadow":
+        champion = bundles.find_role(arguments.settings, publisher, "champion")
+        try:
+            write_gates(chosen.folder, gates, champion.manifest.version if champion else "", at_seconds=time.time())
+        except OSError as error:  # models may be mounted to be read alone
+            sys.stderr.write(f"the model card is as it was: {(error.strerror or str(error)).lower()}\n")
+    return gates
+
+
+def _check(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    chosen = bundles.find_here(arguments.settings.models_dir, arguments.bundle)
+    return 0 if all(gate.passed for gate in _show_gates(arguments, publisher, chosen)) else 1
 
 
 def _canary(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -218,7 +230,7 @@ def _canary(arguments: argparse.Namespace, publisher: Publisher) -> int:
     if not _pass_gates(arguments, publisher, chosen):
         return 1
     text = CanaryText(manifest=chosen.text, share=arguments.share, seed=uuid.uuid4().hex).model_dump_json()
-    act = _publish(settings, publisher, "canary", chosen, text, arguments.archive)
+    act = publish_bundle(settings, publisher, "canary", chosen, text, arguments.archive)
     show_act(act, as_json=arguments.json)
     return 0 if arguments.no_watch else _watch(arguments, publisher)
 
@@ -234,28 +246,22 @@ def _watch(arguments: argparse.Namespace, publisher: Publisher) -> int:
         raise Refused(str(error)) from error
 
 
-def _share(text: str) -> float:
-    """Read a share such as 5% or 0.05."""
-    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 < value <= SHARE_MAX:
-        raise argparse.ArgumentTypeError(f"expected a share above 0, up to {SHARE_MAX:.0%}, found {text}")
-    return value
-
-
 def _run_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bundles.Listed) -> list[Gate]:
     try:
-        from weir.training.choosing import gating  # noqa: PLC0415 - scikit-learn and more, which only this needs
+        from weir.training.gates import run as gating  # noqa: PLC0415 - scikit-learn and more, which only this needs
     except ModuleNotFoundError as error:  # an image for serving
         raise Refused(f"expected {error.name} for the gates, found none; promote where `weir train` runs") from None
     settings, challenger = arguments.settings, bundles.load(arguments.settings, chosen)
+    bounds = load_gate_bounds(Path.cwd())
     if getattr(arguments, "alias", "") == "shadow":
-        return gating.run_shadow_gates(challenger)
+        return gating.run_shadow_gates(challenger, bounds)
     champion = bundles.find_role(settings, publisher, "champion")
-    return gating.run_gates(arguments, settings, challenger, champion, arguments.archive, publisher.standing.thresholds)
+    cut = publisher.standing.thresholds
+    return gating.run_gates(arguments, settings, challenger, champion, arguments.archive, cut, bounds)
 
 
 def _compare(arguments: argparse.Namespace, publisher: Publisher) -> int:
-    from weir.training.choosing import gating  # noqa: PLC0415 - as above
+    from weir.training.gates import run as gating  # noqa: PLC0415 - as above
 
     settings = arguments.settings
     chosen = [_find(arguments.settings, publisher, name) for name in (arguments.bundle, arguments.other)]
@@ -272,26 +278,6 @@ def _find(settings: Settings, publisher: Publisher, name: str) -> bundles.Listed
     if found is None:
         raise Refused(f"expected a {name}, found none; `weir models list` shows what there is")
     return found
-
-
-def _take_over_link(settings: Settings, publisher: Publisher, chosen: bundles.Listed, archive: Archive) -> None:
-    """Publish what the champion link names before anything else is, so that it can be rolled back to by its version."""
-    linked = bundles.find_linked(settings)
-    if linked is None or publisher.log.history("champion") or linked.content == chosen.content:
-        return
-    with Publisher(settings, read_rules, who=publisher.who, why=_TAKEN_OVER) as first:
-        _publish(settings, first, "champion", linked, linked.text, archive)
-    publisher.published.look()
-
-
-def _publish(
-    settings: Settings, publisher: Publisher, alias: Alias, chosen: bundles.Listed, text: str, archive: Archive
-) -> Act:
-    if chosen.folder is not None:
-        archive.keep(settings, chosen.folder)
-    version = chosen.manifest.version
-    label = version if _LABEL.fullmatch(version) and version != NONE else ""
-    return publisher.publish(alias, [text], label)
 
 
 def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:

@@ -66,6 +66,11 @@ class Side:
         """Begin with nothing decided."""
         self.scores = Histograms([self.reference.score.bins]) if self.reference else None
 
+    @property
+    def rows(self) -> int:
+        """How many decisions it has."""
+        return sum(sums[0] for sums in self.keys.values())
+
     def add(self, decisions: Sequence[Decision]) -> None:
         """Count decisions of this side."""
         for each in decisions:
@@ -128,7 +133,7 @@ class Guard:
         """Return how both sides stand."""
         told = []
         for name, side in (("canary", self.canary), ("champion", self.champion)):
-            rows = sum(sums[0] for sums in side.keys.values())
+            rows = side.rows
             declined = sum(sums[1] for sums in side.keys.values())
             told.append(
                 f"{name}: {rows:,} decisions of {len(side.keys):,} keys, {declined / max(1, rows):.2%} declined"

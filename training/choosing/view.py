@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from weir.inference.bundle import Bundle
+from weir.inference.published.gate import Gate
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import to_json
 from weir.training.choosing.bundles import Listed
-from weir.training.choosing.gate import Gate
 
-_LEFT_OUT = ("features", "reference", "metrics", "drift")
+_LEFT_OUT = ("features", "reference", "metrics", "drift", "dataset")
 
 
 def show_list(found: Sequence[Listed], *, as_json: bool) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -34,25 +34,23 @@ _NO_SCORE: Final = "fallback"
 def watch(
     guard: Guard,
     batches: Iterator[pa.RecordBatch],
-    version: tuple[str, str],
-    key: str,
+    read: Callable[[pa.RecordBatch], Iterable[Decision]],
     is_over: Callable[[], bool],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Return why the canary has to go; empty when somebody ended it.
+    """Return why the canary has to go; empty when it is over.
 
     Args:
         guard: that judges.
         batches: of decisions, endlessly; an empty one when nothing came.
-        version: name and version of the challenger.
-        key: field of the stream's key.
-        is_over: asked now and then whether the canary was ended.
+        read: returns what the guard needs of a batch.
+        is_over: asked now and then whether the canary was ended, or has decided enough.
         monotonic: seconds.
     """
     next_look = monotonic()
     for batch in batches:
         if batch.num_rows:
-            guard.add(list(read_decisions(batch, version, key)))
+            guard.add(list(read(batch)))
         if monotonic() < next_look:
             continue
         if reason := guard.judge():

@@ -30,8 +30,13 @@ def check_host(host: str, api: ApiSettings) -> None:
         )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, setting: str = "WEIR_API__PORT") -> socket.socket:
     """Take the port before anything is loaded.
+
+    Args:
+        host: an address of this machine.
+        port: 0 for a free one.
+        setting: that names another port, for the fix.
 
     Raises:
         Refused: with the fix.
@@ -46,7 +51,7 @@ def bind(host: str, port: int) -> socket.socket:
         listening.close()
         holder = f", held by {describe_listener(port)}" if error.errno == errno.EADDRINUSE else ""
         raise Refused(
-            f"port {port} on {host}: {error.strerror}{holder}; choose another with --port or WEIR_API__PORT"
+            f"port {port} on {host}: {error.strerror}{holder}; choose another with --port or {setting}"
         ) from None
     return listening
 

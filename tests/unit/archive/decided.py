@@ -22,7 +22,7 @@ from weir.archive.rows import Headers, Raw, RowMaker
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.seals.sealing import seal_new
-from weir.archive.table import open_table
+from weir.archive.table import ArchiveTable, open_table
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas
 from weir.schemas.errors import PoisonRecord
@@ -91,10 +91,22 @@ def build_archive(home: Path, partitions: int = 1) -> Path:
         _fill(place, objects, topic, records)
     for batch in range(BATCHES):
         for topic in topics(partitions):
-            table = open_table(place.below(topic), Topic(topic, "1"), "transactions", _codec(topic)[1])
+            table = _open(place, topic)
             if table.batch > batch:
                 seal_new(Chain(Place(str(root))), key, name=topic, table=table)
     return root
+
+
+def continue_archive(home: Path) -> None:
+    """Add the records of the log that an archive in a home does not have yet, and seal them."""
+    place, key = Place(str(home / "archive")), load_key(key_path(home))
+    for topic, records in topics().items():
+        _fill(place, Objects(place), topic, records, batches=1)
+        seal_new(Chain(place), key, name=topic, table=_open(place, topic))
+
+
+def _open(place: Place, topic: str) -> ArchiveTable:
+    return open_table(place.below(topic), Topic(topic, "1"), "transactions", _codec(topic)[1])
 
 
 def _codec(topic: str) -> tuple[BatchCodec | None, Any]:
@@ -102,9 +114,8 @@ def _codec(topic: str) -> tuple[BatchCodec | None, Any]:
     return codec, codec.arrow_schema if codec else pa.schema([])
 
 
-def _fill(place: Place, objects: Objects, topic: str, records: Sequence[Logged]) -> None:
-    codec, record = _codec(topic)
-    table = open_table(place.below(topic), Topic(topic, "1"), "transactions", record)
+def _fill(place: Place, objects: Objects, topic: str, records: Sequence[Logged], batches: int = BATCHES) -> None:
+    (codec, record), table = _codec(topic), _open(place, topic)
 
     def schema_of(schema_id: int) -> WriterSchema | PoisonRecord:
         if schema_id not in WRITERS:
@@ -116,8 +127,9 @@ def _fill(place: Place, objects: Objects, topic: str, records: Sequence[Logged])
     decode: Callable[..., Any] | None = (lambda values: codec.decode(values, schema_of)) if codec else None
     maker = RowMaker(topic, table.columns(record), decode, payments.id, os.urandom)
     table.begin([0])
-    size = len(records) // BATCHES + 1
-    for at in range(0, len(records), size):
+    first = sum(table.list_files()["num_records"].to_pylist())
+    size = (len(records) - first) // batches + 1
+    for at in range(first, len(records), size):
         table.append([maker.make(_raw(records[at : at + size]))], {0: at + size}, do_nothing)
 
 

@@ -13,8 +13,8 @@ from weir.infra.settings import Settings
 from weir.models import ARCHIVE
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
-from weir.training.choosing.gates import SCORE_DIFFERENCE_MAX
-from weir.training.choosing.measure import reproduce
+from weir.training.gates.judge import SCORE_DIFFERENCE_MAX
+from weir.training.gates.measure import reproduce
 
 
 def test_the_champion_gives_the_logged_vectors_the_scores_that_were_recorded(built: Path) -> None:

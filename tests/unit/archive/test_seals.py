@@ -18,7 +18,7 @@ from weir.archive.place import Place
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import SealKey, is_signed, load_key
 from weir.archive.seals.runs import Runs, build_runs, read_runs
-from weir.archive.seals.seal import hash_text, link, read_seal, seal_erasure, seal_rows, skip_of, steps_between
+from weir.archive.seals.seal import FORMAT, hash_text, link, read_seal, seal_erasure, seal_rows, skip_of, steps_between
 from weir.archive.seals.sealing import seal_new
 from weir.archive.tree import Tree
 from weir.schemas.errors import Damaged, Refused
@@ -78,7 +78,7 @@ def test_a_seal_in_another_form_of_the_same_json_is_refused() -> None:
 def test_a_seal_of_a_newer_format_is_refused_with_the_fix() -> None:
     text = seal_rows("t", 4, _rows((0, 1))).to_text()
     with pytest.raises(Refused, match="read them with a newer release"):
-        read_seal(text.replace('"format":1', '"format":3'))
+        read_seal(text.replace('"format":1', f'"format":{FORMAT + 1}'))
 
 
 @given(st.integers(1, 5_000), st.data())

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from tests.unit.archive.test_rows import RECORD, build_maker, build_raw
 from weir.archive.columns import FIXED, decoded_columns
 from weir.archive.place import Place
-from weir.archive.table import ArchiveTable, Overtaken, open_table
+from weir.archive.table import CHECKPOINT_COMMITS, ArchiveTable, Overtaken, open_table
 from weir.schemas.errors import Refused, Transient
 from weir.streaming.stage import do_nothing
 
@@ -196,6 +196,15 @@ def test_positions_outlive_a_checkpoint_of_the_log(place: Place) -> None:
         if int(entry.stem) < table.delta.version():
             entry.unlink()
     assert reopen(place).begin([0]) == {0: 5}
+
+
+def test_the_log_of_a_table_gets_a_checkpoint_each_few_commits(place: Place) -> None:
+    table = reopen(place)
+    table.begin([0])
+    for turn in range(CHECKPOINT_COMMITS):
+        add(table, turn, 1)
+    assert (Path(place.uri) / "_delta_log" / "_last_checkpoint").exists()
+    assert reopen(place).begin([0]) == {0: CHECKPOINT_COMMITS}
 
 
 def test_a_table_of_an_older_release_gets_our_new_columns_and_its_rows_have_null_there(

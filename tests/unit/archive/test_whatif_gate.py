@@ -1,4 +1,4 @@
-"""What is published is tried on the past first: what goes too far is refused, and forcing it is recorded."""
+"""What is published is tried on the past first: what goes too far does not pass a gate, and says so with its number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import weir.cli
 from weir.archive.whatif.gate import try_first
 from weir.inference.core.thresholds import Cut, ThresholdTable
 from weir.infra.settings import ArchiveSettings, PublishingSettings, Settings
-from weir.schemas.errors import Refused
 
 STRICT, SAME = ThresholdTable("t", Cut(0.0, 0.0)), ThresholdTable("t", Cut(1.0, 1.0))
 YEARS = 3_650
@@ -22,40 +21,32 @@ def _settings(home: Path, **bounds: float) -> Settings:
     return Settings(home=home, publishing=PublishingSettings.model_validate({"trial_days": YEARS} | bounds))
 
 
-def test_what_goes_further_than_the_bounds_is_refused_and_says_what_to_do(
+def test_what_goes_further_than_the_bounds_is_named_with_its_number(
     built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(Refused) as caught:
-        try_first(_settings(built), "thresholds", STRICT, None, force="", quiet=False)
-    said = str(caught.value)
-    assert "the share declined grows by" in said
-    assert "more than 0.5" in said
-    assert "nothing was published" in said
-    assert "--force" in said
+    failed = try_first(_settings(built), "thresholds", STRICT, None, quiet=False)
+    assert [gate.name for gate in failed] == ["share declined", "good events declined"]
+    assert "the share declined grows by" in failed[0].found
+    assert "more than 0.5" in failed[0].found
     assert "would be" in capsys.readouterr().out
-
-
-def test_what_is_forced_is_published_and_says_why(built: Path) -> None:
-    assert try_first(_settings(built), "thresholds", STRICT, None, force="agreed", quiet=True) is True
 
 
 def test_bounds_are_those_of_the_settings(built: Path) -> None:
     wide = _settings(built, declined_points_max=100, good_hurt_percent_max=1e6)
-    assert try_first(wide, "thresholds", STRICT, None, force="", quiet=True) is False
+    assert try_first(wide, "thresholds", STRICT, None, quiet=True) == []
 
 
-def test_a_change_within_the_bounds_needs_no_force_and_records_none(built: Path) -> None:
-    assert try_first(_settings(built), "thresholds", SAME, None, force="to be sure", quiet=True) is False
+def test_a_change_within_the_bounds_passes_every_gate(built: Path) -> None:
+    assert try_first(_settings(built), "thresholds", SAME, None, quiet=True) == []
 
 
 def test_a_change_is_compared_with_what_is_in_force_now_and_not_with_what_was_decided(
     built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # what decides now declines all already: the same again declines no more, and was refused
-    assert try_first(_settings(built), "thresholds", STRICT, STRICT, force="", quiet=False) is False
+    assert try_first(_settings(built), "thresholds", STRICT, STRICT, quiet=False) == []
     assert "next to the thresholds in force now" in capsys.readouterr().out
-    with pytest.raises(Refused, match="the share declined grows by"):
-        try_first(_settings(built), "thresholds", STRICT, SAME, force="", quiet=True)
+    assert try_first(_settings(built), "thresholds", STRICT, SAME, quiet=True)[0].name == "share declined"
 
 
 def test_who_was_erased_is_in_no_trial(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +54,14 @@ def test_who_was_erased_is_in_no_trial(built: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("WEIR_HOME", str(home))
     card = DeltaTable(str(home / "archive" / "features")).to_pyarrow_table()["card_id"][0].as_py()
     assert weir.cli.main(["archive", "erase", "--entity", f"card={card}", "--why", "asked", "--apply"]) == 0
-    assert try_first(_settings(home), "thresholds", SAME, None, force="", quiet=True) is False
+    assert try_first(_settings(home), "thresholds", SAME, None, quiet=True) == []
 
 
 def test_without_an_archive_one_sentence_says_so_and_nothing_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(home=tmp_path, archive=ArchiveSettings(root=str(tmp_path / "none")))
-    assert try_first(settings, "thresholds", STRICT, None, force="", quiet=False) is False
+    assert try_first(settings, "thresholds", STRICT, None, quiet=False) == []
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert told.err.startswith("not tried on the past before it is published: expected the table of topic")

@@ -23,6 +23,7 @@ from weir.schemas.contracts import decisions_schema
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments
 from weir.streaming.feature_rows import FeatureBatch
+from weir.streaming.stage import Committed
 
 KEYS = [f"card-{n}".encode() for n in range(ROWS)]
 
@@ -51,7 +52,7 @@ def _step(current: _With) -> list[dict[str, Any]]:
     writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=3)
     decider = Decider(current, payments, ShadowScorer(current), current)
     further = DecideStep(decider, writer, source_topic="transactions", now_ms=lambda: NOW_MS)(_batch())
-    further.on_committed(0.1)
+    further.on_committed(Committed(0.1, 0.1, NOW_MS))
     assert list(further.rows.keys) == KEYS
     assert [dict(each)["weir.source.offset"] for each in further.rows.headers] == [b"%d" % n for n in range(ROWS)]
     written = WriterSchema(3, subject_ok=True, schema=decisions_schema(payments))

@@ -22,7 +22,7 @@ from weir.schemas.checks.declaration import (
 )
 from weir.schemas.checks.features import NEVER_HELD, SUBJECTS_OF
 from weir.schemas.checks.fields import PROVENANCE
-from weir.schemas.contracts import schema_json
+from weir.schemas.contracts import event_schemas, label_schemas, schema_json
 from weir.schemas.durations import DAY_MS
 from weir.schemas.entity import Aggregate, Entity
 from weir.schemas.expression import col
@@ -234,6 +234,23 @@ def test_a_stream_that_cannot_be_is_named(changes: dict[str, Any], message: str)
     record["fields"].append({"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}})
     (found,) = find_faults(replace(bare(), **changes), json.dumps(record))
     assert message in found.fault
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("chanel", "expected a feature, a kept field or score, found 'chanel'; did you mean 'channel'?"),
+        ("card_id", "expected a field with few values, found one that holds ids"),
+        ("mcc", "expected a field that no model is given, found the value mcc of it"),
+        ("amount >", "expected a kept field or a condition, found: expected an expression, found its end"),
+        ("score > 0.5", "expected a condition that a model has no say in, found one on its score"),
+    ],
+)
+def test_a_group_that_cannot_be_or_that_a_model_is_given_is_named(group: str, message: str) -> None:
+    (found,) = find_faults(
+        replace(payments, groups=["country", group]), event_schemas(payments)[-1], label_schemas(payments)[-1]
+    )
+    assert (found.what, found.fault) == (f"group {group}", message)
 
 
 JUNK: list[Any] = [

@@ -102,7 +102,7 @@ def test_whatever_shapes_state_or_features_changes_the_hash(changes: dict[str, A
     "changes",
     [
         {"name": "cards"}, {"schema": "other.avsc"}, {"reasons": {}}, {"keep": []}, {"topic_prefix": "x."},
-        {"checks": [col("mcc") > 5]},
+        {"checks": [col("mcc") > 5]}, {"groups": []},
     ],
 )  # fmt: skip
 def test_names_and_what_is_passed_on_are_no_part_of_the_hash(changes: dict[str, Any]) -> None:

@@ -13,7 +13,15 @@ from weir.init import build_project
 from weir.schemas.checks.declaration import find_faults
 from weir.schemas.contracts import schema_json, versions
 from weir.schemas.errors import Refused
-from weir.schemas.project import find_project, find_streams, load_project, load_shipped, shipped_names
+from weir.schemas.gate_bounds import GateBounds
+from weir.schemas.project import (
+    find_project,
+    find_streams,
+    load_gate_bounds,
+    load_project,
+    load_shipped,
+    shipped_names,
+)
 from weir.schemas.streams.payments import payments
 
 STREAM = """\
@@ -246,12 +254,24 @@ def test_no_topic_is_longer_than_a_broker_takes(tmp_path: Path) -> None:
         ('name = "p"\n\ntopic_prefix = "a/b"', "weir.toml:3: topic_prefix: expected at most 64 letters, digits, dots"),
         (f'name = "p"\ntopic_prefix = "{"a" * 65}"', "weir.toml:2: topic_prefix: expected at most 64 letters, digits"),
         (f'# a project\nname = "{"a" * 65}"', "weir.toml:2: name: expected a name of at most 64 of a-z, 0-9, _ and -"),
+        ("[gates]\necee = 0.1", "weir.toml:1: gates: expected a bound of the gates, found 'ecee'; did you mean 'ece'?"),
+        ("[gates]\ninput_auc = 2", "weir.toml:1: gates: expected input_auc from 0 to 1, found 2"),
+        ("gates = 3", "weir.toml:1: gates: expected a table of bounds, found 3"),
         ("topic_prefix = 3", "weir.toml:1: topic_prefix: expected at most 64 letters, digits, dots, dashes and unders"),
     ],
 )
-def test_names_that_a_broker_refuses_are_said_with_their_line(tmp_path: Path, toml: str, message: str) -> None:
+def test_settings_that_cannot_be_are_said_with_their_line(tmp_path: Path, toml: str, message: str) -> None:
     (found,) = said(make(tmp_path / "p", toml, clicks=stream()))
     assert found.startswith(message)
+
+
+def test_bounds_of_the_gates_are_those_of_the_project_and_else_what_is_shipped(tmp_path: Path) -> None:
+    folder = make(tmp_path / "p", "[gates]\nece = 0.02\nlatency_us = 50", clicks=stream())
+    assert load_gate_bounds(folder / "streams") == GateBounds(ece=0.02, latency_us=50.0)
+    assert load_gate_bounds(tmp_path) == GateBounds()
+    (folder / "weir.toml").write_text("[gates]\nece = -1")
+    with pytest.raises(Refused, match=r"weir.toml:1: gates: expected ece from 0 to 1, found -1"):
+        load_gate_bounds(folder)
 
 
 def test_topics_that_a_broker_cannot_tell_apart_are_refused(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """The loop over a stage that keeps nothing of its records: where units begin, and what they do after a failure."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from operator import length_hint
 from typing import Any, cast
 
 import pytest
 
-from weir.infra.kafka.group_position import Standing, begin_at_committed
+from tests.unit.streaming.loops import P0, P1, FakeSource, FakeStage, build_loop, run_loop
 from weir.infra.kafka.sink import Offsets, Rows
-from weir.infra.kafka.source import Gathered, Partition
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Refused, Transient, WeirError
 from weir.streaming.loop import AWAY_SECONDS_MAX, CALM_SECONDS, Loop, LoopConfig
@@ -17,134 +15,34 @@ from weir.streaming.stage import Further, Outcome
 from weir.streaming.state.cache import StaleState
 from weir.streaming.unit_state import NoState
 
-P0: Partition = ("rows", 0)
-P1: Partition = ("rows", 1)
-
-
-@dataclass
-class _Record:
-    number: int
-
-    def offset(self) -> int:
-        return self.number
-
-
-@dataclass
-class _Source:
-    """A log in memory behind the input's port; ``committed_at`` is what the group has committed."""
-
-    logs: dict[Partition, list[int]]
-    committed_at: dict[Partition, int] = field(default_factory=dict)
-    low: dict[Partition, int] = field(default_factory=dict)
-    at: dict[Partition, int] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    away: bool = False
-    note: str = "id-1"
-
-    def subscribe(self, topics: list[str], *, on_assigned: Callable, on_revoked: Callable) -> None:
-        assert topics == ["rows"]
-        self.revoke = on_revoked
-        on_assigned(list(self.logs))
-
-    def gather(self, max_records: int, *, timeout_seconds: float, linger_seconds: float) -> Gathered:
-        del timeout_seconds, linger_seconds
-        gathered = Gathered()
-        for partition, at in self.at.items():
-            found = [_Record(offset) for offset in self.logs[partition] if offset >= at][:max_records]
-            if found:
-                gathered.records[partition] = found
-        return gathered
-
-    def committed(self, partition: Partition) -> tuple[int | None, str]:
-        if self.away:
-            raise Transient("kafka: away")
-        return self.committed_at.get(partition), self.note
-
-    def watermarks(self, partition: Partition) -> tuple[int, int]:
-        return self.low.get(partition, 0), max(self.logs[partition], default=-1) + 1
-
-    def resume(self, partition: Partition, offset: int) -> None:
-        self.calls.append(f"resume {partition[1]}@{offset}")
-        self.at[partition] = offset
-
-    def forget(self, partition: Partition) -> None:
-        self.calls.append(f"forget {partition[1]}")
-        del self.at[partition]
-
-    def advance(self, partition: Partition, next_offset: int) -> None:
-        self.at[partition] = next_offset
-
-    def end_offset_cached(self, partition: Partition) -> int:
-        return len(self.logs[partition])
-
-
-class _Stage:
-    """Takes what it is given, unless the next entry of a script says what happens instead; commits it too."""
-
-    kind, topic, transactional = "f", "rows", True
-
-    def __init__(self, source: _Source, script: list[Exception | None] | None = None) -> None:
-        self.source = source
-        self.script = script or []
-        self.begun: list[int] = []
-        self.seen: list[tuple[int, int]] = []
-
-    def begin(self, partition: Partition, found: Standing) -> int:
-        self.begun.append(partition[1])
-        return begin_at_committed(partition, found)
-
-    def process(self, records: dict[int, list[Any]]) -> Outcome:
-        error = self.script.pop(0) if self.script else None
-        if error is not None:
-            raise error
-        self.seen += [(number, record.offset()) for number, part in records.items() for record in part]
-        return Outcome()
-
-    def commit(self, rows: object, records: object, offsets: Offsets) -> None:
-        del rows, records
-        self.source.committed_at |= offsets.next_offsets
-
-
-def _build(source: _Source, stage: _Stage, **changes: Any) -> Loop:
-    config = LoopConfig("score", 2, 0.0, **({"sleep": lambda _: None} | changes))
-    state = NoState(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
-    return Loop(config, [stage], cast(Any, source), state, stage)
-
-
-def _run(source: _Source, stage: _Stage, turns: int, **changes: object) -> list[float]:
-    slept: list[float] = []
-    left = iter(range(turns))
-    _build(source, stage, **({"sleep": slept.append} | changes)).run(lambda: next(left, None) is None)
-    return slept
-
 
 def test_a_partition_without_committed_offset_begins_at_the_first_record_that_is_left() -> None:
-    source = _Source({P0: [3, 4, 5]}, low={P0: 3})
-    stage = _Stage(source)
-    _run(source, stage, 3)
+    source = FakeSource({P0: [3, 4, 5]}, low={P0: 3})
+    stage = FakeStage(source)
+    run_loop(source, stage, 3)
     assert source.calls == ["resume 0@3"]
     assert stage.seen == [(0, 3), (0, 4), (0, 5)]
 
 
 def test_a_partition_goes_on_at_what_is_committed() -> None:
-    source = _Source({P0: [0, 1, 2, 3], P1: [0, 1]}, committed_at={P0: 2})
-    stage = _Stage(source)
-    _run(source, stage, 3)
+    source = FakeSource({P0: [0, 1, 2, 3], P1: [0, 1]}, committed_at={P0: 2})
+    stage = FakeStage(source)
+    run_loop(source, stage, 3)
     assert sorted(stage.seen) == [(0, 2), (0, 3), (1, 0), (1, 1)]
 
 
 def test_after_a_failed_batch_its_partitions_go_back_to_what_is_committed() -> None:
-    source = _Source({P0: [0, 1, 2, 3]})
-    stage = _Stage(source, [None, Transient("aborted"), None])
-    slept = _run(source, stage, 5)
+    source = FakeSource({P0: [0, 1, 2, 3]})
+    stage = FakeStage(source, [None, Transient("aborted"), None])
+    slept = run_loop(source, stage, 5)
     assert source.calls == ["resume 0@0", "forget 0", "resume 0@2"]
     assert stage.seen == [(0, 0), (0, 1), (0, 2), (0, 3)]
     assert len(slept) == 1
 
 
 def test_a_broker_that_is_away_is_asked_again_with_growing_pauses() -> None:
-    source = _Source({P0: [0]}, away=True)
-    slept = _run(source, _Stage(source), 6)
+    source = FakeSource({P0: [0]}, away=True)
+    slept = run_loop(source, FakeStage(source), 6)
     assert len(slept) == 6
     assert slept[0] < 0.2
     assert slept[5] > 1.0
@@ -156,9 +54,9 @@ def test_a_dependency_that_stays_away_ends_the_process() -> None:
     def wait_long(_: float) -> None:
         now[0] += AWAY_SECONDS_MAX / 2 + 1.0
 
-    source = _Source({P0: [0]}, away=True)
+    source = FakeSource({P0: [0]}, away=True)
     with pytest.raises(WeirError, match="gave up"):
-        _run(source, _Stage(source), 6, sleep=wait_long, monotonic=lambda: now[0])
+        run_loop(source, FakeStage(source), 6, sleep=wait_long, monotonic=lambda: now[0])
 
 
 @pytest.mark.parametrize(("quiet_seconds", "ends"), [(CALM_SECONDS + 1.0, False), (CALM_SECONDS - 1.0, True)])
@@ -173,8 +71,8 @@ def test_failures_that_a_calm_lies_between_are_not_added_up(quiet_seconds: float
             raise Transient("redis: away")
         now += quiet_seconds
 
-    source = _Source({})
-    loop = _build(source, _Stage(source), between=look, monotonic=lambda: now)
+    source = FakeSource({})
+    loop = build_loop(source, FakeStage(source), between=look, monotonic=lambda: now)
     if ends:
         with pytest.raises(WeirError, match="gave up"):
             loop.run(lambda: False)
@@ -184,7 +82,7 @@ def test_failures_that_a_calm_lies_between_are_not_added_up(quiet_seconds: float
 
 
 def test_a_unit_whose_state_is_stale_begins_again_though_it_had_no_records() -> None:
-    source = _Source({P0: [0, 1], P1: [0]})
+    source = FakeSource({P0: [0, 1], P1: [0]})
     script = [None, None, StaleState([Unit("f", 1)], "redis lost entries"), None]
 
     def look() -> None:
@@ -192,53 +90,53 @@ def test_a_unit_whose_state_is_stale_begins_again_though_it_had_no_records() -> 
         if error is not None:
             raise error
 
-    stage = _Stage(source)
-    _run(source, stage, 5, between=look)
+    stage = FakeStage(source)
+    run_loop(source, stage, 5, between=look)
     assert stage.begun == [0, 1, 1]
     assert source.calls == ["resume 0@0", "resume 1@0", "forget 1", "resume 1@0"]
     assert stage.seen == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_an_error_that_is_not_transient_ends_the_process() -> None:
-    source = _Source({P0: [0]})
+    source = FakeSource({P0: [0]})
     with pytest.raises(ZeroDivisionError):
-        _run(source, _Stage(source, [ZeroDivisionError()]), 2)
+        run_loop(source, FakeStage(source, [ZeroDivisionError()]), 2)
 
 
 def test_records_deleted_before_they_were_seen_are_refused_with_the_mend() -> None:
-    source = _Source({P0: [5]}, committed_at={P0: 2}, low={P0: 5})
+    source = FakeSource({P0: [5]}, committed_at={P0: 2}, low={P0: 5})
     with pytest.raises(Refused, match="above the committed 2"):
-        _run(source, _Stage(source), 2)
+        run_loop(source, FakeStage(source), 2)
 
 
 def test_offsets_of_another_topic_of_the_name_are_refused_with_the_mend() -> None:
-    source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="id-0")
+    source = FakeSource({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="id-0")
     with pytest.raises(Refused, match=r"not the topic that group g .* start over"):
-        _run(source, _Stage(source), 2)
+        run_loop(source, FakeStage(source), 2)
 
 
 def test_offsets_from_before_topics_were_noted_are_believed() -> None:
-    source = _Source({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="")
-    stage = _Stage(source)
-    _run(source, stage, 2)
+    source = FakeSource({P0: [0, 1, 2, 3]}, committed_at={P0: 2}, note="")
+    stage = FakeStage(source)
+    run_loop(source, stage, 2)
     assert stage.seen == [(0, 2), (0, 3)]
 
 
 def test_a_log_that_ends_below_what_is_committed_is_refused_with_the_mend() -> None:
-    source = _Source({P0: [0, 1]}, committed_at={P0: 3})
+    source = FakeSource({P0: [0, 1]}, committed_at={P0: 3})
     with pytest.raises(Refused, match=r"rows\[0\]@3, but the log ends at 2: .* start over"):
-        _run(source, _Stage(source), 2)
+        run_loop(source, FakeStage(source), 2)
 
 
 def test_a_partition_that_is_revoked_while_it_waits_is_not_resumed() -> None:
-    source = _Source({P0: [0], P1: [0]}, away=True)
-    stage = _Stage(source)
+    source = FakeSource({P0: [0], P1: [0]}, away=True)
+    stage = FakeStage(source)
 
     def come_back(_: float) -> None:
         source.away = False
         source.revoke([P1], False)
 
-    _run(source, stage, 3, sleep=come_back)
+    run_loop(source, stage, 3, sleep=come_back)
     assert stage.seen == [(0, 0)]
 
 
@@ -247,10 +145,10 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
 
     The rows themselves are on their way before.
     """
-    source = _Source({P0: [0, 1, 2, 3]})
+    source = FakeSource({P0: [0, 1, 2, 3]})
     told: list[str] = []
 
-    class Deciding(_Stage):
+    class Deciding(FakeStage):
         def process(self, records: dict[int, list[Any]]) -> Outcome:
             outcome = super().process(records)
             outcome.rows.append(Rows("features", [None], [b"f"]))
@@ -263,10 +161,10 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
                 raise Transient("away")
             return Further(Rows("decisions", [None], [b"d"]), lambda _: told.append("visible"))
 
-        def commit(self, rows: Any, records: object, offsets: Offsets) -> None:
+        def send(self, rows: Any, records: object, offsets: Offsets) -> None:
             for each in rows:
                 told.append(f"sent {each.topic}")  # noqa: PERF401 - making the next rows tells, too
-            super().commit(rows, records, offsets)
+            super().send(rows, records, offsets)
 
     class Noting(NoState):
         def note_computed(self, units: Sequence[Unit]) -> None:

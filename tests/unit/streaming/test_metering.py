@@ -11,9 +11,10 @@ from weir.infra.kafka.source import Gathered
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.streams.payments import payments
+from weir.streaming.committer import Batch, Committer
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error
-from weir.streaming.loop import Loop, LoopConfig
-from weir.streaming.stage import DeadRecord, Outcome
+from weir.streaming.stage import DeadRecord, Outcome, do_nothing
+from weir.streaming.unit_state import NoState
 
 DLQ = "metering.dlq"
 
@@ -51,7 +52,10 @@ class _Output:
     def __init__(self) -> None:
         self.asked = 0
 
-    def commit(self, *_: Any) -> None:
+    def send(self, *_: Any) -> None:
+        """Take everything."""
+
+    def finish(self) -> None:
         self.asked += 1
         if self.asked == 1:
             raise Aborted("kafka: transaction aborted")
@@ -83,10 +87,15 @@ def test_a_batch_is_counted_by_the_commit_and_not_by_an_abort() -> None:
     refused = [undecodable, repeat]
     outcome = Outcome(dead=[_build_letter(dead) for dead in refused], refused=refused, late=3)
     nothing: Any = None
-    loop = Loop(LoopConfig("process", 1, 0.0), [], nothing, nothing, cast(Any, _Output()))
+    state = NoState(nothing, nothing, group="g", topic_id="id-1", start_over="start over")
+    committer = Committer(cast(Any, _Output()), state, name="process", on_step=do_nothing)
+    batch = Batch(Gathered(), [outcome], {}, started=0.0)
     before = _counts()
+    committer.send(batch)
     with pytest.raises(Aborted):
-        loop._commit([outcome], {}, Gathered())
+        committer.take()
     assert _counts() == before
-    loop._commit([outcome], {}, Gathered())
+    committer.send(batch)
+    committer.take()
+    committer.close()
     assert [now - then for now, then in zip(_counts(), before, strict=True)] == [1.0, 1.0, 1.0, 1.0, 3.0]

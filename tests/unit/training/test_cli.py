@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.worlds import build_world, make_sound
+from weir import train
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 from weir.schemas.streams.clicks import clicks
@@ -24,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["train", "--json", "--trees", "15"]) == 0
+    assert train.main(["train", "--json", "--trees", "15"]) == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert set(document["test"]) == {"lightgbm", "logistic", "stateless_rule"}
@@ -34,7 +35,7 @@ def test_a_run_prints_its_figures_as_json_and_makes_its_bundle_the_champion(
 
 
 def test_a_run_that_does_not_promote_leaves_no_champion(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", "--no-promote", "--no-track", "--trees", "5", "--out", str(home / "elsewhere")]) == 0
+    assert train.main(["train", "--no-promote", "--no-track", "--trees", "5", "--out", str(home / "elsewhere")]) == 0
     assert Path(capsys.readouterr().out.strip()).parent == home / "elsewhere"
     assert not (home / "elsewhere" / "champion").exists()
     assert not (home / "mlruns").exists()
@@ -61,13 +62,13 @@ def test_quick_lowers_the_bound_on_trees_unless_one_is_given(flags: list[str], t
 )
 def test_misuse_exits_with_2(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["train", *flags])
+        train.main(["train", *flags])
     assert stopped.value.code == 2
 
 
 def test_a_stream_without_labels_cannot_be_trained_and_what_to_declare_is_said(home: Path) -> None:
     with pytest.raises(Refused, match=r"stream clicks: expected labels to learn from, found none; declare .*Labels\("):
-        cli.main(["train", "--stream", "clicks"])
+        train.main(["train", "--stream", "clicks"])
     assert not (home / "models").exists()
 
 
@@ -82,7 +83,7 @@ def test_how_much_may_be_flagged_is_asked_for(home: Path, capsys: pytest.Capture
     shares: list[float] = []
     for flags in ([], ["--flagged-share", "0.2"]):
         out = ["--out", str(home / str(len(shares)))]
-        assert cli.main(["train", "--json", "--trees", "15", "--no-track", *flags, *out]) == 0
+        assert train.main(["train", "--json", "--trees", "15", "--no-track", *flags, *out]) == 0
         outcomes = json.loads(capsys.readouterr().out)["outcomes"]
         shares.append(outcomes["decline_share"] + outcomes["review_share"])
     assert shares[0] < 0.05 < shares[1] < 0.25

@@ -9,6 +9,7 @@ from weir.inference.core.rules import RuleSet
 from weir.inference.published import cli
 from weir.inference.published.act import NONE
 from weir.inference.published.content import Standing
+from weir.inference.published.gate import Gate
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.schemas.errors import Refused
 from weir.schemas.rules_text import write_rules
@@ -40,7 +41,7 @@ class Recorder(Nobody):
 
     def __init__(self) -> None:
         self.acts: list[str] = []
-        self.why = "a try"
+        self.who, self.why = "ada", "a try"
 
     def publish(self, kind: str, texts: list[str], version: str) -> SimpleNamespace:
         self.acts.append(self.why)
@@ -71,29 +72,33 @@ def test_declared_rules_are_shown_as_a_file_that_says_the_same(capsys: pytest.Ca
     assert write_rules(()) == ""
 
 
-def test_what_is_refused_when_it_is_tried_is_not_published(tmp_path: Path) -> None:
+def _fail(_: object, __: str, ___: object, before: RuleSet, *, quiet: bool) -> list[Gate]:
+    assert before.digest == rules_of(payments).digest
+    del quiet
+    return [Gate("share declined", False, "the share declined grows by 2 points, more than 0.5", "at most 0.5")]
+
+
+def test_what_does_not_pass_a_gate_is_not_published_and_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(FILE)
     published = Recorder()
-
-    def refuse(*_: object, **__: object) -> str:
-        raise Refused("too far")
-
-    with pytest.raises(Refused, match="too far"):
-        cli._publish(_given(file=tmp_path / "rules.yaml", try_first=refuse), published)  # type: ignore[arg-type]
+    with pytest.raises(
+        Refused, match=r"grows by 2 points, more than 0\.5\nrules: nothing was published; .* --force WHY"
+    ):
+        cli._publish(_given(file=tmp_path / "rules.yaml", try_first=_fail), published)  # type: ignore[arg-type]
     assert published.acts == []
 
 
-def test_why_it_was_forced_is_in_the_act(tmp_path: Path) -> None:
+def test_why_it_was_forced_is_in_the_act_with_what_was_not_passed(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(FILE)
     published = Recorder()
-    asked: list[str] = []
-
-    def allow(settings: object, kind: str, content: object, before: RuleSet, *, force: str, quiet: bool) -> bool:
-        assert before.digest == rules_of(payments).digest
-        del settings, kind, content, quiet
-        asked.append(force)
-        return True
-
-    given = _given(file=tmp_path / "rules.yaml", try_first=allow, force="agreed")
+    given = _given(file=tmp_path / "rules.yaml", try_first=_fail, force="agreed")
     assert cli._publish(given, published) == 0  # type: ignore[arg-type]
-    assert (asked, published.acts) == (["agreed"], ["a try (forced: agreed)"])
+    assert published.acts == ["a try (forced: agreed; not passed: share declined)"]
+
+
+def test_a_force_without_need_records_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(FILE)
+    published = Recorder()
+    given = _given(file=tmp_path / "rules.yaml", try_first=lambda *_, **__: [], force="to be sure")
+    assert cli._publish(given, published) == 0  # type: ignore[arg-type]
+    assert published.acts == ["a try"]

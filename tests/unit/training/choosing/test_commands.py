@@ -15,14 +15,14 @@ from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.published.acts import build_act, log_act
 from weir.inference.model_store import read_published
 from weir.inference.published.content import ContentReader
+from weir.inference.published.gate import Gate
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import Settler
 from weir.inference.rule_sets import read_rules
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.streams.payments import payments
-from weir.training.choosing import bundles, cli, watch, watching
-from weir.training.choosing.gate import Gate
+from weir.training.choosing import bundles, cli, publishing, watch, watching
 
 PASSED, FAILED = Gate("one", True, "1", "1"), Gate("other", False, "not measured: no history", "rows")
 
@@ -82,7 +82,9 @@ class _World:
         self.publisher = _Publisher()
         self.gates = [PASSED]
         monkeypatch.setattr(cli, "_run_gates", lambda *_: self.gates)
-        monkeypatch.setattr(cli, "Publisher", lambda _, __, who, why: _Publisher(self.publisher.acts, who=who, why=why))
+        monkeypatch.setattr(
+            publishing, "Publisher", lambda _, __, who, why: _Publisher(self.publisher.acts, who=who, why=why)
+        )
         for version in ("one", "two", "three"):
             write_bundle(self.settings.models_dir / f"tiny-{version}", version=version)
 
@@ -128,6 +130,32 @@ def test_a_gate_that_is_not_passed_stops_the_promotion_and_force_is_recorded(
     assert "1 gate not passed, so nothing is published" in capsys.readouterr().err
     assert world.run("promote", "two", "--why", "better", "--force", "no history here") == 0
     assert world.publisher.acts[0].why == "a test (forced: no history here; not passed: other)"
+
+
+def test_a_check_shows_the_gates_publishes_nothing_and_says_no_by_its_code(
+    world: _World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.run("check", "two") == 0
+    world.gates = [PASSED, FAILED]
+    assert world.run("check", "two") == 1
+    assert world.publisher.acts == []
+    assert "not measured: no history" in capsys.readouterr().out
+
+
+def test_the_model_card_has_the_newest_gates_once_and_the_bundle_is_the_same(world: _World) -> None:
+    folder = world.settings.models_dir / "tiny-two"
+    (folder / "model_card.md").write_text("# tiny two\n\n## Limits\n\nmany\n")
+    world.gates = [FAILED]
+    world.run("check", "two")
+    world.gates = [PASSED]
+    assert world.run("promote", "two", "--why", "better") == 0
+    card = (folder / "model_card.md").read_text()
+    assert card.startswith("# tiny two\n\n## Limits\n\nmany\n")
+    assert card.count("## Gates") == 1
+    assert "while nothing decided" in card
+    assert "| one | pass | 1 | 1 |" in card
+    assert "not measured" not in card
+    assert bundles.find_role(world.settings, world.publisher, "champion").folder == folder  # type: ignore[union-attr,arg-type]
 
 
 def test_the_model_that_is_in_force_cannot_be_promoted_again_nor_a_name_that_nobody_has(world: _World) -> None:
@@ -273,6 +301,7 @@ def test_every_command_has_help() -> None:
         "promote",
         "canary",
         "watch",
+        "check",
         "compare",
         "import",
         "rollback",

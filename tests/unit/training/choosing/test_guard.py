@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +16,7 @@ KEYS = 3_000
 SHARE = 0.2
 BATCH = 1_000
 ROWS = 20_000
+READ = partial(read_decisions, version=("fraud", "2"), key="card_id")
 
 
 def run_canary(seed: int, *, declined: float = 0.02, more: float = 0.0, failed: float = 0.0) -> tuple[str, int]:
@@ -78,15 +81,15 @@ def test_a_watch_ends_with_the_reason_or_when_somebody_ends_the_canary() -> None
         "score": [None, *[0.5] * 8_999],
     }
     batch = pa.record_batch(columns)
-    decisions = list(read_decisions(batch, ("fraud", "2"), "card_id"))
+    decisions = list(READ(batch))
     assert sum(each.by_canary for each in decisions) == 3_000
     assert np.isnan(decisions[0].score)
     guards = [Guard(None, None, declined_points_max=0.5) for _ in range(2)]
     batches, times = iter([batch.slice(0, 0), batch]), iter([0, 0, 0, 2])
-    reason = watch(guards[0], batches, ("fraud", "2"), "card_id", lambda: False, lambda: next(times))
+    reason = watch(guards[0], batches, READ, lambda: False, lambda: next(times))
     assert "declined" in reason
     endless = iter(lambda: batch.slice(0, 0), None)
     asked = iter([False, False, True])
     times = iter(range(100))
-    assert watch(guards[1], endless, ("fraud", "2"), "card_id", lambda: next(asked), lambda: next(times)) == ""
+    assert watch(guards[1], endless, READ, lambda: next(asked), lambda: next(times)) == ""
     assert guards[1].say().startswith("canary: 0 decisions of 0 keys")

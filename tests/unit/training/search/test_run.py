@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.training.worlds import build_world, make_sound
+from weir import train
 from weir.schemas.errors import WeirError
 from weir.training import cli, pipeline
 from weir.training.models import Deployable
@@ -32,7 +33,7 @@ def test_a_search_ends_in_a_bundle_of_the_trial_that_is_best_by_validation(
 ) -> None:
     from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds to import
 
-    assert cli.main(["train", "--config", str(home / "train.yaml"), "--json"]) == 0
+    assert train.main(["train", "--config", str(home / "train.yaml"), "--json"]) == 0
     said = capsys.readouterr()
     document = json.loads(said.out)
     search = document["search"]
@@ -58,7 +59,7 @@ def test_a_second_run_of_the_same_config_and_data_tries_nothing_and_makes_the_sa
     made = []
     for out in ("first", "second"):
         flags = ["--config", str(home / "train.yaml"), "--no-track", "--json", "--out", str(home / out)]
-        assert cli.main(["train", *flags]) == 0
+        assert train.main(["train", *flags]) == 0
         said = capsys.readouterr()
         made.append(onnx.load(str(Path(json.loads(said.out)["bundle"]) / "model.onnx")).graph)
         tried = sum("trial " in line and " of 3" in line for line in said.err.splitlines())
@@ -70,10 +71,10 @@ def test_a_search_that_continues_says_so_and_knows_the_best_of_before(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--config", str(home / "train.yaml"), "--no-track", "--out"]
-    assert cli.main(["train", *flags, str(home / "first")]) == 0
+    assert train.main(["train", *flags, str(home / "first")]) == 0
     first = [line for line in capsys.readouterr().err.splitlines() if line.startswith("trial ")]
     (home / "train.yaml").write_text(CONFIG.replace("trials: 3", "trials: 4"))
-    assert cli.main(["train", *flags, str(home / "second")]) == 0
+    assert train.main(["train", *flags, str(home / "second")]) == 0
     said = capsys.readouterr().err
     assert "continues after 3 trials of an earlier run" in said
     (newest,) = [line for line in said.splitlines() if line.startswith("trial ")]
@@ -82,14 +83,14 @@ def test_a_search_that_continues_says_so_and_knows_the_best_of_before(
 
 
 def test_the_defaults_are_printed_as_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", "--defaults"]) == 0
+    assert train.main(["train", "--defaults"]) == 0
     assert "budget_minutes: 60" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flag", [["--quick"], ["--trees", "3"]])
 def test_a_config_says_how_many_trees_and_a_flag_that_says_it_too_is_misuse(flag: list[str], home: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["train", "--config", str(home / "train.yaml"), *flag])
+        train.main(["train", "--config", str(home / "train.yaml"), *flag])
     assert stopped.value.code == 2
 
 
@@ -110,7 +111,7 @@ def test_a_contender_whose_graph_is_not_its_model_is_refused_in_a_sentence_and_t
     chosen = []
     for refused in ("", "logistic regression"):
         refuses.add(refused)
-        assert cli.main([*flags, str(home / f"without {refused}")]) == 0
+        assert train.main([*flags, str(home / f"without {refused}")]) == 0
         said = capsys.readouterr()
         chosen.append(json.loads(said.out)["search"])
     assert [each["chosen"]["contender"] for each in chosen] == ["logistic_regression", "lightgbm"]
@@ -122,7 +123,7 @@ def test_a_contender_whose_graph_is_not_its_model_is_refused_in_a_sentence_and_t
     assert "Mean absolute change of the score" in card
     refuses.add("LightGBM")
     with pytest.raises(WeirError, match="expected a contender that can be exported, found none: logistic_regression: "):
-        cli.main([*flags, str(home / "nothing")])
+        train.main([*flags, str(home / "nothing")])
 
 
 def test_a_search_continues_with_more_trials_and_not_with_other_data_ranges_or_order(tmp_path: Path) -> None:

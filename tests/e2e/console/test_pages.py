@@ -1,0 +1,249 @@
+"""The console's pages in a real browser, over an API of twins that can be sent away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, expect
+
+from tests.e2e.console.conftest import Open, keep_picture, log_in
+from tests.e2e.console.serving import serving_console
+from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, RULE, SPENDING, ConsoleWorld, build_review
+from tests.unit.inference.examples import DECISION
+from weir.cases.case import Verdict
+
+pytestmark = pytest.mark.browser
+BASE = "/streams/transactions"
+EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x07"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleWorld, str]]:
+    world = ConsoleWorld(tmp_path_factory.mktemp("console"))
+    with serving_console(world) as url:
+        yield world, url
+    world.close()
+
+
+@pytest.fixture
+def world(served: tuple[ConsoleWorld, str]) -> Iterator[ConsoleWorld]:
+    """The world, whose queue is empty and where nothing is away, after each test."""
+    found = served[0]
+    yield found
+    found.database_away = found.api.partials.away = ""
+    for case_id in found.list_undecided():
+        found.desk.release(case_id, "lead", force=True)
+        found.desk.claim(case_id, "lead")
+        found.desk.decide(case_id, "lead", Verdict.UNSURE, "the test is over")
+
+
+@pytest.fixture
+def url(served: tuple[ConsoleWorld, str]) -> str:
+    return served[1]
+
+
+def test_the_keys_work_through_the_queue(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    first, second, _ = world.add(
+        [build_review(f"k{number}", f"card-k{number}", now_ms=world.now_ms, stake=9e5 - number) for number in range(3)]
+    )
+    page = log_in(open_page(url), ANNA)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    page.wait_for_url(f"**/cases/{second}")
+    page.keyboard.press("l")
+    expect(page.get_by_role("radio", name="Legitimate")).to_be_checked()
+    page.keyboard.type("a receipt, and a call")  # letters in a field are letters
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("a receipt, and a call").first.wait_for()
+    page.keyboard.press("n")
+    page.wait_for_url(f"**/cases/{first}")
+    assert world.desk.show(second).case.verdict == "legitimate"
+    page.keyboard.press("q")
+    page.get_by_role("heading", name="Queue").wait_for()
+    expect(page.get_by_text(second)).to_have_count(0)
+
+
+def test_single_letters_can_be_switched_off(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.add([build_review("o1", "card-o1", now_ms=world.now_ms)])
+    page = log_in(open_page(url), ANNA)
+    page.keyboard.press("?")
+    page.get_by_label("Single letters act as keys").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("j")
+    expect(page.locator("tr.here")).to_have_count(0)
+
+
+def test_of_two_who_claim_at_once_one_holds_the_case(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    (case_id,) = world.add([build_review("two", "card-two", now_ms=world.now_ms)])
+    anna, ben = log_in(open_page(url), ANNA), log_in(open_page(url), BEN)
+    for page in (anna, ben):
+        page.goto(f"{url}{BASE}/cases/{case_id}")
+    anna.get_by_role("button", name="Claim").click()
+    anna.get_by_role("button", name="Release").wait_for()
+    ben.get_by_role("button", name="Claim").click()
+    ben.get_by_text("Somebody else holds this case").wait_for()
+    expect(ben.get_by_role("button", name="Give verdict")).to_have_count(0)
+    assert world.desk.show(case_id).case.holder == "anna"
+
+
+def test_everything_but_the_live_page_works_without_scripts(world: ConsoleWorld, url: str, browser: Browser) -> None:
+    (case_id,) = world.add([build_review("plain", "card-plain", now_ms=world.now_ms)])
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(url)
+    log_in(page, ANNA)
+    page.get_by_role("button", name="Claim").click()
+    page.get_by_role("radio", name="Fraud").check()
+    page.get_by_label("Reason").fill("called")
+    page.get_by_role("button", name="Give verdict").click()
+    page.get_by_text("Correct it").wait_for()
+    assert world.desk.show(case_id).case.verdict == "fraud"
+    context.close()
+
+
+def test_markup_in_ids_does_nothing(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.add([build_review(EVIL, EVIL, now_ms=world.now_ms, merchant_id=EVIL)])
+    page = log_in(open_page(url), ANNA)
+    alerts: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        alerts.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
+    shown = "<img src=x onerror=alert(1)>\\u202egnp.exe\\x07"
+    page.get_by_role("link", name=shown).click()
+    page.get_by_role("heading", name=shown).wait_for()
+    page.go_back()
+    page.locator("[data-open]").click()
+    page.get_by_role("article").get_by_role("link", name=shown).click()
+    page.get_by_role("heading", name=shown).wait_for()
+    assert page.locator("main img").count() == 0
+    assert alerts == []
+
+
+def test_what_is_away_is_said_and_the_rest_works(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    (case_id,) = world.add([build_review("t-away", "card-1", now_ms=world.now_ms)])
+    page = log_in(open_page(url), ANNA)
+    world.api.partials.away = "redis: nobody answers"
+    page.goto(f"{url}{BASE}/transaction?id=t-away")
+    page.get_by_text("redis: nobody answers").wait_for()
+    page.goto(f"{url}{BASE}/cases/{case_id}")
+    page.get_by_role("button", name="Claim").click()
+    page.get_by_role("button", name="Release").wait_for()
+    world.api.partials.away = ""
+    world.send_database_away()
+    page.get_by_role("link", name="t-away").click()
+    page.get_by_role("heading", name="Transaction t-away").wait_for()
+    page.get_by_role("link", name="Queue").click()
+    page.get_by_text("database: nobody answers").wait_for()
+
+
+def test_a_session_that_ends_asks_for_the_key_again_and_leads_back(
+    world: ConsoleWorld, url: str, open_page: Open
+) -> None:
+    page = log_in(open_page(url), ANNA)
+    page.goto(f"{url}{BASE}/queue?state=closed")
+    world.clock += IDLE_SECONDS + 1
+    page.wait_for_url("**/login?ended=1")  # the page refreshes itself, and that kept nothing alive
+    page.get_by_text("Your session has ended").wait_for()
+    page.goto(f"{url}{BASE}/queue?state=closed")
+    log_in(page, ANNA)
+    assert page.url.endswith("/queue?state=closed")
+
+
+def test_the_live_page_shows_decisions_as_they_come_and_never_more_than_it_can_hold(
+    world: ConsoleWorld, url: str, open_page: Open
+) -> None:
+    page = log_in(open_page(url), ANNA)
+    page.goto(f"{url}{BASE}/live?decision=REVIEW")
+    page.locator(".status.on").wait_for()
+    world.feed.see([DECISION | {"transaction_id": EVIL}, DECISION | {"transaction_id": "fine", "decision": "APPROVE"}])
+    page.get_by_role("link", name="<img src=x onerror=alert(1)>").wait_for()
+    expect(page.locator("#live tr")).to_have_count(1)
+    assert page.locator("main img").count() == 0
+    for first in range(0, 400, 100):  # no more at once than the API keeps for one who reads
+        world.feed.see([DECISION | {"transaction_id": f"many-{first + number}"} for number in range(100)])
+        page.get_by_role("link", name=f"many-{first + 99}", exact=True).wait_for()
+    expect(page.locator("#live tr")).to_have_count(200)
+    page.get_by_role("button", name="Pause").click()
+    world.feed.see([DECISION | {"transaction_id": "paused"}])
+    page.get_by_role("button", name="Resume (1)").wait_for()
+    expect(page.get_by_role("link", name="paused")).to_have_count(0)
+    page.get_by_role("button", name="Resume (1)").click()
+    page.get_by_role("link", name="paused").wait_for()
+
+
+def test_a_queue_of_a_day_is_shown_whole_and_drawn_again_without_a_touch(
+    world: ConsoleWorld, url: str, open_page: Open
+) -> None:
+    dice = random.Random(7)
+    cases = world.add(
+        [
+            build_review(
+                f"t-{90_412 + 21 * number}",
+                f"card-{17 * number % 23:06d}",
+                now_ms=world.now_ms - dice.randrange(3_000_000),
+                stake=dice.randrange(1_000, 900_000),
+                score=dice.random(),
+                reasons=[RULE] if number % 5 == 0 else [BURST, SPENDING],
+                decided_by="rule:impossible_travel" if number % 5 == 0 else "model",
+            )
+            for number in range(30)
+        ],
+        burst_ms=3_600_000,
+    )
+    world.desk.claim(cases[1], "ben")
+    world.desk.claim(cases[3], "anna")
+    page = log_in(open_page(url), ANNA)
+    expect(page.locator("[data-rows] tbody tr")).to_have_count(len(cases))
+    keep_picture(page, "queue")
+    page.goto(f"{url}{BASE}/cases/{cases[3]}")
+    page.keyboard.press("f")
+    page.keyboard.type("the customer called: the card was at home")
+    keep_picture(page, "case")
+    page.get_by_role("article").first.get_by_role("link").first.click()
+    page.get_by_role("heading", name="Why").wait_for()
+    keep_picture(page, "transaction")
+    page.get_by_role("link", name="Queue").click()
+    world.add([build_review("t-new", "card-new", now_ms=world.now_ms)])
+    page.get_by_text("card-new").wait_for()
+
+
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+def find_violations(page: Page) -> list[str]:
+    """Return what axe-core finds against WCAG AA on a page, each with the element."""
+    page.evaluate(AXE)
+    found = page.evaluate("rules => axe.run(document, rules)", _RULES)
+    assert found["passes"]
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open_page: Open, scheme: str) -> None:
+    cases = world.add([build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)])
+    world.desk.claim(cases[0], "anna")
+    world.desk.claim(cases[1], "ben")
+    page = open_page(url)
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    found = {"login": find_violations(page)}
+    log_in(page, ANNA)
+    page.keyboard.press("j")
+    found["queue"] = find_violations(page)
+    for path in (
+        *(f"cases/{case_id}" for case_id in cases),
+        f"transaction?id={scheme}0", f"evidence?id={scheme}0", f"entity?kind=card&id=card-{scheme}0",
+        "search?id=nothing", "live", "nothing",
+    ):  # fmt: skip
+        page.goto(f"{url}{BASE}/{path}")
+        found[path] = find_violations(page)
+    page.keyboard.press("?")
+    found["keys"] = find_violations(page)
+    assert {path: faults for path, faults in found.items() if faults} == {}

@@ -1,0 +1,152 @@
+"""A console over an API of twins in memory, with cases on a SQLite file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from tests.unit.inference.examples import DECISION
+from tests.unit.inference.test_api import World
+from tests.unit.inference.twins import MemoryPublisher
+from weir.access.key import Key, Scope, build_key, hash_text
+from weir.cases.case import Review, State, compute_expected_loss
+from weir.cases.desk import Desk
+from weir.cases.intake import Intake
+from weir.cases.queue import Wanted
+from weir.console.api import Api
+from weir.console.app import ConsoleParts, build_console
+from weir.console.guard import Cookies, Guard
+from weir.console.session import Sessions
+from weir.inference.api.app import build_api
+from weir.inference.api.live.feed import Feed, Live
+from weir.infra.database.engine import open_database
+from weir.infra.settings import load_settings
+from weir.schemas.errors import Transient
+from weir.schemas.streams.payments import payments
+
+IDLE_SECONDS, SECONDS_MAX = 1_800.0, 43_200.0
+BURST = {"code": "CARD_BURST", "detail": "card_event_count_5m = 4 (typical 1)"}
+SPENDING = {"code": "CARD_SPENDING", "detail": "card_amount_sum_1h = 182400 (typical 2599)"}
+RULE = {"code": "IMPOSSIBLE_TRAVEL", "detail": "faster than an airliner: card_position_speed_30d > 1000"}
+
+
+def text_of(number: int) -> str:
+    return f"weir_{number:08x}_{number:064x}"
+
+
+ANNA, BEN, RITA, LEAD, CLICKS, TILL = (text_of(number) for number in range(6))
+_PEOPLE: dict[str, tuple[str, list[Scope], list[str]]] = {
+    ANNA: ("anna", [Scope.READ, Scope.REVIEW], []),
+    BEN: ("ben", [Scope.READ, Scope.REVIEW], []),
+    RITA: ("rita", [Scope.READ], []),
+    LEAD: ("lead", [Scope.ADMIN], []),
+    CLICKS: ("clara", [Scope.READ, Scope.REVIEW], ["clicks"]),
+    TILL: ("till", [Scope.SCORE], []),
+}
+
+
+def build_review(event_id: str, card: str, *, now_ms: int, stake: float = 10_000.0, **changes: Any) -> Review:
+    """Return a decision for review, as the log has it."""
+    decision = DECISION | {
+        "transaction_id": event_id,
+        "card_id": card,
+        "reasons": [BURST, SPENDING],
+        "event_time_ms": now_ms - 60_000,
+        "decision_time_ms": now_ms - 59_960,
+        **changes,
+    }
+    label = {name: decision[name] for name in ("transaction_id", "card_id", "merchant_id", "event_time_ms")}
+    loss = compute_expected_loss(decision["score"], stake)
+    at_ms = decision["event_time_ms"]
+    return Review(card, event_id, at_ms, at_ms + 40, loss, decision, label)
+
+
+class ConsoleWorld:
+    """What a console stands on, each part of which can be sent away."""
+
+    def __init__(self, home: Path, *, keyed: bool = True) -> None:
+        self.now_ms = int(time.time() * 1_000)
+        self.clock = 1_000.0
+        self.keys = {
+            text: build_key(text[5:13], hash_text(text), name, scopes, streams, now_ms=self.now_ms, by="ops")
+            for text, (name, scopes, streams) in _PEOPLE.items()
+        }
+        self.keyed = keyed
+        self.database_away = ""
+        self._settings = load_settings({"WEIR_HOME": str(home)})
+        self.labels = MemoryPublisher()
+        self.feed = Feed()
+        self.evidence: dict[str, Any] = {}
+        self.api = World(home)
+        self.desk = Desk(self._open_database, payments, lambda: self.now_ms)
+        self._closing = ExitStack()
+        self._closing.callback(self.desk.close)
+        self._closing.callback(self.api.guard.close)
+        self.sessions = Sessions(
+            self.find_key, idle_seconds=IDLE_SECONDS, seconds_max=SECONDS_MAX, monotonic=lambda: self.clock
+        )
+
+    def find_key(self, text: str) -> Key | None:
+        key = self.keys.get(text)
+        return None if key is None or key.find_fault(self.now_ms) else key
+
+    def revoke(self, text: str) -> None:
+        self.keys[text] = replace(self.keys[text], revoked_ms=1)
+
+    def send_database_away(self) -> None:
+        """Have nobody answer who asks the database from now on."""
+        self.database_away = "database: nobody answers"
+        self.desk._opened = None
+
+    def answer(self, stream: str, event_id: str) -> bytes | None:
+        """Return the evidence on an event, as the archive would."""
+        del stream
+        found = self.evidence.get(event_id)
+        return None if found is None else json.dumps(found).encode()
+
+    def build_api(self) -> FastAPI:
+        assert self.api.served.decide is not None
+        decide = replace(self.api.served.decide, live=Live(self.feed, self.api.stream))
+        served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide, evidence=self)
+        find = self.find_key if self.keyed else None
+        return build_api(replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms))
+
+    def build(self, client: httpx.AsyncClient, *, hosts: frozenset[str] = frozenset(), secure: bool = False) -> FastAPI:
+        """Return the console over a client of the API."""
+        guard = Guard(self.sessions, Cookies(secure=secure))
+        api = Api(client, keyed=self.keyed)
+        return build_console(ConsoleParts(api, guard, {payments.name: payments}, hosts, lambda: self.now_ms))
+
+    def add(self, reviews: Sequence[Review], *, burst_ms: int = 0) -> list[str]:
+        """Open cases and have the API know the decisions; return the ids of the cases, the costliest first."""
+        engine = open_database(self._settings)
+        try:
+            intake = Intake(engine, stream=payments.full_name, topic_id="topic", burst_ms=burst_ms)
+            intake.take(reviews, {0: 1})
+        finally:
+            engine.dispose()
+        for review in reviews:
+            self.api.decisions.stored[review.event_id] = json.dumps(dict(review.decision)).encode()
+        return self.list_undecided()
+
+    def list_undecided(self) -> list[str]:
+        """Return the ids of the cases without a verdict, the costliest first."""
+        undecided = frozenset({State.OPEN, State.CLAIMED})
+        return [case.id for case in self.desk.page(Wanted(undecided)).cases]
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def _open_database(self) -> Engine:
+        if self.database_away:
+            raise Transient(self.database_away)
+        return open_database(self._settings)

@@ -1,0 +1,130 @@
+"""What the loop makes of the next batch while the brokers commit one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Event
+from typing import Any, cast
+
+from tests.unit.streaming.loops import P0, P1, FakeSource, FakeStage, run_loop
+from weir.infra.kafka.sink import Offsets
+from weir.infra.kafka.source import Gathered
+from weir.schemas.errors import Transient
+from weir.streaming.loop import Loop, LoopConfig
+from weir.streaming.stage import Outcome
+from weir.streaming.state.view_writer import Write
+from weir.streaming.unit_state import NoState
+
+SECONDS_MAX = 20.0
+
+
+class _Slow(FakeStage):
+    """Ends its first commit once the next batch was computed; the script is of commits."""
+
+    def __init__(self, source: FakeSource, outcomes: list[Exception | None] | None = None) -> None:
+        super().__init__(source)
+        self.outcomes = outcomes or []
+        self.told: list[str] = []
+        self.sends = 0
+        self.next = Event()
+
+    def process(self, records: dict[int, list[Any]]) -> Outcome:
+        self.told.append(f"computed {[record.offset() for part in records.values() for record in part]}")
+        if self.sends:
+            self.next.set()
+        return super().process(records)
+
+    def send(self, rows: object, records: object, offsets: Offsets) -> None:
+        self.sends += 1
+        self.told.append(f"sent to {max(offsets.next_offsets.values())}")
+        super().send(rows, records, offsets)
+
+    def finish(self) -> None:
+        end = max(self.sent.next_offsets.values())
+        if self.sends == 1:
+            assert self.next.wait(SECONDS_MAX)
+        error = self.outcomes.pop(0) if self.outcomes else None
+        if error is not None:
+            self.told.append(f"failed at {end}")
+            raise error
+        self.told.append(f"committed to {end}")
+        super().finish()
+
+
+def test_a_batch_is_computed_while_the_one_before_is_committed_and_sent_only_after_that() -> None:
+    source = FakeSource({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+    run_loop(source, stage, 4)
+    assert stage.told == [
+        "computed [0, 1]", "sent to 2", "computed [2, 3]", "committed to 2", "sent to 4", "committed to 4",
+    ]  # fmt: skip
+
+
+def test_what_was_computed_on_a_batch_whose_commit_fails_is_void_and_is_computed_again() -> None:
+    source = FakeSource({P0: [0, 1, 2, 3]})
+    stage = _Slow(source, [Transient("aborted")])
+    run_loop(source, stage, 6)
+    assert stage.told[:4] == ["computed [0, 1]", "sent to 2", "computed [2, 3]", "failed at 2"]
+    assert stage.told[4:6] == ["computed [0, 1]", "sent to 2"]
+    assert source.calls == ["resume 0@0", "forget 0", "resume 0@0"]
+    assert source.committed_at == {P0: 4}
+
+
+def test_a_batch_without_records_of_the_unit_whose_commit_fails_is_void_too() -> None:
+    """It may have read what the other changed."""
+    source = FakeSource({P0: [], P1: []})
+    stage = _Slow(source, [Transient("aborted")])
+
+    def come() -> None:
+        if len(source.calls) == 2:
+            source.logs[P1 if stage.sends else P0] = [0, 1]
+
+    run_loop(source, stage, 10, between=come)
+    assert sorted(source.calls[2:]) == ["forget 0", "forget 1", "resume 0@0", "resume 1@0"]
+    assert source.committed_at == {P0: 2, P1: 2}
+
+
+def test_the_next_batch_is_computed_on_what_the_one_under_way_changed() -> None:
+    source = FakeSource({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+
+    class Telling(NoState):
+        def pin(self, writes: Sequence[Write]) -> None:
+            stage.told.append(f"pinned to {writes[0].end}")
+
+        def apply(self, writes: Sequence[Write]) -> None:
+            stage.told.append(f"applied to {writes[0].end}")
+
+    state = Telling(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
+    left = iter(range(4))
+    config = LoopConfig("process", 2, 0.0)
+    Loop(config, [stage], cast(Any, source), state, stage).run(lambda: next(left, None) is None)
+    told = stage.told
+    assert told.index("sent to 2") < told.index("pinned to 2") < told.index("computed [2, 3]")
+    assert told.index("committed to 2") < told.index("applied to 2")
+
+
+def test_a_partition_is_let_go_of_when_no_commit_is_under_way() -> None:
+    source = FakeSource({P0: [0, 1, 2, 3]})
+    stage = _Slow(source)
+    gather = source.gather
+
+    def gather_after_rebalance(*given: Any, **named: Any) -> Gathered:
+        if "sent to 2" in stage.told and P0 in source.at:
+            stage.next.set()
+            source.revoke([P0], False)
+            stage.told.append("let go")
+            del source.at[P0]
+        return gather(*given, **named)
+
+    source.gather = gather_after_rebalance  # type: ignore[method-assign]
+    run_loop(source, stage, 5)
+    assert stage.told == ["computed [0, 1]", "sent to 2", "committed to 2", "let go"]
+
+
+def test_the_commit_under_way_is_finished_when_the_process_is_told_to_stop() -> None:
+    source = FakeSource({P0: [0, 1]})
+    stage = _Slow(source)
+    stage.next.set()
+    run_loop(source, stage, 2)
+    assert source.committed_at == {P0: 2}

@@ -1,0 +1,190 @@
+"""Retrains a stream's model, step by step; each is what a command of its own does, and is noted with its figures.
+
+1. labels: the dataset is read, and its labels are held against those of the last one
+2. train: as `weir train` does, without the link
+3. gates: as `weir models check`
+4. shadow: it is scored next to what decides, and guarded
+5. canary: it decides for a share of the keys, and is guarded
+6. promote: as `weir models promote`
+
+A step that is noted is not done again. One that is not passed ends the run, and what decides is what decided before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from weir.inference.published.gate import Gate
+from weir.inference.published.publish import Publisher
+from weir.infra.settings import Settings
+from weir.schemas.gate_bounds import GateBounds
+from weir.training.choosing import bundles
+from weir.training.choosing.publishing import promote
+from weir.training.cli import build_options, load_source
+from weir.training.gates import run as gating
+from weir.training.gates.archived import Archive
+from weir.training.gates.card import write_gates
+from weir.training.parts import build_parts
+from weir.training.pipeline import run_training
+from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
+from weir.training.retraining.live import Enough, Pair, run_canary, run_shadow
+from weir.training.retraining.run_log import Run
+from weir.training.thresholds import Thresholds
+
+
+@dataclass
+class Retraining:
+    """One run, with all that its steps need.
+
+    Attributes:
+        arguments: of the command.
+        say: told what begins, in a few words.
+    """
+
+    arguments: argparse.Namespace
+    settings: Settings
+    publisher: Publisher
+    archive: Archive
+    bounds: GateBounds
+    run: Run
+    say: Callable[[str], object]
+    _source: list[Any] = field(default_factory=list)
+
+    def source(self) -> Any:
+        """Return the labelled events, read once."""
+        if not self._source:
+            self._source.append(load_source(self.arguments, self.settings))
+        return self._source[0]
+
+    @property
+    def champion(self) -> bundles.Listed | None:
+        """What decides now."""
+        return bundles.find_role(self.settings, self.publisher, "champion")
+
+    @property
+    def chosen(self) -> bundles.Listed:
+        """The bundle that this run trained."""
+        return bundles.find_here(self.settings.models_dir, self.run.version)
+
+    @property
+    def cut(self) -> Thresholds | None:
+        """Thresholds that are published, for events of no segment."""
+        table = self.publisher.standing.thresholds
+        return None if table is None else Thresholds(float(table.others.review), float(table.others.decline))
+
+    def pair(self) -> Pair | None:
+        """Return what is watched; None where nothing decides yet."""
+        champion = self.champion
+        return None if champion is None else Pair(self.chosen, champion, self.cut)
+
+    def enough(self, decisions: int) -> Enough:
+        """Return when a model was watched for long enough."""
+        return Enough(decisions, self.arguments.patience / 1_000)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step found."""
+
+    passed: bool
+    found: str
+    gates: tuple[Gate, ...] = ()
+
+
+_NOTHING_DECIDES: Final = Done(True, "left out: nothing decides yet, so there is nothing to compare with")
+
+
+def run_steps(work: Retraining) -> bool:
+    """Do every step that is not done; return whether the model was promoted."""
+    steps: dict[str, Callable[[Retraining], Done]] = {
+        "labels": _check_labels,
+        "train": _train,
+        "gates": _run_gates,
+        "shadow": _shadow,
+        "canary": _canary,
+        "promote": _promote,
+    }
+    for name, step in steps.items():
+        if work.run.find(name):
+            continue
+        work.say(name)
+        work.publisher.why = f"retraining {work.run.id}: {name}"
+        done = step(work)
+        work.run.add(name, done.found, passed=done.passed, at_ms=_now_ms(), gates=done.gates)
+        if not done.passed:
+            work.run.end(f"not promoted: {name} was not passed")
+            return False
+    work.run.end("promoted")
+    return True
+
+
+def _check_labels(work: Retraining) -> Done:
+    examples, labels, _ = work.source()
+    stream = work.settings.stream
+    _, parts = build_parts(examples, labels, build_options(work.arguments, work.settings, "").maturity_ms, stream)
+    train, champion = parts["train"], work.champion
+    found = describe_labels(train.features, train.positive, stream.feature_names)
+    text = f"{found['rows']:,} labelled events teach, {found['fraud_share']:.2%} of them fraud"
+    if champion is None:
+        return Done(True, f"{text}; nothing decides yet, so there is no last dataset")
+    extra = champion.manifest.model_extra or {}
+    before = extra.get(FIELD) or describe_older(extra.get("metrics"))
+    gates = tuple(judge_labels(found, before, work.bounds))
+    told = "" if "relation" in before else "; the last dataset was not described, so their relation is not compared"
+    return Done(all(gate.passed for gate in gates), text + told, gates)
+
+
+def _train(work: Retraining) -> Done:
+    examples, labels, source = work.source()
+    options = build_options(work.arguments, work.settings, source)
+    trained = run_training(examples, labels, options, work.say)
+    work.run.version = bundles.read_folder(trained.bundle).manifest.version
+    figures = trained.results.metrics["lightgbm"]
+    return Done(True, f"{trained.bundle.name}, PR-AUC {figures['pr_auc']:.4f} on its test interval")
+
+
+def _run_gates(work: Retraining) -> Done:
+    chosen, champion, settings = work.chosen, work.champion, work.settings
+    challenger = bundles.load(settings, chosen)
+    cut = work.publisher.standing.thresholds
+    gates = gating.run_gates(work.arguments, settings, challenger, champion, work.archive, cut, work.bounds)
+    against = champion.manifest.version if champion else ""
+    if chosen.folder is not None:
+        write_gates(chosen.folder, gates, against, at_seconds=time.time())
+    failed = [gate.name for gate in gates if not gate.passed]
+    text = f"{len(gates) - len(failed)} of {len(gates)} passed, against {against or 'nothing'}"
+    return Done(not failed, text + (f"; not passed: {', '.join(failed)}" if failed else ""), tuple(gates))
+
+
+def _shadow(work: Retraining) -> Done:
+    pair = work.pair()
+    if pair is None:
+        return _NOTHING_DECIDES
+    enough = work.enough(work.arguments.shadow_decisions)
+    reason, found = run_shadow(work.settings, work.publisher, pair, work.archive, enough)
+    return Done(not reason, f"{found}{f'; {reason}' if reason else ''}")
+
+
+def _canary(work: Retraining) -> Done:
+    pair = work.pair()
+    if pair is None:
+        return _NOTHING_DECIDES
+    enough, share = work.enough(work.arguments.canary_decisions), work.arguments.share
+    reason, found = run_canary(work.settings, work.publisher, pair, work.archive, enough, share=share)
+    return Done(not reason, f"{share:.0%} of the keys; {found}{f'; {reason}' if reason else ''}")
+
+
+def _promote(work: Retraining) -> Done:
+    chosen, champion = work.chosen, work.champion
+    if champion is not None and champion.content == chosen.content:  # it was published before the run was stopped
+        return Done(True, f"{chosen.manifest.version} decides")
+    promote(work.settings, work.publisher, chosen, work.archive)
+    return Done(True, f"{chosen.manifest.version} decides; `weir models rollback --why WHY` takes it back")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
