@@ -92,6 +92,7 @@ class TopicSettings(_Section):
     labels: Topic = "labels"
     labels_dlq: Topic = "labels.dlq"
     published: Topic = "transactions.published"
+    audit: Topic = "weir.audit"
     partitions: int = Field(default=4, ge=1, le=256)
     replication_factor: int = Field(default=1, ge=1, le=7)
     retention_days: int = Field(default=60, ge=1)

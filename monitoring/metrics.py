@@ -170,6 +170,8 @@ HTTP_REFUSED = _counter(
     "Requests whose key was missing or wrong, of another stream, without the scope, or too fast.",
     "cause",
 )
+AUDIT_RECORDS = _counter("weir_audit_records_total", "Audit records that the brokers have.")
+AUDIT_MISSED = _counter("weir_audit_missed_total", "Audit records that were lost: a gap in the audit log.")
 HTTP_RATE_UNCHECKED = _counter(
     "weir_http_rate_unchecked_total",
     "Requests that passed without being counted against their key's rate, because Redis could not count.",

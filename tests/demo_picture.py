@@ -35,7 +35,7 @@ def main() -> int:
     """Run the demo, write the picture, and return the demo's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of live traffic (default 60)")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "demo.svg")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/pictures/demo.svg")
     arguments = parser.parse_args()
     code, shown = record(["-m", "weir", "demo", "--seconds", str(arguments.seconds)])
     if code == 0:

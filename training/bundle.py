@@ -38,7 +38,8 @@ class Manifest:
         parity_max_abs_diff: largest difference of score between the graph and its source model.
         declarations_hash: of the features that it was taught.
         drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
-        dataset: what it was made of, with a digest; and what its labels were like, which `weir retrain` compares with.
+        dataset: what it was made of, with the digest of it; empty where nobody checked.
+        labels: what its labels were like, which `weir retrain` compares with.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Manifest:
     declarations_hash: str
     drift: dict[str, Any]
     dataset: dict[str, Any]
+    labels: dict[str, Any]
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -73,6 +75,7 @@ class Manifest:
             "parity_max_abs_diff": self.parity_max_abs_diff,
             "drift": self.drift,
             "dataset": self.dataset,
+            "labels": self.labels,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 

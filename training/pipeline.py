@@ -208,7 +208,8 @@ def _write(graph: Exported, results: Results, parts: Mapping[str, Part], drift: 
         parity_max_abs_diff=parity,
         declarations_hash=options.declarations_hash,
         drift=drift.model_dump(),
-        dataset=describe_labels(train.features, train.positive, options.stream.feature_names) | dict(options.dataset),
+        dataset=dict(options.dataset),
+        labels=describe_labels(train.features, train.positive, options.stream.feature_names),
     )
     identity = Identity(options.name, options.version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("weir.inference.run", "process and decide in one: features and decisions in one transaction"),
     "serve": ("weir.serve", "serve the HTTP API"),
     "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
+    "audit": ("weir.audit", "show who called the API, and who changed what"),
     "cases": ("weir.cases.cli", "follow decisions for review into cases; list, claim and decide them"),
     "console": ("weir.console.cli", "serve pages for the people who work on cases"),
     "train": ("weir.train", "train, check parity, export a model bundle"),

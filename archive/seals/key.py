@@ -7,7 +7,6 @@ for it.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -20,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from weir.infra.private_files import read_private
 from weir.schemas.errors import Refused
 
-_MODE = 0o600
 _PURPOSE = b"weir.seal.1:"
 """Before what is signed, so that no signature of another purpose passes for one of a seal."""
 
@@ -55,12 +54,9 @@ def load_key(path: Path) -> SealKey:
     Raises:
         Refused: the file holds no such key, or others may read it.
     """
-    if not path.exists():
-        _make(path)
-    if path.stat().st_mode & 0o077:
-        raise Refused(f"expected {path} to be readable by its owner alone; run `chmod 600 {path}`")
+    text = read_private(path, _make)
     try:
-        private = load_pem_private_key(path.read_bytes(), password=None)
+        private = load_pem_private_key(text, password=None)
     except ValueError:
         private = None
     if not isinstance(private, Ed25519PrivateKey):
@@ -79,18 +75,5 @@ def is_signed(seal_hash: str, *, signature: str, public: str) -> bool:
     return True
 
 
-def _make(path: Path) -> None:
-    """Write a new key whole or not at all; another process that makes one at the same time wins or loses whole too."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        return
-    finally:
-        part.unlink()
+def _make() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

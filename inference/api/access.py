@@ -94,14 +94,14 @@ def needs(scope: str) -> dict[str, Any]:
     return {_SCOPE: str(scope)}
 
 
-def authorize(request: Request) -> None:
-    """Let a request pass whose key has the scope of its route.
+def authorize(request: Request) -> str:
+    """Let a request pass whose key has the scope of its route, and return the scope.
 
     Raises:
         HTTPException: 403, it has not.
     """
     if request.scope["path"] in OPEN:
-        return
+        return ANY
     extra: Mapping[str, Any] = getattr(request.scope["route"], "openapi_extra", None) or {}
     scope = extra.get(_SCOPE, Scope.ADMIN)
     key: Key = request.state.key
@@ -109,6 +109,12 @@ def authorize(request: Request) -> None:
         metrics.HTTP_REFUSED.labels(cause="scope").inc()
         log.info("scope_refused", key=key.id, scope=scope)
         raise HTTPException(403, f"expected a key with the scope {scope}, found one without it")
+    return str(scope)
+
+
+def read_scopes(operations: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the scope of each method of a path of the document."""
+    return {method: str(operation.get(_SCOPE, Scope.ADMIN)) for method, operation in operations.items()}
 
 
 def build_document(

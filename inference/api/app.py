@@ -22,8 +22,9 @@ from starlette.exceptions import HTTPException
 
 from weir.access.key import Key, Scope
 from weir.inference.api import examples, schema
-from weir.inference.api.access import ANY, OPEN, Keyed, authorize, build_document, needs
+from weir.inference.api.access import ANY, OPEN, Keyed, authorize, build_document, needs, read_scopes
 from weir.inference.api.answers import answer_error, answer_invalid, answer_json
+from weir.inference.api.audited import Audited, Writes, begin_change, is_change
 from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
@@ -38,6 +39,7 @@ from weir.inference.api.web.pages import add_pages
 from weir.inference.api.what_if import AlreadyDecided
 from weir.infra.redis.rate_limits import Limit
 from weir.monitoring import metrics
+from weir.schemas.audit import NotAudited
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.errors import Damaged, Refused, Transient
 from weir.schemas.placeholders import Placeholders
@@ -60,6 +62,7 @@ class ApiParts:
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
         find_key: returns the valid key with a text; ``None`` where no key is asked for.
+        audit: notes calls of keys; without it none is noted.
         limits: counts the requests of keys; ``None`` where no key is asked for.
         default_limit: of keys without one of their own.
         kept: keeps answers for requests with an idempotency key; without it such a key says nothing.
@@ -74,6 +77,7 @@ class ApiParts:
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
     find_key: Callable[[str], Key | None] | None = None
+    audit: Writes | None = None
     limits: Takes | None = None
     default_limit: Limit | None = None
     kept: Keeps | None = None
@@ -90,7 +94,7 @@ def build_api(parts: ApiParts) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if parts.find_key is None else None,
         redirect_slashes=parts.find_key is None,  # to a host that the client names, which a key must not be sent to
-        dependencies=[] if parts.find_key is None else [Depends(_authorize)],
+        dependencies=[] if parts.find_key is None else [Depends(_build_authorize(parts.audit))],
     )
     # from the inside out
     if parts.kept is not None:
@@ -105,6 +109,8 @@ def build_api(parts: ApiParts) -> FastAPI:
         # a page in a browser that reaches us under a name of its own has no key to send
         stream_of, hidden = partial(_find_stream, default=parts.default), partial(_hide, parts)
         app.add_middleware(Keyed, find=parts.find_key, stream_of=stream_of, hidden=hidden)
+        if parts.audit is not None:
+            app.add_middleware(Audited, audit=parts.audit, stream_of=stream_of, unnoted=OPEN, now_ms=parts.now_ms)
     app.add_middleware(Paths)
     app.add_middleware(Watched, plain_errors=parts.find_key is None)
     app.add_middleware(Heads)
@@ -122,8 +128,13 @@ def build_api(parts: ApiParts) -> FastAPI:
     return app
 
 
-async def _authorize(request: Request) -> None:
-    authorize(request)  # a plain function would be sent to a thread at each request
+def _build_authorize(audit: Writes | None) -> Callable[[Request], Awaitable[None]]:
+    async def authorize_request(request: Request) -> None:  # a plain function would be sent to a thread at each request
+        scope = authorize(request)
+        if audit is not None and is_change(scope, request.method):
+            await begin_change(request, audit)
+
+    return authorize_request
 
 
 def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
@@ -139,6 +150,7 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
         add_errors(document, paths - ALWAYS_ANSWERED, "busy")
         if keyed:
             add_errors(document, paths - OPEN, "unauthorized", "forbidden", "rate_limited")
+            add_errors(document, filter(partial(_has_change, document), paths), "not_audited")
             named = {path for path in paths if path.startswith(_STREAMS)}
             add_errors(document, named, "unknown_stream")
             add_errors(document, paths - named - ALWAYS_ANSWERED, "no_default_stream")
@@ -147,6 +159,10 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
         return document
 
     app.openapi = build_with_errors  # type: ignore[method-assign] # as the library has it extended
+
+
+def _has_change(document: dict[str, Any], path: str) -> bool:
+    return any(is_change(scope, method.upper()) for method, scope in read_scopes(document["paths"][path]).items())
 
 
 def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
@@ -229,6 +245,7 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
     again = {"retry-after": str(RETRY_AFTER_SECONDS)}
     handle(Transient, lambda error: answer_error(503, "unavailable", str(error), again))
     handle(Damaged, lambda error: answer_error(503, "damaged", str(error), again))
+    handle(NotAudited, lambda error: answer_error(503, "not_audited", str(error), again))
     # found while serving: an operator has to fix it, and waiting will not
     handle(Refused, lambda error: answer_error(503, "refused", str(error)))
     app.add_exception_handler(HTTPException, handle_http)

@@ -1,7 +1,8 @@
 """What every request passes: its id, the clock, and bounds on who asks and how much. Plain ASGI: it costs microseconds.
 
-From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts`` or, where keys are required, ``Keyed``
-(``inference/api/access.py``) and ``Limited`` (``inference/api/limited.py``), then ``Crowded`` and ``BodyLimit``.
+From the outside in: ``Heads``, ``Watched``, ``Paths``, ``Hosts`` or, where keys are required, ``Audited``
+(``inference/api/audited.py``), ``Keyed`` (``inference/api/access.py``) and ``Limited`` (``inference/api/limited.py``),
+then ``Crowded`` and ``BodyLimit``.
 """
 
 from __future__ import annotations

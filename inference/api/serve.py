@@ -55,6 +55,7 @@ from weir.streaming.kernels import kernel_of
 from weir.streaming.service import wait_for
 
 if TYPE_CHECKING:
+    from weir.access.audit.log import AuditLog
     from weir.access.keyring import Keyring
     from weir.cases.desk import Desk
 
@@ -182,7 +183,8 @@ def build_parts(
     built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
     streams = [replace(each, evidence=evidence) for each in built]
     keyring = _open_keyring(settings)
-    close = _close_all(connections, streams, [each.close for each in (keyring, evidence) if each is not None])
+    audit = _open_audit(settings)
+    close = _close_all(connections, streams, [each.close for each in (keyring, audit, evidence) if each is not None])
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
         streams=streams,
@@ -191,6 +193,7 @@ def build_parts(
         checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
         find_key=keyring.find if keyring else None,
+        audit=audit,
         limits=RateLimits(client, space=settings.cluster) if keyring else None,
         default_limit=_read_default_limit(settings),
         kept=KeptAnswers(client, space=settings.cluster, bytes_max=settings.api.idempotency_mb_max << 20),
@@ -229,6 +232,14 @@ def _open_keyring(settings: Settings) -> Keyring | None:
     if keyring.is_empty:
         log.warning("no_key", fix="weir keys create NAME --scopes admin")
     return keyring
+
+
+def _open_audit(settings: Settings) -> AuditLog | None:
+    if settings.api.keys == "off":
+        return None
+    from weir.access.audit.build import open_audit  # noqa: PLC0415 - without keys there is nobody to name
+
+    return open_audit(settings)
 
 
 def _read_default_limit(settings: Settings) -> Limit | None:

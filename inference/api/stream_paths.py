@@ -19,6 +19,7 @@ from weir.access.key import Scope
 from weir.inference.api import examples, schema
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
+from weir.inference.api.audited import note_about
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.cases.label import add_labels
 from weir.inference.api.circuit_breaker import CircuitBreaker
@@ -256,6 +257,7 @@ def _add_scoring(
             return answer_error(415, *wrong)
         now_ms = clock()
         event = parse_event(stream, await request.body(), now_ms=now_ms)
+        note_about(request, str(event[stream.id]))
         scored = await together.ask(Asked(event, now_ms))
         scored["published"] = None
         if publish:

@@ -31,6 +31,8 @@ DLQ_MESSAGE_BYTES = MAX_MESSAGE_BYTES * 3 // 2
 _PARTITIONS_DONE = 1
 _PARTITIONS_PUBLISHED = 2
 """Acts, and the parts of long texts: who starts reads all acts, and the parts of what is in force alone."""
+_PARTITIONS_AUDIT = 1
+"""Calls of the API, in the order in which they were made."""
 _REPAIR = "`weir topics repair` shows what it would set, `--apply` sets it"
 
 
@@ -42,7 +44,8 @@ class TopicPlan:
         source: for a dead letter topic, the topic whose partitions it mirrors.
         remembers_ms: of a topic that state is rebuilt from, how long it must; its times are checked too. 0 for others.
         compacted: keyed state instead of a log.
-        endless: never forgets. It is made with the others, and who has none yet is not refused: nothing is in it.
+        endless: never forgets.
+        required: whether a start without it is refused. One that is not is made with the others all the same.
     """
 
     name: str
@@ -51,6 +54,7 @@ class TopicPlan:
     remembers_ms: int = 0
     compacted: bool = False
     endless: bool = False
+    required: bool = True
 
     def config(self, retention_days: int) -> dict[str, str]:
         """Return the topic's configuration as the broker names it."""
@@ -81,7 +85,11 @@ def plan_topics(topics: TopicSettings, streams: Sequence[Stream] = _SHIPPED) -> 
     plans = [plan for stream in streams for plan in _plan_outputs(topics, stream)]
     plans += [plan for stream in streams for plan in _plan_dead_letters(topics, stream)]
     plans += [TopicPlan(topics.of(stream).dlq_done, _PARTITIONS_DONE, compacted=True) for stream in streams]
-    plans += [TopicPlan(topics.of(stream).published, _PARTITIONS_PUBLISHED, endless=True) for stream in streams]
+    plans += [
+        TopicPlan(topics.of(stream).published, _PARTITIONS_PUBLISHED, endless=True, required=False)
+        for stream in streams
+    ]
+    plans.append(TopicPlan(topics.audit, _PARTITIONS_AUDIT, required=False))
     return list({plan.name: plan for plan in reversed(plans)}.values())[::-1]  # the first of a name counts
 
 
@@ -216,7 +224,7 @@ def find_faults(plans: list[TopicPlan], states: Mapping[str, TopicState]) -> Ite
     for plan in plans:
         state = states.get(plan.name)
         if state is None:
-            if not plan.endless:
+            if plan.required:
                 yield _missing(plan.name)
             continue
         if plan.endless:

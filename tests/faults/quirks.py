@@ -24,6 +24,8 @@ from weir.streaming.feature_rows import FeatureBatch
 
 Steps = Callable[[str], None]
 LOSE_EVERY = 4
+ABORT_EVERY = 10
+"""Units begin again after each, one by one, and nothing is computed ahead meanwhile."""
 SLOW_SECONDS = 0.05
 AHEAD_SECONDS = 0.15
 """Long enough for the next batch to be gathered and computed."""
@@ -111,12 +113,12 @@ def lose_commit_reply(steps: Steps) -> None:
 
 
 def abort_commits(steps: Steps) -> None:
-    """Every fourth transaction is aborted in the place of its commit, when the next batch was computed on it."""
+    """Every tenth transaction is aborted in the place of its commit, when the next batch was computed on it."""
     commit, calls = TransactionalOutput._commit, [0]
 
     def commit_or_abort(output: TransactionalOutput) -> None:
         calls[0] += 1
-        if calls[0] % LOSE_EVERY:
+        if calls[0] % ABORT_EVERY:
             return commit(output)
         time.sleep(AHEAD_SECONDS)
         steps("aborting")

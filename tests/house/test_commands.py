@@ -66,6 +66,7 @@ NOT_AS_THEY_STAND = {
     ("docs/evidence.md", "weir rules show"): "the versions of a reader's own; test_pages.py shows such",
     ("docs/evidence.md", ".venv/bin/weir up && .venv/bin/weir archive"): "a card of the demo that printed it",
     ("docs/keys.md", "weir keys create"): "tests/unit/access/test_cli.py",
+    ("docs/keys.md", "weir audit calls"): "tests/integration/test_api_audit.py",
     ("docs/keys.md", "weir keys rotate"): "tests/unit/access/test_cli.py",
     ("docs/keys.md", "WEIR_API__KEYS=required weir serve"): _FOREVER,
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",

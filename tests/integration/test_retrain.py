@@ -39,6 +39,7 @@ from weir.training.drift.view import build_document
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
 
 CARDS = 400
+AT_ONCE = 20
 DECISIONS = 600
 STEPS = ["labels", "train", "gates", "shadow", "canary", "promote"]
 
@@ -72,12 +73,11 @@ def _load(services: Services) -> Iterator[None]:
         for turn in count():
             if stop.wait(0.2):
                 return
-            numbers = [(turn * 40 + at) for at in range(40)]
-            sent = [
+            numbers = range(turn * AT_ONCE, (turn + 1) * AT_ONCE)
+            publisher.send_payments(
                 build_payment(f"t{n}", card_id=f"card-{n % CARDS}", customer_id=f"customer-{n % CARDS}")
                 for n in numbers
-            ]
-            publisher.send([(each["card_id"], publisher.value(each)) for each in sent])
+            )
 
     thread = threading.Thread(target=send)
     thread.start()

@@ -28,7 +28,7 @@ def test_a_run_without_a_view_makes_no_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "svg", [draw(VIEWS[0], "a run"), (ROOT / "docs/demo.svg").read_text()], ids=["drawn", "committed"]
+    "svg", [draw(VIEWS[0], "a run"), (ROOT / "docs/pictures/demo.svg").read_text()], ids=["drawn", "committed"]
 )
 def test_a_picture_is_small_and_loads_nothing(svg: str) -> None:
     assert len(svg) < BYTES_MAX
@@ -38,4 +38,4 @@ def test_a_picture_is_small_and_loads_nothing(svg: str) -> None:
 
 
 def test_the_readme_shows_it() -> None:
-    assert "](docs/demo.svg)" in (ROOT / "README.md").read_text()
+    assert "](docs/pictures/demo.svg)" in (ROOT / "README.md").read_text()

@@ -138,7 +138,8 @@ def _model(hostile: str) -> dict[str, Any]:
 
 
 def _lag(hostile: str) -> list[dict[str, Any]]:
-    return [{"stage": "s", "topic": hostile, "partition": 0, "committed": None, "end": 1, "lag_records": 1}]
+    row = {"stage": "s", "topic": hostile, "partition": 0, "committed": None, "end": 1, "lag_records": 1}
+    return [{**row, "read_by": hostile}]
 
 
 def _letter(hostile: str) -> Any:

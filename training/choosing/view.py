@@ -13,7 +13,7 @@ from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import to_json
 from weir.training.choosing.bundles import Listed
 
-_LEFT_OUT = ("features", "reference", "metrics", "drift", "dataset")
+_LEFT_OUT = ("features", "reference", "metrics", "drift", "dataset", "labels")
 
 
 def show_list(found: Sequence[Listed], *, as_json: bool) -> None:

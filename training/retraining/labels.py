@@ -23,7 +23,7 @@ from weir.schemas.gate_bounds import GateBounds
 from weir.training.gates.figures import Labels
 from weir.training.gates.leakage import bound_rows, rank_input
 
-FIELD: Final = "dataset"
+FIELD: Final = "labels"
 _COMMON_MIN: Final = 3
 """Inputs that both datasets have: of fewer a correlation says nothing."""
 

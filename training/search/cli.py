@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
+from weir.monitoring.terminal import build_table
 from weir.training.dataset import Examples
 from weir.training.pipeline import Options, Progress, Trained
 from weir.training.search.config import Config
@@ -50,15 +50,14 @@ def run_configured(
 
 def show_search(console: Console, search: Search) -> None:
     """Print the best trial of each contender, and what cannot be exported."""
-    table = Table(title=f"mean PR-AUC of {len(search.winner.folds)} folds, {len(search.tried)} trials")
-    for column in ("contender", "trials", "best", "by fold", "trial"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
+    rows = []
     for each in search.best_of_each():
         count = sum(other.contender == each.contender for other in search.tried)
         by_fold = " ".join(f"{value:.4f}" for value in each.folds)
         name = f"{each.contender} (chosen)" if each == search.winner else each.contender
-        table.add_row(name, str(count), f"{each.value:.4f}", by_fold, str(each.number))
-    console.print(table)
+        rows.append((name, count, f"{each.value:.4f}", by_fold, each.number))
+    title = f"mean PR-AUC of {len(search.winner.folds)} folds, {len(search.tried)} trials"
+    console.print(build_table(("contender", "trials", "best", "by fold", "trial"), rows, title=title))
     for sentence in search.refused:
         console.print(sentence, highlight=False)
 

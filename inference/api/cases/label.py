@@ -19,6 +19,7 @@ from weir.access.key import Scope
 from weir.inference.api import examples
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
+from weir.inference.api.audited import note_about
 from weir.inference.api.cases import document
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.ports import EventPublisher
@@ -57,6 +58,7 @@ def add_labels(
             return answer_error(415, *wrong)
         now_ms = clock()
         label = parse_record(fields, await request.body())
+        note_about(request, str(label[stream.id]))
         assert stream.labels is not None, "there is no such path then"
         if label[stream.labels.time] is None:
             label[stream.labels.time] = now_ms

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from weir.access.key import Scope
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error
+from weir.inference.api.audited import note_about
 from weir.inference.api.decide import document
 from weir.inference.api.decide.answers import (
     PREFERENCES_BYTES_MAX,
@@ -82,6 +83,7 @@ def add_decide(
             return answer_error(415, *wrong)
         began, now_ms = time.perf_counter(), clock()
         event = _parse(stream, await request.body())
+        note_about(request, str(event[stream.id]))
         seconds, applied = _choose_wait(parts, wait_ms, prefer)
         stand_in = partial(_make_stand_in, score, event, now_ms) if what_if else None
         reply = await _ask(

@@ -69,6 +69,7 @@ _TYPES = (
     ErrorType("may_be_published", 503, "Event perhaps published", "send the same again: it is decided once"),
     ErrorType("unavailable", 503, "Dependency away", "ask again after `Retry-After`; it recovers by itself"),
     ErrorType("damaged", 503, "Damaged data", "ask again after `Retry-After`; what is damaged is written again"),
+    ErrorType("not_audited", 503, "Change not audited", "ask again after `Retry-After`; nothing was changed"),
     ErrorType("refused", 503, "Needs an operator", "tell the operator what the message says; waiting does not help"),
 )
 ERROR_TYPES: Mapping[str, ErrorType] = {each.code: each for each in _TYPES}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.inference.test_api_streams import REFUNDS, Streams
-from tests.unit.inference.twins import Client
+from tests.unit.inference.twins import Client, MemoryAudit
 from weir.access.key import Key, Scope, build_key, hash_text, make_text
 from weir.cases.desk import Desk
 from weir.inference.api.access import OPEN
@@ -71,7 +71,10 @@ class Served:
         ours = replace(
             streams.world.served, desk=_build_desk(home, streams.world.served.stream), labels=streams.publisher
         )
-        self.parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
+        self.audit = MemoryAudit()
+        self.publisher = streams.publisher
+        parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
+        self.parts = replace(parts, audit=self.audit)
         self.app = build_api(self.parts)
         self.client = Client(self.app)
 

@@ -16,6 +16,7 @@ from weir.inference.api.decide.waiting import Places, WaitingRequests
 from weir.inference.api.live.feed import Feed, Live
 from weir.inference.api.ports import Published
 from weir.infra.redis.partials_reader import Partials
+from weir.schemas.audit import AuditRecord, NotAudited
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
 from weir.schemas.errors import Transient
@@ -147,6 +148,22 @@ class MemoryStream:
             replay_count=0, schema_id=None, truncated="",
         )  # fmt: skip
         self.waiting.see_letter(self.published[offset][0], letter)
+
+
+class MemoryAudit:
+    """Keeps audit records, unless it is away."""
+
+    def __init__(self) -> None:
+        self.records: list[AuditRecord] = []
+        self.away = False
+
+    def note(self, record: AuditRecord) -> None:
+        self.records.append(record)
+
+    async def write(self, record: AuditRecord) -> None:
+        if self.away:
+            raise NotAudited("not written; nothing was changed")
+        self.records.append(record)
 
 
 class Client:

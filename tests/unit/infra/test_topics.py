@@ -107,9 +107,18 @@ def test_another_stream_has_topics_of_its_own_and_none_of_labels_that_it_does_no
         "transactions.dlq", "labels.dlq", "features.dlq",
         "transfers.dlq", "transfers.features.dlq",
         "transactions.dlq.done", "transfers.dlq.done",
-        "transactions.published", "transfers.published",
+        "transactions.published", "transfers.published", "weir.audit",
     ]  # fmt: skip
-    assert [plan.name for plan in plan_topics(topics, [transfers])] == [n for n in names if "transfers" in n]
+    own = [plan.name for plan in plan_topics(topics, [transfers])]
+    assert own == [*(name for name in names if "transfers" in name), "weir.audit"]
+
+
+def test_the_audit_log_is_made_with_the_others_and_nobody_is_refused_without_it() -> None:
+    (plan,) = [plan for plan in PLANS if plan.name == "weir.audit"]
+    assert (plan.partitions, plan.config(60)["cleanup.policy"]) == (1, "delete")
+    states = _states()
+    del states["weir.audit"]
+    assert list(find_faults(PLANS, states)) == []
 
 
 def test_the_shipped_clicks_have_the_topic_of_their_name_as_an_input() -> None:

@@ -28,6 +28,7 @@ def _manifest(version: str) -> Manifest:
         DECLARATIONS_HASH,
         {},
         {},
+        {},
     )
 
 

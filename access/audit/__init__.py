@@ -1,0 +1,1 @@
+"""Who called the API, for what, and what came of it."""

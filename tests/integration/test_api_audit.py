@@ -1,0 +1,82 @@
+"""The audit log on a real broker: what a key did, found again by who, by what and by when, and no id in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command_line import Weir, run_in_process
+from tests.integration.decided import read_topic
+from tests.unit.access.test_audit_log import await_true
+from tests.unit.inference.test_api import World
+from tests.unit.inference.test_api_audit import LABEL
+from tests.unit.inference.twins import Client
+from weir.access.audit.build import open_audit
+from weir.access.key import Scope, build_key, hash_text
+from weir.inference.api.app import build_api
+from weir.infra.settings import Settings
+from weir.monitoring import metrics
+
+pytestmark = pytest.mark.server
+
+TEXT = "a key"
+KEY = build_key("0123abcd", hash_text(TEXT), "till", [Scope.ADMIN], (), now_ms=0, by="test")
+
+
+@pytest.fixture
+def weir(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Weir]:
+    yield from run_in_process(monkeypatch, capsys)
+
+
+@pytest.fixture
+def settings(deployment: Settings, tmp_path: Path) -> Settings:
+    return deployment.model_copy(update={"home": tmp_path})
+
+
+def test_calls_and_changes_are_found_again_and_no_id_is_in_the_log(weir: Weir, settings: Settings) -> None:
+    world = World(settings.home)
+    audit = open_audit(settings)
+    with closing(world.guard), closing(audit):
+        served = replace(world.served, labels=world.publisher)
+        parts = replace(world.parts, streams=[served], find_key={TEXT: KEY}.get, audit=audit)
+        parts = replace(parts, now_ms=lambda: int(time.time() * 1_000))
+        before = metrics.AUDIT_RECORDS._value.get()
+        client, headers = Client(build_api(parts)), {"x-api-key": TEXT}
+        assert client.get("/v1/features/card/secret-card", headers=headers).status_code == 200
+        assert client.get("/v1/models", headers={"x-api-key": "another"}).status_code == 401
+        await_true(lambda: metrics.AUDIT_RECORDS._value.get() >= before + 2)  # so the brokers are connected
+        label = LABEL | {"event_time_ms": int(time.time() * 1_000) - 1_000}
+        assert client.post("/v1/labels", json=label, headers=headers).status_code == 200
+
+    assert weir(settings, "keys", "create", "till", "--scopes", "read", "--json")[0] == 0
+    code, printed, _ = weir(settings, "audit", "calls", "--json")
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0
+    assert [(each["key_id"], each["phase"], each["status"]) for each in found] == [
+        ("0123abcd", "call", 200), ("", "call", 401), ("0123abcd", "intent", 0), ("0123abcd", "result", 200)
+    ]  # fmt: skip
+    about = [weir(settings, "audit", "calls", "--about", each, "--json")[1] for each in ("card=secret-card", "x")]
+    assert [len(each.splitlines()) for each in about] == [1, 0]
+    assert len(weir(settings, "audit", "calls", "--who", "0123abcd")[1].splitlines()) >= 4
+    written = read_topic(settings, settings.topics.audit)
+    everything = b"".join(message.value() or b"" for message in written)
+    assert b"/v1/features/{entity}/{entity_id}" in everything
+    assert not any(text in everything for text in (b"secret-card", label["transaction_id"].encode(), TEXT.encode()))
+
+    code, printed, _ = weir(settings, "audit", "changes", "--json")
+    changes = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0
+    assert {(each["what"], each["of"].split()[0], each["outcome"]) for each in changes} == {
+        ("create", "key", "done"), ("POST", "/v1/labels", "done")
+    }  # fmt: skip
+
+
+def test_a_mistake_is_one_sentence(weir: Weir, settings: Settings) -> None:
+    weir.assert_refused(settings, "audit", "calls", "--since", "soon", says=["--since", "1h or 7d", "soon"])
+    weir.assert_refused(settings, "audit", "calls", "--about", "card=x", says=["audit.key", "copy it"])

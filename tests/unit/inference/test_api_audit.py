@@ -1,0 +1,109 @@
+"""The audit log as the API writes it: each call of a key, both halves of a change, and no id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.inference.examples import TRANSACTION
+from tests.unit.inference.test_api_keys import OURS, SCOPES, THEIRS, Served, fill
+from weir.access.key import Scope
+from weir.inference.api import audited
+from weir.inference.api.access import OPEN
+from weir.inference.api.app import build_api
+from weir.inference.api.cases import document
+from weir.schemas.audit import Phase
+from weir.schemas.streams.payments import payments
+
+LABEL = document.label_body(payments)["requestBody"]["content"]["application/json"]["example"]
+CASE = "5f3a90c2d871"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = Served(tmp_path)
+    yield made
+    made.guard.close()
+
+
+def test_every_path_that_needs_a_key_is_noted_once_and_a_change_twice(served: Served) -> None:
+    headers = served.key(Scope.ADMIN)
+    for method, path in served.operations():
+        served.audit.records.clear()
+        answer = served.client.ask(method, fill(path), headers=headers | {"x-request-id": "r1"})
+        found = served.audit.records
+        if path in OPEN:
+            assert found == []
+            continue
+        default = path.replace(f"/v1/streams/{OURS}/", "/v1/").replace(f"/v1/streams/{THEIRS}/", "/v1/")
+        is_change = SCOPES.get(f"{method} {default}") == "review"
+        assert [each.phase for each in found] == (["intent", "result"] if is_change else ["call"]), (method, path)
+        assert {(each.key_id, each.method, each.request_id) for each in found} == {
+            (next(iter(served.keys.values())).id, method, "r1")
+        }
+        assert [each.status for each in found][-1] == answer.status_code
+        assert {each.route for each in found} == {path}
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_change_is_made_only_after_it_is_noted(served: Served, away: bool) -> None:
+    headers, served.audit.away = served.key(Scope.REVIEW), away
+    before = len(served.publisher.published)
+    answer = served.client.post("/v1/labels", json=LABEL, headers=headers)
+    if away:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_audited")
+        assert answer.headers["retry-after"] == "1"
+    assert (len(served.publisher.published) > before) == (answer.status_code == 200)
+    assert away != (answer.status_code == 200), answer.text
+    assert [(each.phase, each.status) for each in served.audit.records][-1] == (Phase.RESULT, answer.status_code)
+
+
+def test_reads_pass_while_nothing_can_be_noted(served: Served) -> None:
+    served.audit.away = True
+    headers = served.key(Scope.READ, Scope.SCORE)
+    assert served.client.get("/v1/models", headers=headers).status_code == 200
+    assert served.client.post("/v1/score", json=TRANSACTION, headers=headers).status_code == 200
+
+
+def test_a_call_says_what_it_is_about(served: Served) -> None:
+    headers = served.key(Scope.ADMIN)
+    served.client.get("/v1/features/card/c1", headers=headers)
+    served.client.get("/v1/decisions/tx-1", headers=headers)
+    served.client.get(f"/v1/cases/{CASE}", headers=headers)
+    served.client.post("/v1/score", json=TRANSACTION, headers=headers)
+    served.client.post("/v1/decide", json=TRANSACTION | {"event_time_ms": 1}, headers=headers)
+    served.client.get("/v1/models", headers=headers)
+    event_id = TRANSACTION["transaction_id"]
+    assert [each.about for each in served.audit.records] == ["card=c1", "tx-1", CASE, event_id, event_id, ""]
+    assert {each.stream for each in served.audit.records} == {OURS}
+
+
+def test_refusals_are_noted_with_who_was_refused(served: Served) -> None:
+    headers = served.key(Scope.READ, streams=(THEIRS,))
+    (key,) = served.keys.values()
+    served.client.post("/v1/score", json=TRANSACTION)
+    served.client.get("/v1/models", headers=headers)
+    served.client.post(f"/v1/streams/{THEIRS}/score", json=TRANSACTION, headers=headers)
+    assert [(each.key_id, each.status) for each in served.audit.records] == [("", 401), (key.id, 404), (key.id, 403)]
+
+
+def test_strangers_cannot_fill_the_log(served: Served) -> None:
+    for _ in range(3 * audited.STRANGERS_A_SECOND):
+        served.client.get("/v1/models")
+    assert len(served.audit.records) == audited.STRANGERS_A_SECOND
+    assert served.client.get("/v1/models", headers=served.key(Scope.READ)).status_code == 200
+    assert len(served.audit.records) == audited.STRANGERS_A_SECOND + 1
+
+
+def test_an_error_of_ours_is_noted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served.parts.streams[0].champion, "poll", lambda: 1 / 0)
+    assert served.client.get("/v1/models", headers=served.key(Scope.READ)).status_code == 500
+    assert [each.status for each in served.audit.records] == [500]
+
+
+def test_without_keys_there_is_nobody_to_note(served: Served) -> None:
+    app = build_api(replace(served.parts, find_key=None))
+    assert not any("Audited" in str(each) for each in app.user_middleware)
