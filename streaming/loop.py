@@ -123,8 +123,9 @@ class Loop:
         while not should_stop():
             meter_turn(self._config.name)
             try:
-                if self._turn() or self._is_calm():
-                    self._failures, self._away_since = 0, None
+                self._turn()
+                if self._is_calm():
+                    self._forget_failures()
             except Transient as error:
                 if isinstance(error, StaleState):
                     # a unit may have lent partials only: without records of its own nobody else would find out
@@ -134,8 +135,8 @@ class Loop:
             self._finish()
         self._units.settle(None)
 
-    def _turn(self) -> bool:
-        """One batch, and one step of a unit that begins; True when either was there.
+    def _turn(self) -> None:
+        """One batch, and one step of a unit that begins.
 
         The batch comes first: a unit that cannot begin keeps neither the others' records nor the group waiting.
         """
@@ -157,13 +158,17 @@ class Loop:
             self._finish()  # a unit begins at what is committed: of a batch under way nobody knows that yet
         self._units.observe()
         self._state.check(list(self._units.live))
-        return (is_due and self._units.begin_next()) or bool(gathered.records)
+        if is_due:
+            self._units.begin_next()
 
     def _batch(self, gathered: Gathered) -> None:
         self._step("gathered")  # 1
         started = time.perf_counter()
         involved = [self._units.unit(partition) for partition in gathered.records]
         try:
+            if not all(self._units.live[unit].has_committed for unit in involved):
+                # what ends its reader is found by where starts end: each commits a batch, or ends in its first one
+                self._finish()
             outcomes = self._state.process(gathered, self._units.live)  # 2, 3
             self._step("computed")
             if any(outcome.then is not None for outcome in outcomes):
@@ -208,7 +213,13 @@ class Loop:
         except Transient:
             self._units.forget(batch.units)
             raise
+        self._forget_failures()
+        self._units.note_committed(batch.units)
         self._observe(batch, committed)
+
+    def _forget_failures(self) -> None:
+        """Begin the back-off again: something was committed, or nothing failed for a while."""
+        self._failures, self._away_since = 0, None
 
     def _step(self, name: str) -> None:
         self._config.on_step(name)

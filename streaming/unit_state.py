@@ -24,10 +24,12 @@ class Live:
     Attributes:
         next_offset: of the input, to be decided next.
         since_ms: append time from which what is held of it is complete.
+        has_committed: whether a batch of it is committed since it began.
     """
 
     next_offset: int
     since_ms: int
+    has_committed: bool = False
 
 
 class UnitState(Protocol):

@@ -109,12 +109,18 @@ class Units:
         self._source.advance(self.partition(unit), end)
         self.live[unit].next_offset = end
 
-    def begin_next(self) -> bool:
-        """Take one step of the beginning under way, or start the next; True when there was one."""
+    def note_committed(self, units: Sequence[Unit]) -> None:
+        """Note that a batch of these units is committed; some may have gone meanwhile."""
+        for unit in units:
+            if unit in self.live:
+                self.live[unit].has_committed = True
+
+    def begin_next(self) -> None:
+        """Take one step of the beginning under way, or start the next, if there is one."""
         if self._beginning is None:
             unit = self._next_waiting()
             if unit is None:
-                return False
+                return
             # older writes of this unit may still be on their way: let them land or fail before asking where Redis is
             self.settle(None)
             self._beginning = (unit, self._state.begin(unit))
@@ -131,7 +137,6 @@ class Units:
             self._let_wait(unit, result)
         elif result is not None:
             self._go_live(unit, result)
-        return True
 
     def observe(self) -> None:
         """Say how many there are."""

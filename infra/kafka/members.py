@@ -70,6 +70,11 @@ class Members:
         for partition in partitions:
             self._owners.pop(partition, None)
 
+    def owns(self, partition: Partition, consumer: Consumer | None = None) -> bool:
+        """Whether a partition is assigned to a consumer of ours, or to this one."""
+        owner = self._owners.get(partition)
+        return owner is not None and (consumer is None or owner is consumer)
+
     def owner(self, partition: Partition) -> Consumer:
         """Return the consumer that a partition is assigned to."""
         return self._owners[partition]

@@ -248,6 +248,8 @@ class PartitionedInput:
         consumer.incremental_assign(assigned)
         consumer.pause(assigned)
         new = [(p.topic, p.partition) for p in partitions]
+        # another member's that was not told yet that it lost them: its records are not committed as this one's
+        self._let_go([key for key in new if self._members.owns(key)], lost=True)
         self._members.own(consumer, new)
         self._on_assigned(new)
 
@@ -259,10 +261,15 @@ class PartitionedInput:
 
     def _go(self, consumer: Consumer, partitions: Iterable[TopicPartition], *, lost: bool) -> None:
         gone = [(p.topic, p.partition) for p in partitions]
+        self._let_go([key for key in gone if self._members.owns(key, consumer)], lost=lost)
+        consumer.incremental_unassign([TopicPartition(*key) for key in gone])
+
+    def _let_go(self, gone: list[Partition], *, lost: bool) -> None:
+        if not gone:
+            return
         self._on_revoked(gone, lost)
         for key in gone:
             self._next.pop(key, None)
             self._unverified.discard(key)
             self._overrun.discard(key)
         self._members.disown(gone)
-        consumer.incremental_unassign([TopicPartition(*key) for key in gone])

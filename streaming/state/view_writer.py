@@ -125,6 +125,10 @@ class ViewWriter:
         with self._changed:
             self._stopping = True
         self._pool.shutdown(wait=True)
+        with self._changed:  # nobody writes what is left: who waits for it would wait in vain
+            self._waiting.clear()
+            self._records_behind = 0
+            self._changed.notify_all()
 
     def _apply_next(self, unit: Unit) -> None:
         with self._changed:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from tests.integration import oracle
@@ -119,10 +120,13 @@ def _assert_view(settings: Settings, judged: list[Read], await_true: Await) -> N
     reader = await_applied(settings, ends, await_true)
     events = [read.event for read in judged if read.counts]
     at_ms = max(event["event_time_ms"] for event in events)
+    look = partial(look_up, shipped_kernel(), reader, now_ms=at_ms)
+    # units of labels are another member's, which may join later; without them no view is complete
+    await_true(lambda: look("card", "nobody")["complete"], "a complete view")
     for entity, field in oracle.ENTITY_FIELDS.items():
         for entity_id in {event[field] for event in events} - {None}:
             own = [event for event in events if event[field] == entity_id]
             wanted = oracle.windows(own, entity, at_ms)
-            found = look_up(shipped_kernel(), reader, entity, entity_id, now_ms=at_ms)
+            found = look(entity, entity_id)
             assert found["complete"], (entity, entity_id)
             assert {name: found["features"][name] for name in wanted} == wanted, (entity, entity_id)

@@ -303,7 +303,7 @@ def test_a_pid_that_was_given_to_another_program_is_left_alone(tmp_path: Path) -
 
 
 def test_topics_are_made_once_and_pass_their_own_check(settings: Settings) -> None:
-    assert len(ensure_topics(settings)) == 9
+    assert len(ensure_topics(settings)) == 10
     assert ensure_topics(settings) == []
     check_topics(settings)
 

@@ -27,6 +27,8 @@ OF_NO_STREAM = {
     "bench": "measures on servers of its own",
     "benchmark": "runs protocols that each bring a stream",
     "completion": "prints a script",
+    "audit": "is of every stream of a deployment",
+    "redteam": "attacks with card payments",
     "sessionise": "reads the shipped clicks and writes the shipped sessions",
 }
 """Commands that need no name of a stream, and why; one of them may take it all the same."""

@@ -54,6 +54,10 @@ class _Client:
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.at = {(p.topic, p.partition): 0 for p in partitions}
 
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        for p in partitions:
+            self.at.pop((p.topic, p.partition), None)
+
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused |= {(p.topic, p.partition) for p in partitions}
 
@@ -234,3 +238,24 @@ def test_a_batch_of_one_record_is_full_with_its_first() -> None:
     source.advance(P0, 1)
     assert _offsets(_gather(source, 1)) == {P0: [1]}
     assert client.waits == [0.0, 0.0]
+
+
+def test_a_partition_that_comes_to_one_member_before_the_other_is_told_that_it_lost_it_is_let_go_of_first() -> None:
+    told: list[str] = []
+    clients = [_Client({P0: [0, 1]}), _Client({})]
+    source = PartitionedInput(clients, first_offset=lambda _, start: start)
+    source.subscribe(
+        ["rows", "labels"],
+        on_assigned=lambda partitions: told.append(f"assigned {partitions}"),
+        on_revoked=lambda partitions, lost: told.append(f"{'lost' if lost else 'revoked'} {partitions}"),
+    )
+    source.resume(P0, 1)
+    told.clear()
+    first, second = clients
+    source._assign(second, [TopicPartition(*P0)])
+    source._lose(first, [TopicPartition(*P0)])  # too late: it is the other's
+    assert told == [f"lost {[P0]}", f"assigned {[P0]}"]
+    source.resume(P0, 1)
+    assert (P0 in first.paused, P0 in second.paused) == (False, False)
+    source._revoke(second, [TopicPartition(*P0)])
+    assert told[2:] == [f"revoked {[P0]}"]
