@@ -4,10 +4,11 @@ Until then a batch of such a file has no seal, nor has any later one, and who re
 
 Numbered steps, for each table:
 
-1. One seal says which rows are lost, when and why. Rows that were never sealed are counted in its reason.
-2. One commit for each day takes the files out of the table. The archiver then seals what came since.
+1. It is looked again whether the files are in the table and cannot be read: another job may have rewritten them.
+2. One seal says which rows are lost, when and why. Rows that were never sealed are counted in its reason.
+3. One commit for each day takes the files out of the table. The archiver then seals what came since.
 
-A job that dies between the two is repeated. How far partitions are archived is not touched, so no row comes back.
+A job that dies between the last two is repeated. How far partitions are archived is not touched, so no row comes back.
 
 **Cost:** every file of the table is read whole once; memory of the places of all rows in the damaged files' batches.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +32,9 @@ from weir.archive.seals.reading import list_files, read_file
 from weir.archive.seals.runs import Runs, build_runs
 from weir.archive.seals.seal import LOSS, NO_BATCH, read_seal, seal_loss
 from weir.archive.table import ArchiveTable
-from weir.schemas.errors import Damaged, Refused
+from weir.schemas.errors import Damaged, Refused, Transient
 
+_CHANGED: Final = "archive: {}: the table changed; run it again"
 _PLACE = ("partition", "offset")
 _SCHEMA = pa.schema([("partition", pa.int32()), ("offset", pa.int64())])
 
@@ -102,8 +105,10 @@ def drop_lost(lost: Lost, *, chain: Chain, key: SealKey, at_ms: int, why: str) -
         why: for the record.
 
     Raises:
-        Transient: the store cannot be used now; calling again with what is found then finishes.
+        Transient: the store cannot be used now, or another job changed the files; calling again with what is found
+            then finishes.
     """
+    _check_still_lost(lost)
     if lost.runs.count or lost.unsealed:
         text = f"{why}; {lost.unsealed} more rows had no seal" if lost.unsealed else why
         with lost.table.place.errors("sealed"):
@@ -112,7 +117,16 @@ def drop_lost(lost: Lost, *, chain: Chain, key: SealKey, at_ms: int, why: str) -
     for each in lost.files.select(["path", f"partition.{DAY}"]).to_pylist():
         days.setdefault(each[f"partition.{DAY}"], []).append(each["path"])
     for day, paths in days.items():
-        swap_files(lost.table, day, paths, [])
+        if not swap_files(lost.table, day, paths, []):
+            raise Transient(_CHANGED.format(lost.table.topic))
+
+
+def _check_still_lost(lost: Lost) -> None:
+    """Raise where another job rewrote a file since, or somebody put it back: its rows are not lost."""
+    lost.table.look()
+    paths = lost.files["path"].to_pylist()
+    if not set(paths) <= lost.table.list_paths() or any(_is_whole(lost.table, path) for path in paths):
+        raise Transient(_CHANGED.format(lost.table.topic))
 
 
 def _is_whole(table: ArchiveTable, path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -128,6 +129,17 @@ def find_role(settings: Settings, publisher: Publisher, alias: Alias) -> Listed 
 def _read_published(publisher: Publisher, alias: Alias, content: str) -> Listed:
     text = manifest_of(alias, publisher.read_text(alias, content))
     return Listed(hash_manifest(text.encode()), text, parse_manifest(text), None)
+
+
+def was_published(publisher: Publisher, alias: Alias, content: str) -> bool:
+    """Return whether an alias ever named a bundle; what can no longer be read is none."""
+    for act in (logged.act for logged in publisher.log.history(alias)):
+        if act.action != "publish":
+            continue
+        with suppress(Refused):
+            if _read_published(publisher, alias, act.hash).content == content:
+                return True
+    return False
 
 
 def find_roles(publisher: Publisher, linked: Listed | None) -> Mapping[str, tuple[str, ...]]:

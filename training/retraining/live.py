@@ -30,6 +30,7 @@ from weir.training.drift.reference import KEYS_MIN
 from weir.training.gates.archived import Archive
 from weir.training.thresholds import Thresholds
 
+ENDED: Final = "somebody ended the {}"
 _NAN: Final = float("nan")
 _ENDS: Final[dict[Alias, str]] = {
     "shadow": "`weir models rollback --alias shadow --why WHY`",
@@ -92,10 +93,14 @@ def run_shadow(
 ) -> tuple[str, str]:
     """Have the bundle scored next to what decides, and end it; return why it must not go on, and what was found.
 
+    One that was in force and is not any more is not published again: a person or a guard took it back.
+
     Raises:
         Refused: another shadow is in force.
     """
     if not is_in_force(settings, publisher, "shadow", pair.chosen):
+        if bundles.was_published(publisher, "shadow", pair.chosen.content):
+            return ENDED.format("shadow"), build_guard(settings, pair).say().replace("canary:", "shadow:")
         publish_bundle(settings, publisher, "shadow", pair.chosen, pair.chosen.text, archive)
     began_ms = publisher.log.history("shadow")[-1].at_ms
     guard = build_guard(settings, pair)
@@ -115,12 +120,15 @@ def run_canary(
 ) -> tuple[str, str]:
     """Have the bundle decide for a share of the keys; return why it must not go on, and what was found.
 
-    One that decided enough stays in force until it is promoted.
+    One that decided enough stays in force until it is promoted. One that was in force and is not any more is not
+    published again: a person or a guard took it back.
 
     Raises:
         Refused: another canary is in force.
     """
     if not is_in_force(settings, publisher, "canary", pair.chosen):
+        if bundles.was_published(publisher, "canary", pair.chosen.content):
+            return ENDED.format("canary"), build_guard(settings, pair).say()
         text = CanaryText(manifest=pair.chosen.text, share=share, seed=uuid.uuid4().hex).model_dump_json()
         publish_bundle(settings, publisher, "canary", pair.chosen, text, archive)
     is_over = enough.start()
@@ -136,7 +144,7 @@ def run_canary(
     if code:
         return publisher.why, guard.say()
     if not is_in_force(settings, publisher, "canary", pair.chosen):
-        return "somebody ended the canary", guard.say()
+        return ENDED.format("canary"), guard.say()
     if lack := enough.lack(guard):
         publisher.why = lack
         publisher.roll_back("canary", NONE)

@@ -35,6 +35,8 @@ class Run:
         steps: name, ``passed``, what was found, and gates, in order.
         version: of the bundle that it trained; empty before.
         outcome: ``promoted`` or why it was not; empty while it runs.
+        content: hash of the bundle that it trained; empty before.
+        champion: content of what decided when the gates were run; empty before, and where nothing did.
     """
 
     folder: Path
@@ -43,6 +45,8 @@ class Run:
     steps: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
     outcome: str = ""
+    content: str = ""
+    champion: str = ""
 
     @property
     def id(self) -> str:
@@ -76,6 +80,8 @@ class Run:
             "stream": self.stream,
             "why": self.why,
             "version": self.version,
+            "content": self.content,
+            "champion": self.champion,
             "outcome": self.outcome,
             "steps": self.steps,
         }
@@ -123,6 +129,7 @@ def _read(folder: Path) -> Run:
     try:
         document = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
         kept = {name: document[name] for name in ("why", "stream", "steps", "version", "outcome")}
+        kept |= {name: document.get(name, "") for name in ("content", "champion")}  # a run of before has neither
     except (ValueError, KeyError, TypeError):
         raise Refused(
             f"{folder / JSON_FILE}: expected the evidence of a retraining, found none; move it away"

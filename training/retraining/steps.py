@@ -8,6 +8,9 @@
 6. promote: as `weir models promote`
 
 A step that is noted is not done again. One that is not passed ends the run, and what decides is what decided before.
+
+What a person or a guard took back meanwhile is not published again: a run that is continued promotes only where its
+canary is in force still, and what decides is what the gates compared with.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from weir.inference.published.act import NONE
 from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
@@ -34,7 +38,7 @@ from weir.training.gates.card import write_gates
 from weir.training.parts import build_parts
 from weir.training.pipeline import run_training
 from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
-from weir.training.retraining.live import Enough, Pair, run_canary, run_shadow
+from weir.training.retraining.live import ENDED, Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run
 from weir.training.thresholds import Thresholds
 
@@ -71,7 +75,7 @@ class Retraining:
     @property
     def chosen(self) -> bundles.Listed:
         """The bundle that this run trained."""
-        return bundles.find_here(self.settings.models_dir, self.run.version)
+        return bundles.find_here(self.settings.models_dir, self.run.content or self.run.version)
 
     @property
     def cut(self) -> Thresholds | None:
@@ -149,13 +153,15 @@ def _train(work: Retraining) -> Done:
     examples, labels, source = work.source()
     options = build_options(work.arguments, work.settings, source)
     trained = run_training(examples, labels, options, work.say)
-    work.run.version = bundles.read_folder(trained.bundle).manifest.version
+    made = bundles.read_folder(trained.bundle)
+    work.run.version, work.run.content = made.manifest.version, made.content
     figures = trained.results.metrics["lightgbm"]
     return Done(True, f"{trained.bundle.name}, PR-AUC {figures['pr_auc']:.4f} on its test interval")
 
 
 def _run_gates(work: Retraining) -> Done:
     chosen, champion, settings = work.chosen, work.champion, work.settings
+    work.run.champion = champion.content if champion else ""
     challenger = bundles.load(settings, chosen)
     cut = work.publisher.standing.thresholds
     gates = gating.run_gates(work.arguments, settings, challenger, champion, work.archive, cut, work.bounds)
@@ -186,11 +192,37 @@ def _canary(work: Retraining) -> Done:
 
 
 def _promote(work: Retraining) -> Done:
+    work.publisher.published.look()
     chosen, champion = work.chosen, work.champion
     if champion is not None and champion.content == chosen.content:  # it was published before the run was stopped
+        _end_canary(work, f"{chosen.manifest.version} was promoted")
         return Done(True, f"{chosen.manifest.version} decides")
+    if against := _find_against(work, champion):
+        _end_canary(work, against)
+        return Done(False, against)
     promote(work.settings, work.publisher, chosen, work.archive)
     return Done(True, f"{chosen.manifest.version} decides; `weir models rollback --why WHY` takes it back")
+
+
+def _find_against(work: Retraining, champion: bundles.Listed | None) -> str:
+    """Return what was done since the gates that a promotion would undo; empty for nothing."""
+    if bundles.was_published(work.publisher, "champion", work.chosen.content):
+        return "somebody took the promotion back"
+    if (champion.content if champion else "") != work.run.champion:
+        return "another model decides now"
+    return "" if champion is None or _is_canary(work) else ENDED.format("canary")
+
+
+def _is_canary(work: Retraining) -> bool:
+    canary = bundles.find_role(work.settings, work.publisher, "canary")
+    return canary is not None and canary.content == work.chosen.content
+
+
+def _end_canary(work: Retraining, why: str) -> None:
+    """End the canary of this run, where it is in force: nobody watches it any more."""
+    if _is_canary(work):
+        work.publisher.why = why
+        work.publisher.roll_back("canary", NONE)
 
 
 def _now_ms() -> int:

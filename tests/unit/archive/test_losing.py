@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import weir.cli
 from tests.unit.archive.test_rows import RECORD
 from tests.unit.archive.test_table import Topic, add
 from weir.archive import losing
+from weir.archive.joining import swap_files
 from weir.archive.losing import drop_lost, find_lost
 from weir.archive.place import Place
 from weir.archive.reader import open_reader
@@ -146,3 +148,40 @@ def test_a_store_that_does_not_answer_is_no_loss(
     monkeypatch.setattr(losing, "read_file", fail)
     with pytest.raises(Transient):
         find_lost(table, Chain(Place(str(tmp_path / "archive"))))
+
+
+def _count_losses(chain: Chain) -> int:
+    return sum(read_seal(each.text).kind == LOSS for each in chain.read())
+
+
+def _rewrite(table: ArchiveTable, path: str) -> None:
+    """As an erasure of another process does: the same rows in another file."""
+    other = open_table(table.place, Topic(), "payments", RECORD)
+    (day,) = {each["partition.day"] for each in other.list_files().to_pylist() if each["path"] == path}
+    assert swap_files(other, day, [path], [])
+
+
+def _put_back(table: ArchiveTable, path: str) -> None:
+    whole = next(each for each in table.list_paths() if losing._is_whole(table, each))
+    shutil.copyfile(Path(table.place.uri) / whole, Path(table.place.uri) / path)
+
+
+@pytest.mark.parametrize("meanwhile", [_rewrite, _put_back])
+def test_no_loss_is_signed_where_another_job_changed_the_files_meanwhile(
+    table: ArchiveTable, tmp_path: Path, meanwhile: Callable[[ArchiveTable, str], None]
+) -> None:
+    chain, key = Chain(Place(str(tmp_path / "archive"))), load_key(key_path(tmp_path))
+    lost = find_lost(table, chain)
+    meanwhile(table, lost.files["path"].to_pylist()[0])
+    with pytest.raises(Transient, match="the table changed; run it again"):
+        drop_lost(lost, chain=chain, key=key, at_ms=1, why="a disk broke")
+    assert _count_losses(chain) == 0
+
+
+def test_files_that_could_not_be_taken_out_are_no_success(
+    table: ArchiveTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, key = Chain(Place(str(tmp_path / "archive"))), load_key(key_path(tmp_path))
+    monkeypatch.setattr(losing, "swap_files", lambda *_: False)
+    with pytest.raises(Transient, match="the table changed; run it again"):
+        drop_lost(find_lost(table, chain), chain=chain, key=key, at_ms=1, why="a disk broke")
