@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
-from weir.schemas.audit import SCHEMA, AuditRecord, NotAudited
+from weir.schemas.audit import GIVEN, SCHEMA, AuditRecord, NotAudited
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import WeirError
 
@@ -155,7 +155,7 @@ class AuditLog:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
         with self._lock:
             missed, self._missed = self._missed, 0
-        records = [replace(each, about=self._name(each.about)) for each, _ in batch]
+        records = [self._hide(each) for each, _ in batch]
         records[0] = replace(records[0], missed=missed)
         try:
             values = self._encode(records)
@@ -168,6 +168,11 @@ class AuditLog:
         for value, record, (_, tell) in zip(values, records, batch, strict=True):
             self._produce(value, 1 + record.missed, tell)
         return True
+
+    def _hide(self, record: AuditRecord) -> AuditRecord:
+        given = record.request_id.startswith(GIVEN)
+        request_id = self._name(record.request_id) if given else record.request_id
+        return replace(record, about=self._name(record.about), request_id=request_id)
 
     def _encode(self, records: Sequence[AuditRecord]) -> list[bytes]:
         schema = self._codec.arrow_schema

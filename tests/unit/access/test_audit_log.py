@@ -107,6 +107,12 @@ def test_what_is_noted_is_written_in_order_and_no_id_is_in_it(world: World) -> N
     assert b"secret" not in b"".join(world.broker.values)
 
 
+def test_a_request_id_that_the_client_gave_is_a_pseudonym(world: World) -> None:
+    world.log.note(made("given=secret"))
+    await_true(lambda: world.broker.values)
+    assert [each.request_id for each in world.broker.records] == [NAMES.name("given=secret")]
+
+
 def test_an_intent_is_with_the_brokers_when_its_change_begins(world: World) -> None:
     asyncio.run(world.log.write(made("r1", phase="intent")))
     assert [each.phase for each in world.broker.records] == ["intent"]
