@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from weir.schemas.errors import Transient
 
+GIVEN: Final = "given="
+"""Before a request id that the client gave: it may be an id of theirs, and is replaced by a pseudonym like one."""
+
 
 class Phase(StrEnum):
     """When a record was written."""
@@ -32,7 +35,7 @@ class AuditRecord:
     Attributes:
         phase: one of ``Phase``.
         time_ms: when the call came, UTC epoch ms.
-        request_id: of the call; its intent and its result have the same.
+        request_id: of the call; its intent and its result have the same. One that the client gave is a pseudonym.
         key_id: who asked; empty without a valid key.
         address: where from, as the server sees it; empty where that is not known.
         method: of the call.

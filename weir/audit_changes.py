@@ -104,11 +104,11 @@ def _list_calls(settings: Settings, streams: set[str], since_ms: int) -> Iterato
 
 def pair_calls(records: Iterable[AuditRecord], streams: set[str]) -> Iterator[Change]:
     """Yield the changes by calls of some streams that nothing else has: failed ones, and those of no case."""
-    intents: dict[tuple[str, str, str], AuditRecord] = {}
+    intents: dict[tuple[str, str, str, int], AuditRecord] = {}
     for record in records:
         if record.phase == Phase.CALL or (record.stream and record.stream not in streams):
             continue
-        named = record.key_id, record.request_id, record.route
+        named = record.key_id, record.request_id, record.route, record.time_ms  # a client may use an id again
         if record.phase == Phase.INTENT:
             intents[named] = record
             continue

@@ -1,14 +1,15 @@
 """Writes audit records in a thread behind the calls: a call that reads waits for nothing, a change for its intent.
 
-1. A call hands its record over, or waits until its intent is with the brokers.
-2. The thread takes what was handed over, gives ids their pseudonyms, and encodes it in one batch.
+1. A call hands its record over, with pseudonyms in place of ids, or waits until its intent is with the brokers.
+2. The thread takes what was handed over, without intents that nobody waits for, and encodes it in one batch.
 3. The client sends it, and says of each record whether the brokers have it.
 
 Delivery: at least once for an intent, which is waited for. Others are lost when more wait than may, while the brokers
 are unreachable for longer than they are kept, and when the process is killed. What is lost is counted, and the next
 record that is written says how many were.
 
-**Cost:** a record costs its caller an append to a queue. ``RECORDS_MAX`` may wait here, more in the client.
+**Cost:** a record costs its caller a hash or two and an append to a queue. ``RECORDS_MAX`` may wait here, more in the
+client.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import pyarrow as pa
 
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
-from weir.schemas.audit import SCHEMA, AuditRecord, NotAudited
+from weir.schemas.audit import GIVEN, SCHEMA, AuditRecord, NotAudited
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.errors import WeirError
 
@@ -40,6 +41,9 @@ _BATCH_MAX = 1_000
 _AGAIN_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 OnWritten = Callable[[bool], None]
+IsOver = Callable[[], bool]
+"""Whether nobody waits for an intent any more: its change was refused."""
+_NOT_WRITTEN = "the change could not be written to the audit log; nothing was changed"
 log = get_logger(__name__)
 
 
@@ -86,7 +90,7 @@ class AuditLog:
         self._name = name
         self._records_max = records_max
         self._codec = BatchCodec(schema=SCHEMA)
-        self._waiting: deque[tuple[AuditRecord, OnWritten | None]] = deque()
+        self._waiting: deque[tuple[AuditRecord, OnWritten | None, IsOver | None]] = deque()
         self._lock = threading.Lock()  # of the next line, which callers change too
         self._missed = 0
         self._intents = 0
@@ -100,7 +104,7 @@ class AuditLog:
         if len(self._waiting) >= self._records_max:
             self._miss(1)
             return
-        self._waiting.append((record, None))
+        self._waiting.append((self._hide(record), None, None))
 
     async def write(self, record: AuditRecord) -> None:
         """Write a record and wait until the brokers have it.
@@ -108,6 +112,8 @@ class AuditLog:
         Raises:
             NotAudited: they do not, or not in time.
         """
+        if len(self._waiting) >= self._records_max:
+            raise NotAudited(_NOT_WRITTEN)
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
 
@@ -115,7 +121,7 @@ class AuditLog:
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_resolve, written, is_written)
 
-        self._waiting.append((record, tell))  # bounded by the requests that a process takes
+        self._waiting.append((self._hide(record), tell, written.done))
         self._news.set()
         try:
             async with asyncio.timeout(INTENT_SECONDS):
@@ -123,7 +129,7 @@ class AuditLog:
         except TimeoutError:
             is_written = False
         if not is_written:
-            raise NotAudited("the change could not be written to the audit log; nothing was changed")
+            raise NotAudited(_NOT_WRITTEN)
 
     def close(self) -> None:
         """Write what waits, bounded in time, and stop."""
@@ -152,10 +158,13 @@ class AuditLog:
 
     def _send(self) -> bool:
         """Send a batch; return whether it went, or is to be tried again."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
+        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
+        batch = [each for each in taken if each[2] is None or not each[2]()]
+        if not batch:
+            return True
         with self._lock:
             missed, self._missed = self._missed, 0
-        records = [replace(each, about=self._name(each.about)) for each, _ in batch]
+        records = [each for each, _, _ in batch]
         records[0] = replace(records[0], missed=missed)
         try:
             values = self._encode(records)
@@ -165,9 +174,14 @@ class AuditLog:
                 self._missed += missed
             self._waiting.extendleft(reversed(batch))
             return False
-        for value, record, (_, tell) in zip(values, records, batch, strict=True):
+        for value, record, (_, tell, _) in zip(values, records, batch, strict=True):
             self._produce(value, 1 + record.missed, tell)
         return True
+
+    def _hide(self, record: AuditRecord) -> AuditRecord:
+        given = record.request_id.startswith(GIVEN)
+        request_id = self._name(record.request_id) if given else record.request_id
+        return replace(record, about=self._name(record.about), request_id=request_id)
 
     def _encode(self, records: Sequence[AuditRecord]) -> list[bytes]:
         schema = self._codec.arrow_schema

@@ -110,7 +110,9 @@ def build_api(parts: ApiParts) -> FastAPI:
         stream_of, hidden = partial(_find_stream, default=parts.default), partial(_hide, parts)
         app.add_middleware(Keyed, find=parts.find_key, stream_of=stream_of, hidden=hidden)
         if parts.audit is not None:
-            app.add_middleware(Audited, audit=parts.audit, stream_of=stream_of, unnoted=OPEN, now_ms=parts.now_ms)
+            app.add_middleware(
+                Audited, audit=parts.audit, stream_of=partial(_find_served, parts), unnoted=OPEN, now_ms=parts.now_ms
+            )
     app.add_middleware(Paths)
     app.add_middleware(Watched, plain_errors=parts.find_key is None)
     app.add_middleware(Heads)
@@ -256,6 +258,12 @@ def _find_stream(path: str, *, default: str) -> str | None:
     if path.startswith(_STREAMS):
         return path.removeprefix(_STREAMS).partition("/")[0]
     return default if path.startswith("/v1/") else None
+
+
+def _find_served(parts: ApiParts, path: str) -> str | None:
+    """Return the stream of a path where it is served: another name is the client's own text."""
+    name = _find_stream(path, default=parts.default)
+    return name if name in {each.stream.name for each in parts.streams} else None
 
 
 def _hide(parts: ApiParts, path: str, key: Key) -> tuple[str, str]:

@@ -18,8 +18,9 @@ from fastapi import Request
 
 from weir.access.key import Scope as KeyScope
 from weir.inference.api.middleware import App, Message, Receive, Scope, Send
+from weir.inference.api.web.request_id import HEADER
 from weir.monitoring.request_id import REQUEST_ID
-from weir.schemas.audit import AuditRecord, Phase
+from weir.schemas.audit import GIVEN, AuditRecord, Phase
 
 CHANGES = frozenset({KeyScope.REVIEW, KeyScope.RULES, KeyScope.ADMIN})
 """Scopes whose routes change what people decide, unless they only read. An event that a producer may send through the
@@ -71,7 +72,7 @@ class Audited:
         Args:
             app: to wrap.
             audit: takes records.
-            stream_of: the stream that a path is of.
+            stream_of: the stream that a path is of, of those that are served.
             unnoted: paths that are not noted.
             now_ms: UTC epoch ms.
         """
@@ -119,7 +120,7 @@ class Audited:
         return AuditRecord(
             phase=Phase.RESULT if state.get("is_change") else Phase.CALL,
             time_ms=time_ms,
-            request_id=REQUEST_ID.get(),
+            request_id=_mark_given(scope, REQUEST_ID.get()),
             key_id="" if key is None else key.id,
             address=client[0] if client else "",
             method=scope["method"],
@@ -151,6 +152,12 @@ async def begin_change(request: Request, audit: Writes) -> None:
 def note_about(request: Request, event_id: str) -> None:
     """Say which event a request is about whose path does not."""
     request.state.about = event_id
+
+
+def _mark_given(scope: Scope, request_id: str) -> str:
+    """Return the id of a request, marked where the client gave it."""
+    given = any(name == HEADER and value == request_id.encode() for name, value in scope["headers"])
+    return f"{GIVEN}{request_id}" if given else request_id
 
 
 def _read_about(parameters: Mapping[str, str]) -> str:

@@ -35,3 +35,13 @@ def test_each_change_has_its_outcome() -> None:
 def test_a_change_of_a_case_that_was_made_is_shown_by_the_database_alone() -> None:
     records = [record(Phase.INTENT, "r", VERDICT), record(Phase.RESULT, "r", VERDICT)]
     assert list(pair_calls(records, {"transactions"})) == []
+
+
+def test_an_outcome_that_is_unknown_stays_so_where_the_request_id_is_used_again() -> None:
+    records = [
+        record(Phase.INTENT, "again", time_ms=1),
+        record(Phase.INTENT, "again", time_ms=2),
+        record(Phase.RESULT, "again", time_ms=2),
+    ]
+    found = [(each.at_ms, each.outcome) for each in pair_calls(records, {"transactions"})]
+    assert found == [(2, "done"), (1, "unknown")]

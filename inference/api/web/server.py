@@ -121,6 +121,8 @@ def build_server(
         # its access log would hold ids from paths; our metrics count requests instead
         access_log=False,
         server_header=False,
+        # the audit log has the address that we see: X-Forwarded-For is the client's own text
+        proxy_headers=False,
         callback_notify=sweep,
         timeout_notify=0,
         timeout_graceful_shutdown=_STOP_SECONDS,

@@ -107,6 +107,12 @@ def test_what_is_noted_is_written_in_order_and_no_id_is_in_it(world: World) -> N
     assert b"secret" not in b"".join(world.broker.values)
 
 
+def test_a_request_id_that_the_client_gave_is_a_pseudonym(world: World) -> None:
+    world.log.note(made("given=secret"))
+    await_true(lambda: world.broker.values)
+    assert [each.request_id for each in world.broker.records] == [NAMES.name("given=secret")]
+
+
 def test_an_intent_is_with_the_brokers_when_its_change_begins(world: World) -> None:
     asyncio.run(world.log.write(made("r1", phase="intent")))
     assert [each.phase for each in world.broker.records] == ["intent"]
@@ -120,6 +126,31 @@ def test_a_change_whose_intent_cannot_be_written_is_refused(
     world.broker.away, world.broker.full, world.registry_away = fault == "away", fault == "full", fault == "registry"
     with pytest.raises(NotAudited, match="nothing was changed"):
         asyncio.run(world.log.write(made("r1", phase="intent")))
+
+
+def test_intents_are_bounded_and_one_that_nobody_waits_for_is_not_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "INTENT_SECONDS", 0.1)
+    world.registry_away = True
+    with pytest.raises(NotAudited):
+        asyncio.run(world.log.write(made("refused", phase="intent")))
+    for number in range(5):
+        world.log.note(made(f"r{number}"))
+    monkeypatch.setattr(world.log, "_records_max", 0)
+    monkeypatch.setattr(logging, "INTENT_SECONDS", 60)  # it is refused at once
+    with pytest.raises(NotAudited):
+        asyncio.run(world.log.write(made("too many", phase="intent")))
+    world.registry_away = False
+    await_true(lambda: len(world.broker.values) == 5)
+    assert {each.phase for each in world.broker.records} == {"call"}
+
+
+def test_what_waits_holds_no_id(world: World) -> None:
+    world.registry_away = True
+    world.log.note(made("r", about="card=" + "x" * 32_000))
+    await_true(lambda: world.log._waiting)
+    assert len(world.log._waiting[0][0].about) == 32
 
 
 def test_what_is_lost_is_counted_and_told_by_the_next_record(world: World) -> None:

@@ -15,6 +15,7 @@ from weir.inference.api import audited
 from weir.inference.api.access import OPEN
 from weir.inference.api.app import build_api
 from weir.inference.api.cases import document
+from weir.inference.api.web.server import build_crowd, build_server
 from weir.schemas.audit import Phase
 from weir.schemas.streams.payments import payments
 
@@ -42,7 +43,7 @@ def test_every_path_that_needs_a_key_is_noted_once_and_a_change_twice(served: Se
         is_change = SCOPES.get(f"{method} {default}") == "review"
         assert [each.phase for each in found] == (["intent", "result"] if is_change else ["call"]), (method, path)
         assert {(each.key_id, each.method, each.request_id) for each in found} == {
-            (next(iter(served.keys.values())).id, method, "r1")
+            (next(iter(served.keys.values())).id, method, "given=r1")
         }
         assert [each.status for each in found][-1] == answer.status_code
         assert {each.route for each in found} == {path}
@@ -107,3 +108,16 @@ def test_an_error_of_ours_is_noted(served: Served, monkeypatch: pytest.MonkeyPat
 def test_without_keys_there_is_nobody_to_note(served: Served) -> None:
     app = build_api(replace(served.parts, find_key=None))
     assert not any("Audited" in str(each) for each in app.user_middleware)
+
+
+def test_no_text_of_a_client_is_noted_as_a_stream_and_its_request_id_is_marked(served: Served) -> None:
+    headers = served.key(Scope.ADMIN)
+    served.client.get("/v1/streams/4111111111111111/models", headers=headers | {"x-request-id": "r1"})
+    served.client.get("/v1/models", headers=headers)
+    first, second = served.audit.records
+    assert (first.stream, first.request_id) == ("", "given=r1")
+    assert (second.stream, len(second.request_id)) == (OURS, 32)
+
+
+def test_the_address_is_not_what_a_client_says(served: Served) -> None:
+    assert not build_server(served.app, build_crowd()).config.proxy_headers
