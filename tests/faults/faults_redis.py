@@ -95,6 +95,7 @@ def view_spoiled(lab: Lab) -> None:
     )
     for spoil in (_spoil_value, _spoil_type, _spoil_position) * max(1, min(lab.kills, 3)):
         unit = lab.random.choice([Unit(kind, number) for kind in "tl" for number in range(lab.plan.partitions)])
+        await_true(partial(_has_values, lab, unit), f"values of {unit.tag}")
         entity = spoil(lab, unit)
         lab.times += 1
         if entity is not None:  # a reader finds it and says so; of a value in its memory the processor has no need
@@ -107,6 +108,10 @@ def view_spoiled(lab: Lab) -> None:
 def _keys_of(lab: Lab, unit: Unit) -> list[bytes]:
     found = sorted(lab.redis.scan_iter(match=lab.view.prefix(unit) + "*", count=2_000))
     return [key for key in found if not key.endswith(b":position") and b":known:" not in key]
+
+
+def _has_values(lab: Lab, unit: Unit) -> bool:
+    return len(_keys_of(lab, unit)) > 1
 
 
 def _name(key: bytes) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,9 +24,12 @@ from tests.unit.inference.occlusion import Oracle, Row
 from tests.unit.infra.user_files.files import write_json
 from tests.unit.training.transfers import DAY_MS, build_history, write_project
 from weir import train
+from weir.inference.api.lookup import look_up
+from weir.inference.api.reader import build_feature_reader
 from weir.inference.cli import run_scorer
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.topics import ensure_topics
+from weir.infra.redis.client import connect
 from weir.infra.registry.cli import register_contracts
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
@@ -33,6 +37,7 @@ from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas, subject
 from weir.schemas.project import find_stream
 from weir.streaming.cli import run_processor
+from weir.streaming.kernels import kernel_of
 from weir.training.topics import load_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
@@ -69,6 +74,11 @@ def test_a_users_stream_is_trained_scored_and_decided_as_its_model_says(settings
             closing(Follower(settings, topics.features)) as rows,
             closing(Follower(settings, topics.decisions)) as decisions,
         ):
+            kernel = kernel_of(stream)
+            reader = build_feature_reader(settings, connect(settings.redis), kernel)
+            look = partial(look_up, kernel, reader, "sender", "nobody", now_ms=_now_ms())
+            # units of labels begin with a member of their own; what is decided before says that they lacked
+            _await(lambda: bool(failed + undecided) or look()["complete"])
             _publish(settings, registry, topics.transactions, event_schemas(stream)[-1], events)
             _publish(settings, registry, topics.labels, label_schemas(stream)[-1], labels)
             _await(lambda: bool(failed + undecided) or len(decisions.poll()) >= len(events))
