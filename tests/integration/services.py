@@ -96,7 +96,10 @@ class Services:
 
     def await_refused(self, child: Child) -> None:
         """Wait until a child that is running has refused to go on."""
-        assert child.process.wait(DEADLINE_SECONDS) == 2, tail(child)
+        try:
+            assert child.process.wait(DEADLINE_SECONDS) == 2, tail(child)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{child.name} did not refuse within {DEADLINE_SECONDS} s\n{tail(child)}") from error
         self._running.remove(child)
 
     def await_true(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
