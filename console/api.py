@@ -20,6 +20,8 @@ _TIMEOUT = httpx.Timeout(10.0)
 _NO_ACCESS, _AWAY = frozenset({401, 403}), frozenset({429, 500, 502, 503, 504})
 LIVE_SECONDS = 15.0
 """Of silence on live decisions: the API sends a comment every 5 s."""
+LINE_BYTES_MAX = 1_000_000
+"""Of live decisions; a decision has some thousands."""
 
 
 class ApiAway(Transient):
@@ -91,7 +93,7 @@ class Api:
                 await response.aread()
                 _read(response)
                 raise ApiAway("the API serves no live decisions")
-            yield response.aiter_lines()
+            yield _split(response)
         except httpx.HTTPError as error:
             raise ApiAway(_describe(error)) from None
         finally:
@@ -121,6 +123,17 @@ def build_client(url: str, ca: str) -> httpx.AsyncClient:
 
 def _path(stream: str, path: str) -> str:
     return f"/v1/streams/{quote(stream, safe='')}/{path}"
+
+
+async def _split(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield lines that end with a line feed alone: JSON may hold U+2028, where ``splitlines`` would end one too."""
+    rest = b""
+    async for part in response.aiter_bytes():
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+        if len(rest) > LINE_BYTES_MAX:
+            raise ApiAway(f"expected lines of at most {LINE_BYTES_MAX:,} bytes of the API, found a longer one")
 
 
 def _read(response: httpx.Response) -> Answer:

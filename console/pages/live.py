@@ -19,6 +19,7 @@ from weir.console.api import ApiAway, NoAccess
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.view import link
+from weir.monitoring.logs import get_logger
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
@@ -27,6 +28,7 @@ LOOK_SECONDS = 2.0
 _AGAIN_MS = 3_000
 _ENDED = "event: ended\ndata: {}\n\n"
 _OUTCOMES = ("APPROVE", "REVIEW", "DECLINE")
+log = get_logger(__name__)
 
 
 def add(app: FastAPI, site: Site) -> None:
@@ -60,7 +62,8 @@ async def _relay(site: Site, visit: Visit) -> AsyncIterator[str]:
                 if line.startswith("event:"):
                     event = line.removeprefix("event:").strip()
                 elif line.startswith("data:"):
-                    yield _build_event(event, line.removeprefix("data:"), visit.stream)
+                    if shown := _build_event(event, line.removeprefix("data:"), visit.stream):
+                        yield shown
                 elif line.startswith(":"):
                     yield ":\n\n"
     except ApiAway:
@@ -70,8 +73,13 @@ async def _relay(site: Site, visit: Visit) -> AsyncIterator[str]:
 
 
 def _build_event(event: str, data: str, stream: Stream) -> str:
-    document = orjson.loads(data)
-    shown = build_row(document, stream) if event == "decision" else document
+    """Return an event for the page; one that nothing can be read of is told and left out."""
+    try:
+        document = orjson.loads(data)
+        shown = build_row(document, stream) if event == "decision" else document
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("live_event_unreadable", stream=stream.name, error=repr(error))
+        return ""
     return f"event: {event}\ndata: {orjson.dumps(shown).decode()}\n\n"
 
 
