@@ -126,7 +126,7 @@ def _path(stream: str, path: str) -> str:
 
 
 async def _split(response: httpx.Response) -> AsyncIterator[str]:
-    """Yield lines as server-sent events end them: JSON may hold U+2028 and others, which ``splitlines`` ends lines at."""
+    """Yield lines that end with a line feed alone: JSON may hold U+2028, where ``splitlines`` would end one too."""
     rest = b""
     async for part in response.aiter_bytes():
         *lines, rest = (rest + part).split(b"\n")

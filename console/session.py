@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from weir.access.key import Key
 
-SESSIONS_MAX = 1_000
-"""More than a team has analysts; beyond, the one that was used least recently ends."""
+SESSIONS_MAX = 10
+"""Of one key; one more ends the key's own oldest, and nobody else's."""
 _ID_BYTES = 32
 
 
@@ -64,14 +64,23 @@ class Sessions:
         self._secret = secrets.token_bytes(_ID_BYTES)
         self._open: dict[str, Session] = {}
 
-    def begin(self, key_text: str) -> Session | None:
-        """Return a new session for a valid key, or nothing for another text."""
-        key = self._find_key(key_text)
-        if key is None:
-            return None
-        if len(self._open) >= SESSIONS_MAX:
-            self.end(min(self._open.values(), key=lambda one: one.used).id)
+    def find_key(self, key_text: str) -> Key | None:
+        """Return the valid key with a text, or nothing."""
+        return self._find_key(key_text)
+
+    def begin(self, key_text: str, key: Key) -> Session:
+        """Return a new session for a key that may log in.
+
+        Args:
+            key_text: of the key.
+            key: that ``find_key`` returned for it.
+        """
         now = self._monotonic()
+        for one in [one for one in self._open.values() if self._has_ended(one, now)]:
+            self.end(one.id)
+        own = [one.id for one in self._open.values() if one.key.id == key.id]  # the oldest first
+        for session_id in own[: max(len(own) + 1 - SESSIONS_MAX, 0)]:
+            self.end(session_id)
         session = Session(secrets.token_urlsafe(_ID_BYTES), key_text, key, began=now, used=now)
         self._open[session.id] = session
         return session
@@ -88,7 +97,7 @@ class Sessions:
             return None
         now = self._monotonic()
         key = self._find_key(session.key_text)
-        if key is None or now - session.used > self._idle_seconds or now - session.began > self._seconds_max:
+        if key is None or self._has_ended(session, now):
             self.end(session_id)
             return None
         session.key = key
@@ -107,3 +116,6 @@ class Sessions:
     def check_token(self, cookie: str, token: str) -> bool:
         """Whether a form was made for a cookie."""
         return hmac.compare_digest(self.make_token(cookie).encode(), token.encode())
+
+    def _has_ended(self, session: Session, now: float) -> bool:
+        return now - session.used > self._idle_seconds or now - session.began > self._seconds_max

@@ -24,7 +24,7 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
 LOOK_SECONDS = 2.0
-"""How soon after a session ends its live page does; as soon as a revoked key is known."""
+"""How often a session is looked up while lines come; the API sends one every 5 s, so a page ends within seconds."""
 _AGAIN_MS = 3_000
 _ENDED = "event: ended\ndata: {}\n\n"
 _OUTCOMES = ("APPROVE", "REVIEW", "DECLINE")

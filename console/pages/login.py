@@ -7,10 +7,9 @@ import secrets
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
-from weir.access.key import Scope
+from weir.access.key import Key, Scope
 from weir.console.guard import Guard
 from weir.console.pages.site import Site
-from weir.console.session import Session
 from weir.console.view import link
 from weir.monitoring.logs import get_logger
 
@@ -26,7 +25,7 @@ def add(app: FastAPI, site: Site) -> None:
 
     @app.get("/")
     async def get_home(request: Request) -> Response:
-        stream = site.home_of(site.guard.enter(request))
+        stream = site.home_of(site.guard.enter(request).key)
         assert stream is not None, "nobody is logged in whose key reaches none"
         return RedirectResponse(f"/streams/{stream.name}/queue", status_code=303)
 
@@ -37,15 +36,15 @@ def add(app: FastAPI, site: Site) -> None:
     @app.post("/login")
     async def post_login(request: Request) -> Response:
         fields = await site.guard.read_form(request, request.cookies.get(cookies.login, ""))
-        session = sessions.begin(fields.get("key", "").strip())
-        refused = _NO_KEY if session is None else _find_refusal(site, session)
-        if session is None or refused:
-            if session is not None:
-                sessions.end(session.id)
+        text = fields.get("key", "").strip()
+        key = sessions.find_key(text)
+        refused = _NO_KEY if key is None else _find_refusal(site, key)
+        if key is None or refused:
             log.info("login_refused", reason=refused)
             return _show_login(site, request, refused=refused)
         _end_session(site.guard, request)
-        log.info("login", key=session.key.id)
+        session = sessions.begin(text, key)
+        log.info("login", key=key.id)
         answer = RedirectResponse(_read_next(request), status_code=303)
         cookies.give(answer, cookies.session, session.id)
         cookies.take(answer, cookies.login)
@@ -75,10 +74,10 @@ def _show_login(site: Site, request: Request, *, refused: str = "", ended: bool 
     return answer
 
 
-def _find_refusal(site: Site, session: Session) -> str:
-    if not session.key.may(Scope.READ):
+def _find_refusal(site: Site, key: Key) -> str:
+    if not key.may(Scope.READ):
         return _NO_SCOPE
-    return "" if site.home_of(session) else _NO_STREAM
+    return "" if site.home_of(key) else _NO_STREAM
 
 
 def _end_session(guard: Guard, request: Request) -> None:

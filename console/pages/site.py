@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from weir.access.key import Scope
+from weir.access.key import Key, Scope
 from weir.console.api import Answer, Api
 from weir.console.guard import Guard, LoggedOut
 from weir.console.session import Session
@@ -64,9 +64,9 @@ class Site:
             raise HTTPException(403, f"expected a key with the scope {scope}, found one without it")
         return Visit(request, session, stream)
 
-    def home_of(self, session: Session) -> Stream | None:
-        """Return the first stream that a session's key reaches."""
-        return next((stream for name, stream in self.streams.items() if session.key.reaches(name)), None)
+    def home_of(self, key: Key) -> Stream | None:
+        """Return the first stream that a key reaches."""
+        return next((stream for name, stream in self.streams.items() if key.reaches(name)), None)
 
     async def get(self, visit: Visit, path: str, **query: Any) -> Answer:
         """Ask the API for a visit."""
@@ -91,7 +91,7 @@ class Site:
         except LoggedOut:
             return self.view.render_alone("error_alone.html", status=status, code=status, message=message)
         named = self.streams.get(request.path_params.get("stream", ""))
-        stream = named if named is not None and session.key.reaches(named.name) else self.home_of(session)
+        stream = named if named is not None and session.key.reaches(named.name) else self.home_of(session.key)
         if stream is None:
             return self.view.render_alone("error_alone.html", status=status, code=status, message=message)
         return self.view.render("error.html", session, stream, status=status, code=status, message=message)

@@ -164,6 +164,29 @@ def test_a_revoked_key_ends_its_sessions(world: ConsoleWorld, anna: Browser) -> 
     assert anna.get(f"{BASE}/queue").status_code == 303
 
 
+def test_a_key_that_logs_in_often_ends_its_own_oldest_session_alone(app: FastAPI, anna: Browser) -> None:
+    first, *others = [Browser(app) for _ in range(11)]
+    for browser in (first, *others):
+        browser.log_in(BEN)
+    assert first.get(f"{BASE}/queue").status_code == 303
+    assert {browser.get(f"{BASE}/queue").status_code for browser in (anna, *others)} == {200}
+
+
+@pytest.mark.parametrize("key", [TILL, CLICKS])
+def test_a_key_that_may_not_log_in_ends_nobodys_session(app: FastAPI, world: ConsoleWorld, key: str) -> None:
+    begun: list[str] = []
+    world.sessions.begin = lambda text, *_: begun.append(text)  # type: ignore[assignment]
+    assert Browser(app).log_in(key).status_code == 403
+    assert begun == []
+
+
+def test_sessions_that_ended_are_forgotten_at_the_next_login(app: FastAPI, world: ConsoleWorld, anna: Browser) -> None:
+    world.clock += IDLE_SECONDS + 1
+    Browser(app).log_in(BEN)
+    assert [session.key.name for session in world.sessions._open.values()] == ["ben"]
+    assert anna.get(f"{BASE}/queue").status_code == 303
+
+
 def test_a_live_page_of_an_ended_session_is_told_so(app: FastAPI) -> None:
     answer = Browser(app).get(f"{BASE}/live/events", accept="text/event-stream")
     assert (answer.status_code, answer.text) == (200, "event: ended\ndata: {}\n\n")
