@@ -185,6 +185,7 @@ NO_REMEDY = {
     "make docs",
     "make faults",
     "make test",
+    "make test-browser",
     "make test-long",
     'make faults KILLS=40 SEED="1 2 3" JOBS=4',
     "make demo DURATION=0",
