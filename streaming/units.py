@@ -20,6 +20,8 @@ from weir.streaming.state.catch_up import Beginning, Behind, Recovered
 from weir.streaming.unit_state import Live, UnitState
 
 REVOKE_WAIT_SECONDS = 5.0
+JOIN_SECONDS_MAX = 10.0
+"""Units begin after so long in any case; a member that joins a group at work does so with its next heartbeats."""
 BEHIND_SECONDS = 0.25
 """How long a unit waits before it looks again whether the units that may hold keys of it are caught up."""
 
@@ -68,9 +70,11 @@ class Units:
         self._waiting: list[Unit] = []
         self._wait_until: dict[Unit, float] = {}
         self._beginning: tuple[Unit, Beginning] | None = None
+        self._join_by = 0.0
 
     def subscribe(self) -> None:
         """Join the group."""
+        self._join_by = self._monotonic() + JOIN_SECONDS_MAX
         self._source.subscribe(list(self._kind_of), on_assigned=self._assigned, on_revoked=self._revoked)
 
     def unit(self, partition: Partition) -> Unit:
@@ -157,8 +161,14 @@ class Units:
         self.live[unit] = Live(found.next_offset, found.since_ms)
 
     def _next_waiting(self) -> Unit | None:
-        """Return the unit to begin next, none while all of them wait for others."""
+        """Return the unit to begin next, none while all of them wait for others.
+
+        The first one waits until every member has joined: what is decided without the units of labels says that it
+        lacked them, and a client that is closed while it is told its partitions may never end.
+        """
         now = self._monotonic()
+        if now < self._join_by and not self._source.has_joined:
+            return None
         return next((unit for unit in self._waiting if self._wait_until.get(unit, now) <= now), None)
 
     def _let_wait(self, unit: Unit, behind: Behind) -> None:

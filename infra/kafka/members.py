@@ -26,12 +26,18 @@ class Members:
         """Take over consumers that are not subscribed yet; records of the first are waited for."""
         self._consumers = list(consumers)
         self._turn = 0
+        self._joined: set[int] = set()
         self._owners: dict[Partition, Consumer] = {}
 
     @property
     def any(self) -> Consumer:
         """One of them, for a question that each can ask."""
         return self._consumers[0]
+
+    @property
+    def have_joined(self) -> bool:
+        """Whether each was told its partitions, be it none, at least once."""
+        return len(self._joined) == len(self._consumers)
 
     def subscribe(self, topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
         """Join the group, each consumer with the topic of its place."""
@@ -63,6 +69,7 @@ class Members:
         It may be one that is subscribed to another topic: a static member that comes back gets what it had, and in the
         release before one member read every topic. The next rebalance gives those partitions to the right one.
         """
+        self._joined.add(id(consumer))
         self._owners.update(dict.fromkeys(partitions, consumer))
 
     def disown(self, partitions: Iterable[Partition]) -> None:

@@ -93,6 +93,11 @@ class PartitionedInput:
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._members.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether every member was told its partitions, be it none, at least once."""
+        return self._members.have_joined
+
     def gather(self, max_records: int, *, timeout_seconds: float, linger_seconds: float) -> Gathered:
         """Return what came for live partitions.
 

@@ -71,3 +71,11 @@ def test_metadata_are_those_of_the_owner_asked_once_for_all_its_partitions() -> 
     assert found["events", 0] is found["labels", 0]
     assert found["labels", 1] == "member of labels"
     assert (first.asked, second.asked) == (1, 1)
+
+
+def test_they_have_joined_once_each_was_told_its_partitions_though_it_has_none() -> None:
+    members, first, second = _build(0, 0)
+    members.own(first, [("events", 0)])
+    assert not members.have_joined
+    members.own(second, [])
+    assert members.have_joined

@@ -36,6 +36,7 @@ class FakeSource:
     at: dict[Partition, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     away: bool = False
+    has_joined: bool = True
     note: str = "id-1"
 
     def subscribe(self, topics: list[str], *, on_assigned: Callable, on_revoked: Callable) -> None:

@@ -178,3 +178,13 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
     begun = ["gathered", "computed", "computed [0]", "committing", "sent features", "decide"]
     assert told == [*begun, *begun, "decided", "sent decisions", "committed", "visible"]
     assert source.committed_at == {P0: 2}
+
+
+def test_no_unit_begins_before_every_member_has_joined_for_as_long_as_that_may_take() -> None:
+    source = FakeSource({P0: [0]}, has_joined=False)
+    stage = FakeStage(source)
+    run_loop(source, stage, 5, monotonic=lambda: 100.0)
+    assert stage.begun == []
+    seconds = iter(range(0, 1_000, 5))
+    run_loop(source, stage, 5, monotonic=lambda: next(seconds))
+    assert stage.begun == [0]
