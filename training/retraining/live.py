@@ -91,7 +91,7 @@ class Pair:
 def run_shadow(
     settings: Settings, publisher: Publisher, pair: Pair, archive: Archive, enough: Enough
 ) -> tuple[str, str]:
-    """Have the bundle scored next to what decides, and end it; return why it must not go on, and what was found.
+    """Have the bundle scored next to what decides, and end it; return why it must stop, and what was found.
 
     One that was in force and is not any more is not published again: a person or a guard took it back.
 
@@ -118,7 +118,7 @@ def run_shadow(
 def run_canary(
     settings: Settings, publisher: Publisher, pair: Pair, archive: Archive, enough: Enough, *, share: float
 ) -> tuple[str, str]:
-    """Have the bundle decide for a share of the keys; return why it must not go on, and what was found.
+    """Have the bundle decide for a share of the keys; return why it must stop, and what was found.
 
     One that decided enough stays in force until it is promoted. One that was in force and is not any more is not
     published again: a person or a guard took it back.
