@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.integration.services import Services
 from weir.inference.inspect.lag import read_lag, read_readers
 from weir.infra.kafka.clients import build_admin, build_consumer
+from weir.infra.meanwhile import running_meanwhile
 from weir.infra.settings import Settings
 
 pytestmark = pytest.mark.server
@@ -49,23 +50,19 @@ def _halves(settings: Settings) -> Shares:
 @contextmanager
 def _release_before(settings: Settings, instance: int) -> Iterator[None]:
     """Be a process of the release before, to the group: one static member that reads both topics."""
-    group, stop = settings.processor.group, threading.Event()
+    group = settings.processor.group
     counts = ".".join([str(settings.topics.partitions)] * 2)
 
-    def poll() -> None:
+    def poll(done: threading.Event) -> None:
         with closing(build_consumer(settings.kafka, group=group, instance=f"{group}-{instance}.{counts}")) as consumer:
             topics = [settings.topics.transactions, settings.topics.labels]
             consumer.subscribe(topics, on_assign=_assign)
-            while not stop.is_set():
+            while not done.is_set():
                 consumer.consume(1, 0.1)
 
-    thread = threading.Thread(target=poll)
-    thread.start()
-    try:
+    with running_meanwhile(poll, "release-before") as failed:
         yield
-    finally:
-        stop.set()
-        thread.join()
+    assert failed == []
 
 
 def _assign(consumer: Consumer, partitions: list[TopicPartition]) -> None:
