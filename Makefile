@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# where a shell forbids Python to keep what it compiled, each of our many processes compiles all of Weir again
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 VENV := .venv
@@ -27,9 +29,9 @@ SOAK_RATE := $(if $(filter file,$(origin RATE)),3000,$(RATE))
 # of `make bench`: how often each contender runs, and which (all when empty; `make bench ONLY="processor quix-eos"`)
 ROUNDS ?= 5
 ONLY ?=
-# of `make unit` and `make test`: processes, each with servers of its own (most of a test is waiting). Files are taken in the order of
-# their names, so that tests/alerts, whose one test waits for minutes, runs next to all others and not after them
-WORKERS ?= 2
+# of `make unit` and `make test`: processes, each with servers of its own. Half of an integration test is waiting, so
+# their files are spread over all others (tests/conftest.py), and there is one process more than most machines have cores
+WORKERS ?= 3
 # COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
 COVERAGE ?=
 PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
@@ -38,7 +40,7 @@ PICTURES ?=
 # more flags for the verb behind a target, as in `make train ARGS=--quick`
 ARGS ?=
 
-.PHONY: help setup lock demo up down test test-long test-browser coverage unit lint format types imports security audit docs check train train-scheduled serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data picture
+.PHONY: help setup lock demo up down test test-long test-verify test-browser test-feast coverage unit lint format types imports security audit docs check train train-scheduled serve health inspect test-api faults faults-short faults-mutants verify soak peers bench bench-quick bench-growth flamegraphs weir-bench benchmark bench-pyflink past-page clean clean-data picture
 
 ##@ Start and look
 setup:  ## make the virtual environment with the locked packages, or repair it (Python 3.11 to 3.13)
@@ -63,8 +65,9 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { echo "expected Python 3.11 to 3.13, found $$($(PYTHON) --version 2>&1); run \`make PYTHON=python3.11 setup\`" >&2; exit 2; }
 	@echo "packages: installing into $(VENV) what is not there yet (minutes, the first time; 1.7 GB on the disk)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.lock | $(BIN)/python -c "$$SHOW_PACKAGES" $$(grep -c '^[a-z].*==' requirements/dev.lock)
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock | $(BIN)/python -c "$$SHOW_PACKAGES" $$(grep -c '^[a-z].*==' requirements/dev.lock)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # on every core, where pip would on one; some packages hold templates
 	@rm -f streaming/core/__pycache__/*.nb[ci] # compiled by a release whose modules may be called otherwise
 	@touch $@
 
@@ -100,18 +103,29 @@ train-scheduled: $(READY)  ## what a scheduler runs: retrain where it is needed,
 	$(WEIR) retrain --if-needed $(ARGS)
 
 ##@ Check
-unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=2 processes)
+unit: $(READY)  ## run the tests that need no server (minutes; WORKERS=3 processes)
 	$(BIN)/python -m pytest tests/unit tests/house --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test: $(READY)  ## run the tests, on real servers where a test needs them
 	@$(if $(COVERAGE),rm -rf build/coverage && mkdir -p build/coverage)
-	$(PYTEST) -m 'not long and not browser' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m 'not long and not verify and not browser' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, other declarations, an upgrade
-	$(PYTEST) -m long tests/integration tests/alerts tests/upgrade --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, an upgrade
+	$(PYTEST) -m 'long and not verify' tests/alerts tests/upgrade tests/integration --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-verify: $(READY) build/peers/.ready  ## run the tests that CI has no time for: the pages of readers and contributors followed, an object store, other declarations
+	$(PYTEST) -m verify tests/unit tests/integration --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-browser: $(READY)  ## run the console in a real browser (two minutes; needs chromium); PICTURES=1 makes the documents' pictures again
 	PICTURES='$(PICTURES)' $(PYTEST) -m browser tests/e2e/console $(ARGS)
+
+test-feast: build/feast/.ready  ## run Feast on an archive (its environment takes 900 MB, in build/)
+	build/feast/bin/python -m pytest tests/feast $(ARGS)
+
+build/feast/.ready: requirements/feast.lock
+	test -x build/feast/bin/python || $(PYTHON) -m venv build/feast
+	build/feast/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/feast.lock
+	touch $@
 
 coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=1` ran (it runs first, where nothing is counted yet); fails below 90 %
 	@ls build/coverage/data* >/dev/null 2>&1 || $(MAKE) --no-print-directory test COVERAGE=1
@@ -145,7 +159,7 @@ build/docs/.ready: requirements/docs.lock
 	build/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	touch $@
 
-check: lint types imports security docs test test-browser test-long  ## everything that CI runs
+check: lint types imports security docs test test-browser test-long  ## everything that CI runs before the faults
 
 ##@ Break it on purpose
 faults: $(READY)  ## kill and break everything many times, and judge what was decided with an oracle
@@ -206,6 +220,7 @@ lock:  ## resolve the packages of pyproject.toml again (needs uv on the PATH or 
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --all-extras --generate-hashes --no-header -o requirements/dev.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock -o requirements/runtime.lock
 	for name in pyflink-build pyflink; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml requirements/feast.in --extra archive --python-version 3.11 --generate-hashes --no-header -o requirements/feast.lock
 	for name in peers docs; do PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile requirements/$$name.in --python-version 3.11 --generate-hashes --no-header -o requirements/$$name.lock; done
 
 audit: $(READY)  ## ask a vulnerability service about every locked package (needs a network; not part of CI)

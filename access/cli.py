@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         elif arguments.command == "create":
             _create(store, arguments, now_ms)
         elif arguments.command == "revoke":
-            key = store.revoke(arguments.id, now_ms=now_ms)
+            key = store.revoke(arguments.id, now_ms=now_ms, by=getpass.getuser())
             sys.stdout.write(f"revoked {key.id} ({escape(key.name)}); a running API refuses it within 2 s\n")
         else:
             _rotate(store, arguments, now_ms)
@@ -121,6 +121,7 @@ def _describe(key: Key, now_ms: int) -> dict[str, Any]:
         "created_by": key.created_by,
         "expires": _time(key.expires_ms),
         "revoked": _time(key.revoked_ms),
+        "revoked_by": key.revoked_by,
         "used": _time(key.used_ms),
         "replaces": key.replaces,
         "valid": key.find_fault(now_ms) is None,

@@ -51,6 +51,7 @@ class Key:
         streams: it is bound to; empty for all.
         expires_ms: it opens nothing from then on; ``None`` for never.
         revoked_ms: when it was revoked; ``None`` while it was not.
+        revoked_by: who did that; ``None`` where a version of before kept no name.
         used_ms: about when it was last used; ``None`` for never.
         replaces: id of the key that it was rotated from.
         rate_per_second: how many requests it may send on average; ``None`` for the deployment's setting.
@@ -66,6 +67,7 @@ class Key:
     created_by: str
     expires_ms: int | None = None
     revoked_ms: int | None = None
+    revoked_by: str | None = None
     used_ms: int | None = None
     replaces: str | None = None
     rate_per_second: float | None = None

@@ -39,6 +39,7 @@ KEYS = Table(
     Column("created_by", String(200), nullable=False),
     Column("expires_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("revoked_by", String(200)),
     Column("used_ms", BigInteger),
     Column("replaces", String(8)),
     Column("rate_per_second", Float),
@@ -71,8 +72,13 @@ class KeyStore:
         with translated(self._engine), self._engine.begin() as connection:
             connection.execute(KEYS.insert().values(_as_row(key)))
 
-    def revoke(self, key_id: str, *, now_ms: int) -> Key:
+    def revoke(self, key_id: str, *, now_ms: int, by: str) -> Key:
         """Have a key open nothing from now on, and return it.
+
+        Args:
+            key_id: of the key; one that is revoked stays as it is.
+            now_ms: UTC epoch ms.
+            by: who does it.
 
         Raises:
             Refused: no key has this id, or it is the last one that is valid with the scope ``admin``.
@@ -84,8 +90,8 @@ class KeyStore:
             if key.revoked_ms is not None:
                 return key
             _check_last_admin(connection, key, now_ms=now_ms)
-            connection.execute(KEYS.update().where(KEYS.c.id == key_id).values(revoked_ms=now_ms))
-        return replace(key, revoked_ms=now_ms)
+            connection.execute(KEYS.update().where(KEYS.c.id == key_id).values(revoked_ms=now_ms, revoked_by=by))
+        return replace(key, revoked_ms=now_ms, revoked_by=by)
 
     def rotate(
         self, key_id: str, successor_id: str, successor_hash: bytes, *, now_ms: int, ends_ms: int, by: str

@@ -42,7 +42,8 @@ def read_keys(place: Place, paths: Sequence[str], keys: Collection[bytes], schem
 
 def _read_file(place: Place, path: str, keys: Collection[bytes], schema: pa.Schema) -> pa.Table:
     with place.files.open_input_file(path) as source:
-        parquet, wanted = pq.ParquetFile(source), pa.array(sorted(keys), pa.binary())
+        # reading ahead is for who waits for each answer; here it costs a copy, and a thread for each column
+        parquet, wanted = pq.ParquetFile(source, pre_buffer=place.is_remote), pa.array(sorted(keys), pa.binary())
         groups = _list_groups(parquet.metadata, {bucket_of(key) for key in keys})
         found = [rows for group in groups if (rows := _read_group(parquet, group, wanted, schema)) is not None]
     return pa.concat_tables([schema.empty_table(), *found])

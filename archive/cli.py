@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from weir.archive.drop_cli import run_drop
 from weir.archive.erase_cli import run_erase
 from weir.archive.joining import utc_now
 from weir.archive.place import Place
-from weir.archive.run import Task, find_root, list_followed, run_archiver
+from weir.archive.run import Followed, Task, find_root, list_followed, run_archiver
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.status import Standing, read_standings
@@ -23,7 +24,6 @@ from weir.monitoring.logs import configure
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_streams
-from weir.schemas.stream import Stream
 from weir.streaming.service import open_metrics_page, run_service
 
 
@@ -35,27 +35,30 @@ def main(argv: list[str]) -> int:
     root = find_root(settings, arguments.to)
     if arguments.what == "status":
         return _show(settings, root, as_json=arguments.json)
+    with_audit = arguments.audit or not arguments.stream
     if arguments.what == "optimize":
-        return _optimize(settings, root, streams, open_too=arguments.today)
+        return _optimize(settings, root, list_followed(settings, streams, audit=with_audit), open_too=arguments.today)
     if arguments.what == "erase":
         return run_erase(settings, root, streams, entity=arguments.entity, why=arguments.why, apply=arguments.apply)
     if arguments.what == "drop-damaged":
-        return run_drop(settings, root, streams, why=arguments.why, apply=arguments.apply)
-    return _follow(settings, root, streams, arguments)
-
-
-def _follow(settings: Settings, root: Place, streams: tuple[Stream, ...], arguments: argparse.Namespace) -> int:
-    configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
-    open_metrics_page(settings, arguments.metrics_port)
-    if not root.is_remote:
-        ensure_home(settings.home)
+        followed = list_followed(settings, streams, audit=with_audit)
+        return run_drop(settings, root, followed, why=arguments.why, apply=arguments.apply)
     task = Task(
         streams,
         root,
+        audit=with_audit,
         partitions=arguments.partitions,
         until_caught_up=arguments.until_caught_up,
         accept_loss=arguments.accept_loss,
     )
+    return _follow(settings, task, arguments.metrics_port)
+
+
+def _follow(settings: Settings, task: Task, metrics_port: int | None) -> int:
+    configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
+    open_metrics_page(settings, metrics_port)
+    if not task.root.is_remote:
+        ensure_home(settings.home)
     run_service(lambda should_stop: run_archiver(settings, task, should_stop=should_stop))
     return 0
 
@@ -69,8 +72,8 @@ def _show(settings: Settings, root: Place, *, as_json: bool) -> int:
     return 0
 
 
-def _optimize(settings: Settings, root: Place, streams: tuple[Stream, ...], *, open_too: bool) -> int:
-    found = ((each.kind, find_table(root.below(each.topic))) for each in list_followed(settings, streams))
+def _optimize(settings: Settings, root: Place, followed: Sequence[Followed], *, open_too: bool) -> int:
+    found = ((each.kind, find_table(root.below(each.topic))) for each in followed)
     tables = [(kind, table) for kind, table in found if table is not None]
     key = load_key(key_path(settings.home))
     for line in keep_up(tables, settings.archive, Chain(root), key, now=utc_now(), open_too=open_too):
@@ -91,6 +94,8 @@ def _build_parser() -> Parser:
         "`drop-damaged` lets tables continue without files that are lost",
     )
     add_stream_flag(parser, default="all of the project's")
+    audit = "with --stream: the audit log too, which is of no stream; without --stream it is one of the topics"
+    parser.add_argument("--audit", action="store_true", help=audit)
     parser.add_argument("--to", default="", metavar="ROOT", help="a folder, or a URL such as s3://bucket/archive")
     parser.add_argument(
         "--partitions",

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weir.archive.erasing import read_clock_ms
-from weir.archive.losing import drop_lost, find_lost
+from weir.archive.losing import Note, drop_lost, find_lost, find_unsigned, sign_losses
 from weir.archive.place import Place
-from weir.archive.run import list_followed
+from weir.archive.run import Followed
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
-from weir.archive.table import find_table
+from weir.archive.table import ArchiveTable, find_table
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused
-from weir.schemas.stream import Stream
 
 
-def run_drop(settings: Settings, root: Place, streams: Sequence[Stream], *, why: str, apply: bool) -> int:
-    """Take the files that are gone or damaged out of the tables of some streams, or say which there are.
+def run_drop(settings: Settings, root: Place, followed: Sequence[Followed], *, why: str, apply: bool) -> int:
+    """Take the files that are gone or damaged out of some tables, or say which there are.
 
     Args:
         settings: of this deployment.
         root: of the archive.
-        streams: whose tables are read.
+        followed: whose tables are read.
         why: for the record.
         apply: do it; else only show.
 
@@ -37,10 +36,13 @@ def run_drop(settings: Settings, root: Place, streams: Sequence[Stream], *, why:
     if apply and not why.strip():
         raise Refused("--apply: expected --why with the reason, found none: the record of a loss says it")
     chain = Chain(root)
-    tables = [find_table(root.below(each.topic)) for each in list_followed(settings, streams)]
-    found = [lost for table in tables if table is not None and len((lost := find_lost(table, chain)).files)]
+    there = [table for each in followed if (table := find_table(root.below(each.topic))) is not None]
+    unsigned = [(table, notes) for table in there if (notes := find_unsigned(table, chain))]
+    if unsigned and not _finish(settings, chain, unsigned, apply=apply):
+        return 1
+    found = [lost for table in there if len((lost := find_lost(table, chain)).files)]
     if not found:
-        print_line("every file of every table can be read; nothing was changed")
+        print_line("every file of every table can be read; none is dropped")
         return 0
     shown = [
         (each.table.topic, path, rows)
@@ -58,3 +60,18 @@ def run_drop(settings: Settings, root: Place, streams: Sequence[Stream], *, why:
     rows = sum(count for _, _, count in shown)
     print_line(f"dropped {len(shown)} files; {rows} rows are lost, which `weir evidence verify` says from now on")
     return 0
+
+
+def _finish(
+    settings: Settings, chain: Chain, unsigned: Sequence[tuple[ArchiveTable, Sequence[Note]]], *, apply: bool
+) -> bool:
+    """Show losses that a job took out and ended before it recorded them, and record them; return whether it did."""
+    shown = [(table.topic, each.gone.rows, each.why) for table, notes in unsigned for each in notes]
+    print_tables([build_table(("topic", "rows at most", "why"), shown, title="taken out and not recorded")])
+    if not apply:
+        print_line("a run before this one ended in between; --apply --why TEXT records these first, with their reasons")
+        return False
+    key = load_key(key_path(settings.home))
+    for table, notes in unsigned:
+        sign_losses(table, notes, chain=chain, key=key)
+    return True

@@ -27,11 +27,13 @@ class Wanted:
         id: of the entity.
         field: of a record that holds the id.
         is_key: the id is the key of the stream's records.
+        until_ms: newest append time of the rows that are wanted, UTC epoch milliseconds.
     """
 
     id: str
     field: str
     is_key: bool
+    until_ms: int = (1 << 63) - 1
 
 
 def holds(rows: pa.RecordBatch, wanted: Wanted) -> pa.BooleanArray:
@@ -48,7 +50,7 @@ def holds(rows: pa.RecordBatch, wanted: Wanted) -> pa.BooleanArray:
         pc.and_(unknown, _or(of_text, undecoded)),
         _has_header(rows.column("headers"), content),
     ]
-    return reduce(_or, found)
+    return pc.and_(reduce(_or, found), pc.less_equal(rows.column("append_ms"), wanted.until_ms))
 
 
 def encode_text(text: str) -> bytes:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -164,7 +164,20 @@ def _write_ranges(table: ArchiveTable, day: date, paths: list[str], wanted: int)
 
 
 def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddAction]) -> bool:
-    """Put new files of a day in the place of old ones, in one commit.
+    """Put new files of a day in the place of old ones; see ``replace_files``."""
+    return replace_files(table, dict.fromkeys(old, day), new)
+
+
+def replace_files(
+    table: ArchiveTable, old: Mapping[str, date], new: list[AddAction], notes: Mapping[str, str] | None = None
+) -> bool:
+    """Put new files in the place of old ones, in one commit.
+
+    Args:
+        table: of the files.
+        old: the day of each, by its path.
+        new: that are written.
+        notes: what the table's log is to say of the commit, by name.
 
     Returns:
         False where another job rewrote one of the old files meanwhile; the new ones are deleted then.
@@ -172,11 +185,11 @@ def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddActi
     Raises:
         Transient: the store cannot be used now, or others commit all the time.
     """
-    now_ms, where = int(time.time() * 1_000), {DAY: day.isoformat()}
-    removed = [RemoveAction(path, False, now_ms, None, dict(where)) for path in old]
+    now_ms = int(time.time() * 1_000)
+    removed = [RemoveAction(path, False, now_ms, None, {DAY: day.isoformat()}) for path, day in old.items()]
     for _ in range(ATTEMPTS_MAX):
         table.look()
-        if not set(old) <= table.list_paths():
+        if not old.keys() <= table.list_paths():
             delete_files(table.place, [each.path for each in new])
             return False
         try:
@@ -186,7 +199,7 @@ def swap_files(table: ArchiveTable, day: date, old: list[str], new: list[AddActi
                     "append",
                     table.delta.schema(),
                     partition_by=[DAY],
-                    commit_properties=CommitProperties(max_commit_retries=0),
+                    commit_properties=CommitProperties(dict(notes or {}), max_commit_retries=0),
                 )
         except CommitFailedError:
             continue

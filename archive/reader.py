@@ -11,12 +11,14 @@ others that can.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -34,6 +36,9 @@ from weir.schemas.errors import Refused
 MS_MAX = (1 << 63) - 1
 _IN_TIME = ("append_ms", "partition", "offset")
 Row = dict[str, Any]
+Ends = npt.NDArray[np.int64]
+MayHold = Callable[[Ends, Ends], npt.NDArray[np.bool_]]
+"""Says of each of some files whether it is read, by its lowest and highest append time, UTC epoch milliseconds."""
 
 
 class TableReader:
@@ -79,7 +84,12 @@ class TableReader:
         return self.histories([key], first_ms, end_ms, columns)
 
     def histories(
-        self, keys: Collection[bytes], first_ms: int = 0, end_ms: int = MS_MAX, columns: Sequence[str] | None = None
+        self,
+        keys: Collection[bytes],
+        first_ms: int = 0,
+        end_ms: int = MS_MAX,
+        columns: Sequence[str] | None = None,
+        may_hold: MayHold | None = None,
     ) -> pa.Table:
         """Return the rows of some keys by append time.
 
@@ -88,13 +98,14 @@ class TableReader:
             first_ms: append time of the first one that is wanted, UTC epoch milliseconds.
             end_ms: and of the first one that is not.
             columns: only these; None for all.
+            may_hold: says of the files which are read, by their lowest and highest append time; None reads all.
 
         Raises:
             Transient: the store cannot be read.
         """
         own = self._stored()
         names = own.names if columns is None else list(dict.fromkeys([*columns, *_IN_TIME]))
-        paths = self._list_between(first_ms, end_ms, {bucket_of(key) for key in keys})
+        paths = self._list_between(first_ms, end_ms, {bucket_of(key) for key in keys}, may_hold)
         with self._table.place.errors("read"):
             found = read_keys(self._table.place, paths, keys, pa.schema([own.field(name) for name in names]))
         at = found["append_ms"]
@@ -130,7 +141,9 @@ class TableReader:
         with self._table.place.errors("read"):
             return self._dataset(files.filter(may)["path"].to_pylist()).to_table(filter=wanted)
 
-    def _list_between(self, first_ms: int, end_ms: int, buckets: Collection[int] = ()) -> list[str]:
+    def _list_between(
+        self, first_ms: int, end_ms: int, buckets: Collection[int] = (), may_hold: MayHold | None = None
+    ) -> list[str]:
         """Return the paths of the files that may hold rows of a range of append times, and of some buckets."""
         files = self.files
         may = pc.and_(pc.less(files["min.append_ms"], end_ms), pc.greater_equal(files["max.append_ms"], first_ms))
@@ -138,6 +151,9 @@ class TableReader:
             low, high = files["min.bucket"], files["max.bucket"]
             has = [pc.and_(pc.less_equal(low, each), pc.greater_equal(high, each)) for each in buckets]
             may = pc.and_(may, functools.reduce(pc.or_, has))
+        if may_hold is not None:
+            lowest, highest = (files[f"{end}.append_ms"].to_numpy() for end in ("min", "max"))
+            may = pc.and_(may, pa.array(may_hold(lowest, highest), pa.bool_()))
         found: list[str] = files.filter(may)["path"].to_pylist()
         return found
 
@@ -146,19 +162,22 @@ class TableReader:
         """The table's columns."""
         return self._table.schema()
 
-    def scan(self, first: date, last: date, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield all rows of the days from one to another, both included, in no order; memory is a few batches.
+    def scan(
+        self, first: date, last: date, columns: Sequence[str] | None = None, wanted: ds.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the days from one to another, both included, in no order; memory is a few batches.
 
         Args:
             first: day.
             last: day.
             columns: only these; None for all.
+            wanted: what a row has to fulfil; None for all.
 
         Raises:
             Transient: the store cannot be read.
         """
         with self._table.place.errors("read"):
-            yield from self._dataset(self._list_paths(first, last)).to_batches(columns=columns)
+            yield from self._dataset(self._list_paths(first, last)).to_batches(columns=columns, filter=wanted)
 
     def read_buckets(self, first: date, last: date, schema: pa.Schema, buckets: tuple[int, int]) -> pa.Table:
         """Return the rows of the days from one to another whose keys are in a range of buckets, all ends included.

@@ -32,12 +32,13 @@ from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.kafka.offsets import build_asker, end_offsets
 from weir.infra.kafka.source import Partition
-from weir.infra.kafka.topics import describe_states
+from weir.infra.kafka.topics import TopicState, describe_states
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
+from weir.schemas.audit import ID_FIELD
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import list_contracts, subject
+from weir.schemas.contracts import audit_contract, list_contracts, subject
 from weir.schemas.errors import PoisonRecord, Refused
 from weir.schemas.stream import Stream
 from weir.streaming.service import wait_for
@@ -46,11 +47,11 @@ NOTES_FOLDER = "archiving"
 """Of a home, for what archivers note while they decode; without it nothing is lost."""
 _ENDLESS_MS = -1
 _LOOK_SECONDS = 0.25
-_COMMIT_TAKES_SECONDS = 2.0
-"""Of an archiver at work, on a busy machine."""
+_COMMIT_TAKES_SECONDS = 15.0
+"""Of an archiver at work: commits took up to ten on two cores with four times as much to do."""
 _WATCHED_SECONDS_MAX = 30.0
-"""An archiver that was overtaken watches for no longer than twice this, whatever the commits' interval: it begins again
-then, which is safe, and is overtaken again if the other one is at work."""
+"""An archiver that was overtaken watches for no longer than twice this and a commit, whatever the commits' interval: it
+begins again then, which is safe, and is overtaken again if the other one is at work."""
 log = get_logger(__name__)
 
 
@@ -61,6 +62,7 @@ class Task:
     Attributes:
         streams: whose topics are archived.
         root: of the archive.
+        audit: whether the audit log is archived too.
         partitions: only these of each topic; none for all.
         until_caught_up: stop at the ends of the logs as they are at the start.
         accept_loss: continue where the log begins when it has forgotten records that are not archived.
@@ -68,6 +70,7 @@ class Task:
 
     streams: Sequence[Stream]
     root: Place
+    audit: bool = False
     partitions: frozenset[int] = frozenset()
     until_caught_up: bool = False
     accept_loss: bool = False
@@ -83,19 +86,35 @@ class Followed:
     """A topic that is archived.
 
     Attributes:
-        stream: that it belongs to.
-        kind: ``events``, ``labels``, ``features``, ``decisions`` or ``dead_letters``.
+        stream: that it belongs to; None for the audit log, which is the deployment's.
+        kind: ``events``, ``labels``, ``features``, ``decisions``, ``dead_letters`` or ``audit``.
         schema: newest Avro schema of its records, as JSON text; empty for dead letters, whose bytes are anybody's.
     """
 
     topic: str
-    stream: Stream
+    stream: Stream | None
     kind: str
     schema: str = ""
 
+    @property
+    def stream_name(self) -> str:
+        """The full name of its stream; empty where there is none."""
+        return self.stream.full_name if self.stream else ""
 
-def list_followed(settings: Settings, streams: Sequence[Stream]) -> list[Followed]:
-    """Return the topics of some streams: events, labels, features, decisions and dead letters."""
+    @property
+    def id_field(self) -> str:
+        """The field of its records that they are found by."""
+        return self.stream.id if self.stream else ID_FIELD
+
+
+def list_followed(settings: Settings, streams: Sequence[Stream], *, audit: bool = False) -> list[Followed]:
+    """Return the topics of some streams: events, labels, features, decisions and dead letters.
+
+    Args:
+        settings: of this deployment.
+        streams: whose topics.
+        audit: whether the audit log is one of them, as the last one.
+    """
     found = []
     for stream in streams:
         names = settings.topics.of(stream)
@@ -105,6 +124,9 @@ def list_followed(settings: Settings, streams: Sequence[Stream]) -> list[Followe
         ]
         dead = [names.dlq, *([names.labels_dlq] if stream.labels else []), names.features_dlq]
         found += [Followed(topic, stream, "dead_letters") for topic in dead]
+    if audit:
+        contract = audit_contract(settings.topics.audit)
+        found.append(Followed(contract.topic, None, "audit", contract.schemas[-1]))
     return found
 
 
@@ -163,7 +185,8 @@ def _is_at_work(other: Overtaken, commit_seconds: float, should_stop: Callable[[
 
 
 def _archive(settings: Settings, task: Task, should_stop: Callable[[], bool], on_step: OnStep) -> None:
-    followed = list_followed(settings, task.streams)
+    states = wait_for(lambda: describe_states(settings, task.streams), should_stop)
+    followed = _list_there(list_followed(settings, task.streams, audit=task.audit), states)
     names = [each.topic for each in followed]
     facts = wait_for(lambda: describe_topics(settings.kafka, names), should_stop)
     with ExitStack() as stack:
@@ -185,7 +208,7 @@ def _archive(settings: Settings, task: Task, should_stop: Callable[[], bool], on
             followers[each.topic] = _build_follower(settings, registry, table, each, keeper, task.shared_as)
             followers[each.topic].begin(begun)
             starts |= {(each.topic, number): start for number, start in begun.items()}
-        meter = _build_meter(settings, task.streams, asker, should_stop)
+        meter = _build_meter(settings, states, asker)
         reader.assign(starts)
         log.info("started", root=task.root.uri, topics=len(followers), partitions=len(starts))
         archiver = Archiver(
@@ -196,9 +219,17 @@ def _archive(settings: Settings, task: Task, should_stop: Callable[[], bool], on
         archiver.run({at: ends[at[0]][at[1]] for at in starts} if task.until_caught_up else None)
 
 
+def _list_there(followed: Sequence[Followed], states: Mapping[str, TopicState]) -> list[Followed]:
+    """Leave the audit log out where its topic does not exist, as in a deployment that has no keys."""
+    for each in followed:
+        if each.stream is None and each.topic not in states:
+            log.warning("audit_not_archived", topic=each.topic, fix="weir topics create")
+    return [each for each in followed if each.stream is not None or each.topic in states]
+
+
 def _open(root: Place, facts: TopicFacts, followed: Followed) -> ArchiveTable:
     record = BatchCodec(schema=followed.schema).arrow_schema if followed.schema else pa.schema([])
-    return open_table(root.below(followed.topic), facts, followed.stream.full_name, record)
+    return open_table(root.below(followed.topic), facts, followed.stream_name, record)
 
 
 def _begin(
@@ -271,7 +302,7 @@ def _build_follower(
         followed.topic,
         table.columns(codec.arrow_schema),
         lambda values: codec.decode(values, kept),
-        followed.stream.id,
+        followed.id_field,
         os.urandom,
     )
     notes = settings.home / NOTES_FOLDER / f"{followed.topic}.{partitions}.json"
@@ -279,10 +310,7 @@ def _build_follower(
     return Follower(table, maker, lambda guid: registry.id_of_guid(guid, of_subject), pace, time.monotonic, suspects)
 
 
-def _build_meter(
-    settings: Settings, streams: Sequence[Stream], asker: AdminClient, should_stop: Callable[[], bool]
-) -> Meter:
-    states = wait_for(lambda: describe_states(settings, streams), should_stop)
+def _build_meter(settings: Settings, states: Mapping[str, TopicState], asker: AdminClient) -> Meter:
     kept = {name: int(state.config.get("retention.ms", _ENDLESS_MS)) for name, state in states.items()}
     return Meter(
         lambda topic: end_offsets(settings.kafka, topic, asker),

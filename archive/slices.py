@@ -77,7 +77,11 @@ class SliceReader:
 
     def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
         source = self._place.files.open_input_file(path)
-        parquet = pq.ParquetFile(source, read_dictionary=list(texts), pre_buffer=True)
+        metadata = pq.read_metadata(source)
+        there = set(metadata.schema.names)  # an older file may lack a text, and none is made of it then
+        parquet = pq.ParquetFile(
+            source, metadata=metadata, read_dictionary=[text for text in texts if text in there], pre_buffer=True
+        )
         place = next(at for at, column in enumerate(parquet.schema) if column.path == _BUCKET)
         groups = (parquet.metadata.row_group(number) for number in range(parquet.num_row_groups))
         ends = [(each.min, each.max) for each in (group.column(place).statistics for group in groups)]

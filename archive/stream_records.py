@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from weir.archive.columns import decoded_columns
 from weir.archive.place import Place
-from weir.archive.reader import MS_MAX, TableReader
+from weir.archive.reader import MS_MAX, MayHold, TableReader
 from weir.archive.records import CONSUMED, Record
 from weir.archive.table import find_table
 from weir.infra.settings import Settings
@@ -91,12 +91,14 @@ class StreamRecords:
         first_ms: int = 0,
         end_ms: int = MS_MAX,
         columns: Sequence[str] = _COLUMNS,
+        may_hold: MayHold | None = None,
     ) -> list[Record]:
-        """Return the records of a topic that have one of some keys, with some columns; arguments as of ``about``."""
+        """Return the records of a topic that have one of some keys; arguments as of ``TableReader.histories``."""
         reader = self._readers.get(topic)
         if reader is None or not keys:
             return []
-        return [Record(topic, row) for row in reader.histories(keys, first_ms, end_ms, columns).to_pylist()]
+        rows = reader.histories(keys, first_ms, end_ms, columns, may_hold)
+        return [Record(topic, row) for row in rows.to_pylist()]
 
     def event_at(self, offset: int, partition: int | None, entity: str, entity_id: str) -> Record:
         """Return the event of an entity at an offset.

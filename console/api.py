@@ -18,14 +18,22 @@ from weir.schemas.errors import Transient
 _TIMEOUT = httpx.Timeout(10.0)
 """Within it the API answers or says that something it needs does not answer."""
 _NO_ACCESS, _AWAY = frozenset({401, 403}), frozenset({429, 500, 502, 503, 504})
+CONNECTIONS_MAX = 100
+_IDLE_MAX = 20
 LIVE_SECONDS = 15.0
 """Of silence on live decisions: the API sends a comment every 5 s."""
+LIVE_MAX = 100
+"""Live pages at once in one console: each holds a connection to the API, which serves 128 a stream."""
 LINE_BYTES_MAX = 1_000_000
 """Of live decisions; a decision has some thousands."""
 
 
 class ApiAway(Transient):
     """The API does not answer, or something that it needs is unreachable; the message says which."""
+
+
+class NotShown(Exception):
+    """Live decisions are not shown, for a reason that asking again does not change by itself; the message says it."""
 
 
 class NoAccess(Exception):
@@ -52,18 +60,25 @@ class Answer:
 class Api:
     """A client of the API of one deployment."""
 
-    def __init__(self, client: httpx.AsyncClient, *, keyed: bool) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, *, keyed: bool, live: httpx.AsyncClient | None = None, live_max: int = LIVE_MAX
+    ) -> None:
         """Bind to a client.
 
         Args:
             client: whose base is the API's address.
             keyed: whether the API asks for keys; without them a change says who makes it.
+            live: asks for what does not end, so that it takes no connection of the other requests; the same without it.
+            live_max: how much of that at once.
         """
         self._client = client
+        self._live = live or client
+        self._live_max = live_max
+        self._live_number = 0
         self._keyed = keyed
 
-    async def get(self, session: Session, stream: str, path: str, **query: Any) -> Answer:
-        """Return what a path of a stream answers.
+    async def get(self, session: Session, stream: str, path: str, /, **query: Any) -> Answer:
+        """Return what a path of a stream answers; of the whole deployment without a stream's name.
 
         Raises:
             ApiAway: nobody answers, or the API says that something is unreachable.
@@ -77,22 +92,63 @@ class Api:
         by = {} if self._keyed else {"by": session.key.name}
         return await self._ask("POST", session, _path(stream, path), json={**body, **by})
 
+    async def delete(self, session: Session, stream: str, path: str) -> Answer:
+        """Return what a path answers that is deleted; raises as ``get``."""
+        return await self._ask("DELETE", session, _path(stream, path))
+
+    async def send_file(
+        self, session: Session, stream: str, path: str, kind: str, parts: AsyncIterator[bytes]
+    ) -> Answer:
+        """Return what is answered to a file, which is sent part by part as it comes; raises as ``get``."""
+        headers = self._headers(session) | {"content-type": kind}
+        return await self._request("POST", _path(stream, path), headers, content=parts)
+
+    async def fetch_file(self, session: Session, stream: str, path: str) -> httpx.Response | Answer:
+        """Return a file that is read part by part, and closed by who reads it; or the error; raises as ``get``."""
+        request = self._client.build_request("GET", _path(stream, path), headers=self._headers(session))
+        try:
+            response = await self._client.send(request, stream=True)
+            if response.is_success:
+                return response
+            await response.aread()
+        except httpx.HTTPError as error:
+            raise ApiAway(_describe(error)) from None
+        return _read(response)
+
     @asynccontextmanager
-    async def stream(self, session: Session, stream: str, path: str, **query: Any) -> AsyncIterator[AsyncIterator[str]]:
-        """Yield the lines of an answer that does not end; raises as ``get``."""
+    async def stream(
+        self, session: Session, stream: str, path: str, /, **query: Any
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """Yield the lines of an answer that does not end; raises as ``get``.
+
+        Raises:
+            NotShown: as many are shown as may be, or the API refuses what is asked.
+        """
+        if self._live_number >= self._live_max:
+            raise NotShown(f"{self._live_max} live pages are open at this console, which is as many as it serves")
+        self._live_number += 1
+        try:
+            async with self._open(session, stream, path, query) as lines:
+                yield lines
+        finally:
+            self._live_number -= 1
+
+    @asynccontextmanager
+    async def _open(
+        self, session: Session, stream: str, path: str, query: Mapping[str, Any]
+    ) -> AsyncIterator[AsyncIterator[str]]:
         params = {name: value for name, value in query.items() if value not in (None, "", ())}
-        request = self._client.build_request(
+        request = self._live.build_request(
             "GET", _path(stream, path), params=params, headers=self._headers(session), timeout=LIVE_SECONDS
         )
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._live.send(request, stream=True)
         except httpx.HTTPError as error:
             raise ApiAway(_describe(error)) from None
         try:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
-                _read(response)
-                raise ApiAway("the API serves no live decisions")
+                raise NotShown(_read(response).message or "the API serves no live decisions")
             yield _split(response)
         except httpx.HTTPError as error:
             raise ApiAway(_describe(error)) from None
@@ -102,10 +158,14 @@ class Api:
     async def close(self) -> None:
         """Disconnect."""
         await self._client.aclose()
+        await self._live.aclose()
 
     async def _ask(self, method: str, session: Session, path: str, **given: Any) -> Answer:
+        return await self._request(method, path, self._headers(session), **given)
+
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], **given: Any) -> Answer:
         try:
-            response = await self._client.request(method, path, headers=self._headers(session), **given)
+            response = await self._client.request(method, path, headers=headers, **given)
         except httpx.HTTPError as error:
             raise ApiAway(_describe(error)) from None
         return _read(response)
@@ -115,14 +175,15 @@ class Api:
         return headers | ({"x-api-key": session.key_text} if self._keyed else {})
 
 
-def build_client(url: str, ca: str) -> httpx.AsyncClient:
+def build_client(url: str, ca: str, connections_max: int = CONNECTIONS_MAX) -> httpx.AsyncClient:
     """Return a client of an address; no proxy of the environment is in between, where keys would pass."""
     verify = ssl.create_default_context(cafile=ca or None) if url.startswith("https") else True
-    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, verify=verify, trust_env=False)
+    limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=_IDLE_MAX)
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, limits=limits, verify=verify, trust_env=False)
 
 
 def _path(stream: str, path: str) -> str:
-    return f"/v1/streams/{quote(stream, safe='')}/{path}"
+    return f"/v1/streams/{quote(stream, safe='')}/{path}" if stream else f"/v1/{path}"
 
 
 async def _split(response: httpx.Response) -> AsyncIterator[str]:
@@ -138,7 +199,7 @@ async def _split(response: httpx.Response) -> AsyncIterator[str]:
 
 def _read(response: httpx.Response) -> Answer:
     try:
-        document = response.json()
+        document: Any = None if response.status_code == httpx.codes.NO_CONTENT else response.json()
         if response.is_success:
             return Answer(response.status_code, document)
         code, message = str(document["error"]["code"]), str(document["error"]["message"])

@@ -12,14 +12,30 @@ from starlette.exceptions import HTTPException
 
 from weir.console.api import Api, ApiAway, NoAccess
 from weir.console.guard import Bound, Forged, Guard, LoggedOut
-from weir.console.pages import case, entity, live, login, queue, search, static, transaction
+from weir.console.pages import (
+    case,
+    catalogue,
+    entity,
+    keys,
+    letters,
+    lists,
+    live,
+    login,
+    models,
+    queue,
+    rules,
+    search,
+    static,
+    transaction,
+    uploads,
+)
 from weir.console.pages.site import Site
 from weir.console.view import View, link
 from weir.inference.api.middleware import BodyLimit, Heads, Hosts, Watched
 from weir.schemas.stream import Stream
 
-BODY_BYTES_MAX = 100_000
-"""Of a form: its longest text has 2,000 characters."""
+BODY_BYTES_MAX = 400_000
+"""Of a form: its longest text is that of rules, and a character may take three bytes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,7 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     """Return the application."""
     app = FastAPI(title="Weir console", openapi_url=None, redirect_slashes=False)
     # from the inside out
-    app.add_middleware(BodyLimit, bytes_max=BODY_BYTES_MAX)
+    app.add_middleware(BodyLimit, bytes_max=BODY_BYTES_MAX, more=uploads.find_bytes_max)
     if parts.hosts:
         app.add_middleware(Hosts, allowed=parts.hosts)
     app.add_middleware(Watched, plain_errors=False)
@@ -51,7 +67,10 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     app.add_middleware(Heads)
     view = View(parts.streams, parts.guard.sessions, parts.now_ms)
     site = Site(parts.api, parts.guard, view, parts.streams)
-    for page in (static, login, queue, case, transaction, entity, search, live):
+    for page in (
+        static, login, queue, case, transaction, entity, search, live, rules, lists, models, letters, catalogue, keys,
+        uploads,
+    ):  # fmt: skip
         page.add(app, site)
     _add_error_pages(app, site)
     return app

@@ -33,6 +33,10 @@ PROOF = "token"
 """The field of a form that shows that one of our pages sent it."""
 
 
+PROOF_HEADER = "x-token"
+"""The same where a script sends what is no form."""
+
+
 class LoggedOut(Exception):
     """Nobody is logged in, or not any more."""
 
@@ -98,6 +102,15 @@ class Guard:
         if session is None:
             raise LoggedOut
         return session
+
+    def check_script(self, request: Request, cookie: str) -> None:
+        """Pass a request that a script of a page sent which was made for a cookie: its body is no form.
+
+        Raises:
+            Forged: it was not.
+        """
+        if not cookie or not self.sessions.check_token(cookie, request.headers.get(PROOF_HEADER, "")):
+            raise Forged
 
     async def read_form(self, request: Request, cookie: str) -> Mapping[str, str]:
         """Return the fields of a form that a page sent which was made for a cookie.

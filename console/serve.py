@@ -9,7 +9,7 @@ from contextlib import closing
 
 from weir.access.keyring import Keyring
 from weir.access.store import KeyStore
-from weir.console.api import Api, build_client
+from weir.console.api import LIVE_MAX, Api, build_client
 from weir.console.app import ConsoleParts, build_console
 from weir.console.guard import Cookies, Guard
 from weir.console.session import Sessions
@@ -87,7 +87,8 @@ def build_parts(
 def _build_api(settings: Settings) -> Api:
     own, api = settings.console, settings.api
     url = own.api_url or f"{'https' if api.tls_key else 'http'}://{api.host}:{api.port}"
-    return Api(build_client(url, own.api_ca_location), keyed=api.keys == "required")
+    live = build_client(url, own.api_ca_location, LIVE_MAX)
+    return Api(build_client(url, own.api_ca_location), keyed=api.keys == "required", live=live)
 
 
 def _open_keyring(settings: Settings) -> Keyring:

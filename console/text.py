@@ -1,4 +1,4 @@
-"""What pages write of values: ids that cannot act, money, times, scores. Pure."""
+"""What pages write of values: ids that cannot act, money, times, scores; and how they read a time. Pure."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def show_time(at_ms: int | None) -> str:
     '2026-01-01 12:00:00'
     """
     return "-" if at_ms is None else datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def read_time(given: str) -> int | str | None:
+    """Return epoch milliseconds of a time as a browser sends it; nothing for another text.
+
+    >>> read_time("2026-01-01T12:00"), read_time(""), read_time("noon")
+    (1767268800000, '', None)
+    """
+    if not given:
+        return ""
+    try:
+        return int(datetime.fromisoformat(given).replace(tzinfo=UTC).timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def show_age(at_ms: int, *, now_ms: int) -> str:

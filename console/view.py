@@ -22,6 +22,8 @@ STATIC = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
+    "thresholds.js": "text/javascript; charset=utf-8",
+    "uploads.js": "text/javascript; charset=utf-8",
     "htmx-2.0.11.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -61,6 +63,7 @@ class View:
             "stream": stream,
             "streams": [name for name in self._streams if session.key.reaches(name)],
             "may_review": session.key.may(Scope.REVIEW),
+            "may_score": session.key.may(Scope.SCORE),
             "is_admin": session.key.may(Scope.ADMIN),
             "token": self._sessions.make_token(session.id),
             "base": f"/streams/{stream.name}",
@@ -78,7 +81,7 @@ class View:
         return HTMLResponse(self._templates.get_template(template).render(values), status_code=status)
 
 
-def link(path: str, **query: Any) -> str:
+def link(path: str, /, **query: Any) -> str:
     """Return a path with a query; ids stand there and not in the path, where a browser takes ``..`` for a step up.
 
     >>> link("/streams/payments/transaction", id="../a b")

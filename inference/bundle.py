@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from weir.inference.core.calibration import Calibration
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.reasons import build_groups
 from weir.inference.core.vector import NO_MODEL, Matrix
@@ -63,6 +64,8 @@ class Manifest(BaseModel):
     dtype: str
     thresholds: Thresholds
     reference: tuple[float | None, ...]
+    calibration: Calibration | None = None
+    """What a score is worth; a bundle that lacks it decides without a probability."""
 
 
 class Bundle:
@@ -74,6 +77,7 @@ class Bundle:
         names: ordered features.
         reference: typical values, NaN where missing is typical.
         groups: columns by reason code.
+        calibration: what a score is worth; None where the manifest does not say.
         graph: that scores; None where there is no model.
         lacking: causes for which every decision is degraded.
     """
@@ -87,6 +91,7 @@ class Bundle:
         self.decline_threshold = manifest.thresholds.decline
         self.reference = np.array([np.nan if v is None else v for v in manifest.reference], dtype=np.float32)
         self.groups = build_groups(self.names, stream)
+        self.calibration = manifest.calibration
         self.graph = None if session is None else _bind(session, manifest)
         self.lacking: tuple[str, ...] = (NO_MODEL,) if session is None else ()
 

@@ -1,8 +1,8 @@
 """The bundle, the rules, the lists and the thresholds in force, and how they are replaced while the process runs.
 
-``poll`` is called between batches, so no batch is judged by two models or two sets of rules. At most once a second it
-looks whether the champion link, the manifest or the lists file is another; it then loads next to the old one and swaps.
-A replacement that is refused is logged and metered once, and the old one continues.
+``poll`` is called when nothing is being decided, so no batch is judged by two models or two sets of rules. At most once
+a second it looks whether the champion link, the manifest or the lists file is another; it then loads next to the old
+one and swaps. A replacement that is refused is logged and metered once, and the old one continues.
 
 What is published (``inference/published``) stands before the champion link, the declaration's rules, the lists file and
 the model's own thresholds; where nothing of a kind is published, or it was rolled back to ``none``, those are in force.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
-from weir.inference.api.ports import EvidenceSource
+from weir.inference.api.ports import ArchiveSources
 from weir.inference.champion import Champion, open_champion
 from weir.inference.decide import Decider, DecisionWriter, SchemaLookup
 from weir.inference.decide_step import DecideStep
@@ -18,6 +18,7 @@ from weir.inference.index import STAGE as INDEX_STAGE
 from weir.inference.index import IndexStage
 from weir.inference.metering import STAGE as SCORE_STAGE
 from weir.inference.processes import Reporter
+from weir.inference.published.gate import TryText
 from weir.inference.score_stage import ScoreStage, ScoreStageConfig
 from weir.inference.shadow import ShadowScorer
 from weir.infra.arguments import Parser, add_stream_flag
@@ -57,12 +58,13 @@ _DECIDE_ANEW = (
 _INDEX_ANEW = "to index the new topic's decisions, set WEIR_SCORER__INDEX_GROUP to a new name"
 
 
-def main(argv: list[str], evidence: EvidenceSource | None = None) -> int:
+def main(argv: list[str], archive: ArchiveSources | None = None, try_text: TryText | None = None) -> int:
     """Run one of the three verbs. Exit codes: 0 stopped, 1 failed, 2 refused or misused.
 
     Args:
         argv: with the verb first.
-        evidence: of ``serve``: answers for past decisions, where there is an archive.
+        archive: of ``serve``: answers for past decisions, in an installation that has it.
+        try_text: likewise: tries rules and lists on the past.
     """
     verb = argv[0]
     arguments = _build_parser(verb).parse_args(argv[1:])
@@ -77,7 +79,8 @@ def main(argv: list[str], evidence: EvidenceSource | None = None) -> int:
             served,
             host=arguments.host,
             port=arguments.port,
-            evidence=evidence,
+            archive=archive,
+            try_text=try_text,
             descriptor=arguments.fd,
         )
     settings = settings.of_stream(find_stream(Path.cwd(), arguments.stream))

@@ -128,10 +128,11 @@ class Decider:
         """Decide feature rows, by the model in force or by another one."""
         bundle = model or self._current.bundle
         manifest = bundle.manifest
+        # first, so that what two graphs push out of the processor's cache is read again once, not twice
+        shadow = None if self._shadow is None else self._shadow.score(batch)
         ids = read_ids(batch.rows, self._current.lists.kinds, self._id_field_of)
         judgement = self.judge(batch.features, batch.names, ids, batch.rows, bundle)
         degraded_by = build_degraded(batch.rows, manifest.declarations_hash, bundle.lacking)
-        shadow = None if self._shadow is None else self._shadow.score(batch)
         return Decided(batch, judgement, degraded_by, ModelLabel(manifest.name, manifest.version), shadow)
 
     def decide_by_key(self, batch: FeatureBatch) -> list[tuple[Decided, npt.NDArray[np.int64] | None]]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from weir.inference.core.decisions import OUTCOMES
+from weir.inference.core.decisions import DECLINE, OUTCOMES, Judgement
 from weir.inference.core.records import Shadowed
 from weir.inference.decide import Decided, compute_ages_seconds
 from weir.monitoring import metrics
@@ -35,6 +35,7 @@ def _meter_outcomes(decided: Decided) -> None:
         if count and decided.canary is not None:
             by = "canary" if decided.canary else "champion"
             metrics.CANARY_DECISIONS.labels(by=by, decision=OUTCOMES[outcome]).inc(count)
+    _meter_let_through(judgement)
     scores = judgement.scores[~np.isnan(judgement.scores)]
     metrics.SCORES.observe_many(scores.astype(np.float64))
     for rule, count in judgement.shadow_hits.items():  # at most RULES_MAX names
@@ -44,16 +45,27 @@ def _meter_outcomes(decided: Decided) -> None:
         log.error("score_unavailable", rows=judgement.failed)
 
 
+def _meter_let_through(judgement: Judgement) -> None:
+    if judgement.propensity is None:
+        return
+    chosen = judgement.outcomes[~np.isnan(judgement.propensity) & (judgement.outcomes != DECLINE)]
+    if len(chosen):  # all have one outcome, that of the published text
+        decision = OUTCOMES[chosen[0]]
+        metrics.LET_THROUGH.labels(decision=decision).inc(len(chosen))
+        metrics.LET_THROUGH_MINOR.labels(decision=decision).inc(judgement.let_through_minor)
+
+
 def _meter_degraded(decided: Decided) -> None:
     for cause, count in Counter(decided.degraded_by.flatten().to_pylist()).items():
         metrics.DEGRADED_DECISIONS.labels(cause=cause).inc(count)
 
 
 def _meter_shadow(shadow: Shadowed) -> None:
-    is_scored = ~np.isnan(shadow.scores)
-    metrics.SHADOW_SCORES.observe_many(shadow.scores[is_scored].astype(np.float64))
-    metrics.SHADOW_SCORED.labels(result="scored").inc(int(is_scored.sum()))
-    metrics.SHADOW_SCORED.labels(result="failed").inc(int((~is_scored).sum()))
+    given = shadow.scores[~np.isnan(shadow.scores)]
+    metrics.SHADOW_SCORES.observe_many(given.astype(np.float64))
+    metrics.SHADOW_SCORED.labels(result="scored").inc(len(given))
+    if failed := len(shadow.scores) - len(given):
+        metrics.SHADOW_SCORED.labels(result="failed").inc(failed)
 
 
 def log_refused(decided: Decided, source_topic: str) -> None:

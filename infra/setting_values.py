@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -107,13 +107,13 @@ def check_root(text: str) -> str:
 
 
 def parse_ids(given: object) -> tuple[str, ...]:
-    """Return the ids of a JSON list."""
+    """Return the ids, or other names, of a JSON list."""
     try:
         ids = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         ids = None
     if not isinstance(ids, list | tuple) or not all(isinstance(each, str) and each.strip() for each in ids):
-        raise ValueError('expected a JSON list of ids, such as ["pos-default", "9999"]')
+        raise ValueError('expected a JSON list of texts, such as ["pos-default", "9999"]')
     return tuple(ids)
 
 
@@ -141,6 +141,7 @@ RegistryUrl = Annotated[str, AfterValidator(check_registry_url)]
 RedisUrl = Annotated[str, AfterValidator(check_redis_url)]
 Topic = Annotated[str, AfterValidator(check_topic)]
 Name = Annotated[str, AfterValidator(check_name)]
+FourEyes = Annotated[tuple[Literal["rules", "allow", "lists"], ...], BeforeValidator(parse_ids)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(parse_ids)]
 File = Annotated[str, AfterValidator(check_file)]
 Root = Annotated[str, AfterValidator(check_root)]

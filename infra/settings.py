@@ -18,16 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Valid
 
 from weir.infra.console_settings import ConsoleSettings
 from weir.infra.home import check_home, stack_env_path
+from weir.infra.mlflow_store import MlflowSettings
+from weir.infra.publishing_settings import PublishingSettings
 from weir.infra.setting_names import PREFIX, build_tree, declared_names, read_env_file
 from weir.infra.setting_values import BootstrapServers, Days, File, Host, Ids, Name, RedisUrl, RegistryUrl, Root, Topic
+from weir.infra.upload_settings import UploadSettings
 from weir.schemas.declarations_hash import with_placeholders
 from weir.schemas.errors import Refused
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.stream import Stream, Topics
 from weir.schemas.streams.payments import payments
 
-_SCORER_GROUPS = ("group", "index_group", "cases_group")
-_GROUP_MAX = 230
+_SCORER_GROUPS, _GROUP_MAX = ("group", "index_group", "cases_group"), 230
 """A member's name has an ordinal and partition counts after the group's."""
 
 
@@ -218,21 +220,11 @@ class ArchiveSettings(_Section):
     keep_features_days: Days = 0
     keep_decisions_days: Days = 0
     keep_dead_letters_days: Days = 0
+    keep_audit_days: Days = 0
 
     def keep_days(self, kind: str) -> int:
         """Return how many days of a kind of table are kept, such as ``events``; 0 for all."""
         return int(getattr(self, f"keep_{kind}_days"))
-
-
-class PublishingSettings(_Section):
-    """How far rules, lists and thresholds that are published may go, by a trial on the archived past."""
-
-    trial_days: int = Field(default=30, ge=1, le=3_650)
-    """Of which decisions they are tried."""
-    declined_points_max: float = Field(default=0.5, ge=0, le=100)
-    """By so many percentage points the share declined may grow."""
-    good_hurt_percent_max: float = Field(default=20.0, ge=0, le=1_000_000)
-    """So many percent more good events may be declined, by labels that have matured."""
 
 
 class MonitoringSettings(_Section):
@@ -261,10 +253,12 @@ class Settings(_Section):
     processor: ProcessorSettings = ProcessorSettings()
     scorer: ScorerSettings = ScorerSettings()
     api: ApiSettings = ApiSettings()
+    uploads: UploadSettings = UploadSettings()
     console: ConsoleSettings = ConsoleSettings()
     database: DatabaseSettings = DatabaseSettings()
     archive: ArchiveSettings = ArchiveSettings()
     publishing: PublishingSettings = PublishingSettings()
+    mlflow: MlflowSettings = MlflowSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     _stream: Stream | None = PrivateAttr(default=None)
 
@@ -277,6 +271,11 @@ class Settings(_Section):
     def history_dir(self) -> Path:
         """Return where training looks for the stream's history."""
         return self._own(self.home / "history")
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Return where the stream's uploads are."""
+        return self.home / "uploads" / self.stream.full_name
 
     @property
     def lists_path(self) -> Path:
@@ -315,9 +314,8 @@ class Settings(_Section):
             expected = f"expected settings that are set, to make those of {stream.full_name} of"
             raise ValueError(f"{expected}; found those of {self._stream.full_name}")
         own, name = asdict(self.topics.of(stream)), stream.full_name
-        changed: dict[str, _Section] = {
-            "topics": self.topics.model_copy(update={"transactions": own.pop("events"), **own})
-        }
+        topics = self.topics.model_copy(update={"transactions": own.pop("events"), **own})
+        changed: dict[str, _Section] = {"topics": topics}
         if name != payments.name:
             scorer = {each: _name_group(getattr(self.scorer, each), name) for each in _SCORER_GROUPS}
             changed["processor"] = self.processor.model_copy(update={"group": _name_group(self.processor.group, name)})

@@ -167,7 +167,7 @@ LIVE_ENDED = _counter(
 )  # fmt: skip
 HTTP_REFUSED = _counter(
     "weir_http_refused_total",
-    "Requests whose key was missing or wrong, of another stream, without the scope, or too fast.",
+    "Requests whose key was missing or wrong, of another stream, without the scope or too fast; one too many, as load.",
     "cause",
 )
 AUDIT_RECORDS = _counter("weir_audit_records_total", "Audit records that the brokers have.")
@@ -252,6 +252,12 @@ CASE_LABELS_OLDEST_SECONDS = _gauge(
 
 # --- decisions -------------------------------------------------------------------------------------------------------
 DECISIONS = _counter("weir_decisions_total", "Decisions by outcome.", "decision")
+LET_THROUGH = _counter(
+    "weir_let_through_total", "Events that the model declines and that were let through, by the decision.", "decision"
+)
+LET_THROUGH_MINOR = _counter(
+    "weir_let_through_minor_total", "What was at stake in events that were let through, base minor units.", "decision"
+)
 SHADOW_RULE_HITS = _counter(
     "weir_shadow_rule_hits_total", "Decisions in which a rule in shadow mode holds, by its name.", "rule"
 )

@@ -61,6 +61,8 @@ class AuditRecord:
     missed: int = 0
 
 
+ID_FIELD: Final = "request_id"
+"""Of a record: the two halves of a change have the same."""
 _TEXTS: Final = ("request_id", "key_id", "address", "method", "route", "stream", "about")
 SCHEMA: Final[str] = json.dumps(
     {

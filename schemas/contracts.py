@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from weir.schemas import audit
 from weir.schemas.expression import find_money
 from weir.schemas.schema_files import read_versions
 from weir.schemas.stream import Stream, Topics
@@ -40,6 +41,29 @@ _SHADOW: Final = [
     {"name": "shadow_model_name", "type": ["null", "string"], "default": None},
     {"name": "shadow_model_version", "type": ["null", "string"], "default": None},
 ]
+_CONFIDENCE: Final[list[dict[str, Any]]] = [
+    {
+        "name": "probability",
+        "type": ["null", "double"],
+        "default": None,
+        "doc": "The score as P(label is true), by the calibration of the model; null where it has none, or no score.",
+    },
+    {
+        "name": "prediction_set",
+        "type": [
+            "null",
+            {"type": "enum", "name": "PredictionSet", "symbols": ["NEITHER", "POSITIVE", "NEGATIVE", "BOTH"]},
+        ],
+        "default": None,
+        "doc": "What the label may be; it is to be in nine in ten sets of each class. Null as the probability is.",
+    },
+]
+_PROPENSITY: Final = {
+    "name": "propensity",
+    "type": ["null", "double"],
+    "default": None,
+    "doc": "Where the model declines and the event may be let through: the share of such events that is; else null.",
+}
 _REASONS: Final = {
     "type": "array",
     "items": {
@@ -117,6 +141,8 @@ def decisions_schema(stream: Stream) -> str:
         *_times(stream),
         _field("decision_time_ms", "long"),
         *_source(stream),
+        *_CONFIDENCE,
+        _PROPENSITY,
     ]
     where = "Headers carry the source topic, partition and offset."
     return _record("Decision", f"The outcome for one {stream.event}. Key: {stream.key.field}. {where}", fields)
@@ -129,11 +155,13 @@ class Contract:
     Attributes:
         schemas: Avro schemas as JSON text, oldest version first; the newest one is what this code reads and writes.
         is_input: others write it and we read it.
+        is_required: something is broken where the subject has no version; else who writes it first registers it.
     """
 
     topic: str
     schemas: tuple[str, ...]
     is_input: bool
+    is_required: bool = True
 
     @property
     def subject(self) -> str:
@@ -160,6 +188,15 @@ def list_contracts(stream: Stream, topics: Topics) -> list[Contract]:
         Contract(topics.features, (features_schema(stream),), False),
         Contract(topics.decisions, (decisions_schema(stream),), False),
     ]
+
+
+def audit_contract(topic: str) -> Contract:
+    """Return what the audit log carries, which is the deployment's and no stream's.
+
+    >>> audit_contract("weir.audit").level
+    'BACKWARD'
+    """
+    return Contract(topic, (audit.SCHEMA,), False, is_required=False)
 
 
 def versions(kind: str) -> tuple[int, ...]:

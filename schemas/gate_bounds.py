@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -23,6 +24,7 @@ class GateBounds:
         input_auc: ROC-AUC of one input alone.
         own_points: by how many percentage points PR-AUC is below that of the model's own test interval.
         fraud_share_times: how many times more or less fraud than in the last dataset is taken for true.
+        redteam_usd: that an attacker who learns takes per 1,000 cards, mean of all scenarios; as shipped without bound.
         label_relation: correlation of what inputs say of the label, with the last dataset; the least that is.
     """
 
@@ -35,6 +37,7 @@ class GateBounds:
     input_auc: float = 0.97
     own_points: float = 15.0
     fraud_share_times: float = 3.0
+    redteam_usd: float = math.inf
     label_relation: float = 0.5
 
 
@@ -48,6 +51,7 @@ _HIGHEST: Final = {
     "input_auc": 1.0,
     "own_points": 100.0,
     "fraud_share_times": 1_000.0,
+    "redteam_usd": 1e12,
     "label_relation": 1.0,
 }
 

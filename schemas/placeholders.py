@@ -10,7 +10,7 @@ A placeholder is not what a sender uses by mistake for real: ``test`` or ``1`` a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -105,7 +105,24 @@ class Placeholders:
         >>> BUILT_IN.find("device_id", pa.array(["d-1", None, "unknown", "unknown-1"])).tolist()
         [2]
         """
-        rows = self._find_edges(values)
+        return self.find_in([(field, values)])[0]
+
+    def find_in(self, columns: Sequence[tuple[str, pa.Array]]) -> list[npt.NDArray[np.int64]]:
+        """Return the same of several fields, by one search: of a few values each call costs more than they do."""
+        if not columns:
+            return []
+        rows = self._find_edges(columns[0][1] if len(columns) == 1 else pa.concat_arrays([one for _, one in columns]))
+        starts = np.cumsum([0, *(len(values) for _, values in columns)])
+        cuts = np.searchsorted(rows, starts).tolist()
+        return [
+            self._judge(field, values, rows[cuts[at] : cuts[at + 1]] - starts[at])
+            for at, (field, values) in enumerate(columns)
+        ]
+
+    def _judge(self, field: str, values: pa.Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return which of some positions are of placeholders."""
+        if not len(rows):
+            return rows
         if len(rows) > _FEW:
             texts = values.take(pa.array(rows))
             similar = pc.fill_null(pc.match_substring_regex(texts, self._pattern), False)

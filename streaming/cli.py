@@ -49,7 +49,7 @@ class Deciding(NamedTuple):
         build: asks the registry what it needs, and returns what decides a batch; may raise ``Transient``.
         before: called once connected, before the first batch, with what says whether to stop: a predecessor of this
             number has no transaction open any more.
-        between: called between two batches.
+        between: called when nothing is being decided.
         model: that decides now, for the log.
     """
 

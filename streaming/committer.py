@@ -1,8 +1,9 @@
 """Step 4 of the loop: one batch's commit, under way while the loop's thread makes the next one.
 
-What needs the interpreter is done in the loop's thread: rows are encoded, decided and handed to the client. What only
-waits for brokers is done in a thread of its own: the deliveries, the offsets' answer and the end of the transaction. As
-soon as it has ended well, that thread hands the batch's writes to step 5.
+The loop's thread begins the transaction and hands over what is computed: feature rows, dead letters, offsets. A thread
+of its own does the rest while the loop's makes the next batch: what is left to make of the rows (``weir run`` decides
+them there), then the wait for deliveries, for the offsets' answer and for the end of the transaction. As soon as it has
+ended well, that thread hands the batch's writes to step 5.
 
 One batch is under way at a time. ``send`` may be called once ``take`` has given the outcome of the one before, so
 nothing of a batch leaves the process before the one below it is committed.
@@ -40,7 +41,7 @@ class Output(Protocol):
         """Put outputs and offsets on their way.
 
         Args:
-            rows: taken once and in turn: the later ones may be made while the first are on their way.
+            rows: in turn.
             records: besides.
             offsets: of the inputs.
 
@@ -49,8 +50,11 @@ class Output(Protocol):
         """
         ...
 
-    def finish(self) -> None:
-        """Commit what was sent; called in another thread.
+    def finish(self, rows: Iterable[Rows]) -> None:
+        """Commit what was sent, and more; called in another thread.
+
+        Args:
+            rows: taken once: they are made while the first are on their way.
 
         Raises:
             Transient: nothing of it counts.
@@ -116,7 +120,7 @@ class Committer:
         batch.sent = time.perf_counter()
         with self._counting_aborts():
             self._output.send(
-                self._make_rows(batch.outcomes),
+                [rows for outcome in batch.outcomes for rows in outcome.rows],
                 [record for outcome in batch.outcomes for record in (*outcome.dead, *outcome.forwarded)],
                 Offsets(ends, notes, batch.gathered.metadata),
             )
@@ -145,8 +149,8 @@ class Committer:
         self._thread.shutdown(wait=True)
 
     def _finish(self, batch: Batch) -> Committed:
-        """Commit, and hand over to step 5: it need not wait until the loop's thread has time."""
-        self._output.finish()
+        """Make what is left, commit, and hand over to step 5: none of it waits until the loop's thread has time."""
+        self._output.finish(self._complete(batch.outcomes))
         self._step("committed")
         committed = Committed(
             time.perf_counter() - batch.started, time.perf_counter() - batch.sent, time.time() * 1_000
@@ -154,10 +158,8 @@ class Committer:
         self._state.apply(list(batch.writes.values()))
         return committed
 
-    def _make_rows(self, outcomes: Sequence[Outcome]) -> Iterator[Rows]:
-        """Yield what there is, then make more of it where a stage wants that: meanwhile the first are sent."""
-        for outcome in outcomes:
-            yield from outcome.rows
+    def _complete(self, outcomes: Sequence[Outcome]) -> Iterator[Rows]:
+        """Make more of what was computed, where a stage wants that."""
         completed = [outcome.complete() for outcome in outcomes if outcome.then is not None]
         if completed:
             self._step("decided")

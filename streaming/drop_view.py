@@ -10,7 +10,8 @@ from contextlib import closing
 
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.redis.client import connect
-from weir.infra.redis.state_view import Loaded, StateView
+from weir.infra.redis.loaded import Loaded
+from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused

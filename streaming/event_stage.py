@@ -6,7 +6,7 @@ What other partitions know of a shared entity only flavours the published row; i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -116,7 +116,7 @@ class EventStage:
             asks = self._asks(decoded.events, store, strayed)
             answer = store.read(asks)
         with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
-            states = _arrange(self._kernel, asks, answer)
+            states = _arrange(self._kernel, decoded.events, asks, answer)
             repeats = self._kernel.find_repeats(decoded.events) if strayed else None
             computed = self._kernel.step(decoded.events, states, repeats)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages, self._kernel.stream)]
@@ -143,30 +143,34 @@ class EventStage:
         unit = Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
         answer = store.read(asks)
-        own = dict(_arrange(self._kernel, asks, answer).own)
+        own = dict(_arrange(self._kernel, decoded.events, asks, answer).own)
         folded = self._kernel.fold(decoded.events, own)
         changed = sort_by_unit("t", decoded.events.entities, own, folded).get(unit, [])
         elsewhere = find_elsewhere(self._key_field, decoded.batch, decoded.partition, self.partitions)
         return Refolded(changed, bool(elsewhere.any()))
 
     def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[PartialQuery]:
-        """Name every partial a batch needs: per entity kind and input partition, our own unit's first.
+        """Name every partial a batch needs, in few asks: each costs steps in Python, however few ids it has.
 
-        A card's history is in its own unit, and where keys were counted that belong elsewhere now: partitions were
-        added since, or a sender partitions in another way. Of a record in such a partition (``strayed``), it may be in
-        any.
+        Entities that are shared between partitions are wanted from every unit, so one ask has all of a kind. Of keys
+        there is one for each input partition, its own unit first: a card's history is in its own unit, and where keys
+        were counted that belong elsewhere now: partitions were added since, or a sender partitions in another way. Of a
+        record in such a partition (``strayed``), it may be in any. What labels say of either is asked by itself.
         """
         everyone = [Unit("t", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
         labels = [Unit("l", partition) for partition in range(self._config.label_partitions)]
         asks = []
         for entity, index in events.entities.items():
-            for partition, ids in runs(index):
-                own = Unit("t", partition)
-                is_spread = entity in self._kernel.shared or partition in strayed
-                others = [unit for unit in (everyone if is_spread else mixed) if unit != own]
-                known = labels if entity in self._kernel.labelled else []
-                asks.append(PartialQuery(entity, ids, [own, *others, *known]))
+            if entity in self._kernel.shared:
+                asks.append(PartialQuery(entity, index.ids, everyone))
+            else:
+                for partition, ids in runs(index):
+                    own = Unit("t", partition)
+                    others = [unit for unit in (everyone if partition in strayed else mixed) if unit != own]
+                    asks.append(PartialQuery(entity, ids, [own, *others]))
+            if entity in self._kernel.labelled and labels:
+                asks.append(PartialQuery(entity, index.ids, labels))
         return asks
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
@@ -230,25 +234,39 @@ def _repeat(texts: list[str], n: int) -> pa.Array:
     return pa.repeat(pa.scalar(texts, kind), n) if n else pa.array([], kind)
 
 
-def _arrange(kernel: Kernel, asks: list[PartialQuery], answer: PartialResult) -> States:
-    """Arrange an answer as the kernel takes it: one flat list per entity kind, in the order of the asks."""
+def _arrange(kernel: Kernel, events: EventBatch, asks: list[PartialQuery], answer: PartialResult) -> States:
+    """Arrange an answer as the kernel takes it: per entity kind in the order of its ids."""
     own: dict[str, list[bytes]] = {entity: [] for entity in kernel.entities}
-    having: set[str] = set()
-    others: dict[str, list[Sequence[bytes]]] = {}
+    others: dict[str, list[Sequence[bytes]]] = {entity: [] for entity in kernel.entities}
     labels: dict[str, list[Sequence[bytes]]] = {}
+    having: set[str] = set()
     for ask, values in zip(asks, answer.values, strict=True):
-        own.setdefault(ask.entity, []).extend(values[0])
-        of_transactions = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "t"][1:]
-        of_labels = [part for unit, part in zip(ask.units, values, strict=True) if unit.kind == "l"]
-        having |= {ask.entity} if of_transactions else set()
-        # an ask without other units has none for each of its ids: the lists stay aligned with them
-        nothing: list[tuple[bytes, ...]] = [()] * len(ask.ids)
-        others.setdefault(ask.entity, []).extend(zip(*of_transactions, strict=True) if of_transactions else nothing)
-        labels.setdefault(ask.entity, []).extend(zip(*of_labels, strict=True) if of_labels else nothing)
-    others = {entity: lists for entity, lists in others.items() if entity in having}
+        if ask.units[0].kind == "l":
+            labels[ask.entity] = list(zip(*values, strict=True))
+            continue
+        for partition, part in _by_partition(kernel, events, ask, values):
+            own[ask.entity].extend(part.pop(Unit("t", partition)))
+            # an ask without other units has none for each of its ids: the lists stay aligned with them
+            nothing: list[tuple[bytes, ...]] = [()] * (len(own[ask.entity]) - len(others[ask.entity]))
+            others[ask.entity].extend(zip(*part.values(), strict=True) if part else nothing)
+            having |= {ask.entity} if part else set()
     return States(
-        own=own, others=others, labels={entity: labels[entity] for entity in kernel.labelled if entity in labels}
+        own=own, others={entity: others[entity] for entity in kernel.entities if entity in having}, labels=labels
     )
+
+
+def _by_partition(
+    kernel: Kernel, events: EventBatch, ask: PartialQuery, values: list[Sequence[bytes]]
+) -> Iterator[tuple[int, dict[Unit, Sequence[bytes]]]]:
+    """Cut what units have of an ask by the input partition that its ids were in."""
+    if ask.entity not in kernel.shared:
+        yield ask.units[0].partition, dict(zip(ask.units, values, strict=True))
+        return
+    start = 0
+    for partition, ids in runs(events.entities[ask.entity]):
+        end = start + len(ids)
+        yield partition, {unit: part[start:end] for unit, part in zip(ask.units, values, strict=True)}
+        start = end
 
 
 def _duplicates(computed: Step, messages: list[Message], stream: Stream) -> list[DeadRecord]:

@@ -9,13 +9,13 @@ A batch, in the order that makes it right:
 3. *Kernel*: feature rows, and new partials in memory. A plain stage has its own middle: the scorer decides rows that
    others have computed.
 4. *Commit*: one Kafka transaction with rows, dead letters and these partitions' offsets. ``weir run`` decides the rows
-   inside it, while they are on their way to the brokers already.
+   inside it, in the committer's thread, while they are on their way to the brokers already.
 5. *Apply* to Redis by compare-and-set on the position, behind the loop: it continues from what is in memory, and waits
    only when Redis is too far behind (``streaming/state/view_writer.py``). A stage without a view has nothing to apply.
 
-While brokers commit a batch, the next one is gathered and computed (``streaming/committer.py``), on what the one before
-changes in memory. It leaves the process only once the one before is committed, and is void if that fails, whichever
-units it is of. No unit begins and none is let go of while a commit is under way.
+While a batch is decided and committed, the next one is gathered and computed (``streaming/committer.py``), on what the
+one before changes in memory. It leaves the process only once the one before is committed, and is void if that fails,
+whichever units it is of. No unit begins and none is let go of while a commit is under way.
 
 Whatever goes wrong, units are forgotten and begin again (``streaming/units.py``).
 
@@ -59,7 +59,7 @@ class LoopConfig:
 
     Attributes:
         name: of the stage, for metrics.
-        between: called between two batches; may say that a unit's state is stale.
+        between: called between two commits, when nothing is being decided; may say that a unit's state is stale.
         on_step: called at each numbered step; tests stop the process there.
     """
 
@@ -141,7 +141,8 @@ class Loop:
         The batch comes first: a unit that cannot begin keeps neither the others' records nor the group waiting.
         """
         self._units.settle(None, behind_max=BEHIND_RECORDS_MAX)
-        self._config.between()
+        if self._committer.batch is None:
+            self._config.between()
         self._state.tidy()
         is_beginning = self._units.is_beginning
         gathered = self._source.gather(
@@ -176,6 +177,7 @@ class Loop:
             if self._committer.batch is not None:
                 self._step("ahead")
                 self._finish()
+                self._config.between()
             batch = Batch(gathered, outcomes, self._build_writes(gathered, outcomes), started)
             self._committer.send(batch)  # 4, and then 5
         except Transient:

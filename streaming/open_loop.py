@@ -16,6 +16,7 @@ from confluent_kafka import Consumer
 from weir.infra.heap import freeze_gc
 from weir.infra.kafka.admin import TopicFacts
 from weir.infra.kafka.clients import build_consumer, build_producer
+from weir.infra.kafka.handout import Handout
 from weir.infra.kafka.history import History
 from weir.infra.kafka.sink import OffsetsOnly, TransactionalOutput
 from weir.infra.kafka.source import PartitionedInput
@@ -127,6 +128,8 @@ def _connect(settings: Settings, member: Member, prepare: Prepare) -> tuple[Loop
         consumers = _join(settings, member, opened)
         source = PartitionedInput(consumers, first_offset=history.first_offset)
         loop = assemble(Clients(source, history, output or OffsetsOnly(consumers[0])))
+        partitions = [(topic.name, number) for topic in member.topics for number in range(topic.partitions)]
+        opened.callback(Handout(kafka, member.group, partitions).close)
         return loop, opened.pop_all()
 
 

@@ -7,11 +7,14 @@ import logging
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +27,8 @@ from weir.infra.settings import Settings, TopicSettings, load_settings
 # no test measures a broker, and many start one: without its second compiler it needs half the processor time for that
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 _NAME_LENGTH_MAX = 60
+_COMPILES = pytest.StashKey[subprocess.Popen[bytes]]()
+_IS_LOADED = pytest.StashKey[bool]()
 _TOPIC_FIELDS = [name for name, field in TopicSettings.model_fields.items() if field.annotation is str]
 
 
@@ -39,7 +44,50 @@ def logging_restored() -> Iterator[None]:
         root.setLevel(level)
 
 
+def first_in_ci(first: str, *others: str) -> list[Any]:
+    """Return the values of a parameter of which CI runs the first: `make faults-short` breaks at each, in CI too."""
+    return [first, *(pytest.param(each, marks=pytest.mark.verify) for each in others)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to make what the first tests would wait for while the processes of tests collect."""
+    if not _is_worker(config) and config.getoption("numprocesses", None):
+        config.stash[_COMPILES] = subprocess.Popen([sys.executable, "-m", "tests.compiled"], cwd=config.rootpath)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Wait for it: it ends long before the tests do."""
+    if (compiles := config.stash.get(_COMPILES, None)) is not None:
+        compiles.wait()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for what is compiled, and load it, before the first test that may need it is timed."""
+    if _is_worker(item.config) and not _is_of_the_house(item.path) and not item.config.stash.get(_IS_LOADED, False):
+        from tests.compiled import load_kernel  # noqa: PLC0415 - a single test of another part needs none of it
+
+        load_kernel()
+        item.config.stash[_IS_LOADED] = True
+    return (yield)
+
+
+def _is_of_the_house(path: Path) -> bool:
+    return path.parent.name == "house"
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what compares with other fixtures, and let those who wait for servers run next to those who compute."""
+    _leave_out_of_the_fixtures(config, items)
+    items[:] = _mixed(items)
+
+
+def _leave_out_of_the_fixtures(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what compares with fixtures that were made from other declarations; one test is red and says so."""
     marked = [item for item in items if item.get_closest_marker("of_the_fixtures")]
     if not marked:
@@ -49,6 +97,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not ARE_THOSE_KEPT:
         items[:] = [item for item in items if item not in marked]
         config.hook.pytest_deselected(items=marked)
+
+
+def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Spread the files of integration tests evenly over all others: half of their time is waiting.
+
+    The rules of the house come first: they need no kernel, which one process compiles meanwhile.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [path for path in files if path.parent.name == "integration"]
+    computing = [path for path in files if path not in waiting]
+    places = {path: at / len(kind) for kind in (waiting, computing) for at, path in enumerate(kind)}
+    in_order = sorted(files, key=lambda path: (not _is_of_the_house(path), places[path]))
+    return [item for path in in_order for item in files[path]]
 
 
 @pytest.fixture(autouse=True)

@@ -53,11 +53,21 @@ PROOFS: dict[str, Proof] = {
     "faults": Proof("nothing is lost or doubled when each part is killed 40 times", "make faults KILLS=40", 360),
     "faults-seed": Proof("every fault once, with a seed that nobody chose", "make faults-short SEED={seed} JOBS=2", 60),
     "mutants": Proof("each guard of the protocol is needed: without it a fault goes red", "make faults-mutants", 30),
+    "bench-quick": Proof("the processor is no slower than its peers", "make bench-quick", 20),
     "soak": Proof("in 45 minutes neither memory, handles, lag nor latency climb", "make soak", 75),
+    "tests": Proof("the tests that CI has no time for pass", "make test-verify WORKERS=1", 90),
+    "coverage": Proof(
+        "the tests run nine lines and branches in ten", "make test test-browser coverage COVERAGE=1", 120
+    ),
     "benchmark": Proof("models reach the published figures, and no figure is a leak", "make benchmark", 60),
     "quality": Proof(
         "of 2,000 simulated weeks, 93 to 97 % are within the intervals of `weir quality`",
         ".venv/bin/python -m tests.bench.quality --write docs/results",
+        30,
+    ),
+    "quality-let-through": Proof(
+        "the same where 5 % of what is declined is let through, and tells of the rest",
+        ".venv/bin/python -m tests.bench.quality --let-through 0.05 --write docs/results",
         30,
     ),
     "whatif": Proof(
@@ -65,6 +75,7 @@ PROOFS: dict[str, Proof] = {
         ".venv/bin/python -m tests.bench.whatif --rows 10000000",
         45,
     ),
+    "feast": Proof("Feast gives what the archive logged, bit for bit, and nothing of later", "make test-feast", 20),
     "archive-backlog": Proof(
         "an archiver writes 10,000 payments a second within 500 MB",
         ".venv/bin/python -m tests.bench.archive backlog --payments 300000",

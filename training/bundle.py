@@ -40,6 +40,7 @@ class Manifest:
         drift: histograms of rows and scores where it was judged, which `weir monitor` compares with.
         dataset: what it was made of, with the digest of it; empty where nobody checked.
         labels: what its labels were like, which `weir retrain` compares with.
+        calibration: what a score is worth, as ``inference.core.calibration`` reads it; None where nobody could tell.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Manifest:
     drift: dict[str, Any]
     dataset: dict[str, Any]
     labels: dict[str, Any]
+    calibration: dict[str, Any] | None
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -76,6 +78,7 @@ class Manifest:
             "drift": self.drift,
             "dataset": self.dataset,
             "labels": self.labels,
+            "calibration": self.calibration,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
@@ -98,8 +101,10 @@ def compute_reference(legitimate: Matrix) -> list[float | None]:
     return typical
 
 
-def write_bundle(models_dir: Path, manifest: Manifest, *, model_bytes: bytes, card: str) -> Path:
-    """Write a bundle and return its folder, ``<models_dir>/<name>-<version>``.
+def write_bundle(
+    models_dir: Path, manifest: Manifest, *, model_bytes: bytes, card: str, plots: Mapping[str, str]
+) -> Path:
+    """Write a bundle and return its folder, ``<models_dir>/<name>-<version>``; plots are by the names of their files.
 
     Raises:
         Refused: that version exists; versions are never overwritten.
@@ -107,6 +112,7 @@ def write_bundle(models_dir: Path, manifest: Manifest, *, model_bytes: bytes, ca
     files = {
         "model.onnx": model_bytes,
         "model_card.md": card.encode(),
+        **{name: plot.encode() for name, plot in plots.items()},
         MANIFEST_FILE: manifest.to_json(model_bytes).encode(),
     }
     return write_files(models_dir, f"{manifest.name}-{manifest.version}", files)

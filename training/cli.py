@@ -20,7 +20,7 @@ from weir.infra.arguments import Parser, add_stream_flag, since_ms
 from weir.infra.settings import Settings, load_settings
 from weir.infra.user_files.door import manner_of
 from weir.schemas.durations import DAY_MS
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import find_stream
 from weir.schemas.streams.payments import payments
 from weir.streaming.compiling import compile_kernel, tell_on_stderr
@@ -89,7 +89,12 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
         if arguments.promote:
             promote(trained.bundle)
         status.update("recording the run in MLflow")
-        run_id = _track(settings, options, trained, search) if arguments.track else None
+        run_id = None
+        if arguments.track:
+            try:
+                run_id = _track(settings, options, trained, search)
+            except Transient as error:  # the bundle is there all the same
+                console.print(f"the run is not recorded: {error}", highlight=False, markup=False)
     report.show_dataset(console, checked)
     if search is not None:
         show_search(console, search)
@@ -175,7 +180,7 @@ def _track(settings: Settings, options: Options, trained: Trained, search: Searc
     else:
         parameters |= {"contender": search.winner.contender, **search.winner.parameters}
     return track_run(
-        settings.home / "mlruns",
+        settings,
         name=trained.bundle.name,
         now_ms=options.now_ms,
         parameters=parameters | counts,

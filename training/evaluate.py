@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from weir.schemas.errors import WeirError
 
@@ -50,12 +50,3 @@ def recall_at_fpr(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64
     """Return the largest share of fraud caught while at most ``rate`` of legitimate rows are flagged."""
     false_positive_rate, recall, _ = roc_curve(positive, scores, drop_intermediate=False)
     return float(recall[false_positive_rate <= rate].max())
-
-
-def compute_calibration(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return how far scores are from being probabilities: Brier score, mean score and observed fraud share."""
-    return {
-        "brier": float(brier_score_loss(positive, scores)),
-        "score_mean": float(scores.mean()),
-        "fraud_share": float(positive.mean()),
-    }

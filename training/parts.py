@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from weir.schemas.errors import Refused
@@ -12,12 +14,14 @@ from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 from weir.training import thresholds as pricing
 from weir.training.dataset import Examples
-from weir.training.labels import UNKNOWN, join_labels, labels_of
+from weir.training.labels import UNKNOWN, join_labels, labels_of, number_keys
 from weir.training.models import Labels, Matrix
-from weir.training.split import Split, plan_split
+from weir.training.split import Interval, Split, plan_split
 
 FRAUDS_MIN = 10
 """Fewer known frauds in an interval and its figures, or its thresholds, are noise."""
+FRAUDS_APART_MIN = 100
+"""Known frauds in each of two parts of the validation interval, so that calibration has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,17 @@ class Part:
         features: float32, shape (n, n_features).
         positive: 0 or 1, shape (n,): what the stream's labels found true, which is fraud or what stands for it.
         stakes: base minor units, shape (n,); 0 without money.
+        event_time_ms: int64, shape (n,).
         transactions: how many events the interval holds, unlabelled ones too.
+        keys: int64, shape (n,): a number for each key, such as a card.
     """
 
     features: Matrix
     positive: Labels
     stakes: Any
+    event_time_ms: npt.NDArray[np.int64]
     transactions: int
+    keys: npt.NDArray[np.int64]
 
     @property
     def pair(self) -> tuple[Matrix, Labels]:
@@ -72,10 +80,36 @@ def build_parts(
     return split, parts
 
 
+def set_calibration_apart(split: Split, parts: dict[str, Part], examples: Examples) -> tuple[Split, dict[str, Part]]:
+    """Return a split and its parts with one more, ``calibration``, that nothing else is chosen by.
+
+    It is the last part of the validation interval. Where that would leave either with fewer than ``FRAUDS_APART_MIN``
+    known frauds, the split stays as it is, and ``calibration`` is the validation part.
+    """
+    whole, apart = parts["validation"], split.set_calibration_apart()
+    assert apart.calibration is not None
+    own = {
+        name: _keep_rows(whole, interval, examples)
+        for name, interval in (("validation", apart.validation), ("calibration", apart.calibration))
+    }
+    if min(part.counts["fraud"] for part in own.values()) < FRAUDS_APART_MIN:
+        return split, {**parts, "calibration": whole}
+    return apart, {**parts, **own}
+
+
+def _keep_rows(part: Part, interval: Interval, examples: Examples) -> Part:
+    rows = interval.mask(part.event_time_ms)
+    transactions = int(interval.mask(examples.event_time_ms).sum())
+    times, keys = part.event_time_ms[rows], part.keys[rows]
+    return Part(part.features[rows], part.positive[rows], part.stakes[rows], times, transactions, keys)
+
+
 def _build_part(examples: Examples, known: Labels, inside: Any, stream: Stream) -> Part:
     rows = inside & (known != UNKNOWN)
     taken = examples.take(rows)
-    return Part(taken.features, known[rows], pricing.read_stakes(stream, taken.features), int(inside.sum()))
+    stakes = pricing.read_stakes(stream, taken.features)
+    keys = number_keys(taken.keys)
+    return Part(taken.features, known[rows], stakes, taken.event_time_ms, int(inside.sum()), keys)
 
 
 def _newest_label_ms(labels: pa.Table, time: str) -> int:

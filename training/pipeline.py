@@ -3,8 +3,9 @@
 1. Split by time; read labels as known at the cut (train, validation) and at the end (test).
 2. Fit the model and both baselines on the train interval.
 3. Choose thresholds on the validation interval.
-4. Judge everything on the test interval.
-5. Export, hold the export to its source, write the bundle with the histograms that drift is measured against.
+4. Fit what a score is worth on the calibration interval, which nothing else is chosen by where there is fraud enough.
+5. Judge everything on the test interval.
+6. Export, hold the export to its source, write the bundle with the histograms that drift is measured against.
 
 ``weir train --config`` chooses the model of step 2 by a search; the other steps are these.
 """
@@ -24,12 +25,15 @@ from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 from weir.training import thresholds as pricing
 from weir.training.bundle import Manifest, compute_reference, write_bundle
+from weir.training.calibration.draw import draw_reliability
+from weir.training.calibration.fit import fit_calibration
+from weir.training.calibration.measure import CLASSES, measure_calibration
 from weir.training.dataset import Examples
 from weir.training.drift.reference import Reference, build_reference
-from weir.training.evaluate import compute_calibration, compute_metrics
+from weir.training.evaluate import compute_metrics
 from weir.training.export import INPUT_NAME, OUTPUT_NAME
 from weir.training.labels import number_keys
-from weir.training.model_card import Identity, build_card
+from weir.training.model_card import RELIABILITY_FILE, Identity, build_card
 from weir.training.models import (
     Deployable,
     Matrix,
@@ -40,8 +44,8 @@ from weir.training.models import (
     list_stateless,
 )
 from weir.training.parity import DIFFERENCE_MAX, check_parity
-from weir.training.parts import Part, build_parts
-from weir.training.results import Results
+from weir.training.parts import Part, build_parts, set_calibration_apart
+from weir.training.results import LOGISTIC, STATELESS_RULE, Results
 from weir.training.retraining.labels import describe_labels
 from weir.training.split import Interval, Split
 
@@ -98,7 +102,8 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
         Refused: the history is too short or holds too little known fraud.
         WeirError: the export does not equal its source.
     """
-    split, parts = build_parts(examples, labels, options.maturity_ms, options.stream)
+    intervals = build_parts(examples, labels, options.maturity_ms, options.stream)
+    split, parts = set_calibration_apart(*intervals, examples)
     progress("fitting LightGBM")
     train, validation = parts["train"].pair, parts["validation"].pair
     trees = fit_trees(train, validation, options.stream.feature_names, trees=options.trees)
@@ -129,9 +134,9 @@ def finish(
     """
     split, parts = intervals
     progress("fitting the baselines")
-    baselines: dict[str, Model] = {"logistic": fit_logistic(*parts["train"].pair)}
+    baselines: dict[str, Model] = {LOGISTIC: fit_logistic(*parts["train"].pair)}
     if stateless := list_stateless(options.stream):
-        baselines["stateless_rule"] = fit_stateless_rule(*parts["train"].pair, stateless)
+        baselines[STATELESS_RULE] = fit_stateless_rule(*parts["train"].pair, stateless)
     progress("choosing thresholds and judging")
     results = judge(name, model, baselines, split, parts, options)
     progress("writing the bundle")
@@ -147,8 +152,8 @@ def judge(
     parts: Mapping[str, Part],
     options: Options,
 ) -> Results:
-    """Choose thresholds on the validation interval, then measure every model on the test interval."""
-    validation, test = parts["validation"], parts["test"]
+    """Choose thresholds and calibrate, then measure every model on the test interval."""
+    validation, apart, test = (parts[name] for name in ("validation", "calibration", "test"))
     prices = pricing.prices_of(options.stream)
     chosen = pricing.choose_thresholds(
         validation.positive,
@@ -158,6 +163,7 @@ def judge(
         flagged_share_max=options.flagged_share_max,
     )
     scores = model.score(test.features)
+    worth = fit_calibration(apart.positive, model.score(apart.features), apart.keys)
     return Results(
         split=split,
         counts={each: part.counts for each, part in parts.items()},
@@ -166,7 +172,10 @@ def judge(
             for each, contender in {name: model, **baselines}.items()
         },
         outcomes=pricing.compute_outcomes(test.positive, scores, test.stakes, chosen, prices=prices),
-        calibration=compute_calibration(test.positive, scores),
+        calibration=measure_calibration(test.positive, scores, worth, test.keys),
+        worth=worth,
+        worth_keys={name: len(np.unique(apart.keys[apart.positive == truth])) for truth, name in enumerate(CLASSES)},
+        reliability=draw_reliability(test.positive, scores, worth),
         thresholds=asdict(chosen),
         importance=model.compute_importance(_sample(validation)),
         trees=model.kept,
@@ -210,10 +219,12 @@ def _write(graph: Exported, results: Results, parts: Mapping[str, Part], drift: 
         drift=drift.model_dump(),
         dataset=dict(options.dataset),
         labels=describe_labels(train.features, train.positive, options.stream.feature_names),
+        calibration=None if results.worth is None else asdict(results.worth),
     )
     identity = Identity(options.name, options.version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))
-    bundle = write_bundle(options.models_dir, manifest, model_bytes=model, card=card)
+    plots = {RELIABILITY_FILE: results.reliability}
+    bundle = write_bundle(options.models_dir, manifest, model_bytes=model, card=card, plots=plots)
     return Trained(bundle, results, parity)
 
 

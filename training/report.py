@@ -42,10 +42,8 @@ def show_table(console: Console, trained: Trained, stream: Stream) -> None:
         f"decline at {chosen['decline']:.4f} ({outcomes['decline_share']:.2%}); "
         f"cost {_describe_cost(outcomes)} when all are approved"
     )
-    console.print(
-        f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most"
-        f" ({results.trees} trees)"
-    )
+    trees = f" ({results.trees} trees)" if results.trees else ""
+    console.print(f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most{trees}")
 
 
 def show_dataset(console: Console, checked: DatasetReport) -> None:

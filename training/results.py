@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from weir.inference.core.calibration import Calibration
 from weir.training.split import Split
+
+LOGISTIC, STATELESS_RULE = "logistic", "stateless_rule"
+BASELINES: Final = (LOGISTIC, STATELESS_RULE)
+"""What every model is judged next to; a figure under another name is the model's own."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +20,12 @@ class Results:
 
     Attributes:
         counts: per interval: transactions, of them with a known label, of them fraud.
-        metrics: per model, on the test interval; see ``weir.training.evaluate``.
+        metrics: per model, on the test interval; see ``weir.training.evaluate``. All but one are ``BASELINES``.
         outcomes: what the thresholds do on the test interval; shares in [0, 1], costs in base minor units.
-        calibration: how far the scores are from probabilities, test interval.
+        calibration: how far scores and probabilities are from what came true, test interval.
+        worth: what a score is worth; None where the interval that says so holds too few rows of a class.
+        worth_keys: of each class, of how many keys the rows are that say so.
+        reliability: the plot of it, SVG.
         thresholds: ``review`` and ``decline``.
         importance: how much each feature matters, largest first.
         trees: how many trees the model kept; 0 where it has none.
@@ -34,6 +43,15 @@ class Results:
     trees: int
     model: str = "LightGBM"
     importance_is: str = "Mean absolute SHAP value in log-odds"
+    worth: Calibration | None = None
+    worth_keys: Mapping[str, int] = field(default_factory=dict)
+    reliability: str = ""
+
+    @property
+    def own(self) -> dict[str, float]:
+        """The figures of the model itself, whatever kind it is."""
+        (figures,) = (found for name, found in self.metrics.items() if name not in BASELINES)
+        return figures
 
     @property
     def title(self) -> str:
@@ -50,6 +68,6 @@ class Results:
         }
 
     def as_flat_metrics(self) -> dict[str, float]:
-        """Return one flat mapping for MLflow, names such as ``lightgbm.pr_auc``."""
+        """Return one flat mapping for MLflow, names such as ``xgboost.pr_auc``."""
         flat = {f"{model}.{name}": value for model, figures in self.metrics.items() for name, value in figures.items()}
         return flat | self.outcomes | self.calibration | {f"threshold.{k}": v for k, v in self.thresholds.items()}

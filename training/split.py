@@ -10,11 +10,14 @@ late: an event younger than the maturity at the moment its label is read would b
 which is a wrong sample, so such events are left out. The gap between train and validation is the label hold: label
 risk of the two never looks at the same days. The warm-up is left out because windows are still filling there, which
 never happens in a running stream.
+
+The last part of the validation interval may be set apart for calibration (``training/parts.py``). It has the labels of
+the cut too, and what it is for looks at nothing before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,8 @@ MATURITY_MS = 14 * DAY_MS
 WARMUP_SHARE = 0.125
 """At most as long as the stream's longest window: nothing looks back further."""
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
+CALIBRATION_SHARE = 0.4
+"""Of the validation interval, where it is set apart."""
 USABLE_MS_MIN = 5 * DAY_MS
 """A test of less than a day would miss hours that matter."""
 
@@ -47,18 +52,26 @@ class Interval:
 
 @dataclass(frozen=True)
 class Split:
-    """The three intervals and the two moments at which labels are read."""
+    """The intervals and the two moments at which labels are read; ``calibration`` where it has one of its own."""
 
     train: Interval
     validation: Interval
     test: Interval
     cut_ms: int
     end_ms: int
+    calibration: Interval | None = None
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        """The three by name, in the order of time."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+        """Those that there are, by name, in the order of time."""
+        own = {} if self.calibration is None else {"calibration": self.calibration}
+        return {"train": self.train, "validation": self.validation, **own, "test": self.test}
+
+    def set_calibration_apart(self) -> Split:
+        """Return a split whose calibration has the last part of the validation interval."""
+        whole = self.validation
+        cut_ms = whole.to_ms - int((whole.to_ms - whole.from_ms) * CALIBRATION_SHARE)
+        return replace(self, validation=Interval(whole.from_ms, cut_ms), calibration=Interval(cut_ms, whole.to_ms))
 
 
 def plan_split(stream: Stream, *, first_ms: int, last_ms: int, end_ms: int, maturity_ms: int = MATURITY_MS) -> Split:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,22 +35,34 @@ def main(argv: Sequence[str]) -> int:
     if not back_ms:
         raise Refused(f"--since: expected a time such as 1h or 7d, found {escape(arguments.since)!r}")
     since_ms = int(time.time() * 1_000) - back_ms
+    calls = _read(settings, since_ms, arguments.archive)
     if arguments.command == "calls":
-        _show_calls(settings, since_ms, arguments)
+        _show_calls(settings, calls, arguments)
     else:
         streams = find_streams(Path.cwd(), arguments.stream).streams
-        found = collect_changes(settings, streams, since_ms)
+        found = collect_changes(settings, streams, since_ms, calls)
         _show_changes([each for each in found if arguments.who in {"", each.who}], as_json=arguments.json)
     return 0
 
 
-def _show_calls(settings: Settings, since_ms: int, arguments: argparse.Namespace) -> None:
+def _read(settings: Settings, since_ms: int, archive: str) -> Iterator[AuditRecord]:
+    if not archive:
+        return read_calls(settings, since_ms, _tell_forgotten)
+    from weir.archive.audit import read_archived_calls  # noqa: PLC0415 - delta-rs, which only this needs
+    from weir.archive.features.source import ARCHIVE  # noqa: PLC0415
+    from weir.archive.run import find_root  # noqa: PLC0415
+
+    root = find_root(settings, "" if archive == ARCHIVE else archive)
+    return read_archived_calls(root, settings.topics.audit, since_ms)
+
+
+def _tell_forgotten() -> None:
+    sys.stderr.write("the topic may have forgotten calls since then; with --from archive the archived ones are shown\n")
+
+
+def _show_calls(settings: Settings, calls: Iterable[AuditRecord], arguments: argparse.Namespace) -> None:
     about = _name(settings, arguments.about) if arguments.about else ""
-    records = [
-        each
-        for each in read_calls(settings, since_ms)
-        if arguments.who in {"", each.key_id} and about in {"", each.about}
-    ]
+    records = [each for each in calls if arguments.who in {"", each.key_id} and about in {"", each.about}]
     missed = sum(each.missed for each in records)
     if arguments.json:
         for each in records:
@@ -118,5 +130,9 @@ def _build_parser() -> argparse.ArgumentParser:
     add_stream_flag(changes, default="every stream", again=True)
     for command, since in ((calls, "1h"), (changes, "7d")):
         command.add_argument("--since", default=since, metavar="TIME", help=f"how far back (default: {since})")
+        archive = (
+            "read calls of an archive: `archive`, the one of the settings, or a folder or URL (default: the topic)"
+        )
+        command.add_argument("--from", dest="archive", default="", metavar="ARCHIVE", help=archive)
         command.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser

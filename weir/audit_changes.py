@@ -1,20 +1,23 @@
 """All changes in one view, each from where it is kept: nothing is written twice for it.
 
 Keys and cases are in the database, what is published in its stream's topic, and calls that change something in the
-audit log. A change of a case through the API is in two of them; it is shown as what the database has, unless it failed.
+audit log. Who was erased is in the home's list of erasures, by a pseudonym. A change of a case through the API is in
+two of them; it is shown as what the database has, unless it failed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from weir.access.audit.read import read_calls
 from weir.access.store import KeyStore
 from weir.cases.acts import list_acts
-from weir.inference.published.act import parse_act
+from weir.gdpr.erasures import read_entries
+from weir.inference.published.act import Act
+from weir.inference.published.proposals.record import Proposal, Rejection, parse_record
 from weir.inference.published.topic import PublishedTopic, append_time_ms
 from weir.infra.database.engine import open_database
 from weir.infra.settings import Settings
@@ -23,9 +26,13 @@ from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 
 _DONE = "done"
+_BEGUN = "begun"
+"""An erasure is listed before it is done; `weir gdpr check` and the archive's own record say whether it was."""
 _UNKNOWN = "unknown"
 """The process ended between intent and result, or lost the result."""
 _ERRORS_FROM = 400
+_NAME_SHOWN = 12
+"""Characters of a pseudonym, as `weir audit calls` shows them."""
 
 
 class Change(NamedTuple):
@@ -35,8 +42,8 @@ class Change(NamedTuple):
         who: name of a user or of a key, or the id of a key; empty where that was not kept.
         what: was done.
         of: the kind and name of what was changed.
-        outcome: ``done``, the status of a call that failed, or ``unknown``.
-        kept_in: ``database``, ``published`` or ``audit``.
+        outcome: ``done``, ``begun``, the status of a call that failed, or ``unknown``.
+        kept_in: ``database``, ``published``, ``audit`` or ``erasures``.
     """
 
     at_ms: int
@@ -47,8 +54,16 @@ class Change(NamedTuple):
     kept_in: str
 
 
-def collect_changes(settings: Settings, streams: Sequence[Stream], since_ms: int) -> list[Change]:
+def collect_changes(
+    settings: Settings, streams: Sequence[Stream], since_ms: int, calls: Iterable[AuditRecord]
+) -> list[Change]:
     """Return every change from a time on, oldest first.
+
+    Args:
+        settings: of this deployment.
+        streams: whose changes are wanted.
+        since_ms: UTC epoch ms.
+        calls: from then on, of the audit log; a topic of it that was never made is no error.
 
     Raises:
         Transient: the brokers, the registry or the database did not answer.
@@ -58,9 +73,10 @@ def collect_changes(settings: Settings, streams: Sequence[Stream], since_ms: int
         found = [*_list_keys(engine), *_list_cases(engine, streams, since_ms)]
     finally:
         engine.dispose()
+    found += list_erasures(settings.home)
     for stream in streams:
         found += _list_published(settings.of_stream(stream))
-    found += _list_calls(settings, {stream.name for stream in streams}, since_ms)
+    found += _list_calls(calls, {stream.name for stream in streams})
     return sorted(each for each in found if each.at_ms >= since_ms)
 
 
@@ -69,7 +85,7 @@ def _list_keys(engine: Engine) -> Iterator[Change]:
         made = "create" if key.replaces is None else f"rotate {key.replaces}"
         yield Change(key.created_ms, key.created_by, made, f"key {key.id}", _DONE, "database")
         if key.revoked_ms is not None:
-            yield Change(key.revoked_ms, "", "revoke", f"key {key.id}", _DONE, "database")
+            yield Change(key.revoked_ms, key.revoked_by or "", "revoke", f"key {key.id}", _DONE, "database")
 
 
 def _list_cases(engine: Engine, streams: Sequence[Stream], since_ms: int) -> Iterator[Change]:
@@ -78,26 +94,41 @@ def _list_cases(engine: Engine, streams: Sequence[Stream], since_ms: int) -> Ite
             yield Change(act.at_ms, act.by, act.act, f"case {act.case_id} of {stream.name}", _DONE, "database")
 
 
+def list_erasures(home: Path) -> Iterator[Change]:
+    """Yield the erasures of a home; of one that was repeated the newest."""
+    for entry in read_entries(home):
+        of = f"{entry.kind} {entry.name[:_NAME_SHOWN]}"
+        yield Change(entry.at_ms, entry.by, "erase", of, _BEGUN, "erasures")
+
+
 def _list_published(settings: Settings) -> Iterator[Change]:
     topic = PublishedTopic(settings.kafka, settings.topics.published)
     try:
         topic.is_another()
         for message in topic.read_new():
             try:
-                act = parse_act(message.value())
+                record = parse_record(message.value())
             except Refused:
                 continue  # no act of ours changes anything
-            of = f"{act.kind} {act.version} of {settings.stream.name}"
-            yield Change(append_time_ms(message), act.who, act.action, of, _DONE, "published")
+            action, what = describe_published(record)
+            of = f"{record.kind} {what} of {settings.stream.name}"
+            yield Change(append_time_ms(message), record.who, action, of, _DONE, "published")
     except Refused:
         return  # nothing was ever published
     finally:
         topic.close()
 
 
-def _list_calls(settings: Settings, streams: set[str], since_ms: int) -> Iterator[Change]:
+def describe_published(record: Act | Proposal | Rejection) -> tuple[str, str]:
+    """Return what was done, and to what."""
+    if isinstance(record, Act):
+        return record.action, record.version
+    return ("propose", record.version) if isinstance(record, Proposal) else ("reject", f"proposal {record.of[:8]}")
+
+
+def _list_calls(calls: Iterable[AuditRecord], streams: set[str]) -> Iterator[Change]:
     try:
-        yield from pair_calls(read_calls(settings, since_ms), streams)
+        yield from pair_calls(calls, streams)
     except Refused:
         return  # no call was ever noted
 

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from weir.demo_watch import Watch, percentiles
+from weir.demo.watch import Watch, percentiles
 from weir.generators.cli import CARDS_MIN
 from weir.infra.arguments import Parser, at_least
 from weir.infra.children import Children, ended_by_signals, undisturbed

@@ -6,6 +6,7 @@ Drift is looked for in the decisions of one model, in each of the last two days 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.run import find_root
 from weir.archive.whatif.past import Past
+from weir.inference.model_card import DRIFT_FILE
+from weir.inference.published.bundles import list_here
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring import metrics
@@ -50,6 +53,7 @@ def main(argv: list[str]) -> int:
         return _follow(settings, root, arguments)
     try:
         document = look_for_drift(settings, root, arguments.model)
+        note_drift(settings, document)
     except Transient as error:  # 1 says that something drifted
         raise Refused(str(error)) from error
     if arguments.json:
@@ -78,6 +82,19 @@ def look_for_drift(settings: Settings, root: Place, version: str = "") -> dict[s
     reference = _load_reference(settings, root, name, version)
     days = [_count_day(past, reference, version, until_ms - day * DAY_MS) for day in range(DAYS)]
     return build_document(version, reference, days, find_drift(reference, days), until_ms=until_ms)
+
+
+def note_drift(settings: Settings, document: dict[str, Any]) -> None:
+    """Write what was found next to the model's card, where its folder is on this host, for who serves models."""
+    for listed in list_here(settings.models_dir):
+        if listed.folder is None or listed.manifest.version != document["model_version"]:
+            continue
+        staging = listed.folder / f".{DRIFT_FILE}.{os.getpid()}"
+        try:
+            staging.write_text(to_json(document), encoding="utf-8")
+            staging.replace(listed.folder / DRIFT_FILE)
+        except OSError as error:  # a folder that may only be read; what was found is told all the same
+            log.warning("drift_not_noted", detail=(error.strerror or "").lower())
 
 
 def _find_model(past: Past, until_ms: int, version: str) -> tuple[str, str]:
@@ -141,6 +158,7 @@ def _look_and_tell(settings: Settings, root: Place, version: str) -> None:
     """Look once; what cannot be told now is logged, and asked again the next time."""
     try:
         document = look_for_drift(settings, root, version)
+        note_drift(settings, document)
     except (Refused, Transient) as error:
         log.warning("drift_unknown", detail=str(error))
         return

@@ -12,13 +12,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from weir.archive.place import Place
 from weir.archive.run import find_root
 from weir.archive.whatif.again import read_outcomes
 from weir.archive.whatif.fraud_times import FraudTimes
 from weir.archive.whatif.labels import find_append_ms, hash_events, hash_keys, scan_labels
-from weir.archive.whatif.past import ROW, Part, Past
+from weir.archive.whatif.past import PROPENSITY, ROW, Part, Past
 from weir.infra.arguments import Parser, add_stream_flag, at_least
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
@@ -107,7 +108,17 @@ def _read_decisions(past: Past, part: Part, labels: FraudTimes, version: str) ->
     keys = hash_keys(rows[past.stream.key.field])
     fraud_ms, labelled = labels.find(hash_events(keys, rows["id_hash"]))
     stakes = _read_stakes(past, part, fraud_ms >= 0)
-    return Decisions(find_append_ms(rows), read_outcomes(rows), keys, fraud_ms, labelled, stakes)
+    return Decisions(
+        find_append_ms(rows), read_outcomes(rows), keys, fraud_ms, labelled, stakes, _read_propensities(rows)
+    )
+
+
+def _read_propensities(rows: pa.Table) -> npt.NDArray[np.float64]:
+    """Return the share of such events that is let through; an archive of an older release knows of none."""
+    if PROPENSITY not in rows.column_names:
+        return np.full(rows.num_rows, np.nan)
+    found: npt.NDArray[np.float64] = rows[PROPENSITY].to_numpy().astype(np.float64)
+    return found
 
 
 def _read_stakes(past: Past, part: Part, frauds: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

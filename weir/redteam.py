@@ -1,7 +1,7 @@
 """``weir redteam``: how much money an attacker who learns takes past a model, next to one who tries at random.
 
 Everything runs in this process: payments are made by the simulator, computed by the kernel and decided by the scorer's
-own code, in the order in which they come. Nothing is published.
+own code, in the order in which they come. Nothing is published. ``--record`` keeps what was found in the bundle.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from weir.streaming.kernels import kernel_of
 from weir.training.benchmarks import page
 from weir.training.redteam.attackers import AdaptiveAttacker, Attacker, RandomAttacker
 from weir.training.redteam.game import Budget, Played, Tried, play
+from weir.training.redteam.record import write_record
 from weir.training.redteam.tactics import Tactic
 from weir.training.redteam.view import build_document, build_markdown, build_tables
 
@@ -171,7 +172,10 @@ def play_all(
 
 def main(argv: list[str]) -> int:
     """Run the verb. Exit codes: 0 played, 2 refused or misused."""
-    arguments = _build_parser().parse_args(argv[1:])
+    parser = _build_parser()
+    arguments = parser.parse_args(argv[1:])
+    if arguments.record and arguments.scenario:
+        parser.error("--record keeps a play of all scenarios, so that two models can be compared: leave --scenario out")
     settings = load_settings()
     if settings.stream.full_name != payments.name:
         raise Refused("expected the card payments, which the attacks are made for, found another stream")
@@ -193,10 +197,18 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
         print_tables(build_tables(document))
-    if arguments.write:
+    if arguments.write or arguments.record:
         command = f"weir {shlex.join(word for word in argv if word not in ('--write', str(arguments.write)))}"
         about = page.describe(command, f"{datetime.now(UTC):%Y-%m-%d}")
+    if arguments.write:
         page.write_section(arguments.write, _TITLE, about, build_markdown(document))
+    if arguments.record:
+        try:
+            write_record(bundle.directory, document, about)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise Refused(f"expected to keep what was played in {bundle.directory}, found: {why}") from None
+        sys.stderr.write(f"kept in {bundle.directory}: its model card shows it, and the gates read it\n")
     return 0
 
 
@@ -208,6 +220,7 @@ def _build_parser() -> Parser:
     parser.add_argument("--money", type=float, default=MONEY_USD, metavar="USD", help="to spend (default: %(default)s)")
     parser.add_argument("--scenario", action="append", choices=list(SHAPES), help="only this one; may be repeated")
     parser.add_argument("--seed", type=at_least(0), default=SEED, help="names the world (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="keep it in the bundle, for its card and the gates")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--write", type=Path, metavar="DIR", help=f"write the table into DIR/{page.NAME} too")
     return parser

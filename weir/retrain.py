@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from weir.archive.run import find_root
+from weir.inference.published import bundles
 from weir.inference.published.author import find_user
 from weir.inference.published.canary_text import parse_share
 from weir.inference.published.publish import Publisher
@@ -27,13 +29,14 @@ from weir.models import ARCHIVE
 from weir.monitor import look_for_drift
 from weir.monitoring import logs
 from weir.monitoring.terminal import print_line
+from weir.quality import measure_quality
 from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.printable import to_json
 from weir.schemas.project import find_stream, load_gate_bounds
-from weir.training.choosing import bundles
 from weir.training.cli import add_training_flags
 from weir.training.labels import labels_of
+from weir.training.quality.estimate import DayQuality
 from weir.training.retraining.run_log import FOLDER, PAGE_FILE, Run, list_runs, only_run
 from weir.training.retraining.steps import Retraining, run_steps
 from weir.training.retraining.trigger import Reasons, find_reasons
@@ -41,6 +44,7 @@ from weir.training.source_flags import add_source_flags, positive
 
 _FREE_MB_MIN: Final = 256
 """A bundle is some megabytes; what reads the topics or replays a history needs no disk, and everybody else does."""
+_DECAY_DAYS: Final = 90
 _PROMOTED: Final = "promoted"
 
 
@@ -77,7 +81,7 @@ def build_parser() -> Parser:
     text = "Train again, and have the model decide after gates, shadow and canary; a run that was killed is continued."
     parser = Parser(prog="weir retrain", description=text)
     add_stream_flag(parser)
-    needed = "only when features or score drifted, the model is too old, or nothing decides yet"
+    needed = "only when features or score drifted, its figures decayed, the model is too old, or nothing decides yet"
     parser.add_argument("--if-needed", action="store_true", help=needed)
     age = "an older model is trained again (default: %(default)s)"
     parser.add_argument("--max-age-days", type=positive, default=30, metavar="DAYS", help=age)
@@ -105,12 +109,21 @@ def _find_reasons(arguments: argparse.Namespace, settings: Settings, publisher: 
         drift = str(error).splitlines()[0]
     return find_reasons(
         drift,
+        _find_days(settings, champion.manifest.version) if champion else "nothing decides yet",
         created_ms=champion.manifest.created_time_ms if champion else None,
         ended_ms=max((run.ended_ms for run in runs), default=0),
         now_ms=time.time_ns() // 1_000_000,
         age_days_max=arguments.max_age_days,
         is_asked=not arguments.if_needed,
     )
+
+
+def _find_days(settings: Settings, version: str) -> Sequence[DayQuality] | str:
+    """Return how good the decisions of a model were, day by day, or why that cannot be told."""
+    try:
+        return measure_quality(settings, find_root(settings), version=version, days=_DECAY_DAYS).days
+    except WeirError as error:
+        return str(error).splitlines()[0]
 
 
 def _check_space(settings: Settings) -> None:

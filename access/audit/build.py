@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cache
 
 from weir.access.audit.log import MESSAGE_TIMEOUT_MS, AuditLog
@@ -19,11 +20,16 @@ def open_audit(settings: Settings) -> AuditLog:
     Raises:
         Refused: the key of the pseudonyms is none, or others may read it.
     """
-    registry = Registry(settings.registry)  # one of its own: what it keeps is one thread's
     topic = settings.topics.audit
+
+    @cache
+    def find_schema_id() -> int:
+        with closing(Registry(settings.registry)) as registry:
+            return registry.register(subject(topic), SCHEMA)
+
     return AuditLog(
         build_producer(settings.kafka, linger_ms=5, message_timeout_ms=MESSAGE_TIMEOUT_MS),
         topic=topic,
-        schema_id=cache(lambda: registry.register(subject(topic), SCHEMA)),
+        schema_id=find_schema_id,
         name=load_pseudonyms(settings.home).name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -18,8 +18,13 @@ from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient
 
 
-def read_calls(settings: Settings, since_ms: int) -> Iterator[AuditRecord]:
+def read_calls(settings: Settings, since_ms: int, tell_forgotten: Callable[[], None]) -> Iterator[AuditRecord]:
     """Yield the records that the brokers appended from a time on, oldest first; what is no record of ours is left out.
+
+    Args:
+        settings: of this deployment.
+        since_ms: UTC epoch ms.
+        tell_forgotten: called for a partition that may have had more of them, which it has forgotten.
 
     Raises:
         Refused: there is no such topic.
@@ -33,7 +38,10 @@ def read_calls(settings: Settings, since_ms: int) -> Iterator[AuditRecord]:
         try:
             for number in range(count):
                 where = (topic, number)
-                start = max(history.low(where), history.offset_at_time(where, since_ms))
+                low = history.low(where)
+                start = max(low, history.offset_at_time(where, since_ms))
+                if start == low > 0:
+                    tell_forgotten()
                 for messages in history.read(where, start, history.end(where)):
                     found = codec.decode([message.value() for message in messages], schema_of)
                     yield from map(read_record, found.batch.to_pylist())

@@ -96,7 +96,7 @@ def _verify(settings: Settings, root: Place, arguments: Namespace) -> int:
         public_keys=trusted,
     )
     named = {finding.where for finding in verified.findings}
-    for each in list_followed(settings, find_streams(Path.cwd(), []).streams):
+    for each in list_followed(settings, find_streams(Path.cwd(), []).streams, audit=True):
         if each.topic in tables:
             found_too = check_columns(tables[each.topic], each, Objects(root), arguments.since)
             verified.columns += [finding for finding in found_too if finding.where not in named]

@@ -55,11 +55,11 @@ def check_columns(table: ArchiveTable, followed: Followed, objects: Objects, sin
 
 def _build_maker(table: ArchiveTable, followed: Followed, objects: Objects) -> RowMaker:
     if not followed.schema:
-        return RowMaker(followed.topic, {}, None, followed.stream.id, bytes)
+        return RowMaker(followed.topic, {}, None, followed.id_field, bytes)
     codec, own, schema_of = BatchCodec(schema=followed.schema), table.schema(), lookup_of(objects, followed.topic)
     declared = decoded_columns(codec.arrow_schema)
     columns = {name: own.field(column.name) for name, column in declared.items() if column.name in own.names}
-    return RowMaker(followed.topic, columns, lambda values: codec.decode(values, schema_of), followed.stream.id, bytes)
+    return RowMaker(followed.topic, columns, lambda values: codec.decode(values, schema_of), followed.id_field, bytes)
 
 
 def _find_changed(rows: pa.RecordBatch, maker: RowMaker, *, is_decoded: bool) -> Iterator[tuple[int, int]]:

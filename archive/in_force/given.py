@@ -8,7 +8,7 @@ from pathlib import Path
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet
-from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
+from weir.inference.core.thresholds import ThresholdTable, read_thresholds
 from weir.inference.published.act import VERSION_DIGITS, compute_hash
 from weir.inference.published.content import read_json
 from weir.inference.rule_sets import read_rules, rules_of
@@ -47,7 +47,7 @@ class Given:
         text = _read(self.thresholds)
         versions = [compute_hash([each])[:VERSION_DIGITS] for each in (text, text.rstrip("\n"))]
         version = next((each for each in versions if rules_version.endswith(each)), versions[0])
-        return parse_thresholds(read_json(text, "thresholds"), stream.kept_in_rows, version)
+        return read_thresholds(read_json(text, "thresholds"), stream, version)
 
 
 def _read(path: Path) -> str:

@@ -11,7 +11,7 @@ from weir.archive.in_force.versions import OF_FILE, KeptVersion, Versions
 from weir.inference.bundle import load_lists
 from weir.inference.core.lists import Lists, ListsBuilder, parse_lists
 from weir.inference.core.rules import RuleSet
-from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
+from weir.inference.core.thresholds import ThresholdTable, read_thresholds
 from weir.inference.published.act import VERSION_DIGITS
 from weir.inference.published.content import apply_change, read_json
 from weir.inference.rule_sets import read_rules, rules_of
@@ -137,7 +137,7 @@ class VersionFinder:
     def _read_thresholds(self, kept: KeptVersion) -> ThresholdTable:
         text = "".join(self._versions.read_texts(kept))
         try:
-            return parse_thresholds(read_json(text, "thresholds"), self._stream.kept_in_rows, kept.version)
+            return read_thresholds(read_json(text, "thresholds"), self._stream, kept.version)
         except Refused as error:
             raise _unusable(kept, error) from None
 

@@ -17,7 +17,8 @@ from collections import deque
 from confluent_kafka import Message
 
 from weir.archive.in_force.versions import PUBLISHED, KeptVersion, Versions
-from weir.inference.published.act import ALIASES, Act, parse_act
+from weir.inference.published.act import ALIASES, Act
+from weir.inference.published.proposals.record import parse_record
 from weir.inference.published.topic import PublishedTopic, append_time_ms
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
@@ -59,7 +60,9 @@ class PublishedKeeper:
     def _take(self, message: Message) -> None:
         where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
         try:
-            act = parse_act(message.value())
+            act = parse_record(message.value())
+            if not isinstance(act, Act):
+                return  # a proposal decides nothing; what approves it is an act
             if act.action != "rollback" and act.kind not in ALIASES:  # a rollback names a version that was kept
                 self._keep(act, append_time_ms(message))
         except Refused as error:

@@ -46,11 +46,11 @@ class Deciding:
 def decide_again(rows: Joined, scores: Scores, deciding: Deciding, stream: Stream, *, has_model: bool) -> DecidedRows:
     """Decide rows of one model by something else, or once more by what was in force."""
     ids = {kind: _encode(rows.fields.column(stream.id_field_of[kind])) for kind in deciding.lists.kinds}
-    cut = Cut(deciding.review, deciding.decline)
-    if deciding.thresholds is not None:
-        cut = find_cut(deciding.thresholds, rows.fields)
+    cut, table = Cut(deciding.review, deciding.decline), deciding.thresholds
+    if table is not None:
+        cut = find_cut(table, rows.fields)
     asked = Rows(rows.features, rows.names, check_scores(scores), rows.fields, deciding.lists)
-    return decide_rows(asked, ids, deciding.rules, cut, has_model=has_model)
+    return decide_rows(asked, ids, deciding.rules, cut, table.let_through if table else None, has_model=has_model)
 
 
 def replace_decisions(decisions: pa.Table, made: DecidedRows) -> pa.Table:

@@ -17,7 +17,7 @@ from weir.archive.whatif.trial import Asked, Bounds, find_failed, run_trial
 from weir.inference.bundle import load_bundle
 from weir.inference.core.lists import Lists, parse_lists
 from weir.inference.core.rules import RuleSet, build_rule_set
-from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
+from weir.inference.core.thresholds import ThresholdTable, read_thresholds
 from weir.inference.published.content import read_json
 from weir.inference.published.files import read_file
 from weir.inference.rule_sets import columns_of_rules, read_rules
@@ -94,7 +94,7 @@ def _read_thresholds(text: str, stream: Stream) -> ThresholdTable:
         document = read_json(read_file(Path(text), "thresholds"), "thresholds")
     else:
         document = {"review": review, "decline": decline}
-    return parse_thresholds(document, stream.kept_in_rows, _VERSION)
+    return read_thresholds(document, stream, _VERSION)
 
 
 def _read_by(text: str, change: Change, stream: Stream) -> By | None:

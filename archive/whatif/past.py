@@ -35,9 +35,15 @@ from weir.schemas.stream import Stream, Topics
 PART_ROWS: Final = 250_000
 """Of sixty features they are 60 MB, and with what is made of them less than 1 GB."""
 SOURCE: Final = ("source_partition", "source_offset")
+PROPENSITY: Final = "propensity"
+SHADOW_SCORE: Final = "shadow_score"
+SHADOW: Final = (SHADOW_SCORE, "shadow_model_name", "shadow_model_version")
+"""What a model that only scored said of an event; a table of an older release lacks them."""
+MODEL_CONFIDENCE: Final = ("probability", "prediction_set")
+"""What a decision says of how sure its model is; it decides nothing, and is read where scores are checked."""
 RECORDED: Final = (
     "decision", "score", "decided_by", "tags", "shadow_rules", "model_name", "model_version", "rules_version",
-    APPEND_TIME, *SOURCE,
+    APPEND_TIME, PROPENSITY, *SOURCE,
 )  # fmt: skip
 ROW: Final = "row"
 """Which row of its part a decision is: its place in the topic is read for the few that are named."""
@@ -54,7 +60,7 @@ class Part:
     Attributes:
         day: UTC day on which they were appended.
         decisions: the columns of ``RECORDED`` and ``ROW``, and what labels are found by where that is asked for;
-            texts are dictionaries.
+            texts are dictionaries. What the archive never had is left out.
         buckets: the range of key buckets that they are of, both included.
     """
 
@@ -125,15 +131,26 @@ class Past:
         newest = pc.max(self._decisions.files["max.append_ms"]).as_py() if len(self._decisions.files) else None
         return int(newest or 0)
 
-    def parts(self, since_ms: int, until_ms: int, *, labelled: bool = True) -> Iterator[Part]:
+    @property
+    def oldest_decision_ms(self) -> int:
+        """Append time of the oldest decision; 0 where there is none."""
+        oldest = pc.min(self._decisions.files["min.append_ms"]).as_py() if len(self._decisions.files) else None
+        return int(oldest or 0)
+
+    def parts(self, since_ms: int, until_ms: int, *, labelled: bool = True, more: Sequence[str] = ()) -> Iterator[Part]:
         """Yield all decisions that were appended in a time, oldest day first; those that were erased are left out.
 
         Args:
             since_ms: of the first one.
             until_ms: of the first one that is left out.
             labelled: read what labels are found by.
+            more: fields of decisions that are read too; those that the archive never had are left out.
         """
         names: dict[str, str] = {name: self._recorded[name] for name in RECORDED if name in self._recorded}
+        for name in (PROPENSITY, *more):
+            names.pop(name, None)
+            if self._recorded.get(name) in self._decisions.schema.names:  # else kept by a release before it
+                names[name] = self._recorded[name]
         found_by = {self.stream.key.field: self._recorded[self.stream.key.field], "id_hash": "id_hash"}
         names |= found_by if labelled else {}
         for day, rows, is_whole in self._days(since_ms, until_ms):

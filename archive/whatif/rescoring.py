@@ -1,5 +1,8 @@
 """Scores logged vectors again: by a model that is tried, and by those that decided, to see that nothing differs.
 
+Of those that decided it is checked too that a decision's probability and prediction set are what the bundle makes of
+the score. That costs next to nothing, so it is done each time; scores are not.
+
 A range whose scores were all checked is remembered by the hash of everything that the check read: the model, the
 vectors and the scores. So it need not be scored a second time, and one that is altered is another range.
 
@@ -10,21 +13,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from weir.archive.in_force.bundles import load_bundles
 from weir.archive.objects import Objects
-from weir.archive.whatif.again import NO_MODEL_NAME, read_scores
+from weir.archive.whatif.again import NO_MODEL_NAME, Codes, read_codes, read_scores
 from weir.archive.whatif.in_force import Versions
-from weir.archive.whatif.past import SOURCE, Joined
+from weir.archive.whatif.past import MODEL_CONFIDENCE, SOURCE, Joined
 from weir.inference.bundle import Bundle
+from weir.inference.core.calibration import SETS, Calibration
 from weir.inference.core.deciding import check_scores
 from weir.inference.core.thresholds import Scores
 from weir.inference.core.vector import select_columns
@@ -39,6 +44,10 @@ _CHUNK_ROWS: Final = 16_384
 """Of sixty features they are 4 MB, which stay in a core's cache."""
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _SEED: Final = np.uint64(0xD1B54A32D192ED03)
+
+
+Differing = tuple[int, str, str, str]
+"""A row, a field, what was recorded and what is computed."""
 
 
 def score_rows(bundle: Bundle, rows: Joined) -> Scores:
@@ -63,12 +72,14 @@ class Rescored:
         checked: scores that were made again, or were once.
         remembered: of those, the ones that were checked by an earlier run.
         differing: and those that come out otherwise.
+        unsure: decisions whose probability or prediction set is not what the bundle makes of their score.
         missing: models whose bundle is nowhere.
     """
 
     checked: int = 0
     remembered: int = 0
     differing: int = 0
+    unsure: int = 0
     missing: set[str] = field(default_factory=set)
 
 
@@ -94,8 +105,8 @@ class ScoreCheck:
         """Return the features that the model of some decisions takes."""
         return {name for bundle in self._find(versions) for name in bundle.names}
 
-    def check(self, versions: Versions, rows: Joined) -> Iterator[tuple[int, str, str]]:
-        """Return row, recorded and computed score of those that differ.
+    def check(self, versions: Versions, rows: Joined) -> Iterator[Differing]:
+        """Return row, field, what was recorded and what is computed of those that differ.
 
         Args:
             versions: of the decisions, which are of one model.
@@ -103,24 +114,38 @@ class ScoreCheck:
         """
         if versions.model_name == NO_MODEL_NAME:
             return iter(())
-        bundles, logged = self._find(versions), read_scores(rows.decisions)
+        bundles = self._find(versions)
         if not bundles:
             self.found.missing.add(f"model {versions.model_name} {versions.model_version}")
             return iter(())
         places = _draw(rows, self._share)
-        digests = [_digest(bundle, rows, logged) for bundle in bundles] if self._verify else []
         self.found.checked += len(places)
-        if self._load_verified().intersection(digests):
+        nearest, differing = self._check_scores(bundles, rows, places)
+        # of bundles that are called alike and score alike, the one that makes what was recorded
+        tries = [_find_unsure(bundle.calibration, rows.decisions, places) for bundle in nearest]
+        unsure, described = min(tries, key=lambda each: each[0])
+        self.found.unsure += unsure
+        return chain(differing, described)
+
+    def _check_scores(
+        self, bundles: Sequence[Bundle], rows: Joined, places: Codes
+    ) -> tuple[Sequence[Bundle], Iterator[Differing]]:
+        """Return the bundles that come nearest to what was logged, and what differs of them."""
+        logged = read_scores(rows.decisions)
+        digests = [_digest(bundle, rows, logged) for bundle in bundles] if self._verify else []
+        if known := self._load_verified().intersection(digests):
             self.found.remembered += len(places)
-            return iter(())
+            return [bundle for bundle, digest in zip(bundles, digests, strict=True) if digest in known], iter(())
         sample = rows.pick(places)
-        tries = [(score_rows(bundle, sample), number) for number, bundle in enumerate(bundles)]
-        wrong = [(np.flatnonzero(_differs(made, logged[places])), made, number) for made, number in tries]
-        differing, made, number = min(wrong, key=lambda each: len(each[0]))
-        self.found.differing += len(differing)
-        if digests and not len(differing):
-            self._remember(digests[number])
-        return ((int(places[n]), f"{logged[places[n]]:.9g}", f"{made[n]:.9g}") for n in differing.tolist())
+        made = [score_rows(bundle, sample) for bundle in bundles]
+        wrong = [np.flatnonzero(_differs(each, logged[places])) for each in made]
+        best = min(range(len(bundles)), key=lambda number: len(wrong[number]))
+        self.found.differing += len(wrong[best])
+        if digests and not len(wrong[best]):
+            self._remember(digests[best])
+        nearest = [bundle for bundle, each in zip(bundles, wrong, strict=True) if len(each) == len(wrong[best])]
+        named = ((int(places[n]), logged[places[n]], made[best][n]) for n in wrong[best].tolist())
+        return nearest, ((row, "score", f"{was:.9g}", f"{now:.9g}") for row, was, now in named)
 
     def _find(self, versions: Versions) -> list[Bundle]:
         name = versions.model_name, versions.model_version
@@ -139,6 +164,29 @@ class ScoreCheck:
             self._objects.write(f"{VERIFIED}/{digest}", b"")
         except Transient:  # a copy that may only be read is checked again each time
             return
+
+
+def _find_unsure(
+    calibration: Calibration | None, decisions: pa.Table, places: Codes
+) -> tuple[int, Iterator[Differing]]:
+    """Return in how many rows a recorded probability or set is not what the map makes of the score, and which."""
+    if not set(MODEL_CONFIDENCE) <= set(decisions.schema.names):
+        return 0, iter(())
+    scores = read_scores(decisions)[places]
+    said, sets = np.full(len(scores), np.nan), np.full(len(scores), -1, np.int64)
+    if calibration is not None:
+        known = ~np.isnan(scores)
+        said[known] = calibration.compute_probabilities(scores[known])
+        sets[known] = calibration.compute_sets(scores[known])
+    was_said = np.asarray(decisions["probability"].to_numpy(zero_copy_only=False), np.float64)[places]
+    was_set = read_codes(decisions["prediction_set"], SETS)[places]
+    other = (said != was_said) & ~(np.isnan(said) & np.isnan(was_said)), sets != was_set
+    names = (*SETS, "nothing")  # the last is at -1
+    first, second = (np.flatnonzero(each).tolist() for each in other)
+    return int(np.count_nonzero(other[0] | other[1])), chain(
+        ((int(places[n]), MODEL_CONFIDENCE[0], f"{was_said[n]:.9g}", f"{said[n]:.9g}") for n in first),
+        ((int(places[n]), MODEL_CONFIDENCE[1], names[was_set[n]], names[sets[n]]) for n in second),
+    )
 
 
 def _draw(rows: Joined, share: float) -> npt.NDArray[np.int64]:

@@ -24,6 +24,7 @@ Document = dict[str, Any]
 _RULES_SHOWN: Final = 50
 """On a terminal, those that hold most; JSON has all."""
 _SEGMENTS_SHOWN: Final = 20
+_RESCORED: Final = ("checked", "remembered", "differing", "unsure")
 _MONEY: Final = ("caught", "let_through", "hurt")
 _STATES: Final = {FRAUD: "fraud", GOOD: "good", UNKNOWN: "no_label", YOUNG: "too_young"}
 
@@ -80,7 +81,7 @@ def _describe_reproduction(found: Findings, rescored: Rescored | None) -> Docume
         "differing": sum(of.differing for of in found.versions.values()),
         "differences": [each._asdict() for each in found.differences],
         "rules_versions": versions,
-        "scores": rescored and {name: getattr(rescored, name) for name in ("checked", "remembered", "differing")},
+        "scores": rescored and {name: getattr(rescored, name) for name in _RESCORED},
     }
 
 
@@ -119,13 +120,18 @@ def _describe_rule(tally: RuleTally) -> Document:
     }
 
 
+def _list_rescored(rescored: Rescored) -> Iterator[str]:
+    again = f", {rescored.remembered:,} of them by an earlier run" if rescored.remembered else ""
+    made = f"{rescored.checked:,} scores were made again by the model that gave them{again}"
+    yield f"{made}: {rescored.differing:,} differ"
+    if rescored.unsure:
+        yield f"{rescored.unsure:,} of these decisions have another probability or prediction set than its bundle says"
+    for model in sorted(rescored.missing):
+        yield f"scores of {model} are not checked: its bundle cannot be found"
+
+
 def _list_notes(found: Findings, document: Document, rescored: Rescored | None) -> Iterator[str]:
-    if rescored is not None:
-        again = f", {rescored.remembered:,} of them by an earlier run" if rescored.remembered else ""
-        made = f"{rescored.checked:,} scores were made again by the model that gave them{again}"
-        yield f"{made}: {rescored.differing:,} differ"
-        for model in sorted(rescored.missing):
-            yield f"scores of {model} are not checked: its bundle cannot be found"
+    yield from _list_rescored(rescored) if rescored else ()
     for version, of in sorted(found.versions.items()):
         if of.missing:
             what = " and ".join(sorted(of.missing))

@@ -36,7 +36,7 @@ from weir.archive.whatif.figures import Tally, name_flip
 from weir.archive.whatif.in_force import Change, Finder, Found, Versions
 from weir.archive.whatif.labels import YOUNG, Hashes, LabelIndex, Verdicts, find_append_ms, hash_events, hash_keys
 from weir.archive.whatif.overlap import Overlap
-from weir.archive.whatif.past import ROW, Joined, Part, Past
+from weir.archive.whatif.past import MODEL_CONFIDENCE, ROW, Joined, Part, Past
 from weir.archive.whatif.read_ahead import read_ahead
 from weir.archive.whatif.rescoring import ScoreCheck, score_rows
 from weir.archive.whatif.segments import By, Segments
@@ -162,7 +162,8 @@ class Study:
 
     def _read(self, since_ms: int, until_ms: int) -> Iterator[tuple[Part, Joined]]:
         labelled = self._labels is not None and not self._labels.is_empty
-        for part in read_ahead(self._past.parts(since_ms, until_ms, labelled=labelled)):
+        more = () if self._scores is None else MODEL_CONFIDENCE
+        for part in read_ahead(self._past.parts(since_ms, until_ms, labelled=labelled, more=more)):
             groups = _group(part.decisions)
             features, fields = self._list_columns([versions for versions, _ in groups])
             yield part, self._past.join(part, features, fields)
@@ -182,7 +183,8 @@ class Study:
             named |= rules.columns if rules else frozenset()
             named |= {stream.id_field_of[kind] for kind in lists.kinds} if lists else set()
             named |= {APPEND_TIME} if lists and lists.has_ends else set()
-            named |= {thresholds.by} if thresholds and thresholds.by else set()
+            named |= thresholds.columns if thresholds else frozenset()
+            named |= {APPEND_TIME} if thresholds and thresholds.let_through else set()
         fields = {*stream.kept_in_rows, stream.time, APPEND_TIME}
         return [name for name in stream.feature_names if name in named], sorted(named & fields)
 
@@ -195,7 +197,7 @@ class Study:
         has_model = versions.model_name != NO_MODEL_NAME
         best = self._check(part, rows, found.complete(Change()), of, has_model=has_model)
         if self._scores is not None:
-            self._note(part, rows, ((row, "score", was, now) for row, was, now in self._scores.check(versions, rows)))
+            self._note(part, rows, self._scores.check(versions, rows))
         deciding = _choose(found.complete(self._change), best)
         if deciding is None:
             return

@@ -96,7 +96,12 @@ def _study(settings: Settings, root: Place, change: Change, asked: Asked) -> Doc
 def find_failed(document: Document, bounds: Bounds) -> Iterator[Gate]:
     """Yield the gates that a trial does not pass; what was found says so in a sentence."""
     past = document["reproduction"]
-    wrong = {"decisions": past["differing"], "scores": (past["scores"] or {}).get("differing", 0)}
+    scores = past["scores"] or {}
+    wrong = {
+        "decisions": past["differing"],
+        "scores": scores.get("differing", 0),
+        "probabilities or prediction sets": scores.get("unsure", 0),
+    }
     for name, count in wrong.items():
         if count:
             yield Gate(

@@ -7,7 +7,8 @@ A browser that reads too slowly stops being read for: the API then ends the stre
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -15,7 +16,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from weir.console import text
-from weir.console.api import ApiAway, NoAccess
+from weir.console.api import ApiAway, NoAccess, NotShown
+from weir.console.decisions import OUTCOMES
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.view import link
@@ -27,7 +29,6 @@ LOOK_SECONDS = 2.0
 """How often a session is looked up while lines come; the API sends one every 5 s, so a page ends within seconds."""
 _AGAIN_MS = 3_000
 _ENDED = "event: ended\ndata: {}\n\n"
-_OUTCOMES = ("APPROVE", "REVIEW", "DECLINE")
 log = get_logger(__name__)
 
 
@@ -39,7 +40,7 @@ def add(app: FastAPI, site: Site) -> None:
         visit = site.enter(request)
         wanted = _read_wanted(visit)
         return site.render(
-            visit, "live.html", outcomes=_OUTCOMES, wanted=wanted, events=link(f"{visit.base}/live/events", **wanted)
+            visit, "live.html", outcomes=OUTCOMES, wanted=wanted, events=link(f"{visit.base}/live/events", **wanted)
         )
 
     @app.get("/streams/{stream}/live/events")
@@ -50,26 +51,34 @@ def add(app: FastAPI, site: Site) -> None:
 
 async def _relay(site: Site, visit: Visit) -> AsyncIterator[str]:
     """Yield events for the page until the API or the session ends; the page asks again by itself."""
-    looked, event, wanted = time.monotonic(), "", _read_wanted(visit)
     try:
-        async with site.api.stream(visit.session, visit.stream.name, "decisions/live", **wanted) as lines:
-            async for line in lines:
-                if time.monotonic() - looked > LOOK_SECONDS:
-                    looked = time.monotonic()
-                    if site.guard.sessions.find(visit.session.id, by_user=False) is None:
-                        yield _ENDED
-                        return
-                if line.startswith("event:"):
-                    event = line.removeprefix("event:").strip()
-                elif line.startswith("data:"):
-                    if shown := _build_event(event, line.removeprefix("data:"), visit.stream):
-                        yield shown
-                elif line.startswith(":"):
-                    yield ":\n\n"
+        async with aclosing(_pass_on(site, visit)) as events:
+            async for event in events:
+                yield event
+    except NotShown as error:
+        yield _write("refused", {"why": text.show_text(error)})
     except ApiAway:
         yield f"retry: {_AGAIN_MS}\nevent: away\ndata: {{}}\n\n"
     except NoAccess:
         yield _ENDED
+
+
+async def _pass_on(site: Site, visit: Visit) -> AsyncGenerator[str, None]:
+    looked, event, wanted = time.monotonic(), "", _read_wanted(visit)
+    async with site.api.stream(visit.session, visit.stream.name, "decisions/live", **wanted) as lines:
+        async for line in lines:
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if site.guard.sessions.find(visit.session.id, by_user=False) is None:
+                    yield _ENDED
+                    return
+            if line.startswith("event:"):
+                event = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                if shown := _build_event(event, line.removeprefix("data:"), visit.stream):
+                    yield shown
+            elif line.startswith(":"):
+                yield ":\n\n"
 
 
 def _build_event(event: str, data: str, stream: Stream) -> str:
@@ -80,7 +89,11 @@ def _build_event(event: str, data: str, stream: Stream) -> str:
     except (ValueError, KeyError, TypeError) as error:
         log.warning("live_event_unreadable", stream=stream.name, error=repr(error))
         return ""
-    return f"event: {event}\ndata: {orjson.dumps(shown).decode()}\n\n"
+    return _write(event, shown)
+
+
+def _write(event: str, document: Any) -> str:
+    return f"event: {event}\ndata: {orjson.dumps(document).decode()}\n\n"
 
 
 def build_row(decision: dict[str, Any], stream: Stream) -> dict[str, str]:
@@ -103,7 +116,7 @@ def _read_wanted(visit: Visit) -> dict[str, Any]:
     given, key = visit.request.query_params.getlist("decision"), visit.stream.key.name
     score = visit.query("score_min")
     return {
-        "decision": [outcome for outcome in _OUTCOMES if outcome in given],
+        "decision": [outcome for outcome in OUTCOMES if outcome in given],
         key: visit.query(key)[:ID_BYTES_MAX],
         "rule": visit.query("rule")[:ID_BYTES_MAX],
         "score_min": score if _is_score(score) else "",

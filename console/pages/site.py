@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from weir.access.key import Key, Scope
-from weir.console.api import Answer, Api
+from weir.console.api import Answer, Api, ApiAway
 from weir.console.guard import Guard, LoggedOut
 from weir.console.session import Session
 from weir.console.view import View
@@ -68,13 +68,24 @@ class Site:
         """Return the first stream that a key reaches."""
         return next((stream for name, stream in self.streams.items() if key.reaches(name)), None)
 
-    async def get(self, visit: Visit, path: str, **query: Any) -> Answer:
+    async def get(self, visit: Visit, path: str, /, **query: Any) -> Answer:
         """Ask the API for a visit."""
         return await self.api.get(visit.session, visit.stream.name, path, **query)
 
     async def post(self, visit: Visit, path: str, body: Mapping[str, Any]) -> Answer:
         """Make a change for a visit."""
         return await self.api.post(visit.session, visit.stream.name, path, body)
+
+    async def attempt(self, visit: Visit, path: str, body: Mapping[str, Any]) -> Answer:
+        """Make a change; that something does not answer is an answer as any other, as what was typed is shown again."""
+        try:
+            return await self.post(visit, path, body)
+        except ApiAway as error:
+            return Answer(503, None, "unavailable", str(error))
+
+    def check_script(self, visit: Visit) -> None:
+        """Pass what a script of a page of the visit's session sent."""
+        self.guard.check_script(visit.request, visit.session.id)
 
     async def read_form(self, visit: Visit) -> Mapping[str, str]:
         """Return the fields of a form that a page of the visit's session sent."""
@@ -95,3 +106,8 @@ class Site:
         if stream is None:
             return self.view.render_alone("error_alone.html", status=status, code=status, message=message)
         return self.view.render("error.html", session, stream, status=status, code=status, message=message)
+
+
+def pick(fields: Mapping[str, str], *names: str) -> dict[str, Any]:
+    """Return those fields of a form that something was typed in."""
+    return {name: fields[name] for name in names if fields.get(name, "").strip()}

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from weir.console.pages import search
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.text import list_amounts
@@ -26,7 +27,7 @@ def add(app: FastAPI, site: Site) -> None:
         event_id = _read_id(visit)
         found = await site.get(visit, f"decisions/{quote(event_id, safe='', errors='surrogatepass')}")
         if found.code == "no_decision":
-            return site.render(visit, "search.html", status=404, wanted=event_id, said=found.message)
+            return search.show(site, visit, status=404, wanted=event_id, said=found.message)
         if found.code:
             raise HTTPException(found.status, found.message)
         decision = found.document

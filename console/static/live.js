@@ -95,6 +95,10 @@
       source.close();
       location.assign("/login?ended=1");
     });
+    source.addEventListener("refused", (event) => {
+      source.close();
+      say(JSON.parse(event.data).why, false);
+    });
     source.addEventListener("away", () => say("the API is unreachable; trying again", false));
     source.addEventListener("error", () => {
       say("connecting", false);

@@ -29,6 +29,11 @@ def answer_problem(status: int, body: bytes, headers: Mapping[str, str] | None =
 
 def answer_invalid(errors: list[FieldError]) -> Response:
     """Return a 422 that names every field that is wrong."""
+    return answer_problem(422, error_body(422, **describe_invalid(errors)))
+
+
+def describe_invalid(errors: list[FieldError]) -> dict[str, Any]:
+    """Return code, message and fields of what is wrong with an event."""
     message = "; ".join(f"{error.field}: {error.message}" for error in errors)
     fields = [{"field": error.field, "message": error.message} for error in errors]
-    return answer_problem(422, error_body(422, "invalid_request", message, fields=fields))
+    return {"code": "invalid_request", "message": message, "fields": fields}

@@ -29,14 +29,17 @@ from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
 from weir.inference.api.idempotent import Idempotent, Keeps
+from weir.inference.api.keys.route import KeysSource, add_keys
 from weir.inference.api.limited import Limited, Takes
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
 from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.api.stream_paths import Shared, StreamParts, build_router
+from weir.inference.api.uploads.receiving import is_upload
 from weir.inference.api.web.error_types import HTTP
+from weir.inference.api.web.load import ALWAYS_ANSWERED
 from weir.inference.api.web.pages import add_pages
-from weir.inference.api.what_if import AlreadyDecided
+from weir.inference.api.what_if import DUPLICATE, AlreadyDecided
 from weir.infra.redis.rate_limits import Limit
 from weir.monitoring import metrics
 from weir.schemas.audit import NotAudited
@@ -45,8 +48,6 @@ from weir.schemas.errors import Damaged, Refused, Transient
 from weir.schemas.placeholders import Placeholders
 
 RETRY_AFTER_SECONDS = 1
-ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""However many ask: a supervisor that gets no answer would kill a process that is only busy."""
 _STREAMS = "/v1/streams/"
 _CODES = {403: "forbidden"}
 
@@ -62,6 +63,7 @@ class ApiParts:
         placeholders: ids that name nobody in this deployment.
         is_full: whether so many ask that health checks alone are answered.
         find_key: returns the valid key with a text; ``None`` where no key is asked for.
+        keys: lists and revokes keys; without it there are no such paths.
         audit: notes calls of keys; without it none is noted.
         limits: counts the requests of keys; ``None`` where no key is asked for.
         default_limit: of keys without one of their own.
@@ -77,6 +79,7 @@ class ApiParts:
     now_ms: Callable[[], int] = field(default=lambda: int(time.time() * 1_000))
     is_full: Callable[[], bool] = field(default=lambda: False)
     find_key: Callable[[str], Key | None] | None = None
+    keys: KeysSource | None = None
     audit: Writes | None = None
     limits: Takes | None = None
     default_limit: Limit | None = None
@@ -99,7 +102,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     # from the inside out
     if parts.kept is not None:
         app.add_middleware(Idempotent, kept=parts.kept, redis=parts.redis)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, more=partial(_find_upload_bytes, parts))
     app.add_middleware(Crowded, is_full=parts.is_full, always=ALWAYS_ANSWERED)
     if parts.find_key is None:
         app.add_middleware(Hosts, allowed=frozenset({"127.0.0.1", "localhost"}))
@@ -122,6 +125,8 @@ def build_api(parts: ApiParts) -> FastAPI:
         name = served.stream.name
         prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
         app.include_router(build_router(served, shared, prefixes))
+    if parts.find_key is not None and parts.keys is not None:
+        add_keys(app, parts.keys, parts.now_ms)
     _document_errors(app, keyed=parts.find_key is not None, keeps=parts.kept is not None)
     _add_operations(app, parts)
     if parts.find_key is not None:
@@ -240,10 +245,7 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
     handle(BadRequest, lambda error: answer_invalid(error.errors))
     handle(UnknownEncoding, lambda error: answer_error(415, "unsupported_encoding", str(error)))
     handle(RequestValidationError, lambda error: answer_invalid(_list_field_errors(error)))
-    handle(
-        AlreadyDecided,
-        lambda _: answer_error(409, "duplicate", "the key used this id within the last day; look its decision up"),
-    )
+    handle(AlreadyDecided, lambda _: answer_error(409, "duplicate", DUPLICATE))
     again = {"retry-after": str(RETRY_AFTER_SECONDS)}
     handle(Transient, lambda error: answer_error(503, "unavailable", str(error), again))
     handle(Damaged, lambda error: answer_error(503, "damaged", str(error), again))
@@ -251,6 +253,12 @@ def _add_error_handlers(app: FastAPI, parts: ApiParts) -> None:
     # found while serving: an operator has to fix it, and waiting will not
     handle(Refused, lambda error: answer_error(503, "refused", str(error)))
     app.add_exception_handler(HTTPException, handle_http)
+
+
+def _find_upload_bytes(parts: ApiParts, scope: Mapping[str, Any]) -> int:
+    """Return how many bytes an upload may have; 0 for other requests."""
+    bounds = [each.uploads.bytes_max for each in parts.streams if each.uploads is not None]
+    return max(bounds, default=0) if is_upload(scope) else 0
 
 
 def _find_stream(path: str, *, default: str) -> str | None:

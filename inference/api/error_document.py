@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from weir.inference.api import schema
+from weir.inference.api.uploads.receiving import is_upload
 from weir.inference.api.web.error_types import ERROR_TYPES, HTTP
 from weir.inference.api.web.errors import JSON, PROBLEM, error_body
 
@@ -59,9 +60,9 @@ def add_errors(document: dict[str, Any], paths: Iterable[str], *codes: str) -> N
 
 
 def add_idempotency(document: dict[str, Any]) -> None:
-    """Add the header ``Idempotency-Key`` and what it may be answered with to every POST."""
-    for operations in document["paths"].values():
-        if "post" in operations:
+    """Add the header ``Idempotency-Key`` and what it may be answered with to every POST but uploads."""
+    for path, operations in document["paths"].items():
+        if "post" in operations and not is_upload({"method": "POST", "path": path}):
             _add(operations["post"], _OF_IDEMPOTENCY)
             operations["post"].setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
 

@@ -14,6 +14,23 @@ _TIME_MS = 1_767_268_800_000
 _SAMPLES: dict[str, Any] = {"int": 1, "long": 1, "double": 1.0, "float": 1.0, "boolean": False}
 
 
+DAYS: dict[str, Any] = {
+    "days": [
+        {
+            "day": "2026-01-01",
+            "number": 20_000,
+            "outcomes": {
+                "APPROVE": {"number": 19_400, "share": 0.97, "money": 91_180_000},
+                "DECLINE": {"number": 200, "share": 0.01, "money": 2_320_000},
+                "REVIEW": {"number": 400, "share": 0.02, "money": 3_560_000},
+            },
+        }
+    ],
+    "currency": BASE_CURRENCY,
+    "archived_to_ms": _TIME_MS + 70,
+}
+
+
 def build_event(stream: Stream) -> dict[str, Any]:
     """Return a request as small as it may be: the stream's own example, and samples of what that leaves out."""
     fields = [field for field in event_fields(stream) if field.required and field.name not in stream.example]
@@ -39,6 +56,14 @@ def build_score(stream: Stream) -> dict[str, Any]:
         "features": dict(zip(_stateful(stream), (9.0, None), strict=False)),
         "published": None,
     }
+
+
+def build_scores(stream: Stream) -> dict[str, Any]:
+    """Return an answer to a request to score two events, of which one is none."""
+    score = {name: value for name, value in build_score(stream).items() if name not in {"features", "published"}}
+    fields = [{"field": "$", "message": "expected an object, found an array"}]
+    error = {"code": "invalid_request", "message": "$: expected an object, found an array", "fields": fields}
+    return {"scores": [score, {"error": error}]}
 
 
 def build_features(stream: Stream) -> dict[str, Any]:
@@ -67,12 +92,18 @@ def build_decision(stream: Stream) -> dict[str, Any]:
         "shadow_score": None,
         "shadow_model_name": None,
         "shadow_model_version": None,
+        "propensity": None,
         stream.time: _TIME_MS,
         "ingest_time_ms": _TIME_MS + 40,
         "decision_time_ms": _TIME_MS + 65,
         "source_partition": 3,
         "source_offset": 10_452,
     }
+
+
+def build_search(stream: Stream) -> dict[str, Any]:
+    """Return a page of past decisions."""
+    return {"decisions": [build_decision(stream)], "next": "19b796dd600.3.28d4", "archived_to_ms": _TIME_MS + 70}
 
 
 def build_evidence(stream: Stream) -> dict[str, Any]:
@@ -98,6 +129,8 @@ def _verdict(stream: Stream, decision: str, score: float) -> dict[str, Any]:
     return {
         "decision": decision,
         "score": score,
+        "probability": score,
+        "prediction_set": "POSITIVE",
         "decided_by": "model",
         "reasons": reasons,
         "tags": [],
@@ -124,4 +157,18 @@ def answer(description: str, schema: dict[str, Any], example: Any = None) -> dic
 def event_body(stream: Stream) -> dict[str, Any]:
     """Return the OpenAPI request body of an event."""
     content = {"application/json": {"schema": build_json_schema(stream), "example": build_event(stream)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def events_body(stream: Stream, count_max: int) -> dict[str, Any]:
+    """Return the OpenAPI request body of many events; each is judged by itself, and what is none has its own error."""
+    events = {"type": "array", "items": build_json_schema(stream), "minItems": 1, "maxItems": count_max}
+    document = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"events": events},
+        "required": ["events"],
+    }
+    example = {"events": [build_event(stream)]}
+    content = {"application/json": {"schema": document, "example": example}}
     return {"requestBody": {"required": True, "content": content}}

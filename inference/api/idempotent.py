@@ -12,6 +12,8 @@ is not kept, so that ``POST …/decide`` without a decision yet is asked for it 
 
 Redis away refuses the request before anything is done. Away between 2 and 4, the answer is given and not kept: the
 same again is 409 for two minutes, and is then done again. An event is decided once all the same, by its own id.
+
+An upload takes no such key: its body is as large as a disk, and nothing is lost where it is sent twice.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from starlette.requests import ClientDisconnect
 
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.middleware import App, Message, Receive, Scope, Send, find_header, refuse
+from weir.inference.api.uploads.receiving import is_upload
 from weir.infra.redis.kept_answers import Found, Request
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
@@ -81,6 +84,10 @@ class Idempotent:
         given = find_header(scope, HEADER) if scope["type"] == "http" and scope["method"] == "POST" else None
         if given is None:
             await self._app(scope, receive, send)
+            return
+        if is_upload(scope):
+            expected = "expected no idempotency key with a file, whose body is not read at once"
+            await refuse(send, 400, "invalid_idempotency_key", expected)
             return
         name = _NAME.fullmatch(given)
         if name is None:

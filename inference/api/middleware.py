@@ -182,20 +182,30 @@ class Crowded:
 class BodyLimit:
     """Answers 413 to a body over the bound, whether its length was announced or not."""
 
-    def __init__(self, app: App, *, bytes_max: int = BODY_BYTES_MAX) -> None:
-        """Wrap an application."""
+    def __init__(
+        self, app: App, *, bytes_max: int = BODY_BYTES_MAX, more: Callable[[Scope], int] = lambda _: 0
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: to wrap.
+            bytes_max: of a body.
+            more: returns the bound of a request whose body may be larger.
+        """
         self._app = app
         self._bytes_max = bytes_max
+        self._more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        bytes_max = max(self._bytes_max, self._more(scope))
         announced = find_header(scope, b"content-length") or b"0"
         # a length of thousands of digits is one that int() refuses
-        if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > self._bytes_max:
-            await self._refuse(send)
+        if not announced.isdigit() or len(announced) > _LENGTH_DIGITS_MAX or int(announced) > bytes_max:
+            await self._refuse(send, bytes_max)
             return
         started = False
 
@@ -205,25 +215,25 @@ class BodyLimit:
             await send(message)
 
         try:
-            await self._app(scope, self._count(receive), watch)
+            await self._app(scope, self._count(receive, bytes_max), watch)
         except BodyTooLarge:
             if started:
                 raise
-            await self._refuse(send)
+            await self._refuse(send, bytes_max)
 
-    async def _refuse(self, send: Send) -> None:
-        message = f"expected at most {self._bytes_max} bytes of body"
+    async def _refuse(self, send: Send, bytes_max: int) -> None:
+        message = f"expected at most {bytes_max} bytes of body"
         # the rest of the body is not read, so the connection cannot serve another request
         await refuse(send, 413, "body_too_large", message, ((b"connection", b"close"),))
 
-    def _count(self, receive: Receive) -> Receive:
+    def _count(self, receive: Receive, bytes_max: int) -> Receive:
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._bytes_max:
+            if seen > bytes_max:
                 raise BodyTooLarge
             return message
 

@@ -88,7 +88,28 @@ def parse_event(stream: Stream, body: bytes, *, now_ms: int) -> dict[str, Any]:
         BadRequest: naming every field that is wrong.
         UnknownEncoding: it is not plain UTF-8.
     """
-    parsed = parse_record(event_fields(stream), body)
+    return read_event(stream, _read_document(body), now_ms=now_ms)
+
+
+def parse_events(stream: Stream, body: bytes, *, count_max: int) -> list[Any]:
+    """Return the documents in ``events`` of a request body, none of which is looked into; raises as ``parse_event``."""
+    document = _read_document(body)
+    listed = document.get("events")
+    if not isinstance(listed, list):
+        found = name_type(listed) if "events" in document else "nothing"
+        raise BadRequest([FieldError("events", f"expected an array of {stream.event}s, found {found}")])
+    if unknown := len(document) - 1:
+        raise BadRequest([FieldError("$", f"{unknown} unknown field(s)")])
+    if not 0 < len(listed) <= count_max:
+        raise BadRequest([FieldError("events", f"expected 1 to {count_max:,} {stream.event}s, found {len(listed):,}")])
+    return listed
+
+
+def read_event(stream: Stream, document: Any, *, now_ms: int) -> dict[str, Any]:
+    """Return a value for every field of the contract, of an event as JSON has it; raises as ``parse_event``."""
+    if not isinstance(document, dict):
+        raise BadRequest([FieldError("$", f"expected an object, found {name_type(document)}")])
+    parsed = _read_fields(event_fields(stream), document)
     if parsed[stream.time] is None:
         parsed[stream.time] = now_ms
     return parsed
@@ -96,10 +117,17 @@ def parse_event(stream: Stream, body: bytes, *, now_ms: int) -> dict[str, Any]:
 
 def parse_record(fields: Sequence[FieldSpec], body: bytes) -> dict[str, Any]:
     """Return a value for every field of a contract, of a request body; raises as ``parse_event``."""
+    return _read_fields(fields, _read_document(body))
+
+
+def _read_document(body: bytes) -> dict[str, Any]:
     try:
-        document = read_object(body)
+        return read_object(body)
     except NotJson as error:
         raise BadRequest([FieldError("$", str(error))]) from None
+
+
+def _read_fields(fields: Sequence[FieldSpec], document: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields}
     # an unknown name is cut and counted on to be no secret: people put values where names belong
     errors = [FieldError("$", f"{len(unknown)} unknown field(s)")] if (unknown := set(document) - names) else []

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from weir.inference.core.calibration import SETS
 from weir.inference.core.decisions import OUTCOMES
 from weir.schemas.contracts import decisions_schema
 from weir.schemas.rules import MODES
@@ -20,6 +21,7 @@ Schema = dict[str, Any]
 
 _STRING: Schema = {"type": "string"}
 _INTEGER: Schema = {"type": "integer"}
+_INTEGER_OR_NULL: Schema = {"type": ["integer", "null"]}
 _BOOLEAN: Schema = {"type": "boolean"}
 _NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 _PLAIN: dict[str, Schema] = {
@@ -99,6 +101,12 @@ def build_decision(stream: Stream) -> Schema:
     return from_avro(json.loads(decisions_schema(stream)))
 
 
+def build_search(stream: Stream) -> Schema:
+    """Return what a page of past decisions looks like."""
+    texts: Schema = {"type": ["string", "null"]}
+    return _object({"decisions": _list(build_decision(stream)), "next": texts, "archived_to_ms": _INTEGER_OR_NULL})
+
+
 def build_evidence() -> Schema:
     """Return what the evidence on an event looks like; records are as their topics have them."""
     anything: Schema = {"type": ["object", "null"]}
@@ -124,6 +132,8 @@ def build_score(stream: Stream) -> Schema:
             stream.id: _STRING,
             "decision": {"type": "string", "enum": list(OUTCOMES)},
             "score": _NUMBER_OR_NULL,
+            "probability": _NUMBER_OR_NULL,
+            "prediction_set": {"type": ["string", "null"], "enum": [*SETS, None]},
             "decided_by": _STRING,
             "reasons": _list(_object({"code": _STRING, "detail": _STRING})),
             "tags": _list(_STRING),
@@ -144,9 +154,23 @@ def build_score(stream: Stream) -> Schema:
     )
 
 
+def build_scores(stream: Stream) -> Schema:
+    """Return what a request to score many events answers: for each a score, without its features unless asked for."""
+    score = build_score(stream)
+    properties = {name: kind for name, kind in score["properties"].items() if name != "published"}
+    fields = _list(_object({"field": _STRING, "message": _STRING}))
+    error = _object({"code": _STRING, "message": _STRING, "fields": fields}, optional=("fields",))
+    return _object(
+        {"scores": _list({"anyOf": [_object(properties, optional=("features",)), _object({"error": error})]})}
+    )
+
+
 MODELS: Schema = _object(
     {
         "champion": {"type": "object", "required": ["name", "version", "thresholds", "feature_count"]},
+        "roles": _list(
+            {"type": "object", "required": ["role", "share", "name", "version", "content", "thresholds", "metrics"]}
+        ),
         "rules_version": _STRING,
         "rules": _list(
             _object(
@@ -161,6 +185,23 @@ MODELS: Schema = _object(
             )
         ),
         "bundles": _list(_object({"name": _STRING, "version": _STRING, "created_time_ms": _INTEGER})),
+    }
+)
+DAYS: Schema = _object(
+    {
+        "days": _list(
+            _object(
+                {
+                    "day": {"type": "string", "format": "date"},
+                    "number": _INTEGER,
+                    "outcomes": _map(
+                        _object({"number": _INTEGER, "share": {"type": "number"}, "money": _INTEGER_OR_NULL})
+                    ),
+                }
+            )
+        ),
+        "currency": {"type": ["string", "null"]},
+        "archived_to_ms": _INTEGER_OR_NULL,
     }
 )
 HEALTH: Schema = _object({"alive": _BOOLEAN})

@@ -11,9 +11,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.util import find_spec
+from socket import socket
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
+from fastapi import FastAPI
 
 from weir.access.key import check_rate
 from weir.inference.api import examples as api_examples
@@ -22,17 +24,24 @@ from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
 from weir.inference.api.decide.waiting import Places
-from weir.inference.api.ports import EvidenceSource, ReadinessCheck
+from weir.inference.api.ports import ArchiveSources, ReadinessCheck
 from weir.inference.api.publisher import KafkaPublisher
 from weir.inference.api.reader import CurrentReader, build_feature_reader
 from weir.inference.api.request import parse_event
 from weir.inference.api.stream_paths import StreamParts
+from weir.inference.api.uploads.desk import UploadDesk, build_uploads
 from weir.inference.api.web.listening import bind, check_host, inherit
 from weir.inference.api.web.server import Tls, build_crowd, build_server
 from weir.inference.api.what_if import WhatIf
 from weir.inference.champion import open_champion
 from weir.inference.index import DecisionReader
 from weir.inference.processes import Reporter
+from weir.inference.published.desk import RulesDesk
+from weir.inference.published.gate import TryText
+from weir.inference.published.lists_desk import ListsDesk
+from weir.inference.published.models_desk import ModelsDesk
+from weir.inference.published.opened import OpenPublisher
+from weir.inference.published.trials import Trials
 from weir.infra.heap import freeze_gc
 from weir.infra.host import raise_limits
 from weir.infra.kafka.clients import build_producer
@@ -49,6 +58,7 @@ from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import ServedStreams
 from weir.schemas.stream import Stream
 from weir.streaming.compiling import compile_kernel
+from weir.streaming.dlq.desk import build_letters
 from weir.streaming.dlq.letter import app_version
 from weir.streaming.health.checks import start_watch
 from weir.streaming.kernels import kernel_of
@@ -57,6 +67,7 @@ from weir.streaming.service import wait_for
 if TYPE_CHECKING:
     from weir.access.audit.log import AuditLog
     from weir.access.keyring import Keyring
+    from weir.access.store import KeyStore
     from weir.cases.desk import Desk
 
 REDIS_SECONDS_MAX = 1.0
@@ -73,7 +84,8 @@ def run_api(
     *,
     host: str | None = None,
     port: int | None = None,
-    evidence: EvidenceSource | None = None,
+    archive: ArchiveSources | None = None,
+    try_text: TryText | None = None,
     descriptor: int | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT.
@@ -83,7 +95,8 @@ def run_api(
         served: the streams.
         host: in place of the settings'.
         port: likewise; 0 takes a free one.
-        evidence: answers for past decisions, where there is an archive.
+        archive: answers for past decisions, in an installation that has it.
+        try_text: tries rules and lists on the past, likewise.
         descriptor: of a listening socket that this process inherited, in place of host and port.
 
     Raises:
@@ -104,15 +117,13 @@ def run_api(
         for of_stream in each:
             metrics.BUILD_INFO.labels(app_version(), of_stream.declarations_hash).set(1)
         crowd = build_crowd()
-        parts = replace(build_parts(settings, served, lag=lag, evidence=evidence), is_full=lambda: crowd.full)
+        parts = replace(
+            build_parts(settings, served, lag=lag, archive=archive, try_text=try_text), is_full=lambda: crowd.full
+        )
         _compile_kernels(parts)
-        at = f"{listening.getsockname()[0]}:{listening.getsockname()[1]}"
-        docs = " (docs at /docs)" if parts.find_key is None else ""  # a browser sends no key
-        names = ", ".join(stream.name for stream in served.streams)
-        sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
-        sys.stdout.flush()
+        _announce(listening, settings, served, keyed=parts.find_key is not None)
         server = build_server(
-            build_api(parts), crowd, tls=tls, plain_errors=parts.find_key is None, on_stop=partial(_end_live, parts)
+            _build_app(parts), crowd, tls=tls, plain_errors=parts.find_key is None, on_stop=partial(_end_live, parts)
         )
         name = f"api :{listening.getsockname()[1]}"
         reporters = [Reporter(one, name, part.champion) for one, part in zip(each, parts.streams, strict=True)]
@@ -127,6 +138,21 @@ def run_api(
                 reporter.close()
             parts.close()
     return 0
+
+
+def _announce(listening: socket, settings: Settings, served: ServedStreams, *, keyed: bool) -> None:
+    at = f"{listening.getsockname()[0]}:{listening.getsockname()[1]}"
+    docs = "" if keyed else " (docs at /docs)"  # a browser sends no key
+    names = ", ".join(stream.name for stream in served.streams)
+    sys.stdout.write(f"serving {'https' if settings.api.tls_key else 'http'}://{at}{docs}: {names}\n")
+    sys.stdout.flush()
+
+
+def _build_app(parts: ApiParts) -> FastAPI:
+    """Return the application with its document written: the request that asks for it first would hold up all others."""
+    app = build_api(parts)
+    app.openapi()
+    return app
 
 
 def _end_live(parts: ApiParts) -> None:
@@ -152,7 +178,8 @@ def build_parts(
     served: ServedStreams,
     health: Health = HEALTH,
     lag: StreamLag | None = None,
-    evidence: EvidenceSource | None = None,
+    archive: ArchiveSources | None = None,
+    try_text: TryText | None = None,
 ) -> ApiParts:
     """Connect to everything the API stands on.
 
@@ -162,7 +189,8 @@ def build_parts(
             has them once they are there; a single one is refused.
         health: what ``/readyz`` tells of; somebody notes it, see ``weir.streaming.health.checks.start_watch``.
         lag: how far the streams are behind, noted by the same.
-        evidence: answers for past decisions; closed with the rest.
+        archive: answers for past decisions; closed with the rest.
+        try_text: tries rules and lists on the past.
 
     Raises:
         Refused: a single stream's bundle is not right, or one of its topics is missing.
@@ -178,13 +206,17 @@ def build_parts(
         guard,
         lag or StreamLag(),
         Places(number_max=settings.api.decide_waiting_max, bytes_max=settings.api.decide_waiting_mb_max << 20),
+        build_uploads(settings, served),
         required=len(served.streams) == 1,
     )
-    built = [_build_stream(settings.of_stream(stream), connections) for stream in served.streams]
-    streams = [replace(each, evidence=evidence) for each in built]
-    keyring = _open_keyring(settings)
+    past = archive or ArchiveSources(None, None)
+    streams = [
+        _build_stream(of_stream, connections, past, try_text) for of_stream in map(settings.of_stream, served.streams)
+    ]
+    keys = _open_keys(settings)
+    keyring = None if keys is None else _open_keyring(keys)
     audit = _open_audit(settings)
-    close = _close_all(connections, streams, [each.close for each in (keyring, audit, evidence) if each is not None])
+    close = _close_all(connections, streams, [each.close for each in (keyring, audit, *past) if each is not None])
     checks: dict[str, ReadinessCheck] = {name: partial(_check, health, name, guard) for name in CHECKS}
     return ApiParts(
         streams=streams,
@@ -193,6 +225,7 @@ def build_parts(
         checks=checks | {"decide": partial(_check_decide, streams)},
         placeholders=settings.placeholders,
         find_key=keyring.find if keyring else None,
+        keys=keys,
         audit=audit,
         limits=RateLimits(client, space=settings.cluster) if keyring else None,
         default_limit=_read_default_limit(settings),
@@ -210,8 +243,12 @@ def _close_all(
         connections.redis,
         connections.registry,
         connections.guard,
+        connections.uploads,
         *(of.champion for of in streams),
         *(of.desk for of in streams if of.desk is not None),
+        *(of.letters for of in streams if of.letters is not None),
+        *(of.rules for of in streams if of.rules is not None),
+        *(of.lists for of in streams if of.lists is not None),
         *(of.decide.decisions for of in streams if of.decide is not None),
     ):
         close.callback(each.close)
@@ -220,15 +257,20 @@ def _close_all(
     return close.close
 
 
-def _open_keyring(settings: Settings) -> Keyring | None:
+def _open_keys(settings: Settings) -> KeyStore | None:
     if settings.api.keys == "off":
         return None
     # what serves without keys needs no database
-    from weir.access.keyring import Keyring  # noqa: PLC0415
     from weir.access.store import KeyStore  # noqa: PLC0415
     from weir.infra.database.engine import open_database  # noqa: PLC0415
 
-    keyring = Keyring(KeyStore(open_database(settings)), lambda: int(time.time() * 1_000))
+    return KeyStore(open_database(settings))
+
+
+def _open_keyring(keys: KeyStore) -> Keyring:
+    from weir.access.keyring import Keyring  # noqa: PLC0415 - likewise
+
+    keyring = Keyring(keys, lambda: int(time.time() * 1_000))
     if keyring.is_empty:
         log.warning("no_key", fix="weir keys create NAME --scopes admin")
     return keyring
@@ -266,10 +308,13 @@ class _Connections:
     guard: CircuitBreaker
     lag: StreamLag
     places: Places
+    uploads: UploadDesk
     required: bool
 
 
-def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
+def _build_stream(
+    settings: Settings, connections: _Connections, past: ArchiveSources, try_text: TryText | None
+) -> StreamParts:
     stream, topic, required = settings.stream, settings.topics.transactions, connections.required
     champion = open_champion(settings, required=required)
     kernel = kernel_of(stream)
@@ -281,6 +326,7 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
     )
     build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
     decisions = DecisionReader(connections.redis, space=settings.key_space)
+    opened, trials = OpenPublisher(settings), Trials(stream.name, try_text)
     return StreamParts(
         kernel=kernel,
         reader=wait_for(lambda: CurrentReader(build_reader, required=required)),
@@ -288,8 +334,16 @@ def _build_stream(settings: Settings, connections: _Connections) -> StreamParts:
         champion=champion,
         publisher=publisher,
         models_dir=settings.models_dir,
+        evidence=past.evidence,
+        search=past.search,
+        rules=RulesDesk(settings, opened, trials),
+        lists=ListsDesk(settings, opened, trials),
+        models=ModelsDesk(opened),
+        curves=past.curves,
         desk=_build_desk(settings),
         labels=labels,
+        uploads=connections.uploads,
+        letters=build_letters(settings, connections.registry, now_ms=lambda: int(time.time() * 1_000)),
         decide=build_decide(
             settings,
             connections.registry,

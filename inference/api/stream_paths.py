@@ -26,11 +26,29 @@ from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.route import DecideParts, add_decide
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.ids import check_id
+from weir.inference.api.letters.route import LetterPaths
+from weir.inference.api.lists.route import ListsPaths
 from weir.inference.api.live.route import add_live
 from weir.inference.api.lookup import LookUp, look_up_all
-from weir.inference.api.models import describe_models
-from weir.inference.api.ports import DecisionSource, EventPublisher, EvidenceSource, PartialsReader
+from weir.inference.api.many import add_many
+from weir.inference.api.models.route import ModelPaths
+from weir.inference.api.ports import (
+    CurveSource,
+    DecisionSource,
+    EventPublisher,
+    EvidenceSource,
+    LetterSource,
+    ListsSource,
+    ModelsSource,
+    PartialsReader,
+    RulesSource,
+    SearchSource,
+)
 from weir.inference.api.request import parse_event
+from weir.inference.api.rules.route import RulesPaths
+from weir.inference.api.search.route import SearchPaths
+from weir.inference.api.uploads.desk import UploadDesk
+from weir.inference.api.uploads.route import UploadPaths
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.what_if import Answer, Asked, WhatIf
 from weir.inference.champion import Champion
@@ -41,7 +59,6 @@ from weir.streaming.core.kernel import Kernel
 
 if TYPE_CHECKING:
     from weir.cases.desk import Desk
-    from weir.inference.api.cases.route import CasePaths
 
 _UNAVAILABLE = ("unavailable", "damaged", "refused")
 _ID_SHOWN: dict[str, Any] = {"minLength": 1, "maxLength": ID_BYTES_MAX}
@@ -56,8 +73,15 @@ class StreamParts:
         models_dir: where the stream's bundles are.
         decide: asks the stream for decisions; without it there is no such path.
         evidence: answers for past decisions, likewise.
+        search: searches past decisions; without it its paths say that there is no archive.
         desk: the stream's cases, likewise.
         labels: publishes what an event turned out to be, likewise.
+        letters: the stream's dead letters, likewise.
+        rules: publishes the stream's rules, likewise.
+        lists: publishes the stream's lists, likewise.
+        models: tells how the stream's models were chosen, likewise.
+        curves: measures what thresholds do; without it its path says that there is no archive.
+        uploads: works on files of the stream's events, likewise.
     """
 
     kernel: Kernel
@@ -68,8 +92,15 @@ class StreamParts:
     models_dir: Path
     decide: DecideParts | None = None
     evidence: EvidenceSource | None = None
+    search: SearchSource | None = None
     desk: Desk | None = None
     labels: EventPublisher | None = None
+    letters: LetterSource | None = None
+    rules: RulesSource | None = None
+    lists: ListsSource | None = None
+    models: ModelsSource | None = None
+    curves: CurveSource | None = None
+    uploads: UploadDesk | None = None
 
     @property
     def stream(self) -> Stream:
@@ -117,18 +148,24 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
 
     look_ups, scores = RequestBatcher(look_up), RequestBatcher(score)
     router = APIRouter(tags=[stream.name])
-    cases = None if served.desk is None else _build_cases(served.desk, stream)
+    rooms = _build_rooms(served)
+    if served.uploads is not None:
+        rooms.append(("uploads", UploadPaths(served.uploads, stream, scores).add))
+    search = SearchPaths(stream, served.search)
+    models = ModelPaths(stream, served.champion, served.models_dir, served.models, served.curves)
     for prefix in prefixes:
         _add_lookup(router, f"{prefix}/features", stream, look_ups, shared.now_ms)
         if served.decide is not None and served.decide.live is not None:
             add_live(router, f"{prefix}/decisions/live", stream, served.decide.live)  # before ids, of which any fits
+        search.add(router, prefix)
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
-        _add_models(router, f"{prefix}/models", served)
+        add_many(router, f"{prefix}/score/batch", stream, scores, shared.now_ms)
+        models.add(router, f"{prefix}/models")
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
-        if cases is not None:
-            cases.add(router, f"{prefix}/cases")
+        for name, add in rooms:
+            add(router, f"{prefix}/{name}")
         if served.labels is not None:
             add_labels(router, f"{prefix}/labels", stream, served.labels, shared.placeholders, shared.now_ms)
         if served.decide is not None:
@@ -171,10 +208,20 @@ def _name_one(kinds: tuple[str, ...]) -> str:
     return " or ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
 
 
-def _build_cases(desk: Desk, stream: Stream) -> CasePaths:
-    from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
+def _build_rooms(served: StreamParts) -> list[tuple[str, Callable[[APIRouter, str], None]]]:
+    """Return what adds the paths that have a room of their own, of those that the stream has."""
+    found: list[tuple[str, Callable[[APIRouter, str], None]]] = []
+    if served.desk is not None:
+        from weir.inference.api.cases.route import CasePaths  # noqa: PLC0415 - needs the database's packages
 
-    return CasePaths(desk, stream)
+        found.append(("cases", CasePaths(served.desk, served.stream).add))
+    if served.letters is not None:
+        found.append(("dead-letters", LetterPaths(served.letters, served.stream).add))
+    if served.rules is not None:
+        found.append(("rules", RulesPaths(served.rules).add))
+    if served.lists is not None:
+        found.append(("lists", ListsPaths(served.lists, served.stream).add))
+    return found
 
 
 def _add_decisions(router: APIRouter, path: str, served: StreamParts, redis: CircuitBreaker) -> None:
@@ -264,15 +311,3 @@ def _add_scoring(
             at = await run_in_threadpool(served.publisher.publish, event)
             scored["published"] = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
         return answer_json(scored)
-
-
-def _add_models(router: APIRouter, path: str, served: StreamParts) -> None:
-    @router.get(
-        path,
-        responses={200: examples.answer("what decides", schema.MODELS), **error_answers(*_UNAVAILABLE)},
-        summary="The model, rules and lists in force, and the bundles at hand",
-        openapi_extra=needs(Scope.READ),
-    )
-    async def get_models() -> Response:
-        served.champion.poll()
-        return answer_json(await run_in_threadpool(describe_models, served.champion, served.models_dir))

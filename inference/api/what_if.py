@@ -19,6 +19,7 @@ from weir.inference.api.ports import PartialsReader
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.bundle import Bundle
 from weir.inference.champion import Champion
+from weir.inference.core.calibration import SETS
 from weir.inference.core.decisions import OUTCOMES, Judgement
 from weir.inference.core.lists import APPEND_TIME
 from weir.inference.decide import Decider
@@ -28,10 +29,12 @@ from weir.schemas.contracts import event_schemas
 from weir.schemas.errors import PoisonRecord
 from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.one_row import RowPlan
-from weir.schemas.records.validation import QUOTE_NOTHING, validate_events
+from weir.schemas.records.validation import describe_unquoted, validate_events
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.states import States, Step
+
+DUPLICATE = "the key used this id within the last day; look its decision up"
 
 
 class AlreadyDecided(Exception):
@@ -126,7 +129,7 @@ class WhatIf:
         """Return of the events what decides next to features and ids, as a feature row would carry it."""
         named = set(self._champion.rules.columns)
         if self._champion.thresholds is not None:
-            named.add(self._champion.thresholds.by)
+            named |= self._champion.thresholds.columns
         fields = {
             field.name: pa.array([each.transaction[field.name] for each in asked], _plain(field.type))
             for field in self._schema
@@ -140,7 +143,7 @@ class WhatIf:
         refused: dict[int, BadRequest] = {}
         for place, (row, each) in enumerate(zip(rows, asked, strict=True)):
             if not self._plan.passes(row, append_time_ms=each.now_ms) and (error := self._find_error(each)):
-                refused[place] = BadRequest([FieldError(error.field or "$", _describe(error))])
+                refused[place] = BadRequest([FieldError(error.field or "$", describe_unquoted(error))])
         valid = [place for place in range(len(asked)) if place not in refused]
         append = np.array([asked[place].now_ms for place in valid], dtype=np.int64)
         return self._kernel.build_rows(self._plan, [rows[place] for place in valid], append_time_ms=append), refused
@@ -176,6 +179,7 @@ class WhatIf:
             stream.id: asked.transaction[stream.id],
             "decision": OUTCOMES[int(judgement.outcomes[row])],
             "score": None if np.isnan(score) else score,
+            **tell_confidence(judgement, row),
             "decided_by": judgement.decided_by[row],
             "reasons": [{"code": reason.code, "detail": reason.detail} for reason in judgement.reasons[row]],
             "tags": list(judgement.tags[row]),
@@ -193,14 +197,17 @@ class WhatIf:
         }
 
 
+def tell_confidence(judgement: Judgement, row: int) -> dict[str, Any]:
+    """Return what a decision record says of how sure the model is."""
+    score, calibration = judgement.scores[row : row + 1], judgement.calibration
+    if calibration is None or np.isnan(score[0]):
+        return {"probability": None, "prediction_set": None}
+    (probability,), (place,) = calibration.compute_probabilities(score), calibration.compute_sets(score)
+    return {"probability": float(probability), "prediction_set": SETS[place]}
+
+
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _describe(error: PoisonRecord) -> str:
-    """Say what was expected: a dead letter quotes what was found, an answer never repeats a value."""
-    expected = str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
-    return f"{expected}; {error.hint}" if error.hint else expected
 
 
 def _build_states(

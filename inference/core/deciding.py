@@ -3,7 +3,7 @@
 Who decided a row is a number, so that no text is made for it; ``decisions.py`` makes the texts and reasons of a record.
 
 ========== ===============================================================
-0, 1, 2    ``model``, ``fallback``, ``rules``
+0 to 3     ``model``, ``fallback``, ``rules``, ``let_through``
 then       the rules, by their position
 then       the entity kinds of the allow list, then those of the block list
 ========== ===============================================================
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weir.inference.core.condition_steps import Rows
+from weir.inference.core.let_through import LetThrough
 from weir.inference.core.lists import Ids, Lists, read_append_ms
 from weir.inference.core.rules import Matches, Noted, RuleSet
 from weir.inference.core.thresholds import Cut, Scores
@@ -29,10 +30,10 @@ from weir.schemas.rules import Rule
 OUTCOMES: tuple[str, str, str] = ("APPROVE", "REVIEW", "DECLINE")
 """By severity; arrays of decisions hold positions in it."""
 APPROVE, REVIEW, DECLINE = 0, 1, 2
-BY_MODEL, BY_FALLBACK, BY_RULES = 0, 1, 2
+BY_MODEL, BY_FALLBACK, BY_RULES, BY_LET_THROUGH = 0, 1, 2, 3
 WATCHED: Final = "WATCH_LIST"
 """The tag of decisions on who is on the watch list."""
-_FIXED: Final = ("model", "fallback", "rules")
+_FIXED: Final = ("model", "fallback", "rules", "let_through")
 _SIDES: Final = ("allow", "block")
 Outcomes = npt.NDArray[np.uint8]
 
@@ -58,6 +59,8 @@ class DecidedRows:
         matches: what the rules say.
         rules: that ``by`` counts.
         lists: and the lists.
+        propensity: per row the share of such events that is let through, NaN for events that never are; None where
+            nothing is.
     """
 
     outcomes: Outcomes
@@ -67,6 +70,7 @@ class DecidedRows:
     matches: Matches
     rules: Sequence[Rule]
     lists: Lists
+    propensity: npt.NDArray[np.float64] | None = None
 
     @property
     def first_rule(self) -> int:
@@ -91,7 +95,9 @@ class DecidedRows:
         return tuple(self.decider(number).name for number in range(len(_FIXED) + len(self.rules) + listed))
 
 
-def decide_rows(rows: Rows, ids: Ids, rule_set: RuleSet, cut: Cut, *, has_model: bool) -> DecidedRows:
+def decide_rows(
+    rows: Rows, ids: Ids, rule_set: RuleSet, cut: Cut, let_through: LetThrough | None = None, *, has_model: bool
+) -> DecidedRows:
     """Decide rows whose scores are known.
 
     Args:
@@ -99,6 +105,7 @@ def decide_rows(rows: Rows, ids: Ids, rule_set: RuleSet, cut: Cut, *, has_model:
         ids: entity kind to ids, one per row; looked up in the lists.
         rule_set: of the stream.
         cut: thresholds.
+        let_through: which of what the model declines is let through; None lets nothing.
         has_model: False where lists and rules decide alone.
     """
     outcomes = compute_outcomes(rows.scores, review=cut.review, decline=cut.decline)
@@ -109,8 +116,9 @@ def decide_rows(rows: Rows, ids: Ids, rule_set: RuleSet, cut: Cut, *, has_model:
     found = rule_set.match(rows)
     _apply_rules(found.decided, rule_set.rules, outcomes, failed, by)
     tags = _apply_lists(rows, ids, len(rule_set.rules), outcomes, by)
+    propensity = None if let_through is None else _let_through(rows, let_through, outcomes, by)
     return DecidedRows(
-        outcomes, by, int(np.count_nonzero(failed)), (*tags, *found.tags), found, rule_set.rules, rows.lists
+        outcomes, by, int(np.count_nonzero(failed)), (*tags, *found.tags), found, rule_set.rules, rows.lists, propensity
     )
 
 
@@ -121,7 +129,10 @@ def check_scores(scores: Scores) -> Scores:
     [0.5, nan, nan]
     """
     with np.errstate(invalid="ignore"):
-        return np.where((scores >= 0.0) & (scores <= 1.0), scores, np.float32(np.nan)).astype(np.float32)
+        is_sound = (scores >= 0.0) & (scores <= 1.0)
+    if is_sound.all():
+        return scores.astype(np.float32, copy=False)
+    return np.where(is_sound, scores, np.float32(np.nan)).astype(np.float32)
 
 
 def compute_outcomes(scores: Scores, *, review: float | Scores, decline: float | Scores) -> Outcomes:
@@ -169,3 +180,14 @@ def _apply_lists(rows: Rows, ids: Ids, rules: int, outcomes: Outcomes, by: npt.N
             outcomes[found], by[found] = outcome, places[side][found] + begin
     watched = np.flatnonzero(places["watch"] >= 0)
     return ((WATCHED, watched),) if len(watched) else ()
+
+
+def _let_through(rows: Rows, let: LetThrough, outcomes: Outcomes, by: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """Change outcomes and who decides in place; return the propensities."""
+    propensity = np.full(len(by), np.nan)
+    declined = np.flatnonzero((outcomes == DECLINE) & (by == BY_MODEL))
+    eligible = let.find_eligible(declined, rows.features, rows.names, rows.fields)
+    propensity[eligible] = let.text.share
+    chosen = eligible[let.choose(eligible, rows.fields)]
+    outcomes[chosen], by[chosen] = OUTCOMES.index(let.text.outcome), BY_LET_THROUGH
+    return propensity

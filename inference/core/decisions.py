@@ -22,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from weir.inference.core.calibration import Calibration
 from weir.inference.core.condition_steps import Rows
 from weir.inference.core.deciding import (
     APPROVE,
+    BY_LET_THROUGH,
     BY_MODEL,
     BY_RULES,
     DECLINE,
@@ -55,6 +57,8 @@ class Model(Protocol):
     decline_threshold: float
     reference: npt.NDArray[np.float32]
     groups: Groups
+    calibration: Calibration | None
+    """What its scores are worth; None where nobody measured it."""
     lacking: tuple[str, ...]
     """Causes for which every decision is degraded; ``no_model`` where there is none, and every score is NaN."""
 
@@ -70,13 +74,18 @@ class Judgement:
     Attributes:
         scores: float32, shape (rows,); NaN for a failed score, and where there is no model.
         outcomes: uint8, shape (rows,), positions in ``OUTCOMES``.
-        decided_by: ``model``, ``fallback``, the name of a rule or list, or ``rules``: no model, and none of them.
+        decided_by: ``model``, ``fallback``, the name of a rule or list, ``rules``: no model, and none of them; or
+            ``let_through``: the model declines it, and it is let through.
         reasons: per row; empty for what the model approved.
         rules_version: of rules and lists together.
         failed: how many scores the model did not give.
         tags: per row the words of the rules that tag it.
         shadow_rules: per row the names of the rules in shadow mode that it fulfils.
         shadow_hits: of how many rows each of those is fulfilled, by its name.
+        calibration: what the scores are worth; None where nobody measured it.
+        propensity: per row the share of such events that is let through, NaN for events that never are; None where
+            nothing is.
+        let_through_minor: what is at stake in the rows that are let through, base minor units.
     """
 
     scores: npt.NDArray[np.float32]
@@ -88,6 +97,9 @@ class Judgement:
     tags: list[Sequence[str]] = field(default_factory=list)
     shadow_rules: list[Sequence[str]] = field(default_factory=list)
     shadow_hits: Mapping[str, int] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    propensity: npt.NDArray[np.float64] | None = None
+    let_through_minor: float = 0.0
 
 
 def build_rules_version(lists: Lists, rules: RuleSet, thresholds: ThresholdTable | None = None) -> str:
@@ -154,12 +166,16 @@ def judge(
     asked = Rows(features, names, scores, _some_fields(fields, features.shape[0]), lists)
     cut = Cut(model.review_threshold, model.decline_threshold) if thresholds is None else find_cut(thresholds, fields)
     has_model = NO_MODEL not in model.lacking
-    decided = decide_rows(asked, ids, rule_set, cut, has_model=has_model)
+    let = None if thresholds is None else thresholds.let_through
+    decided = decide_rows(asked, ids, rule_set, cut, let, has_model=has_model)
     by, others = decided.by, BY_MODEL if has_model else BY_RULES
     decided_by = [decided.decider(others).name] * len(by)
     reasons: list[Sequence[Reason]] = [()] * len(by)
-    _explain(taken, scores, np.flatnonzero((decided.outcomes > APPROVE) & (by == BY_MODEL)), model, reasons)
-    for row in np.flatnonzero(by != others).tolist():
+    is_let = by == BY_LET_THROUGH
+    _explain(taken, scores, np.flatnonzero((decided.outcomes > APPROVE) & (by == BY_MODEL) | is_let), model, reasons)
+    for row in np.flatnonzero(is_let).tolist():  # it keeps the reasons for which it would have been declined
+        decided_by[row] = decided.decider(BY_LET_THROUGH).name
+    for row in np.flatnonzero((by != others) & ~is_let).tolist():
         decider = decided.decider(int(by[row]))
         decided_by[row], reasons[row] = decider.name, [_explain_decider(decider, row, rule_set.rules, lists, ids)]
     return Judgement(
@@ -172,6 +188,9 @@ def judge(
         _spread(decided.tags, len(by)),
         _spread(decided.matches.shadow, len(by)),
         decided.matches.hits,
+        model.calibration,
+        decided.propensity,
+        0.0 if let is None else let.sum_stakes(np.flatnonzero(is_let), features, names),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -11,8 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from weir.inference.core.calibration import SETS
 from weir.inference.core.decisions import OUTCOMES, Judgement
 from weir.inference.core.reasons import Reason
+
+_SETS = pa.array(SETS, pa.string())
+_TEXTS_MAX, _REPEATED_MIN = 32, 1_024
+"""Columns of one text that are kept, and how long they are at least. Names and versions are the same in batch after
+batch, so a column is a slice of what was made once: of 4,096 rows and 20 characters, 100 kB.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,10 @@ def build_decisions(
         shadow: what was scored next to it, where something was.
     """
     count = rows.num_rows
-    scores = judgement.scores.astype(np.float64)
     outcomes = pa.DictionaryArray.from_arrays(pa.array(judgement.outcomes.astype(np.int8)), list(OUTCOMES))
     made: dict[str, pa.Array] = {
         "decision": outcomes.cast(pa.string()),
-        "score": pa.array(scores, mask=np.isnan(scores)),
+        "score": _build_scores(judgement.scores),
         "decided_by": pa.array(judgement.decided_by, pa.string()),
         "reasons": _build_reasons(judgement.reasons, schema.field("reasons").type),
         "model_name": _constant(model.name, count),
@@ -76,9 +83,10 @@ def build_decisions(
         "degraded_by": degraded_by,
         "tags": _build_texts(judgement.tags, count),
         "shadow_rules": _build_texts(judgement.shadow_rules, count),
+        "propensity": _build_propensity(judgement.propensity, count),
         "decision_time_ms": pa.array(np.full(count, decision_time_ms, dtype=np.int64)),
     }
-    made |= _build_shadow(shadow, count)
+    made |= _build_shadow(shadow, count) | build_confidence(judgement)
     columns = [made[name] if name in made else rows.column(name) for name in schema.names]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -91,11 +99,24 @@ def _build_shadow(shadow: Shadowed | None, count: int) -> dict[str, pa.Array]:
             "shadow_model_version": names,
             "shadow_score": pa.nulls(count, pa.float64()),
         }
-    scores = shadow.scores.astype(np.float64)
     return {
         "shadow_model_name": _constant(shadow.model.name, count),
         "shadow_model_version": _constant(shadow.model.version, count),
-        "shadow_score": pa.array(scores, mask=np.isnan(scores)),
+        "shadow_score": _build_scores(shadow.scores),
+    }
+
+
+def build_confidence(judgement: Judgement) -> dict[str, pa.Array]:
+    """Return how sure the model is, as columns; nulls where it has no calibration or gave no score."""
+    calibration, scores = judgement.calibration, judgement.scores
+    if calibration is None:
+        nothing = pa.nulls(len(scores), pa.float64()), pa.nulls(len(scores), pa.string())
+        return dict(zip(("probability", "prediction_set"), nothing, strict=True))
+    missing = np.isnan(scores)
+    sets = _SETS.take(pa.array(calibration.compute_sets(scores), mask=missing))
+    return {
+        "probability": pa.array(calibration.compute_probabilities(scores), mask=missing),
+        "prediction_set": sets,
     }
 
 
@@ -108,9 +129,24 @@ def _build_reasons(reasons: Sequence[Sequence[Reason]], kind: pa.ListType) -> pa
     return pa.ListArray.from_arrays(pa.array(np.append(np.int32(0), ends)), items, type=kind)
 
 
+def _build_propensity(propensity: npt.NDArray[np.float64] | None, count: int) -> pa.Array:
+    return pa.nulls(count, pa.float64()) if propensity is None else pa.array(propensity, mask=np.isnan(propensity))
+
+
 def _build_texts(texts: Sequence[Sequence[str]], count: int) -> pa.ListArray:
     return pa.array(texts or [()] * count, pa.list_(pa.string()))
 
 
+def _build_scores(scores: npt.NDArray[np.float32]) -> pa.Array:
+    """Return scores as a column, null where there is none."""
+    missing = np.isnan(scores)
+    return pa.array(scores.astype(np.float64), mask=missing if missing.any() else None)
+
+
 def _constant(text: str, count: int) -> pa.Array:
+    return _repeat(text, max(_REPEATED_MIN, 1 << (count - 1).bit_length())).slice(0, count)
+
+
+@lru_cache(maxsize=_TEXTS_MAX)
+def _repeat(text: str, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(text, pa.string()), count)

@@ -4,19 +4,24 @@ A segment is a value of one field of the event that feature rows keep, as text. 
 value, has the thresholds of all others::
 
     {"review": 0.5, "decline": 0.9, "by": "channel", "segments": {"moto": {"review": 0.3, "decline": 0.8}}}
+
+They may let a share of what is declined through (``let_through.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from weir.inference.core.let_through import LetThrough, parse_let_through
 from weir.schemas.errors import Refused
+from weir.schemas.stakes import find_stake
+from weir.schemas.stream import Stream
 
 SEGMENTS_MAX: Final = 1_000
 _FIELDS: Final = {"review", "decline", "by", "segments"}
@@ -39,12 +44,20 @@ class ThresholdTable:
         others: of rows of no segment.
         by: the field whose values are segments; empty for none.
         segments: thresholds by value.
+        let_through: which of the declined events are let through; None lets none.
     """
 
     version: str
     others: Cut
     by: str = ""
     segments: Mapping[str, Cut] = field(default_factory=dict)
+    let_through: LetThrough | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the fields and features that are read, besides the append time."""
+        let = self.let_through
+        return frozenset({self.by} - {""} | ({let.key, let.stake} if let else set()))
 
     def of_rows(self, values: Sequence[object]) -> Cut:
         """Return the thresholds per row.
@@ -95,6 +108,27 @@ def segment_of(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def read_thresholds(document: Any, stream: Stream, version: str = "unnamed") -> ThresholdTable:
+    """Check a document of thresholds of a stream.
+
+    Args:
+        document: as read.
+        stream: for whose events they decide.
+        version: of the text that it was read from.
+
+    Raises:
+        Refused: as ``parse_thresholds``, and ``parse_let_through``.
+    """
+    given = dict(document) if isinstance(document, dict) else document
+    let = given.pop("let_through", None) if isinstance(given, dict) else None
+    table = parse_thresholds(given, stream.kept_in_rows, version)
+    if let is None:
+        return table
+    stake = find_stake(stream)
+    name = None if stake is None else stream.feature_names[stake]
+    return replace(table, let_through=parse_let_through(let, key=stream.key.field, stake=name))
+
+
 def parse_thresholds(document: Any, fields: Collection[str], version: str = "unnamed") -> ThresholdTable:
     """Check a document of thresholds.
 
@@ -110,7 +144,7 @@ def parse_thresholds(document: Any, fields: Collection[str], version: str = "unn
     Cut(review=0.5, decline=0.9)
     """
     if not isinstance(document, dict) or not set(document) <= _FIELDS:
-        raise Refused("thresholds: expected an object with review, decline, by and segments")
+        raise Refused("thresholds: expected an object with review, decline, by, segments and let_through")
     by, segments = document.get("by", ""), document.get("segments", {})
     if not isinstance(segments, dict) or len(segments) > SEGMENTS_MAX:
         raise Refused(f"thresholds: expected an object of at most {SEGMENTS_MAX:,} segments")

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from weir.inference.api.models import list_bundles
+from weir.inference.api.models.describe import list_bundles
 from weir.inference.bundle import load_champion, load_lists
 from weir.inference.core.decisions import build_rules_version
 from weir.inference.index import DecisionReader

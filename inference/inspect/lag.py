@@ -12,7 +12,7 @@ from weir.inference.undecided import find_owed
 from weir.infra.kafka.first_start import read_committed
 from weir.infra.kafka.group_owners import NOBODY, read_owners
 from weir.infra.kafka.history import History
-from weir.infra.kafka.offsets import build_asker, end_offsets
+from weir.infra.kafka.offsets import end_offsets
 from weir.infra.kafka.positions import Following, find_undecided_until, followings
 from weir.infra.kafka.source import Partition
 from weir.infra.settings import Settings
@@ -63,11 +63,10 @@ def read_readers(settings: Settings, rows: Sequence[GroupLag]) -> list[str]:
     Raises:
         Transient: the brokers did not answer in time.
     """
-    admin = build_asker(settings.kafka)
     wanted: dict[str, set[Partition]] = {}
     for row in rows:
         wanted.setdefault(row.group, set()).add((row.topic, row.partition))
-    owners = {group: read_owners(admin, group, partitions) for group, partitions in wanted.items()}
+    owners = {group: read_owners(settings.kafka, group, partitions) for group, partitions in wanted.items()}
     found = [owners[row.group].of((row.topic, row.partition)) for row in rows]
     free = {each.stage for each in followings(settings) if NOBODY in found and _is_decided_before(settings, each)}
     return [NO_NEED if who == NOBODY and row.stage in free else who for row, who in zip(rows, found, strict=True)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -34,9 +34,9 @@ ACT_BYTES_MAX: Final = 8 * TEXT_BYTES_MAX
 VERSION_DIGITS: Final = 12
 """Of the content hash, in decisions and in commands."""
 
-_Hash = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|none)$")]
-_Label = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{0,40}$")]
-_Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Hash = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|none)$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{0,40}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Parts(BaseModel):
@@ -46,6 +46,25 @@ class Parts(BaseModel):
 
     count: int = Field(ge=1, le=PARTS_MAX)
     offset: int = Field(ge=0)
+
+
+class HasText(Protocol):
+    """What has a text, in its record or in parts: an act, and a proposal of one."""
+
+    @property
+    def hash(self) -> str:
+        """Of the text; of a change it follows from what is changed, too."""
+        ...
+
+    @property
+    def text(self) -> str | None:
+        """In the record."""
+        ...
+
+    @property
+    def parts(self) -> Parts | None:
+        """In records of their own."""
+        ...
 
 
 class Act(BaseModel):
@@ -62,13 +81,13 @@ class Act(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal[1] = FORMAT
-    id: _Id
+    id: Id
     kind: Kind
     action: Literal["publish", "change", "rollback"]
-    hash: _Hash
-    label: _Label = ""
-    after: _Id | Literal[""] = ""
-    parent: _Hash | Literal[""] = ""
+    hash: Hash
+    label: Label = ""
+    after: Id | Literal[""] = ""
+    parent: Hash | Literal[""] = ""
     who: str = Field(min_length=1, max_length=100)
     why: str = Field(min_length=1, max_length=1_000)
     text: str | None = Field(default=None, max_length=TEXT_BYTES_MAX)

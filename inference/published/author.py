@@ -10,13 +10,13 @@ from weir.inference.published.publish import Publisher
 from weir.schemas.errors import Refused
 
 
-def check_said(who: str, why: str) -> None:
+def check_said(who: str, why: str, *, why_max: int = 1_000) -> None:
     """Look whether both are said, in the length that an act takes.
 
     Raises:
         Refused: one is empty or too long.
     """
-    longest = {"who": 100, "why": 1_000}
+    longest = {"who": 100, "why": why_max}
     for name, text in (("who", who), ("why", why)):
         if not 0 < len(text.strip()) <= longest[name]:
             raise Refused(f"--{name}: expected 1 to {longest[name]:,} characters, found {len(text):,}")

@@ -8,20 +8,31 @@ codes: 0 done or shown, 1 failed, 2 refused or misused: nothing was published th
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from weir.inference import rules_cli
-from weir.inference.bundle import load_lists
 from weir.inference.core.lists import SIDES, Lists, Note, parse_lists, write_entry
 from weir.inference.core.rules import RuleSet
 from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.act import NONE, Act, Kind
 from weir.inference.published.author import add_force_flag, check_said, find_user, may_publish
-from weir.inference.published.content import parse_text, read_json, write_lists
+from weir.inference.published.content import parse_text, read_json, write_json, write_lists
+from weir.inference.published.diff import read_content
 from weir.inference.published.files import read_file
-from weir.inference.published.gate import Gate
+from weir.inference.published.gate import Trial
+from weir.inference.published.lists_change import (
+    ListsAction,
+    plan_lists_change,
+    publish_lists_change,
+    read_lists,
+    read_lists_in_force,
+)
+from weir.inference.published.proposals.difference import describe, list_proposals
+from weir.inference.published.proposals.record import Proposal
+from weir.inference.published.proposals.settling import approve, find_proposal, needs_two, propose, reject
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import (
     show_act,
@@ -29,6 +40,8 @@ from weir.inference.published.view import (
     show_history,
     show_lists,
     show_lists_change,
+    show_proposals,
+    show_proposed,
     show_text,
     show_unpublished,
 )
@@ -39,13 +52,14 @@ from weir.monitoring import logs
 from weir.schemas.errors import Refused
 from weir.schemas.project import find_stream
 from weir.schemas.rules import parse_time_ms
-from weir.schemas.rules_text import write_rules
 
 _WHAT: dict[Kind, str] = {
     "rules": "the rules of a stream: check and test a file, publish it, show it, and take it back",
     "lists": "the allow, block and watch lists of a stream: publish a file, add and remove entries, take it back",
     "thresholds": "the scores from which on a stream's events are reviewed or declined, for all or by segment",
 }
+PROPOSALS_MAX = 100
+"""Newest ones that are listed."""
 Command = Callable[[argparse.Namespace, "Publisher"], int]
 Tried = RuleSet | Lists | ThresholdTable
 
@@ -53,10 +67,8 @@ Tried = RuleSet | Lists | ThresholdTable
 class TryFirst(Protocol):
     """Tries what is to be published."""
 
-    def __call__(
-        self, settings: Settings, kind: str, content: Tried, before: Tried | None, *, quiet: bool
-    ) -> Sequence[Gate]:
-        """Return the gates that it does not pass."""
+    def __call__(self, settings: Settings, kind: str, content: Tried, before: Tried | None, *, quiet: bool) -> Trial:
+        """Return what the trial came to."""
         ...
 
 
@@ -82,35 +94,53 @@ def _publish(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, text = arguments.kind, read_file(arguments.file, arguments.kind)
     name, before = _current(arguments, publisher)
     found = parse_text(kind, text, arguments.settings.stream, read_rules, version="", name=str(arguments.file))
-    _try(arguments, publisher, found, _find_in_force(arguments, publisher))
-    act = publisher.publish(kind, [text], "" if found.version == NONE else found.version)
-    show_act(act, as_json=arguments.json)
-    show_diff(before, text, (name, act.version), as_json=arguments.json)
+    trial = _try(arguments, publisher, found, _find_in_force(arguments, publisher))
+    label = "" if found.version == NONE else found.version
+    done: Act | Proposal
+    if kind == "rules" and kind in arguments.settings.publishing.four_eyes:
+        done = _propose(arguments, publisher, [text], trial, label=label)
+    else:
+        done = publisher.publish(kind, [text], label)
+        show_act(done, as_json=arguments.json)
+    show_diff(before, text, (name, done.version), as_json=arguments.json)
     return 0
 
 
 def _publish_lists(arguments: argparse.Namespace, publisher: Publisher) -> int:
     settings = arguments.settings
     document = read_json(read_file(arguments.file, "lists"), str(arguments.file))
-    before, after = _current_lists(arguments, publisher), parse_lists(document, tuple(settings.stream.id_field_of))
-    _try(arguments, publisher, after, before)
-    act = publisher.publish("lists", write_lists(after))
-    return _show_lists_act(arguments, act, before, after)
+    before, after = read_lists_in_force(settings, publisher), parse_lists(document, tuple(settings.stream.id_field_of))
+    trial = _try(arguments, publisher, after, before)
+    if needs_two(settings, before, after):
+        _propose(arguments, publisher, write_lists(after), trial)
+    else:
+        show_act(publisher.publish("lists", write_lists(after)), as_json=arguments.json)
+    show_lists_change(before, after, as_json=arguments.json)
+    return 0
 
 
-def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried, before: Tried | None) -> None:
-    """Try what is to be published.
+def _propose(
+    arguments: argparse.Namespace, publisher: Publisher, texts: Sequence[str], trial: Trial | None, **more: Any
+) -> Proposal:
+    proposal = propose(arguments.settings, publisher, arguments.kind, texts, trial=trial, **more)
+    show_proposed(proposal, as_json=arguments.json)
+    return proposal
+
+
+def _try(arguments: argparse.Namespace, publisher: Publisher, content: Tried, before: Tried | None) -> Trial | None:
+    """Try what is to be published; None where nothing tries.
 
     Raises:
         Refused: a gate is not passed, and nothing forces it.
     """
     if arguments.try_first is None:
-        return
+        return None
     kind = arguments.kind
-    failed = arguments.try_first(arguments.settings, kind, content, before, quiet=arguments.json)
-    if not may_publish(publisher, [gate.name for gate in failed], arguments.force):
+    trial: Trial = arguments.try_first(arguments.settings, kind, content, before, quiet=arguments.json)
+    if not may_publish(publisher, [name for name, _ in trial.failed], arguments.force):
         advice = "change them, or say why they are right with --force WHY"
-        raise Refused("\n".join([*(gate.found for gate in failed), f"{kind}: nothing was published; {advice}"]))
+        raise Refused("\n".join([*(found for _, found in trial.failed), f"{kind}: nothing was published; {advice}"]))
+    return trial
 
 
 def _add(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -122,21 +152,37 @@ def _remove(arguments: argparse.Namespace, publisher: Publisher) -> int:
     return _change(arguments, publisher, "remove", arguments.entry)
 
 
-def _change(arguments: argparse.Namespace, publisher: Publisher, action: str, entries: Sequence[object]) -> int:
-    document = {arguments.list: {arguments.entity: list(entries)}}
-    before = _current_lists(arguments, publisher)
-    after = publisher.preview(before, {action: document})
-    _try(arguments, publisher, after, before)
-    if publisher.standing.lists is None:  # the first published lists hold what the file does
-        act = publisher.publish("lists", write_lists(after))
+def _change(arguments: argparse.Namespace, publisher: Publisher, action: ListsAction, entries: Sequence[object]) -> int:
+    change = plan_lists_change(arguments.settings, publisher, action, arguments.list, arguments.entity, entries)
+    trial = _try(arguments, publisher, change.after, change.before)
+    if needs_two(arguments.settings, change.before, change.after):
+        _propose(arguments, publisher, [write_json(change.document)], trial, change=True)
     else:
-        act = publisher.change({action: document})
-    return _show_lists_act(arguments, act, before, after)
+        show_act(publish_lists_change(publisher, change), as_json=arguments.json)
+    show_lists_change(change.before, change.after, as_json=arguments.json)
+    return 0
 
 
-def _show_lists_act(arguments: argparse.Namespace, act: Act, before: Lists, after: Lists) -> int:
+def _list_proposals(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    kind, now_ms = arguments.kind, int(time.time() * 1_000)
+    if arguments.proposal:
+        found = [describe(arguments.settings, publisher, find_proposal(publisher, kind, arguments.proposal), now_ms)]
+    else:
+        found = list_proposals(arguments.settings, publisher, kind, now_ms, proposals_max=PROPOSALS_MAX)
+    show_proposals(found, whole=bool(arguments.proposal), as_json=arguments.json)
+    return 0
+
+
+def _approve(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    who, why = publisher.who, publisher.why
+    act = approve(arguments.settings, publisher, arguments.kind, arguments.proposal, who=who, why=why)
     show_act(act, as_json=arguments.json)
-    show_lists_change(before, after, as_json=arguments.json)
+    return 0
+
+
+def _reject(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    proposal = reject(publisher, arguments.kind, arguments.proposal, who=publisher.who, why=publisher.why)
+    show_proposed(proposal, as_json=arguments.json, rejected=True)
     return 0
 
 
@@ -151,7 +197,7 @@ def _show(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind, log = arguments.kind, publisher.log
     content = log.find(kind, arguments.version) if arguments.version else publisher.standing.content(kind)
     if kind == "lists":
-        lists = _current_lists(arguments, publisher) if content == NONE else publisher.build_lists(content)
+        lists = read_lists(arguments.settings, publisher, content)
         show_lists(lists, limit=arguments.limit, as_json=arguments.json)
     elif content == NONE:
         show_unpublished(kind, arguments.settings.stream, as_json=arguments.json)
@@ -180,9 +226,11 @@ def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
     kind = arguments.kind
     content = publisher.log.find(kind, arguments.version)
     if kind == "lists":
-        before = _current_lists(arguments, publisher)
-        after = load_lists(arguments.settings) if content == NONE else publisher.build_lists(content)
-        return _show_lists_act(arguments, publisher.roll_back(kind, content), before, after)
+        before = read_lists_in_force(arguments.settings, publisher)
+        after = read_lists(arguments.settings, publisher, content)
+        show_act(publisher.roll_back(kind, content), as_json=arguments.json)
+        show_lists_change(before, after, as_json=arguments.json)
+        return 0
     name, before_text = _current(arguments, publisher)
     act = publisher.roll_back(kind, content)
     show_act(act, as_json=arguments.json)
@@ -198,23 +246,12 @@ def _find_in_force(arguments: argparse.Namespace, publisher: Publisher) -> Tried
     return publisher.standing.thresholds
 
 
-def _current_lists(arguments: argparse.Namespace, publisher: Publisher) -> Lists:
-    published = publisher.standing.lists
-    return load_lists(arguments.settings) if published is None else published
-
-
 def _current(arguments: argparse.Namespace, publisher: Publisher) -> tuple[str, str]:
     return _read_content(arguments, publisher.standing.content(arguments.kind), publisher)
 
 
 def _read_content(arguments: argparse.Namespace, content: str, publisher: Publisher) -> tuple[str, str]:
-    """Return the name and the text of a content; where rules are not published, those of the declaration decide."""
-    kind = arguments.kind
-    if content != NONE:
-        return publisher.log.version(kind, content), publisher.read_text(kind, content)
-    if kind == "rules":
-        return "declared", write_rules(rules_of(arguments.settings.stream).rules)
-    return "nothing published", ""
+    return read_content(arguments.settings.stream, publisher, arguments.kind, content)
 
 
 def _build_parser(kind: Kind) -> argparse.ArgumentParser:
@@ -230,6 +267,10 @@ def _build_parser(kind: Kind) -> argparse.ArgumentParser:
         actions["remove"] = (_remove, "take entries out of a list")
     else:
         actions["diff"] = (_diff, "what differs between two versions, or a version and a file")
+    if kind != "thresholds":
+        actions["proposals"] = (_list_proposals, "what one person proposed, and one of them with what it would change")
+        actions["approve"] = (_approve, "put in force what another person proposed")
+        actions["reject"] = (_reject, "say no to a proposal")
     of_file = ["check", "test"] if kind == "rules" else []
     verbs = parser.add_subparsers(required=True, metavar="|".join([*of_file, *actions]))
     if of_file:
@@ -240,6 +281,9 @@ def _build_parser(kind: Kind) -> argparse.ArgumentParser:
         add_stream_flag(verb)
         verb.add_argument("--json", action="store_true", help="JSON on stdout")
         _add_arguments(verb, name, kind)
+        if name in {"proposals", "approve", "reject"}:
+            optional = "?" if name == "proposals" else None
+            verb.add_argument("proposal", metavar="ID", nargs=optional, default="", help="of a proposal, or its start")
     return parser
 
 
@@ -255,7 +299,7 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str, kind: Kind) -> None
         verb.add_argument("--source", default="", help="where it is known from")
         until = "records that are appended from then on are no longer meant; ISO 8601"
         verb.add_argument("--until", default=0, type=parse_time_ms, metavar="TIME", help=until)
-    if name in {"publish", "rollback", "add", "remove"}:
+    if name in {"publish", "rollback", "add", "remove", "approve", "reject"}:
         verb.add_argument("--why", required=True, help="for who reads the history")
         verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
     if name in {"publish", "add", "remove"}:

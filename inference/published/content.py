@@ -16,15 +16,15 @@ from weir.inference.bundle import Bundle
 from weir.inference.canary import Canary
 from weir.inference.core.lists import Lists, ListsBuilder, split_lists
 from weir.inference.core.rules import RuleSet
-from weir.inference.core.thresholds import ThresholdTable, parse_thresholds
-from weir.inference.published.act import ALIASES, NONE, TEXT_BYTES_MAX, Act, Kind, Logged
+from weir.inference.core.thresholds import ThresholdTable, read_thresholds
+from weir.inference.published.act import ALIASES, NONE, TEXT_BYTES_MAX, Act, HasText, Kind, Logged
 from weir.inference.published.canary_text import parse_canary
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 
 PART_ENTRIES = 10_000
 """Of a long list: a part is read in some 3 ms, so a loop that decides in the same process is not held up."""
-ReadParts = Callable[[Act], Iterable[str]]
+ReadParts = Callable[[HasText], Iterable[str]]
 ReadRules = Callable[[str, Stream, str], RuleSet]
 """Reads the text of rules for a stream; the name is for messages. Raises ``Refused`` with every fault."""
 ReadModel = Callable[[str], Bundle]
@@ -90,8 +90,8 @@ class ContentReader:
             return self._read_model("".join(self.texts(act)))
         return parse_text(kind, "".join(self.texts(act)), self._stream, self._read_rules, version=act.version)
 
-    def texts(self, act: Act) -> Iterator[str]:
-        """Yield the text of an act, in parts.
+    def texts(self, act: HasText) -> Iterator[str]:
+        """Yield the text of an act or a proposal, in parts.
 
         Raises:
             Refused: it is no longer there, or is not what was published.
@@ -133,7 +133,7 @@ def parse_text(
     if len(text) > TEXT_BYTES_MAX:
         raise Refused(f"{kind}: expected at most {TEXT_BYTES_MAX:,} characters, found {len(text):,}")
     if kind == "thresholds":
-        return parse_thresholds(read_json(text, kind), stream.kept_in_rows, version)
+        return read_thresholds(read_json(text, kind), stream, version)
     found = read_rules(text, stream, name or f"version {version}")
     # the version is that of its act, by whichever release it is read
     return replace(found, version=version) if version else found
@@ -159,6 +159,22 @@ def write_json(value: Any) -> str:
 def write_lists(lists: Lists) -> list[str]:
     """Return the parts of the lists' text; at least one."""
     return [write_json(document) for document in split_lists(lists, entries_max=PART_ENTRIES)] or ["{}"]
+
+
+def change_lists(lists: Lists, document: Any, entities: Iterable[str]) -> Lists:
+    """Return what a change makes of lists; they keep their version.
+
+    Args:
+        lists: before it.
+        document: see ``apply_change``.
+        entities: of the stream.
+
+    Raises:
+        Refused: it is not right, or they become too long.
+    """
+    builder = ListsBuilder.from_lists(lists, tuple(entities))
+    apply_change(builder, document)
+    return builder.build(lists.version)
 
 
 def apply_change(builder: ListsBuilder, document: Any) -> None:

@@ -15,9 +15,10 @@ from functools import partial
 from confluent_kafka import Message
 
 from weir.inference.model_store import load_published, read_published
-from weir.inference.published.act import Logged, parse_act
+from weir.inference.published.act import Act, Logged
 from weir.inference.published.content import ContentReader, ReadModel, ReadRules, Standing
 from weir.inference.published.log import PublishedLog
+from weir.inference.published.proposals.record import parse_record
 from weir.inference.published.settle import Settler
 from weir.inference.published.topic import PublishedTopic, append_time_ms
 from weir.infra.kafka.bounded_call import call_bounded
@@ -40,7 +41,7 @@ class Published:
     """What is published of a stream, as it was at the last look.
 
     Attributes:
-        log: every act.
+        log: every act, and every proposal.
     """
 
     def __init__(self, settings: Settings, read_rules: ReadRules, read_model: ReadModel | None = None) -> None:
@@ -98,7 +99,11 @@ class Published:
 
     def _take(self, message: Message) -> None:
         try:
-            self.log.take(Logged(parse_act(message.value()), message.offset(), append_time_ms(message)))
+            record, at_ms = parse_record(message.value()), append_time_ms(message)
+            if isinstance(record, Act):
+                self.log.take(Logged(record, message.offset(), at_ms))
+            else:
+                self.log.proposals.take(record, at_ms)
         except Refused as error:
             metrics.PUBLISHED_VERSIONS.labels(result="unreadable").inc()
             where = f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -4,8 +4,10 @@ A text is content-addressed: a version is named by the hash of what it is made o
 force of a kind is the content of its newest act that can be used; which can, its reader finds out, from the newest
 on. So garbage, a broken version and a rollback to one leave in force what was.
 
-A change of lists names the newest act that its author knew. When somebody else was quicker, it is refused, and the
-author's command does it again on top: of two changes at one time none is lost.
+Each act names the newest one that its author knew. A change of lists after another one is refused, and the author's
+command does it again on top: of two changes at one time none is lost. A model that was judged against one that decides
+no more is refused too, and so is a proposal that was approved next to another act: of two promotions or approvals at
+one time the first counts. A rollback always does.
 
 Cost: an act is some hundred bytes, or as long as a text that it holds.
 """
@@ -14,20 +16,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weir.inference.published.act import KINDS, NONE, VERSION_DIGITS, Kind, Logged
+from weir.inference.published.act import ALIASES, KINDS, NONE, VERSION_DIGITS, Act, Kind, Logged
+from weir.inference.published.proposals.book import ProposalBook
 from weir.schemas.errors import Refused
 
 _PREFIX_MIN = 4
 
 
 class PublishedLog:
-    """What was done, act by act."""
+    """What was done, act by act.
+
+    Attributes:
+        proposals: what somebody proposed, which changes nothing; approving one is an act.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing published."""
         self._acts: dict[Kind, list[Logged]] = {kind: [] for kind in KINDS}
         self._contents: dict[tuple[Kind, str], Logged] = {}
         self._ids: set[str] = set()
+        self.proposals = ProposalBook(self.has)
 
     def take(self, logged: Logged) -> bool:
         """Take the next act; False for one that is there already, sent twice.
@@ -38,8 +46,14 @@ class PublishedLog:
         act = logged.act
         if act.id in self._ids:
             return False
+        if self.proposals.is_rejected(act.id):
+            raise Refused(f"expected a proposal of {act.kind} that nobody rejected, found one that somebody did")
         if act.action == "change" and act.after != self.newest_id(act.kind):
             raise Refused(f"expected a change of {act.kind} after their newest act, found one after another: somebody "
+                          "else was quicker")  # fmt: skip
+        checked = act.kind in ALIASES or self.proposals.has(act.id)
+        if checked and act.action == "publish" and self._is_overtaken(act):
+            raise Refused(f"expected an act of the {act.kind} after the newest one, found one after another: somebody "
                           "else was quicker")  # fmt: skip
         named = act.parent if act.action == "change" else act.hash if act.action == "rollback" else NONE
         if named != NONE and (act.kind, named) not in self._contents:
@@ -49,6 +63,10 @@ class PublishedLog:
         if act.action != "rollback":
             self._contents[act.kind, act.hash] = logged
         return True
+
+    def _is_overtaken(self, act: Act) -> bool:
+        """Tell whether its author did not know the newest act; one that this log never had tells nothing."""
+        return act.after != self.newest_id(act.kind) and (not act.after or act.after in self._ids)
 
     def history(self, kind: Kind) -> list[Logged]:
         """Return the acts of a kind, oldest first."""

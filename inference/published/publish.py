@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
-from weir.inference.core.lists import Lists, ListsBuilder
-from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, compute_hash
-from weir.inference.published.content import ReadRules, Standing, apply_change, write_json
+from weir.inference.core.lists import Lists
+from weir.inference.published.act import NONE, TEXT_BYTES_MAX, Act, Kind, Logged, Parts, compute_hash
+from weir.inference.published.content import ReadRules, Standing, write_json
 from weir.inference.published.follow import Published
 from weir.inference.published.log import PublishedLog
+from weir.inference.published.proposals.record import Proposal, Rejection
 from weir.inference.published.topic import PART_BYTES_MAX, PublishedWriter
 from weir.infra.kafka.topics import ensure_published
 from weir.infra.settings import Settings
@@ -21,6 +22,14 @@ ATTEMPTS_MAX = 10
 """Of a change, when others change the same lists at the same time."""
 _READ_BACK_SECONDS = 15.0
 _PAUSE_SECONDS = 0.1
+
+
+class Placed(NamedTuple):
+    """A text that the record of an act can hold, or the parts of it that are written already."""
+
+    content: str
+    text: str | None
+    parts: Parts | None
 
 
 class Publisher:
@@ -76,33 +85,65 @@ class Publisher:
         assert isinstance(built, Lists)  # of that kind
         return built
 
-    def preview(self, lists: Lists, document: Any) -> Lists:
-        """Return what a change would make of lists.
-
-        Raises:
-            Refused: it is not right.
-        """
-        builder = ListsBuilder.from_lists(lists, tuple(self._settings.stream.id_field_of))
-        apply_change(builder, document)
-        return builder.build(lists.version)
-
-    def publish(self, kind: Kind, texts: Sequence[str], label: str = "") -> Act:
+    def publish(self, kind: Kind, texts: Sequence[str], label: str = "", act_id: str = "") -> Act:
         """Publish a text, which was checked, in its parts; decisions call it by the label, or by its hash.
 
+        Args:
+            kind: of the text.
+            texts: its parts; of lists each is a document of its own.
+            label: what decisions call it.
+            act_id: of the proposal that is approved; by default the act has one of its own.
+
         Raises:
-            Refused: it is too long, or the topic would forget it.
+            Refused: it is too long, the topic would forget it, or somebody else published a model meanwhile.
             Transient: the brokers did not take it.
         """
+        return self._put(kind, self.place(kind, texts), label, act_id)
+
+    def place(self, kind: Kind, texts: Sequence[str]) -> Placed:
+        """Write the parts of a text that is too long for one record; raises as ``publish``."""
         if max(len(text.encode()) for text in texts) > PART_BYTES_MAX:
             raise Refused(f"{kind}: expected parts of at most {PART_BYTES_MAX:,} bytes, found a longer one")
-        content, inline = compute_hash(texts), sum(map(len, texts)) <= TEXT_BYTES_MAX
+        content, fits = compute_hash(texts), len(texts) == 1 and len(texts[0]) <= TEXT_BYTES_MAX
         ensure_published(self._settings)
-        parts = None if inline else self._writer().write_parts(texts, content)
-        text = "".join(texts) if inline else None
-        return self._write(lambda: self._act(kind, "publish", content, text=text, parts=parts, label=label))
+        return (
+            Placed(content, texts[0], None)
+            if fits
+            else Placed(content, None, self._writer().write_parts(texts, content))
+        )
 
-    def change(self, document: dict[str, Any]) -> Act:
+    def put(self, proposal: Proposal) -> Act:
+        """Publish the text that somebody proposed, by an act with the proposal's id.
+
+        Raises:
+            Refused: it is not right for the stream as it is declared now, or somebody rejected it meanwhile.
+            Transient: the brokers did not take it.
+        """
+        placed = Placed(proposal.hash, proposal.text, proposal.parts)
+        act = self._build_text(proposal.kind, placed, proposal.label, proposal.id)
+        self.published.contents.build(act.kind, [Logged(act, 0, 0)])
+        return self._put(proposal.kind, placed, proposal.label, proposal.id)
+
+    def write_record(self, record: Proposal | Rejection) -> None:
+        """Write what is said of a proposal, and read up to it.
+
+        Raises:
+            Refused: the topic would forget it.
+            Transient: the brokers did not take it.
+        """
+        ensure_published(self._settings)
+        self._read_back(self._writer().write(record))
+
+    def read_proposed(self, proposal: Proposal) -> Iterator[str]:
+        """Yield the text of a proposal, in parts; raises as ``read_text``."""
+        return self.published.contents.texts(proposal)
+
+    def change(self, document: dict[str, Any], act_id: str = "") -> Act:
         """Change the lists in force; done again on top when somebody else was quicker.
+
+        Args:
+            document: of the change.
+            act_id: of the proposal that is approved; by default the act has one of its own.
 
         Raises:
             Refused: the change is too long.
@@ -115,7 +156,8 @@ class Publisher:
 
         def build() -> Act:
             parent = self.standing.content("lists")
-            return self._act("lists", "change", compute_hash([text], parent=parent), text=text, parent=parent)
+            content = compute_hash([text], parent=parent)
+            return self._act("lists", "change", content, act_id, text=text, parent=parent)
 
         ensure_published(self._settings)
         return self._write(build)
@@ -134,9 +176,15 @@ class Publisher:
         ensure_published(self._settings)
         return self._write(lambda: self._act(kind, "rollback", content, label=label))
 
-    def _act(self, kind: Kind, action: Any, content: str, **more: Any) -> Act:
+    def _put(self, kind: Kind, placed: Placed, label: str, act_id: str = "") -> Act:
+        return self._write(lambda: self._build_text(kind, placed, label, act_id))
+
+    def _build_text(self, kind: Kind, placed: Placed, label: str, act_id: str) -> Act:
+        return self._act(kind, "publish", placed.content, act_id, text=placed.text, parts=placed.parts, label=label)
+
+    def _act(self, kind: Kind, action: Any, content: str, act_id: str = "", **more: Any) -> Act:
         return Act(
-            id=uuid.uuid4().hex,
+            id=act_id or uuid.uuid4().hex,
             kind=kind,
             action=action,
             hash=content,
@@ -153,8 +201,22 @@ class Publisher:
             offset = writer.write(act)
             self._read_back(offset)
             if self.log.has(act.id):
+                if reason := self.refused.get(act.id):
+                    raise Refused(f"{act.kind}: {act.version} is written and cannot be used, so what was in force "
+                                  f"stays: {reason}")  # fmt: skip
                 return act
+            if self.log.proposals.is_rejected(act.id):
+                raise Refused(f"{act.kind}: expected a proposal that nobody rejected meanwhile, found it rejected")
+            if act.action == "publish":
+                raise Refused(self._say_overtaken(act.kind))
         raise Transient(f"expected a change to be the next after {ATTEMPTS_MAX} attempts, found others; try again")
+
+    def _say_overtaken(self, kind: Kind) -> str:
+        newest = self.log.history(kind)[-1].act
+        return (
+            f"{kind}: expected nobody else to publish meanwhile, found {newest.version} by {newest.who} "
+            f"({newest.why}); nothing was published. Look at it, then run the command again"
+        )
 
     def _read_back(self, offset: int) -> None:
         deadline = time.monotonic() + _READ_BACK_SECONDS

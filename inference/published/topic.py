@@ -1,4 +1,4 @@
-"""The topic of what is published of a stream: acts on one partition, the parts of long texts on another.
+"""The topic of what is published of a stream: acts and proposals on one partition, the parts of long texts on another.
 
 Who reads is in no group and commits nothing. Acts are all read; parts alone of what is needed, by the offset that the
 act names, or, where the topic was copied and offsets are others, by their keys from the first record on.
@@ -16,7 +16,8 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, Message, Producer
 
-from weir.inference.published.act import Act, Parts, compute_hash
+from weir.inference.published.act import Act, HasText, Parts, compute_hash
+from weir.inference.published.proposals.record import Proposal, Rejection
 from weir.infra.kafka.admin import TopicFacts, describe_topics
 from weir.infra.kafka.clients import build_producer
 from weir.infra.kafka.history import History
@@ -77,7 +78,7 @@ class PublishedTopic:
         self.next_offset = max(self.next_offset, end)
         return found
 
-    def read_parts(self, act: Act) -> Iterator[str]:
+    def read_parts(self, act: HasText) -> Iterator[str]:
         """Yield the parts of an act's text in order.
 
         Raises:
@@ -102,7 +103,7 @@ class PublishedTopic:
     def _describe(self) -> TopicFacts:
         return describe_topics(self._kafka, [self.name], self._asker)[self.name]
 
-    def _collect(self, act: Act, parts: Parts, start: int) -> dict[int, str]:
+    def _collect(self, act: HasText, parts: Parts, start: int) -> dict[int, str]:
         where, found = (self.name, PARTS), dict[int, str]()
         wanted = {_part_key(act.hash, place): place for place in range(parts.count)}
         try:
@@ -139,14 +140,14 @@ class PublishedWriter:
         reports.await_all(self._producer)
         return Parts(count=reports.sent, offset=min(reports.offsets))
 
-    def write(self, act: Act) -> int:
-        """Write an act, and return its offset.
+    def write(self, record: Act | Proposal | Rejection) -> int:
+        """Write an act, or what is said of a proposal, and return its offset.
 
         Raises:
             Transient: the brokers did not say that they have it; the log says whether they do.
         """
         reports = _Reports()
-        self._produce(ACTS, act.kind.encode(), act.encode(), reports)
+        self._produce(ACTS, record.kind.encode(), record.encode(), reports)
         reports.await_all(self._producer)
         return reports.offsets[0]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from weir.inference.core.lists import SIDES, Lists, write_entry
 from weir.inference.published.act import Act, Kind, Logged
+from weir.inference.published.proposals.record import Proposal
+from weir.inference.published.proposals.settling import ID_DIGITS
 from weir.inference.rule_sets import rules_of
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import escape, to_json
@@ -25,6 +27,7 @@ _UNPUBLISHED: dict[Kind, str] = {
     "shadow": "no model is scored next to the champion",
     "canary": "the champion decides for all keys",
 }
+_APPROVES = {"rules": "`weir rules approve ID --why WHY`", "lists": "`weir lists approve ID --why WHY`"}
 _HISTORY_COLUMNS = ("version", "at", "who", "action", "state", "why")
 
 
@@ -35,6 +38,58 @@ def show_act(act: Act, *, as_json: bool) -> None:
         return
     done = {"publish": "published", "change": "changed", "rollback": "rolled back"}[act.action]
     print_line(f"{act.kind} {act.version} {done}: every process that decides takes it over within 5 s")
+
+
+def show_proposed(proposal: Proposal, *, as_json: bool, rejected: bool = False) -> None:
+    """Say what was proposed, or that it was rejected."""
+    kind, version, name = proposal.kind, proposal.version, proposal.id[:ID_DIGITS]
+    if as_json:
+        action = "reject" if rejected else "propose"
+        _write_json({"kind": kind, "version": version, "action": action, "proposal": proposal.id})
+    elif rejected:
+        print_line(f"{kind} {version}: proposal {name} is rejected")
+    else:
+        until = _format_time(proposal.until_ms)
+        print_line(f"{kind} {version} proposed as {name} and not in force: another person approves it until {until} "
+                   f"with {_APPROVES[kind]}")  # fmt: skip
+
+
+def show_proposals(found: Sequence[Mapping[str, Any]], *, whole: bool, as_json: bool) -> None:
+    """Show proposals, one line each; a whole one with what it would change."""
+    if as_json:
+        for each in found:
+            _write_json(dict(each))
+        return
+    rows = [
+        (
+            each["id"][:ID_DIGITS],
+            each["version"],
+            _format_time(each["at_ms"]),
+            each["who"],
+            each["state"] if each["settled_by"] is None else f"{each['state']} by {each['settled_by']}",
+            _format_time(each["until_ms"]),
+            each["why"],
+        )
+        for each in found
+    ]
+    columns = ("id", "version", "at", "who", "state", "until", "why")
+    print_tables([build_table(columns, rows, title="" if rows else "nothing was proposed")])
+    for each in found if whole else ():
+        _show_trial(each["trial"])
+        for line in each["diff"]:
+            print_line(escape(line))
+
+
+def _show_trial(trial: Mapping[str, Any] | None) -> None:
+    if trial is None:
+        return
+    if trial["note"]:
+        print_line(f"not tried on the past: {trial['note']}")
+    for each in trial["failed"]:
+        print_line(f"not passed: {each['found']}")
+    if figures := trial["figures"]:
+        others = sum(figures["flips"].values())
+        print_line(f"tried on {figures['judged']:,} decisions, of which {others:,} would be others")
 
 
 def show_diff(before: str, after: str, names: tuple[str, str], *, as_json: bool) -> None:

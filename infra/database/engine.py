@@ -6,6 +6,8 @@ several processes starting at once wait for.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from weir.schemas.errors import Refused, Transient
 
 BUSY_MS = 5_000
 """How long a writer waits for another one of the same file."""
+_BUSY_PAUSE_S = 0.01
 _POSTGRESQL = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5_000,
@@ -102,13 +105,27 @@ def _prepare_file(engine: Engine, path: Path) -> None:
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _: object) -> None:
         connection.isolation_level = None  # ours to begin, see below
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+        for pragma in (f"busy_timeout={BUSY_MS}", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        _use_wal(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # at once for writing: one that reads first and writes later could not wait for another writer
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Set write-ahead logging. A file that another connection switches is locked at once, without SQLite's own wait."""
+    until = time.monotonic() + BUSY_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
 
 
 def _migrate(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from weir.infra.arguments import Parser
 from weir.infra.embedded import clean, doctor
 from weir.infra.embedded.artifacts import Progress
 from weir.infra.embedded.leftover import demo_runs, end_left_over, find_left_over
-from weir.infra.embedded.stack import DEMO_MARKER, NAMES, ServerStatus, Stack
+from weir.infra.embedded.stack import ALL_NAMES, DEMO_MARKER, MLFLOW, NAMES, ServerStatus, Stack
 from weir.infra.home import check_home
 from weir.infra.settings import home_dir
 
@@ -35,9 +35,12 @@ def _up(options: argparse.Namespace) -> int:
     began = time.monotonic()
     with _download_bar() as progress:
         stack = Stack(_home(options), progress=progress, tell=_tell)
+        names = (*NAMES, *options.extra)
+        for name in options.extra:
+            stack.ensure_port(name)
         if options.other_ports:
-            _tell(f"other ports for: {', '.join(stack.move_ports()) or 'none, since none is taken'}")
-        stack.start()
+            _tell(f"other ports for: {', '.join(stack.move_ports(names)) or 'none, since none is taken'}")
+        stack.start(names)
     if demo_runs(stack.home):
         _tell("these are the servers of a demo that runs now, and they end with it")
     else:
@@ -46,6 +49,10 @@ def _up(options: argparse.Namespace) -> int:
         if left := find_left_over(stack.home):
             _tell(f"a demo that was killed left running: {', '.join(left)}; `weir down` ends them with the servers")
     _show(stack.status(), as_json=options.json)
+    if MLFLOW in options.extra:
+        _tell(
+            f"MLflow's page: http://127.0.0.1:{stack.ports[MLFLOW]}; it asks for no password, so it is on the loopback"
+        )
     sys.stderr.write(f"up after {time.monotonic() - began:.1f} s; `weir down` stops it\n")
     return 0
 
@@ -133,7 +140,7 @@ def _add_home_and_json(parser: argparse.ArgumentParser) -> None:
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
     _add_home(parser)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=ALL_NAMES)
     parser.add_argument("--lines", type=int, default=50, help="how many of the last lines (default 50)")
 
 
@@ -142,6 +149,8 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--other-ports", action="store_true", help="choose other ports for servers whose ports are taken"
     )
+    text = "another server next to the three: MLflow's page, of runs and models"
+    parser.add_argument("--with", dest="extra", choices=[MLFLOW], action="append", default=[], help=text)
 
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:

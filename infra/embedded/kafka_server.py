@@ -152,7 +152,7 @@ class KafkaServer:
         cluster_id = cluster_id.replace("-", "A", 1) if cluster_id.startswith("-") else cluster_id
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c", _PROPERTIES_NAME]
         done = subprocess.run(  # nosec B603 # our Java and jars, pinned by digest
-            [*self._java(jars), "-XX:TieredStopAtLevel=1", *tool],
+            [*self._java(jars), *tool],
             cwd=self.folder,
             env=server_environment(),
             capture_output=True,
@@ -166,5 +166,11 @@ class KafkaServer:
 
     def _java(self, jars: Path) -> list[str]:
         java = find_java()
-        options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={_LOG4J_NAME}", "-Djava.awt.headless=true"]
+        options = [
+            "-XX:+UseSerialGC",
+            # no second compiler: for minutes it takes two fifths of a broker's CPU, which the pipeline next to it needs
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={_LOG4J_NAME}",
+            "-Djava.awt.headless=true",
+        ]
         return [java.path, *java.options(), *options, "-cp", f"{jars}/*"]

@@ -16,6 +16,8 @@ from weir.infra.identity import read_command
 from weir.schemas.errors import WeirError
 
 PORT_NAMES = ("kafka", "kafka_controller", "redis", "registry")
+ASKED_FOR = "mlflow"
+"""A port that a home has once its server was asked for."""
 # Below every system's range for outgoing connections: a client that redials a killed server on a port of that range
 # can connect to itself, and then the server cannot come back.
 PORTS = range(18_000, 30_000)
@@ -62,7 +64,7 @@ def load_ports(path: Path) -> dict[str, int]:
     """Return the ports that the file holds; it is written where it is absent or cannot be read."""
     try:
         ports = {name: int(port) for name, port in json.loads(path.read_text()).items()}
-        if set(ports) == set(PORT_NAMES) and all(0 < port < 65_536 for port in ports.values()):
+        if set(ports) - {ASKED_FOR} == set(PORT_NAMES) and all(0 < port < 65_536 for port in ports.values()):
             return ports
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
         pass

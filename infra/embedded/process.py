@@ -158,7 +158,7 @@ def _reap_ended() -> None:
     """Take leave of children that ended by themselves: which of them was the one asked for, its record may not say."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
-            del _children[pid]
+            _children.pop(pid, None)  # another thread, which ends another server, may have been first
 
 
 def _wait_gone(identity: Identity, patience_seconds: float) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from weir.infra.embedded.artifacts import kafka_jars_dir, registry_dir
 from weir.infra.embedded.leftover import children_record, demo_runs
-from weir.infra.embedded.stack import NAMES, recorded_process
+from weir.infra.embedded.stack import ALL_NAMES, recorded_process
 from weir.infra.user_folders import cache_dir
 
 _SCRATCH_SECONDS = 3_600.0
@@ -22,8 +22,9 @@ _DATA = {
     "servers/redis": "windows (made again from the log) and the decision index",
     "servers/registry": "schemas and their ids, without which the log cannot be read",
     "models": "model bundles, the champion too",
-    "mlruns": "records of training runs",
+    "mlruns": "records of training runs, and MLflow's registry of models",
     "history": "the labelled history that `weir train` reads",
+    "uploads": "files that are being scored, and results that were not fetched",
 }
 """Of the home, and what is lost with it."""
 _STATE = ("ports.json", "stack.env", "stack.lock", "demo.json", "demo.lock", "demo-children.json", "servers", "logs")
@@ -107,10 +108,10 @@ def _home_parts(home: Path) -> Iterator[Part]:
 
 
 def _old_logs(home: Path) -> Iterator[Path]:
-    running = {name for name in NAMES if recorded_process(home, name).find_running() is not None}
+    running = {name for name in ALL_NAMES if recorded_process(home, name).find_running() is not None}
     services_run = demo_runs(home) or children_record(home).exists()
     for path in sorted((home / "logs").glob("*")):
-        if path.suffix == ".1" or (path.stem not in running and (path.stem in NAMES or not services_run)):
+        if path.suffix == ".1" or (path.stem not in running and (path.stem in ALL_NAMES or not services_run)):
             yield path
 
 

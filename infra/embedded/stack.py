@@ -1,5 +1,8 @@
 """The embedded stack: three real servers with one home folder, started together, each to be killed alone.
 
+MLflow's page is a fourth one, for who asks for it. Nothing needs it, so it is started, shown and ended with the others
+and otherwise left alone.
+
 ``<home>`` holds ``ports.json`` (chosen once), ``stack.env`` (addresses, which ``load_settings`` reads), ``logs/`` and
 ``servers/<name>/`` with each server's data and the record of its process.
 """
@@ -18,16 +21,20 @@ from typing import Protocol
 
 from weir.infra.embedded.artifacts import Progress
 from weir.infra.embedded.kafka_server import KafkaServer
+from weir.infra.embedded.mlflow_server import MlflowServer
 from weir.infra.embedded.ports import choose_ports, describe_listener, is_free, load_ports, save_ports
 from weir.infra.embedded.process import ServerProcess
 from weir.infra.embedded.redis_server import RedisServer
 from weir.infra.embedded.registry_server import RegistryServer
 from weir.infra.embedded.starting import Starting, Tell, await_ready
 from weir.infra.home import ensure_home, home_errors, stack_env_path
+from weir.infra.mlflow_store import find_database
 from weir.schemas.errors import Refused
 
 NAMES = ("kafka", "redis", "registry")
-_PORTS_OF = {"kafka": ("kafka", "kafka_controller"), "redis": ("redis",), "registry": ("registry",)}
+MLFLOW = "mlflow"
+ALL_NAMES = (*NAMES, MLFLOW)
+_PORTS_OF = {"kafka": ("kafka", "kafka_controller"), "redis": ("redis",), "registry": ("registry",), MLFLOW: (MLFLOW,)}
 _END_SECONDS_MAX = 20.0
 
 
@@ -93,7 +100,7 @@ class Stack:
             with self._lock():
                 self.ports = load_ports(self._ports_path)
             self.servers = self._build_servers()
-            self.processes = {name: self._build_process(name) for name in NAMES}
+            self.processes = {name: self._build_process(name) for name in ALL_NAMES}
 
     def start(self, names: tuple[str, ...] = NAMES) -> None:
         """Start what does not run yet, all at once, and wait until each serves.
@@ -116,10 +123,18 @@ class Stack:
                 self._end(tuple(idle))
                 raise
 
-    def move_ports(self) -> list[str]:
+    def ensure_port(self, name: str) -> None:
+        """Choose a port for a server that never had one in this home; it keeps it."""
+        with self._lock():
+            if name not in self.ports:
+                (self.ports[name],) = choose_ports(1, besides=self.ports.values())
+                save_ports(self._ports_path, self.ports)
+                self.servers = self._build_servers()
+
+    def move_ports(self, names: tuple[str, ...] = NAMES) -> list[str]:
         """Choose other ports for servers that do not run and whose ports are taken; return their names."""
         with self._lock():
-            moved = [name for name in NAMES if self.processes[name].find_running() is None and not self._is_free(name)]
+            moved = [name for name in names if self.processes[name].find_running() is None and not self._is_free(name)]
             for name in moved:
                 fresh = choose_ports(len(_PORTS_OF[name]), besides=self.ports.values())
                 self.ports |= dict(zip(_PORTS_OF[name], fresh, strict=True))
@@ -131,7 +146,9 @@ class Stack:
     def stop(self) -> list[str]:
         """End what ``start`` started, politely, then not; return the names that ran."""
         with self._lock():
-            return self._end(NAMES)
+            ended = self._end(ALL_NAMES)
+            self.processes[MLFLOW].record_path.unlink(missing_ok=True)  # it is meant to run until somebody ends it
+            return ended
 
     def kill(self, name: str) -> None:
         """End one server as a power cut would (SIGKILL)."""
@@ -157,8 +174,8 @@ class Stack:
             path.rmdir() if path.is_dir() else path.unlink()
 
     def status(self) -> list[ServerStatus]:
-        """Return each server as it is now."""
-        return [self._status_of(name) for name in NAMES]
+        """Return each server that is meant to run, as it is now."""
+        return [self._status_of(name) for name in self._meant()]
 
     def environment(self) -> dict[str, str]:
         """Return the settings that lead to these servers, by their ``WEIR_`` names."""
@@ -174,6 +191,7 @@ class Stack:
             KafkaServer(folder / "kafka", self.ports["kafka"], self.ports["kafka_controller"], self._progress),
             RedisServer(folder / "redis", self.ports["redis"]),
             RegistryServer(folder / "registry", self.ports["registry"], self._progress),
+            MlflowServer(find_database(self.home), self.ports.get(MLFLOW, 0)),
         ]
         return {server.name: server for server in servers}
 
@@ -183,7 +201,7 @@ class Stack:
 
     def _start_all(self, names: tuple[str, ...]) -> None:
         given_up = threading.Event()
-        with ThreadPoolExecutor(len(NAMES)) as pool:
+        with ThreadPoolExecutor(len(ALL_NAMES)) as pool:
             starts = [pool.submit(self._start_one, name, given_up) for name in names]
             try:
                 for start in as_completed(starts):
@@ -201,7 +219,7 @@ class Stack:
 
     def _end(self, names: tuple[str, ...]) -> list[str]:
         """End these servers at once and return the names of those that ran."""
-        with ThreadPoolExecutor(len(NAMES)) as pool:
+        with ThreadPoolExecutor(len(ALL_NAMES)) as pool:
             ended = {name: pool.submit(self._process_end, name) for name in names}
             return [name for name, future in ended.items() if future.result()]
 
@@ -213,6 +231,9 @@ class Stack:
         ready = running is not None and self.servers[name].is_ready()
         address = f"127.0.0.1:{self.servers[name].ports[0]}"
         return ServerStatus(name, address, running.pid if running else None, ready)
+
+    def _meant(self) -> tuple[str, ...]:
+        return ALL_NAMES if self.processes[MLFLOW].record_path.is_file() else NAMES
 
     def _is_free(self, name: str) -> bool:
         return all(is_free(port) for port in self.servers[name].ports)

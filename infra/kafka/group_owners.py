@@ -12,12 +12,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from confluent_kafka.admin import ConsumerGroupDescription
 
+from weir.infra.kafka.offsets import build_asker
 from weir.infra.kafka.source import Partition
+from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Transient
 
 REQUEST_TIMEOUT_SECONDS = 10.0
+_NEVER_SECONDS = 3_600.0
+"""The client's longest. A question to a coordinator that times out in the client ends the process by an assertion once
+the coordinator is back (librdkafka issue 4605). So it does not: who asks waits for less, and closes the client."""
 HANDOVER_SECONDS = 2.0
 """A partition that changes hands is given up in one round of the group and given out in the next, a heartbeat later."""
 MOVING = "moving"
@@ -45,12 +50,12 @@ class Owners:
 
 
 def read_owners(
-    admin: AdminClient, group: str, wanted: Collection[Partition], *, sleep: Callable[[float], None] = time.sleep
+    kafka: KafkaSettings, group: str, wanted: Collection[Partition], *, sleep: Callable[[float], object] = time.sleep
 ) -> Owners:
     """Return who owns a group's partitions; one that has no owner is asked for twice where the group has members.
 
     Args:
-        admin: of the brokers.
+        kafka: the brokers.
         group: its name.
         wanted: the partitions that somebody should own.
         sleep: waits between the two.
@@ -58,15 +63,15 @@ def read_owners(
     Raises:
         Transient: the brokers did not answer in time.
     """
-    found = _read_once(admin, group)
+    found = _read_once(kafka, group)
     if found.has_members and not found.is_moving and any(found.of(partition) == NOBODY for partition in wanted):
         sleep(HANDOVER_SECONDS)
-        found = _read_once(admin, group)
+        found = _read_once(kafka, group)
     return found
 
 
-def _read_once(admin: AdminClient, group: str) -> Owners:
-    described = describe_group(admin, group)
+def _read_once(kafka: KafkaSettings, group: str) -> Owners:
+    described = describe_group(kafka, group)
     if described is None:
         return Owners()
     owners = {
@@ -77,15 +82,16 @@ def _read_once(admin: AdminClient, group: str) -> Owners:
     return Owners(owners, described.state not in _AT_REST, bool(described.members))
 
 
-def describe_group(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
+def describe_group(kafka: KafkaSettings, group: str) -> ConsumerGroupDescription | None:
     """Return what the brokers know of a group; ``None`` where they know none of that name.
 
     Raises:
         Transient: they did not answer in time.
     """
-    asked = admin.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_SECONDS)[group]
     try:
-        return asked.result(REQUEST_TIMEOUT_SECONDS)
+        with build_asker(kafka) as admin:  # closed with its question, see _NEVER_SECONDS
+            asked = admin.describe_consumer_groups([group], request_timeout=_NEVER_SECONDS)[group]
+            return asked.result(REQUEST_TIMEOUT_SECONDS)
     except (KafkaException, TimeoutError) as error:
         if isinstance(error, KafkaException) and error.args[0].name() == "GROUP_ID_NOT_FOUND":
             return None

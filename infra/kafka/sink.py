@@ -116,7 +116,7 @@ class TransactionalOutput:
         """Begin a transaction and put outputs and offsets on their way; the one before must be finished.
 
         Args:
-            rows: may be made while those before them are sent; what making them raises aborts the transaction.
+            rows: in turn.
             records: besides.
             offsets: of the inputs; ``None`` for outputs that come from no input.
 
@@ -132,14 +132,19 @@ class TransactionalOutput:
             for record in records:
                 self._produce(record)
 
-    def finish(self) -> None:
-        """Commit what was sent. It may be called in another thread than ``send``, and waits for the brokers alone.
+    def finish(self, rows: Iterable[Rows] = ()) -> None:
+        """Commit what was sent, and more. It may be called in another thread than ``send``.
+
+        Args:
+            rows: made while those sent before are on their way; what making them raises aborts the transaction.
 
         Raises:
             Aborted: nothing is visible and no offset moved.
             Fenced: the process must end; the outcome of the transaction is known to its successor.
         """
         with self._aborting():
+            for batch in rows:
+                self._produce_rows(batch)
             self._take_offsets()
             self._commit()
 
@@ -279,8 +284,9 @@ class OffsetsOnly:
         except KafkaException as error:
             raise Transient(f"kafka: committing offsets: {error.args[0].str()}") from error
 
-    def finish(self) -> None:
-        """Do nothing: what was sent is committed."""
+    def finish(self, rows: Iterable[Rows] = ()) -> None:
+        """Do nothing: what was sent is committed, and there are no outputs."""
+        del rows
 
 
 def _no_offsets() -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from weir.infra.kafka.clients import is_away
+from weir.infra.kafka.clients import is_away, read_headers
 from weir.infra.kafka.members import Members
 from weir.schemas.errors import Transient
 
@@ -28,10 +28,22 @@ IDLE_SECONDS = 0.02
 
 PACE_LINGERS = 3
 """A linger ends when the batch before is so many lingers old: what came while that one was decided has waited."""
-SOME_RECORDS, FEW_RECORDS, APART_LINGERS = 10, 64, 5
-"""Batches of fewer than a few records are so many lingers apart: a transaction costs the brokers and this process some
-10 ms of CPU however few records it has, and a stream of a thousand a second would have twenty of them in each. With
-fewer than some they are ``PACE_LINGERS`` apart: so slow a stream leaves the cores idle, and need not wait."""
+_INSTANT_SECONDS = 0.001
+WAITED_FOR = "weir.waited-for"
+"""Header of a record whose sender waits for what comes of it."""
+
+
+class Pace(NamedTuple):
+    """Batches of fewer than so many records are so many lingers apart."""
+
+    records: int
+    lingers: int
+
+
+SLOW, WAITED, USUAL = Pace(10, PACE_LINGERS), Pace(64, 5), Pace(128, 12)
+"""A transaction costs the brokers and this process some 30 ms of CPU however few records it has, so a stream of a
+thousand a second has ten a second and not twenty, unless somebody waits (``WAITED_FOR``). So slow a stream that even
+then a batch has a handful leaves the cores idle, and need not wait."""
 
 
 @dataclass
@@ -106,8 +118,8 @@ class PartitionedInput:
             timeout_seconds: how long to wait for a first record.
             linger_seconds: how long a batch that is not full waits for more, from when its first record is in hand;
                 less where the batch before it took ``PACE_LINGERS`` times as long, and more where it has few records
-                and the batch before it is not ``APART_LINGERS`` times that old. Smaller batches cost more CPU per
-                record, so 0 is no gain where cores are busy.
+                and the batch before it is not that old, see ``Pace``. Smaller batches cost more CPU per record, so 0
+                is no gain where cores are busy.
 
         Raises:
             Transient: brokers are unreachable; nothing is lost, the next call hands out again what this one had.
@@ -141,14 +153,17 @@ class PartitionedInput:
 
     def _consume(self, max_records: int, timeout_seconds: float, linger_seconds: float) -> list[Message]:
         messages = self._members.consume(max_records, 0.0)
-        soon, later = (self._gathered_at + lingers * linger_seconds for lingers in (PACE_LINGERS, APART_LINGERS))
         if messages:
+            soon = self._gathered_at + PACE_LINGERS * linger_seconds
             self._add(messages, max_records, min(linger_seconds, soon - self._monotonic()))
         elif messages := self._members.consume(1, timeout_seconds):
             self._add(messages, max_records, linger_seconds)
-        if messages:
-            due = later if len(messages) >= SOME_RECORDS else soon
-            self._add(messages, min(max_records, FEW_RECORDS), due - self._monotonic())
+        while messages:  # a linger at a time: one that is waited for may come meanwhile
+            pace = _choose_pace(messages)
+            seconds = self._gathered_at + pace.lingers * linger_seconds - self._monotonic()
+            if len(messages) >= min(max_records, pace.records) or seconds < _INSTANT_SECONDS:
+                break
+            self._add(messages, min(max_records, pace.records), min(linger_seconds, seconds))
         return messages
 
     def _add(self, messages: list[Message], records: int, seconds: float) -> None:
@@ -278,3 +293,11 @@ class PartitionedInput:
             self._unverified.discard(key)
             self._overrun.discard(key)
         self._members.disown(gone)
+
+
+def _choose_pace(messages: Sequence[Message]) -> Pace:
+    if len(messages) < SLOW.records:
+        return SLOW
+    if len(messages) >= USUAL.records:
+        return USUAL
+    return WAITED if any(name == WAITED_FOR for each in messages for name, _ in read_headers(each) or ()) else USUAL

@@ -118,6 +118,11 @@ def _is_cluster(client: Client) -> bool:
     return isinstance(client, RedisCluster)
 
 
+def is_single(client: Client) -> bool:
+    """Return whether one server has all keys, so that a command takes any of them."""
+    return not _is_cluster(client)
+
+
 def primaries(client: Client) -> list[Node]:
     """Return every server that holds keys of its own."""
     return list(client.get_primaries()) if _is_cluster(client) else [None]

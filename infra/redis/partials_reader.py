@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from weir.infra.redis.client import Client
-from weir.infra.redis.state_view import Loaded, StateView
+from weir.infra.redis.loaded import Loaded
+from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Transient
 
@@ -119,7 +120,7 @@ class FeatureReader:
         for unit, key in broken.items():
             if not loaded[unit].suspect:
                 with suppress(Transient):  # the next reader says it
-                    self._view.suspect(unit, f"the value of {key} is not what was written there")
+                    self._view.suspect(unit, f"the value of a {key.partition(':')[0]} is not what was written there")
         return set(broken)
 
 

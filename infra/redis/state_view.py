@@ -14,7 +14,8 @@ partials and moves the position atomically, on one server as in a cluster (a scr
 view next to this one. ``applied`` is the next input offset to be folded. ``since`` is the append time in ms from which
 the unit is complete (0: from the log's first record). ``target`` is how far a rebuild has to go before the unit is
 complete again. ``partitions`` is under how many partitions of the input every key counted here belongs here, 0 when
-some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others.
+some key does not: then a reader of all of a card asks this unit too. ``check`` is a checksum of the others. After an
+erasure (``infra/redis/erasing.py``) there is one more number before it: how many there were.
 
 Nothing that is read is trusted: a position without its check is none, a value of another type or an empty one is
 handed on as bytes that no partial can be, and the reader that finds either says so (``suspect``).
@@ -27,13 +28,24 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
-from weir.infra.redis.client import Client, ask_servers, on_server, primaries, read_lists, server_of, transient_errors
+from weir.infra.redis.client import (
+    Client,
+    ask_servers,
+    is_single,
+    on_server,
+    read_lists,
+    server_of,
+    transient_errors,
+)
+from weir.infra.redis.loaded import BEFORE_PARTIALS, Loaded, build_loaded
 from weir.infra.redis.session import Session, open_session, pack, pack_mset
+from weir.infra.redis.sweep import sweep
 from weir.infra.redis.unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Transient
@@ -43,33 +55,13 @@ STOP_MS_MAX = 30 * DAY_MS
 """The longest stop tolerated: a partial expires by so much after it is in no window. That only collects garbage, as
 reads forget by event time."""
 
-_SWEEP_KEYS = 500
+_DROPPED_KEYS = 500
 KNOWN_BYTES = 512_000
 """A segment of the list of known ids: one may be read at a time, and the last one is what grew lately."""
-UNREADABLE = b"\0"
-"""What stands for a value that is no partial for sure: an empty one, or one of another Redis type."""
 _STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
-_LASTING = re.compile(rb"\{[tl][0-9]+\}:(?:position|known:[0-9]+)$")
 _MGET_KEYS = 1_000
 """Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Partials read together with their unit's position.
-
-    Attributes:
-        moved_on: another view of the group is the one that follows the log now, so this one lacks what came since.
-        suspect: why the unit has to be built again from the log, so that nothing of it counts; empty where it need not.
-        dropping: the unit is being deleted, or the process that deleted it died meanwhile.
-    """
-
-    position: Position | None
-    partials: list[bytes]
-    moved_on: bool = False
-    suspect: str = ""
-    dropping: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +98,6 @@ class StateView:
         self._client = client
         self._ttl_ms = look_back_ms + STOP_MS_MAX
         self._group = f"weir:{cluster}:{group}"
-        self._everything = f"{self._group}:*"
         self._prefix = {
             kind: f"{self._group}:{_view_hash(declarations_hash, topic_id)}" for kind, topic_id in topic_ids.items()
         }
@@ -213,11 +204,55 @@ class StateView:
             # the only server takes keys of all units in one command, where a cluster's wants one per hash slot
             at_once = server is self._client and sum(map(len, named)) <= _MGET_KEYS
             for (unit, _), raw in zip(units, read_lists(server, named, at_once=at_once), strict=True):
-                found[unit] = self._loaded(unit, raw)
+                found[unit] = build_loaded(unit, raw, self._prefix[unit.kind])
 
         with transient_errors("reading partials"):
             ask_servers(self._client, wanted, key_of=lambda part: self.prefix(part[0]), ask=ask)
         return found
+
+    def load_checked(
+        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
+        """Read partials as ``load_many``, and find values of other types under the keys of some of the units.
+
+        On a single server few keys are asked for both in one round trip: a slow stream's batches are many, and new ids
+        of them are in no unit.
+
+        Args:
+            wanted: as for ``load_many``.
+            checked: units whose absent keys are looked at.
+
+        Raises:
+            Transient: Redis is unreachable.
+        """
+        asked = [(unit, keys) for unit, keys in wanted]
+        named = {unit: self._keys(unit, keys) for unit, keys in asked}
+        looked_at = [key for unit, keys in named.items() if unit in checked for key in keys[BEFORE_PARTIALS:]]
+        if not looked_at or not is_single(self._client) or sum(map(len, named.values())) > _MGET_KEYS:
+            return self._check_types(self.load_many(asked), asked, checked)
+        with transient_errors("reading partials"), on_server(self._client, None) as server:
+            pipeline = server.pipeline(transaction=False)
+            pipeline.mget(list(chain.from_iterable(named.values())))
+            pipeline.exists(*looked_at)
+            values, there = pipeline.execute()
+        raw = iter(values)
+        found = {
+            unit: build_loaded(unit, list(islice(raw, len(keys))), self._prefix[unit.kind])
+            for unit, keys in named.items()
+        }
+        of_strings = sum(1 for unit in found if unit in checked for value in found[unit].partials if value)
+        return found if there == of_strings else self._check_types(found, asked, checked)
+
+    def _check_types(
+        self, found: dict[Unit, Loaded], asked: Sequence[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
+        absent = [
+            (unit, [key for key, value in zip(keys, found[unit].partials, strict=True) if not value])
+            for unit, keys in asked
+            if unit in checked
+        ]
+        wrong = self.find_other_types(absent)
+        return found | {unit: replace(found[unit], other_types=keys) for unit, keys in wrong.items()}
 
     def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
         """Return which of the keys that read as absent hold a value of another Redis type.
@@ -228,7 +263,7 @@ class StateView:
         found: dict[Unit, list[str]] = {}
 
         def ask(server: Any, units: list[tuple[Unit, Sequence[str]]]) -> None:
-            named = [self.prefix(unit) + key for unit, keys in units for key in keys]
+            named = [prefix + key for unit, keys in units for prefix in [self.prefix(unit)] for key in keys]
             # as ``load_many``: nearly always none of them is there, and one command of few keys says so
             if server is self._client and len(named) <= _MGET_KEYS and not server.exists(*named):
                 return
@@ -251,20 +286,6 @@ class StateView:
         prefix = self.prefix(unit)
         return [prefix + "position", self._following(unit), self._suspect(unit), *[prefix + key for key in keys]]
 
-    def _loaded(self, unit: Unit, raw: list[bytes | None]) -> Loaded:
-        """Make something of a position, the view that follows the log, the mark, and partials."""
-        ours = self._prefix[unit.kind].encode()
-        moved_on = raw[1] not in {None, ours}
-        view, _, reason = (raw[2] or b"").partition(b" ")
-        suspect = reason.decode(errors="replace") if view == ours else ""
-        position = None
-        try:
-            position = parse_position(raw[0], unit)
-        except UnreadablePosition as error:
-            suspect = suspect or str(error)
-        partials = [b"" if value is None else value or UNREADABLE for value in raw[3:]]
-        return Loaded(None if suspect else position, partials, moved_on, suspect, (raw[0] or b"").startswith(DROPPING))
-
     def apply(
         self,
         unit: Unit,
@@ -275,6 +296,7 @@ class StateView:
         partials: Sequence[bytes],
         known: bytes = b"",
         is_mixed: bool = False,
+        erasures: int = 0,
     ) -> Applied:
         """Write partials and move the position from ``start`` to ``end``, if it is at ``start``.
 
@@ -286,6 +308,7 @@ class StateView:
             partials: their bytes.
             known: what the list of known ids grows by.
             is_mixed: a key was counted that does not belong in this partition.
+            erasures: of the position from which the partials were folded; refused where there were more since.
 
         Raises:
             Transient: no answer; the write may or may not have happened, and asking again tells.
@@ -294,7 +317,7 @@ class StateView:
         position = prefix + "position"
         with transient_errors("applying a batch"), self._session(position) as session:
             found = _parse_leniently(session.ask(pack("WATCH", position), pack("GET", position))[1], unit)
-            if found is None or found.applied != start:
+            if found is None or (found.applied, found.erasures) != (start, erasures):
                 session.ask(pack("UNWATCH"))
                 return _judge(found, end)
             moved = replace(found, applied=end, known_bytes=found.known_bytes + len(known))
@@ -327,7 +350,7 @@ class StateView:
         while True:
             with transient_errors("dropping a unit"):
                 with on_server(self._client, server_of(self._client, position)) as server:
-                    cursor, keys = server.scan(cursor, match=pattern, count=_SWEEP_KEYS)
+                    cursor, keys = server.scan(cursor, match=pattern, count=_DROPPED_KEYS)
                 keys = [key for key in keys if key != position.encode()]
                 last = [position.encode(), *self._own_mark(unit)] if cursor == 0 else []
                 if keys or last:
@@ -354,28 +377,8 @@ class StateView:
         return open_session(self._client, key)
 
     def sweep(self) -> Iterator[int]:
-        """Give partials of the group that have no TTL one, in short steps; yields how many keys a step looked at.
-
-        A write drops the TTL of what it writes (MSET; see ``docs/adr/0003``). Setting it on a slow round keeps it off
-        the writes' path, and an entity that is never written again is collected all the same, as is another view's.
-
-        Raises:
-            Transient: Redis is unreachable.
-        """
-        lasting = (f"{self._group}:view:".encode(), f"{self._group}:suspect:".encode())
-        for node in primaries(self._client):
-            cursor = 0
-            while True:
-                with transient_errors("sweeping"), on_server(self._client, node) as server:
-                    cursor, keys = server.scan(cursor, match=self._everything, count=_SWEEP_KEYS)
-                    pipeline = server.pipeline(transaction=False)
-                    for key in keys:
-                        if not _LASTING.search(key) and not key.startswith(lasting):  # these never expire
-                            pipeline.pexpire(key, self._ttl_ms, nx=True)
-                    pipeline.execute()
-                yield len(keys)
-                if cursor == 0:
-                    break
+        """Give partials of the group that have no TTL one; see ``infra/redis/sweep.py``."""
+        return sweep(self._client, self._group, self._ttl_ms)
 
 
 def _parse_leniently(raw: bytes | None, unit: Unit) -> Position | None:

@@ -11,7 +11,7 @@ from weir.schemas.errors import Refused
 
 DROPPING = b"dropping"
 """What a position begins with while its unit is deleted."""
-_POSITION = re.compile(rb"((?:[0-9]{1,19} ){5})([0-9a-f]{8})")
+_POSITION = re.compile(rb"((?:[0-9]{1,19} ){5,6})([0-9a-f]{8})")
 
 
 class Unit(NamedTuple):
@@ -42,6 +42,8 @@ class Position:
     Attributes:
         partitions: of the input, under which every key counted here belongs here; 0 when some key does not.
         known_bytes: length of the list of known ids.
+        erasures: how often a partial was taken out of the unit for good. What was folded before the last time may hold
+            what it took out, and is not written any more.
     """
 
     applied: int
@@ -49,6 +51,7 @@ class Position:
     target: int = 0
     partitions: int = 0
     known_bytes: int = 0
+    erasures: int = 0
 
     @property
     def rebuilding(self) -> bool:
@@ -65,13 +68,13 @@ class UnreadablePosition(Refused):
 
 
 def format_position(position: Position, unit: Unit) -> bytes:
-    """Write a position with its check.
+    """Write a position with its check; without erasures it is as releases wrote it that know of none.
 
     >>> format_position(Position(12), Unit("t", 3))
     b'12 0 0 0 0 e220e20a'
     """
     numbers = (position.applied, position.since_ms, position.target, position.partitions, position.known_bytes)
-    text = b"%d %d %d %d %d " % numbers
+    text = b"%d %d %d %d %d " % numbers + (b"%d " % position.erasures if position.erasures else b"")
     return text + b"%08x" % _check_of(text, unit)
 
 
@@ -86,7 +89,7 @@ def parse_position(raw: bytes | None, unit: Unit) -> Position | None:
         UnreadablePosition: it is no position of this unit. To take it for absent would be a guess.
 
     >>> parse_position(format_position(Position(12), Unit("t", 3)), Unit("t", 3))
-    Position(applied=12, since_ms=0, target=0, partitions=0, known_bytes=0)
+    Position(applied=12, since_ms=0, target=0, partitions=0, known_bytes=0, erasures=0)
     """
     if raw is None or raw.startswith(DROPPING):
         return None

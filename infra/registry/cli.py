@@ -19,7 +19,7 @@ from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.registry.client import Registry, SchemaRegistry
 from weir.infra.settings import Settings, TopicSettings, load_settings
 from weir.schemas.avro.compatibility import check_backward, check_level, find_unreadable, parse_inlined
-from weir.schemas.contracts import Contract, list_contracts
+from weir.schemas.contracts import Contract, audit_contract, list_contracts
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.printable import escape
 from weir.schemas.project import find_streams
@@ -48,8 +48,9 @@ class Finding:
 
 
 def contracts_of(streams: Sequence[Stream], topics: TopicSettings) -> list[Contract]:
-    """Return the contracts of some streams, each topic once."""
+    """Return the contracts of some streams and of the audit log, each topic once."""
     found = [contract for stream in streams for contract in list_contracts(stream, topics.of(stream))]
+    found.append(audit_contract(topics.audit))
     return list({contract.topic: contract for contract in reversed(found)}.values())[::-1]  # the first one counts
 
 
@@ -128,7 +129,8 @@ def check_registered(
         name, ours = contract.subject, contract.schemas[-1]
         registered = registry.version_texts(name)
         if not registered:
-            yield Finding(name, "registered", "expected a schema, found none; run `weir schemas register`")
+            problem = "expected a schema, found none; run `weir schemas register`" if contract.is_required else ""
+            yield Finding(name, "registered", problem)
             continue
         yield check_level_of(registry, contract)
         is_known = _canonical(ours) in {_canonical(text) for _, _, text in registered}

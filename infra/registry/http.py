@@ -98,7 +98,7 @@ class RegistryHttp:
         self._is_trusted = False
         self._client = httpx.Client(
             auth=(settings.username, secret) if settings.username else None,
-            verify=_build_tls(settings.ssl_ca_location),
+            verify=_build_tls(self._url, settings.ssl_ca_location),
             timeout=settings.timeout_seconds,
             # no compression: a few bytes of it may stand for gigabytes
             headers={"Accept": f"{_CONTENT_TYPE}, application/json", "Accept-Encoding": "identity"},
@@ -155,7 +155,9 @@ def _parse(text: bytes) -> Any:
         return None
 
 
-def _build_tls(ca_file: str) -> ssl.SSLContext:
+def _build_tls(url: str, ca_file: str) -> ssl.SSLContext:
+    if url.startswith("http://") and not ca_file:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: the machine's certificates take time to read
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:

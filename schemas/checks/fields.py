@@ -16,6 +16,8 @@ PROVENANCE: Final = frozenset({
     "ingest_time_ms", "source_partition", "source_offset", "declarations_hash", "late", "degraded", "degraded_by",
     "decided", "decision", "score", "decided_by", "reasons", "model_name", "model_version", "rules_version",
     "decision_time_ms", "tags", "shadow_rules", "shadow_score", "shadow_model_name", "shadow_model_version",
+    "probability", "prediction_set",
+    "propensity",
 })  # fmt: skip
 """Fields of our own in feature rows and decisions: a field of an event cannot be passed on under such a name."""
 

@@ -14,7 +14,7 @@ from weir.schemas.origin import Finding, Origin
 from weir.schemas.rules import MODES, OUTCOMES, SCORE, Example, Rule, parse_time_ms
 from weir.schemas.stream import Stream
 
-TAKEN: Final = frozenset({"model", "fallback", "rules"})
+TAKEN: Final = frozenset({"model", "fallback", "rules", "let_through"})
 """What ``decided_by`` says where no rule decided."""
 RULES_MAX: Final = 1_000
 """Each is a label of a metric, and a condition that every row is held against."""

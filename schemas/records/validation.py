@@ -27,8 +27,8 @@ from weir.schemas.records.values import find_bad_measures, find_bad_positions, f
 from weir.schemas.stream import Stream
 
 __all__ = [
-    "ASKED_ON_ADMISSION", "FUTURE_MS_MAX", "ID_BYTES_MAX", "LABEL_SLACK_MS", "QUOTE_NOTHING", "validate_events",
-    "validate_labels",
+    "ASKED_ON_ADMISSION", "FUTURE_MS_MAX", "ID_BYTES_MAX", "LABEL_SLACK_MS", "QUOTE_NOTHING", "describe_unquoted",
+    "validate_events", "validate_labels",
 ]  # fmt: skip
 
 QUOTE_NOTHING = frozenset({"card_number", "empty_id", "id_too_long", "key_mismatch", "placeholder_id"})
@@ -39,6 +39,16 @@ ASKED_ON_ADMISSION = frozenset(
 """Reasons that keep a record out, and that folding does not depend on. A verdict is never taken back: what an earlier
 version let in and counted is folded again, whatever is asked of new records since. So are records that fail a check
 which the stream declares: it is no part of what state is built by."""
+
+
+def describe_unquoted(error: PoisonRecord) -> str:
+    """Say what was expected: a dead letter quotes what was found, an answer to a client never repeats a value.
+
+    >>> describe_unquoted(PoisonRecord("wrong_type", "expected a number, found 'x' at $.lat", "lat"))
+    'expected a number'
+    """
+    expected = str(error) if error.reason in QUOTE_NOTHING else str(error).partition(", found ")[0]
+    return f"{expected}; {error.hint}" if error.hint else expected
 
 
 def validate_events(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,13 +64,17 @@ def encode_column(column: pa.Array) -> Coded:
     return Coded(codes, encoded.dictionary)
 
 
-def without_placeholders(coded: Coded, field: str, placeholders: Placeholders) -> Coded:
-    """Return an id column with null for each id that names nobody."""
-    found = placeholders.find(field, coded.values)
-    if not len(found):
+def without_placeholders(coded: Mapping[str, Coded], placeholders: Placeholders) -> dict[str, Coded]:
+    """Return id columns, by their fields, with null for each id that names nobody."""
+    found = placeholders.find_in([(field, column.values) for field, column in coded.items()])
+    return {field: _without(column, at) for (field, column), at in zip(coded.items(), found, strict=True)}
+
+
+def _without(coded: Coded, places: NDArray[np.int64]) -> Coded:
+    if not len(places):
         return coded
     kept = np.ones(len(coded.values), dtype=bool)
-    kept[found] = False
+    kept[places] = False
     positions = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)  # code -1 reads the last
     return Coded(positions[coded.codes], coded.values.filter(pa.array(kept)))
 

@@ -98,10 +98,8 @@ def build_event_batch(
     partition = spread(log.partition, batch.num_rows)
     coded = _encode_fields(stream, batch)
     placeholders = placeholders.with_zero_fields(stream.zero_fields)
-    known = {
-        name: without_placeholders(column, name, placeholders) if name in stream.id_fields else column
-        for name, column in coded.items()
-    }
+    ids = {name: column for name, column in coded.items() if name in stream.id_fields}
+    known = coded | without_placeholders(ids, placeholders)
     values, records = _compute_measures(stream, shape, batch)
     lat_e5, lon_e5 = _compute_coordinates(stream, batch)
     hashes = np.empty((len(stream.attribute_fields), batch.num_rows), np.uint32)

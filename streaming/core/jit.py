@@ -46,7 +46,19 @@ def leaf(function: F) -> F:
 
 def entry(function: F) -> F:
     """Compile a function that Python calls, and keep the machine code next to the source file."""
-    compiled = njit(error_model="numpy", cache=True)(function)
+    return _compile(function, nogil=False)
+
+
+def long_entry(function: F) -> F:
+    """Compile likewise a function that takes so long that the other threads should run Python meanwhile.
+
+    To get the interpreter back may take 5 ms where another thread computes, so a short function keeps it.
+    """
+    return _compile(function, nogil=True)
+
+
+def _compile(function: F, *, nogil: bool) -> F:
+    compiled = njit(error_model="numpy", cache=True, nogil=nogil)(function)
     if hasattr(compiled, "_cache"):  # with compiled code off it is the plain function
         _save_alone(compiled._cache)
     return cast("F", compiled)

@@ -97,7 +97,7 @@ class LabelFolder:
     ) -> EntityIndex:
         field = self.stream.entity(name).field
         coded = encode_column(read_strings(batch, field))
-        known = coded if name == self.stream.key.name else without_placeholders(coded, field, placeholders)
+        known = coded if name == self.stream.key.name else without_placeholders({field: coded}, placeholders)[field]
         return build_index(known, partitions)
 
     def _group(self, entity: str, index: EntityIndex) -> Groups:

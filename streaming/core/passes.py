@@ -18,7 +18,7 @@ from weir.streaming.core.aggregates import evaluate
 from weir.streaming.core.decode import decode
 from weir.streaming.core.encode import compute_size_bound, encode
 from weir.streaming.core.fold import find_verdict, fold_row, remember_id
-from weir.streaming.core.jit import entry, leaf
+from weir.streaming.core.jit import entry, leaf, long_entry
 from weir.streaming.core.layout import COUNTED, FLAGS_MAX, NEVER, NO_COORDINATE
 from weir.streaming.core.merge import merge_partial, reset_merged
 from weir.streaming.core.risk import Changes, decode_risk, fold_change, reset_risk
@@ -235,7 +235,7 @@ def make_room(data: NDArray[np.uint8], used: int, needed: int) -> NDArray[np.uin
     return larger
 
 
-@entry
+@long_entry
 def run_pass(
     plans: Records,
     memory: Memory,

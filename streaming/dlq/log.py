@@ -133,6 +133,10 @@ class DeadLetterLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
         self._history.close()
 
     def ends(self) -> dict[int, int]:
@@ -151,6 +155,31 @@ class DeadLetterLog:
             Transient: the brokers did not answer in time.
         """
         return {number: max(self._history.low((self.topic, number)), end - count) for number, end in ends.items()}
+
+    def bounds(self, selection: Selection) -> dict[int, tuple[int, int]]:
+        """Return the first offset and the end, per partition, of what may hold letters of a selection.
+
+        Raises:
+            Refused: there is no such topic.
+            Transient: the brokers did not answer in time.
+        """
+        found = {}
+        for number, end in self.ends().items():
+            if end and selection.partition in (None, number):  # most partitions of most topics are empty
+                first, last = self._bound((self.topic, number), selection, end)
+                if first < last:
+                    found[number] = (first, last)
+        return found
+
+    def _bound(self, where: tuple[str, int], selection: Selection, end: int) -> tuple[int, int]:
+        first = self._history.low(where)
+        if selection.from_ms is not None:
+            first = max(first, self._history.offset_at_time(where, selection.from_ms))
+        if selection.to_ms is not None:
+            end = min(end, self._history.offset_at_time(where, selection.to_ms))
+        if selection.offset is not None:
+            first, end = max(first, selection.offset), min(end, selection.offset + 1)
+        return first, end
 
     def scan(
         self, selection: Selection, ends: dict[int, int], starts: dict[int, int] | None = None

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from weir.infra.kafka.clients import CLIENT_LOG, admin_config
 from weir.infra.kafka.group_owners import describe_group
 from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, WeirError
@@ -143,11 +141,10 @@ def await_empty(
     Raises:
         WeirError: the group has members still, or the brokers did not answer.
     """
-    admin = AdminClient(admin_config(kafka), logger=CLIENT_LOG)
     seconds = kafka.session_timeout_ms / 1_000 + _SLACK_SECONDS
     deadline = time.monotonic() + seconds
     told = False
-    while names := _members(admin, group):
+    while names := _members(kafka, group):
         if time.monotonic() > deadline:
             raise WeirError(f"group {group} has members that do not leave: {names}; stop them, then run it again")
         if not told:
@@ -156,6 +153,6 @@ def await_empty(
         time.sleep(ask_every)
 
 
-def _members(admin: AdminClient, group: str) -> str:
-    found = describe_group(admin, group)
+def _members(kafka: KafkaSettings, group: str) -> str:
+    found = describe_group(kafka, group)
     return ", ".join(sorted(member.group_instance_id or member.member_id for member in found.members)) if found else ""

@@ -18,13 +18,13 @@ unit suspect. An owned one is built again from the log; another process's is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
@@ -54,8 +54,10 @@ class View(Protocol):
         """Read partials of several units, each together with its position."""
         ...
 
-    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
-        """Return which keys that read as absent hold a value of another Redis type."""
+    def load_checked(
+        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
+        """Read likewise, and find values of another Redis type under absent keys of some units."""
         ...
 
     def suspect(self, unit: Unit, reason: str) -> None:
@@ -128,21 +130,23 @@ class PartialStore:
         self._view = view
         self._declarations_hash = declarations_hash
         self._memory = Memory(entities_max=entities_max, bytes_max=bytes_max)
-        self._asked: dict[tuple[Unit, str], tuple[list[str], list[int]]] = {}
         self._expected: dict[Unit, set[int]] = {}
         self._pinned_at_trim: dict[Unit, int] = {}
         self._home_partitions: dict[Unit, int] = {}
+        self._erasures: dict[Unit, int] = {}
 
     def own(self, unit: Unit, position: Position, *, born_empty: bool) -> None:
         """Start to own a unit that is in Redis at a position; ``born_empty`` when nothing was ever in it."""
         self._expected[unit] = {position.applied}
         self._home_partitions[unit] = position.partitions
+        self._erasures[unit] = position.erasures
         self._pinned_at_trim.pop(unit, None)
         self._memory.own(unit, born_empty=born_empty)
 
     def forget(self, unit: Unit) -> None:
         """Drop everything known about a unit."""
         self._expected.pop(unit, None)
+        self._erasures.pop(unit, None)
         self._pinned_at_trim.pop(unit, None)
         self._memory.forget(unit)
 
@@ -153,13 +157,17 @@ class PartialStore:
         """
         return self._home_partitions.get(unit, 0)
 
+    def erasures(self, unit: Unit) -> int:
+        """Return how many erasures there had been in an owned unit when what is in memory of it was read."""
+        return self._erasures.get(unit, 0)
+
     def pin(self, unit: Unit, end: int, changed: list[Changed], *, is_mixed: bool = False) -> None:
         """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
         self._expected[unit].add(end)
         if is_mixed:
             self._home_partitions[unit] = 0
         for part in changed:
-            self._memory.put(unit, part.entity, self._number_again(unit, part), part.partials)
+            self._memory.put(unit, part.entity, self._memory.number(part.entity, part.ids), part.partials)
 
     def confirm(self, unit: Unit, end: int) -> None:
         """Redis confirmed the write up to ``end``; a unit forgotten meanwhile is left alone."""
@@ -171,7 +179,6 @@ class PartialStore:
         if any(min(self._expected[unit]) < end for unit, end in self._pinned_at_trim.items()):
             return
         if self._memory.drop_unused():
-            self._asked.clear()
             self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
             metrics.CACHE_GENERATIONS.inc()
 
@@ -187,7 +194,6 @@ class PartialStore:
         missing: list[_Missing] = []
         for at, ask in enumerate(asks):
             slots = self._memory.number(ask.entity, ask.ids)
-            self._asked[ask.units[0], ask.entity] = (ask.ids, slots)
             found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
             for number, part in enumerate(found):
                 # a unit known whole has no gaps, so they are not looked for
@@ -206,11 +212,6 @@ class PartialStore:
         if units:
             self._check(self._view.load_many([(unit, []) for unit in units]))
 
-    def _number_again(self, unit: Unit, part: Changed) -> list[int]:
-        """Return the slots of changed ids; as a rule they are those just read, and to compare is less than to hash."""
-        asked = self._asked.get((unit, part.entity))
-        return asked[1] if asked and asked[0] == part.ids else self._memory.number(part.entity, part.ids)
-
     def _look_up(self, unit: Unit, entity: str, slots: list[int]) -> Sequence[bytes | None] | None:
         """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
         return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
@@ -222,7 +223,7 @@ class PartialStore:
             lack.start = len(keys)
             keys += name_keys(lack.entity, lack.ids)
         metrics.CACHE_MISSES.labels(entity="all").inc(sum(len(keys) for keys in wanted.values()))
-        loaded = self._view.load_many(wanted.items())
+        loaded = self._view.load_checked(wanted.items(), {unit for unit in wanted if unit in self._memory})
         self._check({unit: part for unit, part in loaded.items() if unit in self._memory})
         broken = self._find_broken(missing, loaded, wanted)
         for lack in missing:
@@ -249,17 +250,11 @@ class PartialStore:
         """
         broken = self._find_unsealed(missing, loaded, wanted)
         # of a unit that is not ours most keys are absent, and its owner looks at them
-        absent = [
-            (unit, [key for key, value in zip(keys, loaded[unit].partials, strict=True) if not value])
-            for unit, keys in wanted.items()
-            if unit in self._memory
-        ]
-        if any(keys for _, keys in absent):
-            broken |= {unit: keys[0] for unit, keys in self._view.find_other_types(absent).items()}
+        broken |= {unit: part.other_types[0] for unit, part in loaded.items() if part.other_types}
         for unit, key in broken.items():
             log.error("view_broken", unit=unit.tag, key=key)
             metrics.VIEW_BROKEN.inc()
-            self._view.suspect(unit, f"the value of {key} is not what was written there")
+            self._view.suspect(unit, f"the value of a {key.partition(':')[0]} is not what was written there")
         own = [unit for unit in broken if unit in self._memory]
         if own:
             raise StaleState(
@@ -274,20 +269,21 @@ class PartialStore:
 
         All of them are asked at once: a small batch lacks a few ids in each of a hundred places.
         """
-        ids: list[str] = []
-        fresh: list[bytes] = []
-        for lack in missing:
-            ids += lack.ids
-            fresh += loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
-        bases = [self._compute_base(lack.unit, lack.entity) for lack in missing]
-        wrong = find_broken(np.repeat(bases, [len(lack.ids) for lack in missing]), ids, fresh).tolist()
+        found = [
+            (lack, at, value, base)
+            for lack in missing
+            for base in [compute_base(self._declarations_hash, lack.unit.kind, lack.entity, lack.unit.partition)]
+            for at, value in enumerate(loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)])
+            if value  # most of what is not in memory is nowhere
+        ]
+        if not found:
+            return {}
+        ids, values = [lack.ids[at] for lack, at, _, _ in found], [value for _, _, value, _ in found]
+        wrong = find_broken(np.array([base for *_, base in found]), ids, values).tolist()
         if not wrong:
             return {}
-        keys = [(lack.unit, wanted[lack.unit][lack.start + at]) for lack in missing for at in range(len(lack.ids))]
+        keys = [(lack.unit, wanted[lack.unit][lack.start + at]) for lack, at, *_ in found]
         return dict(keys[at] for at in reversed(wrong))
-
-    def _compute_base(self, unit: Unit, entity: str) -> np.uint64:
-        return compute_base(self._declarations_hash, unit.kind, entity, unit.partition)
 
     def observe(self) -> None:
         """Publish how much is held in memory."""
@@ -296,9 +292,11 @@ class PartialStore:
 
     def _check(self, loaded: Mapping[Unit, Loaded]) -> None:
         moved = {
-            unit: found.suspect or "none" if found.position is None else str(found.position.applied)
+            unit: found.suspect or _describe(found.position)
             for unit, found in loaded.items()
-            if found.position is None or found.position.applied not in self._expected[unit]
+            if found.position is None
+            or found.position.applied not in self._expected[unit]
+            or found.position.erasures != self._erasures[unit]
         }
         if not moved:
             return
@@ -306,6 +304,13 @@ class PartialStore:
         expected = "/".join(str(offset) for offset in sorted(self._expected[unit]))
         message = f"redis: expected unit {unit.tag} at {expected}, found {found}; catching up from the log"
         raise StaleState(list(moved), message)
+
+
+def _describe(position: Position | None) -> str:
+    """Return where a unit stands, for a message."""
+    if position is None:
+        return "none"
+    return f"{position.applied}, {position.erasures} erasures" if position.erasures else str(position.applied)
 
 
 @dataclass

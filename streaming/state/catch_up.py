@@ -168,7 +168,8 @@ def _fold_up_to(
             _settle(context, stage, view_writer)
             yield None
             context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
-            view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed)])
+            erasures = context.store.erasures(unit)
+            view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed, erasures)])
         _settle(context, stage, view_writer)
 
 

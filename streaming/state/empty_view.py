@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 
 
@@ -15,10 +15,12 @@ class EmptyView:
         """Return empty partials."""
         return {unit: Loaded(Position(0), [b"" for _ in keys]) for unit, keys in wanted}
 
-    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
-        """Return none."""
-        del absent
-        return {}
+    def load_checked(
+        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
+        """Return empty partials."""
+        del checked
+        return self.load_many(wanted)
 
     def suspect(self, unit: Unit, reason: str) -> None:
         """Fail: nothing is read that could be wrong.

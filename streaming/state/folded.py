@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from confluent_kafka import Message
 
@@ -122,7 +123,7 @@ class FoldedState:
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Hand writes over."""
-        self._view_writer.submit(writes)
+        self._view_writer.submit([replace(each, erasures=self._store.erasures(each.unit)) for each in writes])
 
     def pin(self, writes: Sequence[Write]) -> None:
         """Keep in memory what writes change until they are made."""

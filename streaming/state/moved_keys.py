@@ -18,7 +18,7 @@ from typing import Protocol
 
 from weir.infra.kafka.group_position import parse_note
 from weir.infra.kafka.source import Partition
-from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Unit
 from weir.streaming.stage import FoldingStage
 

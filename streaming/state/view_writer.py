@@ -44,6 +44,7 @@ class Write:
 
     Attributes:
         is_mixed: a key was counted that belongs in another partition.
+        erasures: of the unit, when what they changed was read.
     """
 
     unit: Unit
@@ -51,6 +52,7 @@ class Write:
     end: int
     changed: list[Changed]
     is_mixed: bool = False
+    erasures: int = 0
 
     @property
     def records(self) -> int:
@@ -184,6 +186,7 @@ class ViewWriter:
                         partials=partials,
                         known=known,
                         is_mixed=write.is_mixed,
+                        erasures=write.erasures,
                     )
             except Transient as error:
                 metrics.DEPENDENCY_RETRIES.labels(dependency="redis").inc()
@@ -219,4 +222,5 @@ def _merge(writes: list[Write]) -> Write:
     """Put consecutive writes of a unit together; of a key that is in several the last value counts, being set last."""
     first, last = writes[0], writes[-1]
     changed = [part for write in writes for part in write.changed]
-    return Write(first.unit, first.start, last.end, changed, any(write.is_mixed for write in writes))
+    is_mixed = any(write.is_mixed for write in writes)
+    return Write(first.unit, first.start, last.end, changed, is_mixed, first.erasures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ def load(path: Path) -> Any:
     return YAML(typ="safe").load(path.read_text())
 
 
+def write(path: Path, document: Any) -> None:
+    with path.open("w") as out:
+        YAML(typ="safe").dump(document, out)
+
+
 def alerts() -> list[str]:
     return [rule["alert"] for group in load(RULES)["groups"] for rule in group["rules"]]
 
@@ -40,15 +46,19 @@ def test_each_fault_raises_its_alert_and_no_sooner(path: Path) -> None:
 
 
 def test_a_rule_that_never_fires_is_found(tmp_path: Path) -> None:
-    """The tests of the rules can fail: with every threshold out of reach each file with a firing alert does."""
+    """The tests of the rules can fail: with every threshold out of reach the first firing alert of each file does."""
+    rules = deepcopy(load(RULES))
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        rule["expr"] = f"({rule['expr']}) and vector(0) == 1"
+    write(tmp_path / "alerts.yml", rules)
     (tmp_path / "tests").mkdir()
-    (tmp_path / "alerts.yml").write_text(
-        re.sub(r"expr: (?!>-)(.*)", r"expr: (\1) and vector(0) == 1", RULES.read_text())
-    )
     for path in FILES:
-        copy = tmp_path / "tests" / path.name
-        copy.write_text(path.read_text())
-        assert run(copy).returncode != 0, path.name
+        first = next(
+            each for each in load(path)["tests"] if any(case["exp_samples"] for case in each["promql_expr_test"])
+        )
+        write(copy := tmp_path / "tests" / path.name, load(path) | {"tests": [first]})
+        done = run(copy)
+        assert (done.returncode, "exp:" in done.stdout + done.stderr) == (1, True), done.stdout + done.stderr
 
 
 def test_the_rules_and_configurations_are_valid() -> None:

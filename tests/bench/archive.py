@@ -2,6 +2,9 @@
 
 ``python -m tests.bench.archive backlog``: an event, a feature row and a decision each of so many payments are in the
 log; one archiver is started and ends when it has them all.
+``python -m tests.bench.archive shared``: one archiver takes such a backlog, then two at once half of the partitions
+each, into another folder. Two on two cores are no faster than one next to its brokers; whether archivers that share the
+work take more of it shows in the CPU of a row.
 ``python -m tests.bench.archive steady``: the same at a rate, and what the archiver takes of a core meanwhile.
 ``python -m tests.bench.archive reading``: a table of decisions is written, and ids and keys are looked up in it, before
 and after its files were joined.
@@ -20,10 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Producer
 
 from tests.bench.figures import percentile
@@ -33,7 +38,7 @@ from tests.unit.inference.examples import DECISION
 from weir.archive.columns import decoded_columns
 from weir.archive.joining import find_days, join_day, utc_now
 from weir.archive.place import Place
-from weir.archive.reader import TableReader
+from weir.archive.reader import TableReader, open_reader
 from weir.archive.rows import Raw, RowMaker
 from weir.archive.table import no_step, open_table
 from weir.infra.children import child_environment
@@ -58,15 +63,20 @@ AT_MOST = {"cores": 0.3, "memory_mb_max": 500.0}
 def main() -> int:
     """Measure, write one line of JSON per figure, and say by the exit code whether the targets are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["backlog", "steady", "reading"])
-    parser.add_argument("--payments", type=int, default=300_000, help="of `backlog`")
+    parser.add_argument("what", choices=["backlog", "shared", "steady", "reading"])
+    parser.add_argument("--payments", type=int, default=300_000, help="of `backlog` and `shared`")
     parser.add_argument("--rate", type=int, default=2_000, help="payments a second of `steady`")
     parser.add_argument("--seconds", type=float, default=60.0, help="of `steady`")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of `reading`")
     given = parser.parse_args()
-    measure = {"backlog": measure_backlog, "steady": measure_steady, "reading": measure_reading}[given.what]
+    measures = {
+        "backlog": measure_backlog,
+        "shared": measure_shared,
+        "steady": measure_steady,
+        "reading": measure_reading,
+    }
     met = True
-    for found in measure(given):
+    for found in measures[given.what](given):
         sys.stdout.write(json.dumps({name: round(value, 4) for name, value in found.items()}) + "\n")
         sys.stdout.flush()
         met &= is_met(found)
@@ -98,6 +108,47 @@ def measure_backlog(given: argparse.Namespace) -> Iterator[Figures]:
         "cpu_us_a_row": cpu / given.payments / 3 * 1e6,
         "memory_mb_max": used.ru_maxrss / 1_024,
     }
+
+
+def measure_shared(given: argparse.Namespace) -> Iterator[Figures]:
+    """Yield what one archiver takes for a backlog, then what each of two takes that share it."""
+    with running_stack() as stack:
+        settings = _deploy(load_settings({"WEIR_HOME": str(stack.home)}))
+        _publish(settings, given.payments)
+        for shares in (("0,1,2,3",), ("0,1", "2,3")):
+            root = stack.home / f"by-{len(shares)}"
+            began = time.monotonic()
+            children = [
+                _start(settings, "--until-caught-up", "--partitions", share, "--to", str(root)) for share in shares
+            ]
+            ended = [os.wait4(child.pid, 0) for child in children]
+            seconds = time.monotonic() - began
+            assert not any(status for _, status, _ in ended), "an archiver failed"
+            rows = [_count_rows(settings, root, share) for share in shares]
+            assert sum(rows) == 3 * given.payments
+            for count, (_, _, used) in zip(rows, ended, strict=True):
+                cpu = used.ru_utime + used.ru_stime
+                yield {
+                    "archivers": len(shares),
+                    "rows": count,
+                    "cpu_seconds": cpu,
+                    "rows_a_cpu_second": count / cpu,
+                    "cpu_us_a_row": cpu / count * 1e6,
+                    "memory_mb_max": used.ru_maxrss / 1_024,
+                }
+            yield {"archivers": len(shares), "seconds": seconds, "together_payments_a_second": given.payments / seconds}
+
+
+def _count_rows(settings: Settings, root: Path, share: str) -> int:
+    """Return how many rows of the three topics are in the table of some partitions."""
+    topics = [settings.topics.transactions, settings.topics.features, settings.topics.decisions]
+    numbers = pa.array([int(each) for each in share.split(",")], pa.int32())
+    batches = (rows for topic in topics for rows in _scan(root, topic))
+    return sum(int(pc.sum(pc.is_in(rows.column("partition"), numbers)).as_py() or 0) for rows in batches)
+
+
+def _scan(root: Path, topic: str) -> Iterator[pa.RecordBatch]:
+    return open_reader(Place(str(root)), topic).scan(date.min, date.max, ["partition"])
 
 
 def measure_steady(given: argparse.Namespace) -> Iterator[Figures]:
@@ -252,8 +303,8 @@ def _any_column(field: pa.Field, count: int, dice: np.random.Generator) -> pa.Ar
 
 def _publish(settings: Settings, count: int) -> None:
     producer, block = build_producer(settings.kafka), _build_blocks(settings, min(count, BLOCK))
-    for _ in range(count // min(count, BLOCK)):
-        _send(producer, block)
+    for first in range(0, count, BLOCK):
+        _send(producer, block[: 3 * (count - first)])
     assert producer.flush(120) == 0
 
 

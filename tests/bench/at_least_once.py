@@ -40,7 +40,9 @@ class FlushedOutput(TransactionalOutput):
         for record in records:
             self._produce(record)
 
-    def finish(self) -> None:
+    def finish(self, rows: Iterable[Rows] = ()) -> None:
+        for batch in rows:
+            self._produce_rows(batch)
         offsets = self._offsets
         if self._producer.flush(_FLUSH_SECONDS_MAX):
             raise Transient("kafka: outputs were not acknowledged in time")

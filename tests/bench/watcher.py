@@ -14,7 +14,7 @@ import time
 
 from confluent_kafka import Consumer, Message
 
-from weir.demo_watch import ends
+from weir.demo.watch import ends
 from weir.infra.kafka.clients import build_consumer, check_message
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings, load_settings

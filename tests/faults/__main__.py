@@ -47,7 +47,7 @@ def run_faults(
     """
     tasks = [Task(name, seed, kills) for seed in seeds for name in names]
     found: dict[int, list[Result]] = {seed: [] for seed in seeds}
-    for task, result in run_all(tasks, run_task, jobs=jobs):
+    for task, result in run_all(tasks, run_task, jobs=jobs, waits=lambda task: CATALOGUE[task.fault].plan.waits):
         rows = found[task.seed]
         rows.append(result)
         rows.sort(key=lambda row: list(names).index(row.fault))

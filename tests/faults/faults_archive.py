@@ -17,7 +17,9 @@ STEPS = ("archive_read", "archive_checked", "archive_written", "archive_committe
 UPKEEP_STEPS = ("archive_joined", "archive_swapped")
 """Of the archiver's own upkeep, which joins the files of closed days."""
 RANDOM_SECONDS_MAX = 2.0
-SECONDS, GIVE_WAY_SECONDS = 120.0, 40.0
+SECONDS = 120.0
+EXAMINED_SECONDS = 600.0
+"""A range in which a decoder hangs is examined for a minute; the marks are in decisions too where those came first."""
 EXIT_OVERTAKEN = 1
 SHOWN_MAX = 3
 DEATHS_MAX = 12
@@ -75,6 +77,7 @@ def _finish(lab: Lab, workers: list[Worker]) -> None:
 @fault(
     "kill-archive",
     "kill -9 of the archiver at every numbered step, also of its upkeep, and of what joins files",
+    Plan(rate=150),
     judged=False,
 )
 def kill_archive(lab: Lab) -> None:
@@ -110,14 +113,19 @@ def _find_doubled(lab: Lab) -> list[str]:
     return find_doubled(_root(lab), [names.transactions, names.labels, names.features, names.decisions])
 
 
-@fault("two-archivers", "a second archiver of the same partitions is started while the first one works", judged=False)
+@fault(
+    "two-archivers",
+    "a second archiver of the same partitions is started while the first one works",
+    Plan(rate=150),
+    judged=False,
+)
 def two_archivers(lab: Lab) -> None:
     scorer, processor = lab.scorer(), lab.processor()
     first = archiver(lab)
     for _ in range(max(2, lab.kills // 10)):
         first.await_step("archive_committed", 2)
         second = archiver(lab)
-        await_true(partial(_is_decided, lab, [first, second]), "one of two archivers giving way", GIVE_WAY_SECONDS)
+        await_true(partial(_is_decided, lab, [first, second]), "one of two archivers giving way", SECONDS)
         doubled = _find_doubled(lab)
         lab.expect(not doubled, f"{len(doubled)} rows are there twice, e.g. {doubled[:SHOWN_MAX]}")
         if doubled:
@@ -150,12 +158,18 @@ class Supervised:
         return len(_read_undecoded(self._lab)) >= count
 
 
-@fault("archive-decoder-killed", "records that end the decoder, or hang it, under a supervisor", judged=False)
+@fault(
+    "archive-decoder-killed",
+    "records that end the decoder, or hang it, under a supervisor",
+    Plan(rate=60, waits=True),
+    judged=False,
+)
 def archive_decoder_killed(lab: Lab) -> None:
     scorer, processor = lab.scorer(), lab.processor()
     sent = sorted([*send_marked(lab, KILLER, 3), *send_marked(lab, HANGER, 1)])
     supervised = Supervised(lab)
-    lab.recoveries.append(await_true(partial(supervised.has_archived, len(sent)), "each of them being archived"))
+    has_archived = partial(supervised.has_archived, len(sent))
+    lab.recoveries.append(await_true(has_archived, "each of them being archived", EXAMINED_SECONDS))
     lab.times += supervised.deaths
     supervised.worker.kill()
     found = _read_undecoded(lab)

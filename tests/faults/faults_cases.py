@@ -107,8 +107,8 @@ def _judge(lab: Lab, wanted: list[tuple[str, str]]) -> None:
 
 def _read_reviews(lab: Lab) -> list[tuple[str, str]]:
     with closing(Outputs(lab.settings)) as outputs:
-        outputs._decisions.poll_to_end()
-        return [(row["card_id"], row["transaction_id"]) for row in outputs.decisions() if row["decision"] == "REVIEW"]
+        found = outputs.decisions_to_end()
+        return [(row["card_id"], row["transaction_id"]) for row in found if row["decision"] == "REVIEW"]
 
 
 def _read_ends(lab: Lab) -> dict[int, int]:

@@ -13,6 +13,7 @@ from tests.faults.logs import read_topic
 from tests.faults.workers import await_true
 
 KILLERS, HANGERS = 7, 2
+KILLERS_SHORT, HANGERS_SHORT = 3, 1
 STARTS_BEFORE = 2
 """A unit's records are examined from the third start on."""
 
@@ -20,13 +21,14 @@ STARTS_BEFORE = 2
 @fault(
     "decoder-killed",
     "records that end the decoder, or hang it, under a supervisor; then the view is wiped and built again",
-    Plan(rate=150),
+    Plan(rate=60, waits=True),
 )
 def decoder_killed(lab: Lab) -> None:
     lab.keep(lab.scorer())
     processor = lab.keep(lab.processor(quirks=("fragile",)))
     lab.run_until(processor)
-    sent = [*send_marked(lab, KILLER, KILLERS), *send_marked(lab, HANGER, HANGERS)]
+    killers, hangers = (KILLERS, HANGERS) if lab.kills else (KILLERS_SHORT, HANGERS_SHORT)
+    sent = [*send_marked(lab, KILLER, killers), *send_marked(lab, HANGER, hangers)]
     lab.recoveries.append(await_true(partial(_are_condemned, lab, sent), "each of them being a dead letter"))
     lab.times += len(_deaths(lab))
     lab.redis.flushall()

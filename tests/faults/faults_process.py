@@ -41,7 +41,7 @@ def kill_committed(lab: Lab) -> None:
     lab.finish([lab.processor(), scorer])
 
 
-@fault("kill-each-step", "kill -9 of the processor at every numbered step of the protocol", Plan(rate=150))
+@fault("kill-each-step", "kill -9 of the processor at every numbered step of the protocol", Plan(rate=100))
 def kill_each_step(lab: Lab) -> None:
     lab.aborts_expected = True
     scorer = lab.scorer()

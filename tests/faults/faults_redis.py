@@ -27,6 +27,8 @@ local keys, values = redis.call('KEYS', ARGV[1]), {}
 for i, key in ipairs(keys) do values[i] = redis.call('GET', key) end
 return {keys, values}
 """
+SLOW_LOAD = Plan(records=1_500, rate=100)
+"""So slow that a busy machine builds units again faster than their log grows; else a run takes minutes."""
 
 
 def _wait(seconds: float) -> None:
@@ -83,7 +85,11 @@ def flushall(lab: Lab) -> None:
     lab.finish(workers)
 
 
-@fault("view-spoiled", "values and positions in Redis overwritten with something else while everything runs")
+@fault(
+    "view-spoiled",
+    "values and positions in Redis overwritten with something else while everything runs",
+    SLOW_LOAD,
+)
 def view_spoiled(lab: Lab) -> None:
     workers = _begin(lab)
     reader = FeatureReader(
@@ -145,7 +151,7 @@ def _is_whole(lab: Lab, unit: Unit) -> bool:
     return found.position is not None and not found.position.rebuilding
 
 
-@fault("redis-evicts", "Redis is told to evict, gets too little memory, and then drops keys on its own")
+@fault("redis-evicts", "Redis is told to evict, gets too little memory, and then drops keys on its own", SLOW_LOAD)
 def redis_evicts(lab: Lab) -> None:
     workers = _begin(lab, quirks=("watch",))
     before = int(lab.redis.info("stats")["evicted_keys"])

@@ -13,6 +13,7 @@ from tests.faults.catalogue import fault
 from tests.faults.lab import Lab, Plan
 from tests.faults.worker import EXIT_REFUSED
 from tests.faults.workers import await_true
+from weir.infra.kafka.group_owners import describe_group
 
 SECONDS = 60.0
 DECIDED_MIN = 200
@@ -112,10 +113,10 @@ def _reset_offsets(lab: Lab) -> None:
 
 def await_empty_group(lab: Lab) -> None:
     """A static member is gone only when its session has timed out."""
-    admin, group = admin_of(lab), lab.settings.processor.group
 
     def is_empty() -> bool:
-        return not admin.describe_consumer_groups([group])[group].result(10).members
+        found = describe_group(lab.settings.kafka, lab.settings.processor.group)
+        return found is None or not found.members
 
     await_true(is_empty, "the group being empty")
 

@@ -38,7 +38,7 @@ UNITS = (Unit("t", 0), Unit("t", 1))
 @fault(
     "retention-passed",
     "records deleted by the broker: above what is committed, above what is applied, and before a rebuild",
-    Plan(records=RECORDS, rate=400),
+    Plan(records=RECORDS, rate=400, waits=True),
     judged=False,
 )
 def retention_passed(lab: Lab) -> None:

@@ -31,7 +31,7 @@ def _kill(lab: Lab, **orders: Any) -> None:
     heir.stop()
 
 
-@fault("run-each-step", "kill -9 of `weir run` at every numbered step of the protocol", Plan(rate=150))
+@fault("run-each-step", "kill -9 of `weir run` at every numbered step of the protocol", Plan(rate=100))
 def run_each_step(lab: Lab) -> None:
     lab.aborts_expected = True
     scorer = lab.scorer()

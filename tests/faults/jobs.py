@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -13,7 +14,7 @@ from weir.infra.embedded.stack import Stack
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _END_SECONDS = 60.0
-RUNS_PER_STACK = 12
+RUNS_PER_STACK = 15
 """Each run leaves its topics behind, and a broker that is killed reads all of them again: after 50 runs for minutes."""
 
 Run = Callable[[Stack, Any], Any]
@@ -24,8 +25,16 @@ class JobDied(RuntimeError):
     """A job's process ended with work to do; what it was to find is not known."""
 
 
-def run_all(tasks: Sequence[Any], run: Run, *, jobs: int) -> Iterator[Any]:
+def run_all(
+    tasks: Sequence[Any], run: Run, *, jobs: int, waits: Callable[[Any], bool] = lambda _: False
+) -> Iterator[Any]:
     """Run every task and yield the results as they come; with one job in this process.
+
+    Args:
+        tasks: in the order in which they begin.
+        run: what a job does with one.
+        jobs: how many at once.
+        waits: whether a task waits for minutes. One more job runs those, next to the others.
 
     Raises:
         JobDied: a job's process ended before its task did.
@@ -35,38 +44,53 @@ def run_all(tasks: Sequence[Any], run: Run, *, jobs: int) -> Iterator[Any]:
             for task in tasks:
                 yield run(stack, task)
         return
-    waiting = list(tasks)
-    crew = [_start(run) for _ in range(min(jobs, len(waiting)))]
+    waiting, working = [task for task in tasks if waits(task)], [task for task in tasks if not waits(task)]
+    crew: list[_Job] = []
     try:
-        yield from _hand_out(waiting, [ours for _, ours in crew])
+        crew += [_start(run, waiting)] if waiting else []
+        crew += [_start(run, working) for _ in range(min(jobs, len(working)))]
+        yield from _hand_out(crew)
     finally:
-        for process, ours in crew:
-            ours.close()  # the end of its input is what ends a job
-            process.join(_END_SECONDS)
+        for job in crew:
+            job.line.close()  # the end of its input is what ends a job
+            job.process.join(_END_SECONDS)
 
 
-def _start(run: Run) -> tuple[Any, Connection]:
+@dataclass(frozen=True)
+class _Job:
+    """A process and the tasks that it takes from; others may take from the same."""
+
+    process: Any
+    line: Connection
+    tasks: list[Any]
+
+    def begin(self) -> bool:
+        """Send it its next task, where there is one."""
+        if self.tasks:
+            self.line.send(self.tasks.pop(0))
+            return True
+        return False
+
+
+def _start(run: Run, tasks: list[Any]) -> _Job:
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(theirs, run))
     process.start()
     theirs.close()
-    return process, ours
+    return _Job(process, ours, tasks)
 
 
-def _hand_out(waiting: list[Any], idle: list[Connection]) -> Iterator[Any]:
-    busy: list[Connection] = []
-    while waiting or busy:
-        while waiting and idle:
-            busy.append(idle.pop())
-            busy[-1].send(waiting.pop(0))
+def _hand_out(crew: Sequence[_Job]) -> Iterator[Any]:
+    busy = {job.line: job for job in crew if job.begin()}
+    while busy:
         for ready in wait(busy):
             assert isinstance(ready, Connection)
             try:
                 result = ready.recv()
             except EOFError:
                 raise JobDied("a job's process ended before its task did; its log is above") from None
-            busy.remove(ready)
-            idle.append(ready)
+            if not busy[ready].begin():
+                del busy[ready]
             yield result
 
 

@@ -44,6 +44,7 @@ class Plan:
         cache: entities a processor may keep in memory.
         mutant: guard switched off in the processes that have it.
         redis: ``stack``, or servers of the run's own: ``pair`` or ``cluster``.
+        waits: minutes, for a decoder that hangs or a broker that deletes; one more job runs such runs, next to others.
     """
 
     records: int = 2_500
@@ -58,6 +59,7 @@ class Plan:
     shape: Mapping[str, Any] = field(default_factory=dict)
     """Of the load, where it is not as usual."""
     redis: str = "stack"
+    waits: bool = False
 
 
 @dataclass

@@ -49,6 +49,7 @@ def read_topic(bootstrap: str, topic: str, *, committed: bool = True) -> list[En
             "enable.auto.commit": False,
             "isolation.level": isolation,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # a broker answers half a second later at an end
             "auto.offset.reset": "earliest",
             "fetch.message.max.bytes": 16 * 1024 * 1024,
             "log_level": 0,
@@ -67,7 +68,7 @@ def _read_assigned(consumer: Consumer, open_ends: set[int], topic: str) -> Itera
     deadline = time.monotonic() + READ_SECONDS
     while open_ends:
         assert time.monotonic() < deadline, f"{topic} was not read to its end within {READ_SECONDS:.0f} s"
-        for message in consumer.consume(1_000, 0.2):
+        for message in consumer.consume(1_000, 0.05):
             error = message.error()
             if error is not None:
                 assert error.code() == KafkaError._PARTITION_EOF, str(error)

@@ -86,7 +86,7 @@ def _judge_again() -> None:
     def fold_by_own_judgement(stage: EventStage, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         decoded, unit = stage._decode(records), Unit("t", partition)
         asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        states = _arrange(shipped_kernel(), asks, store.read(asks))
+        states = _arrange(shipped_kernel(), decoded.events, asks, store.read(asks))
         computed = shipped_kernel().step(decoded.events, states)
         changed = sort_by_unit("t", decoded.events.entities, states.own, computed.states).get(unit, [])
         return Refolded(changed, is_mixed=False)

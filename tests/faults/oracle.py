@@ -84,11 +84,8 @@ class Event:
     amount: int
     row: Row
     flags: dict[str, bool]
-
-    @property
-    def is_refund(self) -> bool:
-        """Money back to the card."""
-        return bool(self.row["amount_minor"] < 0)
+    is_refund: bool
+    """Money back to the card."""
 
 
 def build_event(row: Row, *, partition: int, offset: int, append_ms: int) -> Event:
@@ -101,7 +98,7 @@ def build_event(row: Row, *, partition: int, offset: int, append_ms: int) -> Eve
         "foreign": issuer is not None and issuer != row["country"],
         "small": amount <= SMALL,
     }
-    return Event(partition, offset, append_ms, row["event_time_ms"], amount, row, flags)
+    return Event(partition, offset, append_ms, row["event_time_ms"], amount, row, flags, row["amount_minor"] < 0)
 
 
 @dataclass
@@ -145,12 +142,17 @@ class History:
         return found
 
 
+Window = tuple[list[Event], list[tuple[int, Event]]]
+"""What is kept as it was, and what is kept by pane, with its pane's start."""
+
+
 class Look:
     """An entity as of a time; ``event`` is the one at hand, if there is one."""
 
     def __init__(self, entity: str, histories: list[History], at_ms: int, event: Event | None) -> None:
         self.entity, self.histories, self.at_ms, self.event = entity, histories, at_ms, event
-        self._windows: dict[int, tuple[list[Event], list[tuple[int, Event]]]] = {}
+        self._windows: dict[int, Window] = {}
+        self._payments: dict[int, Window] = {}
         fields = ENTITY_FIELDS[entity][1]
         self._fields = {name.removesuffix("_id"): name for name in fields}
 
@@ -159,12 +161,19 @@ class Look:
         """The event at hand if it is a payment; a refund is in no window of payments."""
         return None if self.event is None or self.event.is_refund else self.event
 
-    def _window(self, window_ms: int) -> tuple[list[Event], list[tuple[int, Event]]]:
+    def _window(self, window_ms: int) -> Window:
         if window_ms not in self._windows:
             exact = [e for h in self.histories for e in h.exact if 0 <= self.at_ms - e.time_ms < window_ms]
             paned = [pair for h in self.histories for pair in h.in_panes(window_ms, self.at_ms)]
             self._windows[window_ms] = exact, paned
         return self._windows[window_ms]
+
+    def _window_of_payments(self, window_ms: int) -> Window:
+        if window_ms not in self._payments:
+            exact, paned = self._window(window_ms)
+            payments = [one for one in exact if not one.is_refund]
+            self._payments[window_ms] = payments, [(start, one) for start, one in paned if not one.is_refund]
+        return self._payments[window_ms]
 
     def is_exact(self, name: str) -> bool:
         """Whether the documents promise this value without panes or sketches."""
@@ -180,13 +189,12 @@ class Look:
             return self._speed(window_ms)
         if aggregate == "decayed":
             return self._decayed(window_ms)
-        exact, paned = self._window(window_ms)
         if measure == "refund":
+            exact, paned = self._window(window_ms)
             events = [*exact, *(one for _, one in paned), *([self.event] if self.event else [])]
             amounts = [-one.amount for one in events if one.is_refund]
             return float(len(amounts) if aggregate == "count" else sum(amounts))
-        exact = [one for one in exact if not one.is_refund]
-        paned = [(start, one) for start, one in paned if not one.is_refund]
+        exact, paned = self._window_of_payments(window_ms)
         others = exact + [one for _, one in paned]
         every = others if self.payment is None else [*others, self.payment]
         if aggregate in _AMOUNTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from weir.infra.settings import Settings
 
@@ -16,6 +16,8 @@ class Watcher:
                 "bootstrap.servers": settings.kafka.bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,  # a broker answers half a second later at an end
                 "log_level": 0,
             }
         )
@@ -51,13 +53,17 @@ class Watcher:
             return False
 
     def _records_after(self, topic: str, number: int, start: int, end: int) -> int:
-        """Count records in ``[start, end)``: behind the last one there may be nothing but transaction markers."""
+        """Look for a record in ``[start, end)``: 1, 0 where it has nothing but transaction markers, -1: not known."""
         if start >= end:
             return 0
         self._consumer.assign([TopicPartition(topic, number, start)])
         try:
-            message = self._consumer.poll(0.5)
-            return 1 if message is not None and message.error() is None else 0
+            message = self._consumer.poll(1.0)
+            if message is None:
+                return -1
+            if message.error() is None:
+                return 1
+            return 0 if message.error().code() == KafkaError._PARTITION_EOF else -1
         finally:
             self._consumer.unassign()
 

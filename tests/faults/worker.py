@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from tests.faults.patch import replace
 from weir.inference.cli import run_index, run_scorer
 from weir.inference.run import run_fused
 from weir.infra.kafka.sink import Record, Rows, TransactionalOutput
-from weir.infra.redis.state_view import Loaded, StateView
+from weir.infra.redis.loaded import Loaded
+from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure
@@ -152,13 +153,15 @@ def _report_inner_steps(steps: Callable[[str], None]) -> None:
     ``reading`` (payments' partials, from Redis), ``applying`` and ``apply_answered``.
     """
     _report_output_steps(steps)
-    load, apply = StateView.load_many, StateView.apply
+    load, apply = StateView.load_checked, StateView.apply
 
-    def load_after_step(view: StateView, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+    def load_after_step(
+        view: StateView, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
         asked = list(wanted)
         if any(keys and unit.kind == "t" for unit, keys in asked):
             steps("reading")
-        return load(view, asked)
+        return load(view, asked, checked)
 
     def apply_between_steps(view: StateView, *arguments: Any, **named: Any) -> Any:
         steps("applying")
@@ -166,7 +169,7 @@ def _report_inner_steps(steps: Callable[[str], None]) -> None:
         steps("apply_answered")
         return answer
 
-    replace(StateView, load_many=load_after_step, apply=apply_between_steps)
+    replace(StateView, load_checked=load_after_step, apply=apply_between_steps)
 
 
 def _report_output_steps(steps: Callable[[str], None]) -> None:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.orders import Orders
+from tests.pauses import Pauses
 
 DEADLINE_SECONDS = 240.0
 """How long a run waits for anything. It judges nothing: a quiet machine needs a quarter of it, a busy one was seen to
 need more than 90 s, and how long it took is in the tables."""
 ANSWER_SECONDS = 3.0
-_POLL_SECONDS = 0.02
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.warm"])
 
@@ -34,11 +34,11 @@ class NothingHappened(AssertionError):
 
 def await_true(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> float:
     """Ask again until it holds; return how long that took, in seconds."""
-    began = time.monotonic()
+    began, pauses = time.monotonic(), Pauses()
     while not condition():
         if time.monotonic() - began > seconds:
             raise NothingHappened(f"{what} did not happen within {seconds:.0f} s")
-        time.sleep(_POLL_SECONDS)
+        pauses.sleep()
     return time.monotonic() - began
 
 

@@ -16,6 +16,9 @@ ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "shadow_score": None,
         "shadow_model_name": None,
         "shadow_model_version": None,
+        "probability": None,
+        "prediction_set": None,
+        "propensity": None,
     },
 }
 """Kind of record to the fields that it has since, each with its default: what the rows of these logs hold in them."""

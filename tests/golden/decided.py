@@ -46,17 +46,17 @@ def build_reader() -> FeatureRowReader:
     )
 
 
-def build_decider() -> tuple[Decider, DecisionWriter]:
+def build_decider(schema_id: int = DECISIONS_SCHEMA_ID) -> tuple[Decider, DecisionWriter]:
     """Return what decides, and what writes decisions."""
     bundle, lists = load_bundle(bundle_folder(), stream=payments), parse_lists(LISTS, list(payments.id_field_of))
-    writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=DECISIONS_SCHEMA_ID)
+    writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=schema_id)
     return Decider(_Still(bundle, lists), payments), writer
 
 
-def decide(rows: Sequence[Row]) -> list[tuple[Row, list[Any]]]:
+def decide(rows: Sequence[Row], schema_id: int = DECISIONS_SCHEMA_ID) -> list[tuple[Row, list[Any]]]:
     """Return each decision as it was published, and its headers."""
     reader = build_reader()
-    decider, writer = build_decider()
+    decider, writer = build_decider(schema_id)
     found: list[tuple[Row, list[Any]]] = []
     for batch in batches_of(rows, _BATCH_ROWS):
         messages: list[Any] = [Given(Entry("features", 0, n, 0, row.key, row.value)) for n, row in enumerate(batch)]

@@ -20,7 +20,8 @@ CORES = ("streaming/core", "inference/core")
 
 def product_files() -> list[Path]:
     """Every Python file that is installed, and the Feast repository next to it."""
-    rooms = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    own = [path for path in FACE.iterdir() if path.is_dir() and not path.is_symlink()]
+    rooms = [path for room in (*(ROOT / name for name in ROOMS), *own) for path in room.rglob("*.py")]
     return sorted([*rooms, *FACE.glob("*.py"), *(ROOT / "feast").glob("*.py")])
 
 

@@ -20,6 +20,7 @@ ENVIRONMENT_READERS = {
     "infra/settings.py": "the one place that turns the environment into settings",
     "infra/user_folders.py": "folders of the user, as other programs name them; none is a setting",
     "infra/children.py": "a child process inherits it",
+    "infra/embedded/mlflow_page.py": "MLflow's page is told where its store is by variables alone",
     "training/tracking.py": "MLflow is told to be silent by variables alone",
 }
 IMPURE = ("time.time", "time.monotonic", "time.sleep", "datetime.now", "datetime.datetime.now", "np.random", "random")
@@ -102,6 +103,16 @@ def test_no_admin_client_is_asked_for_committed_offsets() -> None:
         return [line for name, line in dotted_names(path) if name.endswith("list_consumer_group_offsets")]
 
     assert find_all(product_files(), uses) == {}
+
+
+def test_coordinators_are_asked_in_one_place_alone() -> None:
+    """A question that times out in the client ends the process by an assertion (``infra/kafka/group_owners.py``)."""
+    asking = {"describe_consumer_groups", "delete_consumer_groups", "alter_consumer_group_offsets"}
+
+    def uses(path: Path) -> list[int]:
+        return [line for name, line in dotted_names(path) if name.rpartition(".")[2] in asking]
+
+    assert find_all(product_files(), uses).keys() == {"infra/kafka/group_owners.py"}
 
 
 def test_nothing_is_left_open() -> None:

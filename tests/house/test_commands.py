@@ -72,6 +72,7 @@ NOT_AS_THEY_STAND = {
     ("docs/keys.md", "WEIR_API__KEYS=required WEIR_API__TLS"): "a certificate of a reader's; test_keys.py has its own",
     ("docs/keys.md", "curl -H"): "tests/integration/test_keys.py sends both headers",
     ("docs/choosing.md", "weir models canary"): "tests/unit/training/choosing/test_commands.py",
+    ("docs/choosing.md", "weir up --with mlflow"): "tests/integration/test_embedded.py, test_model_registry.py",
     ("docs/choosing.md", "weir models check"): "tests/unit/training/choosing/test_commands.py",
     (
         "docs/choosing.md",
@@ -85,6 +86,8 @@ NOT_AS_THEY_STAND = {
         "weir dlq replay --partition",
     ): "letters of a reader's own; tests/unit/streaming/test_dlq_repair.py",
     ("docs/publish.md", "weir publish payments.csv"): "tests/integration/test_pages.py",
+    ("docs/privacy.md", "weir gdpr export"): "tests/integration/test_gdpr.py runs them on a customer of its own",
+    ("docs/privacy.md", "weir gdpr again"): "tests/integration/test_gdpr.py",
     ("docs/publish.md", "weir publish fraudTrain.csv"): "a data set of others; test_publish_files.py has its layout",
     ("docs/publish.md", "weir publish history/"): "tests/integration/test_pages.py, but for the training",
     ("docs/publish.md", "weir train"): "a data set of others; test_publish_files.py has its layout",

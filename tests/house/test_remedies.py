@@ -29,6 +29,10 @@ EMBEDDED = "tests/integration/test_embedded.py"
 SPACE = "tests/unit/infra/test_space.py"
 KEYS = "tests/unit/access/test_cli.py::test_a_key_is_made_shown_rotated_and_revoked"
 CASES = "tests/unit/cases/test_cli.py::test_a_case_is_listed_shown_claimed_noted_released_and_decided"
+PROPOSED = (
+    "tests/unit/inference/published/test_commands.py::"
+    "test_what_needs_two_people_is_proposed_listed_and_approved_or_rejected"
+)
 NEXT_VIEW = "tests/integration/test_next_view.py::test_processors_change_over_to_a_view_that_is_there_already_and_back"
 MODELS = "tests/unit/training/choosing/test_commands.py"
 TESTS: dict[str, str] = {
@@ -43,6 +47,22 @@ TESTS: dict[str, str] = {
     ),
     "weir models rollback --why WHY": f"{MODELS}::test_the_first_promotion_takes_over_what_the_champion_link_names",
     "weir models promote 1 --why WHY": f"{MODELS}::test_the_first_promotion_takes_over_what_the_champion_link_names",
+    "weir redteam --bundle FOLDER --record": (
+        "tests/unit/test_redteam.py::"
+        "test_a_play_is_kept_in_the_bundle_where_that_is_asked_for_and_not_of_some_scenarios_alone"
+    ),
+    "weir models sync": (
+        "tests/unit/training/model_registry/test_registry.py::"
+        "test_everything_continues_when_mlflow_is_away_and_a_sync_moves_the_alias_later"
+    ),
+    "weir models sync --share 5%": (
+        "tests/unit/training/model_registry/test_registry.py::"
+        "test_a_canary_that_is_named_in_mlflow_is_started_after_its_gates_for_the_share_that_is_given"
+    ),
+    "weir up --with mlflow": (
+        "tests/integration/test_embedded.py::"
+        "test_the_page_of_mlflow_is_a_server_that_is_asked_for_on_the_loopback_alone"
+    ),
     "weir models watch": f"{MODELS}::test_the_guard_rolls_a_canary_back_by_an_act_that_says_why",
     "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
     "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
@@ -53,7 +73,10 @@ TESTS: dict[str, str] = {
     ),
     "weir keys create NAME --scopes admin": KEYS,
     "weir keys list": KEYS,
+    "weir rules approve ID --why WHY": PROPOSED,
+    "weir lists approve ID --why WHY": PROPOSED,
     "weir cases list": CASES,
+    "weir gdpr check": "tests/integration/test_gdpr.py::test_who_asks_is_erased_in_every_store_and_the_stream_runs_on",
     "weir cases follow": "tests/integration/test_cases_live.py::"
     "test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop",
     "weir offsets show": (
@@ -187,6 +210,8 @@ NO_REMEDY = {
     "make test",
     "make test-browser",
     "make test-long",
+    "make test-verify",
+    "make verify",
     'make faults KILLS=40 SEED="1 2 3" JOBS=4',
     "make demo DURATION=0",
 }

@@ -29,6 +29,7 @@ def read_topics(servers: str, topics: Sequence[str]) -> dict[str, dict[tuple[int
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
         }
     )
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from confluent_kafka import Message
 
+from tests.pauses import Pauses
 from tests.payments import DECLARATIONS_HASH
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.clients import build_producer
@@ -108,9 +109,10 @@ def read_decisions(settings: Settings) -> list[dict[str, Any]]:
 
 def await_true(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Ask again until it holds, with a deadline; who cannot answer yet, as a topic without a leader, is asked again."""
-    deadline = time.monotonic() + seconds
+    deadline, pauses = time.monotonic() + seconds, Pauses()
     while not holds(condition):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        pauses.sleep()
 
 
 def holds(condition: Callable[[], bool]) -> bool:

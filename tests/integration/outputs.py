@@ -98,6 +98,11 @@ class Outputs:
         """Return every decision."""
         return self._decode("decisions", self._decisions)
 
+    def decisions_to_end(self) -> list[dict[str, Any]]:
+        """Return every decision there is, once each partition was read to its end."""
+        self._decisions.poll_to_end()
+        return self.decisions()
+
     def letters(self) -> list[DeadLetter]:
         """Return every dead letter of the transactions."""
         return [read_dead_letter(message) for message in self._letters.poll()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conftest import environment_of
 from tests.integration.decided import holds
 from tests.integration.forked import Fork, Program
+from tests.pauses import Pauses
 from weir.infra.children import child_environment
 from weir.infra.settings import Settings
 from weir.schemas.errors import WeirError
@@ -19,7 +20,6 @@ DEADLINE_SECONDS = 90.0
 START_SECONDS = 150.0
 """Until a process is ready, on busy cores."""
 STOP_SECONDS = 15.0
-_ASK_EVERY_SECONDS = 0.02
 _LOG_TAIL_LINES = 12
 
 
@@ -104,12 +104,12 @@ class Services:
 
     def await_true(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Ask again until it holds; fails at once when a child has died."""
-        deadline = time.monotonic() + seconds
+        deadline, pauses = time.monotonic() + seconds, Pauses()
         while not holds(condition):
             self._check()
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not happen within {seconds} s\n{self._tails()}")
-            time.sleep(_ASK_EVERY_SECONDS)
+            pauses.sleep()
 
     def stop(self) -> None:
         """End every child that still runs: ask, wait a bounded time, then kill."""

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 
+from tests.integration.archive_oracle import find_differences
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import read_topic
 from tests.unit.access.test_audit_log import await_true
@@ -19,9 +21,14 @@ from tests.unit.inference.test_api_audit import LABEL
 from tests.unit.inference.twins import Client
 from weir.access.audit.build import open_audit
 from weir.access.key import Scope, build_key, hash_text
+from weir.archive.run import Task, find_root, list_followed, run_archiver
 from weir.inference.api.app import build_api
+from weir.infra.kafka.clients import build_admin
+from weir.infra.kafka.offsets import end_offsets
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
+from weir.schemas.audit import AuditRecord
+from weir.schemas.streams.payments import payments
 
 pytestmark = pytest.mark.server
 
@@ -77,6 +84,39 @@ def test_calls_and_changes_are_found_again_and_no_id_is_in_the_log(weir: Weir, s
     }  # fmt: skip
 
 
+def test_the_archive_has_every_call_once_when_the_topic_has_forgotten_them(weir: Weir, settings: Settings) -> None:
+    with closing(open_audit(settings)) as audit:
+        for number in range(20):
+            audit.note(
+                AuditRecord("call", 1_000 + number, f"r{number}", "k", "", "GET", "/v1/models", "", "c1", 200, 1)
+            )
+    archive(settings)
+    archive(settings)
+    topics = [each.topic for each in list_followed(settings, [payments], audit=True)]
+    assert find_differences(find_root(settings).uri, settings.kafka.bootstrap_servers, topics) == []
+    code, printed, said = weir(settings, "audit", "calls", "--json")
+    assert (code, said, len(printed.splitlines())) == (0, "", 20)
+    assert weir(settings, "audit", "calls", "--from", "archive", "--json") == (0, printed, "")
+
+    forget(settings, settings.topics.audit)
+    code, left, said = weir(settings, "audit", "calls")
+    assert (code, left) == (0, "no call of this kind since then\n")
+    assert "--from archive" in said
+    assert weir(settings, "audit", "calls", "--from", "archive", "--json") == (0, printed, "")
+
+
+def archive(settings: Settings) -> None:
+    task = Task([payments], find_root(settings), audit=True, until_caught_up=True)
+    run_archiver(settings, task, should_stop=lambda: False)
+
+
+def forget(settings: Settings, topic: str) -> None:
+    ends, admin = end_offsets(settings.kafka, topic), build_admin(settings.kafka)
+    for done in admin.delete_records([TopicPartition(topic, *each) for each in ends.items()]).values():
+        done.result(30)
+
+
 def test_a_mistake_is_one_sentence(weir: Weir, settings: Settings) -> None:
     weir.assert_refused(settings, "audit", "calls", "--since", "soon", says=["--since", "1h or 7d", "soon"])
+    weir.assert_refused(settings, "audit", "calls", "--from", "archive", says=["weir archive", "none"])
     weir.assert_refused(settings, "audit", "calls", "--about", "card=x", says=["audit.key", "copy it"])

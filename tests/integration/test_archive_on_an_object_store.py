@@ -37,7 +37,7 @@ from weir.infra.settings import Settings
 from weir.schemas.printable import to_json
 from weir.schemas.streams.payments import payments
 
-pytestmark = [pytest.mark.server, pytest.mark.long]
+pytestmark = [pytest.mark.server, pytest.mark.verify]
 SERVER = Path(__file__).parents[2] / "build" / "peers" / "bin" / "moto_server"
 START_SECONDS = 60.0
 

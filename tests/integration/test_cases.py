@@ -10,6 +10,7 @@ from sqlalchemy import text
 from tests.integration.database import KINDS, create_settings
 from weir.cases.case import Conflict, Review, State, Verdict
 from weir.cases.desk import Desk, UnknownCase
+from weir.cases.erasing import compact, each_key, erase_in_cases
 from weir.cases.intake import Intake
 from weir.cases.outbox import Outbox
 from weir.cases.queue import Wanted, read_cursor
@@ -19,6 +20,7 @@ from weir.schemas.streams.payments import payments
 
 NOW_MS = 1_767_268_800_000
 BURST_MS = 60_000
+DAY_MS = 86_400_000
 STREAM = payments.full_name
 
 
@@ -231,7 +233,7 @@ def test_a_database_of_the_release_before_keeps_its_keys_and_gets_cases(settings
         connection.execute(text(row + "('0123abcd', :hash, 'till', 'score', '', 1, 'ops')"), {"hash": b"x" * 32})
         for table in ("label_outbox", "case_positions", "case_acts", "case_events", "cases"):
             connection.execute(text(f"DROP TABLE {table}"))
-        for column in ("rate_per_second", "burst"):
+        for column in ("rate_per_second", "burst", "revoked_by"):
             connection.execute(text(f"ALTER TABLE api_keys DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
@@ -239,3 +241,31 @@ def test_a_database_of_the_release_before_keeps_its_keys_and_gets_cases(settings
         assert [key.name for key in store.list_keys()] == ["till"]
     with closing(build_desk(settings)) as desk:
         assert desk.page(Wanted()).cases == []
+
+
+def test_the_cases_of_a_key_are_erased_with_what_waits_and_other_texts_lose_the_id(engine, intake, desk, settings):
+    asks, other = review("t1", "who-asks"), review("t2", "another", event_ms=NOW_MS + 9 * BURST_MS)
+    later = review("t3", "who-asks", event_ms=NOW_MS + DAY_MS)
+    take(intake, asks, other, later, end=3)
+    mine, new = sorted(desk.page(Wanted(key="who-asks")).cases, key=lambda case: case.opened_ms)
+    (left,) = desk.page(Wanted(key="another")).cases
+    for case in (mine, left):
+        desk.note(case.id, "ann", "who-asks called, and not who-asks-too")
+        desk.claim(case.id, "ann")
+        desk.decide(case.id, "ann", Verdict.FRAUD, "said who-asks")
+    assert erase_in_cases(engine, STREAM, "who-asks", is_key=True, until_ms=NOW_MS + BURST_MS * 20) == (1, 3)
+    compact(engine)
+    assert [case.id for case in desk.page(Wanted(key="who-asks")).cases] == [new.id]
+    with pytest.raises(UnknownCase):
+        desk.show(mine.id)
+    texts = [act.text for act in desk.show(left.id).acts if act.text]
+    assert all("who-asks" not in text.replace("who-asks-too", "") for text in texts)
+    assert any("who-asks-too" in text for text in texts)
+    assert [waiting.event_id for waiting in Outbox(engine, stream=STREAM).read()] == ["t2"]
+    assert erase_in_cases(engine, STREAM, "who-asks", is_key=True, until_ms=NOW_MS + BURST_MS * 20) == (0, 0)
+    assert set(each_key(engine, STREAM)) == {"who-asks", "another"}
+    if engine.dialect.name == "sqlite":
+        erase_in_cases(engine, STREAM, "who-asks", is_key=True, until_ms=NOW_MS + 2 * DAY_MS)
+        compact(engine)
+        content = b"".join(path.read_bytes() for path in settings.home.glob("weir.db*"))
+        assert content.count(b"who-asks") == content.count(b"who-asks-too") > 0

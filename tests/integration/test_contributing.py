@@ -13,7 +13,7 @@ import pytest
 from tests.house.handbook import blocks, section
 from tests.integration.test_new_declarations import ROOT, copy_source, declare, run
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.verify
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 RECIPE = section(PAGE, "Add a feature")
 HERE = ("Run one test", "Run one fault", "Debug a stage with compiled code off")

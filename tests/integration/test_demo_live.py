@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
 def test_a_demo_decides_what_it_sends_and_leaves_nothing_running(tmp_path: Path) -> None:
     home, (port,) = tmp_path / "home", choose_ports(1)
     environment = {**os.environ, "WEIR_HOME": str(home), "WEIR_API__PORT": str(port), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "weir", "demo", "--seconds", "10", "--rate", "50", "--days", "50"]
+    command = [sys.executable, "-m", "weir", "demo", "--seconds", "10", "--rate", "50", "--days", "70"]
     shown, asked = list[str](), list[str]()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None

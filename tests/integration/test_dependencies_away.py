@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,6 +31,28 @@ pytestmark = [pytest.mark.server, pytest.mark.long]
 RECORDS = 150
 SILENT_SECONDS = 4.0
 PAUSE_MS = 60_000
+ASKS_FOR_OWNERS = """
+import sys, time
+from weir.infra.kafka import group_owners
+from weir.infra.settings import KafkaSettings
+from weir.schemas.errors import Transient
+kafka = KafkaSettings(bootstrap_servers=sys.argv[1])
+def ask():
+    try:
+        group_owners.describe_group(kafka, "of-nobody")
+    except Transient:
+        return "no answer"
+    return "answered"
+group_owners.REQUEST_TIMEOUT_SECONDS = 2.0
+for _ in range(2):
+    print(ask(), flush=True)
+sys.stdin.readline()
+group_owners.REQUEST_TIMEOUT_SECONDS = 10.0
+deadline = time.monotonic() + 40
+while (said := ask()) != "answered" and time.monotonic() < deadline:
+    time.sleep(0.5)
+print(said)
+"""
 VERSION_UNSEEN = 1  # of the contract: no record had it before the registry went
 
 
@@ -102,6 +126,23 @@ def test_a_redis_that_takes_no_writes_makes_no_row_late(services: Services) -> N
         finally:
             client.execute_command("CLIENT", "UNPAUSE")
     assert_exactly_once(settings, log, services.await_true, partitions=2)
+
+
+def test_who_asks_for_owners_while_the_brokers_are_away_lives_when_they_are_back(servers: Stack) -> None:
+    """``GONE [no answer] [no answer] BACK [an answer]``, in a process of its own: the fault ends it by an assertion."""
+    address = servers.environment()["WEIR_KAFKA__BOOTSTRAP_SERVERS"]
+    command = [sys.executable, "-c", ASKS_FOR_OWNERS, address]
+    servers.kill("kafka")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
+        try:
+            assert asking.stdout is not None
+            assert [asking.stdout.readline(), asking.stdout.readline()] == ["no answer\n", "no answer\n"]
+            servers.restart("kafka")
+            out, _ = asking.communicate("back\n", timeout=60)
+            assert (out, asking.returncode) == ("answered\n", 0)
+        finally:
+            asking.kill()
+            servers.restart("kafka")
 
 
 def _warnings(child: Child) -> str:

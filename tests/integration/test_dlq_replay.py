@@ -39,7 +39,9 @@ from weir.schemas.errors import WeirError
 from weir.streaming.dlq import cli as dlq_cli
 from weir.streaming.dlq import replay as dlq_replay
 from weir.streaming.dlq.auto import AutoOptions, AutoReplayer
+from weir.streaming.dlq.desk import Change, Wanted, build_letters
 from weir.streaming.dlq.log import DeadLetterLog, Selection
+from weir.streaming.dlq.page import read_cursor
 from weir.streaming.dlq.plan import Options, Step
 from weir.streaming.dlq.replay import Replay, Report, transactional_id
 
@@ -92,6 +94,33 @@ def test_replaying_twice_replays_once(settings: Settings) -> None:
     assert _run(settings).outcomes == {"replayed": 2}
     assert _run(settings).outcomes == {"settled": 2}
     assert _values(settings) == {b"a": 1, b"b": 1}
+
+
+def test_a_process_that_serves_shows_sends_and_settles_single_letters(settings: Settings) -> None:
+    with closing(Registry(settings.registry)) as schemas:
+        first, other = (build_letters(settings, schemas, now_ms=lambda: NOW_MS) for _ in range(2))
+        with closing(first), closing(other):
+            topic = settings.topics.dlq
+            assert first.page(topic, Wanted())["letters"] == []
+            publish_dead_letters(settings, [b"a", b"b", b"c"], partition=1)
+            assert [each["state"] for each in other.page(topic, Wanted())["letters"]] == ["open"] * 3
+            newest = first.page(topic, Wanted(limit=2))
+            assert len(newest["letters"]) == 2
+            rest = first.page(topic, Wanted(limit=2, after=read_cursor(newest["next"])))
+            places = [each["offset"] for each in [*newest["letters"], *rest["letters"]]]
+            assert places == sorted(places, reverse=True)
+            shown = first.show(topic, 1, places[0])
+            assert shown is not None
+            assert (shown["key"], shown["replay"]["outcome"]) == ("card-2", "replayed")
+            outcomes = [desk.settle(topic, 1, places[0], Change()) for desk in (first, other, first)]
+            assert [each["outcome"] for each in outcomes if each] == ["replayed", "settled", "settled"]
+            discarded = other.settle(topic, 1, places[1], Change(discard=True))
+            assert discarded is not None
+            assert discarded["outcome"] == "discarded"
+            assert first.show(topic, 1, places[-1] + 9) is first.show(topic, 7, 0) is None
+            states = first.page(topic, Wanted(Selection(from_ms=0)))["letters"]
+            assert [each["state"] for each in states] == ["replayed", "discarded", "open"]
+    assert _values(settings) == {b"c": 1}
 
 
 def test_a_dry_run_changes_nothing_and_apply_does(

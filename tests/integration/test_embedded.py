@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import socket
 import time
@@ -19,8 +20,9 @@ from confluent_kafka.admin import AdminClient
 import weir.cli
 from tests.conftest import create_deployment, settings_for
 from weir.infra.embedded import cli, doctor, starting
+from weir.infra.embedded.mlflow_page import MEMORY_BYTES_MAX
 from weir.infra.embedded.process import ServerProcess
-from weir.infra.embedded.stack import Stack
+from weir.infra.embedded.stack import MLFLOW, Stack
 from weir.infra.home import stack_env_path
 from weir.infra.identity import read_birth
 from weir.infra.kafka.clients import admin_config, build_producer, consumer_config
@@ -83,6 +85,27 @@ def test_all_three_serve_on_the_loopback_and_the_home_is_private(own_stack: Stac
     assert settings.kafka.bootstrap_servers.startswith("127.0.0.1:")
     assert [status.ready for status in own_stack.status()] == [True, True, True]
     assert own_stack.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_page_of_mlflow_is_a_server_that_is_asked_for_on_the_loopback_alone(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "home")
+    stack.ensure_port(MLFLOW)
+    port = stack.ports[MLFLOW]
+    try:
+        stack.start((MLFLOW,))
+        page = f"http://127.0.0.1:{port}"
+        assert "<title>MLflow" in httpx.get(page).text
+        assert httpx.get(page, headers={"Host": "elsewhere.example"}).status_code == 403
+        found = httpx.get(f"{page}/api/2.0/mlflow/registered-models/search", params={"max_results": 1}, timeout=60)
+        assert (found.status_code, found.json()) == (200, {})
+        pid = _pid(stack, MLFLOW)
+        assert pid is not None
+        assert resource.prlimit(pid, resource.RLIMIT_DATA) == (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", port)).close()  # as if it listened on every address
+        assert stack.stop() == [MLFLOW]
+    finally:
+        stack.stop()
 
 
 def test_starting_twice_leaves_the_same_processes_running(own_stack: Stack) -> None:

@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
-from tests.integration.services import Services
+from tests.integration.services import Services, log_of
 from tests.integration.streams import build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
@@ -46,6 +47,7 @@ def test_a_decision_is_made_again_and_proved_on_a_machine_that_has_the_archive_a
     versions = _publish(services, tmp_path)
     decided = _decide(services)
     services.run("archive", "--until-caught-up")
+    assert _search(services) == sorted(decided, key=lambda each: each["transaction_id"])
     _move_elsewhere(services, tmp_path)
     ids = {each["decision"]: each["transaction_id"] for each in decided}
     assert len(ids) > 1
@@ -74,6 +76,25 @@ def _publish(services: Services, folder: Path) -> tuple[str, str]:
         said = services.run(kind, "publish", str(path), "--who", "ada", "--why", "a test", "--json")
         found.append(json.loads(said.splitlines()[0])["version"])
     return found[0], found[1]
+
+
+def _search(services: Services) -> list[dict[str, Any]]:
+    """Return all decisions as the API finds them in the archive, page by page."""
+    said = log_of(services.start("serve", "--port", "0", ready="serving http"))
+    found: list[dict[str, Any]] = []
+    with httpx.Client(base_url=said.partition("serving ")[2].split()[0].rstrip(":"), timeout=60.0) as client:
+        # its process starts with the first question, which may take longer than one may
+        services.await_true(lambda: client.get("/v1/metrics/daily").status_code == 200, "an answer")
+        days = client.get("/v1/metrics/daily").json()["days"]
+        query: dict[str, Any] = {"limit": 120}
+        while query:
+            page = client.get("/v1/decisions", params=query).json()
+            found += page["decisions"]
+            query = {"limit": 120, "after": page["next"]} if page["next"] else {}
+        of_card = client.get("/v1/decisions", params={"card": found[0]["card_id"], "limit": 200}).json()["decisions"]
+    assert of_card == [each for each in found if each["card_id"] == found[0]["card_id"]]
+    assert sum(day["number"] for day in days) == len(found)
+    return sorted(found, key=lambda each: str(each["transaction_id"]))
 
 
 def _move_elsewhere(services: Services, folder: Path) -> None:

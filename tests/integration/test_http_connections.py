@@ -16,22 +16,26 @@ import pytest
 
 from tests.integration.forked import Fork
 from tests.unit.inference.examples import TRANSACTION
+from weir.inference.api.web.load import REQUESTS_LEAST
 
 SECONDS = 2.0
 """What the child gives a client for each part."""
 HOST = b"Host: 127.0.0.1\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY = json.dumps(TRANSACTION).encode()
 
 
 class Child:
     """A server process, and its log."""
 
-    def __init__(self, folder: Path, *more: str, seconds: float = SECONDS, files: int = 4_096) -> None:
+    def __init__(
+        self, folder: Path, *more: str, seconds: float = SECONDS, files: int = 4_096, wait_seconds_max: str = "inf"
+    ) -> None:
         self._log, printed = folder / "log", folder / "printed"
         printed.touch()
         arguments = ("tests.integration.http_child", str(seconds), str(files), *more)
-        self.process = Fork(arguments, dict(os.environ), printed, self._log)
+        self.process = Fork(arguments, os.environ | {"WAIT_SECONDS_MAX": wait_seconds_max}, printed, self._log)
         await_true(lambda: printed.read_text().endswith("\n") or self.process.poll() is not None, 60)
         self.port = int(printed.read_text() or "0")
         assert self.port, self.log()
@@ -74,6 +78,26 @@ def read_all(client: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return found
+
+
+def read_answer(client: socket.socket) -> bytes:
+    """Return the next answer of a connection that lives on."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        part = client.recv(65_536)
+        assert part, found
+        found += part
+    start, _, body = found.partition(b"\r\n\r\n")
+    length = int(start.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        body += client.recv(65_536)
+    return start + b"\r\n\r\n" + body
+
+
+def ask_on(client: socket.socket, request: bytes) -> bytes:
+    """Send a request, and return its answer alone."""
+    client.sendall(request)
+    return read_answer(client)
 
 
 def head(path: str = "/v1/score", *, length: int = len(BODY), more: str = "") -> bytes:
@@ -302,3 +326,25 @@ def test_an_error_of_ours_is_logged_once_under_the_id_that_the_answer_carries(tm
         assert [line["request_id"] for line in lines if "exception" in line] == ["order-7"]
     finally:
         other.stop()
+
+
+def test_one_request_too_many_is_refused_at_once_and_its_connection_lives_on(tmp_path: Path) -> None:
+    held = json.dumps(TRANSACTION | {"transaction_id": "held"}).encode()
+    with ExitStack() as stack:
+        loaded = Child(tmp_path, seconds=20, wait_seconds_max="0")
+        stack.callback(loaded.stop)
+        client = stack.enter_context(loaded.connect())
+        for _ in range(2 * REQUESTS_LEAST):  # so that it is known what one costs
+            assert status_of(ask_on(client, HEALTH)) == 200
+        waiting = [stack.enter_context(loaded.connect()) for _ in range(REQUESTS_LEAST)]
+        for each in waiting:
+            each.sendall(head("/v1/score?publish=true", length=len(held), more="Expect: 100-continue\r\n"))
+            assert each.recv(65_536) == CONTINUE, "it is under way"
+            each.sendall(held)
+        answer = ask_on(client, head() + BODY)
+        assert (status_of(answer), error_of(answer)) == (503, "busy")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        assert status_of(ask_on(client, HEALTH)) == 200, "who watches a process is answered all the same"
+        os.kill(loaded.process.pid, signal.SIGUSR1)
+        assert {status_of(read_answer(each)) for each in waiting} == {200}
+        assert status_of(ask_on(client, head() + BODY)) == 200

@@ -84,9 +84,9 @@ def test_nobody_else_of_the_machine_reads_the_file(tmp_path):
 
 def test_a_revoked_key_is_kept_and_opens_nothing(store):
     key = add(store)
-    store.revoke(key.id, now_ms=NOW_MS + 5)
-    assert store.list_keys() == [replace(key, revoked_ms=NOW_MS + 5)]
-    assert store.revoke(key.id, now_ms=NOW_MS + 9).revoked_ms == NOW_MS + 5
+    store.revoke(key.id, now_ms=NOW_MS + 5, by="me")
+    assert store.list_keys() == [replace(key, revoked_ms=NOW_MS + 5, revoked_by="me")]
+    assert store.revoke(key.id, now_ms=NOW_MS + 9, by="me").revoked_ms == NOW_MS + 5
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_the_last_key_that_opens_all_is_not_revoked(store, other):
     if other is not None:
         add(store, **{"scopes": [Scope.ADMIN]} | other)
     with pytest.raises(Refused, match="another valid key"):
-        store.revoke(last.id, now_ms=NOW_MS + 5)
+        store.revoke(last.id, now_ms=NOW_MS + 5, by="me")
     second = add(store, scopes=[Scope.ADMIN])
-    store.revoke(last.id, now_ms=NOW_MS + 5)
+    store.revoke(last.id, now_ms=NOW_MS + 5, by="me")
     with pytest.raises(Refused, match="another valid key"):
-        store.revoke(second.id, now_ms=NOW_MS + 5)
+        store.revoke(second.id, now_ms=NOW_MS + 5, by="me")
 
 
 def test_two_who_revoke_at_once_leave_one_admin_key(settings, store):
@@ -113,7 +113,7 @@ def test_two_who_revoke_at_once_leave_one_admin_key(settings, store):
         with closing(KeyStore(open_database(settings))) as own:
             begin.wait()
             try:
-                own.revoke(key_id, now_ms=NOW_MS + 5)
+                own.revoke(key_id, now_ms=NOW_MS + 5, by="me")
                 told.append("revoked")
             except Refused:
                 told.append("refused")
@@ -134,14 +134,14 @@ def test_a_rotated_key_has_a_successor_with_its_rights_and_ends(store):
 
 def test_a_key_that_opens_nothing_is_not_rotated(store):
     key = add(store)
-    store.revoke(key.id, now_ms=NOW_MS)
+    store.revoke(key.id, now_ms=NOW_MS, by="me")
     with pytest.raises(Refused, match="revoked"):
         store.rotate(key.id, "0" * 8, b"x", now_ms=NOW_MS + 5, ends_ms=NOW_MS + 6, by="ops")
 
 
 def test_an_unknown_id_is_refused_without_repeating_it(store):
     with pytest.raises(Refused, match="weir keys list") as refused:
-        store.revoke("weir_0123abcd_secret", now_ms=NOW_MS)
+        store.revoke("weir_0123abcd_secret", now_ms=NOW_MS, by="me")
     assert "secret" not in str(refused.value)
 
 
@@ -166,6 +166,18 @@ def test_several_that_start_at_once_make_the_tables_once(settings):
     begin = threading.Barrier(4)
     _run_together([start] * 4)
     assert failed == []
+
+
+def test_a_file_that_another_writes_is_waited_for_before_its_log_is_switched(tmp_path):
+    # SQLite's own wait is not used here: it would end in a deadlock of two that switch
+    with closing(sqlite3.connect(tmp_path / "weir.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.1, other.execute, ["ROLLBACK"])
+        release.start()
+        try:
+            open_database(load_settings({"WEIR_HOME": str(tmp_path)})).dispose()
+        finally:
+            release.join()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(settings):
@@ -213,7 +225,7 @@ def test_a_keyring_follows_what_is_made_and_revoked(store):
         store.add(key)
         _await(lambda: ring.find(text) is not None)
         assert ring.find(text[:-1] + ("0" if text[-1] != "0" else "1")) is None
-        store.revoke(key.id, now_ms=NOW_MS)
+        store.revoke(key.id, now_ms=NOW_MS, by="me")
         _await(lambda: ring.find(text) is None)
     assert store.list_keys()[0].used_ms == NOW_MS
 
@@ -238,7 +250,7 @@ def test_a_keyring_outlives_whatever_goes_wrong_and_sees_the_next_revocation(sto
     with closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring:
         monkeypatch.setattr(store, "list_keys", _fail)
         _await(lambda: _is_up() == 0)
-        store.revoke(key.id, now_ms=NOW_MS)
+        store.revoke(key.id, now_ms=NOW_MS, by="me")
         monkeypatch.setattr(store, "list_keys", read)
         _await(lambda: ring.find(text) is None)
 
@@ -250,7 +262,7 @@ def test_a_database_that_takes_no_writes_still_says_what_is_revoked(store, monke
     store.add(key)
     with closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring:
         assert ring.find(text) == key
-        store.revoke(key.id, now_ms=NOW_MS)
+        store.revoke(key.id, now_ms=NOW_MS, by="me")
         _await(lambda: ring.find(text) is None)
 
 
@@ -265,7 +277,7 @@ def test_a_file_that_was_put_back_from_a_copy_is_the_one_that_counts(tmp_path):
             source.backup(target)
         copy.rename(tmp_path / "weir.db")
         with closing(KeyStore(open_database(settings))) as other:
-            other.revoke(key.id, now_ms=NOW_MS)
+            other.revoke(key.id, now_ms=NOW_MS, by="me")
         _await(lambda: ring.find(text) is None)
 
 
@@ -317,7 +329,7 @@ def test_a_key_opens_the_api_over_tls_until_it_is_revoked(tmp_path):
         for headers in ({"authorization": f"Bearer {text}"}, {"x-api-key": text}):
             assert ask(headers=headers).status_code == 200
         assert ask().status_code == 401
-        store.revoke(key.id, now_ms=NOW_MS)
+        store.revoke(key.id, now_ms=NOW_MS, by="me")
         _await(lambda: ask(headers={"x-api-key": text}).status_code == 401)
 
 

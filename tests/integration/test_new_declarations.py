@@ -93,7 +93,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.long
+@pytest.mark.verify
 @pytest.mark.timeout(600)  # the copy compiles its kernel
 def test_features_held_features_and_a_window_in_one_file_are_computed_as_the_oracle_says(changed: Path) -> None:
     tests = ["tests/unit/streaming/test_core_windows.py", "tests/unit/streaming/test_core_state.py"]
@@ -103,7 +103,7 @@ def test_features_held_features_and_a_window_in_one_file_are_computed_as_the_ora
     assert "5 passed" in done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.verify
 def test_the_avro_schema_the_docs_the_api_and_the_reasons_follow(changed: Path) -> None:
     listed = json.loads(run(changed, "-m", "weir", "features", "list", "--json").stdout)
     assert set(NAMES) <= {feature["name"] for feature in listed["features"]}

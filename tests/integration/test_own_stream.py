@@ -19,7 +19,7 @@ from weir.schemas.project import shipped_names
 COMPILED_FOR_OTHERS = "payments"
 """The stream that other tests compile the kernel for; each other one is compiled for its test alone."""
 STREAMS = [
-    pytest.param(name, marks=[] if name == COMPILED_FOR_OTHERS else [pytest.mark.long, pytest.mark.timeout(900)])
+    pytest.param(name, marks=[] if name == COMPILED_FOR_OTHERS else [pytest.mark.verify, pytest.mark.timeout(900)])
     for name in shipped_names()
 ]
 SCRIPT_SECONDS_MAX = 400
@@ -36,7 +36,7 @@ def test_the_tests_of_a_new_project_pass(like: str, tmp_path: Path) -> None:
     assert " passed" in done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.verify
 @pytest.mark.timeout(900)
 def test_the_tutorial_is_followed_to_its_end(tmp_path: Path) -> None:
     page = ROOT / "docs" / "streams.md"

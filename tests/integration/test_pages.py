@@ -20,7 +20,9 @@ from tests.house.source import ROOT
 from tests.integration.command_line import Weir, run_in_process
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.infra.user_files.files import LABEL, payments, write_csv
+from weir.inference.core.thresholds import read_thresholds
 from weir.infra.settings import Settings
+from weir.schemas.streams.payments import payments as payments_declared
 
 pytestmark = pytest.mark.server
 
@@ -29,6 +31,9 @@ LEFT_OUT = {
     "weir publish fraudTrain.csv": "a data set of others; tests/integration/test_publish_files.py has its layout",
     "weir train": "half a minute and a history; docs/readers/data-scientist.md is followed to the same command",
     "weir features backfill": "as above",
+    "weir rules proposals 3f2a": "two people and a setting; tests/integration/test_published.py has both settle one",
+    "weir rules approve": "as above",
+    "weir rules reject": "as above",
 }
 """Commands that are not run, by how they begin (``weir archive`` whole), with the reason."""
 
@@ -94,7 +99,8 @@ def test_versions_are_published_compared_and_taken_back_as_the_page_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/publishing.md").read_text()
-    lists, thresholds = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    lists, thresholds, letting_through = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert read_thresholds(json.loads(letting_through), payments_declared, "1").let_through is not None
     (tmp_path / "lists.json").write_text(lists)
     (tmp_path / "thresholds.json").write_text(thresholds)
     (tmp_path / "rules").mkdir()
@@ -105,7 +111,7 @@ def test_versions_are_published_compared_and_taken_back_as_the_page_says(
         if "6b98" in line:  # what a version is called is a hash of its text
             version = json.loads(_run(weir, settings, "weir rules history --json").splitlines()[0])["version"]
         shown.append(_run(weir, settings, line.replace("6b98", version)))
-    assert len(shown) == 12
+    assert len(shown) == 14
     assert "card-17" in shown[-1]
     assert "card-18" not in shown[-1]
 

@@ -16,7 +16,7 @@ from weir.schemas.durations import DAY_MS
 from weir.schemas.streams.sessions import sessions
 from weir.train import main as train
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.verify, pytest.mark.timeout(600)]
 CUSTOMERS, DAYS, END_MS = 2_000, 60, 1_790_000_000_000
 
 

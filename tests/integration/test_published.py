@@ -13,30 +13,38 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
+from tests.integration.garbage import write_garbage
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
 from tests.integration.services import Child, Services, log_of
 from tests.integration.streams import build_stream, publish
 from tests.integration.test_exactly_once import deploy
 from tests.unit.inference.bundles import link_champion, write_bundle
-from tests.unit.inference.published.acts import build_act
 from weir.archive.objects import Objects
 from weir.archive.run import find_root
 from weir.inference.champion import open_champion
+from weir.inference.core.lists import Lists, Note, parse_lists
 from weir.inference.processes import describe_running
+from weir.inference.published.act import Kind
 from weir.inference.published.canary_text import CanaryText
-from weir.inference.published.content import PART_ENTRIES
+from weir.inference.published.content import PART_ENTRIES, write_lists
+from weir.inference.published.gate import Trial
+from weir.inference.published.lists_change import read_changed
+from weir.inference.published.lists_desk import ListsDesk
+from weir.inference.published.opened import OpenPublisher
 from weir.inference.published.publish import Publisher as VersionPublisher
-from weir.inference.published.topic import ACTS, PublishedWriter
+from weir.inference.published.topic import PublishedWriter
+from weir.inference.published.trials import Trials
 from weir.inference.rule_sets import read_rules
 from weir.infra.embedded.stack import Stack
+from weir.infra.publishing_settings import PublishingSettings
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
 
@@ -146,17 +154,8 @@ def _count(child: Child, event: str, wanted: int) -> bool:
     return log_of(child).count(event) == wanted
 
 
-def _write_garbage(settings: Settings) -> None:
-    """Write what no command would: a broken text, a pickle, nothing, an act of a later format."""
-    PublishedWriter(settings.kafka, settings.topics.published).write(build_act("rules", "rules: [{name: 5}]"))
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
-    later = build_act("rules", RULES).encode().replace(b'"format":1', b'"format":2')
-    for value in (b"\x80\x04\x95garbage", None, later):
-        producer.produce(settings.topics.published, value, b"rules", ACTS)
-    assert producer.flush(30) == 0
-
-
-@pytest.mark.long
+@pytest.mark.verify
+@pytest.mark.timeout(600)  # two processes decide under load while the broker is killed: it takes minutes next to others
 def test_versions_are_taken_over_under_load_in_order_and_each_record_is_decided_once(
     embedded_stack: Stack, services: Services, tmp_path: Path
 ) -> None:
@@ -171,7 +170,7 @@ def test_versions_are_taken_over_under_load_in_order_and_each_record_is_decided_
         first = _publish(services, "rules", "publish", str(rules))
         watched.await_version(first, _at_ms(settings, "rules"))
 
-        _write_garbage(settings)
+        write_garbage(settings, RULES)
         for child in children:
             services.await_true(
                 lambda: log_of(child).count("published_passed_by") == 3,  # noqa: B023 - asked before the next one
@@ -246,6 +245,44 @@ def test_two_who_change_lists_at_one_time_lose_no_entry(deployment: Settings) ->
         assert reader.standing.lists.block["card"] == {f"card-{number}" for number in range(6)}
 
 
+def test_lists_that_people_change_are_those_that_commands_show_and_processes_take_over(services: Services) -> None:
+    settings = services.settings.model_copy(update={"publishing": PublishingSettings(four_eyes=("allow",))})
+    (settings.home / "lists.json").write_text('{"version": "file", "watch": {"card": ["card-0"]}}')
+    tried: list[tuple[Lists, Lists]] = []
+
+    def try_text(stream: str, kind: Kind, text: str, before: str) -> Trial:
+        assert (stream, kind) == ("transactions", "lists")
+        tried.append(read_changed(settings, text, before))  # as the child of a trial reads them
+        return Trial()
+
+    trials = Trials(settings.stream.name, try_text)
+    champion, desk = open_champion(settings), ListsDesk(settings, OpenPublisher(settings), trials)
+    with closing(champion), closing(desk):
+        note = Note("seen in a chat", "a colleague")
+        done = desk.change("add", "block", "card", ["card-1", "card-2"], note, who="ada", why="a test", force="")
+        assert done["changed"] == 2
+        services.await_true(champion.poll, "another version", TAKEN_SECONDS)
+        assert champion.lists.block["card"] == {"card-1", "card-2"}
+        assert champion.lists.watch["card"] == {"card-0"}  # the first published lists hold what the file does
+        shown = json.loads(services.run("lists", "show", "--json"))
+        assert shown["block"]["card"][0] == {"entry": "card-1", "reason": "seen in a chat", "source": "a colleague"}
+        services.run("lists", "remove", "block", "card", "card-2", "--why", "a test")
+        assert [each["entry"] for each in desk.show("block")["entries"]] == ["card-1"]
+        assert desk.roll_back(done["version"], who="ada", why="a test")["action"] == "rollback"
+        assert [each["entry"] for each in desk.show("block")["entries"]] == ["card-1", "card-2"]
+        desk.change("add", "block", "card", ["card-3"], Note(), who="ada", why="a test", force="")
+        old = desk.show("block", version=done["version"])["entries"]
+        assert [each["entry"] for each in old] == ["card-1", "card-2"]
+        after, before = tried[-1]
+        assert (before.block["card"], after.block["card"]) == ({"card-1", "card-2"}, {"card-1", "card-2", "card-3"})
+        assert (before.watch, after.watch) == ({"card": {"card-0"}}, {"card": {"card-0"}})
+        proposed = desk.change("add", "allow", "merchant", ["shop-1"], Note(), who="ada", why="a test", force="")
+        assert (proposed["action"], desk.show("allow")["entries"]) == ("propose", [])
+        services.run("lists", "approve", proposed["proposal"][:8], "--who", "ben", "--why", "seen")
+        services.await_true(lambda: bool(champion.poll() and champion.lists.allow), "the approved entry", TAKEN_SECONDS)
+        assert desk.proposals.show()["proposals"][0]["settled_by"] == "ben"
+
+
 def test_who_serves_requests_takes_over_at_the_next_one_and_no_longer_when_closed(services: Services) -> None:
     settings = services.settings
     champion = open_champion(settings)
@@ -290,6 +327,28 @@ def test_a_model_is_taken_over_by_a_host_that_has_it_and_by_one_that_fetches_it_
         publisher.roll_back("canary", "none")
         services.await_true(champion.poll, "no canary", TAKEN_SECONDS)
         assert champion.canary is None
+
+
+def test_lists_of_any_shape_that_are_published_are_in_force(deployment: Settings) -> None:
+    shapes: list[dict[str, Any]] = [
+        {},
+        {"block": {"card": ["c-1"]}},
+        {"allow": {"card": ["c-2"], "merchant": ["m-1"]}},
+        {"allow": {"card": ["c-2"]}, "block": {"merchant": ["m-1"]}, "watch": {"device": ["d-1"]}},
+        {"block": {"card": [f"c-{number}" for number in range(PART_ENTRIES + 1)], "merchant": ["m-1"]}},
+    ]
+    with VersionPublisher(deployment, read_rules, who="ada", why="a test") as publisher:
+        for shape in shapes:
+            lists = parse_lists(shape, tuple(deployment.stream.id_field_of))
+            act = publisher.publish("lists", write_lists(lists))
+            assert publisher.standing.lists == replace(lists, version=act.version)
+
+
+def test_what_is_written_and_cannot_be_used_is_said(deployment: Settings) -> None:
+    with VersionPublisher(deployment, read_rules, who="ada", why="a test") as publisher:
+        with pytest.raises(Refused, match="is written and cannot be used, so what was in force stays: lists: "):
+            publisher.publish("lists", ["{}{}"])
+        assert publisher.standing.lists is None
 
 
 def test_a_long_list_is_read_back_whole_and_one_whose_parts_are_gone_is_refused(deployment: Settings) -> None:

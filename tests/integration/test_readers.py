@@ -21,7 +21,7 @@ from weir.infra.children import child_environment
 from weir.infra.home import stack_env_path
 from weir.infra.settings import Settings
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.verify, pytest.mark.timeout(600)]
 
 SECONDS_MAX = 300
 """A page of a machine that does nothing else takes ten; commands that wait for an outcome must not wait for ever."""

@@ -18,7 +18,8 @@ from tests.payments import DECLARATIONS_HASH
 from weir.infra.embedded.stack import Stack
 from weir.infra.findings import refuse
 from weir.infra.redis.client import Client, ask_servers, connect, primaries
-from weir.infra.redis.state_view import Applied, Loaded, StateView
+from weir.infra.redis.loaded import Loaded
+from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit, format_position
 from weir.infra.redis.watch import examine_redis
 from weir.infra.settings import RedisSettings

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.conftest import settings_for
 from tests.payments import DECLARATIONS_HASH
 from weir.infra.redis.client import connect
+from weir.infra.redis.loaded import UNREADABLE, Loaded
 from weir.infra.redis.other_views import abandon_other_views
 from weir.infra.redis.session import Session
-from weir.infra.redis.state_view import KNOWN_BYTES, UNREADABLE, Loaded, StateView
+from weir.infra.redis.state_view import KNOWN_BYTES, StateView
 from weir.infra.redis.unit import Position, Unit, UnreadablePosition, format_position
 from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
@@ -82,6 +83,9 @@ def test_a_value_of_another_type_is_told_from_an_absent_one(view: StateView, mak
     assert partials_of(view, ["card:a", "card:b", "card:c"]) == [b"1", b"", b""]
     asked = [(UNIT, ["card:b", "card:c"]), (Unit("t", 4), ["card:b"]), (Unit("t", 5), [])]
     assert view.find_other_types(asked) == {UNIT: ["card:b"]}
+    loaded = view.load_checked([(UNIT, ["card:a", "card:b", "card:c", "card:b"]), (Unit("t", 4), ["card:b"])], {UNIT})
+    assert (loaded[UNIT].partials, loaded[UNIT].other_types) == ([b"1", b"", b"", b""], ["card:b", "card:b"])
+    assert view.load_checked([(UNIT, ["card:b"])], set())[UNIT].other_types == ()
     _make_other_type(view, make, "position")
     assert view.look(UNIT).position is None
     assert not view.claim(UNIT, Position(0))

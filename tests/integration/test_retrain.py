@@ -67,17 +67,21 @@ def _weir(*argv: str, code: int = 0) -> None:
 def _load(services: Services) -> Iterator[None]:
     """Publish payments of many cards all the while."""
     stop = threading.Event()
+    failed: list[BaseException] = []
 
     def send() -> None:
-        publisher = Publisher(services.settings)
-        for turn in count():
-            if stop.wait(0.2):
-                return
-            numbers = range(turn * AT_ONCE, (turn + 1) * AT_ONCE)
-            publisher.send_payments(
-                build_payment(f"t{n}", card_id=f"card-{n % CARDS}", customer_id=f"customer-{n % CARDS}")
-                for n in numbers
-            )
+        try:
+            publisher = Publisher(services.settings)
+            for turn in count():
+                if stop.wait(0.2):
+                    return
+                numbers = range(turn * AT_ONCE, (turn + 1) * AT_ONCE)
+                publisher.send_payments(
+                    build_payment(f"t{n}", card_id=f"card-{n % CARDS}", customer_id=f"customer-{n % CARDS}")
+                    for n in numbers
+                )
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failed.append(error)
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -86,6 +90,7 @@ def _load(services: Services) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+    assert failed == []
 
 
 def _plant_drift(*_: object) -> dict[str, Any]:

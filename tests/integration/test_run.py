@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import first_in_ci
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
 from tests.integration.services import Child, Services, log_of
@@ -49,7 +50,7 @@ def _assert_decided_once(services: Services, log: Log, *, marked: bool | None) -
             assert {row["decided"] for row in rows} == {True if marked else None}
 
 
-@pytest.mark.parametrize("step", ["gathered", "computed", "committing", "decided", "committed", "applied"])
+@pytest.mark.parametrize("step", first_in_ci("committed", "gathered", "computed", "committing", "decided", "applied"))
 def test_killed_at_a_step_it_counts_publishes_and_decides_each_record_once(services: Services, step: str) -> None:
     log = publish(Publisher(services.settings), build_stream(seed=21, count=RECORDS))
     services.await_killed(services.start_module(CHILD, step, "3", "0", "run", ready=""))
@@ -61,6 +62,7 @@ def _has_caught_up(child: Child) -> bool:
     return log_of(child).count('"caught_up"') >= 4
 
 
+@pytest.mark.verify  # as the fault `run-switched`
 def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(services: Services) -> None:
     """``[process + score][run + score][process + score]`` under load: the scorer is there all the while."""
     publisher = Publisher(services.settings)
@@ -75,6 +77,7 @@ def test_changing_from_one_mode_to_the_other_and_back_decides_each_record_once(s
     _assert_decided_once(services, log, marked=None)
 
 
+@pytest.mark.verify  # as the fault `run-both`
 def test_both_modes_at_once_share_the_partitions_and_decide_each_record_once(services: Services) -> None:
     publisher = Publisher(services.settings)
     services.start("score")

@@ -80,6 +80,7 @@ def settings(stack: Settings, tmp_path: Path) -> Settings:
     return settings_for(stack, "served", partitions=1).model_copy(update={"home": tmp_path / "home"})
 
 
+@pytest.mark.verify  # it compiles kernels of its own
 def test_each_stream_of_a_project_is_served_and_no_other_projects(settings: Settings, tmp_path: Path) -> None:
     name = f"shop-{uuid4().hex[:6]}"
     ours, theirs = (make_project(tmp_path / one, one) for one in (name, f"{name}-b"))

@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.services import Services
 from weir.inference.inspect.lag import read_lag, read_readers
-from weir.infra.kafka.clients import build_admin, build_consumer
+from weir.infra.kafka.clients import build_consumer
+from weir.infra.kafka.group_owners import describe_group
 from weir.infra.meanwhile import running_meanwhile
 from weir.infra.settings import Settings
 
@@ -32,10 +33,9 @@ def quick(services: Services) -> Services:
 def _shares(settings: Settings) -> Shares:
     """Return how many partitions of each topic each process of the group has."""
     group = settings.processor.group
-    admin = build_admin(settings.kafka)
-    found = admin.describe_consumer_groups([group])[group].result(10)
+    found = describe_group(settings.kafka, group)
     shares: Shares = {}
-    for member in found.members:
+    for member in found.members if found else ():
         process = str(member.group_instance_id).removeprefix(f"{group}-").partition(".")[0]
         for at in member.assignment.topic_partitions:
             of_topic = shares.setdefault(at.topic, {})

@@ -40,7 +40,7 @@ from weir.streaming.cli import run_processor
 from weir.streaming.kernels import kernel_of
 from weir.training.topics import load_topics
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.verify, pytest.mark.timeout(900)]
 TRANSFERS = 6_000
 WEEK_MS = 7 * DAY_MS
 
@@ -102,7 +102,7 @@ def _compare_decisions(oracle: Oracle, rows: list[Row], decided: list[Row]) -> N
         {name: row[name] for name in kept}
         | oracle.decide(row)
         | {"rules_version": "none", "degraded": False, "degraded_by": [], "tags": [], "shadow_rules": []}
-        | {"shadow_score": None, "shadow_model_name": None, "shadow_model_version": None}
+        | {"shadow_score": None, "shadow_model_name": None, "shadow_model_version": None, "propensity": None}
         for row in rows
     ]
     times = [row.pop("decision_time_ms") for row in decided]

@@ -87,6 +87,7 @@ def sides(stack: Settings, tmp_path: Path) -> list[Side]:
     return found
 
 
+@pytest.mark.verify  # it compiles kernels of its own
 def test_each_of_two_projects_computes_its_own_records_alone(sides: list[Side]) -> None:
     begin_ms = int(time.time() * 1_000) - 11 * 86_400_000
     sent = [build_rides(seed, RIDES, begin_ms) for seed in (7, 8)]  # of the same ids

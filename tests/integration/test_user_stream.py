@@ -32,7 +32,7 @@ from weir.schemas.project import load_project
 from weir.schemas.stream import Stream
 from weir.streaming.cli import run_processor
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.verify, pytest.mark.timeout(600)]
 RIDES = 600
 NEWEST = json.loads(SCHEMA)
 VERSIONS = (NEWEST | {"fields": [field for field in NEWEST["fields"] if field["name"] != "voucher"]}, NEWEST)
@@ -110,11 +110,14 @@ def _decision(stream: Stream, offset: int, ride: Row, features: Row) -> Row:
         **{name: ride[name] for name in ("ride_id", "rider_id", "vehicle_id", "city", "at_ms")},
         **decide(ride, features),
         "score": None,
+        "probability": None,
+        "prediction_set": None,
         "tags": [],
         "shadow_rules": [],
         "shadow_score": None,
         "shadow_model_name": None,
         "shadow_model_version": None,
+        "propensity": None,
         "model_name": "none",
         "model_version": "none",
         "degraded": True,

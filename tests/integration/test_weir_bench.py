@@ -12,7 +12,7 @@ import pytest
 
 from tests.house.source import ROOT
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.verify, pytest.mark.timeout(600)]
 
 
 def test_its_figures_are_of_all_that_was_sent_and_nothing_is_left(tmp_path: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 
 import weir.cli
+from tests.compiled import load_kernel
 from tests.unit.streaming.streams import Driver, event
-from weir.streaming.core.warm_up import warm_up
-from weir.streaming.kernels import shipped_kernel
 
 for verb in ("process", "score", "index", "run", "serve", "dlq", "publish", "features", "inspect", "offsets"):
     importlib.import_module(weir.cli.VERBS[verb][0])
 for module in ("weir.inference.api.serve", "tests.unit.inference.test_api"):
     importlib.import_module(module)
-warm_up(shipped_kernel())
+load_kernel()
 driver = Driver()
 driver.step([event()])
 driver.fold([event(transaction_id="t-warm")])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from weir.audit_changes import pair_calls
+from tests.unit.inference.published.acts import build_act, build_proposal, build_rejection
+from weir.audit_changes import describe_published, list_erasures, pair_calls
+from weir.gdpr.erasures import Entry, add_entry
 from weir.schemas.audit import AuditRecord, Phase
 
 LABELS, VERDICT = "/v1/labels", "/v1/cases/{case_id}/verdict"
@@ -45,3 +48,23 @@ def test_an_outcome_that_is_unknown_stays_so_where_the_request_id_is_used_again(
     ]
     found = [(each.at_ms, each.outcome) for each in pair_calls(records, {"transactions"})]
     assert found == [(2, "done"), (1, "unknown")]
+
+
+def test_an_erasure_is_a_change_by_whoever_asked_for_it_of_a_name_that_says_nothing(tmp_path: Path) -> None:
+    assert list(list_erasures(tmp_path)) == []
+    add_entry(tmp_path, Entry(5, "card", "0123456789abcdef0123456789abcdef", "ana"))
+    (found,) = list_erasures(tmp_path)
+    assert found[:5] == (5, "ana", "erase", "card 0123456789ab", "begun")
+
+
+def test_a_list_of_before_names_nobody(tmp_path: Path) -> None:
+    (tmp_path / "erasures.jsonl").write_text('{"at_ms": 5, "kind": "card", "name": "0123"}\n')
+    assert [each.who for each in list_erasures(tmp_path)] == [""]
+
+
+def test_what_was_proposed_and_rejected_is_a_change_as_what_was_published_is() -> None:
+    proposal = build_proposal()
+    rejection = build_rejection(proposal)
+    assert describe_published(proposal) == ("propose", proposal.version)
+    assert describe_published(rejection) == ("reject", f"proposal {proposal.id[:8]}")
+    assert describe_published(build_act("rules", "rules: []")) == ("publish", proposal.version)

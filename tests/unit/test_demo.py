@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from weir import demo, demo_story, demo_watch
-from weir.demo_freshness import ViewPositions
-from weir.demo_port import ApiPort
+from weir.demo import cli as demo
+from weir.demo import story as demo_story
+from weir.demo import watch as demo_watch
+from weir.demo.freshness import ViewPositions
+from weir.demo.port import ApiPort
 from weir.inference.api.web.listening import inherit
 from weir.infra.children import Children
 from weir.infra.embedded.ports import choose_ports, is_free

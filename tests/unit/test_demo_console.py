@@ -1,4 +1,4 @@
-"""A demo opens a console with a key that logs in, for a day."""
+"""A demo opens a console with a key that logs in while it runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from weir.access.key import Scope, hash_text
+from weir.access.key import Key, Scope, build_key, hash_text
 from weir.access.store import KeyStore
-from weir.demo_console import open_console
+from weir.demo.console import open_console
 from weir.infra.database.engine import open_database
 from weir.infra.embedded.ports import is_free
-from weir.infra.settings import load_settings
+from weir.infra.settings import Settings, load_settings
 
 
 class Started:
@@ -24,16 +24,37 @@ class Started:
         self.commands[name] = command
 
 
+def list_keys(settings: Settings) -> list[Key]:
+    with closing(KeyStore(open_database(settings))) as store:
+        return store.list_keys()
+
+
 def test_a_demo_opens_a_console_and_what_fills_it(tmp_path: Path) -> None:
     settings, children = load_settings({"WEIR_HOME": str(tmp_path)}), Started()
     given: Any = children
-    said = open_console(settings, given)
-    text, port = said.rpartition(" ")[2], said.partition("127.0.0.1:")[2].partition(",")[0]
-    assert is_free(int(port))
-    assert children.commands["console"][-2:] == ["--port", port]
-    assert children.commands["cases"][-2:] == ["cases", "follow"]
+    with open_console(settings, given) as said:
+        text, port = said.rpartition(" ")[2], said.partition("127.0.0.1:")[2].partition(",")[0]
+        assert is_free(int(port))
+        assert children.commands["console"][-2:] == ["--port", port]
+        assert children.commands["cases"][-2:] == ["cases", "follow"]
+        (key,) = list_keys(settings)
+        assert (key.hash, key.scopes) == (hash_text(text), frozenset({Scope.READ, Scope.REVIEW}))
+        assert key.find_fault(key.created_ms) is None
+        assert key.expires_ms is not None
+        assert key.expires_ms - key.created_ms == 86_400_000
+    (key,) = list_keys(settings)
+    assert key.revoked_by == "demo"
+
+
+def test_the_key_of_a_demo_that_was_killed_ends_with_the_next_one_and_no_other_key_does(tmp_path: Path) -> None:
+    settings = load_settings({"WEIR_HOME": str(tmp_path)})
+    given: Any = Started()
+    killed = open_console(settings, given)
+    killed.__enter__()
+    own = build_key("0badcafe", hash_text("own"), "demo", [Scope.ADMIN], (), now_ms=1, by="ops")
     with closing(KeyStore(open_database(settings))) as store:
-        (key,) = store.list_keys()
-    assert (key.hash, key.scopes) == (hash_text(text), frozenset({Scope.READ, Scope.REVIEW}))
-    assert key.expires_ms is not None
-    assert key.expires_ms - key.created_ms == 86_400_000
+        store.add(own)
+    with open_console(settings, given):
+        valid = [key for key in list_keys(settings) if key.find_fault(key.created_ms) is None]
+        assert sorted(key.created_by for key in valid) == ["demo", "ops"]
+    assert [key.id for key in list_keys(settings) if key.revoked_ms is None] == ["0badcafe"]

@@ -22,9 +22,9 @@ import weir.cli
 from tests.house.source import name_of, product_files
 from tests.payments import FEATURE_NAMES
 from tests.unit.streaming.dead_letter_samples import OneSchema, letter
-from weir import demo_summary
 from weir.archive.timeline import show as timeline_show
-from weir.demo_watch import Tally as Watched
+from weir.demo import summary as demo_summary
+from weir.demo.watch import Tally as Watched
 from weir.inference.inspect import cli as inspect_cli
 from weir.inference.inspect.stream import columns_of
 from weir.infra.registry import cli as schemas_cli

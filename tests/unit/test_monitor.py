@@ -16,11 +16,13 @@ import pytest
 from tests.golden.shipped import bundle_folder
 from tests.payments import DAY_MS
 from tests.unit.archive.decided import build_archive, topics
+from tests.unit.inference.bundles import write_bundle
 from tests.unit.training.drift.worlds import NAMES, World
 from weir import monitor
 from weir.archive.run import find_root
 from weir.archive.whatif.past import Past
 from weir.inference.bundle import load_bundle
+from weir.inference.model_card import DRIFT_FILE
 from weir.infra.settings import Settings
 from weir.monitoring import metrics
 from weir.schemas.errors import Refused, Transient
@@ -101,6 +103,18 @@ def test_without_a_shift_the_exit_code_is_0_and_the_metrics_say_so_too(
     page = metrics.render_metrics().decode()
     assert 'weir_drifted_columns{stream="transactions"} 0.0' in page
     assert f'weir_drift_psi{{column="{NAMES[30]}",stream="transactions"}}' in page
+
+
+def test_what_was_found_is_noted_next_to_the_card_of_the_model_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    one, two = (write_bundle(tmp_path / "models" / f"tiny-{name}", version=name) for name in ("one", "two"))
+    assert _monitored(0.5, monkeypatch).run() == 1
+    assert json.loads((two / DRIFT_FILE).read_text())["drifted"] == [NAMES[30]]
+    assert _monitored(0.0, monkeypatch).run() == 0
+    assert json.loads((two / DRIFT_FILE).read_text())["drifted"] == []
+    assert sorted(path.name for path in one.iterdir()) == ["manifest.json", "model.onnx"]
 
 
 def test_another_model_than_any_that_decided_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.unit.inference.bundles import write_bundle
 from weir import redteam
+from weir.generators.attack import SHAPES
 from weir.schemas.errors import Refused
+from weir.training.redteam.record import read_record
 
 _WEIGHTS = {"transaction_amount": 0.00008, "card_event_count_5m": 0.8, "device_card_distinct_1d": 0.5}
 """What rises with the amount, with a burst, and with a device that many cards use; no rule, no list, no limit."""
@@ -56,6 +58,35 @@ def test_the_table_says_what_was_learnt_and_is_written_into_the_results(
     assert "## Red team: money taken past the champion" in page
     assert "| `low_and_slow` |" in page or "| low_and_slow |" in page
     assert "--cards 60 --scenario low_and_slow`" in page
+
+
+def test_a_play_is_kept_in_the_bundle_where_that_is_asked_for_and_not_of_some_scenarios_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_bundle(tmp_path / "own", weights=_WEIGHTS)
+    monkeypatch.setattr(redteam, "SHAPES", {"bust_out": SHAPES["bust_out"]})
+    assert redteam.main(["redteam", "--bundle", str(own), "--cards", "60", "--record", "--json"]) == 0
+    said = capsys.readouterr()
+    games = json.loads(said.out)
+    assert "its model card shows it, and the gates read it" in said.err
+    found = read_record(own, games["model_version"])
+    assert found.taken_usd == {"bust_out": games["scenarios"]["bust_out"]["adaptive"]["per_thousand_cards_usd"]}
+    assert "| bust_out |" in (own / "model_card.md").read_text()
+    with pytest.raises(SystemExit) as stopped:
+        redteam.main(["redteam", "--bundle", str(own), "--record", "--scenario", "bust_out"])
+    assert stopped.value.code == 2
+
+
+def test_models_that_are_mounted_to_be_read_alone_are_said_in_a_sentence(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(redteam, "play_all", lambda *_: {})
+    monkeypatch.setattr(redteam, "write_record", refuse)
+    with pytest.raises(Refused, match=r"expected to keep what was played in .*, found: read-only file system"):
+        redteam.main(["redteam", "--bundle", str(bundle), "--cards", "1", "--record", "--json"])
 
 
 def test_without_a_model_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
-from tests.unit.training.choosing.test_commands import _Publisher
+from tests.unit.training.choosing.command_world import Publisher
 from weir import retrain
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
+from weir.training.quality.estimate import DayQuality, Estimate, Quality
 from weir.training.retraining.run_log import Run, only_run
 
 
@@ -22,12 +24,14 @@ class _World:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(home=home)
         self.drift: Any = {"drifted": [], "columns": [{}]}
+        self.days: tuple[DayQuality, ...] = ()
         self.ran: list[Run] = []
         self.promotes = True
-        self.publisher = _Publisher()
+        self.publisher = Publisher()
         monkeypatch.setenv("WEIR_HOME", str(home))
         monkeypatch.setattr(retrain, "Publisher", lambda *_, **__: self.publisher)
         monkeypatch.setattr(retrain, "look_for_drift", self._look)
+        monkeypatch.setattr(retrain, "measure_quality", self._measure)
         monkeypatch.setattr(retrain, "run_steps", self._run_steps)
         folder = write_bundle(self.settings.models_dir / "tiny-1", created_time_ms=4_102_444_800_000)
         link_champion(home, folder)
@@ -37,6 +41,12 @@ class _World:
         if isinstance(self.drift, Exception):
             raise self.drift
         return self.drift
+
+    def _measure(self, _: Settings, __: object, *, version: str, days: int) -> Quality:
+        assert version == "1"
+        if not self.days:
+            raise Refused("there are no labels\nand more")
+        return Quality(self.days[:days], 1, False, False, 1)
 
     def _run_steps(self, work: Any) -> bool:
         self.ran.append(work.run)
@@ -56,7 +66,8 @@ def test_without_need_nothing_is_trained_and_no_evidence_is_written(
     world: _World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert world.run("--if-needed") == 0
-    assert capsys.readouterr().out.startswith("no retraining is needed\ndrift: none of 1 columns has drifted\nage: ")
+    told = "drift: none of 1 columns has drifted\ndecay: cannot be told: there are no labels\nage: "
+    assert capsys.readouterr().out.startswith(f"no retraining is needed\n{told}")
     world.drift = Refused("there is no archive")
     assert world.run("--if-needed", "--json") == 0
     assert json.loads(capsys.readouterr().out)["told"][0] == "drift: cannot be told: there is no archive"
@@ -76,6 +87,21 @@ def test_drift_is_a_need_and_the_exit_code_says_whether_it_was_promoted(
     world.publisher.publish("champion", [(world.settings.models_dir / "tiny-1" / "manifest.json").read_text()], "1")
     assert world.run() == 1
     assert world.ran[1].why == ["drift: 1 of 1 columns drifted: a", "asked for"]
+
+
+def test_a_decay_is_a_need_with_its_numbers_on_the_page_of_evidence(world: _World) -> None:
+    values = [0.7, 0.72] * 10 + [0.5, 0.52] * 5
+    figures = [Estimate(value, value, value) for value in values]
+    world.days = tuple(
+        DayQuality(date(2026, 1, 1) + timedelta(at), 9, 3, 2, 0.9, each, each, each) for at, each in enumerate(figures)
+    )
+    assert world.run("--if-needed") == 0
+    (run,) = world.ran
+    assert [each.split(" (t ")[0] for each in run.why] == [
+        f"decay: {name} 51.1% in the newest 7 mature days, 71.0% in the first 14 of the model"
+        for name in ("precision", "recall")
+    ]
+    assert all(why in (run.folder / "evidence.md").read_text() for why in run.why)
 
 
 def test_a_run_without_an_outcome_is_continued_before_anything_is_looked_at(world: _World) -> None:

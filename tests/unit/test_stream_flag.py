@@ -34,6 +34,7 @@ OF_NO_STREAM = {
 """Commands that need no name of a stream, and why; one of them may take it all the same."""
 ACTIONS = {
     "publish": ["events.csv"],
+    "gdpr": ["export --out FILE", "erase", "again", "check"],
     "topics": ["create", "check", "repair"],
     "schemas": ["check", "register"],
     "features": ["list", "docs"],

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.pauses import Pauses
 from tests.upgrade.release import environment_of_tree
 
 COMMAND_SECONDS_MAX = 180.0
 READY_SECONDS_MAX = 400.0
 """Until a process is ready: the first one of a tree compiles the kernel, which takes minutes on busy cores."""
 _STOP_SECONDS_MAX = 60.0
-_ASK_EVERY_SECONDS = 0.05
 
 
 class Deployment:
@@ -89,12 +89,12 @@ class Deployment:
 
     def await_true(self, condition: Callable[[], bool], what: str, seconds: float = COMMAND_SECONDS_MAX) -> None:
         """Ask again until it holds; fails at once when a service has ended."""
-        deadline = time.monotonic() + seconds
+        deadline, pauses = time.monotonic() + seconds, Pauses()
         while not condition():
             for name, (process, log) in self._services.items():
                 assert process.poll() is None, f"{name} ended with {process.returncode}\n{log.read_text()[-3_000:]}"
             assert time.monotonic() < deadline, f"{what} did not come within {seconds} s\n{self._tails()}"
-            time.sleep(_ASK_EVERY_SECONDS)
+            pauses.sleep()
 
     def stop(self) -> None:
         """End the services, as a supervisor does; each must end well."""

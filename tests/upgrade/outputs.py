@@ -36,6 +36,7 @@ class Tail:
         self._consumer = Consumer({
             "bootstrap.servers": read_env(home)["WEIR_KAFKA__BOOTSTRAP_SERVERS"], "group.id": "upgrade-count",
             "enable.auto.commit": False, "isolation.level": "read_committed", "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
         })  # fmt: skip
         numbers = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
         self._unread = set(numbers)

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from weir.inference.published import bundles
 from weir.inference.published.act import ALIASES, NONE, Alias
 from weir.inference.published.author import add_force_flag, check_said, find_user, may_publish
 from weir.inference.published.canary_text import SHARE_MAX, CanaryText, parse_share
@@ -25,10 +26,11 @@ from weir.infra.settings import Settings, load_settings
 from weir.monitoring import logs
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.project import find_stream, load_gate_bounds
-from weir.training.choosing import bundles, view
-from weir.training.choosing.publishing import promote, publish_bundle
+from weir.training.choosing import view
+from weir.training.choosing.publishing import promote, publish_bundle, take_back
 from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
+from weir.training.model_registry.aliases import PUBLISHED_AS
 from weir.training.source_flags import add_source_flags
 
 Command = Callable[[argparse.Namespace, Publisher], int]
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "list": (_list, "every bundle that is here or was published, and which one decides"),
         "show": (_show, "what a bundle says of itself; by default the one that decides"),
         "history": (_history, "every model that was published: who, when and why"),
+        "stage": (_promote, "have a bundle scored next to what decides, before it is promoted"),
         "promote": (_promote, "have a bundle decide, or with --alias shadow be scored next to what decides"),
         "canary": (_canary, "have a bundle decide for a share of the keys, and roll it back when a guard says so"),
         "watch": (_watch, "watch the canary in force until it is ended, and roll it back when a guard says so"),
@@ -65,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "compare": (_compare, "two bundles on the same labelled rows, later than what taught them"),
         "import": (_import, "make a bundle of an ONNX graph, LightGBM trees, or a bundle's folder"),
         "rollback": (_roll_back, "put the model before in force again, or the one that is named"),
+        "sync": (_sync, "publish what was moved in MLflow, after its gates, and move its aliases to what is published"),
     }
     verbs = parser.add_subparsers(required=True, metavar="|".join(actions))
     for name, (command, text) in actions.items():
@@ -77,14 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
-    of_bundle = "a version, a folder's name, or the beginning of a content hash; `weir models list`"
-    if name == "show":
-        verb.add_argument("bundle", metavar="BUNDLE", nargs="?", default="champion", help=of_bundle + "; or an alias")
-    if name in {"promote", "canary", "check"}:
-        verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
-    if name == "rollback":
-        text = "that was published; `none` for what is not published (default: the one before)"
-        verb.add_argument("version", metavar="VERSION", nargs="?", default="", help=text)
+    _add_bundle_arguments(verb, name)
     if name in {"promote", "rollback", "history"}:
         text = (
             "what it is about: the model that decides, one that only scores, or one for some keys (default: champion)"
@@ -93,15 +90,32 @@ def _add_arguments(verb: argparse.ArgumentParser, name: str) -> None:
         verb.add_argument("--alias", choices=choices, default="champion", help=text)
     if name == "import":
         _add_import_arguments(verb)
-    if name == "compare":
-        verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
-        verb.add_argument("other", metavar="OTHER", nargs="?", default="champion", help="(default: what decides)")
     if name in {"canary", "watch"}:
         _add_canary_arguments(verb, name)
-    if name in {"promote", "canary", "rollback", "watch"}:
+    if name in {"stage", "promote", "canary", "rollback", "watch", "sync"}:
         _add_author_arguments(verb, name)
-    if name in {"promote", "canary", "check", "compare"}:
+    if name in {"stage", "promote", "canary", "check", "compare", "sync"}:
         add_source_flags(verb)
+
+
+def _add_bundle_arguments(verb: argparse.ArgumentParser, name: str) -> None:
+    of_bundle = "a version, a folder's name, the beginning of a content hash, or an alias; `weir models list`"
+    if name == "show":
+        verb.add_argument("bundle", metavar="BUNDLE", nargs="?", default="champion", help=of_bundle)
+    if name in {"stage", "promote", "canary", "check", "compare"}:
+        verb.add_argument("bundle", metavar="BUNDLE", help=of_bundle)
+    if name == "stage":
+        verb.set_defaults(alias="shadow")
+    if name == "compare":
+        verb.add_argument("other", metavar="OTHER", nargs="?", default="champion", help="(default: what decides)")
+    if name == "rollback":
+        text = "that was published; `none` for what is not published (default: the one before)"
+        verb.add_argument("version", metavar="VERSION", nargs="?", default="", help=text)
+    if name == "sync":
+        text = "publish nothing, and put each alias back to what is published"
+        verb.add_argument("--put-back", action="store_true", help=text)
+        text = f"of the keys, such as 5%%, up to {SHARE_MAX:.0%}%: start the canary that MLflow names (default: none)"
+        verb.add_argument("--share", type=parse_share, metavar="SHARE", help=text)
 
 
 def _add_canary_arguments(verb: argparse.ArgumentParser, name: str) -> None:
@@ -127,9 +141,11 @@ def _add_import_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_author_arguments(verb: argparse.ArgumentParser, name: str) -> None:
-    if name in {"promote", "canary"}:
+    if name in {"stage", "promote", "canary", "sync"}:
         add_force_flag(verb)
-    if name != "watch":
+    if name == "sync":
+        verb.add_argument("--why", default="moved in MLflow", help="for who reads the history (default: %(default)s)")
+    elif name != "watch":
         verb.add_argument("--why", required=True, help="for who reads the history")
     verb.add_argument("--who", default="", help="who publishes (default: this machine's user)")
 
@@ -140,7 +156,7 @@ def _list(arguments: argparse.Namespace, publisher: Publisher) -> int:
 
 
 def _show(arguments: argparse.Namespace, publisher: Publisher) -> int:
-    settings, name = arguments.settings, arguments.bundle
+    settings, name = arguments.settings, PUBLISHED_AS.get(arguments.bundle, arguments.bundle)
     if name in ALIASES and bundles.find_role(settings, publisher, name) is None:
         show_unpublished(name, settings.stream, as_json=arguments.json)
         return 0
@@ -177,7 +193,7 @@ def _import(arguments: argparse.Namespace, _: Publisher | None = None) -> int:
 
 def _promote(arguments: argparse.Namespace, publisher: Publisher) -> int:
     settings, alias = arguments.settings, arguments.alias
-    chosen = bundles.find_here(settings.models_dir, arguments.bundle)
+    chosen = _find(settings, publisher, arguments.bundle)
     if publisher.standing.content(alias) == chosen.content:
         raise Refused(f"expected another bundle than the {alias} that is in force, found {chosen.manifest.version}")
     if not _pass_gates(arguments, publisher, chosen):
@@ -216,23 +232,30 @@ def _show_gates(arguments: argparse.Namespace, publisher: Publisher, chosen: bun
 
 
 def _check(arguments: argparse.Namespace, publisher: Publisher) -> int:
-    chosen = bundles.find_here(arguments.settings.models_dir, arguments.bundle)
+    chosen = _find(arguments.settings, publisher, arguments.bundle)
     return 0 if all(gate.passed for gate in _show_gates(arguments, publisher, chosen)) else 1
 
 
 def _canary(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    if not _start_canary(arguments, publisher):
+        return 1
+    return 0 if arguments.no_watch else _watch(arguments, publisher)
+
+
+def _start_canary(arguments: argparse.Namespace, publisher: Publisher) -> bool:
+    """Publish a canary after its gates; False when one is not passed and nothing forces it."""
     settings = arguments.settings
-    chosen = bundles.find_here(settings.models_dir, arguments.bundle)
+    chosen = _find(settings, publisher, arguments.bundle)
     champion = bundles.find_role(settings, publisher, "champion")
     if champion is None or champion.content == chosen.content:
         found = "nothing that decides" if champion is None else "the model that decides already"
         raise Refused(f"expected a challenger next to a champion, found {found}; `weir models list`")
     if not _pass_gates(arguments, publisher, chosen):
-        return 1
+        return False
     text = CanaryText(manifest=chosen.text, share=arguments.share, seed=uuid.uuid4().hex).model_dump_json()
     act = publish_bundle(settings, publisher, "canary", chosen, text, arguments.archive)
     show_act(act, as_json=arguments.json)
-    return 0 if arguments.no_watch else _watch(arguments, publisher)
+    return True
 
 
 def _watch(arguments: argparse.Namespace, publisher: Publisher) -> int:
@@ -272,16 +295,37 @@ def _compare(arguments: argparse.Namespace, publisher: Publisher) -> int:
 
 def _find(settings: Settings, publisher: Publisher, name: str) -> bundles.Listed:
     """Return a bundle by its alias or its name."""
-    if name not in ALIASES:
+    alias = PUBLISHED_AS.get(name, name)
+    if alias not in ALIASES:
         return bundles.find_here(settings.models_dir, name)
-    found = bundles.find_role(settings, publisher, name)
+    found = bundles.find_role(settings, publisher, alias)
     if found is None:
         raise Refused(f"expected a {name}, found none; `weir models list` shows what there is")
     return found
 
 
+def _sync(arguments: argparse.Namespace, publisher: Publisher) -> int:
+    from weir.training.model_registry.taking_over import sync  # noqa: PLC0415 - MLflow, which takes seconds
+
+    def publish(alias: Alias, content: str) -> bool:
+        arguments.alias, arguments.bundle = alias, content
+        return _start_canary(arguments, publisher) if alias == "canary" else _promote(arguments, publisher) == 0
+
+    try:
+        return sync(
+            arguments.settings,
+            publisher,
+            publish,
+            has_share=arguments.share is not None,
+            put_back=arguments.put_back,
+            as_json=arguments.json,
+        )
+    except Transient as error:  # 1 says that an alias is left as it is
+        raise Refused(str(error)) from error
+
+
 def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
-    alias: Alias = arguments.alias
+    settings, alias = arguments.settings, arguments.alias
     if arguments.version:
         content = publisher.log.find(alias, arguments.version)
     elif alias == "canary":
@@ -290,5 +334,5 @@ def _roll_back(arguments: argparse.Namespace, publisher: Publisher) -> int:
         content = bundles.find_previous(publisher, alias)
     if publisher.standing.content(alias) == content:
         raise Refused(f"expected another version than what is in force, found {publisher.log.version(alias, content)}")
-    show_act(publisher.roll_back(alias, content), as_json=arguments.json)
+    show_act(take_back(settings, publisher, alias, content), as_json=arguments.json)
     return 0

@@ -9,7 +9,9 @@ chance. Keys are the units: the rows of one key are alike.
   1970; Johari et al., *Always Valid Inference*, Operations Research 2022). Of a difference ``d`` beyond the bound, with
   variance ``V`` and a prior of scale ``t``, the ratio is ``sqrt(V/(V+t²)) exp(d² t² / (2 V (V+t²)))``; above
   ``1/ALPHA`` the difference is no chance.
-- Scores: the stability index against the reference in the bundle, less what the champion's own scores moved.
+- Scores: the stability index against the reference in the bundle, less what the champion's own scores moved. Where both
+  moved far, chance moves the difference by more than the bound, so the same test is asked of it, with the variance of
+  the index by the delta method.
 
 **Cost:** memory of a few numbers for each key.
 """
@@ -24,7 +26,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from weir.training.drift.histograms import Histograms
-from weir.training.drift.measures import compute_psi, expect_by_chance
+from weir.training.drift.measures import compute_psi, compute_psi_variance, expect_by_chance
 from weir.training.drift.reference import KEYS_MIN, Reference
 
 ALPHA: Final = 0.005
@@ -33,8 +35,9 @@ FAILED_POINTS_MAX: Final = 0.1
 """Percentage points more without a score: any real fault has more."""
 PSI_MAX: Final = 0.25
 """From there on a population counts as another one."""
-_PRIOR_POINTS: Final = 1.0
-"""Scale of the differences that are looked for; the test is valid with any, and quickest near it."""
+_PRIOR_SHARE: Final = 0.01
+_PRIOR_PSI: Final = 0.25
+"""Scales of the differences that are looked for; the test is valid with any, and quickest near it."""
 _EVENTS_MIN: Final = 10
 """Before so many keys are declined on a side, its share is not near a normal distribution."""
 
@@ -89,13 +92,13 @@ class Side:
         variance = float(((events - share * rows) ** 2).sum() / rows.sum() ** 2 * count / (count - 1))
         return share, variance, int(np.count_nonzero(events))
 
-    def moved(self) -> float:
-        """Return how far the scores are from the reference, less chance; 0 where that cannot be told."""
+    def moved(self) -> tuple[float, float]:
+        """Return how far the scores are from the reference, less chance, and its variance; 0 where it is unknown."""
         if self.scores is None or self.reference is None or self.scores.keys < KEYS_MIN:
-            return 0.0
-        expected = self.reference.score.found
+            return 0.0, 0.0
+        expected, found = self.reference.score.found, self.scores.counts[0]
         chance = expect_by_chance(expected, (self.reference.keys, self.scores.keys))
-        return max(0.0, compute_psi(expected, self.scores.counts[0]) - chance)
+        return max(0.0, compute_psi(expected, found) - chance), compute_psi_variance(expected, found, self.scores.keys)
 
 
 class Guard:
@@ -123,9 +126,11 @@ class Guard:
         for place, what, points in ((1, "declined", self._declined_max), (2, "without a score", FAILED_POINTS_MAX)):
             ours, theirs = self.canary.share(place), self.champion.share(place)
             over = ours[0] - theirs[0] - points / 100
-            if over > 0 and ours[2] >= _EVENTS_MIN and compute_ratio(over, ours[1] + theirs[1]) >= 1 / ALPHA:
+            if ours[2] >= _EVENTS_MIN and _is_no_chance(over, ours[1] + theirs[1], _PRIOR_SHARE):
                 return f"{ours[0]:.2%} {what}, of the champion's keys {theirs[0]:.2%}; at most {points:g} points more"
-        if (moved := self.canary.moved() - self.champion.moved()) >= PSI_MAX:
+        (ours_moved, ours_variance), (theirs_moved, theirs_variance) = self.canary.moved(), self.champion.moved()
+        moved = ours_moved - theirs_moved
+        if _is_no_chance(moved - PSI_MAX, ours_variance + theirs_variance, _PRIOR_PSI):
             return f"its scores are {moved:.2f} (PSI) farther from its reference than the champion's; at most {PSI_MAX}"
         return ""
 
@@ -141,16 +146,20 @@ class Guard:
         return "; ".join(told)
 
 
-def compute_ratio(difference: float, variance: float) -> float:
-    """Return the likelihood ratio of the mixture test.
+def _is_no_chance(over: float, variance: float, scale: float) -> bool:
+    """Say whether what is over the bound may be acted upon, however often it is asked."""
+    return over > 0 and compute_ratio(over, variance, scale) >= 1 / ALPHA
 
-    >>> round(compute_ratio(0.01, 0.002**2), 1)
+
+def compute_ratio(difference: float, variance: float, scale: float) -> float:
+    """Return the likelihood ratio of the mixture test; ``scale`` is that of the differences that are looked for.
+
+    >>> round(compute_ratio(0.01, 0.002**2, 0.01), 1)
     32538.6
-    >>> compute_ratio(0.0, 0.002**2) < 1
+    >>> compute_ratio(0.0, 0.002**2, 0.01) < 1
     True
     """
-    prior = (_PRIOR_POINTS / 100) ** 2
     if variance <= 0:
         return math.inf
-    exponent = difference**2 * prior / (2 * variance * (variance + prior))
-    return math.sqrt(variance / (variance + prior)) * math.exp(min(exponent, 700.0))
+    exponent = difference**2 * scale**2 / (2 * variance * (variance + scale**2))
+    return math.sqrt(variance / (variance + scale**2)) * math.exp(min(exponent, 700.0))

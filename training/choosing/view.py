@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from weir.inference.bundle import Bundle
+from weir.inference.published.bundles import Listed
 from weir.inference.published.gate import Gate
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.printable import to_json
-from weir.training.choosing.bundles import Listed
 
-_LEFT_OUT = ("features", "reference", "metrics", "drift", "dataset", "labels")
+_LEFT_OUT = ("features", "reference", "metrics", "drift", "dataset", "labels", "calibration")
 
 
 def show_list(found: Sequence[Listed], *, as_json: bool) -> None:
@@ -44,6 +44,8 @@ def show_one(found: Listed, *, as_json: bool) -> None:
         write_json({"content": found.content, "is": list(found.roles), "manifest": document})
         return
     told = {key: value for key, value in document.items() if key not in _LEFT_OUT}
+    worth = found.manifest.calibration
+    told["calibration"] = "none" if worth is None else f"{len(worth.scores)} knots"
     told |= {"features": len(found.manifest.features), "content": found.content, "is": ", ".join(found.roles) or "-"}
     print_tables([build_table(("field", "value"), [(key, str(value)) for key, value in told.items()])])
     if isinstance(metrics := document.get("metrics"), dict):

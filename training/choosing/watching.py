@@ -10,14 +10,14 @@ from functools import partial
 from rich.console import Console
 
 from weir.inference.bundle import Manifest
-from weir.inference.published.act import NONE
+from weir.inference.published import bundles
 from weir.inference.published.publish import Publisher
 from weir.inference.published.view import show_act
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import print_line
 from weir.schemas.errors import Refused, Transient
-from weir.training.choosing import bundles
 from weir.training.choosing.guard import Guard
+from weir.training.choosing.publishing import take_back
 from weir.training.choosing.watch import follow_decisions, read_decisions, watch
 from weir.training.drift.reference import FIELD, Reference, read_reference
 
@@ -77,7 +77,7 @@ def watch_canary(
     if publisher.standing.content("canary") != content:
         return 0  # somebody ended it since the last look
     publisher.why = f"guard: {reason}"
-    show_act(publisher.roll_back("canary", NONE), as_json=as_json)
+    show_act(take_back(settings, publisher, "canary"), as_json=as_json)
     if not as_json:
         print_line(publisher.why)
     return 1

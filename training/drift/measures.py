@@ -30,8 +30,24 @@ def compute_psi(expected: Counts, found: Counts) -> float:
     >>> round(compute_psi(np.array([500, 500]), np.array([740, 260])), 2)
     0.25
     """
-    p, q = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (expected, found))
+    p, q = _smooth(expected), _smooth(found)
     return float(np.sum((q - p) * np.log(q / p)))
+
+
+def compute_psi_variance(expected: Counts, found: Counts, keys: int) -> float:
+    """Return the variance of the index of so many keys against a fixed histogram, by the delta method.
+
+    >>> round(compute_psi_variance(np.array([500, 500]), np.array([740, 260]), 1_000) ** 0.5, 3)
+    0.032
+    """
+    p, q = _smooth(expected), _smooth(found)
+    slope = np.log(q / p) + 1 - p / q
+    return float(np.sum(q * slope**2) - np.sum(q * slope) ** 2) / max(1, keys)
+
+
+def _smooth(counts: Counts) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    return shares
 
 
 def expect_by_chance(expected: Counts, keys: tuple[int, int]) -> float:

@@ -5,6 +5,7 @@ What cannot be measured is not passed, and says why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,9 +25,17 @@ from weir.training.gates.figures import (
     compute_ece,
     estimate_pr_auc,
 )
-from weir.training.gates.leakage import InputLeak, Taught, judge_inputs, judge_own_figures, judge_time_order
+from weir.training.gates.leakage import (
+    OWN_FIGURES,
+    InputLeak,
+    Taught,
+    judge_inputs,
+    judge_own_figures,
+    judge_time_order,
+)
 from weir.training.gates.stability import Stability, judge_stability
 from weir.training.parity import DIFFERENCE_MAX
+from weir.training.redteam.record import Recorded
 from weir.training.thresholds import FLAGGED_SHARE_MAX, Thresholds
 
 SLOWER_MAX = 1.2
@@ -42,11 +51,18 @@ class Scored:
     Attributes:
         scores: float64, shape (rows,).
         stability: how steady its decisions are.
+        calibrated: probabilities by its own map, float64, shape (rows,); None where it has none.
     """
 
     scores: Floats
     thresholds: Thresholds
     stability: Stability
+    calibrated: Floats | None = None
+
+    @property
+    def probabilities(self) -> Floats:
+        """What its decisions say that a score is worth; the score where they say nothing."""
+        return self.scores if self.calibrated is None else self.calibrated
 
 
 @dataclass(frozen=True)
@@ -86,18 +102,20 @@ class Measured:
     Attributes:
         later: both models on later rows.
         parity: largest difference to the trained model, as the manifest says it.
-        own_pr_auc: of the test interval of its training, where the manifest has it.
+        own_pr_auc: of the test interval of its training; None where its manifest tells of none.
         microseconds: per row, of the challenger and of the champion.
         taught: what the challenger was taught by.
         reproduced: the champion on logged vectors.
+        redteam: what an attacker took past the challenger; None for a stream that no attack is made for.
     """
 
     later: Later | str
     parity: float | None
-    own_pr_auc: float | None
+    own_pr_auc: float | str | None
     microseconds: tuple[float, float | None]
     taught: Taught | str
     reproduced: Reproduced | str
+    redteam: Recorded | str | None = None
 
 
 def judge(measured: Measured, groups: tuple[str, ...] = (), bounds: GateBounds | None = None) -> list[Gate]:
@@ -116,7 +134,8 @@ def judge(measured: Measured, groups: tuple[str, ...] = (), bounds: GateBounds |
         *_judge_stability(later, bounds),
         *judge_inputs(later if isinstance(later, str) else later.leak, bounds),
         judge_time_order(measured.taught),
-        *_judge_own_figures(later, measured.own_pr_auc, bounds),
+        _judge_own_figures(later, measured.own_pr_auc, bounds),
+        _judge_redteam(measured.redteam, bounds),
         judge_latency(*measured.microseconds, bounds),
         _judge_parity(measured.parity),
         _judge_reproduced(measured.reproduced),
@@ -161,14 +180,14 @@ def _judge_stability(later: Later | str, bounds: GateBounds) -> Iterator[Gate]:
     yield from judge_stability(later.challenger.stability, theirs, bounds)
 
 
-def _judge_own_figures(later: Later | str, own: float | None, bounds: GateBounds) -> Iterator[Gate]:
-    """Yield the gate where the manifest has a figure: a model from elsewhere has none, and its dates are judged."""
+def _judge_own_figures(later: Later | str, own: float | str | None, bounds: GateBounds) -> Gate:
+    """Return the gate; of a model from elsewhere it asks nothing and says so, and the model's dates are judged."""
     if own is None:
-        return
-    if isinstance(later, str):
-        yield _not_measured("leakage, own figures", later)
-        return
-    yield judge_own_figures(own, estimate_pr_auc(later.positive, later.challenger.scores), bounds)
+        return Gate(OWN_FIGURES, True, "does not apply: the manifest has no figures of a test interval",
+                    "asked of models that have such figures, as `weir train` writes them")  # fmt: skip
+    if isinstance(own, str) or isinstance(later, str):
+        return _not_measured(OWN_FIGURES, own if isinstance(own, str) else str(later))
+    return judge_own_figures(own, estimate_pr_auc(later.positive, later.challenger.scores), bounds)
 
 
 def _judge_ranking(later: Later) -> Gate:
@@ -194,19 +213,32 @@ def _judge_false_positives(later: Later, *, of: str) -> Gate:
 
 
 def _judge_brier(later: Later) -> Gate:
-    name, ours = "calibration, Brier", (later.challenger.scores - later.positive) ** 2
+    name, ours = "calibration, Brier", (later.challenger.probabilities - later.positive) ** 2
     if later.champion is None:
         share = float(later.positive.mean())
         found = float(ours.mean())
         return Gate(name, found <= share * (1 - share), f"{found:.5f}", "below that of the fraud share alone")
-    found_both = compare_means(ours, (later.champion.scores - later.positive) ** 2)
+    found_both = compare_means(ours, (later.champion.probabilities - later.positive) ** 2)
     return Gate(name, found_both.low <= 0, _over(found_both, "champion"), "not above the champion's beyond noise")
 
 
 def _judge_ece(later: Later, *, bound: float) -> Gate:
-    found = compute_ece(later.positive, later.challenger.scores)
-    limit = bound if later.champion is None else max(bound, compute_ece(later.positive, later.champion.scores))
+    found = compute_ece(later.positive, later.challenger.probabilities)
+    limit = bound if later.champion is None else max(bound, compute_ece(later.positive, later.champion.probabilities))
     return Gate("calibration, ECE", found <= limit, f"{found:.4f}", f"at most {limit:.4f}")
+
+
+def _judge_redteam(found: Recorded | str | None, bounds: GateBounds) -> Gate:
+    """Return the gate: its number is held to the project's bound, and without a bound it is only shown."""
+    name, has_bound = "adversarial", math.isfinite(bounds.redteam_usd)
+    asked = f"at most {bounds.redteam_usd:,.0f} USD" if has_bound else "no bound: redteam_usd in [gates] sets one"
+    if found is None:
+        return Gate(name, True, "does not apply: attacks are made for the card payments alone", asked)
+    if isinstance(found, str):
+        return Gate(name, not has_bound, f"not measured: {found}", asked)
+    each = ", ".join(f"{scenario} {taken:,.0f}" for scenario, taken in found.taken_usd.items())
+    text = f"{found.mean_usd:,.0f} USD taken per 1,000 cards, of {found.cards:,} ({each})"
+    return Gate(name, found.mean_usd <= bounds.redteam_usd, text, asked)
 
 
 def _judge_parity(found: float | None) -> Gate:

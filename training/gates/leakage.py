@@ -21,6 +21,7 @@ from weir.inference.published.gate import Gate
 from weir.schemas.gate_bounds import GateBounds
 from weir.training.gates.figures import Interval, Labels
 
+OWN_FIGURES: Final = "leakage, own figures"
 LABEL_SHARE: Final = 0.99
 """Of fraud and of the rest that one threshold on an input tells apart: more than any honest input."""
 ROWS_MAX: Final = 100_000
@@ -105,7 +106,7 @@ def judge_own_figures(own: float, later: Interval, bounds: GateBounds) -> Gate:
     points = 100 * (own - later.high)
     text = f"PR-AUC {later.value:.3f} ({later.low:.3f} to {later.high:.3f}), when it was trained {own:.3f}"
     wanted = f"at most {bounds.own_points:g} points below, beyond noise"
-    return Gate("leakage, own figures", points <= bounds.own_points, text, wanted)
+    return Gate(OWN_FIGURES, points <= bounds.own_points, text, wanted)
 
 
 def bound_rows(positive: Labels) -> npt.NDArray[np.int64]:

@@ -26,6 +26,7 @@ from weir.training.gates.leakage import Taught, measure_inputs
 from weir.training.gates.stability import Stability, compare_decisions, leave_out, pick_rows, shake
 from weir.training.labels import UNKNOWN, join_labels, labels_of
 from weir.training.parts import FRAUDS_MIN
+from weir.training.results import BASELINES
 from weir.training.split import TRAIN_SHARE, VALIDATION_SHARE
 from weir.training.thresholds import Thresholds
 
@@ -159,7 +160,9 @@ def _score(bundle: Bundle, rows: LaterRows, stream: Stream, published: Threshold
     own = bundle.manifest.thresholds
     cut = published or Thresholds(own.review, own.decline)
     scores = score_rows(bundle, rows.features, stream.feature_names)
-    return Scored(scores, cut, measure_stability(bundle, rows, stream, cut, scores))
+    worth = bundle.calibration
+    calibrated = None if worth is None else worth.compute_probabilities(scores)
+    return Scored(scores, cut, measure_stability(bundle, rows, stream, cut, scores), calibrated)
 
 
 def measure_stability(bundle: Bundle, rows: LaterRows, stream: Stream, cut: Thresholds, scores: Floats) -> Stability:
@@ -185,11 +188,24 @@ def find_taught(manifest: Manifest) -> Taught:
 
 
 def find_own_pr_auc(manifest: Manifest) -> float | None:
-    """Return the PR-AUC of a model's own test interval, as ``weir train`` writes it; None where there is none."""
-    found: Any = (manifest.model_extra or {}).get("metrics")
-    for name in ("test", "lightgbm", "pr_auc"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return float(found) if isinstance(found, int | float) else None
+    """Return the PR-AUC of a model's own test interval, as ``weir train`` writes it for any kind of model.
+
+    Returns:
+        None where there are no figures of a test interval, as of a model that was made elsewhere.
+
+    Raises:
+        Refused: there are some, and it is not clear which are of the model.
+    """
+    metrics: Any = (manifest.model_extra or {}).get("metrics")
+    figures = metrics.get("test") if isinstance(metrics, dict) else None
+    if figures is None:
+        return None
+    own = [name for name in figures if name not in BASELINES] if isinstance(figures, dict) else []
+    found = figures[own[0]].get("pr_auc") if len(own) == 1 and isinstance(figures[own[0]], dict) else None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+        raise Refused(f"expected the PR-AUC of one model in metrics.test of the manifest of {manifest.version}, next "
+                      f"to {' and '.join(BASELINES)}, found {', '.join(map(str, own)) or 'none'}")  # fmt: skip
+    return float(found)
 
 
 def time_row(bundle: Bundle) -> float:

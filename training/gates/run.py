@@ -10,15 +10,17 @@ from rich.console import Console
 
 from weir.inference.bundle import Bundle
 from weir.inference.core.thresholds import ThresholdTable
+from weir.inference.published.bundles import Listed, load
 from weir.inference.published.gate import Gate
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.gate_bounds import GateBounds
-from weir.training.choosing.bundles import Listed, load
+from weir.schemas.streams.payments import payments
 from weir.training.gates import measure
 from weir.training.gates.archived import Archive
 from weir.training.gates.figures import compare_means, compare_pr_auc, compute_figures
 from weir.training.gates.judge import Later, Measured, Reproduced, judge, judge_latency
+from weir.training.redteam.record import Recorded, read_record
 from weir.training.thresholds import Thresholds
 
 T = TypeVar("T")
@@ -55,10 +57,11 @@ def run_gates(
         measured = Measured(
             later=later,
             parity=float(parity) if isinstance(parity, int | float) else None,
-            own_pr_auc=measure.find_own_pr_auc(challenger.manifest),
+            own_pr_auc=_tell_why(lambda: measure.find_own_pr_auc(challenger.manifest), ""),
             microseconds=microseconds,
             taught=_tell_why(lambda: measure.find_taught(challenger.manifest), ""),
             reproduced=_tell_why(lambda: _reproduce(settings, decides, archive), lacking),
+            redteam=_read_redteam(settings, challenger),
         )
     return judge(measured, tuple(settings.stream.groups), bounds)
 
@@ -80,12 +83,12 @@ def compare(arguments: argparse.Namespace, settings: Settings, first: Bundle, se
         later = measure.measure_later(rows, settings.stream, first, second)
         scored = [each for each in (later.challenger, later.champion) if each is not None]
         figures = [
-            compute_figures(rows.positive, each.scores, each.thresholds)
+            compute_figures(rows.positive, each.scores, each.thresholds, each.probabilities)
             | {"microseconds_per_row": measure.time_row(by)}
             for each, by in zip(scored, (first, second), strict=True)
         ]
         ours, theirs = (each.scores for each in scored)
-        squares = [(each - rows.positive) ** 2 for each in (ours, theirs)]
+        squares = [(each.probabilities - rows.positive) ** 2 for each in scored]
     return {
         "models": [first.manifest.version, second.manifest.version],
         "rows": len(rows.positive),
@@ -124,6 +127,12 @@ def _measure(
     models = [challenger] if champion is None else [challenger, champion]
     rows = measure.load_later(arguments, settings, *models)
     return measure.measure_later(rows, settings.stream, challenger, champion, cut)
+
+
+def _read_redteam(settings: Settings, challenger: Bundle) -> Recorded | str | None:
+    if settings.stream.full_name != payments.name:
+        return None
+    return _tell_why(lambda: read_record(challenger.directory, challenger.manifest.version), "")
 
 
 def _reproduce(settings: Settings, champion: Bundle | None, archive: Archive) -> Reproduced:

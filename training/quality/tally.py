@@ -16,6 +16,10 @@ from weir.inference.core.deciding import APPROVE, DECLINE, OUTCOMES, Outcomes
 from weir.schemas.durations import DAY_MS, HOUR_MS
 
 HOURS: Final = 24
+SAMPLED: Final = len(OUTCOMES)
+"""The kind of an event that the model declines and that might be let through, whether it was or not; the other kinds
+are the outcomes."""
+KINDS: Final = len(OUTCOMES) + 1
 NO_LABEL: Final = -1
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
@@ -32,6 +36,7 @@ class Decisions:
         fraud_ms: when it became known that it is fraud, ``NO_LABEL`` where that is not known.
         labelled: whether there is any verdict, fraud or not.
         stakes: base minor units, NaN for none; only those of fraud are read.
+        propensities: the share of such events that is let through, NaN for events that never are.
     """
 
     decided_ms: Ints
@@ -40,6 +45,7 @@ class Decisions:
     fraud_ms: Ints
     labelled: npt.NDArray[np.bool_]
     stakes: npt.NDArray[np.float64]
+    propensities: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.decided_ms)
@@ -47,6 +53,17 @@ class Decisions:
     def take(self, rows: npt.NDArray[np.bool_]) -> Decisions:
         """Return some of the rows."""
         return Decisions(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+
+    @property
+    def kinds(self) -> Outcomes:
+        """What was decided, or would have been if nothing were let through: an outcome, or ``SAMPLED``."""
+        return np.where(np.isnan(self.propensities), self.outcomes, np.uint8(SAMPLED))
+
+    @property
+    def let_through(self) -> npt.NDArray[np.bool_]:
+        """Which were let through."""
+        found: npt.NDArray[np.bool_] = ~np.isnan(self.propensities) & (self.outcomes != DECLINE)
+        return found
 
     @property
     def days(self) -> Ints:
@@ -72,7 +89,7 @@ class Tally:
             maturity_ms: how old a decision is when it has a label, if it ever gets one.
         """
         self.now_ms, self.maturity_ms = now_ms, maturity_ms
-        self._hours: dict[int, Ints] = defaultdict(lambda: np.zeros((len(OUTCOMES), HOURS), np.int64))
+        self._hours: dict[int, Ints] = defaultdict(lambda: np.zeros((KINDS, HOURS), np.int64))
         self._stopped: list[Decisions] = []
         self._frauds: list[Decisions] = []
         self._declined, self._declined_labelled = 0, 0
@@ -80,11 +97,11 @@ class Tally:
     def add(self, decisions: Decisions) -> None:
         """Count decisions."""
         hours = decisions.decided_ms // HOUR_MS
-        cells = hours * len(OUTCOMES) + decisions.outcomes
-        for cell, count in zip(*np.unique(cells, return_counts=True), strict=True):
-            hour, outcome = divmod(int(cell), len(OUTCOMES))
-            self._hours[hour // HOURS][outcome, hour % HOURS] += count
-        self._stopped.append(decisions.take(decisions.outcomes != APPROVE))
+        kinds = decisions.kinds
+        for cell, count in zip(*np.unique(hours * KINDS + kinds, return_counts=True), strict=True):
+            hour, kind = divmod(int(cell), KINDS)
+            self._hours[hour // HOURS][kind, hour % HOURS] += count
+        self._stopped.append(decisions.take(kinds != APPROVE))
         is_known = (decisions.fraud_ms >= 0) & (decisions.fraud_ms <= self.now_ms)
         self._frauds.append(decisions.take(is_known))
         old = (decisions.outcomes == DECLINE) & (decisions.decided_ms <= self.now_ms - self.maturity_ms)
@@ -97,12 +114,12 @@ class Tally:
         return sorted(self._hours, reverse=True)
 
     def hours(self, day: int) -> Ints:
-        """Return how many decisions there were, shape (outcomes, hours of the day)."""
+        """Return how many decisions there were, shape (kinds, hours of the day)."""
         return self._hours[day]
 
     @property
     def stopped(self) -> Decisions:
-        """What was sent to review or declined."""
+        """What was sent to review or declined, or would have been if it were not let through."""
         return _join(self._stopped)
 
     @property

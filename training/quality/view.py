@@ -27,6 +27,7 @@ def build_document(quality: Quality) -> dict[str, Any]:
         "now_ms": quality.now_ms,
         "horizon_days": quality.horizon_ms / DAY_MS,
         "counts_declined": quality.counts_declined,
+        "counts_let_through": quality.counts_sampled,
         "days": [_describe_day(each) for each in quality.days],
     }
 
@@ -54,6 +55,8 @@ def say_terms(document: dict[str, Any]) -> str:
     said = f"fraud is what is labelled as such within {document['horizon_days']:.1f} days of the decision"
     if document["counts_declined"]:
         return f"{said}; what was declined counts"
+    if document["counts_let_through"]:
+        return f"{said}; what the model declined counts by the share of it that was let through, other declined not"
     return f"{said}; what was declined is left out, as it gets no labels"
 
 

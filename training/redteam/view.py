@@ -77,4 +77,5 @@ def build_tables(document: dict[str, Any]) -> list[Table]:
 
 def build_markdown(document: dict[str, Any]) -> str:
     """Return the same in Markdown."""
-    return f"{_say_terms(document).capitalize()}.\n\n" + page.table(_COLUMNS, _list_rows(document))
+    terms = _say_terms(document)
+    return f"{terms[0].upper()}{terms[1:]}.\n\n" + page.table(_COLUMNS, _list_rows(document))

@@ -16,14 +16,14 @@ from typing import Final
 
 import pyarrow as pa
 
+from weir.inference.published import bundles
 from weir.inference.published.act import NONE, Alias
 from weir.inference.published.canary_text import CanaryText
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
-from weir.training.choosing import bundles
 from weir.training.choosing.guard import Decision, Guard
-from weir.training.choosing.publishing import publish_bundle
+from weir.training.choosing.publishing import publish_bundle, take_back
 from weir.training.choosing.watch import follow_decisions, watch
 from weir.training.choosing.watching import find_reference, watch_canary
 from weir.training.drift.reference import KEYS_MIN
@@ -111,7 +111,7 @@ def run_shadow(
         reason = watch(guard, batches, read, lambda: is_over(guard))
     finally:
         batches.close()
-    publisher.roll_back("shadow", NONE)
+    take_back(settings, publisher, "shadow")
     return reason or enough.lack(guard), guard.say().replace("canary:", "shadow:")
 
 
@@ -147,7 +147,7 @@ def run_canary(
         return ENDED.format("canary"), guard.say()
     if lack := enough.lack(guard):
         publisher.why = lack
-        publisher.roll_back("canary", NONE)
+        take_back(settings, publisher, "canary")
     return lack, guard.say()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from weir.inference.model_card import build_table
 from weir.inference.published.gate import Gate
-from weir.training.gates.card import build_table
 
 
 def build_page(document: Mapping[str, Any]) -> str:

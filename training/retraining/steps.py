@@ -21,15 +21,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from weir.inference.published.act import NONE
+from weir.inference.published import bundles
 from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
 from weir.schemas.errors import WeirError
 from weir.schemas.gate_bounds import GateBounds
 from weir.training.bundle import read_last_reference
-from weir.training.choosing import bundles
-from weir.training.choosing.publishing import promote
+from weir.training.choosing.publishing import promote, take_back
 from weir.training.cli import build_options, load_source
 from weir.training.dataset_checks import check_dataset
 from weir.training.gates import run as gating
@@ -155,8 +154,7 @@ def _train(work: Retraining) -> Done:
     trained = run_training(examples, labels, options, work.say)
     made = bundles.read_folder(trained.bundle)
     work.run.version, work.run.content = made.manifest.version, made.content
-    figures = trained.results.metrics["lightgbm"]
-    return Done(True, f"{trained.bundle.name}, PR-AUC {figures['pr_auc']:.4f} on its test interval")
+    return Done(True, f"{trained.bundle.name}, PR-AUC {trained.results.own['pr_auc']:.4f} on its test interval")
 
 
 def _run_gates(work: Retraining) -> Done:
@@ -222,7 +220,7 @@ def _end_canary(work: Retraining, why: str) -> None:
     """End the canary of this run, where it is in force: nobody watches it any more."""
     if _is_canary(work):
         work.publisher.why = why
-        work.publisher.roll_back("canary", NONE)
+        take_back(work.settings, work.publisher, "canary")
 
 
 def _now_ms() -> int:

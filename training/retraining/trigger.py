@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from weir.schemas.durations import DAY_MS, HOUR_MS
+from weir.training.quality.estimate import DayQuality
+from weir.training.retraining.decay import find_decay
 
 SHOWN: Final = 5
 PAUSE_MS: Final = DAY_MS
@@ -28,6 +30,7 @@ class Reasons:
 
 def find_reasons(
     drift: Mapping[str, Any] | str,
+    decay: Sequence[DayQuality] | str,
     *,
     created_ms: int | None,
     ended_ms: int,
@@ -39,6 +42,7 @@ def find_reasons(
 
     Args:
         drift: what ``weir monitor`` found, or why it cannot be told.
+        decay: the days of the model that decides, from ``weir quality``, or why they cannot be told.
         created_ms: when the model that decides was made; None where nothing decides.
         ended_ms: when the last retraining ended; 0 where there was none.
         now_ms: UTC epoch ms.
@@ -53,6 +57,12 @@ def find_reasons(
         why.append(f"drift: {len(drift['drifted'])} of {len(drift['columns'])} columns drifted: {named}")
     else:
         told.append(f"drift: none of {len(drift['columns'])} columns has drifted")
+    if isinstance(decay, str):
+        told.append(f"decay: cannot be told: {decay}")
+    else:
+        worse, others = find_decay(decay)
+        why += worse
+        told += others
     if created_ms is None:
         why.append("no model decides yet")
     else:

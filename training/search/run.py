@@ -17,7 +17,7 @@ import pyarrow as pa
 from weir.schemas.errors import WeirError
 from weir.training.dataset import Examples, hash_examples
 from weir.training.models import Deployable
-from weir.training.parts import Part, build_parts
+from weir.training.parts import Part, build_parts, set_calibration_apart
 from weir.training.pipeline import Exported, Options, Progress, Trained, export, finish
 from weir.training.search.config import Config
 from weir.training.search.contenders import CONTENDERS
@@ -69,7 +69,8 @@ def run_search(
         WeirError: no contender can be exported.
     """
     stream = options.stream
-    split, parts = build_parts(examples, labels, options.maturity_ms, stream)
+    intervals = build_parts(examples, labels, options.maturity_ms, stream)
+    split, parts = set_calibration_apart(*intervals, examples)
     folds = build_folds(examples, labels, split, config, stream, options.maturity_ms)
     progress("searching")
     with open_study(file, name_study(examples, labels, options, config), config) as study:

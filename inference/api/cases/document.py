@@ -7,7 +7,7 @@ from typing import Any
 
 from weir.cases.case import TEXT_CHARACTERS_MAX, State, Verdict
 from weir.inference.api import examples
-from weir.inference.api.cases.bodies import BY, BY_CHARACTERS_MAX
+from weir.inference.api.change_body import BY, BY_CHARACTERS_MAX
 from weir.inference.api.request import FieldSpec, list_fields
 from weir.inference.api.schema import Schema, build_decision
 from weir.schemas.contracts import label_schemas

@@ -23,7 +23,8 @@ from weir.inference.api import examples
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
 from weir.inference.api.cases import document
-from weir.inference.api.cases.bodies import read_body, read_force, read_text, read_verdict
+from weir.inference.api.cases.bodies import read_verdict
+from weir.inference.api.change_body import read_body, read_flag, read_text
 from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.request import BadRequest, FieldError
 from weir.inference.api.web.content import find_wrong_content
@@ -158,7 +159,7 @@ def _claim(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
 
 
 def _release(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:
-    return desk.release(case_id, given["by"], force=read_force(given))
+    return desk.release(case_id, given["by"], force=read_flag(given, "force"))
 
 
 def _note(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:

@@ -15,11 +15,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from weir.inference.api.ports import Published
 from weir.inference.api.publisher import event_headers
+from weir.infra.kafka.source import WAITED_FOR
 from weir.schemas.errors import Transient
 
 MESSAGE_TIMEOUT_MS = 5_000
 """The broker's answer is waited for this long; then the event may be in the log, or not."""
 _POLL_SECONDS = 0.1
+_WAITED_FOR = (WAITED_FOR, b"1")
 _NOT_SENT = frozenset(
     {
         KafkaError._QUEUE_FULL,
@@ -73,7 +75,9 @@ class EventSender:
         """
         try:
             answered = partial(_pass_on, on_answer)
-            self._producer.produce(self._topic, value, key, headers=event_headers(), on_delivery=answered)
+            self._producer.produce(
+                self._topic, value, key, headers=[*event_headers(), _WAITED_FOR], on_delivery=answered
+            )
         except (BufferError, KafkaException) as error:
             raise NotPublished(f"kafka: publishing: {error}", may_be_published=False) from None
 

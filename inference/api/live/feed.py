@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from weir.inference.api.live.wanted import Wanted
 from weir.schemas.errors import WeirError
+from weir.schemas.wanted import Wanted
 
 WATCHERS_MAX = 128
 """Of a stream in one process. Each holds a connection, of 1,000."""

@@ -19,8 +19,8 @@ from weir.inference.api import examples
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error
 from weir.inference.api.error_document import error_answers
+from weir.inference.api.filters import describe_filters, parse_filters
 from weir.inference.api.live.feed import Live, TooManyWatching, Watcher
-from weir.inference.api.live.query import describe_filters, parse_filters
 from weir.inference.api.middleware import Receive, Scope, Send
 from weir.monitoring import metrics
 from weir.schemas.stream import Stream

@@ -4,7 +4,8 @@ What is added to ``HttpToolsProtocol``:
 
 - time: for the headers, for the body, for an idle connection, and for a client that does not read its answer;
 - size: of request line and headers together;
-- number: of connections, see ``inference/api/web/crowd.py``;
+- number: of connections, see ``inference/api/web/crowd.py``, and of requests, see ``inference/api/web/load.py``. One
+  too many is refused here, where that costs a tenth of an answer: refused by the application it would cost half;
 - an ``Upgrade`` header is ignored, as RFC 9110 allows. The parser takes what follows such a head for another protocol
   and would lose the body of every request of Java's ``HttpClient``, which offers HTTP/2 that way;
 - bytes that are no HTTP get an error in the one shape, and no line at level warning: what a client does wrong is its
@@ -28,9 +29,13 @@ from uvicorn.server import ServerState
 
 from weir.inference.api.web.crowd import Crowd
 from weir.inference.api.web.errors import PROBLEM, raw_answer
+from weir.inference.api.web.load import ALWAYS_ANSWERED, Load
 from weir.monitoring import metrics
 
 _UPGRADES = frozenset({b"upgrade", b"http2-settings"})
+_ALWAYS_ANSWERED = frozenset(path.encode() for path in ALWAYS_ANSWERED)
+SLOW_BODY = "weir.slow_body"
+"""Extension of a request's scope: ``allow`` gives its body more seconds than others have."""
 _LINGER_SECONDS = 1.0
 """How long a closed connection may take to send its last bytes."""
 
@@ -78,6 +83,7 @@ class Connection(HttpToolsProtocol):
         *,
         crowd: Crowd,
         limits: Limits,
+        load: Load,
         error_type: str = PROBLEM,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -85,10 +91,12 @@ class Connection(HttpToolsProtocol):
         self.deadline = 0.0
         self._crowd = crowd
         self._limits = limits
+        self._load = load
         self._error_type = error_type
         self._head_bytes = 0
         self._in_head = True
         self._closing = False
+        self._is_shed = False  # the request that is being read, which is answered when it is whole
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -102,6 +110,7 @@ class Connection(HttpToolsProtocol):
         """Leave."""
         self._closing = True
         self._crowd.leave(self)
+        self._load.leave(self)
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -129,6 +138,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers."""
         super().on_message_begin()
+        self.scope["extensions"] = {SLOW_BODY: {"allow": self._allow_slow_body}}
         self._wait_for_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -146,16 +156,22 @@ class Connection(HttpToolsProtocol):
         if size > self._limits.header_bytes:
             self._refuse_head()
         elif not self._closing:
-            super().on_headers_complete()
+            self._is_shed = self._is_one_too_many()
+            if not self._is_shed:
+                self._load.begin(self)
+                super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        if not self._closing:
+        if not self._closing and not self._is_shed:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         if self._closing or self._upgrades():
+            return
+        if self._is_shed:
+            self._shed()
             return
         super().on_message_complete()
         self._head_bytes, self._in_head = 0, True
@@ -163,7 +179,10 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Note that the answer is written."""
+        self._load.end(self)
         super().on_response_complete()
+        if not self.cycle.response_complete:
+            self._load.begin(self)  # the next one of a pipeline
         # ours: the library's timer is unset by any byte, and a line break is no request
         self._unset_keepalive_if_required()
         self._settle()
@@ -216,6 +235,10 @@ class Connection(HttpToolsProtocol):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed(b"\r\n".join([*head, b"", b""]) + data[upgrade.args[0] :])
 
+    def _allow_slow_body(self, seconds: float) -> None:
+        if not self._in_head:
+            self.deadline = self.loop.time() + seconds
+
     def _upgrades(self) -> bool:
         upgrades: bool = self.parser.should_upgrade()
         return upgrades
@@ -237,6 +260,26 @@ class Connection(HttpToolsProtocol):
         else:
             self._crowd.begin(self)
 
+    def _is_one_too_many(self) -> bool:
+        """Whether the request whose headers are read is refused; never one that is only answered after another."""
+        if not self._load.is_over or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        asks_first = self.expect_100_continue or self.parser.get_method() == b"HEAD"
+        return not asks_first and self.url.partition(b"?")[0] not in _ALWAYS_ANSWERED
+
+    def _shed(self) -> None:
+        metrics.HTTP_REFUSED.labels(cause="load").inc()
+        self._is_shed, self._head_bytes = False, 0
+        keeps = self.parser.should_keep_alive()
+        self.transport.write(raw_answer(503, "busy", "expected fewer requests at a time", content_type=self._error_type,
+                                        retry_after_seconds=1, closes=not keeps))  # fmt: skip
+        if not keeps:
+            self._close(b"")
+            return
+        self._in_head = True
+        self.deadline = self.loop.time() + self._limits.idle_seconds
+        self._crowd.rest(self)
+
     def _refuse_head(self) -> None:
         message = f"expected at most {self._limits.header_bytes} bytes of request line and headers"
         self._refuse("headers_too_large", 431, "headers_too_large", message)
@@ -250,7 +293,7 @@ class Connection(HttpToolsProtocol):
 
     def _is_answered(self) -> bool:
         """Whether the request that is being read has its answer, or a part of it."""
-        if self.cycle is None:
+        if self.cycle is None or self._is_shed:
             return False
         return self.cycle.response_started and not (self._in_head and self.cycle.response_complete)
 

@@ -47,8 +47,10 @@ def error_body(status: int, code: str, message: str, *, request_id: str = "", **
     return orjson.dumps(problem)
 
 
-def raw_answer(status: int, code: str, message: str, *, content_type: str, retry_after_seconds: int = 0) -> bytes:
-    """Return a whole answer as bytes, after which the connection closes."""
+def raw_answer(
+    status: int, code: str, message: str, *, content_type: str, retry_after_seconds: int = 0, closes: bool = True
+) -> bytes:
+    """Return a whole answer as bytes, after which the connection closes where it says so."""
     request_id = new_request_id()
     body = error_body(status, code, message, request_id=request_id)
     head = [
@@ -56,8 +58,9 @@ def raw_answer(status: int, code: str, message: str, *, content_type: str, retry
         f"content-type: {content_type}",
         f"content-length: {len(body)}",
         f"{HEADER.decode()}: {request_id}",
-        "connection: close",
     ]
+    if closes:
+        head.append("connection: close")
     if retry_after_seconds:
         head.append(f"retry-after: {retry_after_seconds}")
     return "\r\n".join([*head, "", ""]).encode() + body

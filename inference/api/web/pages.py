@@ -8,6 +8,8 @@ and a page of it should tell nobody that it was opened.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import resources
 
 import orjson
@@ -75,20 +77,28 @@ def add_pages(app: FastAPI, *, lists_paths: bool = True) -> None:
         "/favicon.ico": (_ICON, "image/svg+xml"),
     }
     for path, (content, kind) in files.items():
-        _add_file(app, path, content, kind)
-    endpoints = sorted(path for path in app.openapi()["paths"] if path.startswith("/v1/"))
-    start = {"service": "weir", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz",
-             "ready": "/readyz", "metrics": "/metrics"} | ({"endpoints": endpoints} if lists_paths else {})  # fmt: skip
-    _add_file(app, "/", orjson.dumps(start), "application/json")
+        _add_file(app, path, partial(bytes, content), kind)
+
+    def write_start() -> bytes:
+        start: dict[str, object] = {"service": "weir", "docs": "/docs", "openapi": "/openapi.json",
+                                    "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}  # fmt: skip
+        if lists_paths:
+            start["endpoints"] = sorted(path for path in app.openapi()["paths"] if path.startswith("/v1/"))
+        return orjson.dumps(start)
+
+    _add_file(app, "/", write_start, "application/json")
 
 
-def _add_file(app: FastAPI, path: str, content: bytes, kind: str) -> None:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = _HEADERS | {"etag": tag, "content-type": kind}
+def _add_file(app: FastAPI, path: str, write: Callable[[], bytes], kind: str) -> None:
+    @cache
+    def prepare() -> tuple[bytes, str]:
+        content = write()
+        return content, f'"{hashlib.sha256(content).hexdigest()[:16]}"'
 
     async def get_file(request: Request) -> Response:
+        content, tag = prepare()
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"etag": tag})
-        return Response(content, headers=headers)
+        return Response(content, headers=_HEADERS | {"etag": tag, "content-type": kind})
 
     app.add_api_route(path, get_file, include_in_schema=False, openapi_extra=needs(ANY))

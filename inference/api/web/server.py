@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from weir.inference.api.web.connection import Connection, Limits
 from weir.inference.api.web.crowd import Crowd
 from weir.inference.api.web.errors import JSON, PROBLEM
+from weir.inference.api.web.load import Load
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused
 
@@ -89,6 +90,7 @@ def build_server(
     crowd: Crowd,
     *,
     limits: Limits | None = None,
+    load: Load | None = None,
     tls: Tls | None = None,
     plain_errors: bool = True,
     on_stop: Callable[[], None] = lambda: None,
@@ -99,17 +101,20 @@ def build_server(
         app: to serve.
         crowd: of its connections.
         limits: of each of them.
+        load: judges whether one more request would wait too long.
         tls: without it HTTP is spoken.
         plain_errors: see ``inference.api.middleware.Watched``; what a connection accepts is not known here.
         on_stop: called when it begins to stop.
     """
-    limits, tls = limits or Limits(), tls or Tls()
+    limits, tls, load = limits or Limits(), tls or Tls(), Load() if load is None else load
 
     async def sweep() -> None:
         # on the server's own tick, once a second
         crowd.sweep(asyncio.get_running_loop().time())
 
-    connection: Any = partial(Connection, crowd=crowd, limits=limits, error_type=JSON if plain_errors else PROBLEM)
+    connection: Any = partial(
+        Connection, crowd=crowd, limits=limits, load=load, error_type=JSON if plain_errors else PROBLEM
+    )
     config = uvicorn.Config(
         app,
         # by name: found missing it stops the start, where "auto" would quietly serve at half the speed

@@ -6,17 +6,25 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, expect
 
+from tests.e2e.console.accessibility import find_violations
 from tests.e2e.console.conftest import Open, keep_picture, log_in
 from tests.e2e.console.serving import serving_console
-from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, RULE, SPENDING, ConsoleWorld, build_review
-from tests.unit.inference.examples import DECISION
+from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, LEAD, RULE, SPENDING, ConsoleWorld, build_review
+from tests.unit.inference.examples import DECISION, TRANSACTION
+from tests.unit.inference.published.rules_twin import GOOD, Tries
+from tests.unit.inference.twins import build_measured
+from tests.unit.infra.user_files.files import write_csv
 from weir.cases.case import Verdict
+from weir.inference.published.gate import Trial
+from weir.schemas.search import Place
 
 pytestmark = pytest.mark.browser
 BASE = "/streams/transactions"
+GOES_TOO_FAR = Trial(failed=(("share declined", "the share declined grows by 3.000 points"),))
 EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x07"
 
 
@@ -34,6 +42,7 @@ def world(served: tuple[ConsoleWorld, str]) -> Iterator[ConsoleWorld]:
     found = served[0]
     yield found
     found.database_away = found.api.partials.away = ""
+    found.tries.found = Tries().found
     for case_id in found.list_undecided():
         found.desk.release(case_id, "lead", force=True)
         found.desk.claim(case_id, "lead")
@@ -178,6 +187,36 @@ def test_the_live_page_shows_decisions_as_they_come_and_never_more_than_it_can_h
     page.get_by_role("link", name="paused").wait_for()
 
 
+def test_a_search_leads_to_decisions_their_pages_and_a_file(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    found = DECISION | {"card_id": "card-s", "decision_time_ms": world.now_ms}
+    world.api.search.decisions = [
+        (Place(world.now_ms + number, 0, number), found | {"transaction_id": f"s{number}"}) for number in range(60)
+    ]
+    world.api.decisions.stored["s59"] = orjson.dumps(found | {"transaction_id": "s59"})
+    page = log_in(open_page(url), ANNA)
+    page.get_by_role("link", name="Search", exact=True).click()
+    page.get_by_label("Card", exact=True).fill("card-s")
+    page.get_by_role("checkbox", name="review").check()
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("[data-rows] tbody tr")).to_have_count(50)
+    expect(page.get_by_role("checkbox", name="review")).to_be_checked()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert Path(download.value.path()).read_text().count("\n") == 61
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator("[data-rows] tbody tr")).to_have_count(10)
+    page.go_back()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Transaction s59").wait_for()
+
+
+def test_the_live_page_says_why_the_api_refuses_a_filter(url: str, open_page: Open) -> None:
+    page = log_in(open_page(url), ANNA)
+    page.goto(f"{url}{BASE}/live?card=4111111111111111")
+    page.get_by_text("expected a token, found a card number").wait_for()
+
+
 def test_a_queue_of_a_day_is_shown_whole_and_drawn_again_without_a_touch(
     world: ConsoleWorld, url: str, open_page: Open
 ) -> None:
@@ -214,21 +253,132 @@ def test_a_queue_of_a_day_is_shown_whole_and_drawn_again_without_a_touch(
     page.get_by_text("card-new").wait_for()
 
 
-AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
-_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+def test_a_dead_letter_is_repaired_and_sent_after_a_second_look(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.add_letter(key=EVIL.encode(), reason="lead_repairs")
+    page = log_in(open_page(url), LEAD)
+    page.get_by_role("link", name="Dead letters").click()
+    page.get_by_role("link", name="lead_repairs").click()
+    page.get_by_label("Change fields first").fill("amount_minor=500\ncard_id=c2")
+    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("heading", name="Is this right?").wait_for()
+    assert find_violations(page) == []
+    assert world.letters.sent == []
+    page.get_by_role("button", name="Yes, send it").click()
+    page.get_by_text("replayed", exact=True).wait_for()
+    assert [step.record.key for step in world.letters.sent if step.record] == [b"c2"]
 
 
-def find_violations(page: Page) -> list[str]:
-    """Return what axe-core finds against WCAG AA on a page, each with the element."""
-    page.evaluate(AXE)
-    found = page.evaluate("rules => axe.run(document, rules)", _RULES)
-    assert found["passes"]
-    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
+def test_rules_are_edited_tried_published_and_taken_back(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.tries.found = GOES_TOO_FAR
+    world.propose_rules(GOOD)  # they wait on the page for another person
+    page = log_in(open_page(url), LEAD)
+    page.get_by_role("link", name="Rules").click()
+    before = page.get_by_label("The rules as a text").input_value()
+    page.get_by_label("The rules as a text").fill(before.replace("then: REVIEW", "then: REVIW", 1))
+    page.get_by_role("button", name="Check and try").click()
+    page.get_by_text("did you mean 'REVIEW'").wait_for()
+    page.get_by_label("The rules as a text").fill(GOOD)
+    page.get_by_label("Why, for who reads").fill("fewer reviews")
+    page.get_by_role("button", name="Check and try").click()
+    page.get_by_text("grows by 3.000 points").wait_for()
+    assert find_violations(page) == []
+    page.get_by_label("Why it is right all the same").fill("agreed")
+    page.get_by_role("button", name="Publish").click()
+    page.get_by_text("fewer reviews (forced: agreed; not passed: share declined)").wait_for()
+    page.get_by_label("Why", exact=True).last.fill("too few")
+    page.get_by_label("Put a version in force again").select_option("none")
+    page.get_by_role("button", name="Take back").click()
+    page.get_by_text("nothing is published").wait_for()
+    assert page.get_by_label("The rules as a text").input_value() == before
+    assert [act.action for act in world.published.acts] == ["publish", "rollback"]
+
+
+def test_entries_of_lists_are_added_found_and_removed(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.tries.found = GOES_TOO_FAR
+    page = log_in(open_page(url), LEAD)
+    page.get_by_role("link", name="Lists").click()
+    page.get_by_label("Entries, one a line").fill("c1\nc2")
+    page.get_by_label("Reason of what is added").fill("chargebacks in May")
+    page.get_by_label("Until, in UTC").fill("2026-01-01T12:00")
+    page.get_by_label("Why, for who reads").fill("seen today")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_text("grows by 3.000 points").wait_for()
+    assert find_violations(page) == []
+    page.get_by_label("Why it is right all the same").fill("agreed")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_text("2 entries changed").wait_for()
+    world.tries.found = Tries().found
+    assert find_violations(page) == []
+    page.get_by_label("Begins with").fill("c2")
+    page.get_by_role("button", name="Show").click()
+    assert page.get_by_role("link", name="c1").count() == 0
+    page.get_by_label("Entries, one a line").fill("c2")
+    page.get_by_label("Why, for who reads").fill("not them")
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_text("1 entry changed").wait_for()
+    page.get_by_label("Why", exact=True).last.fill("none of them")
+    page.get_by_label("Put a version in force again").select_option("none")
+    page.get_by_role("button", name="Take back").click()
+    page.get_by_text("nothing is published").wait_for()
+    assert [act.action for act in world.lists.acts] == ["publish", "change", "rollback"]
+
+
+def test_a_canary_is_ended_and_the_slider_shows_what_a_threshold_does_with_and_without_a_script(
+    world: ConsoleWorld, url: str, open_page: Open, browser: Browser
+) -> None:
+    world.curves.measured = build_measured()
+    world.choices.choose("canary", "3")
+    page = log_in(open_page(url), LEAD)
+    page.get_by_role("link", name="Models", exact=True).click()
+    assert find_violations(page) == []
+    page.get_by_label("Why the canary 3 is taken back").fill("declines too much")
+    page.get_by_role("button", name="End the canary").click()
+    page.get_by_text("It is taken back").wait_for()
+    page.get_by_role("table", name="In force").get_by_role("link").click()
+    assert find_violations(page) == []
+    page.get_by_role("link", name="What its thresholds do").click()
+    caught = page.locator("[data-figure=fraud_caught]")
+    slider = page.get_by_role("slider", name="Threshold")
+    expect(caught).to_have_text("8")
+    slider.press("ArrowRight")
+    expect(caught).to_have_text("6")
+    keep_picture(page, "thresholds")
+    slider.press("End")
+    expect(caught).to_have_text("0")
+    expect(page.locator("#threshold")).to_have_text("0.900")
+    expect(slider).to_have_attribute("aria-valuetext", "0.900")
+    assert find_violations(page) == []
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**at=2**")
+    expect(caught).to_have_text("0")
+    plain = browser.new_context(java_script_enabled=False, storage_state=page.context.storage_state()).new_page()
+    plain.goto(page.url)
+    expect(plain.locator("[data-figure=fraud_caught]")).to_have_text("0")
+    plain.context.close()
+
+
+def test_a_file_is_sent_scored_and_downloaded(world: ConsoleWorld, url: str, open_page: Open, tmp_path: Path) -> None:
+    page = log_in(open_page(url), LEAD)
+    page.get_by_role("link", name="Uploads").click()
+    event = TRANSACTION | {"event_time_ms": world.now_ms - 1_000}
+    sent = write_csv(tmp_path / "day.csv", [event | {"transaction_id": f"up-{n}"} for n in range(100)])
+    page.get_by_label("CSV with a header line").set_input_files(sent)
+    page.get_by_role("button", name="Send and score").click()
+    page.get_by_text("100 of 100").wait_for()
+    assert find_violations(page) == []
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="CSV").click()
+    rows = downloading.value.path().read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["transaction_id", *(f"up-{n}" for n in range(100))]
+    page.get_by_role("button", name="Delete the upload").click()
+    page.get_by_text("No file is kept").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open_page: Open, scheme: str) -> None:
-    cases = world.add([build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)])
+    reviews = [build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)]
+    cases = world.add(reviews)
+    world.api.search.decisions = [(Place(1, 0, n), dict(each.decision)) for n, each in enumerate(reviews)]
     world.desk.claim(cases[0], "anna")
     world.desk.claim(cases[1], "ben")
     page = open_page(url)
@@ -240,7 +390,8 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     for path in (
         *(f"cases/{case_id}" for case_id in cases),
         f"transaction?id={scheme}0", f"evidence?id={scheme}0", f"entity?kind=card&id=card-{scheme}0",
-        "search?id=nothing", "live", "nothing",
+        "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
+        "rules", "lists", "models", "uploads", "features", "nothing",
     ):  # fmt: skip
         page.goto(f"{url}{BASE}/{path}")
         found[path] = find_violations(page)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tests.golden.decided import DECISION_TIME_MS, LISTS, decide
 from tests.golden.log import Entry, build_log
-from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Run
+from tests.golden.product import FEATURES_SCHEMA_ID, Run
 from tests.golden.records import read_schema
 from tests.golden.shipped import bundle_folder
 from weir.archive.objects import Objects
@@ -31,6 +31,8 @@ from weir.streaming.stage import do_nothing
 
 RECORDS = 600
 BATCHES = 3
+DECISIONS_SCHEMA_ID = 13
+"""A registry gives another schema another id; the release before wrote decisions by 12, with fewer fields."""
 WRITERS = {
     1: read_schema("transactions.v1"),
     2: read_schema("transactions.v2"),
@@ -68,9 +70,8 @@ def topics(partitions: int = 1) -> dict[str, list[Logged]]:
     run = Run(partitions).take(log)
     given = {name: [Logged(each, []) for each in log if each.topic == name] for name in ("transactions", "labels")}
     features = [Logged(_entry("features", n, row.key, row.value), []) for n, row in enumerate(run.rows)]
-    decided = [
-        Logged(_entry("decisions", n, row.key, row.value), headers) for n, (row, headers) in enumerate(decide(run.rows))
-    ]
+    made = decide(run.rows, DECISIONS_SCHEMA_ID)
+    decided = [Logged(_entry("decisions", n, row.key, row.value), headers) for n, (row, headers) in enumerate(made)]
     letters = [each for each in run.letters if each.topic == "transactions.dlq"]
     dead = [Logged(_entry(each.topic, n, each.key, each.value), list(each.headers)) for n, each in enumerate(letters)]
     return {**given, "features": features, "decisions": decided, "transactions.dlq": dead}

@@ -7,14 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from tests.golden.shipped import bundle_folder
 from tests.unit.archive.decided import topics
+from tests.unit.inference.occlusion import Oracle
 from weir.archive.evidence.cli import main
 from weir.archive.evidence.sample import Sampled, Sampler
 from weir.archive.in_force.given import Given
 from weir.archive.place import Place
 from weir.infra.settings import Settings
+from weir.schemas.streams.payments import payments
 
 ALL = 1_000_000
 
@@ -47,6 +50,28 @@ def test_a_decision_that_differs_is_named_with_what_differs(built: Path, tmp_pat
     found = _sample(home)
     assert 0 < len(found.different) < found.made
     assert all(each["differences"]["decision"]["computed"] == "DECLINE" for each in found.different)
+
+
+def test_a_decision_without_the_probability_that_its_model_gives_is_named(built: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(built, tmp_path / "home"))
+    shutil.rmtree(home / "archive" / "_bundles")
+    other = Path(shutil.copytree(bundle_folder(), home / "models" / "other"))
+    manifest = json.loads((other / "manifest.json").read_bytes())
+    worth = {"scores": [0, 0.2, 1], "probabilities": [0, 0.1, 1], "positive_from": 0.05, "negative_to": 0.4}
+    (other / "manifest.json").write_text(json.dumps(manifest | {"calibration": {"version": 1, **worth}}))
+    found, oracle = _sample(home), Oracle(other, payments)
+    assert found.made == len(topics()["decisions"])
+    assert len(found.different) > 0.9 * found.made
+    for each in found.different:
+        assert set(each["differences"]) == {"probability", "prediction_set"}
+        assert each["differences"]["probability"]["recorded"] is None
+    decided = DeltaTable(str(home / "archive" / "decisions")).to_pyarrow_table().select(["offset", "score"]).to_pylist()
+    expected = {row["offset"]: oracle.rate(row["score"]) for row in decided if row["score"] is not None}
+    computed = {
+        each["at"]["offset"]: {name: each["differences"][name]["computed"] for name in each["differences"]}
+        for each in found.different
+    }
+    assert computed == expected
 
 
 def test_what_cannot_be_made_again_is_counted_with_the_reason(built: Path, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def test_a_child_answers_is_replaced_when_it_died_and_says_what_is_not_there(wor
     assert json.loads(answer)["decision"]["is_same"] is True
     jsonschema.validate(json.loads(answer), build_evidence())
     assert worker.answer(payments.name, "nobody") is None
-    assert worker._child is not None
-    first = worker._child[0].pid
+    assert worker._child._child is not None
+    first = worker._child._child[0].pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    worker._child[0].join()
+    worker._child._child[0].join()
     assert worker.answer(payments.name, _event_id()) == answer
-    assert worker._child[0].pid != first
+    assert worker._child._child[0].pid != first
 
 
 def test_no_archive_is_refused_and_a_child_that_does_not_answer_is_ended(
@@ -54,13 +54,13 @@ def test_no_archive_is_refused_and_a_child_that_does_not_answer_is_ended(
     slow = EvidenceWorker(seconds_max=0.0)
     with pytest.raises(Transient, match="no answer within 0 s"):
         slow.answer(payments.name, "t-1")
-    assert slow._child is None
+    assert slow._child._child is None
 
 
 def test_more_requests_than_may_wait_are_told_to_ask_again() -> None:
     worker = EvidenceWorker()
     for _ in range(WAITING_MAX):
-        worker._places.acquire()
+        worker._child._places.acquire()
     with pytest.raises(Transient, match="are waiting already"):
         worker.answer("transactions", "t")
-    assert worker._child is None
+    assert worker._child._child is None

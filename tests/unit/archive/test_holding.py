@@ -20,6 +20,7 @@ OTHER = {
     "value": b"\0\0\0\0\1\x16card-000001",
     "headers": [],
     "id": "t-1",
+    "append_ms": 1,
     "card_id": "card-000001",
 }
 

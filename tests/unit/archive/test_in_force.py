@@ -154,7 +154,7 @@ def _decide(halves: Sequence[InForce]) -> list[Logged]:
     size = -(-len(rows) // len(halves))
     found: list[Logged] = []
     for number, half in enumerate(halves):
-        writer = golden.build_decider()[1]
+        writer = golden.build_decider(decided.DECISIONS_SCHEMA_ID)[1]
         decider = Decider(half, payments)
         given = rows[number * size : (number + 1) * size]
         messages: list[Any] = [Given(decided._entry("features", n, row.key, row.value)) for n, row in enumerate(given)]

@@ -12,17 +12,20 @@ import pytest
 
 import weir.cli
 from tests.unit.archive.test_rows import RECORD
-from tests.unit.archive.test_table import Topic, add
+from tests.unit.archive.test_table import Killed, Topic, add
 from weir.archive import losing
+from weir.archive.drop_cli import run_drop
 from weir.archive.joining import swap_files
-from weir.archive.losing import drop_lost, find_lost
+from weir.archive.losing import drop_lost, find_lost, find_unsigned
 from weir.archive.place import Place
 from weir.archive.reader import open_reader
+from weir.archive.run import Followed
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import key_path, load_key
 from weir.archive.seals.seal import LOSS, read_seal
 from weir.archive.seals.sealing import seal_new
 from weir.archive.table import ArchiveTable, open_table
+from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, Refused, Transient
 
 COMMITS, ROWS = 9, 10
@@ -182,6 +185,56 @@ def test_files_that_could_not_be_taken_out_are_no_success(
     table: ArchiveTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, key = Chain(Place(str(tmp_path / "archive"))), load_key(key_path(tmp_path))
-    monkeypatch.setattr(losing, "swap_files", lambda *_: False)
+    monkeypatch.setattr(losing, "replace_files", lambda *_: False)
     with pytest.raises(Transient, match="the table changed; run it again"):
         drop_lost(find_lost(table, chain), chain=chain, key=key, at_ms=1, why="a disk broke")
+    assert _count_losses(chain) == 0
+
+
+def test_no_loss_is_signed_where_they_change_after_the_last_look(
+    table: ArchiveTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, key = Chain(Place(str(tmp_path / "archive"))), load_key(key_path(tmp_path))
+    lost, look = find_lost(table, chain), losing._check_still_lost
+
+    def change(given: losing.Lost) -> None:
+        look(given)
+        _rewrite(table, given.files["path"].to_pylist()[-1])
+
+    monkeypatch.setattr(losing, "_check_still_lost", change)
+    with pytest.raises(Transient, match="the table changed; run it again"):
+        drop_lost(lost, chain=chain, key=key, at_ms=1, why="a disk broke")
+    assert _count_losses(chain) == 0
+    assert not find_unsigned(table, chain)
+
+
+def test_what_a_job_took_out_before_it_died_is_shown_and_signed_by_the_next_one(
+    table: ArchiveTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, key = Chain(Place(str(tmp_path / "archive"))), load_key(key_path(tmp_path))
+    (sealed,) = Path(table.place.uri).glob(f"day=*/{1:010d}-*.parquet")
+    sealed.write_bytes(b"short")
+    lost = find_lost(table, chain)
+    with monkeypatch.context() as patch:
+        patch.setattr(losing, "_sign", _die)
+        with pytest.raises(Killed):
+            drop_lost(lost, chain=chain, key=key, at_ms=1, why="a disk broke")
+    again = open_table(table.place, Topic(), "payments", RECORD)
+    assert _count_losses(chain) == 0
+    home, root, followed = Settings(home=tmp_path), Place(str(tmp_path / "archive")), [Followed("payments", None, "x")]
+    assert run_drop(home, root, followed, why="", apply=False) == 1
+    said = capsys.readouterr().out
+    assert "taken out and not recorded" in said
+    assert "a disk broke" in said
+    assert _count_losses(chain) == 0
+    assert run_drop(home, root, followed, why="another reason", apply=True) == 0
+    (seal,) = [seal for each in chain.read() if (seal := read_seal(each.text)).kind == LOSS]
+    assert (seal.first_ms, seal.runs.count) == (1, ROWS)
+    assert seal.why == f"a disk broke; {len(DAMAGED) * ROWS} more rows had no seal"
+    assert seal.runs.to_data() == lost.runs.to_data()
+    assert not find_unsigned(again, chain)
+    assert not len(find_lost(again, chain).files)
+
+
+def _die(*_: Any) -> None:
+    raise Killed

@@ -47,9 +47,10 @@ def test_a_range_has_its_rows_in_the_order_of_the_files(tmp_path: Path, is_sorte
     assert found["word"].to_pylist() == words
 
 
-def test_a_column_that_a_file_lacks_is_null_in_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [pa.float32(), pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_a_column_that_a_file_lacks_is_null_in_its_rows(tmp_path: Path, kind: pa.DataType) -> None:
     _write(tmp_path, "a", is_sorted=True)
-    schema = pa.schema([("offset", pa.int64()), ("later", pa.float32())])
+    schema = pa.schema([("offset", pa.int64()), ("later", kind)])
     found = SliceReader(Place(str(tmp_path))).read(["a"], schema, (2, 30))
     assert found["later"].null_count == len(found) > 0
 

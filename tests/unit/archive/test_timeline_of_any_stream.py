@@ -33,6 +33,8 @@ from weir.streaming.kernels import kernel_of
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.empty_view import EmptyView
 
+pytestmark = pytest.mark.verify  # it compiles a kernel of its own
+
 COUNT, BEGIN_MS, STEP_MS, HOUR_MS = 300, 1_750_000_000_000, 600_000, 3_600_000
 NAMES = transfers.topics
 SCHEMAS = {

@@ -11,7 +11,8 @@ from deltalake import DeltaTable
 import weir.cli
 from weir.archive.whatif.gate import try_first
 from weir.inference.core.thresholds import Cut, ThresholdTable
-from weir.infra.settings import ArchiveSettings, PublishingSettings, Settings
+from weir.infra.publishing_settings import PublishingSettings
+from weir.infra.settings import ArchiveSettings, Settings
 
 STRICT, SAME = ThresholdTable("t", Cut(0.0, 0.0)), ThresholdTable("t", Cut(1.0, 1.0))
 YEARS = 3_650
@@ -24,29 +25,29 @@ def _settings(home: Path, **bounds: float) -> Settings:
 def test_what_goes_further_than_the_bounds_is_named_with_its_number(
     built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = try_first(_settings(built), "thresholds", STRICT, None, quiet=False)
-    assert [gate.name for gate in failed] == ["share declined", "good events declined"]
-    assert "the share declined grows by" in failed[0].found
-    assert "more than 0.5" in failed[0].found
+    failed = try_first(_settings(built), "thresholds", STRICT, None, quiet=False).failed
+    assert [name for name, _ in failed] == ["share declined", "good events declined"]
+    assert "the share declined grows by" in failed[0][1]
+    assert "more than 0.5" in failed[0][1]
     assert "would be" in capsys.readouterr().out
 
 
 def test_bounds_are_those_of_the_settings(built: Path) -> None:
     wide = _settings(built, declined_points_max=100, good_hurt_percent_max=1e6)
-    assert try_first(wide, "thresholds", STRICT, None, quiet=True) == []
+    assert try_first(wide, "thresholds", STRICT, None, quiet=True).failed == ()
 
 
 def test_a_change_within_the_bounds_passes_every_gate(built: Path) -> None:
-    assert try_first(_settings(built), "thresholds", SAME, None, quiet=True) == []
+    assert try_first(_settings(built), "thresholds", SAME, None, quiet=True).failed == ()
 
 
 def test_a_change_is_compared_with_what_is_in_force_now_and_not_with_what_was_decided(
     built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # what decides now declines all already: the same again declines no more, and was refused
-    assert try_first(_settings(built), "thresholds", STRICT, STRICT, quiet=False) == []
+    assert try_first(_settings(built), "thresholds", STRICT, STRICT, quiet=False).failed == ()
     assert "next to the thresholds in force now" in capsys.readouterr().out
-    assert try_first(_settings(built), "thresholds", STRICT, SAME, quiet=True)[0].name == "share declined"
+    assert try_first(_settings(built), "thresholds", STRICT, SAME, quiet=True).failed[0][0] == "share declined"
 
 
 def test_who_was_erased_is_in_no_trial(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,14 +55,14 @@ def test_who_was_erased_is_in_no_trial(built: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("WEIR_HOME", str(home))
     card = DeltaTable(str(home / "archive" / "features")).to_pyarrow_table()["card_id"][0].as_py()
     assert weir.cli.main(["archive", "erase", "--entity", f"card={card}", "--why", "asked", "--apply"]) == 0
-    assert try_first(_settings(home), "thresholds", SAME, None, quiet=True) == []
+    assert try_first(_settings(home), "thresholds", SAME, None, quiet=True).failed == ()
 
 
 def test_without_an_archive_one_sentence_says_so_and_nothing_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(home=tmp_path, archive=ArchiveSettings(root=str(tmp_path / "none")))
-    assert try_first(settings, "thresholds", STRICT, None, quiet=False) == []
+    assert try_first(settings, "thresholds", STRICT, None, quiet=False).failed == ()
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert told.err.startswith("not tried on the past before it is published: expected the table of topic")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -16,6 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 import weir.cli
 from tests.golden.decided import LISTS, build_reader
 from tests.golden.shipped import bundle_folder
+from tests.unit.inference.occlusion import Oracle
 from tests.unit.inference.test_rule_surfaces import CONDITIONS
 from weir.archive.records import Record
 from weir.inference.bundle import Bundle, load_bundle
@@ -55,6 +59,14 @@ def _decide(home: Path, bundle: Path, rules: RuleSet) -> Judgement:
     lists = parse_lists(LISTS, list(payments.id_field_of))
     still = _Still(load_bundle(bundle, stream=payments), lists, rules)
     return Decider(still, payments).decide(read.batch).judgement
+
+
+def _change(home: Path, name: str, change: Callable[[pa.Table], Any]) -> None:
+    """Write a column of the archived decisions as something else."""
+    table = DeltaTable(str(home / "archive" / "decisions"))
+    read = table.to_pyarrow_table()
+    place = read.schema.get_field_index(name)
+    write_deltalake(table, read.set_column(place, read.schema.field(place), change(read)), mode="overwrite")
 
 
 def _flips(home: Path, judged: Judgement) -> dict[str, int]:
@@ -111,7 +123,7 @@ def test_another_model_decides_in_a_trial_as_it_does_in_the_stream(
     assert (code, found["flips"]) == (0, _flips(home, _decide(home, other, rules_of(payments))))
     assert found["flips"]
     rows = len(_read(home, "decisions"))
-    assert found["reproduction"]["scores"] == {"checked": rows, "remembered": 0, "differing": 0}
+    assert found["reproduction"]["scores"] == {"checked": rows, "remembered": 0, "differing": 0, "unsure": 0}
 
 
 def test_a_range_that_was_verified_is_not_scored_again_until_it_changes(
@@ -122,13 +134,50 @@ def test_a_range_that_was_verified_is_not_scored_again_until_it_changes(
     rows = len(_read(tmp_path, "decisions"))
     for remembered in (0, rows):
         code, found = _run(capsys, "--model", str(other), "--verify")
-        scores = {"checked": rows, "remembered": remembered, "differing": 0}
+        scores = {"checked": rows, "remembered": remembered, "differing": 0, "unsure": 0}
         assert (code, found["reproduction"]["scores"]) == (0, scores)
-    table = DeltaTable(str(tmp_path / "archive" / "decisions"))
-    read = table.to_pyarrow_table()
-    place, nearly = read.schema.get_field_index("score"), pc.multiply(read["score"], 1 + 1e-6)
-    write_deltalake(table, read.set_column(place, read.schema.field(place), nearly), mode="overwrite")
+    _change(tmp_path, "score", lambda read: pc.multiply(read["score"], 1 + 1e-6))
     code, found = _run(capsys, "--model", str(other), "--verify")
     assert (code, found["reproduction"]["scores"]["remembered"]) == (1, 0)
     assert found["reproduction"]["scores"]["differing"] > 0
     assert {each["field"] for each in found["reproduction"]["differences"]} == {"score"}
+
+
+def test_the_recorded_probability_and_set_are_checked_by_the_map_of_the_model_that_decided(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the scores were verified before: what is remembered is of scores."""
+    home = tmp_path / "home"
+    shutil.copytree(built, home)
+    monkeypatch.setenv("WEIR_HOME", str(home))
+    own = home / "models" / "sure"  # called as the one that decided, which the archive keeps
+    shutil.copytree(bundle_folder(), own)
+    worth = {
+        "version": 1,
+        "scores": [0, 0.4, 1],
+        "probabilities": [0, 0.1, 0.8],
+        "positive_from": 0.1,
+        "negative_to": 0.5,
+    }
+    manifest = json.loads((own / "manifest.json").read_text())
+    (own / "manifest.json").write_text(json.dumps(manifest | {"calibration": worth}))
+    oracle = Oracle(own, payments)
+    for name in ("probability", "prediction_set"):
+        _change(home, name, partial(_rate, oracle, name))
+    rows = len(_read(home, "decisions"))
+    ask = ("--thresholds", "0.3,0.8", "--verify")
+    for remembered in (0, rows):
+        code, found = _run(capsys, *ask)
+        scores = {"checked": rows, "remembered": remembered, "differing": 0, "unsure": 0}
+        assert (code, found["reproduction"]["scores"]) == (0, scores)
+    _change(home, "probability", lambda read: pc.multiply(read["probability"], 1 + 1e-6))
+    _change(home, "prediction_set", lambda read: pa.array(["BOTH", *read["prediction_set"].to_pylist()[1:]]))
+    code, found = _run(capsys, *ask)
+    assert (code, found["reproduction"]["scores"]["remembered"]) == (1, rows)
+    assert found["reproduction"]["scores"]["unsure"] == sum(row["score"] > 0 for row in _read(home, "decisions"))
+    assert "probabilities or prediction sets come out otherwise" in found["faults"][0]
+    assert {each["field"] for each in found["reproduction"]["differences"]} == {"probability"}
+
+
+def _rate(oracle: Oracle, name: str, read: pa.Table) -> pa.Array:
+    return pa.array([None if score is None else oracle.rate(score)[name] for score in read["score"].to_pylist()])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.unit.console.browser import BASE, EVIL, Browser, token_in
 from tests.unit.console.world import (
     ANNA,
     BEN,
@@ -26,68 +25,6 @@ from tests.unit.console.world import (
 from tests.unit.inference.twins import Client
 from weir.inference.api.examples import build_evidence
 from weir.schemas.streams.payments import payments
-
-BASE = "/streams/transactions"
-EVIL = "<script>alert(1)</script>\u202egnp.exe\x07"
-
-
-class Browser:
-    """Keeps cookies and sends forms as a browser does."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-        self.client = Client(app)
-        self.cookies: dict[str, str] = {}
-
-    def get(self, path: str, **headers: str) -> httpx.Response:
-        return self._ask("GET", path, headers=headers)
-
-    def post(self, path: str, **fields: str) -> httpx.Response:
-        headers = {"content-type": "application/x-www-form-urlencoded"}
-        return self._ask("POST", path, content=str(httpx.QueryParams(fields)), headers=headers)
-
-    def send(self, path: str, page: str, **fields: str) -> httpx.Response:
-        """Send a form of a page, with its token."""
-        return self.post(path, token=token_in(self.get(page)), **fields)
-
-    def log_in(self, key: str) -> httpx.Response:
-        return self.send("/login", "/login", key=key)
-
-    def _ask(self, method: str, path: str, *, headers: dict[str, str], **given: Any) -> httpx.Response:
-        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer: httpx.Response = getattr(self.client, method.lower())(
-            path, headers=headers | {"cookie": cookie}, **given
-        )
-        for line in answer.headers.get_list("set-cookie"):
-            name, _, value = line.partition(";")[0].partition("=")
-            self.cookies.pop(name, None)
-            if "Max-Age=0" not in line:
-                self.cookies[name] = value
-        return answer
-
-
-def token_in(answer: httpx.Response) -> str:
-    return re.search(r'name="token" value="([0-9a-f]+)"', answer.text)[1]  # type: ignore[index]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[ConsoleWorld]:
-    made = ConsoleWorld(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def app(world: ConsoleWorld) -> FastAPI:
-    api = httpx.AsyncClient(transport=httpx.ASGITransport(world.build_api()), base_url="http://127.0.0.1")
-    return world.build(api)
-
-
-@pytest.fixture
-def anna(app: FastAPI) -> Browser:
-    browser = Browser(app)
-    assert browser.log_in(ANNA).status_code == 303
-    return browser
 
 
 @pytest.fixture

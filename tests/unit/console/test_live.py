@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from tests.unit.console.test_console import BASE, Browser
+from tests.unit.console.browser import BASE, Browser
 from tests.unit.console.world import ANNA, ConsoleWorld
 from tests.unit.inference.examples import DECISION
 from weir.console import api
@@ -27,13 +27,6 @@ class Parts(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for part in self._parts:
             yield part
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[ConsoleWorld]:
-    made = ConsoleWorld(tmp_path)
-    yield made
-    made.close()
 
 
 def open_browser(world: ConsoleWorld, answer: httpx.Response) -> Browser:
@@ -78,3 +71,31 @@ def test_an_event_that_cannot_be_read_is_left_out_and_the_next_is_shown(world: C
 def test_a_line_without_an_end_is_not_gathered_for_ever(world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "LINE_BYTES_MAX", 100)
     assert "event: away" in show_live(world, b"data: ", b"x" * 101, b"x\n")
+
+
+def test_a_filter_that_the_api_refuses_is_said_as_it_says_it(world: ConsoleWorld) -> None:
+    problem = {"error": {"code": "invalid_request", "message": "card: expected a token, found a card number"}}
+    text = open_browser(world, httpx.Response(422, json=problem)).get(f"{BASE}/live/events?card=1").text
+    assert text == 'event: refused\ndata: {"why":"card: expected a token, found a card number"}\n\n'
+
+
+def test_live_pages_are_bounded_and_take_no_connection_of_other_pages(world: ConsoleWorld) -> None:
+    async def watch_too_many() -> None:
+        def answer(_: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=Parts(b": \n"))
+
+        others = httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://127.0.0.1")
+        live = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://127.0.0.1")
+        asked = api.Api(others, keyed=False, live=live, live_max=2)
+        session = world.sessions.begin(ANNA, world.keys[ANNA])
+        async with asked.stream(session, "transactions", "x"), asked.stream(session, "transactions", "x"):
+            with pytest.raises(api.NotShown, match="2 live pages are open"):
+                await asked.stream(session, "transactions", "x").__aenter__()
+        async with asked.stream(session, "transactions", "x"):
+            pass  # who left made room
+        await asked.close()
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("expected nothing of the other pages' client")
+
+    asyncio.run(watch_too_many())

@@ -15,8 +15,15 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from tests.unit.inference.examples import DECISION
+from tests.unit.inference.memory_keys import MemoryKeys
+from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
+from tests.unit.inference.published.models_twin import MemoryChoices, build_models
+from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
 from tests.unit.inference.test_api import World
-from tests.unit.inference.twins import MemoryPublisher
+from tests.unit.inference.twins import MemoryCurves, MemoryPublisher
+from tests.unit.inference.uploading import read_here
+from tests.unit.streaming.dead_letter_samples import PAYMENT, frame, letter
+from tests.unit.streaming.letter_log import TOPIC, MemoryLog, build_unchecked
 from weir.access.key import Key, Scope, build_key, hash_text
 from weir.cases.case import Review, State, compute_expected_loss
 from weir.cases.desk import Desk
@@ -28,10 +35,15 @@ from weir.console.guard import Cookies, Guard
 from weir.console.session import Sessions
 from weir.inference.api.app import build_api
 from weir.inference.api.live.feed import Feed, Live
+from weir.inference.api.uploads.desk import UploadDesk
+from weir.inference.published.proposals.settling import propose
 from weir.infra.database.engine import open_database
 from weir.infra.settings import load_settings
+from weir.infra.upload_settings import UploadSettings
+from weir.infra.uploads.folders import UploadFolders
 from weir.schemas.errors import Transient
 from weir.schemas.streams.payments import payments
+from weir.streaming.dlq.letter import Coordinate
 
 IDLE_SECONDS, SECONDS_MAX = 1_800.0, 43_200.0
 BURST = {"code": "CARD_BURST", "detail": "card_event_count_5m = 4 (typical 1)"}
@@ -43,7 +55,7 @@ def text_of(number: int) -> str:
     return f"weir_{number:08x}_{number:064x}"
 
 
-ANNA, BEN, RITA, LEAD, CLICKS, TILL = (text_of(number) for number in range(6))
+ANNA, BEN, RITA, LEAD, CLICKS, TILL, RUTH = (text_of(number) for number in range(7))
 _PEOPLE: dict[str, tuple[str, list[Scope], list[str]]] = {
     ANNA: ("anna", [Scope.READ, Scope.REVIEW], []),
     BEN: ("ben", [Scope.READ, Scope.REVIEW], []),
@@ -51,6 +63,7 @@ _PEOPLE: dict[str, tuple[str, list[Scope], list[str]]] = {
     LEAD: ("lead", [Scope.ADMIN], []),
     CLICKS: ("clara", [Scope.READ, Scope.REVIEW], ["clicks"]),
     TILL: ("till", [Scope.SCORE], []),
+    RUTH: ("ruth", [Scope.READ, Scope.RULES], []),
 }
 
 
@@ -86,10 +99,19 @@ class ConsoleWorld:
         self.labels = MemoryPublisher()
         self.feed = Feed()
         self.evidence: dict[str, Any] = {}
+        self.letters = MemoryLog()
+        self.published, self.tries = MemoryPublished(), Tries()
+        self.lists = MemoryLists()
+        self.four_eyes = "[]"
+        self.choices, self.curves = MemoryChoices(), MemoryCurves()
+        self.uploads = UploadFolders(home / "uploads")
+        folders = {payments.name: self.uploads}
+        self._uploading = UploadDesk(folders, UploadSettings(), now_ms=lambda: self.now_ms, read=read_here)
         self.api = World(home)
         self.desk = Desk(self._open_database, payments, lambda: self.now_ms)
         self._closing = ExitStack()
         self._closing.callback(self.desk.close)
+        self._closing.callback(self._uploading.close)
         self._closing.callback(self.api.guard.close)
         self.sessions = Sessions(
             self.find_key, idle_seconds=IDLE_SECONDS, seconds_max=SECONDS_MAX, monotonic=lambda: self.clock
@@ -117,8 +139,14 @@ class ConsoleWorld:
         assert self.api.served.decide is not None
         decide = replace(self.api.served.decide, live=Live(self.feed, self.api.stream))
         served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide, evidence=self)
+        rules = build_rules(self.published, self.tries, self.four_eyes)
+        lists = build_lists(self.lists, self._settings.home, self.tries, self.four_eyes)
+        served = replace(served, letters=build_unchecked(self.letters), rules=rules, lists=lists)
+        served = replace(served, uploads=self._uploading, curves=self.curves)
+        served = replace(served, models=build_models(self.choices, self._settings.home))
         find = self.find_key if self.keyed else None
-        return build_api(replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms))
+        parts = replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms)
+        return build_api(replace(parts, keys=MemoryKeys(self.keys)))
 
     def build(self, client: httpx.AsyncClient, *, hosts: frozenset[str] = frozenset(), secure: bool = False) -> FastAPI:
         """Return the console over a client of the API."""
@@ -137,6 +165,19 @@ class ConsoleWorld:
         for review in reviews:
             self.api.decisions.stored[review.event_id] = json.dumps(dict(review.decision)).encode()
         return self.list_undecided()
+
+    def add_letter(self, **changes: Any) -> str:
+        """Have the stream refuse a payment; return the path of its letter's page, after that of the stream."""
+        offset = len(self.letters.letters)
+        value = frame(PAYMENT | {name: changes.pop(name) for name in PAYMENT if name in changes})
+        at = Coordinate(TOPIC, 3, offset)
+        self.letters.letters.append(letter(at=at, appended_ms=self.now_ms + offset, **({"value": value} | changes)))
+        return f"letters/3/{offset}"
+
+    def propose_rules(self, text: str) -> None:
+        """Have ruth propose rules, as where two people are asked for."""
+        self.published.who, self.published.why = "ruth", "a wave"
+        propose(self._settings.of_stream(payments), self.published, "rules", [text])  # type: ignore[arg-type]  # a twin
 
     def list_undecided(self) -> list[str]:
         """Return the ids of the cases without a verdict, the costliest first."""

@@ -45,7 +45,20 @@ class Oracle:
         decision = "DECLINE" if score >= bars[1] else "REVIEW" if score >= bars[0] else "APPROVE"
         reasons = [] if decision == "APPROVE" else self._explain(vector, score)
         said = {"decision": decision, "score": float(score), "decided_by": "model", "reasons": reasons}
+        said |= self.rate(float(score))
         return said | {"model_name": self.manifest["name"], "model_version": self.manifest["version"]}
+
+    def rate(self, score: float) -> Row:
+        """Return what the score is worth by the map in the manifest, where there is one."""
+        if (given := self.manifest.get("calibration")) is None:
+            return {"probability": None, "prediction_set": None}
+        knots = list(zip(given["scores"], given["probabilities"], strict=True))
+        right = next((at for at, (knot, _) in enumerate(knots) if knot > score), len(knots) - 1) or 1
+        (x, y), (next_x, next_y) = knots[right - 1], knots[right]
+        probability = y + (min(max(score, x), next_x) - x) / (next_x - x) * (next_y - y)
+        may_be = (score >= given["positive_from"], score <= given["negative_to"])
+        named = {(True, True): "BOTH", (True, False): "POSITIVE", (False, True): "NEGATIVE", (False, False): "NEITHER"}
+        return {"probability": float(np.float32(probability)), "prediction_set": named[may_be]}
 
     def _explain(self, vector: Vector, score: np.float32) -> list[Row]:
         stories: dict[str, list[int]] = {}

@@ -120,7 +120,7 @@ def _expect(stream: Stream, oracle: Oracle, number: int, vector: np.ndarray) -> 
         said |= {"decision": "REVIEW", "decided_by": "many", "reasons": [reason]}
     fixed = {"declarations_hash": stream.declarations_hash, "degraded": False, "degraded_by": [], "late": False}
     fixed |= {"tags": [], "shadow_rules": []}
-    fixed |= dict.fromkeys(("shadow_score", "shadow_model_name", "shadow_model_version"))
+    fixed |= dict.fromkeys(("shadow_score", "shadow_model_name", "shadow_model_version", "propensity"))
     own = {stream.id: f"x{number}", stream.key.field: f"k{number}", "n0": number, "at": number}
     where = {"ingest_time_ms": number, "source_partition": 3, "source_offset": number}
     return own | said | fixed | where | {"decision_time_ms": NOW_MS}

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.payments import ENTITIES, FEATURE_NAMES
+from tests.unit.inference import twins
 from tests.unit.inference.bundles import link_champion, write_bundle
 from tests.unit.inference.examples import DECISION, TRANSACTION
 from tests.unit.inference.twins import Client, MemoryDecisions, MemoryPartials, MemoryPublisher, MemoryStream
@@ -45,6 +46,7 @@ class World:
         self.partials = MemoryPartials()
         self.decisions = MemoryDecisions(self.partials)
         self.publisher = MemoryPublisher()
+        self.search = twins.MemorySearch()
         self.stream = MemoryStream(DECISION, self.decisions)
         self.guard = CircuitBreaker("redis", self.partials.ping, probe_seconds=0.01)
         self.champion = Champion(Settings(home=home))
@@ -56,6 +58,7 @@ class World:
             publisher=self.publisher,
             models_dir=home / "models",
             decide=self.stream.parts,
+            search=self.search,
         )
         self.parts = ApiParts(
             streams=[self.served],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,48 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.unit.inference.examples import DECISION, TRANSACTION
+from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
+from tests.unit.inference.published.models_twin import MemoryChoices, build_models
 from tests.unit.inference.test_api import NOW_MS, World, await_true
+from tests.unit.inference.twins import MemoryCurves, build_measured
+from weir.inference.api.app import build_api
 from weir.inference.api.request import event_fields
+from weir.inference.api.uploads.desk import UploadDesk
+from weir.infra.upload_settings import UploadSettings
+from weir.infra.uploads.folders import UploadFolders
 from weir.schemas.streams.payments import payments
 
 LOCAL = {"host": "127.0.0.1"}
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 LIVE = "GET /v1/decisions/live"
-SCORE = "POST /v1/score"
+SCORE, BATCH = "POST /v1/score", "POST /v1/score/batch"
 DECIDE = "POST /v1/decide"
-BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE, DECIDE, LIVE))
+SEARCH, DAYS = "GET /v1/decisions", "GET /v1/metrics/daily"
+_OF_STREAM = (*LOOKUPS, SCORE, BATCH, SEARCH, DAYS, DECIDE, LIVE)
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in _OF_STREAM)
 """The same by the name of the stream: the same functions answer."""
-PLAIN = ("GET /v1/models", "GET /v1/streams/transactions/models", "GET /healthz", "GET /readyz")
+PROPOSALS = tuple(f"POST /v1/lists/proposals/{{proposal_id}}/{name}" for name in ("approve", "reject"))
+LISTS = ("GET /v1/lists", "POST /v1/lists/change", "POST /v1/lists/rollback", *PROPOSALS)
+_LISTS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in LISTS)
+UPLOADS = (
+    "GET /v1/uploads",
+    "GET /v1/uploads/{upload_id}",
+    "GET /v1/uploads/{upload_id}/result",
+    "DELETE /v1/uploads/{upload_id}",
+)
+_SEND = "POST /v1/uploads"
+"""Of any bytes: ``test_api_uploads.py``."""
+_UPLOADS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*UPLOADS, _SEND))
+TAKE_BACK = "POST /v1/models/rollback"
+MODELS = ("GET /v1/models/{version}", "GET /v1/models/{version}/thresholds")
+_MODELS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in MODELS)
+_SHOWN = ("GET /v1/models", "GET /v1/models/history", "GET /v1/lists/proposals")
+PLAIN = (
+    *_SHOWN,
+    *(label.replace("/v1/", "/v1/streams/transactions/") for label in _SHOWN),
+    "GET /healthz",
+    "GET /readyz",
+)
 UNASKED = [positive_data_acceptance]
 
 
@@ -51,11 +82,20 @@ class AnyDecision(dict[str, bytes]):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(Path(tmp_path_factory.mktemp("api")))
+    home = Path(tmp_path_factory.mktemp("api"))
+    made = World(home)
+    desk = UploadDesk({payments.name: UploadFolders(home / "uploads")}, UploadSettings())
+    choices, curves = MemoryChoices(), MemoryCurves()
+    choices.choose("champion", "1")
+    curves.measured = build_measured()
+    lists, models = build_lists(MemoryLists(), home), build_models(choices, home)
+    served = replace(made.served, lists=lists, models=models, curves=curves, uploads=desk)
+    made.app = build_api(replace(made.parts, streams=[served]))
     made.see(NOW_MS - 7_200_000, NOW_MS - 1_000)
     made.partials.incomplete = ["t01"]
     made.decisions.stored = AnyDecision()
     yield made
+    desk.close()
     made.guard.close()
 
 
@@ -82,7 +122,9 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    listed = {*LOOKUPS, SCORE, DECIDE, LIVE, *BY_NAME, *PLAIN}
+    listed = {*_OF_STREAM, *BY_NAME, *LISTS, *_LISTS_BY_NAME, *MODELS, *_MODELS_BY_NAME, *PLAIN}
+    listed |= {*UPLOADS, _SEND, *_UPLOADS_BY_NAME}
+    listed |= {TAKE_BACK, TAKE_BACK.replace("/v1/", "/v1/streams/transactions/")}
     assert set(operations) == listed, f"in one list alone, of LOOKUPS or PLAIN here: {set(operations) ^ listed}"
 
 
@@ -93,6 +135,16 @@ def test_a_look_up_of_any_id_is_answered_as_the_document_says(operations: dict[s
     assert set(answers) <= {200, 404, 422}
 
 
+@pytest.mark.parametrize("label", [SEARCH, DAYS])
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_searches_of_the_documents_schema_are_answered_and_others_are_refused(
+    operations: dict[str, Any], label: str, mode: GenerationMode
+) -> None:
+    answers = ask(operations[label], mode, 60)
+    assert answers[200 if mode is GenerationMode.POSITIVE else 422] > 10
+    assert set(answers) <= {200, 422}
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_filters_of_the_documents_schema_choose_and_others_are_refused(
     operations: dict[str, Any], mode: GenerationMode
@@ -100,6 +152,36 @@ def test_filters_of_the_documents_schema_choose_and_others_are_refused(
     answers = ask(operations[LIVE], mode, 40)
     assert answers[200 if mode is GenerationMode.POSITIVE else 422] > 10
     assert set(answers) <= {200, 422}
+
+
+@pytest.mark.parametrize("label", LISTS)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_lists_are_shown_and_changed_as_the_document_says(
+    operations: dict[str, Any], label: str, mode: GenerationMode
+) -> None:
+    answers = ask(operations[label], mode, 30)
+    assert answers[200] > 0 or mode is GenerationMode.NEGATIVE or label in LISTS[2:]
+    assert answers[422] > 0 or mode is GenerationMode.POSITIVE
+    assert set(answers) <= {200, 404, 415, 422}  # a body of another kind is one that is wrong, too
+
+
+@pytest.mark.parametrize("label", UPLOADS)
+def test_uploads_are_asked_for_as_the_document_says(operations: dict[str, Any], label: str) -> None:
+    assert set(ask(operations[label], GenerationMode.POSITIVE, 15)) == {200 if label == UPLOADS[0] else 404}
+
+
+@pytest.mark.parametrize("label", MODELS)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_models_are_found_by_their_versions_alone(operations: dict[str, Any], label: str, mode: GenerationMode) -> None:
+    assert set(ask(operations[label], mode, 30)) <= {404, 422}
+    shown = operations[label].Case(path_parameters={"version": "1"}).call(headers=LOCAL)
+    assert operations[label].validate_response(shown) is None
+    assert shown.status_code == 200
+
+
+def test_a_model_is_taken_back_as_the_document_says(operations: dict[str, Any]) -> None:
+    assert set(ask(operations[TAKE_BACK], GenerationMode.POSITIVE, 20)) <= {404, 422}
+    assert set(ask(operations[TAKE_BACK], GenerationMode.NEGATIVE, 20)) <= {404, 422}
 
 
 @pytest.mark.parametrize("label", PLAIN)
@@ -125,7 +207,7 @@ def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wr
     assert set(answers) <= {200, 202, 422}
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-2]])
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:-5]])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:

@@ -11,18 +11,28 @@ from typing import Any
 
 import pytest
 
+from tests.unit.inference.memory_keys import MemoryKeys
+from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
+from tests.unit.inference.published.models_twin import MemoryChoices, build_models
+from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
 from tests.unit.inference.test_api_streams import REFUNDS, Streams
 from tests.unit.inference.twins import Client, MemoryAudit
+from tests.unit.streaming.dead_letter_samples import letter
+from tests.unit.streaming.letter_log import MemoryLog, build_desk
 from weir.access.key import Key, Scope, build_key, hash_text, make_text
 from weir.cases.desk import Desk
 from weir.inference.api.access import OPEN
 from weir.inference.api.app import build_api
+from weir.inference.api.keys.route import EXAMPLE
 from weir.inference.api.stream_paths import StreamParts
+from weir.inference.api.uploads.desk import UploadDesk
 from weir.inference.api.web.listening import check_host
 from weir.inference.api.web.server import Tls
 from weir.inference.champion import Champion
 from weir.infra.database.engine import open_database
 from weir.infra.settings import ApiSettings, Settings, load_settings
+from weir.infra.upload_settings import UploadSettings
+from weir.infra.uploads.folders import UploadFolders
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 from weir.streaming.kernels import kernel_of
@@ -35,16 +45,48 @@ SCOPES = {
     "GET /v1/features/{entity}/{entity_id}": "read",
     "GET /v1/decisions/{transaction_id}": "read",
     "GET /v1/decisions/live": "read",
+    "GET /v1/decisions": "read",
+    "GET /v1/metrics/daily": "read",
     "GET /v1/models": "read",
+    "GET /v1/models/history": "read",
+    "POST /v1/models/rollback": "rules",
+    "GET /v1/models/{version}": "read",
+    "GET /v1/models/{version}/thresholds": "read",
     "GET /v1/cases": "read",
     "GET /v1/cases/{case_id}": "read",
     "POST /v1/cases/{case_id}/claim": "review",
     "POST /v1/cases/{case_id}/release": "review",
     "POST /v1/cases/{case_id}/notes": "review",
     "POST /v1/cases/{case_id}/verdict": "review",
+    "GET /v1/dead-letters": "read",
+    "GET /v1/dead-letters/{partition}/{offset}": "read",
+    "POST /v1/dead-letters/{partition}/{offset}/check": "admin",
+    "POST /v1/dead-letters/{partition}/{offset}/replay": "admin",
+    "POST /v1/dead-letters/{partition}/{offset}/discard": "admin",
+    "GET /v1/keys": "admin",
+    "POST /v1/keys/{key_id}/revoke": "admin",
+    "GET /v1/rules": "read",
+    "POST /v1/rules": "rules",
+    "POST /v1/rules/check": "rules",
+    "POST /v1/rules/rollback": "rules",
+    "GET /v1/rules/proposals": "read",
+    "POST /v1/rules/proposals/{proposal_id}/approve": "rules",
+    "POST /v1/rules/proposals/{proposal_id}/reject": "rules",
+    "GET /v1/lists": "read",
+    "POST /v1/lists/change": "rules",
+    "POST /v1/lists/rollback": "rules",
+    "GET /v1/lists/proposals": "read",
+    "POST /v1/lists/proposals/{proposal_id}/approve": "rules",
+    "POST /v1/lists/proposals/{proposal_id}/reject": "rules",
     "POST /v1/labels": "review",
     "POST /v1/score": "score",
+    "POST /v1/score/batch": "score",
     "POST /v1/decide": "score",
+    "POST /v1/uploads": "score",
+    "GET /v1/uploads": "score",
+    "GET /v1/uploads/{upload_id}": "score",
+    "DELETE /v1/uploads/{upload_id}": "score",
+    "GET /v1/uploads/{upload_id}/result": "score",
 }
 """What a key needs; a path that is not here fails the walk, and one of a stream needs what the default's needs."""
 OURS, THEIRS = "transactions", "refunds"
@@ -57,6 +99,8 @@ class Served:
         streams = Streams(home)
         self.guard = streams.world.guard
         self.keys: dict[str, Key] = {}
+        folders = {name: UploadFolders(home / "uploads" / name) for name in (OURS, THEIRS)}
+        self.uploads = UploadDesk(folders, UploadSettings())
         refunds = StreamParts(
             kernel=kernel_of(REFUNDS),
             reader=streams.partials,
@@ -66,15 +110,28 @@ class Served:
             models_dir=home / "models" / THEIRS,
             desk=_build_desk(home, REFUNDS),
             labels=streams.publisher,
+            letters=build_desk(MemoryLog([letter()], REFUNDS.topics.dlq), settings=Settings().of_stream(REFUNDS)),
+            rules=build_rules(MemoryPublished(), Tries()),
+            lists=build_lists(MemoryLists(), home),
+            models=build_models(MemoryChoices(), home),
             decide=streams.world.served.decide,
+            search=streams.world.served.search,
+            uploads=self.uploads,
         )
         ours = replace(
-            streams.world.served, desk=_build_desk(home, streams.world.served.stream), labels=streams.publisher
+            streams.world.served,
+            desk=_build_desk(home, streams.world.served.stream),
+            labels=streams.publisher,
+            letters=build_desk(MemoryLog([letter()])),
+            rules=build_rules(MemoryPublished(), Tries()),
+            lists=build_lists(MemoryLists(), home),
+            uploads=self.uploads,
+            models=build_models(MemoryChoices(), home),
         )
         self.audit = MemoryAudit()
         self.publisher = streams.publisher
         parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
-        self.parts = replace(parts, audit=self.audit)
+        self.parts = replace(parts, audit=self.audit, keys=MemoryKeys(self.keys))
         self.app = build_api(self.parts)
         self.client = Client(self.app)
 
@@ -100,6 +157,7 @@ def _build_desk(home: Path, stream: Stream) -> Desk:
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
     yield made
+    made.uploads.close()
     made.guard.close()
 
 
@@ -109,6 +167,9 @@ def fill(path: str) -> str:
         .replace("{entity_id}", "c1")
         .replace("{transaction_id}", "t1")
         .replace("{case_id}", "5f3a90c2d871")
+        .replace("{partition}/{offset}", "3/17")
+        .replace("{key_id}", "0badcafe")
+        .replace("{upload_id}", "0" * 32)
     )
 
 
@@ -189,6 +250,34 @@ def test_without_a_key_nobody_learns_a_name_from_the_health_checks(served: Serve
 def test_metrics_are_of_every_stream_and_for_keys_of_every_stream(served: Served) -> None:
     keys = [served.key(Scope.READ), served.key(Scope.READ, streams=(THEIRS,))]
     assert [served.client.get("/metrics", headers=key).status_code for key in keys] == [200, 403]
+
+
+def test_keys_are_listed_without_what_opens_and_revoked_but_for_the_last_administrators(served: Served) -> None:
+    admin, till = served.key(Scope.ADMIN), served.key(Scope.SCORE)
+    shown = served.client.get("/v1/keys", headers=admin)
+    ours, theirs = shown.json()["keys"]
+    assert (ours["scopes"], theirs["scopes"], theirs["valid"]) == (["admin"], ["score"], True)
+    assert set(ours) == set(EXAMPLE)
+    text = till["authorization"].removeprefix("Bearer ")
+    assert text[14:] not in shown.text
+    assert served.keys[text].hash.hex() not in shown.text
+
+    def revoke(key_id: str, **headers: str) -> Any:
+        return served.client.post(f"/v1/keys/{key_id}/revoke", json={}, headers=admin | headers)
+
+    assert revoke("nothing").json()["error"]["code"] == "unknown_key"
+    last = revoke(ours["id"])
+    assert (last.status_code, last.json()["error"]["code"]) == (409, "last_admin_key")
+    gone = revoke(theirs["id"]).json()
+    assert (gone["valid"], gone["revoked_by"]) == (False, "test")
+    assert served.client.post(f"/v1/keys/{ours['id']}/revoke", headers=admin).status_code == 415
+
+
+def test_keys_are_of_all_streams_and_for_keys_of_all_streams(served: Served) -> None:
+    bound = served.key(Scope.ADMIN, streams=(OURS,))
+    assert served.client.get("/v1/keys", headers=bound).status_code == 403
+    assert served.client.post("/v1/keys/0badcafe/revoke", json={}, headers=bound).status_code == 403
+    assert all(key.revoked_ms is None for key in served.keys.values())
 
 
 def test_no_answer_sends_a_key_elsewhere(served: Served) -> None:

@@ -15,10 +15,10 @@ from tests.unit.inference.examples import DECISION
 from tests.unit.inference.test_api import CARD_NUMBER, World
 from weir.access.key import Scope, build_key, hash_text
 from weir.inference.api.app import build_api
+from weir.inference.api.filters import parse_filters
 from weir.inference.api.live import feed as feeding
 from weir.inference.api.live import route
 from weir.inference.api.live.feed import Feed, Live
-from weir.inference.api.live.query import parse_filters
 from weir.inference.api.request import BadRequest
 from weir.schemas.streams.payments import payments
 

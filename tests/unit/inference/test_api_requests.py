@@ -18,8 +18,9 @@ from tests.unit.inference.examples import TRANSACTION
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client
 from weir.inference.api import request
-from weir.inference.api.app import ALWAYS_ANSWERED, build_api
+from weir.inference.api.app import build_api
 from weir.inference.api.request import BadRequest, FieldSpec, parse_event
+from weir.inference.api.web.load import ALWAYS_ANSWERED
 from weir.schemas.errors import Damaged
 from weir.schemas.streams.payments import payments
 

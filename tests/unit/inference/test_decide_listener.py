@@ -17,9 +17,9 @@ from weir.inference.api.decide import listener as listening
 from weir.inference.api.decide.listener import DecisionListener
 from weir.inference.api.decide.waiting import LATE_SECONDS, Places, WaitingRequest, WaitingRequests
 from weir.inference.api.live.feed import Feed
-from weir.inference.api.live.wanted import Wanted
 from weir.schemas.errors import Transient
 from weir.schemas.streams.payments import payments
+from weir.schemas.wanted import Wanted
 from weir.streaming.dlq.letter import dead_letter_headers
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tests.payments import DECLARATIONS_HASH, FEATURE_NAMES
+from weir.inference.core.calibration import Calibration
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.lists import Lists
 from weir.inference.core.reasons import EXPLAINED_ROWS_MAX, REASONS_MAX, Reason, build_groups, explain
@@ -36,6 +37,7 @@ class _Model:
     decline_threshold = 0.9
     reference = np.zeros(len(NAMES), dtype=np.float32)
     groups = GROUPS
+    calibration: Calibration | None = None
     lacking: tuple[str, ...] = ()
 
     def score(self, features: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.golden.decided import build_decider, build_reader
@@ -13,8 +14,10 @@ from tests.golden.observed import PARTITIONS
 from tests.golden.product import FEATURES_SCHEMA_ID, Run
 from tests.golden.records import Given
 from tests.unit.inference.twins import MemoryPartials
-from weir.inference.api.what_if import Asked, WhatIf
+from weir.inference.api.what_if import Asked, WhatIf, tell_confidence
+from weir.inference.core.calibration import Calibration
 from weir.inference.core.decisions import Judgement
+from weir.inference.core.records import build_confidence
 from weir.inference.core.rules import RuleSet
 from weir.inference.decide import Decider
 from weir.inference.rule_sets import read_rules
@@ -62,6 +65,7 @@ class _Surfaces:
     def __init__(self) -> None:
         decider, _ = build_decider()
         now: Any = decider._current
+        now.bundle.calibration = Calibration(1, (0.0, 0.1, 0.6, 1.0), (0.0, 0.2, 0.2, 0.9), 0.02, 0.3)
         still = _Still(now.bundle, now.lists, read_rules(TEXT, payments, "rules.yaml"))
         self._decider = Decider(still, payments)
         self._api = WhatIf(shipped_kernel(), MemoryPartials(), still, BUILT_IN)  # type: ignore[arg-type]
@@ -99,6 +103,15 @@ def test_a_rule_is_fulfilled_on_every_surface_or_on_none(surfaces: list[list[Jud
         assert fused.shadow_rules == read.shadow_rules == asked.shadow_rules
         assert fused.outcomes.tolist() == read.outcomes.tolist() == asked.outcomes.tolist()
         assert fused.decided_by == read.decided_by == asked.decided_by
+
+
+def test_a_score_is_worth_the_same_on_every_surface(surfaces: list[list[Judgement]]) -> None:
+    sets = set()
+    for fused, read, asked in surfaces:
+        columns = [pa.table(build_confidence(judged)).to_pylist() for judged in (fused, read)]
+        assert columns[0] == columns[1] == [tell_confidence(asked, row) for row in range(len(asked.scores))]
+        sets |= {row["prediction_set"] for row in columns[0]}
+    assert sets == {"NEGATIVE", "BOTH", "POSITIVE", None}
 
 
 def test_a_rule_in_shadow_mode_is_noted_where_it_would_decide(surfaces: list[list[Judgement]]) -> None:

@@ -47,31 +47,45 @@ def current(tmp_path: Path) -> _Current:
     return _Current(_load(tmp_path / "champion"))
 
 
-def _build_batch() -> FeatureBatch:
-    features = np.random.default_rng(7).uniform(0, 9, (ROWS, len(FEATURE_NAMES))).astype(np.float32)
+def _build_batch(count: int = ROWS) -> FeatureBatch:
+    features = np.random.default_rng(7).uniform(0, 9, (count, len(FEATURE_NAMES))).astype(np.float32)
     schema = BatchCodec("features").arrow_schema
 
     def fill(column: pa.Field) -> list[Any]:
         if column.name in {"source_offset", "ingest_time_ms"}:
-            return list(range(ROWS))
+            return list(range(count))
         if column.name == "declarations_hash":
-            return [DECLARATIONS_HASH] * ROWS
+            return [DECLARATIONS_HASH] * count
         kinds = {pa.types.is_list: [], pa.types.is_boolean: False, pa.types.is_string: "x"}
         value = None if column.nullable else next((v for is_of, v in kinds.items() if is_of(column.type)), 1)
-        return [value] * ROWS
+        return [value] * count
 
     rows = pa.RecordBatch.from_pydict({column.name: fill(column) for column in schema}, schema=schema)
-    return FeatureBatch(rows, features, FEATURE_NAMES, [b"x"] * ROWS)
+    return FeatureBatch(rows, features, FEATURE_NAMES, [b"x"] * count)
 
 
-def _decide(current: _Current) -> list[dict[str, Any]]:
-    decided = Decider(current, payments, ShadowScorer(current)).decide(_build_batch())
+def _decide(current: _Current, count: int = ROWS) -> list[dict[str, Any]]:
+    decided = Decider(current, payments, ShadowScorer(current)).decide(_build_batch(count))
     meter_decisions(decided, now_ms=NOW_MS)
     writer = DecisionWriter(payments, source_topic="transactions", topic="decisions", schema_id=3)
     values = list(writer.to_avro(decided, decision_time_ms=NOW_MS).values)
     written = WriterSchema(3, subject_ok=True, schema=decisions_schema(payments))
     found: list[dict[str, Any]] = BatchCodec("decisions").decode(values, lambda _: written).batch.to_pylist()
     return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 1_023, 1_024, 1_025, 2_050])
+def test_every_row_of_a_batch_of_any_size_says_which_models_scored_it(
+    count: int, current: _Current, tmp_path: Path
+) -> None:
+    """A batch after one of another size, by other models: texts that were the same for all of that one are kept."""
+    for version in ("s1", "s2"):
+        current.shadow = _load(tmp_path / version, version=version)
+        for rows in (count, 7, count):
+            found = _decide(current, rows)
+            assert len(found) == rows
+            assert {row["shadow_model_version"] for row in found} <= {version}
+            assert {row["model_version"] for row in found} <= {current.bundle.manifest.version}
 
 
 def _without_shadow(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -88,14 +87,6 @@ def test_whoever_has_gone_is_not_waited_for() -> None:
 
     assert asyncio.run(leave()) == 4
     assert asyncio.run(together.ask(5)) == 25
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Any:
-    made = World(tmp_path)
-    made.see(NOW_MS - 7_200_000, NOW_MS - 60_000, NOW_MS - 1_000)
-    yield made
-    made.guard.close()
 
 
 PAYMENTS: list[dict[str, Any]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,9 @@ from weir.infra.redis.partials_reader import Partials
 from weir.schemas.audit import AuditRecord, NotAudited
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import schema_json
-from weir.schemas.errors import Transient
+from weir.schemas.errors import Transient, WeirError
 from weir.schemas.placeholders import BUILT_IN
+from weir.schemas.search import Place, Search, write_cursor
 from weir.schemas.streams.payments import payments
 from weir.streaming.dlq.letter import Coordinate, DeadLetter
 
@@ -185,3 +187,80 @@ class Client:
         transport = httpx.ASGITransport(self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.request(method, path, **options)
+
+
+class MemorySearch:
+    """Past decisions as a list, each with its place; or none, or an error."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[Place, dict[str, Any]]] | None = []
+        self.days: dict[str, Any] = {"days": [], "currency": "USD", "archived_to_ms": None}
+        self.error: WeirError | None = None
+        self.asked: list[tuple[str, Search | int]] = []
+
+    def find(self, stream: str, search: Search) -> bytes | None:
+        self.asked.append((stream, search))
+        if self.error is not None:
+            raise self.error
+        if self.decisions is None:
+            return None
+        found = [
+            (place, each)
+            for place, each in sorted(self.decisions, key=lambda one: one[0], reverse=True)
+            if search.first_ms <= place.append_ms < search.end_ms
+            and (search.after is None or place < search.after)
+            and search.wanted.takes(each)
+        ]
+        page = found[: search.limit]
+        newest = max((place.append_ms for place, _ in self.decisions), default=None)
+        after = write_cursor(page[-1][0]) if len(found) > len(page) else None
+        document = {"decisions": [each for _, each in page], "next": after, "archived_to_ms": newest}
+        return json.dumps(document).encode()
+
+    def count_days(self, stream: str, days: int) -> bytes | None:
+        self.asked.append((stream, days))
+        if self.error is not None:
+            raise self.error
+        return None if self.decisions is None else json.dumps(self.days).encode()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryCurves:
+    """What thresholds do, as a test says; or nothing, or an error."""
+
+    def __init__(self) -> None:
+        self.measured: dict[str, Any] | None = None
+        self.error: WeirError | None = None
+        self.asked: list[tuple[str, str, str, tuple[float, ...], int]] = []
+
+    def measure(self, stream: str, name: str, version: str, thresholds: tuple[float, ...], days: int) -> bytes | None:
+        self.asked.append((stream, name, version, thresholds, days))
+        if self.error is not None:
+            raise self.error
+        return None if self.measured is None else json.dumps(self.measured).encode()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def build_measured(**changes: Any) -> dict[str, Any]:
+    """Return what the archive says of a grid of three thresholds, for an API that says the rest."""
+    point = {
+        "flagged": 100, "flagged_share": 0.1, "fraud_caught": 8, "fraud_let_through": 2, "good_flagged": 24,
+        "precision": 0.25, "recall": 0.8, "false_positive_rate": 0.0625, "money_caught": 123_456.0,
+        "money_let_through": 654_321.0, "money_of_good": 77_700.0,
+    }  # fmt: skip
+    higher = {
+        "flagged": 60, "flagged_share": 0.06, "fraud_caught": 6, "fraud_let_through": 4, "good_flagged": 9,
+        "precision": 0.4, "recall": 0.6, "false_positive_rate": 0.0234, "money_caught": 101_010.0,
+        "money_let_through": 676_767.0, "money_of_good": 30_300.0,
+    }  # fmt: skip
+    none = dict.fromkeys(point, 0) | {"fraud_let_through": 10, "precision": None, "money_let_through": 777_777.0}
+    return {
+        "from_ms": 1_767_000_000_000, "to_ms": 1_767_268_800_000, "events": 1_000, "young": 7, "decided": 900,
+        "shadow": 100, "unscored": 3, "known": 394, "frauds": 10, "has_money": True, "is_cut_short": False,
+        "points": [{"threshold": 0.5, **point}, {"threshold": 0.75, **higher}, {"threshold": 0.9, **none}],
+        **changes,
+    }  # fmt: skip

@@ -171,8 +171,15 @@ class RegistryContract:
         topics = TopicSettings(**{kind: f"{subject}-{kind}" for kind in TOPIC_KINDS})
         first = register_contracts(registry, topics)
         assert register_contracts(registry, topics) == first
-        assert [each.version for each in first] == [1, 2, 1, 1, 1]
+        assert [each.version for each in first] == [1, 2, 1, 1, 1, 1]
         assert not any(finding.problem for finding in check_registered(registry, topics))
+
+    def test_what_is_missing_is_named_but_not_the_audit_log_which_its_first_writer_registers(
+        self, registry: SchemaRegistry, subject: str
+    ) -> None:
+        topics = TopicSettings(**{kind: f"{subject}-{kind}" for kind in TOPIC_KINDS}, audit=f"{subject}-audit")
+        missing = {found.subject for found in check_registered(registry, topics) if found.problem}
+        assert missing == {f"{subject}-{kind}-value" for kind in ("transactions", "labels", "features", "decisions")}
 
     @pytest.mark.parametrize("kind", ["transactions", "labels"])
     @pytest.mark.parametrize("change", ["without a field", "another type", "a further mandatory field"])

@@ -148,7 +148,7 @@ def test_a_second_demo_of_one_home_is_refused_while_the_first_lives(tmp_path: Pa
 
 DEMO = """
 import signal, sys, time
-from weir import demo
+from weir.demo import cli as demo
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started by ignores
 signal.signal(signal.SIGINT, signal.default_int_handler)
 class Servers:
@@ -212,7 +212,7 @@ class Served:
     def __init__(self, home: Path, **_: object) -> None:
         self.home = home
 
-    def start(self) -> None:
+    def start(self, *_: object) -> None:
         return
 
     def stop(self) -> list[str]:

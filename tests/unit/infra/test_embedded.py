@@ -223,6 +223,29 @@ def test_ports_are_chosen_once_for_a_home(tmp_path: Path) -> None:
     assert stack.Stack(tmp_path / "home").ports == stack.Stack(tmp_path / "home").ports
 
 
+def test_a_server_that_is_asked_for_gets_a_port_once_and_the_others_keep_theirs(tmp_path: Path) -> None:
+    before = dict(stack.Stack(tmp_path).ports)
+    assert "mlflow" not in before
+    own = stack.Stack(tmp_path)
+    own.ensure_port("mlflow")
+    assert own.ports.items() > before.items()
+    own.ensure_port("mlflow")
+    assert stack.Stack(tmp_path).ports == own.ports
+    assert stack.Stack(tmp_path).servers["mlflow"].ports == (own.ports["mlflow"],)
+
+
+def test_a_server_that_is_asked_for_is_shown_while_it_is_meant_to_run(tmp_path: Path) -> None:
+    own = stack.Stack(tmp_path)
+    own.ensure_port("mlflow")
+    assert [each.name for each in own.status()] == ["kafka", "redis", "registry"]
+    own.processes["mlflow"].launch([sys.executable, "-c", "import time; time.sleep(600)"], cwd=tmp_path)
+    assert [(each.name, each.ready) for each in own.status()][3:] == [("mlflow", False)]
+    own.kill("mlflow")
+    assert [(each.name, each.pid) for each in own.status()][3:] == [("mlflow", None)]
+    own.stop()
+    assert [each.name for each in own.status()] == ["kafka", "redis", "registry"]
+
+
 def test_a_stack_that_was_never_started_is_down(tmp_path: Path) -> None:
     assert [(each.pid, each.ready) for each in stack.Stack(tmp_path / "home").status()] == [(None, False)] * 3
     assert stack.Stack(tmp_path / "home").stop() == []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 
+from weir.infra.kafka import group_owners
 from weir.infra.kafka.group_owners import HANDOVER_SECONDS, MOVING, NOBODY, read_owners
+from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Transient
 
 GROUP = "weir.processor"
@@ -53,7 +57,8 @@ def _group(state: ConsumerGroupState, **members: list[tuple[str, int]]) -> Any:
 
 def _read(*answers: Any) -> tuple[list[str], list[float]]:
     slept: list[float] = []
-    owners = read_owners(_Admin(*answers), GROUP, [P0, P1], sleep=slept.append)
+    with mock.patch.object(group_owners, "build_asker", return_value=nullcontext(_Admin(*answers))):
+        owners = read_owners(KafkaSettings(), GROUP, [P0, P1], sleep=slept.append)
     return [owners.of(P0), owners.of(P1)], slept
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from weir.infra.kafka.source import FEW_RECORDS, PACE_LINGERS, SOME_RECORDS, Gathered, Partition, PartitionedInput
+from weir.infra.kafka.source import SLOW, USUAL, WAITED, WAITED_FOR, Gathered, Partition, PartitionedInput
 from weir.schemas.errors import Transient
 
 P0: Partition = ("rows", 0)
@@ -20,6 +20,10 @@ P1: Partition = ("rows", 1)
 class _Record:
     where: Partition
     at: int
+    waited_for: bool = False
+
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        return [("traceparent", b"00"), (WAITED_FOR, b"1")] if self.waited_for else None
 
     def error(self) -> None:
         return None
@@ -46,6 +50,8 @@ class _Client:
     """What is appended to the first log as soon as it is waited for."""
     passes: Callable[[float], None] = lambda _: None
     """Told how long is waited; nothing comes before."""
+    waited_for: set[int] = field(default_factory=set)
+    """Offsets of records whose senders wait."""
 
     def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
         del topics
@@ -74,7 +80,7 @@ class _Client:
             next(iter(self.logs.values())).extend(self.comes)
             self.comes.clear()
         found = [
-            _Record(key, offset)
+            _Record(key, offset, offset in self.waited_for)
             for key, log in self.logs.items()
             if key not in self.paused
             for offset in log
@@ -192,21 +198,33 @@ def test_a_batch_lingers_only_once_its_first_record_is_in_hand() -> None:
 LINGER = 0.1
 
 
+def _waits(seconds: float) -> list[float]:
+    """Return a wait as it is made: a linger at a time."""
+    whole = int(seconds / LINGER + 1e-9)
+    rest = seconds - whole * LINGER
+    return [LINGER] * whole + ([rest] if rest > 1e-9 else [])
+
+
 @pytest.mark.parametrize(
-    ("seconds", "records", "waits"),
+    ("seconds", "records", "waited_for", "waits"),
     [
-        pytest.param(0.05, 1, [LINGER, PACE_LINGERS * LINGER - 0.15], id="soon after the last: lingers, and is paced"),
-        pytest.param(0.25, 1, [0.05], id="a linger ends with the pace"),
-        pytest.param(0.35, 1, [], id="what waited as long as the pace waits no more"),
-        pytest.param(0.35, SOME_RECORDS, [0.15], id="some records are worth the longer pace"),
-        pytest.param(0.25, SOME_RECORDS, [0.05, 0.2], id="and linger before"),
-        pytest.param(0.55, SOME_RECORDS, [], id="unless they waited as long as that"),
-        pytest.param(0.35, FEW_RECORDS, [], id="more than a few are not paced"),
-        pytest.param(0.05, FEW_RECORDS, [LINGER], id="but linger"),
-        pytest.param(0.05, 1_000, [], id="a batch that is full waits for nothing"),
+        pytest.param(0.05, 1, False, [LINGER, *_waits(0.15)], id="soon after the last: lingers, and is paced"),
+        pytest.param(0.25, 1, False, [0.05], id="a linger ends with the pace"),
+        pytest.param(0.35, 1, False, [], id="what waited as long as the pace waits no more"),
+        pytest.param(0.35, SLOW.records, False, _waits(0.85), id="some records are worth the longer pace"),
+        pytest.param(0.25, SLOW.records, False, [0.05, *_waits(0.9)], id="and linger before"),
+        pytest.param(1.25, SLOW.records, False, [], id="unless they waited as long as that"),
+        pytest.param(0.35, SLOW.records, True, _waits(0.15), id="one that is waited for makes it shorter"),
+        pytest.param(0.55, SLOW.records, True, [], id="and waits no longer than that"),
+        pytest.param(0.35, WAITED.records, True, [], id="nor with more than a few"),
+        pytest.param(0.35, USUAL.records, False, [], id="more than a few are not paced"),
+        pytest.param(0.05, USUAL.records, False, [LINGER], id="but linger"),
+        pytest.param(0.05, 1_000, False, [], id="a batch that is full waits for nothing"),
     ],
 )
-def test_how_long_a_batch_waits_that_has_records_already(seconds: float, records: int, waits: list[float]) -> None:
+def test_how_long_a_batch_waits_that_has_records_already(
+    seconds: float, records: int, waited_for: bool, waits: list[float]
+) -> None:
     now = [100.0]
     client = _Client({P0: [0]}, passes=lambda waited: now.__setitem__(0, now[0] + waited))
     source = PartitionedInput([client], first_offset=_LookUp(client), monotonic=lambda: now[0])
@@ -216,6 +234,7 @@ def test_how_long_a_batch_waits_that_has_records_already(seconds: float, records
     now[0] += seconds
     client.waits.clear()
     client.logs[P0] += range(1, 1 + records)
+    client.waited_for = {records} if waited_for else set()  # the last of them
     source.gather(1_000, timeout_seconds=0.5, linger_seconds=LINGER)
     assert client.waits == pytest.approx([0.0, *waits])
 

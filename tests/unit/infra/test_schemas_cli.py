@@ -32,7 +32,7 @@ def test_register_then_check_is_well_and_says_each_subject(
 ) -> None:
     assert main(["weir schemas", "register"]) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {
-        f"{kind}-value" for kind in TOPIC_KINDS
+        f"{kind}-value" for kind in (*TOPIC_KINDS, "weir.audit")
     }
     assert main(["weir schemas", "check"]) == 0
     assert registry.level(SUBJECT) == "FULL_TRANSITIVE"
@@ -112,7 +112,7 @@ def test_in_a_project_the_contracts_of_its_streams_are_registered_and_checked(
     monkeypatch.chdir(tmp_path / "streams")
     assert main(["weir schemas", "register"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "p.transfers-value", "p.transfers.features-value", "p.transfers.decisions-value",
+        "p.transfers-value", "p.transfers.features-value", "p.transfers.decisions-value", "weir.audit-value",
     ]  # fmt: skip
     assert main(["weir schemas", "check"]) == 0
     assert registry.level("p.transfers-value") == "FULL_TRANSITIVE"

@@ -171,7 +171,8 @@ def test_the_log_of_a_server_that_runs_is_kept(home: Path) -> None:
 
 def _make(target: str, folder: Path, *variables: str) -> str:
     command = ["make", "-f", str(ROOT / "Makefile"), target, f"VENV={Path(sys.executable).parent.parent}", *variables]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    own = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}  # not those of `make test`
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=own)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

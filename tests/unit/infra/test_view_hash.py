@@ -56,5 +56,5 @@ def test_no_other_setting_makes_another_view(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("ids", ["null,none", '"null"', "[1]", '[""]', "{}", "["])
 def test_what_is_no_list_of_ids_is_refused(ids: str) -> None:
-    with pytest.raises(Refused, match="setting WEIR_PLACEHOLDER_IDS: expected a JSON list of ids"):
+    with pytest.raises(Refused, match="setting WEIR_PLACEHOLDER_IDS: expected a JSON list of texts"):
         _load(WEIR_PLACEHOLDER_IDS=ids)

@@ -61,10 +61,13 @@ def clicks(tmp_path: Path) -> Stream:
 def test_a_decision_of_the_payments_is_that_of_before_with_what_rules_note_next_to_it() -> None:
     found, before = json.loads(decisions_schema(payments)), json.loads((EXPECTED / "decisions.avsc").read_text())
     noted = [field for field in found["fields"] if field["name"] in {"tags", "shadow_rules"}]
-    shadow = [field for field in found["fields"] if field["name"].startswith(("shadow_model", "shadow_score"))]
-    assert [(field["type"][0], field["default"]) for field in shadow] == [("null", None)] * 3
+    may_be_null = ("shadow_model", "shadow_score", "propensity")
+    shadow = [field for field in found["fields"] if field["name"].startswith(may_be_null)]
+    assert [(field["type"][0], field["default"]) for field in shadow] == [("null", None)] * 4
     assert [(field["type"], field["default"]) for field in noted] == [({"type": "array", "items": "string"}, [])] * 2
-    assert found | {"fields": [field for field in found["fields"] if field not in [*noted, *shadow]]} == before
+    sure = [field for field in found["fields"] if field["name"] in {"probability", "prediction_set"}]
+    assert [(field["type"][0], field["default"]) for field in sure] == [("null", None)] * 2
+    assert found | {"fields": [field for field in found["fields"] if field not in [*noted, *shadow, *sure]]} == before
 
 
 @of_the_fixtures

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from weir.infra.kafka.group_position import Standing, begin_at_committed
-from weir.infra.kafka.sink import Offsets
+from weir.infra.kafka.sink import Offsets, Rows
 from weir.infra.kafka.source import Gathered, Partition
 from weir.schemas.errors import Transient
 from weir.streaming.loop import Loop, LoopConfig
@@ -102,7 +102,8 @@ class FakeStage:
         del rows, records
         self.sent = offsets
 
-    def finish(self) -> None:
+    def finish(self, rows: Iterable[Rows]) -> None:
+        list(rows)
         self.source.committed_at |= self.sent.next_offsets
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Event
 from typing import Any, cast
 
 import pytest
 
 from tests.unit.streaming.loops import P0, P1, FakeSource, FakeStage, run_loop
-from weir.infra.kafka.sink import Offsets
+from weir.infra.kafka.sink import Offsets, Rows
 from weir.infra.kafka.source import Gathered
 from weir.schemas.errors import Transient, WeirError
 from weir.streaming.loop import Loop, LoopConfig
-from weir.streaming.stage import Outcome
+from weir.streaming.stage import Further, Outcome, do_nothing
 from weir.streaming.state.view_writer import Write
 from weir.streaming.unit_state import NoState
 
@@ -41,7 +41,7 @@ class _Slow(FakeStage):
         self.told.append(f"sent to {max(offsets.next_offsets.values())}")
         super().send(rows, records, offsets)
 
-    def finish(self) -> None:
+    def finish(self, rows: Iterable[Rows]) -> None:
         end = max(self.sent.next_offsets.values())
         if self.sends == 2:
             assert self.next.wait(SECONDS_MAX)
@@ -50,7 +50,7 @@ class _Slow(FakeStage):
             self.told.append(f"failed at {end}")
             raise error
         self.told.append(f"committed to {end}")
-        super().finish()
+        super().finish(rows)
 
 
 def test_a_batch_is_computed_while_the_one_before_is_committed_and_sent_only_after_that() -> None:
@@ -72,10 +72,10 @@ def test_the_first_batch_of_a_unit_is_committed_before_the_second_is_computed() 
                 computed.set()
             return super().process(records)
 
-        def finish(self) -> None:
+        def finish(self, rows: Iterable[Rows]) -> None:
             if self.sends == 1:
                 assert not computed.wait(0.3)
-            super().finish()
+            super().finish(rows)
 
     source = FakeSource({P0: [0, 1, 2, 3]})
     stage = SlowAtFirst(source)
@@ -111,6 +111,48 @@ def test_a_batch_without_records_of_the_unit_whose_commit_fails_is_void_too() ->
     run_loop(source, stage, 16, on_step=come)
     assert sorted(source.calls[2:]) == ["forget 0", "forget 1", "resume 0@1", "resume 1@1"]
     assert source.committed_at == {P0: 3, P1: 3}
+
+
+def test_a_batch_is_decided_while_the_next_one_is_computed_and_what_decides_is_replaced_at_no_such_time() -> None:
+    deciding, computed, told = Event(), Event(), list[str]()
+
+    class Deciding(FakeStage):
+        """Has its second batch decided once the third is computed."""
+
+        def process(self, records: dict[int, list[Any]]) -> Outcome:
+            [part] = records.values()
+            first = part[0].offset()
+            if first == 4:
+                assert deciding.wait(SECONDS_MAX)
+                told.append("computed 4")
+                computed.set()
+
+            def decide() -> Further:
+                if first == 2:
+                    told.append("deciding 2")
+                    deciding.set()
+                    assert computed.wait(SECONDS_MAX)
+                told.append(f"decided {first}")
+                return Further(Rows("decisions", [None], [b"%d" % first]), do_nothing)
+
+            outcome = super().process(records)
+            outcome.then = decide
+            return outcome
+
+        def finish(self, rows: Iterable[Rows]) -> None:
+            made = list(rows)
+            told.extend(f"published {value.decode()}" for each in made for value in each.values)
+            super().finish(made)
+
+    stage = Deciding(FakeSource({P0: [0, 1, 2, 3, 4, 5]}))
+    run_loop(stage.source, stage, 5, between=lambda: told.append("replaced"))
+    of_second = told[told.index("published 0") + 1 : told.index("decided 4")]
+    assert [each for each in of_second if each != "replaced"] == [
+        "deciding 2", "computed 4", "decided 2", "published 2",
+    ]  # fmt: skip
+    within = of_second[of_second.index("deciding 2") : of_second.index("published 2")]
+    assert "replaced" not in within
+    assert "replaced" in of_second[of_second.index("published 2") :]  # else a stream at work would never see another
 
 
 def test_commits_that_always_fail_end_the_process_though_units_begin_again_meanwhile() -> None:

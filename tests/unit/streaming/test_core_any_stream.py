@@ -133,12 +133,14 @@ def test_its_shared_entities_read_as_the_sum_of_all_partitions(seed: int, partit
     assert_as_oracle(oracle, events, driver.run(events, list(range(len(events)))), seed)
 
 
+@pytest.mark.verify  # it compiles two kernels of its own
 @SOME
 @given(seed=SEEDS, sizes=st.sampled_from([BARE, NOTHING]))
 def test_a_stream_with_next_to_nothing_computes_it(seed: int, sizes: Sizes) -> None:
     check(seed, sizes, 120, keys=2, cuts=(40, 41))
 
 
+@pytest.mark.verify  # it compiles a kernel of its own
 @FEW
 @given(seed=SEEDS)
 def test_a_stream_at_every_bound_computes_what_it_declares(seed: int) -> None:
@@ -146,19 +148,21 @@ def test_a_stream_at_every_bound_computes_what_it_declares(seed: int) -> None:
 
 
 def test_values_as_large_as_a_measure_may_be_are_added_up_exactly() -> None:
-    stream, most = declare(3, BARE), BOUND_MAX
+    stream, most = declare(3, OWN), BOUND_MAX
     windows = sorted({feature.window for feature in stream.all_features} - {""}, key=parse_ms)
-    key, measure = stream.key, Measure("m0", col("n0"), bound=most)
+    key, measures = stream.key, [Measure(f"m{i}", col("n0"), bound=most) for i in range(OWN.measures)]
     counts = [key.event.count(" ".join(windows)), key.event.count(windows[0], hold=windows[0])]  # of the same shape
     features = [key.m0.declare(aggregate, windows[-1]) for aggregate in ("sum", "min", "max", "mean")]
-    bare = replace(stream, measures=[measure], values=[], flags=[], reversal=None, features=[*features, *counts])
+    large = replace(stream, measures=measures, values=[], reversal=None, features=[*features, *counts])
+    assert Kernel(large).shape == Kernel(stream).shape, "it would be compiled for this test alone"
     values = [most if i % 3 else -most for i in range(200)]
+    given = zip(draw_events(3, OWN, len(values), keys=1), values, strict=False)  # it repeats some
+    nowhere = {"lat": None, "lon": None}
     rows = [
-        {"event_id": f"x{i}", "at": START_MS + i, "append_ms": START_MS + i, "digest": 7, "partition": 0, "e0_id": "k",
-         "n0": value, "lat": None, "lon": None}
-        for i, value in enumerate(values)
-    ]  # fmt: skip
-    done = driver_of(Kernel(bare), BARE).run(rows)
+        event | {"event_id": f"x{i}", "at": START_MS + i, "append_ms": START_MS + i, "n0": value} | nowhere
+        for i, (event, value) in enumerate(given)
+    ]
+    done = driver_of(Kernel(large), OWN).run(rows)
     expected = [sum(values), -most, most, sum(values) / 200]
     np.testing.assert_allclose(done.features[-1, :4], np.array(expected, np.float32))
 

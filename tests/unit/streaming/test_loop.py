@@ -1,6 +1,6 @@
 """The loop over a stage that keeps nothing of its records: where units begin, and what they do after a failure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import length_hint
 from typing import Any, cast
 
@@ -145,7 +145,7 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
 
     The rows themselves are on their way before.
     """
-    source = FakeSource({P0: [0, 1, 2, 3]})
+    source = FakeSource({P0: [0, 1]})
     told: list[str] = []
 
     class Deciding(FakeStage):
@@ -166,6 +166,11 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
                 told.append(f"sent {each.topic}")  # noqa: PERF401 - making the next rows tells, too
             super().send(rows, records, offsets)
 
+        def finish(self, rows: Iterable[Rows]) -> None:
+            for each in rows:
+                told.append(f"sent {each.topic}")  # noqa: PERF401 - likewise
+            super().finish([])
+
     class Noting(NoState):
         def note_computed(self, units: Sequence[Unit]) -> None:
             told.append(f"computed {[unit.partition for unit in units]}")
@@ -173,7 +178,7 @@ def test_rows_are_decided_once_it_is_noted_that_their_records_were_computed() ->
     stage = Deciding(source)
     state = Noting(stage, cast(Any, source), group="g", topic_id="id-1", start_over="start over")
     config = LoopConfig("process", 2, 0.0, sleep=lambda _: None, on_step=told.append)
-    left = iter(range(4))
+    left = iter(range(5))
     Loop(config, [stage], cast(Any, source), state, stage).run(lambda: next(left, None) is None)
     begun = ["gathered", "computed", "computed [0]", "committing", "sent features", "decide"]
     assert told == [*begun, *begun, "decided", "sent decisions", "committed", "visible"]

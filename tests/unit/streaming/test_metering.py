@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
 
-from weir.infra.kafka.sink import Aborted, Record
+from weir.infra.kafka.sink import Aborted, Record, Rows
 from weir.infra.kafka.source import Gathered
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import PoisonRecord
@@ -55,7 +56,8 @@ class _Output:
     def send(self, *_: Any) -> None:
         """Take everything."""
 
-    def finish(self) -> None:
+    def finish(self, rows: Iterable[Rows]) -> None:
+        list(rows)
         self.asked += 1
         if self.asked == 1:
             raise Aborted("kafka: transaction aborted")

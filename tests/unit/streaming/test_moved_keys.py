@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.payments import DUPLICATE_HORIZON_MS, ENTITIES, FEATURE_NAMES
 from tests.unit.streaming.streams import START_MS, build, event
 from weir.infra.kafka.group_position import format_note, parse_note
-from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.layout import COUNTED, DUPLICATE, ID_REUSED
 from weir.streaming.core.states import States

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
 from tests.payments import Entity
-from weir.infra.redis.state_view import Loaded
+from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
@@ -27,9 +27,11 @@ class _View:
             for unit, keys in wanted
         }
 
-    def find_other_types(self, absent: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, list[str]]:
-        del absent
-        return {}
+    def load_checked(
+        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
+    ) -> dict[Unit, Loaded]:
+        del checked
+        return self.load_many(wanted)
 
     def suspect(self, unit: Unit, reason: str) -> None:
         raise AssertionError(f"{unit} is suspect: {reason}")
@@ -61,6 +63,21 @@ def test_a_look_without_any_record_finds_a_unit_that_is_gone() -> None:
     with pytest.raises(StaleState) as found:
         store.check([OWN, IDLE])
     assert list(found.value.units) == [IDLE]
+
+
+def test_a_look_finds_a_unit_from_which_something_was_erased() -> None:
+    class Erased(_View):
+        def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
+            return {unit: Loaded(Position(5, erasures=int(unit == OWN)), [b"" for _ in keys]) for unit, keys in wanted}
+
+    store = _own_all(Erased({OWN: 5, IDLE: 5}))
+    with pytest.raises(StaleState, match="found 5, 1 erasures") as found:
+        store.check([OWN, IDLE])
+    assert list(found.value.units) == [OWN]
+    assert store.erasures(OWN) == 0
+    store.own(OWN, Position(5, erasures=1), born_empty=False)
+    store.check([OWN, IDLE])
+    assert store.erasures(OWN) == 1
 
 
 def test_a_look_takes_either_position_while_a_write_is_in_flight() -> None:

@@ -29,11 +29,12 @@ def _manifest(version: str) -> Manifest:
         {},
         {},
         {},
+        None,
     )
 
 
 def _write(folder: Path, version: str) -> Path:
-    return write_bundle(folder, _manifest(version), model_bytes=b"model", card="# card\n")
+    return write_bundle(folder, _manifest(version), model_bytes=b"model", card="# card\n", plots={})
 
 
 def test_a_bundle_says_which_features_in_which_order_and_the_digest_of_its_model(tmp_path: Path) -> None:

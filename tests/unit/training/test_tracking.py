@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from weir.infra.settings import Settings
 from weir.training.tracking import track_run
 
 
@@ -13,7 +14,7 @@ def test_a_run_is_recorded_with_its_figures_and_files_and_reports_to_nobody(tmp_
     (bundle / "manifest.json").write_text("{}")
     folder = tmp_path / "mlruns"
     run_id = track_run(
-        folder,
+        Settings(home=tmp_path),
         name="fraud-1",
         now_ms=1_700_000_000_000,
         parameters={"trees": 3},

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weir.inference.core.calibration import Calibration
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.lists import SIDES, Lists, ListsBuilder, parse_lists, split_lists
 from weir.inference.core.reasons import Groups, build_groups
@@ -42,6 +43,7 @@ class _Model:
     decline_threshold: float = 0.9
     reference: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(1, np.float32))
     groups: Groups = field(default_factory=lambda: build_groups(("score",), payments))
+    calibration: Calibration | None = None
     lacking: tuple[str, ...] = ()
 
     def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from tests.unit.inference.published.acts import build_act, log_act
 from weir.inference.core.rules import RuleSet
 from weir.inference.model_store import read_published
-from weir.inference.published.act import ACT_BYTES_MAX, NONE, Act, Kind, Logged, Parts, compute_hash, parse_act
+from weir.inference.published.act import (
+    ACT_BYTES_MAX,
+    ALIASES,
+    NONE,
+    Act,
+    Alias,
+    Kind,
+    Logged,
+    Parts,
+    compute_hash,
+    parse_act,
+)
 from weir.inference.published.content import ContentReader, write_json
 from weir.inference.published.log import PublishedLog
 from weir.inference.published.settle import NotHere, Settler
@@ -192,6 +203,22 @@ def test_of_two_changes_at_one_time_the_second_is_refused_and_none_is_lost() -> 
     assert settler.standing.lists.block["card"] == {"a"}
 
 
+@pytest.mark.parametrize("kind", ALIASES)
+def test_of_two_promotions_at_one_time_the_first_counts_and_a_rollback_always_does(kind: Alias) -> None:
+    log = PublishedLog()
+    log.take(log_act(build_act(kind, "a")))
+    with pytest.raises(Refused, match="somebody else was quicker"):
+        log.take(log_act(build_act(kind, "b"), 1))  # both authors knew of nothing
+    assert [each.act.text for each in log.history(kind)] == ["a"]
+    first = log.newest_id(kind)
+    log.take(log_act(build_act(kind, "d", after=first), 3))
+    with pytest.raises(Refused, match="somebody else was quicker"):
+        log.take(log_act(build_act(kind, "e", after=first), 4))
+    log.take(log_act(build_act(kind, None, hash=compute_hash(["a"]), after=first), 5))
+    log.take(log_act(build_act(kind, "f", after="0" * 32), 6))  # after an act that no reader could read
+    assert [each.act.text for each in log.history(kind)] == ["a", "d", None, "f"]
+
+
 GOOD = json.loads(build_act("lists", "{}").encode())
 
 
@@ -284,7 +311,8 @@ def test_a_bundle_that_is_not_here_is_told_once_and_taken_over_when_it_comes() -
         return content
 
     settler = Settler(build, lambda _, reason: told.append(reason))
-    first, second = (log_act(build_act("champion", text), place) for place, text in enumerate(("one", "two")))
+    first = log_act(build_act("champion", "one"))
+    second = log_act(build_act("champion", "two", after=first.act.id), 1)
     log.take(first)
     here.add(first.act.hash)
     assert settler.settle(log) == ["champion"]

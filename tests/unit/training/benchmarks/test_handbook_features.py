@@ -87,6 +87,7 @@ def test_a_label_becomes_known_seven_days_after_its_payment(payments: Payments) 
     assert labels["is_fraud"].to_pylist() == [each == 1 for each in payments.fraud]
 
 
+@pytest.mark.verify  # it compiles a kernel of its own
 def test_the_stream_computes_what_is_defined(payments: Payments) -> None:
     features = replay(kernel_of(handbook), payments)
     differences = {each.name: each for each in compare(payments, features)}

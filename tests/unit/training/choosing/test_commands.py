@@ -3,111 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.unit.inference.bundles import link_champion, write_bundle
-from tests.unit.inference.published.acts import build_act, log_act
-from weir.inference.model_store import read_published
-from weir.inference.published.content import ContentReader
-from weir.inference.published.gate import Gate
-from weir.inference.published.log import PublishedLog
-from weir.inference.published.settle import Settler
-from weir.inference.rule_sets import read_rules
-from weir.infra.settings import Settings
+from tests.unit.training.choosing.command_world import FAILED, PASSED, World
+from weir.inference.published import bundles
 from weir.schemas.errors import Refused, Transient
-from weir.schemas.streams.payments import payments
-from weir.training.choosing import bundles, cli, publishing, watch, watching
-
-PASSED, FAILED = Gate("one", True, "1", "1"), Gate("other", False, "not measured: no history", "rows")
-
-
-class _Publisher:
-    """What is published, in memory."""
-
-    def __init__(self, acts: list[Any] | None = None, who: str = "ada", why: str = "a test") -> None:
-        self.acts = [] if acts is None else acts
-        self.who, self.why = who, why
-        self.published = SimpleNamespace(look=lambda: None)
-
-    def __enter__(self) -> _Publisher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    @property
-    def log(self) -> PublishedLog:
-        log = PublishedLog()
-        for place, act in enumerate(self.acts):
-            log.take(log_act(act, place))
-        return log
-
-    @property
-    def _settler(self) -> Settler:
-        contents = ContentReader(payments, lambda _: [], read_rules, partial(read_published, payments))
-        settler = Settler(contents.build, lambda *_: None)
-        settler.settle(self.log)
-        return settler
-
-    @property
-    def standing(self) -> Any:
-        return self._settler.standing
-
-    @property
-    def refused(self) -> Any:
-        return self._settler.refused
-
-    def read_text(self, kind: Any, content: str) -> str:
-        return str(self.log.steps(kind, content)[-1].act.text)
-
-    def publish(self, kind: Any, texts: list[str], label: str) -> Any:
-        self.acts.append(build_act(kind, texts[0], label=label, who=self.who, why=self.why))
-        return self.acts[-1]
-
-    def roll_back(self, kind: Any, content: str) -> Any:
-        self.acts.append(build_act(kind, None, hash=content, label=self.log.version(kind, content)))
-        return self.acts[-1]
-
-
-class _World:
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.settings = Settings(home=home)
-        self.kept: list[Path] = []
-        self.publisher = _Publisher()
-        self.gates = [PASSED]
-        monkeypatch.setattr(cli, "_run_gates", lambda *_: self.gates)
-        monkeypatch.setattr(
-            publishing, "Publisher", lambda _, __, who, why: _Publisher(self.publisher.acts, who=who, why=why)
-        )
-        for version in ("one", "two", "three"):
-            write_bundle(self.settings.models_dir / f"tiny-{version}", version=version)
-
-    def keep(self, _: Settings, folder: Path) -> bool:
-        self.kept.append(folder)
-        return True
-
-    def run(self, *argv: str) -> int:
-        arguments = cli.build_parser().parse_args(argv)
-        arguments.settings, arguments.archive = self.settings, self
-        command: Any = arguments.command
-        return int(command(arguments, self.publisher))
-
-    def versions(self) -> list[tuple[str, str]]:
-        return [(act.action, act.version) for act in self.publisher.acts]
+from weir.training.choosing import cli, watch, watching
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _World:
-    return _World(tmp_path, monkeypatch)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
 
 
-def test_the_first_promotion_takes_over_what_the_champion_link_names(world: _World) -> None:
+def test_the_first_promotion_takes_over_what_the_champion_link_names(world: World) -> None:
     link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
     assert world.run("promote", "two", "--why", "better") == 0
     assert world.versions() == [("publish", "one"), ("publish", "two")]
@@ -122,7 +36,7 @@ def test_the_first_promotion_takes_over_what_the_champion_link_names(world: _Wor
 
 
 def test_a_gate_that_is_not_passed_stops_the_promotion_and_force_is_recorded(
-    world: _World, capsys: pytest.CaptureFixture[str]
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.gates = [PASSED, FAILED]
     assert world.run("promote", "two", "--why", "better") == 1
@@ -133,7 +47,7 @@ def test_a_gate_that_is_not_passed_stops_the_promotion_and_force_is_recorded(
 
 
 def test_a_check_shows_the_gates_publishes_nothing_and_says_no_by_its_code(
-    world: _World, capsys: pytest.CaptureFixture[str]
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert world.run("check", "two") == 0
     world.gates = [PASSED, FAILED]
@@ -142,7 +56,7 @@ def test_a_check_shows_the_gates_publishes_nothing_and_says_no_by_its_code(
     assert "not measured: no history" in capsys.readouterr().out
 
 
-def test_the_model_card_has_the_newest_gates_once_and_the_bundle_is_the_same(world: _World) -> None:
+def test_the_model_card_has_the_newest_gates_once_and_the_bundle_is_the_same(world: World) -> None:
     folder = world.settings.models_dir / "tiny-two"
     (folder / "model_card.md").write_text("# tiny two\n\n## Limits\n\nmany\n")
     world.gates = [FAILED]
@@ -158,7 +72,7 @@ def test_the_model_card_has_the_newest_gates_once_and_the_bundle_is_the_same(wor
     assert bundles.find_role(world.settings, world.publisher, "champion").folder == folder  # type: ignore[union-attr,arg-type]
 
 
-def test_the_model_that_is_in_force_cannot_be_promoted_again_nor_a_name_that_nobody_has(world: _World) -> None:
+def test_the_model_that_is_in_force_cannot_be_promoted_again_nor_a_name_that_nobody_has(world: World) -> None:
     world.run("promote", "two", "--why", "better")
     with pytest.raises(Refused, match="expected another bundle than the champion that is in force, found two"):
         world.run("promote", "two", "--why", "better")
@@ -166,7 +80,7 @@ def test_the_model_that_is_in_force_cannot_be_promoted_again_nor_a_name_that_nob
         world.run("promote", "four", "--why", "better")
 
 
-def test_a_shadow_has_a_history_of_its_own_and_ends_with_none(world: _World) -> None:
+def test_a_shadow_has_a_history_of_its_own_and_ends_with_none(world: World) -> None:
     world.run("promote", "two", "--alias", "shadow", "--why", "look")
     assert (world.publisher.standing.shadow.manifest.version, world.publisher.standing.champion) == ("two", None)
     world.run("rollback", "--alias", "shadow", "--why", "seen")
@@ -175,7 +89,7 @@ def test_a_shadow_has_a_history_of_its_own_and_ends_with_none(world: _World) -> 
         world.run("rollback", "--why", "back")
 
 
-def test_the_list_says_what_each_bundle_is_now(world: _World) -> None:
+def test_the_list_says_what_each_bundle_is_now(world: World) -> None:
     link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
     roles = {each.manifest.version: each.roles for each in bundles.list_all(world.settings, world.publisher)}  # type: ignore[arg-type]
     assert roles == {"one": ("champion (link)",), "two": (), "three": ()}
@@ -189,7 +103,7 @@ def test_the_list_says_what_each_bundle_is_now(world: _World) -> None:
     assert [each.manifest.version for each in found if each.folder is None] == ["two"]
 
 
-def test_a_canary_is_published_with_its_share_and_ends_when_a_model_is_promoted(world: _World) -> None:
+def test_a_canary_is_published_with_its_share_and_ends_when_a_model_is_promoted(world: World) -> None:
     link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
     assert world.run("canary", "two", "--share", "5%", "--no-watch", "--why", "look") == 0
     canary = world.publisher.standing.canary
@@ -205,7 +119,7 @@ def test_a_canary_is_published_with_its_share_and_ends_when_a_model_is_promoted(
     assert world.publisher.acts[-1].action == "rollback"
 
 
-def test_a_canary_passes_the_gates_stands_next_to_a_champion_and_is_rolled_back_alone(world: _World) -> None:
+def test_a_canary_passes_the_gates_stands_next_to_a_champion_and_is_rolled_back_alone(world: World) -> None:
     with pytest.raises(Refused, match="expected a challenger next to a champion, found nothing that decides"):
         world.run("canary", "two", "--share", "0.1", "--no-watch", "--why", "look")
     world.run("promote", "one", "--why", "first")
@@ -227,7 +141,7 @@ def test_a_share_that_is_none_is_refused(share: str) -> None:
 
 
 def test_the_guard_rolls_a_canary_back_by_an_act_that_says_why(
-    world: _World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Refused, match="expected a canary in force, found none"):
         world.run("watch")
@@ -253,7 +167,7 @@ def test_the_guard_rolls_a_canary_back_by_an_act_that_says_why(
     assert "canary: 300 decisions of 300 keys, 50.00% declined" in capsys.readouterr().out
 
 
-def test_a_canary_that_somebody_ends_is_watched_no_longer(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_that_somebody_ends_is_watched_no_longer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
     world.run("canary", "two", "--share", "50%", "--no-watch", "--why", "look")
 
@@ -268,7 +182,7 @@ def test_a_canary_that_somebody_ends_is_watched_no_longer(world: _World, monkeyp
 
 
 def test_brokers_that_stay_away_end_a_watch_as_no_rollback_does(
-    world: _World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     link_champion(world.settings.home, world.settings.models_dir / "tiny-one")
     world.run("canary", "two", "--share", "50%", "--no-watch", "--why", "look")
@@ -284,7 +198,7 @@ def test_brokers_that_stay_away_end_a_watch_as_no_rollback_does(
     assert world.publisher.standing.canary is not None
 
 
-def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: _World) -> None:
+def test_versions_that_an_act_cannot_carry_are_called_by_their_content(world: World) -> None:
     write_bundle(world.settings.models_dir / "tiny-x", version="2026-01 x")
     world.run("promote", "tiny-x", "--why", "better")
     (act,) = world.publisher.acts
@@ -298,6 +212,7 @@ def test_every_command_has_help() -> None:
         "list",
         "show",
         "history",
+        "stage",
         "promote",
         "canary",
         "watch",
@@ -305,4 +220,5 @@ def test_every_command_has_help() -> None:
         "compare",
         "import",
         "rollback",
+        "sync",
     }

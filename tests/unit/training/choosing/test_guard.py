@@ -70,6 +70,25 @@ def test_scores_far_from_the_reference_go_unless_the_champions_went_as_far() -> 
     assert "farther from its reference than the champion's" in other.judge()
 
 
+@pytest.mark.parametrize(("times", "rolled_back"), [(1.0, False), (1.5, True)], ids=["as far", "farther"])
+def test_where_both_moved_far_only_what_is_farther_goes(times: float, rolled_back: bool) -> None:
+    """New traffic moves both sides from their references; of few keys, two such indices differ by chance."""
+    world = World(1)
+    reference = world.build_reference()
+    _, usual, _ = world.build_day(0)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        guard = Guard(reference, reference, declined_points_max=0.5)
+        reasons = []
+        for begin in range(0, 1_000, 50):
+            for by_canary, own in ((False, 1.0), (True, times)):
+                scores = rng.choice(usual, 50) * 1.5 * own
+                rows = enumerate(scores.tolist(), begin)
+                guard.add([Decision(f"{by_canary}-{key}", by_canary, False, False, score) for key, score in rows])
+            reasons.append(guard.judge())
+        assert any(reasons) == rolled_back, (seed, reasons)
+
+
 def test_a_watch_ends_with_the_reason_or_when_somebody_ends_the_canary() -> None:
     rng = np.random.default_rng(3)
     columns = {

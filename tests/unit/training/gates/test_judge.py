@@ -61,6 +61,17 @@ def test_scores_that_are_no_probabilities_are_stopped_by_their_calibration() -> 
     assert (found["PR-AUC"], found["calibration, ECE"]) == (True, False)
 
 
+def test_the_map_of_a_bundle_passes_the_gates_that_its_score_alone_would_not() -> None:
+    positive, good = _draw(0.1)
+    bent = np.sqrt(good)
+    scored = Scored(bent, CUT, STEADY, calibrated=bent**2)
+    later = Later(positive, scored, Scored(good, CUT, STEADY), InputLeak(0.8, "a", 0.5, "a"))
+    gates = judge(Measured(later, 1e-7, None, (3.0, 3.0), Taught(1, 2), GOOD))
+    passed = {gate.name: gate.passed for gate in gates}
+    assert (passed["calibration, Brier"], passed["calibration, ECE"]) == (True, True)
+    assert not _judge(bent, good, positive)["calibration, Brier"]
+
+
 def test_a_first_model_has_to_be_better_than_chance() -> None:
     positive, good = _draw(0.1)
     assert _judge(good, None, positive)["PR-AUC"]
@@ -71,8 +82,11 @@ def test_a_first_model_has_to_be_better_than_chance() -> None:
 def test_what_was_not_measured_says_why_and_is_not_passed() -> None:
     nothing = Measured("no history", None, 0.8, (3.0, None), "no interval", "no archive")
     gates = judge(nothing, ("country",))
-    assert {gate.name for gate in gates if gate.passed} == {"latency"}
-    assert len(gates) == len({gate.name for gate in gates}) == 16
+    assert {gate.name for gate in gates if gate.passed} == {"latency", "adversarial"}
+    assert [gate.found for gate in gates if gate.name == "adversarial"] == [
+        "does not apply: attacks are made for the card payments alone"
+    ]
+    assert len(gates) == len({gate.name for gate in gates}) == 17
     assert {gate.found for gate in gates if not gate.passed} == {
         "not measured: no history",
         "not measured: no interval",

@@ -44,6 +44,7 @@ class _Model:
     cut: Thresholds = CUT
     names: tuple[str, ...] = NAMES
     version: str = "planted"
+    calibration: None = None
 
     @property
     def manifest(self) -> Any:

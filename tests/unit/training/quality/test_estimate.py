@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.unit.training.quality.coverage import AGES, FIGURES, measure_coverage
-from tests.unit.training.quality.worlds import DAY, simulate
+from tests.unit.training.quality.coverage import AGES, FIGURES, measure_coverage, tally_of
+from tests.unit.training.quality.worlds import DAY, Days, LetThrough, simulate
 from weir.training.quality.estimate import Estimator, Quality, estimate_quality
 from weir.training.quality.tally import Decisions, Tally
 
@@ -27,7 +29,7 @@ def _decisions(*, declined: bool = False, declined_are_labelled: bool = True) ->
     is_hidden = (outcome == 2) & (not declined_are_labelled)
     fraud_ms = np.where(is_hidden, -1, events.label_ms)
     labelled = (outcome == 2) & ~is_hidden
-    return Decisions(events.decided_ms, outcome, events.card, fraud_ms, labelled, events.stake)
+    return Decisions(events.decided_ms, outcome, events.card, fraud_ms, labelled, events.stake, events.propensity)
 
 
 def _estimate(decisions: Decisions, *, days: int = 35, maturity_days: int = 60) -> Quality:
@@ -97,3 +99,40 @@ def test_an_estimate_of_one_day_is_the_same_alone() -> None:
     tally = Tally(now_ms=_DAYS * DAY, maturity_ms=60 * DAY)
     tally.add(decisions)
     assert Estimator(tally).estimate(_DAYS - 8) == _estimate(decisions, days=8).days[-1]
+
+
+def _let_through(share: float, *, outcome: int = 1, is_weighted: bool = True) -> tuple[Quality, Days]:
+    """Estimate what is seen where most of the caught fraud is declined; without weights as an older archive has it."""
+    events, truth = simulate(5, _DAYS, frauds_a_day=300, let_through=LetThrough(share, outcome))
+    if not is_weighted:
+        events = replace(events, propensity=np.full(len(events.card), np.nan))
+    return estimate_quality(tally_of(events, _DAYS), days=35), truth
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_a_share_that_is_let_through_tells_of_all_that_was_declined(outcome: int) -> None:
+    found, truth = _let_through(0.2, outcome=outcome)
+    assert found.counts_sampled
+    days = [(_DAYS - 1 - at, found.days[at]) for at in range(10, 30)]
+    for name, of_day in (("precision", truth.precision), ("recall", truth.recall)):
+        errors = [getattr(day, name).value - of_day[number] for number, day in days]
+        assert abs(np.mean(errors)) < 0.06, name
+        held = [getattr(day, name).low <= of_day[number] <= getattr(day, name).high for number, day in days]
+        assert np.mean(held) >= 0.8, name
+
+
+def test_without_the_weights_recall_would_leave_out_what_was_declined() -> None:
+    (weighted, truth), (plain, _) = _let_through(0.2), _let_through(0.2, is_weighted=False)
+    days = range(10, 30)
+    biased = np.mean([plain.days[at].recall.value - truth.recall[_DAYS - 1 - at] for at in days])
+    fair = np.mean([weighted.days[at].recall.value - truth.recall[_DAYS - 1 - at] for at in days])
+    assert biased < -0.1
+    assert abs(fair) < 0.06
+    assert not plain.counts_sampled
+    assert weighted.days[20].stopped > 1.3 * plain.days[20].stopped
+
+
+def test_a_let_through_of_a_few_days_counts_once_its_labels_had_the_time() -> None:
+    events, _ = simulate(5, _DAYS, frauds_a_day=300, let_through=LetThrough(0.2, 1))
+    begun = np.where(events.decided_ms >= (_DAYS - 10) * DAY, events.propensity, np.nan)
+    assert not estimate_quality(tally_of(replace(events, propensity=begun), _DAYS), days=5).counts_sampled

@@ -27,16 +27,36 @@ class Days:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Events as columns; ``outcome`` is 0, 1 or 2, ``label_ms`` -1 where none ever comes."""
+    """Events as columns; ``outcome`` is 0, 1 or 2, ``label_ms`` -1 and ``propensity`` NaN where there is none."""
 
     decided_ms: np.ndarray
     outcome: np.ndarray
     card: np.ndarray
     label_ms: np.ndarray
     stake: np.ndarray
+    propensity: np.ndarray
 
 
-def simulate(seed: int, days: int, *, frauds_a_day: float = 120.0) -> tuple[Simulated, Days]:
+COLUMNS = ("decided_ms", "outcome", "card", "label_ms", "stake", "propensity")
+
+
+@dataclass(frozen=True)
+class LetThrough:
+    """More of the caught fraud than of the good events is declined; of their cards a share is let through.
+
+    Attributes:
+        outcome: 1 where analysts look at it, 0 where its victims report it.
+    """
+
+    share: float
+    outcome: int
+    of_fraud: float = 0.6
+    of_good: float = 0.3
+
+
+def simulate(
+    seed: int, days: int, *, frauds_a_day: float = 120.0, let_through: LetThrough | None = None
+) -> tuple[Simulated, Days]:
     """Return the events of days, a few of the good ones that are approved among them, and the truth of each day."""
     rng = np.random.default_rng(seed)
     weekday = _WEEKDAYS[np.arange(days) % 7]
@@ -47,15 +67,34 @@ def simulate(seed: int, days: int, *, frauds_a_day: float = 120.0) -> tuple[Simu
     caught = _draw_runs(rng, runs * recall, scale)
     missed = _draw_runs(rng, runs * (1 - recall), scale)
     good = rng.poisson(runs * _RUN_MEAN * recall * (1 / precision - 1))
+    of_reviews = _decide(rng, caught, 1, _delays(rng, caught, median_days=0.4, sigma=0.9))
     parts = [
-        _decide(rng, caught, 1, _delays(rng, caught, median_days=0.4, sigma=0.9)),
+        of_reviews,
         _decide(rng, missed, 0, _delays(rng, missed, median_days=7.0, sigma=0.9)),
         _decide(rng, _Runs(np.repeat(np.arange(days), good), None, np.ones(good.sum())), 1, None),
         _decide(rng, _Runs(np.repeat(np.arange(days), 200), None, np.ones(200 * days)), 0, None),
     ]
-    columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
     money = runs * (1 - recall) * _RUN_MEAN * scale * np.exp(_SIGMA**2 / 2)
-    return Simulated(*columns), Days(precision, recall, money)
+    if let_through is not None:
+        of_victims = of_reviews[0] + (_delays(rng, caught, median_days=7.0, sigma=0.9) * DAY).astype(np.int64)
+        parts[0] = _decline(rng, parts[0], let_through, let_through.of_fraud, of_victims)
+        parts[2] = _decline(rng, parts[2], let_through, let_through.of_good, parts[2][3])
+        if let_through.outcome == 0:
+            money = money * (1 + recall / (1 - recall) * let_through.of_fraud * let_through.share)
+    return Simulated(*(np.concatenate(each) for each in zip(*parts, strict=True))), Days(precision, recall, money)
+
+
+def _decline(
+    rng: np.random.Generator, part: tuple[np.ndarray, ...], let: LetThrough, declined: float, of_victims: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Decline some of what was stopped, by card, and let a share of that through; the others get no label."""
+    decided, outcome, card, label, stake, _ = part
+    cards, place = np.unique(card, return_inverse=True)
+    is_declined = (rng.random(len(cards)) < declined)[place]
+    is_let = is_declined & (rng.random(len(cards)) < let.share)[place]
+    outcome = np.where(is_let, let.outcome, np.where(is_declined, 2, outcome)).astype(np.uint8)
+    label = np.where(is_declined & ~is_let, -1, np.where(is_let & (let.outcome == 0), of_victims, label))
+    return decided, outcome, card, label, stake, np.where(is_declined, let.share, np.nan)
 
 
 _RUN_MEAN = 1.6
@@ -95,4 +134,4 @@ def _decide(rng: np.random.Generator, runs: _Runs, outcome: int, delays: np.ndar
     decided = ((runs.day + rng.beta(earlier, 2.2, count)) * DAY).astype(np.int64)
     label = np.full(count, -1, np.int64) if delays is None else decided + (delays * DAY).astype(np.int64)
     card = rng.integers(0, 2**60, count) if runs.run is None else rng.integers(0, 2**60, runs.run.max() + 1)[runs.run]
-    return decided, np.full(count, outcome, np.uint8), card.astype(np.uint64), label, runs.stake
+    return decided, np.full(count, outcome, np.uint8), card.astype(np.uint64), label, runs.stake, np.full(count, np.nan)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.inference.bundles import write_bundle
-from weir.training.choosing.bundles import read_folder
+from weir.inference.published.bundles import read_folder
 from weir.training.choosing.guard import Decision, Guard
 from weir.training.retraining.live import Enough, Pair, read_shadow
 from weir.training.thresholds import Thresholds

@@ -13,11 +13,11 @@ import pytest
 
 from tests.unit.inference.bundles import write_bundle
 from weir.inference.published.act import NONE, Act, Logged, compute_hash
+from weir.inference.published.bundles import Listed, read_folder
 from weir.inference.published.canary_text import CanaryText
 from weir.inference.published.log import PublishedLog
 from weir.infra.settings import Settings
 from weir.schemas.streams.payments import payments
-from weir.training.choosing.bundles import Listed, read_folder
 from weir.training.retraining.live import Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run, list_runs
 from weir.training.retraining.steps import Retraining, run_steps
@@ -52,7 +52,8 @@ class _Publisher:
         return acts[-1].act.hash if acts else NONE
 
     def _take(self, kind: Any, action: Any, content: str, **more: Any) -> Act:
-        act = Act(id=uuid.uuid4().hex, kind=kind, action=action, hash=content, who=self.who, why=self.why, **more)
+        more |= {"after": self.log.newest_id(kind), "who": self.who, "why": self.why}
+        act = Act(id=uuid.uuid4().hex, kind=kind, action=action, hash=content, **more)
         self.log.take(Logged(act, 0, 1))
         return act
 

@@ -1,0 +1,1 @@
+"""Proposals of rules and lists: what one person proposes and another approves."""

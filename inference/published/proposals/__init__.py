@@ -1,0 +1,1 @@
+"""What one person proposes and another approves, where the project asks for two."""

@@ -1,0 +1,1 @@
+"""``weir demo``: run everything for a while and show it live."""
