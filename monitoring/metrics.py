@@ -180,6 +180,11 @@ HTTP_ANSWERS_NOT_KEPT = _counter(
     "weir_http_answers_not_kept_total",
     "Answers to requests with an idempotency key that Redis did not keep; the same again is done again.",
 )
+UPLOADS_UNDER_WAY = _gauge("weir_uploads_under_way", "Uploads that this process receives, works on or has waiting.")
+UPLOADS_ENDED = _counter("weir_uploads_ended_total", "Uploads that ended here, by state: done or failed.", "state")
+UPLOAD_ROWS = _counter(
+    "weir_upload_rows_total", "Rows of uploads that were answered: scored, or with an error.", "outcome"
+)
 HTTP_CONNECTIONS_CLOSED = _counter(
     "weir_http_connections_closed_total",
     "Connections closed by us: too slow, too many, too large, unread or no HTTP; idle ones too.",

@@ -245,10 +245,10 @@ def _arrange(kernel: Kernel, events: EventBatch, asks: list[PartialQuery], answe
             labels[ask.entity] = list(zip(*values, strict=True))
             continue
         for partition, part in _by_partition(kernel, events, ask, values):
-            own[ask.entity].extend(part.pop(Unit("t", partition)))
+            mine = part.pop(Unit("t", partition))
+            own[ask.entity].extend(mine)
             # an ask without other units has none for each of its ids: the lists stay aligned with them
-            nothing: list[tuple[bytes, ...]] = [()] * (len(own[ask.entity]) - len(others[ask.entity]))
-            others[ask.entity].extend(zip(*part.values(), strict=True) if part else nothing)
+            others[ask.entity].extend(zip(*part.values(), strict=True) if part else [()] * len(mine))
             having |= {ask.entity} if part else set()
     return States(
         own=own, others={entity: others[entity] for entity in kernel.entities if entity in having}, labels=labels

@@ -3,7 +3,8 @@
 First as fast as it can over a few connections, which is its capacity; then on a schedule at multiples of that, over
 many connections, whatever comes back. The client is a process of its own on the same cores, with callbacks alone: it
 has to ask three times as fast as the server answers. Latency is from when a request was due; a request that finds no
-free connection waits, and its wait counts. One line of JSON per multiple.
+free connection waits, and its wait counts. One line of JSON per multiple; with
+``--p99-ms-max`` the exit code is 1 where an accepted request took longer at the 99th percentile.
 """
 
 from __future__ import annotations
@@ -146,18 +147,19 @@ async def ask(address: str, connections: int, rate: float, seconds: float) -> di
     return {"answers": answers, "unanswered": client.unanswered, "client_lag_ms_p99": lag_ms}
 
 
-def main() -> None:
+def main() -> int:
     """Measure, and write one line of JSON per multiple; or be the client."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--times", type=float, nargs="+", default=[0.7, 1.5, 3.0], help="of the capacity")
+    parser.add_argument("--p99-ms-max", type=float, help="of accepted requests, at each multiple")
     parser.add_argument("--client", nargs=3, metavar=("ADDRESS", "CONNECTIONS", "RATE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.client:
         address, connections, rate = given.client
         found = uvloop.run(ask(address, int(connections), float(rate), given.seconds))
         sys.stdout.write(json.dumps(found) + "\n")
-        return
+        return 0
     with running_stack() as stack:
         settings = settings_for(load_settings({"WEIR_HOME": str(stack.home)}), "overload")
         create_deployment(settings)
@@ -167,13 +169,15 @@ def main() -> None:
         try:
             api = services.start("serve", "--port", "0", ready="serving http")
             address = log_of(api).partition("serving http://")[2].split()[0]
-            measure(address, given.times, given.seconds)
+            slowest_ms = measure(address, given.times, given.seconds)
         finally:
             services.stop()
+    return int(given.p99_ms_max is not None and slowest_ms > given.p99_ms_max)
 
 
-def measure(address: str, times: list[float], seconds: float) -> None:
-    """Find the capacity, then ask for multiples of it."""
+def measure(address: str, times: list[float], seconds: float) -> float:
+    """Find the capacity, then ask for multiples of it; return the largest p99 of accepted requests, in ms."""
+    slowest_ms = 0.0
     _run_client(address, CAPACITY_CONNECTIONS, 0, WARM_SECONDS)
     found = _run_client(address, CAPACITY_CONNECTIONS, 0, seconds)
     capacity = found["answers"]["200"]["per_second"]
@@ -182,7 +186,9 @@ def measure(address: str, times: list[float], seconds: float) -> None:
         found = _run_client(address, CONNECTIONS, each * capacity, seconds)
         sys.stdout.write(json.dumps({"times": each, "asked_per_second": round(each * capacity)} | found) + "\n")
         sys.stdout.flush()
+        slowest_ms = max(slowest_ms, found["answers"]["200"]["p99_ms"])
         time.sleep(2.0)
+    return slowest_ms
 
 
 def _run_client(address: str, connections: int, rate: float, seconds: float) -> dict[str, Any]:
@@ -193,4 +199,4 @@ def _run_client(address: str, connections: int, rate: float, seconds: float) -> 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -121,7 +121,7 @@ def _pairs() -> Iterator[Any]:
             yield pytest.param(damage, where, marks=() if is_here else pytest.mark.verify, id=f"{damage}-{where}")
 
 
-@pytest.mark.parametrize(("damage", "where"), _pairs())
+@pytest.mark.parametrize(("damage", "where"), list(_pairs()))
 def test_a_value_that_is_not_what_was_written_is_never_believed_and_built_again(
     world: World, damage: str, where: str
 ) -> None:

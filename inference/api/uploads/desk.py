@@ -30,6 +30,7 @@ from weir.infra.upload_settings import UploadSettings
 from weir.infra.uploads.folders import Held, UploadFolders
 from weir.infra.uploads.job import Form
 from weir.infra.uploads.reading import ToRead, read_in_child
+from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient, WeirError
 from weir.schemas.project import ServedStreams
@@ -103,12 +104,16 @@ class UploadDesk:
         """
         if self._under_way > WAITING_MAX:
             raise Full(f"expected at most {WAITING_MAX + 1} uploads under way; send it again when one is done")
-        self._under_way += 1
+        self._count_under_way(1)
         try:
             return await run_in_threadpool(self._create, stream, form)
         except BaseException:
-            self._under_way -= 1
+            self._count_under_way(-1)
             raise
+
+    def _count_under_way(self, more: int) -> None:
+        self._under_way += more
+        metrics.UPLOADS_UNDER_WAY.inc(more)
 
     def _create(self, stream: str, form: Form) -> Held:
         folders, now_ms, kept_max = self._folders[stream], self.now_ms(), self.settings.kept_max
@@ -122,7 +127,7 @@ class UploadDesk:
 
     def drop(self, stream: str, held: Held) -> None:
         """Forget an upload whose file did not come whole."""
-        self._under_way -= 1
+        self._count_under_way(-1)
         held.close()
         self._folders[stream].delete(held.job.id)
 
@@ -146,7 +151,7 @@ class UploadDesk:
                 async with self._turn:
                     await self._work(ordered)
         finally:
-            self._under_way -= 1
+            self._count_under_way(-1)
 
     async def _work(self, ordered: Ordered) -> None:
         held = ordered.held
@@ -155,10 +160,12 @@ class UploadDesk:
             async with asyncio.timeout(self.settings.seconds_max):
                 await self._read_and_score(ordered)
             held.save(held.job.finish(self.now_ms()))
+            metrics.UPLOADS_ENDED.labels(state="done").inc()
         except Exception as error:  # noqa: BLE001 - whatever a file does, it fails alone
             if not held.is_forgotten:
                 held.result.unlink(missing_ok=True)
                 held.save(held.job.fail(self._say_why(error), self.now_ms()))
+                metrics.UPLOADS_ENDED.labels(state="failed").inc()
 
     def _say_why(self, error: Exception) -> str:
         """Return why an upload failed, as one sentence."""

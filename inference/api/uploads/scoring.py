@@ -16,6 +16,7 @@ from weir.infra.uploads.folders import Held
 from weir.infra.uploads.job import Job
 from weir.infra.uploads.reading import ERROR, LINE
 from weir.infra.uploads.result import Row, open_result
+from weir.monitoring import metrics
 from weir.schemas.errors import Transient
 from weir.schemas.stream import Stream
 
@@ -96,4 +97,7 @@ def _describe(score: Mapping[str, Any]) -> Row:
 
 
 def _count(job: Job, answers: list[Row]) -> Job:
-    return job.count(len(answers), sum("error" in each for each in answers))
+    with_error = sum("error" in each for each in answers)
+    metrics.UPLOAD_ROWS.labels(outcome="error").inc(with_error)
+    metrics.UPLOAD_ROWS.labels(outcome="scored").inc(len(answers) - with_error)
+    return job.count(len(answers), with_error)

@@ -37,6 +37,7 @@ from weir.inference.api.uploads import scoring
 from weir.inference.api.uploads.desk import WAITING_MAX
 from weir.infra.uploads.job import ABANDONED
 from weir.infra.uploads.reading import ToRead, read_in_child, read_rows
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import Refused
 from weir.schemas.streams.payments import payments as stream
 
@@ -90,6 +91,20 @@ def test_every_row_is_answered_as_the_same_event_in_a_batch_and_in_order(uploads
         for name, value in expected.items():
             assert row[name] == str(value), name
         assert bool(row["error"]) == ("error" in expected)
+
+
+def test_metrics_count_how_uploads_and_their_rows_end(uploads: Uploads, file: Build) -> None:
+    def count() -> list[float]:
+        outcomes = [("ended", "state", "done"), ("ended", "state", "failed")]
+        outcomes += [("rows", "outcome", "scored"), ("rows", "outcome", "error")]
+        names = {"ended": "weir_uploads_ended_total", "rows": "weir_upload_rows_total"}
+        return [REGISTRY.get_sample_value(names[of], {label: value}) or 0.0 for of, label, value in outcomes]
+
+    before = count()
+    uploads.run(file(MANY))
+    uploads.run(b"transaction_id\n")
+    assert [after - each for after, each in zip(count(), before, strict=True)] == [1, 1, 5, 2]
+    assert REGISTRY.get_sample_value("weir_uploads_under_way") == 0
 
 
 def test_parquet_is_answered_in_parquet_with_the_same_rows(uploads: Uploads, tmp_path: Path) -> None:
