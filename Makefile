@@ -32,6 +32,8 @@ ONLY ?=
 # of `make unit` and `make test`: processes, each with servers of its own. Half of an integration test is waiting, so
 # their files are spread over all others (tests/conftest.py), and there is one process more than most machines have cores
 WORKERS ?= 3
+# of `make test-long`: where its tests are
+LONG ?= tests/alerts tests/upgrade tests/integration
 # COVERAGE=1 counts the lines and branches that the tests run, in every process that they start; `make coverage` says how many
 COVERAGE ?=
 PYTEST := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(BIN)/python -m pytest)
@@ -111,7 +113,7 @@ test: $(READY)  ## run the tests, on real servers where a test needs them
 	$(PYTEST) -m 'not long and not verify and not browser' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) build/peers/.ready  ## run those that take minutes each: alerts end to end, servers that go away, offsets moved, fixes followed, an upgrade
-	$(PYTEST) -m 'long and not verify' tests/alerts tests/upgrade tests/integration --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m 'long and not verify' $(LONG) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-verify: $(READY) build/peers/.ready  ## run the tests that CI has no time for: the pages of readers and contributors followed, an object store, other declarations
 	$(PYTEST) -m verify tests/unit tests/integration --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

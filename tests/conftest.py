@@ -44,7 +44,7 @@ def logging_restored() -> Iterator[None]:
         root.setLevel(level)
 
 
-def first_in_ci(first: str, *others: str) -> list[Any]:
+def first_in_ci(first: object, *others: object) -> list[Any]:
     """Return the values of a parameter of which CI runs the first: `make faults-short` breaks at each, in CI too."""
     return [first, *(pytest.param(each, marks=pytest.mark.verify) for each in others)]
 

@@ -26,7 +26,7 @@ OFF_RECORDS = 40
 @fault(
     "old-history",
     "a year of payments sent today, until the broker has deleted the same from a topic of its defaults",
-    Plan(rate=80, cards=40, shape={"span_ms": YEAR_DAYS * DAY_MS, "records_max": 9_000, "in_order": True}),
+    Plan(rate=80, cards=40, waits=True, shape={"span_ms": YEAR_DAYS * DAY_MS, "records_max": 9_000, "in_order": True}),
 )
 def old_history(lab: Lab) -> None:
     lab.keep(lab.scorer())

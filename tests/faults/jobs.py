@@ -34,7 +34,7 @@ def run_all(
         tasks: in the order in which they begin.
         run: what a job does with one.
         jobs: how many at once.
-        waits: whether a task waits for minutes. One more job runs those, next to the others.
+        waits: whether a task waits for minutes. One more job runs those, next to the others, and then what is left.
 
     Raises:
         JobDied: a job's process ended before its task did.
@@ -47,7 +47,7 @@ def run_all(
     waiting, working = [task for task in tasks if waits(task)], [task for task in tasks if not waits(task)]
     crew: list[_Job] = []
     try:
-        crew += [_start(run, waiting)] if waiting else []
+        crew += [_start(run, waiting, working)] if waiting else []
         crew += [_start(run, working) for _ in range(min(jobs, len(working)))]
         yield from _hand_out(crew)
     finally:
@@ -58,21 +58,22 @@ def run_all(
 
 @dataclass(frozen=True)
 class _Job:
-    """A process and the tasks that it takes from; others may take from the same."""
+    """A process and the lists of tasks that it takes from, in turn; others may take from the same."""
 
     process: Any
     line: Connection
-    tasks: list[Any]
+    tasks: Sequence[list[Any]]
 
     def begin(self) -> bool:
         """Send it its next task, where there is one."""
-        if self.tasks:
-            self.line.send(self.tasks.pop(0))
-            return True
+        for tasks in self.tasks:
+            if tasks:
+                self.line.send(tasks.pop(0))
+                return True
         return False
 
 
-def _start(run: Run, tasks: list[Any]) -> _Job:
+def _start(run: Run, *tasks: list[Any]) -> _Job:
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(theirs, run))
     process.start()

@@ -44,7 +44,7 @@ class Plan:
         cache: entities a processor may keep in memory.
         mutant: guard switched off in the processes that have it.
         redis: ``stack``, or servers of the run's own: ``pair`` or ``cluster``.
-        waits: minutes, for a decoder that hangs or a broker that deletes; one more job runs such runs, next to others.
+        waits: minutes, for a decoder that hangs or a broker that deletes; one more job begins with such runs.
     """
 
     records: int = 2_500

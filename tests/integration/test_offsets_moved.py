@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from tests.conftest import create_deployment, settings_for
+from tests.conftest import create_deployment, first_in_ci, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import await_true, build_rows, publish_rows, read_decisions
 from tests.integration.payments import Publisher
@@ -121,7 +121,7 @@ def _recover(weir: Weir, settings: Settings) -> str:
     return plan
 
 
-@pytest.mark.parametrize("keep_note", [False, True])
+@pytest.mark.parametrize("keep_note", first_in_ci(False, True))
 def test_offsets_moved_forward_are_refused_with_their_count_before_anything_is_folded(
     services: Services, weir: Weir, keep_note: bool
 ) -> None:
@@ -159,7 +159,7 @@ def test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step(s
     assert_exactly_once(settings, log, services.await_true, partitions=PARTITIONS)
 
 
-@pytest.mark.parametrize("wiped", [False, True])
+@pytest.mark.parametrize("wiped", first_in_ci(True, False))
 def test_offsets_moved_back_are_refused_though_redis_was_wiped(services: Services, weir: Weir, wiped: bool) -> None:
     settings, publisher = services.settings, Publisher(services.settings)
     log = publish(publisher, build_stream(seed=25, count=FIRST))
@@ -176,7 +176,7 @@ def test_offsets_moved_back_are_refused_though_redis_was_wiped(services: Service
     assert_exactly_once(settings, log, services.await_true, partitions=PARTITIONS)
 
 
-@pytest.mark.parametrize("to", ["end", "back"])
+@pytest.mark.parametrize("to", first_in_ci("end", "back"))
 def test_a_scorers_offsets_that_were_moved_are_refused_and_recovered_from_the_decisions(
     settings: Settings, weir: Weir, to: str, tmp_path: Path
 ) -> None:

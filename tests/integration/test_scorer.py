@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import first_in_ci
 from tests.integration.decided import (
     await_true,
     build_rows,
@@ -90,7 +91,7 @@ def test_a_feature_row_that_cannot_be_read_is_a_dead_letter_and_the_batch_goes_o
     assert ("trace", b"abc") in letter.original_headers
 
 
-@pytest.mark.parametrize("step", ["gathered", "computed", "committing", "committed"])
+@pytest.mark.parametrize("step", first_in_ci("committed", "gathered", "computed", "committing"))
 def test_a_scorer_killed_at_any_step_decides_each_row_once(scoring: Settings, step: str) -> None:
     publish_rows(scoring, build_rows(0, 1_000))
     _run_until_killed(scoring, step, occurrence=2)
@@ -100,7 +101,7 @@ def test_a_scorer_killed_at_any_step_decides_each_row_once(scoring: Settings, st
     _assert_each_once(decisions, 1_000)
 
 
-@pytest.mark.parametrize("occurrence", [1, 2])
+@pytest.mark.parametrize("occurrence", first_in_ci(2, 1))
 def test_a_scorer_killed_inside_an_open_kafka_transaction_leaves_nothing_of_it_visible(
     scoring: Settings, occurrence: int
 ) -> None:
