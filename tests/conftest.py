@@ -45,7 +45,7 @@ def logging_restored() -> Iterator[None]:
 
 
 def first_in_ci(first: object, *others: object) -> list[Any]:
-    """Return the values of a parameter of which CI runs the first: `make faults-short` breaks at each, in CI too."""
+    """Return the values of a parameter of which CI runs the first: the others are left to `make test-verify`."""
     return [first, *(pytest.param(each, marks=pytest.mark.verify) for each in others)]
 
 

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.conftest import create_deployment, running_stack, settings_for
+from tests.conftest import create_deployment, first_in_ci, running_stack, settings_for
 from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher
 from tests.integration.services import Child, Services, log_of
@@ -75,7 +75,7 @@ def services(servers: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["redis", "registry", "kafka"])
-@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize("how", first_in_ci("frozen", "killed"))
 def test_a_server_that_goes_away_is_waited_for_and_nothing_is_lost(
     servers: Stack, services: Services, name: str, how: str
 ) -> None:

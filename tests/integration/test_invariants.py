@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 from pydantic import SecretStr
 
-from tests.conftest import create_deployment, running_stack, settings_for
+from tests.conftest import create_deployment, first_in_ci, running_stack, settings_for
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.payments import Publisher
 from tests.integration.services import Child, Services, log_of
@@ -121,7 +121,7 @@ def test_a_topic_that_is_gone_is_made_again_by_the_command_that_is_named(setting
     await_true(lambda: worst(examine_topics(settings)) == "ok")
 
 
-@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+@pytest.mark.parametrize("policy", first_in_ci("allkeys-lru", "volatile-ttl"))
 def test_a_policy_set_while_a_processor_runs_is_seen_within_ten_seconds_and_fixed_by_the_command_that_is_named(
     services: Services, redis: Any, policy: str
 ) -> None:
