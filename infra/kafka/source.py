@@ -40,10 +40,10 @@ class Pace(NamedTuple):
     lingers: int
 
 
-SLOW, WAITED, USUAL = Pace(10, PACE_LINGERS), Pace(64, 5), Pace(128, 12)
+SLOW, WAITED, USUAL = Pace(10, PACE_LINGERS), Pace(64, 5), Pace(64, 8)
 """A transaction costs the brokers and this process some 30 ms of CPU however few records it has, so a stream of a
-thousand a second has ten a second and not twenty, unless somebody waits (``WAITED_FOR``). So slow a stream that even
-then a batch has a handful leaves the cores idle, and need not wait."""
+thousand a second has sixteen a second and not twenty-five, unless somebody waits (``WAITED_FOR``). So slow a stream
+that even then a batch has a handful leaves the cores idle, and need not wait."""
 
 
 @dataclass
