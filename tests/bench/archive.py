@@ -262,6 +262,8 @@ def _start(settings: Settings, *flags: str) -> subprocess.Popen[bytes]:
 
 
 Block = list[tuple[str, bytes, bytes]]
+_SYMBOLS = {"channel": "POS", "outcome": "ACCEPTED", "decision": "APPROVE", "prediction_set": "BOTH"}
+"""Of fields that take only some texts."""
 
 
 def _build_blocks(settings: Settings, count: int) -> Block:
@@ -276,14 +278,14 @@ def _build_blocks(settings: Settings, count: int) -> Block:
     found: Block = []
     for topic, schema in kinds:
         codec, schema_id = BatchCodec(schema=schema), registry.register(subject(topic), schema)
-        values = codec.encode(_any_rows(codec.arrow_schema, count, dice), schema_id)
+        values = codec.encode(any_rows(codec.arrow_schema, count, dice), schema_id)
         found += [(topic, f"card-{number % CARDS}".encode(), value) for number, value in enumerate(values)]
     registry.close()
     random.Random(1).shuffle(found)
     return found
 
 
-def _any_rows(schema: pa.Schema, count: int, dice: np.random.Generator) -> pa.RecordBatch:
+def any_rows(schema: pa.Schema, count: int, dice: np.random.Generator) -> pa.RecordBatch:
     """Return rows whose numbers are random, so that nothing is compressed which would not be in life."""
     return pa.RecordBatch.from_arrays([_any_column(each, count, dice) for each in schema], schema=schema)
 
@@ -297,7 +299,7 @@ def _any_column(field: pa.Field, count: int, dice: np.random.Generator) -> pa.Ar
         return pa.array(dice.integers(0, 100_000, count)).cast(field.type)
     if pa.types.is_list(field.type):
         return pa.array([[]] * count, field.type)
-    symbol = {"channel": "POS", "outcome": "ACCEPTED", "decision": "APPROVE"}.get(field.name)
+    symbol = _SYMBOLS.get(field.name)
     return pa.array([symbol or f"{field.name}-{number}" for number in dice.integers(0, 1 << 30, count)])
 
 
