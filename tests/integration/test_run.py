@@ -103,6 +103,7 @@ def test_a_scorer_started_after_it_passes_by_what_is_decided(services: Services)
     _assert_decided_once(services, log, marked=None)
 
 
+@pytest.mark.verify  # CI has the fault `run-switched`
 def test_it_begins_when_what_was_made_before_is_decided(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """``[process]`` and no scorer: rows would be left undecided for good. With a scorer it begins, and they are not."""
     publisher = Publisher(services.settings)
@@ -125,6 +126,7 @@ def test_it_begins_when_what_was_made_before_is_decided(services: Services, monk
     _assert_decided_once(services, log, marked=None)
 
 
+@pytest.mark.verify  # CI has the fault `run-both`
 def test_rows_that_lie_between_decided_ones_are_found_and_not_left_undecided(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def _play(bundle: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.verify  # thousands of attacks
 def test_who_learns_takes_twice_as_much_past_an_unprotected_scorer(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from weir.training.quality.tally import Decisions, Tally
 _DAYS = 100
 
 
+@pytest.mark.verify  # `make verify ONLY=quality` has 2,000 weeks of it
 def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
     """The small one of ``python -m tests.bench.quality``."""
     hits, _ = measure_coverage(3, 60, frauds_a_day=300)
