@@ -3,8 +3,8 @@
 First as fast as it can over a few connections, which is its capacity; then on a schedule at multiples of that, over
 many connections, whatever comes back. The client is a process of its own on the same cores, with callbacks alone: it
 has to ask three times as fast as the server answers. Latency is from when a request was due; a request that finds no
-free connection waits, and its wait counts. One line of JSON per multiple; with
-``--p99-ms-max`` the exit code is 1 where an accepted request took longer at the 99th percentile.
+free connection waits, and its wait counts. One line of JSON per multiple; with ``--p99-ms-max``
+the exit code is 1 where accepted requests took longer at the 99th percentile.
 """
 
 from __future__ import annotations
