@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,8 +27,9 @@ ROW_GROUP_ROWS = 8_192
 COUNTED = ("partition", "offset", "append_ms", "bucket", "batch")
 """Columns whose lowest and highest value in a file are in the table's log."""
 _WITH_STATISTICS = [*COUNTED, "key"]
-_RANDOM = frozenset({"offset", "value", "id", "id_hash", "salt", "leaf", DAY})
-"""Columns for which a dictionary is only work: hardly a value comes twice. The day is in the path alone."""
+_SAMPLE_ROWS: Final = ROW_GROUP_ROWS
+_REPEATS_MIN: Final = 2
+"""Where a value comes less often in the rows of a sample, a dictionary is larger than the values are."""
 
 
 def write_days(place: Place, rows: pa.Table) -> list[AddAction]:
@@ -74,21 +76,31 @@ def delete_files(place: Place, paths: Iterable[str]) -> None:
 
 
 def _write_rows(place: Place, path: str, rows: pa.Table) -> None:
+    values, sampled = _count_values(rows)
+    repeated = [name for name, count in values.items() if count * _REPEATS_MIN <= sampled]
     with place.files.open_output_stream(path) as out:
         pq.write_table(
             rows,
             out,
             compression="zstd",
             row_group_size=ROW_GROUP_ROWS,
-            use_dictionary=list(_repeated(rows.schema)),
-            write_statistics=_WITH_STATISTICS,
+            use_dictionary=repeated,
+            column_encoding=dict.fromkeys(_list_integers(rows.schema, repeated), "DELTA_BINARY_PACKED"),
+            write_statistics=[*_WITH_STATISTICS, *(name for name, count in values.items() if count == 1)],
         )
 
 
-def _repeated(schema: pa.Schema) -> Iterator[str]:
-    for each in schema:
-        if each.name not in _RANDOM and not pa.types.is_nested(each.type):
-            yield each.name
+def _count_values(rows: pa.Table) -> tuple[dict[str, int], int]:
+    """Return how many values columns have in a sample, and its rows; it is of the middle, because rows are sorted."""
+    sample = rows.slice(max(0, len(rows) - _SAMPLE_ROWS) // 2, _SAMPLE_ROWS)
+    plain = [field.name for field in rows.schema if not pa.types.is_nested(field.type)]
+    return {name: pc.count_distinct(sample[name], mode="all").as_py() for name in plain}, len(sample)
+
+
+def _list_integers(schema: pa.Schema, repeated: Collection[str]) -> Iterator[str]:
+    for field in schema:
+        if pa.types.is_integer(field.type) and field.name not in repeated:
+            yield field.name
 
 
 def _statistics(rows: pa.Table) -> str:

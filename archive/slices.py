@@ -1,16 +1,17 @@
 """Reads the rows of a range of key buckets, column by column, out of files whose rows are sorted by bucket.
 
 Row groups that can have none of the range are passed by, and of the others the range is a slice: no row is looked at
-one by one, and none is copied.
+one by one, and none is copied. A column of which a file's statistics say that every row has one value is not read.
 
 **Cost:** the columns of the row groups that overlap the range; of a file that is read in parts the footer is read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,20 @@ class _File:
     Attributes:
         low: the lowest bucket of each row group.
         high: the highest one.
+        constants: of the columns that were looked at, the one value of all rows, or None for several.
     """
 
     parquet: pq.ParquetFile
     low: npt.NDArray[np.int64]
     high: npt.NDArray[np.int64]
+    constants: dict[str, pa.Scalar | None] = field(default_factory=dict)
+
+    def find_constants(self, schema: pa.Schema) -> dict[str, pa.Scalar]:
+        """Return the one value of each column that has one."""
+        for each in schema:
+            if each.name not in self.constants:
+                self.constants[each.name] = _find_constant(self.parquet.metadata, each)
+        return {name: value for name in schema.names if (value := self.constants[name]) is not None}
 
 
 class SliceReader:
@@ -55,12 +65,12 @@ class SliceReader:
             schema: the columns that are read; texts whose type is a dictionary are made once for each text.
             buckets: the range.
         """
-        texts = tuple(field.name for field in schema if pa.types.is_dictionary(field.type))
+        texts = tuple(each.name for each in schema if pa.types.is_dictionary(each.type))
         wanted = [(path, texts) for path in paths]
         with self._lock:
             self._open = {each: file for each, file in self._open.items() if each in wanted}
             tables = [table for each in wanted for table in self._read_file(each, schema, buckets)]
-        return pa.concat_tables([schema.empty_table(), *tables])
+        return pa.concat_tables(tables or [schema.empty_table()])
 
     def _read_file(
         self, wanted: tuple[str, tuple[str, ...]], schema: pa.Schema, buckets: tuple[int, int]
@@ -70,17 +80,21 @@ class SliceReader:
         if not len(groups):
             return
         is_within = file.low[groups].min() >= buckets[0] and file.high[groups].max() <= buckets[1]
-        names = set(file.parquet.schema_arrow.names)
+        constants = file.find_constants(schema)
+        names = set(file.parquet.schema_arrow.names) - set(constants)
         columns = dict.fromkeys([*(name for name in schema.names if name in names), *([] if is_within else [_BUCKET])])
         rows = file.parquet.read_row_groups(groups.tolist(), columns=[*columns])
-        yield complete(rows if is_within else _slice(rows, buckets), schema)
+        yield complete(rows if is_within else _slice(rows, buckets), schema, constants)
 
     def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
         source = self._place.files.open_input_file(path)
         metadata = pq.read_metadata(source)
         there = set(metadata.schema.names)  # an older file may lack a text, and none is made of it then
         parquet = pq.ParquetFile(
-            source, metadata=metadata, read_dictionary=[text for text in texts if text in there], pre_buffer=True
+            source,
+            metadata=metadata,
+            read_dictionary=[text for text in texts if text in there],
+            pre_buffer=self._place.is_remote,  # of a file that is here it is only work
         )
         place = next(at for at, column in enumerate(parquet.schema) if column.path == _BUCKET)
         groups = (parquet.metadata.row_group(number) for number in range(parquet.num_row_groups))
@@ -100,12 +114,44 @@ def _slice(rows: pa.Table, buckets: tuple[int, int]) -> pa.Table:
     return rows.filter(pa.array((of >= buckets[0]) & (of <= buckets[1])))
 
 
-def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return columns as a schema has them: one that an older file lacks is null."""
-    columns = [
-        rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type) for field in schema
-    ]
-    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+def _find_constant(metadata: pq.FileMetaData, wanted: pa.Field) -> pa.Scalar | None:
+    """Return the one value that a text or a whole number has in all rows, or the null that any column has."""
+    place = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == wanted.name), None)
+    if place is None:
+        return None
+    found: set[Any] = set()
+    for group in range(metadata.num_row_groups):
+        chunk = metadata.row_group(group).column(place)
+        counted = chunk.statistics
+        if counted is None or not counted.has_null_count or counted.null_count not in {0, chunk.num_values}:
+            return None
+        if counted.null_count:
+            found.add(None)
+        elif counted.has_min_max and counted.min == counted.max and _is_exact(wanted.type):
+            found.add(counted.min)
+        else:
+            return None
+        if len(found) > 1:
+            return None
+    return pa.array([*found], wanted.type)[0] if found else None
+
+
+def _is_exact(kind: pa.DataType) -> bool:
+    """Return whether statistics see every value: of numbers with a fraction they do not see those that are none."""
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_integer(kind))
+
+
+def complete(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, pa.Scalar] | None = None) -> pa.Table:
+    """Return columns as a schema has them: what was not read is constant, or null where an older file lacks it."""
+    columns, known, count = dict(zip(rows.column_names, rows.columns, strict=True)), constants or {}, len(rows)
+    for each in schema:
+        if each.name not in columns:
+            columns[each.name] = _fill(known.get(each.name), each.type, count)
+    return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+
+
+def _fill(value: pa.Scalar | None, kind: pa.DataType, rows: int) -> pa.Array:
+    return pa.repeat(value, rows) if value is not None and value.is_valid else pa.nulls(rows, kind)
 
 
 def with_dictionaries(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:

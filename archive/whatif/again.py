@@ -24,7 +24,8 @@ from weir.inference.core.thresholds import Cut, Scores, ThresholdTable, find_cut
 from weir.schemas.stream import Stream
 
 NO_MODEL_NAME: Final = "none"
-Codes = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ def replace_decisions(decisions: pa.Table, made: DecidedRows) -> pa.Table:
 
 def read_scores(decisions: pa.Table) -> Scores:
     """Return the scores that were logged, NaN where there was none."""
-    scores = decisions["score"].to_numpy(zero_copy_only=False)
-    return np.asarray(scores, np.float64).astype(np.float32)
+    column = decisions["score"]
+    if column.null_count == len(column):
+        return np.full(len(column), np.nan, np.float32)
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64).astype(np.float32)
 
 
 def read_outcomes(decisions: pa.Table) -> Outcomes:
@@ -77,14 +80,17 @@ def read_codes(column: pa.Array | pa.ChunkedArray, names: Sequence[str]) -> Code
     encoded = _encode(column)
     place = {name: position for position, name in reversed(list(enumerate(names)))}
     values = encoded.dictionary.to_pylist()
-    of_value = np.array([*(place.get(value, -1) for value in values), -1], np.int64)
-    return of_value[read_indices(encoded)]
+    of_value = np.array([*(place.get(value, -1) for value in values), -1], np.int32)
+    if len(values) == 1 and not encoded.null_count:
+        return np.full(len(encoded), of_value[0])
+    return of_value.take(read_indices(encoded))
 
 
 def read_indices(encoded: pa.DictionaryArray) -> Codes:
     """Return which value of its dictionary each row has; the one after the last for none."""
-    indices: Codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-    return indices
+    indices = encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
+    found: Codes = indices.to_numpy()
+    return found
 
 
 def match_alone(rows: Joined, rule: RuleSet, lists: Lists) -> npt.NDArray[np.bool_]:
@@ -100,19 +106,21 @@ def match_all(rows: Joined, rules: RuleSet, lists: Lists) -> Sequence[npt.NDArra
     return [found[position] for position in sorted(found)]
 
 
-def find_differences(decisions: pa.Table, made: DecidedRows) -> tuple[Codes, Iterator[tuple[int, str, str, str]]]:
+def find_differences(decisions: pa.Table, made: DecidedRows) -> tuple[Places, Iterator[tuple[int, str, str, str]]]:
     """Return the rows in which what was recorded and what is computed differ, and what differs in which field."""
     names = decisions.schema.names
-    by = np.array([made.names.index(name) for name in made.names], np.int64)[made.by]  # two may be called alike
-    numbers: dict[str, tuple[Codes, Sequence[str]]] = {
-        "decision": (made.outcomes.astype(np.int64), OUTCOMES),
-        "decided_by": (by, made.names),
+    called, by = made.names, made.by
+    if len(set(called)) < len(called):  # two are called alike
+        by = np.array([called.index(name) for name in called], np.int32)[by]
+    numbers: dict[str, tuple[npt.NDArray[np.integer[Any]], Sequence[str]]] = {
+        "decision": (made.outcomes, OUTCOMES),
+        "decided_by": (by, called),
     }
     words = {"tags": made.tags, "shadow_rules": made.matches.shadow}
     wrong = {
         **{
-            name: np.flatnonzero(read_codes(decisions[name], called) != computed)
-            for name, (computed, called) in numbers.items()
+            name: np.flatnonzero(read_codes(decisions[name], names_of) != computed)
+            for name, (computed, names_of) in numbers.items()
             if name in names
         },
         **{name: _find_other_words(decisions[name], noted) for name, noted in words.items() if name in names},
@@ -128,9 +136,11 @@ def find_differences(decisions: pa.Table, made: DecidedRows) -> tuple[Codes, Ite
     return rows, describe()
 
 
-def _find_other_words(recorded: pa.ChunkedArray, noted: Noted) -> Codes:
+def _find_other_words(recorded: pa.ChunkedArray, noted: Noted) -> Places:
     """Return the rows whose words are others; most rows have none, and none are looked at."""
-    some = pc.fill_null(pc.greater(pc.list_value_length(recorded), 0), False).to_numpy(zero_copy_only=False)
+    some = np.zeros(len(recorded), np.bool_)
+    if any(len(chunk.flatten()) for chunk in recorded.chunks):
+        some |= pc.fill_null(pc.greater(pc.list_value_length(recorded), 0), False).to_numpy(zero_copy_only=False)
     for _, rows in noted:
         some[rows] = True
     places = np.flatnonzero(some)

@@ -65,13 +65,10 @@ class Overlap:
             verdicts: what is known of them.
             held: by the name of each rule that was in force, where it holds.
         """
-        if not self.tallies:
-            return
-        who = np.bincount(made.by, minlength=len(made.names))
         for position, tally in zip(self._positions, self.tallies, strict=True):
-            tally.decides += int(who[made.first_rule + position])
             hits = np.flatnonzero(made.matches.fulfilled[position])
             if len(hits):
+                tally.decides += int(np.count_nonzero(made.by[hits] == made.first_rule + position))
                 _add(tally, hits, recorded, by_model, verdicts, held)
 
 

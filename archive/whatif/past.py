@@ -43,13 +43,14 @@ MODEL_CONFIDENCE: Final = ("probability", "prediction_set")
 """What a decision says of how sure its model is; it decides nothing, and is read where scores are checked."""
 RECORDED: Final = (
     "decision", "score", "decided_by", "tags", "shadow_rules", "model_name", "model_version", "rules_version",
-    APPEND_TIME, PROPENSITY, *SOURCE,
+    APPEND_TIME, *SOURCE,
 )  # fmt: skip
+LABELLED: Final = (PROPENSITY, "id_hash")
+"""What labels are found and weighted by, next to the key."""
 ROW: Final = "row"
 """Which row of its part a decision is: its place in the topic is read for the few that are named."""
 _PLACE: Final = ("partition", "offset")
 _TIME: Final = "append_ms"
-_MISSING: Final = pa.scalar(float("nan"), pa.float32())
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -59,7 +60,7 @@ class Part:
 
     Attributes:
         day: UTC day on which they were appended.
-        decisions: the columns of ``RECORDED`` and ``ROW``, and what labels are found by where that is asked for;
+        decisions: the columns of ``RECORDED`` and ``ROW``, and the key and ``LABELLED`` where that is asked for;
             texts are dictionaries. What the archive never had is left out.
         buckets: the range of key buckets that they are of, both included.
     """
@@ -146,22 +147,20 @@ class Past:
             labelled: read what labels are found by.
             more: fields of decisions that are read too; those that the archive never had are left out.
         """
-        names: dict[str, str] = {name: self._recorded[name] for name in RECORDED if name in self._recorded}
-        for name in (PROPENSITY, *more):
-            names.pop(name, None)
-            if self._recorded.get(name) in self._decisions.schema.names:  # else kept by a release before it
-                names[name] = self._recorded[name]
-        found_by = {self.stream.key.field: self._recorded[self.stream.key.field], "id_hash": "id_hash"}
-        names |= found_by if labelled else {}
+        stored, asked = self._decisions.schema.names, [*RECORDED, *more]
+        column_of = self._recorded | {"id_hash": "id_hash"}
+        asked += [self.stream.key.field, *LABELLED] if labelled else []
+        # what is not stored was kept by a release before it
+        names = {name: column_of[name] for name in asked if column_of.get(name) in stored}
         for day, rows, is_whole in self._days(since_ms, until_ms):
             columns = list(dict.fromkeys([*names.values(), *([] if is_whole else [_TIME])]))
             for buckets in _cut(rows):
                 found = _read(self._decisions, (day, day), columns, buckets)
                 found = found.append_column(ROW, pa.array(np.arange(len(found), dtype=np.int32)))
                 found = _select(found, self._recorded, None if is_whole else (since_ms, until_ms))
-                found = pa.table({name: found[column] for name, column in [*names.items(), (ROW, ROW)]})
                 if found.num_rows:
-                    yield Part(day, found.combine_chunks(), buckets)
+                    kept = [*names.items(), (ROW, ROW)]
+                    yield Part(day, pa.table({name: found[column].combine_chunks() for name, column in kept}), buckets)
 
     def find_places(self, part: Part, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return the partition and offset of some decisions of a part, by their ``ROW``."""
@@ -180,26 +179,33 @@ class Past:
             features: that are read; one that the archive never had is missing in every row.
             fields: of the events that are read.
         """
-        wanted = _sources(part.decisions)
         names, plain = tuple(dict.fromkeys(features)), list(dict.fromkeys(fields))
-        found: list[pa.Table] = []
-        places = np.full(len(wanted), -1, np.int64)
-        for first, last in (part.day, part.day), (part.day - _DAY, part.day - _DAY), (_EPOCH, part.day + _DAY):
+        decisions, rows = part.decisions, self._read_rows(part.day, part.day, part.buckets, [*names, *plain])
+        if not all(rows[name].equals(decisions[name]) for name in SOURCE):  # else both are sorted alike
+            decisions, rows = self._match(part, rows, [*names, *plain])
+        matrix = np.empty((len(names), rows.num_rows), np.float32)
+        for position, name in enumerate(names):
+            matrix[position] = rows[name].to_numpy()  # what is null is not a number
+        lost = part.decisions.num_rows - decisions.num_rows
+        return Joined(decisions, matrix.T, names, _to_batch(rows.select(plain)), lost)
+
+    def _match(self, part: Part, same_day: pa.Table, columns: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """Return the decisions that have a feature row, and the rows in their order."""
+        wanted, found = _sources(part.decisions), [same_day]
+        places = _find(_sources(same_day), wanted)
+        for first, last in (part.day - _DAY, part.day - _DAY), (_EPOCH, part.day + _DAY):
             missing = np.flatnonzero(places < 0)
             if not len(missing):
                 break
-            table = self._read_rows(first, last, part.buckets, [*names, *plain])
+            table = self._read_rows(first, last, part.buckets, columns)
             own = _find(_sources(table), wanted[missing])
             hit = own >= 0
             places[missing[hit]] = own[hit] + sum(map(len, found))
             found.append(table)
-        kept = places >= 0
-        rows = _take(pa.concat_tables(found), places[kept])
-        decisions = part.decisions if kept.all() else part.decisions.filter(pa.array(kept))
-        matrix = np.empty((len(names), rows.num_rows), np.float32)
-        for position, name in enumerate(names):
-            matrix[position] = pc.fill_null(rows[name], _MISSING).to_numpy()
-        return Joined(decisions, matrix.T, names, _to_batch(rows.select(plain)), int((~kept).sum()))
+        has_row = places >= 0
+        decisions = part.decisions if has_row.all() else part.decisions.filter(pa.array(has_row))
+        rows = pa.concat_tables(found).unify_dictionaries()
+        return decisions, rows.take(pa.array(places[has_row]))
 
     def count(self, since_ms: int, until_ms: int) -> int:
         """Return how many decisions the days of a time have; files say it, so none is read."""
@@ -252,13 +258,6 @@ def _select(rows: pa.Table, column_of: Mapping[str, str], time: tuple[int, int] 
     return rows.filter(kept)
 
 
-def _take(rows: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:
-    """Return some rows in another order; those of two tables that are sorted alike are there as they are."""
-    if len(places) == rows.num_rows and (not len(places) or bool((places == np.arange(len(places))).all())):
-        return rows
-    return rows.unify_dictionaries().take(pa.array(places))
-
-
 def _to_batch(rows: pa.Table) -> pa.RecordBatch:
     """Return a table of one chunk as a batch; one without a column has its rows all the same."""
     if not rows.num_columns:
@@ -284,8 +283,6 @@ def _find(there: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.ND
     """Return the place of each wanted number, of several the last; -1 for none."""
     if not len(there):
         return np.full(len(wanted), -1, np.int64)
-    if len(there) == len(wanted) and bool((there == wanted).all()):
-        return np.arange(len(wanted))  # both are sorted by key, and of one day
     order = np.argsort(there, kind="stable")
     places = np.searchsorted(there[order], wanted, side="right") - 1
     found = order[np.maximum(places, 0)]

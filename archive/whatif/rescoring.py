@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from weir.archive.in_force.bundles import load_bundles
 from weir.archive.objects import Objects
-from weir.archive.whatif.again import NO_MODEL_NAME, Codes, read_codes, read_scores
+from weir.archive.whatif.again import NO_MODEL_NAME, Places, read_codes, read_scores
 from weir.archive.whatif.in_force import Versions
 from weir.archive.whatif.past import MODEL_CONFIDENCE, SOURCE, Joined
 from weir.inference.bundle import Bundle
@@ -128,7 +128,7 @@ class ScoreCheck:
         return chain(differing, described)
 
     def _check_scores(
-        self, bundles: Sequence[Bundle], rows: Joined, places: Codes
+        self, bundles: Sequence[Bundle], rows: Joined, places: Places
     ) -> tuple[Sequence[Bundle], Iterator[Differing]]:
         """Return the bundles that come nearest to what was logged, and what differs of them."""
         logged = read_scores(rows.decisions)
@@ -167,7 +167,7 @@ class ScoreCheck:
 
 
 def _find_unsure(
-    calibration: Calibration | None, decisions: pa.Table, places: Codes
+    calibration: Calibration | None, decisions: pa.Table, places: Places
 ) -> tuple[int, Iterator[Differing]]:
     """Return in how many rows a recorded probability or set is not what the map makes of the score, and which."""
     if not set(MODEL_CONFIDENCE) <= set(decisions.schema.names):
@@ -189,7 +189,7 @@ def _find_unsure(
     )
 
 
-def _draw(rows: Joined, share: float) -> npt.NDArray[np.int64]:
+def _draw(rows: Joined, share: float) -> Places:
     """Return the places of a share of the decisions: the same ones however they are read."""
     if share >= 1.0:
         return np.arange(rows.decisions.num_rows)

@@ -70,7 +70,7 @@ class Segments:
             return match_alone(rows, self.by.condition, lists).astype(np.int64), ["no", "yes"]
         column = rows.fields.column(self.by.field)
         encoded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
-        return read_indices(encoded), [*map(segment_of, encoded.dictionary.to_pylist()), MISSING]
+        return read_indices(encoded).astype(np.int64), [*map(segment_of, encoded.dictionary.to_pylist()), MISSING]
 
 
 def describe_segments(counts: Mapping[str, Counts]) -> dict[str, Any]:

@@ -250,7 +250,8 @@ class Study:
 
     def _add(self, part: Part, rows: Joined, made: DecidedRows, in_force: RuleSet | None, of: OfVersion) -> None:
         recorded, verdicts, keys = read_outcomes(rows.decisions), *self._find_verdicts(rows.decisions)
-        self.found.tally.add(part.day.isoformat(), recorded, made.outcomes, verdicts, keys, self._read_stakes(rows))
+        stakes = None if keys is None else self._read_stakes(rows)
+        self.found.tally.add(part.day.isoformat(), recorded, made.outcomes, verdicts, keys, stakes)
         if self.found.segments is not None:
             self.found.segments.add(rows, made.lists, recorded, made.outcomes, verdicts)
         if self.found.overlap.tallies:
@@ -284,10 +285,11 @@ class Study:
         return found
 
     def _show(self, part: Part, rows: Joined, recorded: Outcomes, made: DecidedRows) -> None:
-        codes = recorded.astype(np.int64) * 3 + made.outcomes
+        changed = np.flatnonzero(recorded != made.outcomes)
+        codes = recorded[changed].astype(np.int64) * 3 + made.outcomes[changed]
         shown: list[tuple[int, int]] = []
-        for code in np.unique(codes[recorded != made.outcomes]).tolist():
-            few = np.flatnonzero(codes == code)[: EXAMPLES_OF_EACH - self.found.shown[code]].tolist()
+        for code in np.unique(codes).tolist():
+            few = changed[codes == code][: EXAMPLES_OF_EACH - self.found.shown[code]].tolist()
             self.found.shown[code] += len(few)
             shown += [(row, code) for row in few]
         places = self._find_places(part, rows, [row for row, _ in shown])

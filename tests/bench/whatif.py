@@ -1,8 +1,9 @@
 """How fast a change is held against the past: ``python -m tests.bench.whatif``.
 
-An archive of some days of synthetic decisions is written to a folder that is removed after: every feature of the
-payments is drawn, and nothing but rules decided. Then one rule and 200 rules are tried on it, and with ``--model`` a
-model, by the command's own code in one process; every decision is also made again by what was in force.
+An archive of some days is written to a folder that is removed after. Its feature rows are those of simulated payments,
+as the kernel computes them, half a million that come again each day; nothing but the built-in rules decided them. Then
+one rule and 200 rules are tried on it, and with ``--model`` a model, by the command's own code in one process; every
+decision is also made again by what was in force.
 """
 
 from __future__ import annotations
@@ -12,77 +13,124 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tests.bench.rules import SEED
 from tests.unit.archive.decided import Topic
-from weir.archive.columns import BUCKETS
+from weir.archive.columns import bucket_of
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.reader import MS_MAX
 from weir.archive.table import no_step, open_table
+from weir.archive.whatif.again import Deciding, decide_again
 from weir.archive.whatif.in_force import Change, Finder
 from weir.archive.whatif.labels import read_labels
-from weir.archive.whatif.past import Past
+from weir.archive.whatif.past import Joined, Past
 from weir.archive.whatif.study import Study
+from weir.generators.history import build_history
+from weir.generators.population import build_population
 from weir.inference.bundle import load_bundle
+from weir.inference.core.deciding import OUTCOMES, DecidedRows
+from weir.inference.core.lists import Lists
 from weir.inference.core.rules import RuleSet, build_rule_set
 from weir.inference.rule_sets import columns_of_rules, rules_of
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema, features_schema
+from weir.schemas.durations import DAY_MS
 from weir.schemas.expression_parser import parse_expression
+from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.rules import Rule
 from weir.schemas.streams.payments import payments
+from weir.streaming.core.backfill import backfill
+from weir.streaming.kernels import kernel_of
 
-DAY_MS = 86_400_000
+CARDS, WARM_DAYS = 40_000, 5
+PARTITIONS = 12
 FIRST_MS = 20_000 * DAY_MS
 ROWS = 1_000_000
 DAY_ROWS = 500_000
 TARGET_ROWS, TARGET_SECONDS, MODEL_SECONDS = 10_000_000, {1: 2.0, 200: 60.0}, 60.0
 
 
+@dataclass(frozen=True)
+class Day:
+    """Payments of one day, as the stream has them once they are decided.
+
+    Attributes:
+        features: float32, shape (rows, features of the stream), as the kernel computes them.
+        events: the payments themselves.
+        made: what the rules in force decide.
+    """
+
+    features: npt.NDArray[np.float32]
+    events: pa.RecordBatch
+    made: DecidedRows
+
+
+def simulate_day(rows: int) -> Day:
+    """Compute the features of simulated payments, the last ones of some weeks, and decide them by rules alone."""
+    days = -(-rows // CARDS) + WARM_DAYS  # a card pays once a day, or a little more
+    past = build_history(build_population(SEED, CARDS), FIRST_MS - days * DAY_MS, FIRST_MS).transactions
+    found = list(backfill(kernel_of(payments), [past], None, placeholders=BUILT_IN))
+    counted = [step.verdicts == 0 for _, step in found]
+    features = np.concatenate([step.features[own] for (_, step), own in zip(found, counted, strict=True)])[-rows:]
+    events = pa.Table.from_batches(
+        [batch.filter(pa.array(own)) for (batch, _), own in zip(found, counted, strict=True)]
+    )
+    events = events.slice(len(events) - len(features)).combine_chunks().to_batches()[0]
+    if len(features) < rows:
+        raise SystemExit(f"expected {rows} payments in {days} days of {CARDS} cards, found {len(features)}")
+    scores = np.full(rows, np.nan, np.float32)
+    joined = Joined(pa.table({}), features, payments.feature_names, events, 0)
+    made = decide_again(joined, scores, Deciding(rules_of(payments), Lists()), payments, has_model=False)
+    return Day(features, events, made)
+
+
 def build_archive(root: Path, rows: int) -> None:
     """Write features and decisions of some days, in files as the archiver leaves them once a day is closed."""
+    days = -(-rows // DAY_ROWS)
+    drawn = simulate_day(min(DAY_ROWS, rows))
     for topic, schema in (("features", features_schema(payments)), ("decisions", decisions_schema(payments))):
         record = BatchCodec(schema=schema).arrow_schema
         table = open_table(Place(str(root)).below(topic), Topic(topic, "1"), payments.name, record)
         table.begin([0])
-        for day in range(-(-rows // DAY_ROWS)):
+        for day in range(days):
             count = min(DAY_ROWS, rows - day * DAY_ROWS)
-            drawn = _draw(table.schema(), day, count).drop_columns(["batch"])
-            table.append(drawn.combine_chunks().to_batches(), {0: day * DAY_ROWS + count}, no_step)
+            stored = _store(table.schema(), drawn, day, count).drop_columns(["batch"])
+            table.append(stored.combine_chunks().to_batches(), {0: day * DAY_ROWS + count}, no_step)
 
 
-def _draw(schema: pa.Schema, day: int, rows: int) -> pa.Table:
-    chance = np.random.default_rng(SEED + day)
+def _store(schema: pa.Schema, drawn: Day, day: int, rows: int) -> pa.Table:
+    """Return rows of a table: the payments of one day, with the times and the places of another."""
     numbers = np.arange(rows)
-    times = FIRST_MS + day * DAY_MS + numbers
-    offsets = day * DAY_ROWS + numbers
-    cards = np.char.add("card-", (numbers // 3).astype(str))
-    given = {
-        "partition": np.zeros(rows), "offset": offsets, "append_ms": times, "bucket": numbers // 3 * 7 % BUCKETS,
-        "id_hash": offsets, "batch": np.ones(rows), "ingest_time_ms": times,
-        "source_partition": np.zeros(rows), "source_offset": offsets,
+    times, offsets = FIRST_MS + day * DAY_MS + numbers, day * DAY_ROWS + numbers
+    cards = drawn.events["card_id"].slice(0, rows)
+    buckets = cards.dictionary_encode()
+    of_card = np.array([bucket_of(card.encode()) for card in buckets.dictionary.to_pylist()])
+    bucket = of_card[buckets.indices.to_numpy()]
+    given: dict[str, Any] = {
+        "partition": np.zeros(rows), "offset": offsets, "append_ms": times, "bucket": bucket, "key": cards,
+        "day": np.full(rows, FIRST_MS // DAY_MS + day, np.int32), "id_hash": offsets, "batch": np.ones(rows),
+        "ingest_time_ms": times, "decision_time_ms": times, "source_partition": bucket % PARTITIONS,
+        "source_offset": offsets, "decision": np.array(OUTCOMES)[drawn.made.outcomes[:rows]],
+        "decided_by": np.array(drawn.made.names)[drawn.made.by[:rows]], "model_name": np.repeat("none", rows),
+        "model_version": np.repeat("0", rows), "rules_version": np.repeat("1", rows),
     }  # fmt: skip
-    texts = {"decision": "APPROVE", "decided_by": "rules", "model_name": "none", "model_version": "0",
-             "rules_version": "1"}  # fmt: skip
+    given |= {name: drawn.features[:rows, place] for place, name in enumerate(payments.feature_names)}
+    given |= {name: drawn.events[name].slice(0, rows) for name in drawn.events.schema.names if name not in given}
     columns = []
     for field in schema:
         if field.name in given:
-            columns.append(pa.array(given[field.name]).cast(field.type))
-        elif field.name == "day":
-            columns.append(pa.array(np.full(rows, FIRST_MS // DAY_MS + day, np.int32)).cast(field.type))
-        elif field.name in {"card_id", "key"}:
-            columns.append(pa.array(cards).cast(field.type))
-        elif field.name in texts:
-            columns.append(pa.repeat(pa.scalar(texts[field.name]), rows))
-        elif field.type == pa.float32():
-            # small numbers: none of the rules in force holds, which the decisions above say
-            columns.append(pa.array(chance.random(rows, np.float32), mask=chance.random(rows) < 0.05))
+            values = given[field.name]
+            found = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
+            columns.append(found.cast(field.type))
         elif field.name in {"tags", "shadow_rules"}:
             columns.append(pa.array([[]] * rows, field.type))
         else:
@@ -90,13 +138,27 @@ def _draw(schema: pa.Schema, day: int, rows: int) -> pa.Table:
     return pa.table(columns, schema)
 
 
-def build_rules(count: int) -> RuleSet:
-    """Return rules of three comparisons each, of which few rows fulfil one."""
+def build_rules(features: npt.NDArray[np.float32], count: int) -> RuleSet:
+    """Return rules of three comparisons each, of which few rows fulfil one.
+
+    Args:
+        features: some rows, by whose quantiles rules are cut.
+        count: how many rules.
+    """
     chance, names = np.random.default_rng(SEED), payments.feature_names
+    cuts = {
+        name: [float(cut) for cut in np.nanquantile(column, (0.4, 0.8, 0.999))]
+        for name, column in zip(names, features.T, strict=True)
+        if np.isfinite(column).any()
+    }
     rules = []
     for number in range(count):
-        one, two, three = chance.choice(names, 3, replace=False)
-        text = f"{one} >= {0.999 + number * 1e-6:.6f} and ({two} <= 0.4 or {three} > {0.8 + number * 1e-4:.4f})"
+        one, two, three = chance.choice([*cuts], 3, replace=False)
+        bent = 1.0 + number * 1e-6
+        text = (
+            f"{one} >= {cuts[one][2] * bent:.6f} and "
+            f"({two} <= {cuts[two][0] * bent:.6f} or {three} > {cuts[three][1] * bent:.6f})"
+        )
         when = parse_expression(text).expression
         assert when is not None
         rules.append(Rule(f"r{number}", "REVIEW", when, "measured"))
@@ -128,15 +190,19 @@ def main() -> int:
     rows = given.rows
     assert rules_of(payments).version == "1"
     met = True
-    tried = [(f"{count} rules", Change(build_rules(count)), target) for count, target in TARGET_SECONDS.items()]
-    if given.model:
-        model = load_bundle(given.model, stream=payments)
-        tried.append((f"{model.manifest.name} {model.manifest.version}", Change(model=model), MODEL_SECONDS))
     with tempfile.TemporaryDirectory(prefix="weir-whatif-") as folder:
         root = given.keep or Path(folder)
         if not (root / "decisions").exists():
             build_archive(root, rows)
-        for name, change, target in tried:
+        past = Past(Place(str(root)), payments, Settings(home=root).topics.of(payments))
+        sample = past.join(next(past.parts(0, MS_MAX)), payments.feature_names, ()).features
+        changes = {
+            f"{count} rules": (Change(build_rules(sample, count)), TARGET_SECONDS[count]) for count in TARGET_SECONDS
+        }
+        if given.model:
+            model = load_bundle(given.model, stream=payments)
+            changes[f"{model.manifest.name} {model.manifest.version}"] = Change(model=model), MODEL_SECONDS
+        for name, (change, target) in changes.items():
             cpu = time.process_time()
             took = measure(root, change, rows)
             cpu, of_target = time.process_time() - cpu, took * TARGET_ROWS / rows

@@ -57,3 +57,39 @@ def test_a_column_that_a_file_lacks_is_null_in_its_rows(tmp_path: Path, kind: pa
 
 def test_no_file_is_no_row(tmp_path: Path) -> None:
     assert len(SliceReader(Place(str(tmp_path))).read([], STORED, (0, 1))) == 0
+
+
+def _one_value(values: list[object]) -> list[object]:
+    return [values[number % len(values)] for number in range(ROWS)]
+
+
+COLUMNS = {
+    "text": pa.array(_one_value(["a"]), pa.string()),
+    "two_texts": pa.array(sorted(_one_value(["a", "b"]), key=str), pa.string()),
+    "text_or_null": pa.array(_one_value(["a", None]), pa.string()),
+    "null_text": pa.nulls(ROWS, pa.string()),
+    "number": pa.array(_one_value([7]), pa.int64()),
+    "two_numbers": pa.array(_one_value([7, 8]), pa.int32()),
+    "null_float": pa.nulls(ROWS, pa.float32()),
+    "float_or_nan": pa.array(_one_value([1.0, float("nan")]), pa.float32()),
+    "nan": pa.array(_one_value([float("nan")]), pa.float64()),
+    "flag": pa.array(_one_value([True]), pa.bool_()),
+    "content": pa.array(_one_value([b"\x00"]), pa.binary()),
+    "words": pa.array(_one_value([["a"]]), pa.list_(pa.string())),
+    "no_words": pa.array(_one_value([[]]), pa.list_(pa.string())),
+}
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("wanted", [[name] for name in COLUMNS] + [list(COLUMNS)])
+def test_a_column_of_one_value_is_as_it_was_written(tmp_path: Path, wanted: list[str], statistics: bool) -> None:
+    """Whether statistics say so or not; of a part of the file and of all of it."""
+    rows = pa.table({"bucket": pa.array(np.sort(np.arange(ROWS) % BUCKETS), pa.int32()), **COLUMNS})
+    pq.write_table(rows, tmp_path / "a", row_group_size=GROUP_ROWS, write_statistics=statistics or ["bucket"])
+    schema = with_dictionaries(rows.schema, wanted)
+    reader = SliceReader(Place(str(tmp_path)))
+    for low, high in ((0, BUCKETS - 1), (3, 40)):
+        found = reader.read(["a"], schema, (low, high))
+        assert found.schema == schema
+        within = rows.filter(pa.array((rows["bucket"].to_numpy() >= low) & (rows["bucket"].to_numpy() <= high)))
+        assert str(found.to_pydict()) == str(within.select(wanted).to_pydict())  # as text, one NaN is another
