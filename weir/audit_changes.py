@@ -145,11 +145,10 @@ def pair_calls(records: Iterable[AuditRecord], streams: set[str]) -> Iterator[Ch
             continue
         if record.route.endswith(_CHECK):
             continue
-        named = record.key_id, record.request_id, record.route, record.time_ms  # a client may use an id again
         if record.phase == Phase.INTENT:
-            intents[named] = record
+            intents[record.call] = record
             continue
-        intents.pop(named, None)
+        intents.pop(record.call, None)
         failed = record.status >= _ERRORS_FROM
         if failed or not is_kept_elsewhere(record.route):
             yield _describe(record, str(record.status) if failed else _DONE)

@@ -15,10 +15,9 @@ from starlette.exceptions import HTTPException
 from weir.access.key import Scope
 from weir.console.api import Answer
 from weir.console.pages.proposals import SETTLING, list_proposals, name_done, say_done, settle
-from weir.console.pages.site import Site, Visit, pick
+from weir.console.pages.site import Site, Visit, answer_csv, pick
 from weir.console.text import read_time, show_text, show_time
 from weir.console.view import link
-from weir.infra.csv_text import write_csv
 from weir.monitoring.logs import get_logger
 from weir.schemas.expression import LISTS
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -89,10 +88,7 @@ def _export(document: Mapping[str, Any]) -> Response:
         for each in document["entries"]
     ]  # fmt: skip
     name = f"lists-first-{len(rows)}.csv" if document["more"] else "lists.csv"
-    return Response(
-        write_csv([["list", "entity", "entry", "reason", "source", "until"], *rows]),
-        headers={"content-disposition": f'attachment; filename="{name}"', "content-type": "text/csv; charset=utf-8"},
-    )
+    return answer_csv(name, [["list", "entity", "entry", "reason", "source", "until"], *rows])
 
 
 def _read_filters(visit: Visit) -> dict[str, str]:

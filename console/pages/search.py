@@ -14,11 +14,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from weir.console.api import Answer
 from weir.console.decisions import OUTCOMES, build_rows, list_cells, name_columns
-from weir.console.pages.site import Site, Visit
+from weir.console.pages.site import Site, Visit, answer_csv
 from weir.console.text import read_time
 from weir.console.view import link
 from weir.inference.api.filters import filter_fields
-from weir.infra.csv_text import write_csv
 from weir.schemas.records.validation import ID_BYTES_MAX
 
 PAGE_ROWS, EXPORT_ROWS, EXPORT_SECONDS = 50, 5_000, 20.0
@@ -117,10 +116,7 @@ async def _export(site: Site, visit: Visit) -> Response:
     decisions = decisions[:EXPORT_ROWS]
     name = "decisions.csv" if is_all else f"decisions-first-{len(decisions)}.csv"
     rows = [name_columns(visit.stream), *(list_cells(each, visit.stream) for each in decisions)]
-    return Response(
-        write_csv(rows),
-        headers={"content-disposition": f'attachment; filename="{name}"', "content-type": "text/csv; charset=utf-8"},
-    )
+    return answer_csv(name, rows)
 
 
 async def _ask(site: Site, visit: Visit, filters: Mapping[str, Any], after: str, limit: int) -> Answer | str:
