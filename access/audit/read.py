@@ -20,7 +20,7 @@ from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient
 
 LOOKED_MAX: Final = 10_000
-"""Newest records of a partition that one question looks at, half a second's work."""
+"""Newest records of a partition that one question looks at: 60 ms of processor time."""
 WAIT_SECONDS: Final = 4.0
 """Of a question for the one before."""
 Tell = Callable[[], None]
