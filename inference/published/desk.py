@@ -149,7 +149,7 @@ class RulesDesk:
         check_said(who, why)
         with self._opened.use() as publisher:
             publisher.who, publisher.why = who, why
-            return describe_act(publisher.roll_back(KIND, find_version(publisher, KIND, version))) | {"trial": None}
+            return describe_act(publisher.roll_back(KIND, find_version(publisher, KIND, version)))
 
     def close(self) -> None:
         """Disconnect."""

@@ -147,7 +147,7 @@ class ListsDesk:
             before = publisher.standing.content(KIND)
         trial = self._trials.wait(KIND, write_json(change.document), before)
         if trial is None:
-            return NOTHING_DONE | {"changed": None, "trial": show_trial(None)}
+            return NOTHING_DONE | {"trial": show_trial(None)}
         with self._opened.use() as publisher:
             if publisher.standing.content(KIND) != before:
                 change = plan_lists_change(self._settings, publisher, action, side, entity, documents)
@@ -173,8 +173,7 @@ class ListsDesk:
         check_said(who, why)
         with self._opened.use() as publisher:
             publisher.who, publisher.why = who, why
-            act = publisher.roll_back(KIND, find_version(publisher, KIND, version))
-            return describe_act(act) | {"changed": None, "trial": None}
+            return describe_act(publisher.roll_back(KIND, find_version(publisher, KIND, version)))
 
     def close(self) -> None:
         """Disconnect."""
