@@ -23,6 +23,7 @@ from weir.console.pages import (
     live,
     login,
     models,
+    quality,
     queue,
     rules,
     search,
@@ -69,8 +70,8 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     view = View(parts.streams, parts.guard.sessions, parts.now_ms)
     site = Site(parts.api, parts.guard, view, parts.streams)
     for page in (
-        static, login, queue, case, transaction, entity, search, live, rules, lists, models, letters, catalogue, keys,
-        audit, uploads,
+        static, login, queue, case, transaction, entity, search, live, rules, lists, models, quality, letters,
+        catalogue, keys, audit, uploads,
     ):  # fmt: skip
         page.add(app, site)
     _add_error_pages(app, site)

@@ -303,7 +303,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
         *(f"cases/{case_id}" for case_id in cases),
         f"transaction?id={scheme}0", f"evidence?id={scheme}0", f"entity?kind=card&id=card-{scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
-        "rules", "lists", "models", "uploads", "features", "nothing",
+        "rules", "lists", "models", "quality", "uploads", "features", "nothing",
     ):  # fmt: skip
         page.goto(f"{url}{BASE}/{path}")
         found[path] = find_violations(page)

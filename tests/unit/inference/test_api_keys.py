@@ -47,6 +47,7 @@ SCOPES = {
     "GET /v1/decisions/live": "read",
     "GET /v1/decisions": "read",
     "GET /v1/metrics/daily": "read",
+    "GET /v1/quality": "read",
     "GET /v1/models": "read",
     "GET /v1/models/history": "read",
     "POST /v1/models/rollback": "rules",
