@@ -50,7 +50,7 @@ async def _ask(site: Site, visit: Visit) -> dict[str, Any] | None:
 
 
 def _show(day: Mapping[str, Any], currency: str) -> dict[str, str]:
-    """Return a day in the words of the page: an interval stands in brackets."""
+    """Return a day in the words of the page: an interval is in brackets."""
     money, complete = day["money_lost"], day["labels_complete"]
     return {
         "day": day["day"],

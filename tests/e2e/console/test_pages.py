@@ -15,6 +15,8 @@ from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, LEAD, RULE,
 from tests.unit.inference.examples import DECISION, TRANSACTION
 from tests.unit.inference.twins import build_measured
 from tests.unit.infra.user_files.files import write_csv
+from weir.inference.api.quality.route import SHOWN as QUALITY
+from weir.inference.model_card import QUALITY_FILE
 from weir.schemas.search import Place
 
 pytestmark = pytest.mark.browser
@@ -284,6 +286,22 @@ def test_a_file_is_sent_scored_and_downloaded(world: ConsoleWorld, url: str, ope
     assert [row.partition(",")[0] for row in rows] == ["transaction_id", *(f"up-{n}" for n in range(100))]
     page.get_by_role("button", name="Delete the upload").click()
     page.get_by_text("No file is kept").wait_for()
+
+
+def test_quality_is_shown_day_by_day_and_exported(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    (day,) = QUALITY["days"]
+    days = [day | {"day": f"2025-12-{number:02}", "decided": 20_000 + 7 * number} for number in range(8, 0, -1)]
+    kept = world.api.served.models_dir / QUALITY_FILE
+    kept.write_bytes(orjson.dumps(QUALITY | {"days": days}))
+    page = log_in(open_page(url), ANNA)
+    page.get_by_role("link", name="Quality").click()
+    page.get_by_role("row", name="2025-12-08").wait_for()
+    assert find_violations(page) == []
+    keep_picture(page, "quality")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="CSV").click()
+    assert downloading.value.path().read_text().count("\n") == 1 + len(days)
+    kept.unlink()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
