@@ -81,7 +81,7 @@ async def _show_found(site: Site, visit: Visit) -> Response:
     if isinstance(found, str):
         return show(site, visit, status=422, refused=found)
     if found.code:
-        return show(site, visit, status=found.status, refused=_describe_refusal(found))
+        return show(site, visit, status=found.status, refused=describe_refusal(found))
     document, path = found.document, f"{visit.base}/search"
     return show(
         site,
@@ -93,7 +93,8 @@ async def _show_found(site: Site, visit: Visit) -> Response:
     )
 
 
-def _describe_refusal(found: Answer) -> str:
+def describe_refusal(found: Answer) -> str:
+    """Return why the API did not search, as a page says it."""
     if found.code == NO_ARCHIVE:
         return "No decision is archived yet. The operator starts the archive with: weir archive"
     return found.message
@@ -106,7 +107,7 @@ async def _export(site: Site, visit: Visit) -> Response:
     while True:
         found = await _ask(site, visit, filters, after, _API_ROWS)
         if isinstance(found, str) or found.code:
-            refused = found if isinstance(found, str) else _describe_refusal(found)
+            refused = found if isinstance(found, str) else describe_refusal(found)
             return show(site, visit, status=422 if isinstance(found, str) else found.status, refused=refused)
         decisions += found.document["decisions"]
         after = found.document["next"] or ""

@@ -319,7 +319,8 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     found["queue"] = find_violations(page)
     for path in (
         *(f"cases/{case_id}" for case_id in cases),
-        f"transaction?id={scheme}0", f"evidence?id={scheme}0", f"entity?kind=card&id=card-{scheme}0",
+        f"transaction?id={scheme}0", f"evidence?id={scheme}0",
+        f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
         "rules", "lists", "models", "quality", "uploads", "features", "nothing",
     ):  # fmt: skip
