@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from weir.console.api import Api, ApiAway, NoAccess
 from weir.console.guard import Bound, Forged, Guard, LoggedOut
 from weir.console.pages import (
+    audit,
     case,
     catalogue,
     entity,
@@ -22,6 +23,7 @@ from weir.console.pages import (
     live,
     login,
     models,
+    quality,
     queue,
     rules,
     search,
@@ -68,8 +70,8 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     view = View(parts.streams, parts.guard.sessions, parts.now_ms)
     site = Site(parts.api, parts.guard, view, parts.streams)
     for page in (
-        static, login, queue, case, transaction, entity, search, live, rules, lists, models, letters, catalogue, keys,
-        uploads,
+        static, login, queue, case, transaction, entity, search, live, rules, lists, models, quality, letters,
+        catalogue, keys, audit, uploads,
     ):  # fmt: skip
         page.add(app, site)
     _add_error_pages(app, site)

@@ -27,7 +27,7 @@ from weir.infra.user_files.checker import Checker, Outcome
 from weir.infra.user_files.door import add_flags, manner_of, open_checked
 from weir.infra.user_files.survey import FileRefused
 from weir.schemas.contracts import event_schemas, label_schemas
-from weir.schemas.errors import Refused
+from weir.schemas.errors import Refused, describe_to_command
 from weir.schemas.printable import escape
 from weir.schemas.project import find_stream
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
         try:
             checker.judge()
         except FileRefused as refusal:
-            sys.stderr.write(f"{escape(str(refusal))}\n")
+            sys.stderr.write(f"{escape(describe_to_command(refusal))}\n")
             _summarise(arguments, checker, None, time.monotonic() - started)
             return 2
         sent = None if arguments.dry_run or stopped.is_set() else _publish(settings, arguments, checker, stopped)

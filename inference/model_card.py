@@ -14,6 +14,8 @@ from weir.inference.published.gate import Gate
 
 CARD_FILE: Final = "model_card.md"
 DRIFT_FILE: Final = "drift.json"
+QUALITY_FILE: Final = "quality.json"
+"""Of a stream, next to its bundles: what `weir quality` found last."""
 """Next to the card: what ``weir monitor`` found last in the decisions of the model."""
 GATES_HEADING: Final = "## Gates"
 _CELL_ENDS: Final = re.compile(r"(?<!\\)\|")

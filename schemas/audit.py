@@ -60,6 +60,11 @@ class AuditRecord:
     micros: int
     missed: int = 0
 
+    @property
+    def call(self) -> tuple[str, str, str, int]:
+        """What the two halves of a change have in common; a client may use a request id again."""
+        return self.key_id, self.request_id, self.route, self.time_ms
+
 
 ID_FIELD: Final = "request_id"
 """Of a record: the two halves of a change have the same."""

@@ -80,6 +80,21 @@ PROOFS: dict[str, Proof] = {
         ".venv/bin/python -m tests.bench.overload --times 3 --p99-ms-max 250",
         10,
     ),
+    "search": Proof(
+        "of a million decisions each kind of search answers within 500 ms at the 95th percentile",
+        ".venv/bin/python -m tests.bench.search",
+        30,
+    ),
+    "console-live": Proof(
+        "at 500 decisions a second the console's live page shows all within 5 s, and in 30 minutes it grows by no 20 %",
+        ".venv/bin/python -m tests.bench.console live --minutes 30 --rate 500",
+        45,
+    ),
+    "console-pages": Proof(
+        "with a million decisions in the archive each page of the console can be used within a second",
+        ".venv/bin/python -m tests.bench.console pages",
+        30,
+    ),
     "feast": Proof("Feast gives what the archive logged, bit for bit, and nothing of later", "make test-feast", 20),
     "archive-backlog": Proof(
         "an archiver writes 10,000 payments a second within 500 MB",

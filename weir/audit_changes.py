@@ -1,8 +1,8 @@
 """All changes in one view, each from where it is kept: nothing is written twice for it.
 
 Keys and cases are in the database, what is published in its stream's topic, and calls that change something in the
-audit log. Who was erased is in the home's list of erasures, by a pseudonym. A change of a case through the API is in
-two of them; it is shown as what the database has, unless it failed.
+audit log. Who was erased is in the home's list of erasures, by a pseudonym. A change of a key, a case or of what is
+published that was made through the API is in two of them; it is shown as the first two have it, unless it failed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _BEGUN = "begun"
 _UNKNOWN = "unknown"
 """The process ended between intent and result, or lost the result."""
 _ERRORS_FROM = 400
+_KEPT_ELSEWHERE = frozenset({"cases", "keys", "lists", "models", "rules"})
+"""What the paths are of whose changes the database or the stream's own topic has."""
+_CHECK = "/check"
+"""The end of paths that ask for the scope of a change and make none."""
 _NAME_SHOWN = 12
 """Characters of a pseudonym, as `weir audit calls` shows them."""
 
@@ -134,20 +138,33 @@ def _list_calls(calls: Iterable[AuditRecord], streams: set[str]) -> Iterator[Cha
 
 
 def pair_calls(records: Iterable[AuditRecord], streams: set[str]) -> Iterator[Change]:
-    """Yield the changes by calls of some streams that nothing else has: failed ones, and those of no case."""
+    """Yield the changes by calls of some streams that nothing else has: failed ones, and those kept nowhere else."""
     intents: dict[tuple[str, str, str, int], AuditRecord] = {}
     for record in records:
         if record.phase == Phase.CALL or (record.stream and record.stream not in streams):
             continue
-        named = record.key_id, record.request_id, record.route, record.time_ms  # a client may use an id again
-        if record.phase == Phase.INTENT:
-            intents[named] = record
+        if record.route.endswith(_CHECK):
             continue
-        intents.pop(named, None)
+        if record.phase == Phase.INTENT:
+            intents[record.call] = record
+            continue
+        intents.pop(record.call, None)
         failed = record.status >= _ERRORS_FROM
-        if failed or "/cases/" not in record.route:
+        if failed or not is_kept_elsewhere(record.route):
             yield _describe(record, str(record.status) if failed else _DONE)
     yield from (_describe(record, _UNKNOWN) for record in intents.values())
+
+
+def is_kept_elsewhere(route: str) -> bool:
+    """Return whether what a path changes is kept where this view reads it too, when it is done.
+
+    >>> is_kept_elsewhere("/v1/streams/refunds/rules"), is_kept_elsewhere("/v1/keys/{key_id}/revoke")
+    (True, True)
+    >>> is_kept_elsewhere("/v1/labels"), is_kept_elsewhere("/v1/streams/rules/labels")
+    (False, False)
+    """
+    _, _, *parts = route.split("/")
+    return (parts[2] if parts[0] == "streams" else parts[0]) in _KEPT_ELSEWHERE
 
 
 def _describe(record: AuditRecord, outcome: str) -> Change:

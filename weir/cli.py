@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from weir.schemas.errors import Refused, WeirError
+from weir.schemas.errors import Refused, WeirError, describe_to_command
 from weir.schemas.printable import escape
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         return _run(arguments)
     except WeirError as error:
         # a server's last words are several lines; indented, none of them passes for one of ours
-        lines = "\n  ".join(map(escape, str(error).split("\n")))
+        lines = "\n  ".join(map(escape, describe_to_command(error).split("\n")))
         sys.stderr.write(f"weir {verb}: {lines}\n")
         return 2 if isinstance(error, Refused) else 1
     except OSError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from weir.archive.whatif.again import read_outcomes
 from weir.archive.whatif.fraud_times import FraudTimes
 from weir.archive.whatif.labels import find_append_ms, hash_events, hash_keys, scan_labels
 from weir.archive.whatif.past import PROPENSITY, ROW, Part, Past
+from weir.inference.model_card import QUALITY_FILE
 from weir.infra.arguments import Parser, add_stream_flag, at_least
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.logs import configure, get_logger
@@ -60,6 +62,7 @@ def main(argv: list[str]) -> int:
     except Transient as error:
         raise Refused(str(error)) from error
     document = build_document(quality)
+    _note(settings, arguments, document)
     if arguments.html:
         title = f"quality of decisions: {settings.stream.full_name}"
         arguments.html.write_text(build_page(document, title=title), encoding="utf-8")
@@ -160,7 +163,21 @@ def _look_and_tell(settings: Settings, root: Place, arguments: argparse.Namespac
         log.warning("quality_unknown", detail=str(error))
         return
     meter_quality(quality, settings.stream.name)
+    _note(settings, arguments, build_document(quality))
     log.info("looked_at_quality", days=len(quality.days))
+
+
+def _note(settings: Settings, arguments: argparse.Namespace, document: dict[str, Any]) -> None:
+    """Keep what was found of all decisions of this deployment, for who serves it."""
+    if arguments.model or arguments.archive:
+        return
+    staging = settings.models_dir / f".{QUALITY_FILE}.{os.getpid()}"
+    try:
+        settings.models_dir.mkdir(parents=True, exist_ok=True)
+        staging.write_text(to_json(document), encoding="utf-8")
+        staging.replace(settings.models_dir / QUALITY_FILE)
+    except OSError as error:  # a folder that may only be read; what was found is told all the same
+        log.warning("quality_not_noted", detail=(error.strerror or "").lower())
 
 
 def _build_parser() -> Parser:

@@ -1,10 +1,12 @@
-"""Reads the audit log again, from a time on."""
+"""Reads the audit log again: all from a time on, or the newest calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
 
@@ -12,19 +14,42 @@ from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.audit import SCHEMA, AuditRecord, read_record
+from weir.schemas.audit import SCHEMA, AuditRecord, Phase, read_record
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient
 
+LOOKED_MAX: Final = 10_000
+"""Newest records of a partition that one question looks at: 60 ms of processor time."""
+WAIT_SECONDS: Final = 4.0
+"""Of a question for the one before."""
+Tell = Callable[[], None]
 
-def read_calls(settings: Settings, since_ms: int, tell_forgotten: Callable[[], None]) -> Iterator[AuditRecord]:
+
+class Newest(NamedTuple):
+    """The newest calls.
+
+    Attributes:
+        calls: the newest first; a change is its result, and its intent where there is no result.
+        is_whole: false where there are, or may have been, older ones since the time that was asked for.
+        missed: records that could not be written between those that were looked at.
+    """
+
+    calls: list[AuditRecord]
+    is_whole: bool
+    missed: int
+
+
+def read_calls(
+    settings: Settings, since_ms: int, tell_forgotten: Tell, *, looked_max: int | None = None
+) -> Iterator[AuditRecord]:
     """Yield the records that the brokers appended from a time on, oldest first; what is no record of ours is left out.
 
     Args:
         settings: of this deployment.
         since_ms: UTC epoch ms.
-        tell_forgotten: called for a partition that may have had more of them, which it has forgotten.
+        tell_forgotten: called for a partition that may have had more of them, which it has forgotten or leaves out.
+        looked_max: newest records of a partition that are read; all without it.
 
     Raises:
         Refused: there is no such topic.
@@ -38,12 +63,59 @@ def read_calls(settings: Settings, since_ms: int, tell_forgotten: Callable[[], N
         try:
             for number in range(count):
                 where = (topic, number)
-                low = history.low(where)
+                low, end = history.low(where), history.end(where)
+                if looked_max is not None:
+                    low = max(low, end - looked_max)
                 start = max(low, history.offset_at_time(where, since_ms))
                 if start == low > 0:
                     tell_forgotten()
-                for messages in history.read(where, start, history.end(where)):
+                for messages in history.read(where, start, end):
                     found = codec.decode([message.value() for message in messages], schema_of)
                     yield from map(read_record, found.batch.to_pylist())
         except KafkaException as error:
             raise Transient(f"kafka: {topic}: {error.args[0].str()}") from error
+
+
+def choose_newest(records: Iterable[AuditRecord], who: str, limit: int) -> tuple[list[AuditRecord], bool]:
+    """Return the newest calls, the newest first, and whether those are all.
+
+    Args:
+        records: oldest first.
+        who: id of the key that called; anybody without it.
+        limit: of calls.
+    """
+    kept = [each for each in records if who in {"", each.key_id}]
+    ended = {each.call for each in kept if each.phase == Phase.RESULT}
+    calls = [each for each in kept if each.phase != Phase.INTENT or each.call not in ended]
+    return calls[: -limit - 1 : -1], len(calls) <= limit
+
+
+class NewestCalls:
+    """The newest calls of a deployment, for one who asks at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Bind to a deployment, which is connected to when somebody asks."""
+        self._settings = settings
+        self._turn = threading.Lock()
+
+    def read(self, since_ms: int, who: str, limit: int) -> Newest:
+        """Return the newest calls since a time.
+
+        Args:
+            since_ms: UTC epoch ms.
+            who: id of the key that called; anybody without it.
+            limit: of calls.
+
+        Raises:
+            Refused: there is no audit log.
+            Transient: the brokers or the registry did not answer in time, or others ask.
+        """
+        if not self._turn.acquire(timeout=WAIT_SECONDS):
+            raise Transient("expected the reader of the audit log to be free, found others that ask; ask again")
+        try:
+            cut: list[None] = []
+            records = list(read_calls(self._settings, since_ms, lambda: cut.append(None), looked_max=LOOKED_MAX))
+        finally:
+            self._turn.release()
+        calls, are_all = choose_newest(records, who, limit)
+        return Newest(calls, are_all and not cut, sum(each.missed for each in records))

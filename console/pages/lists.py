@@ -14,11 +14,10 @@ from starlette.exceptions import HTTPException
 
 from weir.access.key import Scope
 from weir.console.api import Answer
-from weir.console.pages.proposals import SETTLING, list_proposals, name_done, say_done, settle
-from weir.console.pages.site import Site, Visit, pick
+from weir.console.pages.proposals import begin, list_proposals, name_done, say_done
+from weir.console.pages.site import Site, Visit, answer_csv, pick
 from weir.console.text import read_time, show_text, show_time
 from weir.console.view import link
-from weir.infra.csv_text import write_csv
 from weir.monitoring.logs import get_logger
 from weir.schemas.expression import LISTS
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -26,7 +25,7 @@ from weir.schemas.records.validation import ID_BYTES_MAX
 PAGE_ENTRIES, EXPORT_ENTRIES = 100, 500
 WHY_CHARACTERS_MAX, NOTE_CHARACTERS_MAX = 500, 200
 _FILTERS = ("side", "entity", "begins", "version")
-_CHANGES = frozenset({"add", "remove", "rollback"}) | SETTLING
+_OWN = frozenset({"add", "remove"})
 log = get_logger(__name__)
 
 
@@ -47,15 +46,8 @@ def add(app: FastAPI, site: Site) -> None:
 
     @app.post("/streams/{stream}/lists/{change}")
     async def post_lists(request: Request, change: str) -> Response:
-        visit = site.enter(request, Scope.RULES)
-        fields = await site.read_form(visit)
-        if change not in _CHANGES:
-            raise HTTPException(404, f"expected one of {', '.join(sorted(_CHANGES))}, found another change")
-        if change == "rollback":
-            done = await site.attempt(visit, "lists/rollback", pick(fields, "version", "why"))
-        elif change in SETTLING:
-            done, fields = await settle(site, visit, "lists", change, fields), {}
-        else:
+        visit, fields, done = await begin(site, request, "lists", change, _OWN)
+        if done is None:
             done = await _change(site, visit, change, fields)
         if done.code or done.document["action"] is None:
             return await _show(site, visit, done=done, fields=fields)
@@ -89,10 +81,7 @@ def _export(document: Mapping[str, Any]) -> Response:
         for each in document["entries"]
     ]  # fmt: skip
     name = f"lists-first-{len(rows)}.csv" if document["more"] else "lists.csv"
-    return Response(
-        write_csv([["list", "entity", "entry", "reason", "source", "until"], *rows]),
-        headers={"content-disposition": f'attachment; filename="{name}"', "content-type": "text/csv; charset=utf-8"},
-    )
+    return answer_csv(name, [["list", "entity", "entry", "reason", "source", "until"], *rows])
 
 
 def _read_filters(visit: Visit) -> dict[str, str]:

@@ -23,9 +23,8 @@ from weir.console.models import (
     list_names,
     show_points,
 )
-from weir.console.pages.site import Site, Visit, pick
+from weir.console.pages.site import Site, Visit, answer_csv, pick
 from weir.console.view import link
-from weir.infra.csv_text import write_csv
 from weir.monitoring.logs import get_logger
 
 DAYS: Final = (7, 30, 90, 366)
@@ -175,10 +174,4 @@ def _path(visit: Visit) -> str:
 def _export(found: Mapping[str, Any]) -> Response:
     names = ["threshold", "flagged", *list_names(found["currency"])]
     rows = [[point[name] for name in names] for point in found["points"]]
-    return Response(
-        write_csv([names, *rows]),
-        headers={
-            "content-disposition": 'attachment; filename="thresholds.csv"',
-            "content-type": "text/csv; charset=utf-8",
-        },
-    )
+    return answer_csv("thresholds.csv", [names, *rows])

@@ -1,4 +1,6 @@
-"""What one person proposed of rules or lists, on their pages: it waits for another one, who approves or rejects it.
+"""Changes that rules and lists have in common, on their pages: taking a version back, and settling a proposal.
+
+What one person proposed waits for another one, who approves or rejects it.
 
 Who asks is the name of the key, and the API looks at it: another session of the same person approves nothing either.
 """
@@ -8,23 +10,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fastapi import Request
 from starlette.exceptions import HTTPException
 
+from weir.access.key import Scope
 from weir.console.api import Answer
 from weir.console.pages.site import Site, Visit, pick
 
-SETTLING: Final = frozenset({"approve", "reject"})
+_SETTLING: Final = frozenset({"approve", "reject"})
+_BACK: Final = "rollback"
 SAID: Final = {"propose": "proposed", "reject": "rejected"}
 """What the address says of a change that put nothing in force; of any other it says ``done``."""
 _REJECTED_SHOWN = 5
 
 
-async def settle(site: Site, visit: Visit, kind: str, change: str, fields: Mapping[str, str]) -> Answer:
-    """Approve or reject what the form names.
+async def begin(
+    site: Site, request: Request, kind: str, change: str, own: frozenset[str]
+) -> tuple[Visit, Mapping[str, str], Answer | None]:
+    """Read the form of a change of rules or lists, and make it where both have it; the page's ``own`` are left to it.
+
+    Returns:
+        The visit, what was typed that is to be shown again, and what was done; nothing yet of a change of its own.
 
     Raises:
-        HTTPException: 404 where it names nothing.
+        Forged: no page of the session sent it.
+        HTTPException: 403 without the scope, 404 for another change or where the form names no proposal.
+        LoggedOut: nobody is logged in.
     """
+    visit = site.enter(request, Scope.RULES)
+    fields = await site.read_form(visit)
+    if change in own:
+        return visit, fields, None
+    if change in _SETTLING:
+        return visit, {}, await _settle(site, visit, kind, change, fields)
+    if change != _BACK:
+        known = ", ".join(sorted({*own, *_SETTLING, _BACK}))
+        raise HTTPException(404, f"expected one of {known}, found another change")
+    return visit, fields, await site.attempt(visit, f"{kind}/{_BACK}", pick(fields, "version", "why"))
+
+
+async def _settle(site: Site, visit: Visit, kind: str, change: str, fields: Mapping[str, str]) -> Answer:
     proposal = fields.get("proposal", "")
     if not proposal.isalnum() or not proposal.isascii():
         raise HTTPException(404, "expected a proposal, found none in the form")

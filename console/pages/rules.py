@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 
 from weir.access.key import Scope
 from weir.console.api import Answer
-from weir.console.pages.proposals import SETTLING, list_proposals, name_done, say_done, settle
+from weir.console.pages.proposals import begin, list_proposals, name_done, say_done
 from weir.console.pages.site import Site, Visit, pick
 from weir.console.view import link
 from weir.monitoring.logs import get_logger
 
 TEXT_CHARACTERS_MAX = 100_000
 WHY_CHARACTERS_MAX = 500
-_CHANGES = frozenset({"check", "publish", "rollback"}) | SETTLING
+_OWN = frozenset({"check", "publish"})
 log = get_logger(__name__)
 
 
@@ -34,15 +34,9 @@ def add(app: FastAPI, site: Site) -> None:
 
     @app.post("/streams/{stream}/rules/{change}")
     async def post_rules(request: Request, change: str) -> Response:
-        visit = site.enter(request, Scope.RULES)
-        fields = await site.read_form(visit)
-        if change not in _CHANGES:
-            raise HTTPException(404, f"expected one of {', '.join(sorted(_CHANGES))}, found another change")
-        if change == "rollback":
-            done = await site.attempt(visit, "rules/rollback", pick(fields, "version", "why"))
+        visit, fields, done = await begin(site, request, "rules", change, _OWN)
+        if done is not None:
             return await _lead(site, visit, done, fields, None)
-        if change in SETTLING:
-            return await _lead(site, visit, await settle(site, visit, "rules", change, fields), {}, None)
         text = _read_text(fields)
         checked = await site.attempt(visit, "rules/check", {"text": text, "try": True})
         if change == "check" or checked.code or not _may_publish(checked, fields):

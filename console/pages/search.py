@@ -14,11 +14,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from weir.console.api import Answer
 from weir.console.decisions import OUTCOMES, build_rows, list_cells, name_columns
-from weir.console.pages.site import Site, Visit
+from weir.console.pages.site import Site, Visit, answer_csv
 from weir.console.text import read_time
 from weir.console.view import link
 from weir.inference.api.filters import filter_fields
-from weir.infra.csv_text import write_csv
 from weir.schemas.records.validation import ID_BYTES_MAX
 
 PAGE_ROWS, EXPORT_ROWS, EXPORT_SECONDS = 50, 5_000, 20.0
@@ -82,7 +81,7 @@ async def _show_found(site: Site, visit: Visit) -> Response:
     if isinstance(found, str):
         return show(site, visit, status=422, refused=found)
     if found.code:
-        return show(site, visit, status=found.status, refused=_describe_refusal(found))
+        return show(site, visit, status=found.status, refused=describe_refusal(found))
     document, path = found.document, f"{visit.base}/search"
     return show(
         site,
@@ -94,7 +93,8 @@ async def _show_found(site: Site, visit: Visit) -> Response:
     )
 
 
-def _describe_refusal(found: Answer) -> str:
+def describe_refusal(found: Answer) -> str:
+    """Return why the API did not search, as a page says it."""
     if found.code == NO_ARCHIVE:
         return "No decision is archived yet. The operator starts the archive with: weir archive"
     return found.message
@@ -107,7 +107,7 @@ async def _export(site: Site, visit: Visit) -> Response:
     while True:
         found = await _ask(site, visit, filters, after, _API_ROWS)
         if isinstance(found, str) or found.code:
-            refused = found if isinstance(found, str) else _describe_refusal(found)
+            refused = found if isinstance(found, str) else describe_refusal(found)
             return show(site, visit, status=422 if isinstance(found, str) else found.status, refused=refused)
         decisions += found.document["decisions"]
         after = found.document["next"] or ""
@@ -117,10 +117,7 @@ async def _export(site: Site, visit: Visit) -> Response:
     decisions = decisions[:EXPORT_ROWS]
     name = "decisions.csv" if is_all else f"decisions-first-{len(decisions)}.csv"
     rows = [name_columns(visit.stream), *(list_cells(each, visit.stream) for each in decisions)]
-    return Response(
-        write_csv(rows),
-        headers={"content-disposition": f'attachment; filename="{name}"', "content-type": "text/csv; charset=utf-8"},
-    )
+    return answer_csv(name, rows)
 
 
 async def _ask(site: Site, visit: Visit, filters: Mapping[str, Any], after: str, limit: int) -> Answer | str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from weir.access.key import Key, Scope
@@ -15,6 +15,7 @@ from weir.console.api import Answer, Api, ApiAway
 from weir.console.guard import Guard, LoggedOut
 from weir.console.session import Session
 from weir.console.view import View
+from weir.infra.csv_text import write_csv
 from weir.schemas.stream import Stream
 
 
@@ -106,6 +107,12 @@ class Site:
         if stream is None:
             return self.view.render_alone("error_alone.html", status=status, code=status, message=message)
         return self.view.render("error.html", session, stream, status=status, code=status, message=message)
+
+
+def answer_csv(name: str, rows: Iterable[Sequence[Any]]) -> Response:
+    """Return a table as a file that a browser keeps under a name, and that a spreadsheet does not run."""
+    headers = {"content-disposition": f'attachment; filename="{name}"', "content-type": "text/csv; charset=utf-8"}
+    return Response(write_csv(rows), headers=headers)
 
 
 def pick(fields: Mapping[str, str], *names: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""One event: the decision on it, why, what was known of it, and the evidence of the archive when it is asked for."""
+"""One event: the decision on it, why, what was known of it; when asked, evidence and what its card did before.
+
+The last two are of the archive.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from weir.console.decisions import build_rows as build_decisions
 from weir.console.pages import search
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.text import list_amounts
+from weir.console.view import link
 from weir.console.windows import build_rows
+from weir.inference.api.filters import filter_fields
 from weir.schemas.masking import mask
 from weir.schemas.printable import to_json
+
+BEFORE_SHOWN = 20
+_AFTER_MS = 60_000
+"""After a decision: it is archived by when it was appended, which is a moment later."""
+_TIME_DIGITS_MAX = 15
 
 
 def add(app: FastAPI, site: Site) -> None:
@@ -41,6 +52,25 @@ def add(app: FastAPI, site: Site) -> None:
             amounts=[(name.replace("_", " "), amount) for name, (_, amount) in amounts.items()],
             fields=_list_fields(visit, decision, frozenset().union(*(fields for fields, _ in amounts.values()))),
             entities=_list_entities(visit, decision),
+            before=_link_before(visit, event_id, decision),
+        )
+
+    @app.get("/streams/{stream}/before")
+    async def get_before(request: Request) -> Response:
+        visit = site.enter(request)
+        event_id, key = _read_id(visit), visit.query("key")
+        at_ms = visit.query("at")
+        if not key or not at_ms.isdecimal() or len(at_ms) > _TIME_DIGITS_MAX:
+            raise HTTPException(404, f"expected a {visit.stream.key.name} and a time, found none")
+        asked = {visit.stream.key.name: key, "to": int(at_ms) + _AFTER_MS, "limit": BEFORE_SHOWN}
+        found = await site.get(visit, "decisions", **asked)
+        return site.render(
+            visit,
+            "before.html",
+            event_id=event_id,
+            key=key,
+            rows=[] if found.code else build_decisions(found.document["decisions"], visit.stream),
+            said=search.describe_refusal(found) if found.code else "",
         )
 
     @app.get("/streams/{stream}/evidence")
@@ -58,6 +88,14 @@ def add(app: FastAPI, site: Site) -> None:
             said=found.message if found.code == "no_evidence" else "This API has no archive to ask.",
             rows=build_rows(vector, visit.stream),
         )
+
+
+def _link_before(visit: Visit, event_id: str, decision: dict[str, Any]) -> str:
+    """Return where the decisions before this one are; nothing where decisions are not found by the stream's key."""
+    key = visit.stream.key
+    if key.name not in filter_fields(visit.stream):
+        return ""
+    return link(f"{visit.base}/before", id=event_id, key=decision[key.field], at=decision["decision_time_ms"])
 
 
 def _read_id(visit: Visit) -> str:

@@ -29,6 +29,7 @@ from weir.inference.api.body import UnknownEncoding
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
 from weir.inference.api.idempotent import Idempotent, Keeps
+from weir.inference.api.keys.calls import CallsSource, add_calls
 from weir.inference.api.keys.route import KeysSource, add_keys
 from weir.inference.api.limited import Limited, Takes
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
@@ -65,6 +66,7 @@ class ApiParts:
         find_key: returns the valid key with a text; ``None`` where no key is asked for.
         keys: lists and revokes keys; without it there are no such paths.
         audit: notes calls of keys; without it none is noted.
+        calls: those that were noted; without it there is no such path.
         limits: counts the requests of keys; ``None`` where no key is asked for.
         default_limit: of keys without one of their own.
         kept: keeps answers for requests with an idempotency key; without it such a key says nothing.
@@ -81,6 +83,7 @@ class ApiParts:
     find_key: Callable[[str], Key | None] | None = None
     keys: KeysSource | None = None
     audit: Writes | None = None
+    calls: CallsSource | None = None
     limits: Takes | None = None
     default_limit: Limit | None = None
     kept: Keeps | None = None
@@ -127,6 +130,8 @@ def build_api(parts: ApiParts) -> FastAPI:
         app.include_router(build_router(served, shared, prefixes))
     if parts.find_key is not None and parts.keys is not None:
         add_keys(app, parts.keys, parts.now_ms)
+    if parts.find_key is not None and parts.calls is not None:
+        add_calls(app, parts.calls)
     _document_errors(app, keyed=parts.find_key is not None, keeps=parts.kept is not None)
     _add_operations(app, parts)
     if parts.find_key is not None:

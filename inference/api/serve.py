@@ -66,6 +66,7 @@ from weir.streaming.service import wait_for
 
 if TYPE_CHECKING:
     from weir.access.audit.log import AuditLog
+    from weir.access.audit.read import NewestCalls
     from weir.access.keyring import Keyring
     from weir.access.store import KeyStore
     from weir.cases.desk import Desk
@@ -227,6 +228,7 @@ def build_parts(
         find_key=keyring.find if keyring else None,
         keys=keys,
         audit=audit,
+        calls=None if audit is None else _read_audit(settings),
         limits=RateLimits(client, space=settings.cluster) if keyring else None,
         default_limit=_read_default_limit(settings),
         kept=KeptAnswers(client, space=settings.cluster, bytes_max=settings.api.idempotency_mb_max << 20),
@@ -282,6 +284,12 @@ def _open_audit(settings: Settings) -> AuditLog | None:
     from weir.access.audit.build import open_audit  # noqa: PLC0415 - without keys there is nobody to name
 
     return open_audit(settings)
+
+
+def _read_audit(settings: Settings) -> NewestCalls:
+    from weir.access.audit.read import NewestCalls  # noqa: PLC0415 - likewise
+
+    return NewestCalls(settings)
 
 
 def _read_default_limit(settings: Settings) -> Limit | None:

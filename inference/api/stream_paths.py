@@ -44,6 +44,7 @@ from weir.inference.api.ports import (
     RulesSource,
     SearchSource,
 )
+from weir.inference.api.quality.route import add_quality
 from weir.inference.api.request import parse_event
 from weir.inference.api.rules.route import RulesPaths
 from weir.inference.api.search.route import SearchPaths
@@ -162,6 +163,7 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         add_many(router, f"{prefix}/score/batch", stream, scores, shared.now_ms)
         models.add(router, f"{prefix}/models")
+        add_quality(router, f"{prefix}/quality", served.models_dir)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)
         for name, add in rooms:

@@ -5,26 +5,24 @@ It is the code of ``weir rules``. What was tried is published next to the rules 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from weir.inference.core.rules import RuleSet, build_rule_set, describe_condition
 from weir.inference.published.act import NONE
 from weir.inference.published.author import check_said
+from weir.inference.published.change_desk import ChangeDesk
 from weir.inference.published.diff import diff_texts, read_content
 from weir.inference.published.gate import show_trial
 from weir.inference.published.opened import (
     NOTHING_DONE,
-    OpenPublisher,
     describe_act,
     describe_proposal,
     find_version,
     list_acts,
 )
-from weir.inference.published.proposals.desk import ProposalsDesk
 from weir.inference.published.proposals.settling import propose
-from weir.inference.published.trials import Trials, check_passed
+from weir.inference.published.trials import check_passed
 from weir.inference.rule_sets import columns_of_rules
-from weir.infra.settings import Settings
 from weir.schemas.errors import Transient
 from weir.schemas.origin import Finding
 from weir.schemas.rules import Rule
@@ -38,24 +36,10 @@ class HasFaults(Exception):
     """Rules that may not be published; the number of their faults is the argument."""
 
 
-class RulesDesk:
-    """The rules of a stream.
+class RulesDesk(ChangeDesk):
+    """The rules of a stream."""
 
-    Attributes:
-        proposals: what was proposed of them.
-    """
-
-    def __init__(self, settings: Settings, opened: OpenPublisher, trials: Trials) -> None:
-        """Bind to what is published.
-
-        Args:
-            settings: of the stream.
-            opened: what is published of it; other desks may share it.
-            trials: likewise, of the stream.
-        """
-        self._settings, self._stream = settings, settings.stream
-        self._opened, self._trials = opened, trials
-        self.proposals = ProposalsDesk(settings, opened, KIND)
+    kind: ClassVar = KIND
 
     def show(self, version: str = "") -> dict[str, Any]:
         """Return the rules in force or those of a version, and every act, the newest first.
@@ -67,7 +51,7 @@ class RulesDesk:
         with self._opened.use() as publisher:
             in_force = publisher.standing.content(KIND)
             content = find_version(publisher, KIND, version) if version else in_force
-            name, text = read_content(self._stream, publisher, KIND, content)
+            name, text = read_content(self._settings.stream, publisher, KIND, content)
             return {
                 "version": name,
                 "in_force": content == in_force,
@@ -93,7 +77,7 @@ class RulesDesk:
                     "diff": [], "trial": None}  # fmt: skip
         with self._opened.use() as publisher:
             before = publisher.standing.content(KIND)
-            name, now = read_content(self._stream, publisher, KIND, before)
+            name, now = read_content(self._settings.stream, publisher, KIND, before)
         trial = self._trials.wait(KIND, text, now, content=before) if tries else None
         return {
             "faults": [],
@@ -121,7 +105,7 @@ class RulesDesk:
             raise HasFaults(len(faults))
         with self._opened.use() as publisher:
             before = publisher.standing.content(KIND)
-            now = read_content(self._stream, publisher, KIND, before)[1]
+            now = read_content(self._settings.stream, publisher, KIND, before)[1]
         trial = self._trials.wait(KIND, text, now, content=before)
         if trial is None:
             return NOTHING_DONE | {"trial": show_trial(None)}
@@ -138,30 +122,13 @@ class RulesDesk:
             self._trials.forget()
             return done | {"trial": show_trial(trial)}
 
-    def roll_back(self, version: str, *, who: str, why: str) -> dict[str, Any]:
-        """Put a version in force again, or with ``none`` what the stream declares; it is not tried.
-
-        Raises:
-            UnknownVersion: there is no such version.
-            Refused: it is not right for the stream as it is declared now, or who or why is empty or too long.
-            Transient: the brokers did not take it.
-        """
-        check_said(who, why)
-        with self._opened.use() as publisher:
-            publisher.who, publisher.why = who, why
-            return describe_act(publisher.roll_back(KIND, find_version(publisher, KIND, version))) | {"trial": None}
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._opened.close()
-
     def _list_rules(self, text: str) -> list[dict[str, Any]]:
         """Return the rules of a text; of an old version that is not right for the stream any more, none."""
         rules = self._parse(text)[0] if text else None
         return [] if rules is None else [_show_rule(each) for each in rules.rules]
 
     def _parse(self, text: str) -> tuple[RuleSet | None, list[Finding]]:
-        columns = columns_of_rules(self._stream)
+        columns = columns_of_rules(self._settings.stream)
         rules, faults = parse_rules(text, columns, KIND)
         return (None, faults) if faults else (build_rule_set(rules, columns), [])
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from weir.inference.core.lists import SIDES, Lists, Note, write_entry
 from weir.inference.published.act import NONE
 from weir.inference.published.author import check_said
+from weir.inference.published.change_desk import ChangeDesk
 from weir.inference.published.content import write_json
 from weir.inference.published.gate import show_trial
 from weir.inference.published.lists_change import (
@@ -25,16 +26,13 @@ from weir.inference.published.lists_change import (
 )
 from weir.inference.published.opened import (
     NOTHING_DONE,
-    OpenPublisher,
     describe_act,
     describe_proposal,
     find_version,
     list_acts,
 )
-from weir.inference.published.proposals.desk import ProposalsDesk
 from weir.inference.published.proposals.settling import needs_two, propose
-from weir.inference.published.trials import Trials, check_passed
-from weir.infra.settings import Settings
+from weir.inference.published.trials import check_passed
 from weir.schemas.errors import Refused
 
 KIND: Final = "lists"
@@ -44,23 +42,10 @@ CHANGED_MAX = 1_000
 """Entries of a change; ``weir lists`` takes more."""
 
 
-class ListsDesk:
-    """The lists of a stream.
+class ListsDesk(ChangeDesk):
+    """The lists of a stream."""
 
-    Attributes:
-        proposals: what was proposed of them.
-    """
-
-    def __init__(self, settings: Settings, opened: OpenPublisher, trials: Trials) -> None:
-        """Bind to what is published.
-
-        Args:
-            settings: of the stream.
-            opened: what is published of it; other desks may share it.
-            trials: likewise, of the stream.
-        """
-        self._settings, self._opened, self._trials = settings, opened, trials
-        self.proposals = ProposalsDesk(settings, opened, KIND)
+    kind: ClassVar = KIND
 
     def show(
         self, side: str = "", entity: str = "", begins: str = "", limit: int = 100, version: str = ""
@@ -147,7 +132,7 @@ class ListsDesk:
             before = publisher.standing.content(KIND)
         trial = self._trials.wait(KIND, write_json(change.document), before)
         if trial is None:
-            return NOTHING_DONE | {"changed": None, "trial": show_trial(None)}
+            return NOTHING_DONE | {"trial": show_trial(None)}
         with self._opened.use() as publisher:
             if publisher.standing.content(KIND) != before:
                 change = plan_lists_change(self._settings, publisher, action, side, entity, documents)
@@ -161,24 +146,6 @@ class ListsDesk:
             self._trials.forget()
             changed = _count_changed(change, side, entity, entries)
             return done | {"changed": changed, "trial": show_trial(trial)}
-
-    def roll_back(self, version: str, *, who: str, why: str) -> dict[str, Any]:
-        """Put a version in force again, or with ``none`` the lists file.
-
-        Raises:
-            UnknownVersion: there is no such version.
-            Refused: it is not right for the stream as it is declared now, or who or why is empty or too long.
-            Transient: the brokers did not take it.
-        """
-        check_said(who, why)
-        with self._opened.use() as publisher:
-            publisher.who, publisher.why = who, why
-            act = publisher.roll_back(KIND, find_version(publisher, KIND, version))
-            return describe_act(act) | {"changed": None, "trial": None}
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._opened.close()
 
 
 def _list_kinds(lists: Lists) -> Iterator[tuple[str, str]]:

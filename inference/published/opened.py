@@ -23,7 +23,7 @@ WAIT_SECONDS = 4.0
 """Of a request for who asks before."""
 KEPT_SECONDS = 60.0
 """What was read of the topic."""
-NOTHING_DONE: Final = {"version": None, "action": None, "proposal": None}
+NOTHING_DONE: Final = {"version": None, "action": None}
 """Yet."""
 
 
@@ -102,7 +102,7 @@ def find_version(publisher: Publisher, kind: Kind, version: str) -> str:
 
 def describe_act(act: Act) -> dict[str, Any]:
     """Return what was done."""
-    return {"version": act.version, "action": act.action, "proposal": None}
+    return {"version": act.version, "action": act.action}
 
 
 def describe_proposal(proposal: Proposal) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.columns import why_unfit
-from weir.infra.user_files.header import check_names
+from weir.infra.user_files.header import Advice, check_names
 from weir.infra.user_files.plan import Plan, arrow_schema
 from weir.infra.user_files.sources import Source
 from weir.infra.user_files.survey import FileRefused, Survey
@@ -139,7 +139,7 @@ class Checker:
 
     def _check_columns(self) -> None:
         wanted, names = self.plan.wanted, self.table.names
-        advice = "" if set(wanted) <= set(names) else self.table.advise(wanted)
+        advice = Advice() if set(wanted) <= set(names) else self.table.advise(wanted)
         check_names(self.source.name, names, wanted, advice=advice, line=self.table.line)
         for recipe in self.plan.all_recipes:
             for name in recipe.sources if recipe.plain else ():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from weir.infra.user_files.layouts import recognise
 from weir.schemas.errors import Refused
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
-FLAGS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
+_GIVEN = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
 HEADER_LINES_MAX = 50
 """How far down a header is looked for, to say where it is; reports begin with some lines of text."""
 _NAMES_SHOWN = 20
@@ -26,32 +27,47 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+class Advice(NamedTuple):
+    """What is probably wrong with a file.
+
+    Attributes:
+        text: that, and what can be done to the file.
+        flags: how a command takes it as it is; ``""`` where none does.
+    """
+
+    text: str = ""
+    flags: str = ""
+
+
 def check_encoding_of(name: str, head: bytes, encoding: str) -> None:
     """Refuse a text file that is plainly of another encoding than the one to be read.
 
     Raises:
-        Refused: it has the marks of UTF-16 or UTF-32, and names the flag that reads it.
+        Refused: it has the marks of UTF-16 or UTF-32.
     """
     if encoding.startswith(("utf-16", "utf-32")):
         return
     encoding = encoding.removesuffix("-sig")
+    save = f"save it as {encoding}"
     for mark, found in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
-            raise Refused(f"{name}:1: expected {encoding}, found {found.upper()}; read it with --encoding {found}")
+            fault = f"{name}:1: expected {encoding}, found {found.upper()}; {save}"
+            raise Refused(fault, flags=f"read it with --encoding {found}")
     if head.count(0) > len(head) // 4:
         little = head[1:2] == b"\0"
         found = "utf-16-le" if little else "utf-16-be"
-        raise Refused(f"{name}:1: expected {encoding}, found every other byte to be 0; try --encoding {found}")
+        fault = f"{name}:1: expected {encoding}, found every other byte to be 0; {save}"
+        raise Refused(fault, flags=f"try --encoding {found}")
 
 
-def check_names(name: str, names: Sequence[str], wanted: Iterable[str], *, advice: str = "", line: int = 1) -> None:
+def check_names(name: str, names: Sequence[str], wanted: Iterable[str], *, advice: Advice, line: int = 1) -> None:
     """Refuse columns of which some are missing or stand twice.
 
     Args:
         name: the file.
         names: its columns.
         wanted: those without which no row can be read.
-        advice: what is probably wrong, where the reader of the format knows it.
+        advice: where the reader of the format knows it.
         line: where the columns are named; 0 where the format has no such line.
 
     Raises:
@@ -65,11 +81,11 @@ def check_names(name: str, names: Sequence[str], wanted: Iterable[str], *, advic
     missing = [each for each in needed if each not in names]
     if not missing:
         return
-    cause = advice or _guess(names, missing)
+    cause, flags = advice if advice.text else _guess(names, missing)
     lacking = "found none of them" if missing == needed else f"missing: {_list(missing)}"
     raise Refused(
-        f"{where}: expected the columns {_list(needed)}; {lacking}; found: {_found(names)}"
-        f"{'; ' + cause if cause else ''}"
+        f"{where}: expected the columns {_list(needed)}; {lacking}; found: {_found(names)}; {cause}",
+        flags=flags,
     )
 
 
@@ -85,47 +101,53 @@ def _found(names: Sequence[str]) -> str:
     return _list([each if _NAME.fullmatch(each.strip()) else "(no name)" for each in names[:_NAMES_SHOWN]]) + more
 
 
-def _guess(names: Sequence[str], missing: Sequence[str]) -> str:
+def _guess(names: Sequence[str], missing: Sequence[str]) -> Advice:
     layout = recognise(names)
     if layout is not None:
-        return f"this is the layout of {layout.name}: {layout.advice}"
+        return Advice(f"this is the layout of {layout.name}: {layout.advice}", layout.flags)
     plain = {_plain(each): each for each in names}
     close = [each for each in missing if _plain(each) in plain]
     if close:
         written = _list([repr(plain[_plain(each)]) for each in close])
-        return f"{written} differ from them in case or blanks alone: rename them, or map them with --map"
+        return Advice(f"{written} differ from them in case or blanks alone: rename them", "map them with --map")
     if any(each.strip() and not _NAME.fullmatch(each.strip()) for each in names):
-        return "the first line seems to hold values: write a header line with the columns' names above it"
+        return Advice("the first line seems to hold values: write a header line with the columns' names above it")
     near = {each: difflib.get_close_matches(_plain(each), plain, 1) for each in missing}
-    likely = _list([f'{each} = "{plain[found[0]]}"' for each, found in near.items() if found])
-    return (
-        f"rename columns, or say with --map which is which (docs/publish.md){', such as ' + likely if likely else ''}"
-    )
+    likely = _list([f"{plain[found[0]]!r} to {each}" for each, found in near.items() if found])
+    such = f", such as {likely}" if likely else ""
+    return Advice(f"rename columns{such}", "say with --map which is which (docs/publish.md)")
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def guess_from_lines(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> str:
-    """Return what is wrong with a CSV file by its first lines, or ``""``.
+def guess_from_lines(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> Advice:
+    """Return what is wrong with a CSV file by its first lines, or nothing.
 
     Args:
         lines: the first lines, the supposed header included.
         separator: what the file was split by.
         wanted: the columns that are needed.
     """
+    right = f"separate them by {SEPARATORS.get(separator, repr(separator))}"
     for other, called in SEPARATORS.items():
         if other != separator and _count(lines[0], other, wanted) > _count(lines[0], separator, wanted):
-            return f"the columns are separated by {called}: read it with --separator {FLAGS[other]}"
+            return Advice(
+                f"the columns are separated by {called}: {right}", f"read it with --separator {_GIVEN[other]}"
+            )
         if separator not in lines[0] and lines[0].count(other) > 1:
-            return f"the columns seem to be separated by {called}: try --separator {FLAGS[other]}"
+            return Advice(f"the columns seem to be separated by {called}: {right}", f"try --separator {_GIVEN[other]}")
     for number, line in enumerate(lines[1:], 2):
         best = max(SEPARATORS, key=lambda each: _count(line, each, wanted))
         if _count(line, best, wanted) > max(len(wanted) // 2, _count(lines[0], separator, wanted)):
-            other = "" if best == separator else f" and --separator {FLAGS[best]}"
-            return f"the header seems to be line {number}: read it with --skip-lines {number - 1}{other}"
-    return ""
+            is_right = best == separator
+            text = (
+                f"the header seems to be line {number}: delete the lines above it{'' if is_right else ', and ' + right}"
+            )
+            other = "" if is_right else f" and --separator {_GIVEN[best]}"
+            return Advice(text, f"read it with --skip-lines {number - 1}{other}")
+    return Advice()
 
 
 def _count(line: str, separator: str, wanted: Sequence[str]) -> int:

@@ -13,24 +13,26 @@ class KnownLayout:
     Attributes:
         name: what people call it.
         columns: some that together are found nowhere else.
-        advice: how to publish it, or why it cannot be.
+        advice: how its rows can be taken, or why they cannot.
+        flags: how a command takes the file as it is.
     """
 
     name: str
     columns: frozenset[str]
-    advice: str
+    advice: str = "name its columns as the fields are"
+    flags: str = "read it with --map and the mapping of docs/publish.md"
 
 
-_MAPPED = "docs/publish.md has a mapping for it, to be given with --map"
 LAYOUTS = (
-    KnownLayout("Sparkov", frozenset({"trans_date_trans_time", "cc_num", "amt"}), _MAPPED),
-    KnownLayout("PaySim", frozenset({"step", "nameOrig", "nameDest"}), _MAPPED),
-    KnownLayout("TabFormer", frozenset({"User", "Card", "Use Chip"}), _MAPPED),
-    KnownLayout("IEEE-CIS", frozenset({"TransactionDT", "TransactionAmt"}), _MAPPED),
+    KnownLayout("Sparkov", frozenset({"trans_date_trans_time", "cc_num", "amt"})),
+    KnownLayout("PaySim", frozenset({"step", "nameOrig", "nameDest"})),
+    KnownLayout("TabFormer", frozenset({"User", "Card", "Use Chip"})),
+    KnownLayout("IEEE-CIS", frozenset({"TransactionDT", "TransactionAmt"})),
     KnownLayout(
         "ULB credit card",
         frozenset({"Time", "V1", "V28", "Amount"}),
-        "it cannot be published: no column tells one card from another, and every feature is about a card's past",
+        "it cannot be taken: no column tells one card from another, and every feature is about a card's past",
+        flags="",
     ),
 )
 

@@ -154,7 +154,8 @@ def _format_of(path: Path, head: bytes) -> str:
     if found is None:
         known = ", ".join(FORMATS)
         raise Refused(
-            f"expected a file named {known} (also with .gz), found {path.name}; rename it, convert it, or say --format"
+            f"expected a file named {known} (also with .gz), found {path.name}; rename it, convert it",
+            flags="say --format",
         )
     return found
 
@@ -164,6 +165,7 @@ def _check_contents(name: str, form: str, head: bytes) -> None:
     if not head:
         raise Refused(f"expected rows in {name}, found an empty file")
     if is_parquet and form != "parquet":
-        raise Refused(f"expected text in {name}, found Parquet; name it .parquet or say --format parquet")
+        fault = f"expected text in {name}, found Parquet; write it as text, or say that it is Parquet"
+        raise Refused(fault, flags="name it .parquet or say --format parquet")
     if form == "parquet" and not is_parquet:
         raise Refused(f"expected a Parquet file in {name}, found other contents; Parquet begins with PAR1")

@@ -20,6 +20,7 @@ from decimal import Decimal
 from weir.infra.user_files.blocks import Block, Column
 from weir.infra.user_files.columns import as_objects
 from weir.infra.user_files.fields import Field
+from weir.infra.user_files.header import Advice
 from weir.infra.user_files.values import WHOLE_FLOAT, parse_flag
 from weir.schemas.currencies import CURRENCIES, exponent
 from weir.schemas.errors import PoisonRecord, Refused
@@ -103,25 +104,27 @@ class Survey:
             line, error = self._first_bad
             raise FileRefused(f"{name}:{line}: {error}; none of the {self.rows} rows is taken, all fail so")
         for column, seen in self._seen.items():
-            reason = self._judge(self.fields[column], column, seen)
+            reason, flags = self._judge(self.fields[column], column, seen)
             if reason:
                 where = f"{name}:{seen.line}" if seen.line else name
-                raise FileRefused(f"{where}: {reason}; none of the {self.rows} rows is taken")
+                raise FileRefused(f"{where}: {reason}; none of the {self.rows} rows is taken", flags=flags)
 
-    def _judge(self, target: Field, column: str, seen: _Seen) -> str:
+    def _judge(self, target: Field, column: str, seen: _Seen) -> Advice:
         if seen.other:
-            return f"{_explain(target, quote(column), seen)} ({seen.other} such values in column {column})"
+            reason, flags = _explain(target, quote(column), seen)
+            return Advice(f"{reason} ({seen.other} such values in column {column})", flags)
         if seen.local and seen.with_offset and not self.zone_given:
-            return (
+            return Advice(
                 f"expected times of one kind in column {column}, found {seen.local} without an offset and "
-                f'{seen.with_offset} with one; state the zone of the others with zone = "..." in a mapping'
+                f"{seen.with_offset} with one; give each an offset",
+                'state the zone of the others with zone = "..." in a --map file',
             )
         if seen.damaged_ids and seen.damaged_ids == seen.ids:
-            return (
+            return Advice(
                 f"expected ids in column {column}, found numbers that end in .0, as floats are written; "
                 "export the column as text or whole numbers"
             )
-        return ""
+        return Advice()
 
 
 def _is_doubtful(column: Column) -> bool:
@@ -185,20 +188,19 @@ def _follow_ids(seen: _Seen, values: Sequence[object]) -> None:
             seen.damaged_ids += isinstance(found, str) and WHOLE_FLOAT.fullmatch(found) is not None
 
 
-def _explain(target: Field, column: str, seen: _Seen) -> str:
+def _explain(target: Field, column: str, seen: _Seen) -> Advice:
     if _EXPONENT.fullmatch(seen.first):
-        return f"expected all digits of {target.name}, found {seen.first}, which a program may have rounded"
+        return Advice(f"expected all digits of {target.name}, found {seen.first}, which a program may have rounded")
     if target.kind == "flag":
-        return f"expected true or false, found {seen.first}; a score is no label"
+        return Advice(f"expected true or false, found {seen.first}; a score is no label")
     if target.kind == "time":
-        return (
-            f"expected whole milliseconds, found {seen.first}; "
-            'seconds with a fraction are read with unit = "s" in a mapping'
-        )
+        flags = 'read seconds with a fraction by unit = "s" in a --map file'
+        return Advice(f"expected whole milliseconds, found {seen.first}", flags)
     if target.currency:
         mapping = f'{target.name} = {{ column = "{column}", unit = "major" }}'
-        return f"{seen.first} looks like major units; expected minor units{_suggest(seen)}; or --map with {mapping}"
-    return f"expected whole numbers, found {seen.first}"
+        fault = f"{seen.first} looks like major units; expected minor units{_suggest(seen)}"
+        return Advice(fault, f"take it by --map with {mapping}")
+    return Advice(f"expected whole numbers, found {seen.first}")
 
 
 def _suggest(seen: _Seen) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from weir.infra.user_files.blocks import Block
 from weir.infra.user_files.delimited import read_delimited, split_cells
-from weir.infra.user_files.header import HEADER_LINES_MAX, check_encoding_of, guess_from_lines
+from weir.infra.user_files.header import HEADER_LINES_MAX, Advice, check_encoding_of, guess_from_lines
 from weir.infra.user_files.json_lines import read_json_lines
 from weir.infra.user_files.lines import Cut, Line, check_encoding, read_lines
 from weir.infra.user_files.parquet_rows import ParquetRows
@@ -67,8 +67,8 @@ class Table(Protocol):
     types: dict[str, Any]
     line: int
 
-    def advise(self, wanted: Sequence[str]) -> str:
-        """Return what is probably wrong with a file that lacks wanted columns, or ``""``."""
+    def advise(self, wanted: Sequence[str]) -> Advice:
+        """Return what is probably wrong with a file that lacks wanted columns, or nothing."""
         ...
 
     def blocks(self, names: list[str]) -> Iterator[Block]:
@@ -96,9 +96,9 @@ class _ParquetTable:
         self.types = self._rows.types
         self.line = 0
 
-    def advise(self, wanted: Sequence[str]) -> str:
+    def advise(self, wanted: Sequence[str]) -> Advice:
         del wanted
-        return ""
+        return Advice()
 
     def blocks(self, names: list[str]) -> Iterator[Block]:
         return self._rows.read(names)
@@ -113,9 +113,9 @@ class _JsonTable:
         self.names: list[str] = []
         self.types: dict[str, Any] = {}
 
-    def advise(self, wanted: Sequence[str]) -> str:
+    def advise(self, wanted: Sequence[str]) -> Advice:
         del wanted
-        return ""
+        return Advice()
 
     def blocks(self, names: list[str]) -> Iterator[Block]:
         seen: dict[str, None] = {}
@@ -146,12 +146,12 @@ class _CsvTable:
             return line.number, split.cells
         raise Refused(f"expected a header line in {self._source.name}, found nothing on its lines")
 
-    def advise(self, wanted: Sequence[str]) -> str:
+    def advise(self, wanted: Sequence[str]) -> Advice:
         lines = itertools.islice(self._lines(), self._reading.skip_lines, HEADER_LINES_MAX)
         try:
             shown = [(line.text or "")[:_SHOWN_CHARS] for line in lines]
         except Cut:
-            return ""
+            return Advice()
         return guess_from_lines(shown, self._separator, wanted)
 
     def blocks(self, names: list[str]) -> Iterator[Block]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from weir.infra.user_files.checker import Outcome
-from weir.schemas.errors import PoisonRecord
+from weir.schemas.errors import PoisonRecord, describe_to_command
 from weir.schemas.printable import escape
 
 SHOWN_OF_A_KIND = 5
@@ -42,7 +42,7 @@ class Tally:
         self._counts[kind] += 1
         self._last[kind] = number
         if self._counts[kind] <= SHOWN_OF_A_KIND:
-            self._write(f"{self._name}:{number}: {error.reason}: {error}")
+            self._write(f"{self._name}:{number}: {error.reason}: {describe_to_command(error)}")
 
     def follow(self, outcome: Outcome, doing: str) -> None:
         """Say how far a long run is, now and then."""

@@ -29,6 +29,7 @@ ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+")
 """How a spreadsheet shows a long number, with most of its digits gone."""
 _TIME_OF_DAY = re.compile(r"[0-9][T ][0-9]{2}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_OTHER_ENCODING = "bytes of another encoding"
 
 
 class Instant(int):
@@ -180,15 +181,16 @@ def _fits(field: Field, value: Value) -> bool:
 def refuse(field: Field, found: object) -> PoisonRecord:
     """Return the error of a value that is of another type."""
     expected = " or ".join(field.symbols) or _EXPECTED.get(field.kind) or f"a whole number of {field.bits} bits"
-    text = f"expected {expected}, found {_show(field, found)} at $.{field.name}"
-    return PoisonRecord("wrong_type", text, field.name)
+    shown = _show(field, found)
+    flags = "name the file's own with --encoding" if shown == _OTHER_ENCODING else ""
+    return PoisonRecord("wrong_type", f"expected {expected}, found {shown} at $.{field.name}", field.name, flags=flags)
 
 
 def _show(field: Field, found: object) -> str:
     if isinstance(found, bytes):
         found = found.decode("utf-8", "surrogateescape")
     if isinstance(found, str) and _SURROGATE.search(found):
-        return "bytes of another encoding; name the file's own with --encoding"
+        return _OTHER_ENCODING
     if isinstance(found, str) and "\0" in found:
         return "a NUL character"
     if isinstance(found, str) and ROUNDED.fullmatch(found):

@@ -104,6 +104,11 @@ NOT_AS_THEY_STAND = {
     ("docs/readers/contributor.md", "make setup"): "CI begins with it",
     ("docs/readers/contributor.md", "make lint types imports unit"): "CI runs them",
     ("docs/readers/data-scientist.md", ". .venv/bin/activate"): _SHELL,
+    (
+        "docs/readers/lead.md",
+        "weir archive",
+    ): "tests/unit/test_quality.py, on simulated days; one needs weeks of labels",
+    ("docs/readers/lead.md", "weir audit changes"): "tests/integration/test_api_audit.py",
     ("docs/readers/operator.md", ". .venv/bin/activate"): _SHELL,
     ("docs/readers/operator.md", "weir doctor"): "it finds what the machine has; the README's is run, whatever it says",
     ("docs/readers/operator.md", "weir run"): _FOREVER,

@@ -64,6 +64,9 @@ TESTS: dict[str, str] = {
         "test_the_page_of_mlflow_is_a_server_that_is_asked_for_on_the_loopback_alone"
     ),
     "weir models watch": f"{MODELS}::test_the_guard_rolls_a_canary_back_by_an_act_that_says_why",
+    "weir quality": (
+        "tests/unit/test_quality.py::test_it_tells_each_day_with_its_interval_as_a_table_as_json_and_as_a_page"
+    ),
     "weir monitor": "tests/unit/test_monitor.py::test_a_shift_is_named_and_the_exit_code_is_1",
     "weir models list": ("tests/unit/training/choosing/test_commands.py::test_the_list_says_what_each_bundle_is_now"),
     "weir offsets recover": f"{OFFSETS}::test_what_was_folded_past_the_outputs_is_refused_and_recovered_in_one_step",

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.house.source import ROOT, name_of
 
 CONFIG = (ROOT / "mkdocs.yml").read_text()
-READERS = ("producer", "consumer", "data-scientist", "analyst", "operator", "contributor")
+READERS = ("producer", "consumer", "data-scientist", "analyst", "lead", "operator", "contributor")
 
 
 def _contents() -> list[str]:

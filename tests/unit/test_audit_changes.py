@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.unit.inference.published.acts import build_act, build_proposal, build_rejection
-from weir.audit_changes import describe_published, list_erasures, pair_calls
+from tests.unit.inference.test_api_keys import SCOPES
+from weir.audit_changes import describe_published, is_kept_elsewhere, list_erasures, pair_calls
 from weir.gdpr.erasures import Entry, add_entry
+from weir.inference.api.audited import is_change
 from weir.schemas.audit import AuditRecord, Phase
 
 LABELS, VERDICT = "/v1/labels", "/v1/cases/{case_id}/verdict"
@@ -35,9 +39,25 @@ def test_each_change_has_its_outcome() -> None:
     assert found == [(LABELS, "done"), (VERDICT, "409"), (LABELS, "unknown")]
 
 
-def test_a_change_of_a_case_that_was_made_is_shown_by_the_database_alone() -> None:
-    records = [record(Phase.INTENT, "r", VERDICT), record(Phase.RESULT, "r", VERDICT)]
+@pytest.mark.parametrize("route", [VERDICT, "/v1/keys/{key_id}/revoke", "/v1/streams/transactions/lists/change"])
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_change_that_was_made_is_shown_where_it_is_kept_alone(route: str, status: int) -> None:
+    records = [record(Phase.INTENT, "r", route), record(Phase.RESULT, "r", route, status=status)]
     assert list(pair_calls(records, {"transactions"})) == []
+
+
+def test_a_check_changes_nothing_however_it_ends() -> None:
+    route = "/v1/rules/check"
+    records = [record(Phase.INTENT, name, route) for name in ("fine", "wrong", "lost")]
+    records += [record(Phase.RESULT, "fine", route), record(Phase.RESULT, "wrong", route, status=422)]
+    assert list(pair_calls(records, {"transactions"})) == []
+
+
+def test_every_path_that_changes_something_is_kept_in_one_place() -> None:
+    changes = [label.split()[1] for label, scope in SCOPES.items() if scope and is_change(scope, label.split()[0])]
+    by_calls = {each for each in changes if not is_kept_elsewhere(each) and not each.endswith("/check")}
+    letter = "/v1/dead-letters/{partition}/{offset}"
+    assert by_calls == {LABELS, f"{letter}/replay", f"{letter}/discard"}  # a new one: is it kept elsewhere too?
 
 
 def test_an_outcome_that_is_unknown_stays_so_where_the_request_id_is_used_again() -> None:

@@ -18,8 +18,9 @@ from weir import quality
 from weir.archive.run import find_root
 from weir.archive.whatif.labels import FRAUD, Scanned, hash_events, hash_keys
 from weir.archive.whatif.past import ROW
+from weir.inference.api.quality.route import QUALITY, read_quality
 from weir.inference.core.decisions import OUTCOMES
-from weir.infra.settings import Settings
+from weir.infra.settings import load_settings
 from weir.monitoring import metrics
 from weir.schemas.errors import Refused, Transient
 from weir.schemas.streams.payments import payments
@@ -74,7 +75,8 @@ def _scan(events: Simulated) -> Scanned:
 
 
 @pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> Simulated:
+def events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Simulated:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     events, _ = simulate(5, _DAYS, frauds_a_day=100)
     monkeypatch.setattr(quality, "Past", lambda *_: _Past(events))
     monkeypatch.setattr(quality, "scan_labels", lambda *_, **__: _scan(events))
@@ -97,6 +99,10 @@ def test_it_tells_each_day_with_its_interval_as_a_table_as_json_and_as_a_page(
         for name in ("precision", "recall", "money_lost"):
             assert 0 < day[name]["low"] < day[name]["estimate"] < day[name]["high"]
     assert document["days"][0]["recall"] is None
+    kept = read_quality(load_settings().of_stream(payments).models_dir) or {}
+    assert kept == document | {"currency": "USD"}
+    fields = [set(QUALITY["required"]), set(QUALITY["properties"]["days"]["items"]["required"])]
+    assert [set(kept), set(kept["days"][0])] == fields
     text = page.read_text()
     assert text.count("<svg") == 3
     assert text.count("<tr>") == 21
@@ -128,7 +134,7 @@ def test_one_model_alone_can_be_asked_for(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.usefixtures("events")
 def test_the_metrics_have_the_days_of_four_ages() -> None:
     arguments = quality._build_parser().parse_args([])
-    quality._look_and_tell(Settings(), find_root(Settings()), arguments)
+    quality._look_and_tell(load_settings(), find_root(load_settings()), arguments)
     page = metrics.render_metrics().decode()
     assert 'weir_quality_share{bound="low",days_ago="1",figure="recall",stream="transactions"} NaN' in page
     for age in (7, 14, 30):

@@ -105,7 +105,7 @@ def add_keys(app: FastAPI, keys: KeysSource, now_ms: Callable[[], int] = lambda:
         openapi_extra=needs(Scope.ADMIN),
     )
     async def get_keys(request: Request) -> Response:
-        _check_whole(request)
+        check_whole(request)
         found = await run_in_threadpool(keys.list_keys)
         at_ms = now_ms()
         return answer_json({"keys": [describe_key(key, at_ms) for key in found]})
@@ -120,7 +120,7 @@ def add_keys(app: FastAPI, keys: KeysSource, now_ms: Callable[[], int] = lambda:
         openapi_extra=_EMPTY_BODY | needs(Scope.ADMIN),
     )
     async def post_revoke(request: Request, key_id: str) -> Response:
-        by = _check_whole(request)
+        by = check_whole(request)
         if wrong := find_wrong_content(request.headers):
             return answer_error(415, *wrong)
         read_body(await request.body(), keyed_as=by.name)
@@ -145,7 +145,12 @@ def describe_key(key: Key, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _check_whole(request: Request) -> Key:
+def check_whole(request: Request) -> Key:
+    """Return the key of a request.
+
+    Raises:
+        HTTPException: 403, it is bound to streams.
+    """
     key: Key = request.state.key
     if key.streams:
         raise HTTPException(403, "expected a key of every stream, as keys are of all; found one that is bound")

@@ -19,7 +19,6 @@ from weir.inference.api.rules.document import (
 )
 from weir.inference.api.schema import Schema
 from weir.inference.core.lists import SIDES, TEXT_MAX
-from weir.inference.published.act import NONE
 from weir.inference.published.lists_change import LISTS_ACTIONS
 from weir.inference.published.lists_desk import CHANGED_MAX
 from weir.schemas.records.validation import ID_BYTES_MAX
@@ -59,28 +58,18 @@ DONE = build_object(
         "version": _NULL_OR_TEXT,
         "action": _NULL_OR_TEXT,
         "proposal": PROPOSAL,
-        "changed": {
-            "type": ["integer", "null"],
-            "description": "How many of the entries are others than before; null where a version was taken back to.",
-        },
+        "changed": {"type": "integer", "description": "How many of the entries are others than before."},
         "trial": TRIAL,
-    }
-)
+    },
+    "version", "action", "trial",
+)  # fmt: skip
 DONE_SHOWN: dict[str, Any] = {
     "version": "185f439486ac",
     "action": "change",
-    "proposal": None,
     "changed": 2,
     "trial": TRIED_SHOWN,
 }
-TRYING_SHOWN: dict[str, Any] = {"version": None, "action": None, "proposal": None, "changed": None, "trial": TRIAL_RUNS}
-TAKEN_BACK_SHOWN: dict[str, Any] = {
-    "version": NONE,
-    "action": "rollback",
-    "proposal": None,
-    "changed": None,
-    "trial": None,
-}
+TRYING_SHOWN: dict[str, Any] = {"version": None, "action": None, "trial": TRIAL_RUNS}
 ROLLBACK_BODY = build_body(
     {"version": VERSION, "why": WHY}, {"version": "none", "why": "they were not the ones"}, "version", "why"
 )

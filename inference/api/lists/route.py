@@ -21,7 +21,7 @@ from weir.inference.api.ports import ListsSource
 from weir.inference.api.proposals.route import ProposalsPaths
 from weir.inference.api.published_paths import AWAY, PublishedPaths, VersionQuery, read_force, read_line
 from weir.inference.api.request import BadRequest, FieldError
-from weir.inference.api.rules.document import VERSION_CHARACTERS_MAX, WHY_CHARACTERS_MAX
+from weir.inference.api.rules.document import TAKEN_BACK, TAKEN_BACK_SHOWN, VERSION_CHARACTERS_MAX, WHY_CHARACTERS_MAX
 from weir.inference.core.lists import SIDES, TEXT_MAX, Note
 from weir.inference.published.lists_change import LISTS_ACTIONS
 from weir.inference.published.lists_desk import CHANGED_MAX, SHOWN_MAX
@@ -56,7 +56,7 @@ class ListsPaths(PublishedPaths):
         }
         body, summary = document.build_change(self._stream), "Add entries to a list, or take them out"
         self._add_change(router, f"{path}/change", self._change, body, (shown, ("lists_not_passed",)), summary)
-        shown = {200: examples.answer("it is in force", document.DONE, document.TAKEN_BACK_SHOWN)}
+        shown = {200: examples.answer("it is in force", TAKEN_BACK, TAKEN_BACK_SHOWN)}
         codes, summary = ("unknown_version",), "Put a version of the lists in force again"
         self._add_change(router, f"{path}/rollback", self._roll_back, document.ROLLBACK_BODY, (shown, codes), summary)
 

@@ -79,10 +79,14 @@ CHECKED = build_object(
     }
 )
 PROPOSAL: Schema = {
-    **_NULL_OR_TEXT,
+    **_TEXT,
     "description": "The id of what was proposed, where `action` is `propose`: another person has to approve it.",
 }
-DONE = build_object({"version": _NULL_OR_TEXT, "action": _NULL_OR_TEXT, "proposal": PROPOSAL, "trial": TRIAL})
+DONE = build_object(
+    {"version": _NULL_OR_TEXT, "action": _NULL_OR_TEXT, "proposal": PROPOSAL, "trial": TRIAL},
+    "version", "action", "trial",
+)  # fmt: skip
+TAKEN_BACK = build_object({"version": _TEXT, "action": _TEXT})
 
 _SHOWN = {
     "name": "burst",
@@ -124,10 +128,10 @@ CHECKED_SHOWN: dict[str, Any] = {
     "faults": [], "version": "6b988f2e", "rules": [_SHOWN], "diff": ["--- declared", "+++ 6b988f2e"],
     "trial": TRIED_SHOWN,
 }  # fmt: skip
-DONE_SHOWN: dict[str, Any] = {"version": "6b988f2e", "action": "publish", "proposal": None, "trial": TRIED_SHOWN}
+DONE_SHOWN: dict[str, Any] = {"version": "6b988f2e", "action": "publish", "trial": TRIED_SHOWN}
 TRIAL_RUNS: dict[str, Any] = {"state": "running", "note": "", "failed": [], "figures": None}
-TRYING_SHOWN: dict[str, Any] = {"version": None, "action": None, "proposal": None, "trial": TRIAL_RUNS}
-TAKEN_BACK_SHOWN: dict[str, Any] = {"version": NONE, "action": "rollback", "proposal": None, "trial": None}
+TRYING_SHOWN: dict[str, Any] = {"version": None, "action": None, "trial": TRIAL_RUNS}
+TAKEN_BACK_SHOWN: dict[str, Any] = {"version": NONE, "action": "rollback"}
 
 _BY: Schema = {
     "type": "string",

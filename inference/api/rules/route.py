@@ -47,7 +47,7 @@ class RulesPaths(PublishedPaths):
         self._add_change(
             router, path, self._publish, document.PUBLISH_BODY, (shown, ("rules_not_passed",)), "Publish rules"
         )
-        shown = {200: examples.answer("it is in force", document.DONE, document.TAKEN_BACK_SHOWN)}
+        shown = {200: examples.answer("it is in force", document.TAKEN_BACK, document.TAKEN_BACK_SHOWN)}
         summary = "Put a version in force again"
         codes = ("unknown_version",)
         self._add_change(router, f"{path}/rollback", self._roll_back, document.ROLLBACK_BODY, (shown, codes), summary)

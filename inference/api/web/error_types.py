@@ -45,6 +45,7 @@ _TYPES = (
     ErrorType("no_default_stream", 404, "No default stream", "name the stream in the path"),
     ErrorType("unknown_entity", 404, "Unknown entity", "take one of the entities that the message names"),
     ErrorType("no_decision", 404, "No decision", "ask later if the event was sent just now"),
+    ErrorType("no_quality", 404, "No figures", "tell the operator: `weir quality` on the API's host finds them"),
     ErrorType("no_archive", 404, "No archive", "tell the operator: `weir archive` archives what is decided"),
     ErrorType("no_evidence", 404, "No evidence", "ask later if the event was decided just now"),
     ErrorType("unknown_case", 404, "Unknown case", "take an id from the queue of the same stream"),

@@ -9,8 +9,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, sync_playwright
 
 from tests import binaries
+from tests.e2e.console.serving import serving_console
 from tests.e2e.test_docs_page import BROWSERS
 from tests.house.source import ROOT
+from tests.unit.console.world import ConsoleWorld
+from tests.unit.inference.published.rules_twin import Tries
+from weir.cases.case import Verdict
 
 WAIT_MS = 30_000.0
 """For what is awaited, on busy cores."""
@@ -19,6 +23,7 @@ _FLAGS = ("--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.
 PICTURES = ROOT / "docs" / "pictures"
 _SHOWN: FloatRect = {"x": 0, "y": 0, "width": 1366, "height": 590}
 """Of a page: each picture takes less than 150 kB."""
+BASE = "/streams/transactions"
 Open = Callable[[str], Page]
 """Opens a page in a browser of its own, with its own cookies."""
 
@@ -52,6 +57,32 @@ def open_page(browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleWorld, str]]:
+    world = ConsoleWorld(tmp_path_factory.mktemp("console"))
+    with serving_console(world) as url:
+        yield world, url
+    world.close()
+
+
+@pytest.fixture
+def world(served: tuple[ConsoleWorld, str]) -> Iterator[ConsoleWorld]:
+    """The world, whose queue is empty and where nothing is away, after each test."""
+    found = served[0]
+    yield found
+    found.database_away = found.api.partials.away = ""
+    found.tries.found = Tries().found
+    for case_id in found.list_undecided():
+        found.desk.release(case_id, "lead", force=True)
+        found.desk.claim(case_id, "lead")
+        found.desk.decide(case_id, "lead", Verdict.UNSURE, "the test is over")
+
+
+@pytest.fixture
+def url(served: tuple[ConsoleWorld, str]) -> str:
+    return served[1]
 
 
 def log_in(page: Page, key: str) -> Page:

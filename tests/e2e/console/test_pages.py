@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -11,47 +10,17 @@ import pytest
 from playwright.sync_api import Browser, Dialog, expect
 
 from tests.e2e.console.accessibility import find_violations
-from tests.e2e.console.conftest import Open, keep_picture, log_in
-from tests.e2e.console.serving import serving_console
+from tests.e2e.console.conftest import BASE, Open, keep_picture, log_in
 from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, LEAD, RULE, SPENDING, ConsoleWorld, build_review
 from tests.unit.inference.examples import DECISION, TRANSACTION
-from tests.unit.inference.published.rules_twin import GOOD, Tries
 from tests.unit.inference.twins import build_measured
 from tests.unit.infra.user_files.files import write_csv
-from weir.cases.case import Verdict
-from weir.inference.published.gate import Trial
+from weir.inference.api.quality.route import SHOWN as QUALITY
+from weir.inference.model_card import QUALITY_FILE
 from weir.schemas.search import Place
 
 pytestmark = pytest.mark.browser
-BASE = "/streams/transactions"
-GOES_TOO_FAR = Trial(failed=(("share declined", "the share declined grows by 3.000 points"),))
 EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x07"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleWorld, str]]:
-    world = ConsoleWorld(tmp_path_factory.mktemp("console"))
-    with serving_console(world) as url:
-        yield world, url
-    world.close()
-
-
-@pytest.fixture
-def world(served: tuple[ConsoleWorld, str]) -> Iterator[ConsoleWorld]:
-    """The world, whose queue is empty and where nothing is away, after each test."""
-    found = served[0]
-    yield found
-    found.database_away = found.api.partials.away = ""
-    found.tries.found = Tries().found
-    for case_id in found.list_undecided():
-        found.desk.release(case_id, "lead", force=True)
-        found.desk.claim(case_id, "lead")
-        found.desk.decide(case_id, "lead", Verdict.UNSURE, "the test is over")
-
-
-@pytest.fixture
-def url(served: tuple[ConsoleWorld, str]) -> str:
-    return served[1]
 
 
 def test_the_keys_work_through_the_queue(world: ConsoleWorld, url: str, open_page: Open) -> None:
@@ -268,61 +237,6 @@ def test_a_dead_letter_is_repaired_and_sent_after_a_second_look(world: ConsoleWo
     assert [step.record.key for step in world.letters.sent if step.record] == [b"c2"]
 
 
-def test_rules_are_edited_tried_published_and_taken_back(world: ConsoleWorld, url: str, open_page: Open) -> None:
-    world.tries.found = GOES_TOO_FAR
-    world.propose_rules(GOOD)  # they wait on the page for another person
-    page = log_in(open_page(url), LEAD)
-    page.get_by_role("link", name="Rules").click()
-    before = page.get_by_label("The rules as a text").input_value()
-    page.get_by_label("The rules as a text").fill(before.replace("then: REVIEW", "then: REVIW", 1))
-    page.get_by_role("button", name="Check and try").click()
-    page.get_by_text("did you mean 'REVIEW'").wait_for()
-    page.get_by_label("The rules as a text").fill(GOOD)
-    page.get_by_label("Why, for who reads").fill("fewer reviews")
-    page.get_by_role("button", name="Check and try").click()
-    page.get_by_text("grows by 3.000 points").wait_for()
-    assert find_violations(page) == []
-    page.get_by_label("Why it is right all the same").fill("agreed")
-    page.get_by_role("button", name="Publish").click()
-    page.get_by_text("fewer reviews (forced: agreed; not passed: share declined)").wait_for()
-    page.get_by_label("Why", exact=True).last.fill("too few")
-    page.get_by_label("Put a version in force again").select_option("none")
-    page.get_by_role("button", name="Take back").click()
-    page.get_by_text("nothing is published").wait_for()
-    assert page.get_by_label("The rules as a text").input_value() == before
-    assert [act.action for act in world.published.acts] == ["publish", "rollback"]
-
-
-def test_entries_of_lists_are_added_found_and_removed(world: ConsoleWorld, url: str, open_page: Open) -> None:
-    world.tries.found = GOES_TOO_FAR
-    page = log_in(open_page(url), LEAD)
-    page.get_by_role("link", name="Lists").click()
-    page.get_by_label("Entries, one a line").fill("c1\nc2")
-    page.get_by_label("Reason of what is added").fill("chargebacks in May")
-    page.get_by_label("Until, in UTC").fill("2026-01-01T12:00")
-    page.get_by_label("Why, for who reads").fill("seen today")
-    page.get_by_role("button", name="Add").click()
-    page.get_by_text("grows by 3.000 points").wait_for()
-    assert find_violations(page) == []
-    page.get_by_label("Why it is right all the same").fill("agreed")
-    page.get_by_role("button", name="Add").click()
-    page.get_by_text("2 entries changed").wait_for()
-    world.tries.found = Tries().found
-    assert find_violations(page) == []
-    page.get_by_label("Begins with").fill("c2")
-    page.get_by_role("button", name="Show").click()
-    assert page.get_by_role("link", name="c1").count() == 0
-    page.get_by_label("Entries, one a line").fill("c2")
-    page.get_by_label("Why, for who reads").fill("not them")
-    page.get_by_role("button", name="Remove").click()
-    page.get_by_text("1 entry changed").wait_for()
-    page.get_by_label("Why", exact=True).last.fill("none of them")
-    page.get_by_label("Put a version in force again").select_option("none")
-    page.get_by_role("button", name="Take back").click()
-    page.get_by_text("nothing is published").wait_for()
-    assert [act.action for act in world.lists.acts] == ["publish", "change", "rollback"]
-
-
 def test_a_canary_is_ended_and_the_slider_shows_what_a_threshold_does_with_and_without_a_script(
     world: ConsoleWorld, url: str, open_page: Open, browser: Browser
 ) -> None:
@@ -374,6 +288,22 @@ def test_a_file_is_sent_scored_and_downloaded(world: ConsoleWorld, url: str, ope
     page.get_by_text("No file is kept").wait_for()
 
 
+def test_quality_is_shown_day_by_day_and_exported(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    (day,) = QUALITY["days"]
+    days = [day | {"day": f"2025-12-{number:02}", "decided": 20_000 + 7 * number} for number in range(8, 0, -1)]
+    kept = world.api.served.models_dir / QUALITY_FILE
+    kept.write_bytes(orjson.dumps(QUALITY | {"days": days}))
+    page = log_in(open_page(url), ANNA)
+    page.get_by_role("link", name="Quality").click()
+    page.get_by_role("row", name="2025-12-08").wait_for()
+    assert find_violations(page) == []
+    keep_picture(page, "quality")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="CSV").click()
+    assert downloading.value.path().read_text().count("\n") == 1 + len(days)
+    kept.unlink()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open_page: Open, scheme: str) -> None:
     reviews = [build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)]
@@ -389,12 +319,19 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     found["queue"] = find_violations(page)
     for path in (
         *(f"cases/{case_id}" for case_id in cases),
-        f"transaction?id={scheme}0", f"evidence?id={scheme}0", f"entity?kind=card&id=card-{scheme}0",
+        f"transaction?id={scheme}0", f"evidence?id={scheme}0",
+        f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
-        "rules", "lists", "models", "uploads", "features", "nothing",
+        "rules", "lists", "models", "quality", "uploads", "features", "nothing",
     ):  # fmt: skip
         page.goto(f"{url}{BASE}/{path}")
         found[path] = find_violations(page)
     page.keyboard.press("?")
-    found["keys"] = find_violations(page)
+    found["the keys of a page"] = find_violations(page)
+    admin = open_page(url)
+    admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    log_in(admin, LEAD)
+    for path in ("keys", "audit"):
+        admin.goto(f"{url}{BASE}/{path}")
+        found[path] = find_violations(admin)
     assert {path: faults for path, faults in found.items() if faults} == {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from html import unescape
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.unit.console.browser import BASE, EVIL, Browser
@@ -142,3 +144,23 @@ def test_markup_in_what_is_found_does_nothing(world: ConsoleWorld, anna: Browser
     page = anna.get(f"{BASE}/search?score_min=0").text
     assert "<script>alert" not in page
     assert "\u202e" not in page
+
+
+def test_a_decision_leads_to_what_its_card_did_until_then(world: ConsoleWorld, anna: Browser) -> None:
+    at_ms = world.now_ms
+    past = [
+        DECISION | {"transaction_id": f"p{n}", "card_id": "card-p", "decision_time_ms": at_ms + n} for n in range(3)
+    ]
+    later = DECISION | {"transaction_id": "later", "card_id": "card-p"}
+    other = DECISION | {"transaction_id": "other", "card_id": "card-o"}
+    placed = [*((at_ms + n, each) for n, each in enumerate(past)), (at_ms + 90_000, later), (at_ms, other)]
+    world.api.search.decisions = [(Place(at, 0, n), each) for n, (at, each) in enumerate(placed)]
+    world.api.decisions.stored["p2"] = orjson.dumps(past[2])
+    page = anna.get("/streams/transactions/transaction?id=p2").text
+    path = unescape(re.search(r'href="(/streams/transactions/before[^"]+)"', page)[1])  # type: ignore[index]
+    shown = anna.get(path).text
+    assert re.findall(r"transaction\?id=(p\d|later|other)", shown) == ["p2", "p2", "p1", "p0"]
+    assert anna.get("/streams/transactions/before?id=p2").status_code == 404
+    assert anna.get("/streams/transactions/before?id=p2&key=c&at=soon").status_code == 404
+    world.api.search.decisions = None
+    assert "No decision is archived yet" in anna.get(path).text

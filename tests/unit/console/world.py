@@ -20,7 +20,7 @@ from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
 from tests.unit.inference.published.models_twin import MemoryChoices, build_models
 from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
 from tests.unit.inference.test_api import World
-from tests.unit.inference.twins import MemoryCurves, MemoryPublisher
+from tests.unit.inference.twins import MemoryAudit, MemoryCalls, MemoryCurves, MemoryPublisher
 from tests.unit.inference.uploading import read_here
 from tests.unit.streaming.dead_letter_samples import PAYMENT, frame, letter
 from tests.unit.streaming.letter_log import TOPIC, MemoryLog, build_unchecked
@@ -97,6 +97,8 @@ class ConsoleWorld:
         self.database_away = ""
         self._settings = load_settings({"WEIR_HOME": str(home)})
         self.labels = MemoryPublisher()
+        self.audit = MemoryAudit()
+        self.calls = MemoryCalls(self.audit.records)
         self.feed = Feed()
         self.evidence: dict[str, Any] = {}
         self.letters = MemoryLog()
@@ -146,7 +148,7 @@ class ConsoleWorld:
         served = replace(served, models=build_models(self.choices, self._settings.home))
         find = self.find_key if self.keyed else None
         parts = replace(self.api.parts, streams=[served], find_key=find, now_ms=lambda: self.now_ms)
-        return build_api(replace(parts, keys=MemoryKeys(self.keys)))
+        return build_api(replace(parts, keys=MemoryKeys(self.keys), audit=self.audit, calls=self.calls))
 
     def build(self, client: httpx.AsyncClient, *, hosts: frozenset[str] = frozenset(), secure: bool = False) -> FastAPI:
         """Return the console over a client of the API."""

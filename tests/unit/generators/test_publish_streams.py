@@ -82,7 +82,7 @@ def test_a_missing_column_is_named_with_the_nearest_that_there_is(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     renamed = [{("riders_id" if name == "rider_id" else name): value for name, value in row.items()} for row in rides()]
-    with pytest.raises(Refused, match='such as rider_id = "riders_id"'):
+    with pytest.raises(Refused, match="such as 'riders_id' to rider_id"):
         publish(write_csv(folder / "a.csv", renamed))
     capsys.readouterr()
 
@@ -102,9 +102,7 @@ def test_an_amount_in_major_units_is_seen_by_the_declaration_not_by_a_name(
 ) -> None:
     path = write_csv(folder / "a.csv", [TRANSFER | {"amount_minor": "12.50"}])
     assert publish(path, stream="transfers") == 2
-    assert (
-        "looks like major units; expected minor units, 1250; or --map with amount_minor = {" in capsys.readouterr().err
-    )
+    assert ", or take it by --map with amount_minor = {" in capsys.readouterr().err
     (folder / "map.toml").write_text('[columns]\namount_minor = { column = "amount_minor", unit = "major" }\n')
     assert publish(path, "--map", "map.toml", stream="transfers") == 0
 

@@ -121,3 +121,35 @@ def test_no_text_of_a_client_is_noted_as_a_stream_and_its_request_id_is_marked(s
 
 def test_the_address_is_not_what_a_client_says(served: Served) -> None:
     assert not build_server(served.app, build_crowd()).config.proxy_headers
+
+
+def test_the_newest_calls_are_told_with_what_came_of_each_change(served: Served) -> None:
+    headers = served.key(Scope.ADMIN)
+    (key,) = served.keys.values()
+    served.client.get("/v1/models", headers=headers)
+    served.client.post("/v1/labels", json=LABEL, headers=headers)
+    served.audit.records.append(replace(served.audit.records[-1], phase=Phase.INTENT, request_id="lost", status=0))
+    served.client.get("/v1/models", headers={"x-api-key": "another"})
+    answer = served.client.get(f"/v1/audit?who={key.id}", headers=headers).json()
+    assert [(each["phase"], each["route"], each["status"]) for each in answer["calls"]] == [
+        ("intent", "/v1/labels", None), ("result", "/v1/labels", 200), ("call", "/v1/models", 200)
+    ]  # fmt: skip
+    assert (answer["whole"], answer["missed"]) == (True, 0)
+    first = served.client.get("/v1/audit?limit=1", headers=headers).json()
+    assert [each["route"] for each in first["calls"]] == ["/v1/audit"]
+    assert not first["whole"]
+    later = max(each.time_ms for each in served.audit.records) + 1
+    assert served.client.get(f"/v1/audit?since_ms={later}", headers=headers).json()["calls"] == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "since_ms=-1", "since_ms=soon", f"who={'x' * 65}"])
+def test_a_question_about_calls_that_makes_no_sense_is_refused(served: Served, query: str) -> None:
+    answer = served.client.get(f"/v1/audit?{query}", headers=served.key(Scope.ADMIN))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+def test_while_the_log_cannot_be_read_the_answer_says_so(served: Served) -> None:
+    served.calls.away = "kafka: nobody answers"
+    answer = served.client.get("/v1/audit", headers=served.key(Scope.ADMIN))
+    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "kafka: nobody answers")
+    assert served.client.get("/v1/keys", headers=served.key(Scope.ADMIN)).status_code == 200

@@ -29,8 +29,10 @@ from tests.unit.inference.published.models_twin import MemoryChoices, build_mode
 from tests.unit.inference.test_api import NOW_MS, World, await_true
 from tests.unit.inference.twins import MemoryCurves, build_measured
 from weir.inference.api.app import build_api
+from weir.inference.api.quality.route import SHOWN
 from weir.inference.api.request import event_fields
 from weir.inference.api.uploads.desk import UploadDesk
+from weir.inference.model_card import QUALITY_FILE
 from weir.infra.upload_settings import UploadSettings
 from weir.infra.uploads.folders import UploadFolders
 from weir.schemas.streams.payments import payments
@@ -59,7 +61,7 @@ _UPLOADS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for 
 TAKE_BACK = "POST /v1/models/rollback"
 MODELS = ("GET /v1/models/{version}", "GET /v1/models/{version}/thresholds")
 _MODELS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in MODELS)
-_SHOWN = ("GET /v1/models", "GET /v1/models/history", "GET /v1/lists/proposals")
+_SHOWN = ("GET /v1/models", "GET /v1/models/history", "GET /v1/lists/proposals", "GET /v1/quality")
 PLAIN = (
     *_SHOWN,
     *(label.replace("/v1/", "/v1/streams/transactions/") for label in _SHOWN),
@@ -84,6 +86,8 @@ class AnyDecision(dict[str, bytes]):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = Path(tmp_path_factory.mktemp("api"))
     made = World(home)
+    made.served.models_dir.mkdir(exist_ok=True)
+    (made.served.models_dir / QUALITY_FILE).write_bytes(orjson.dumps(SHOWN))
     desk = UploadDesk({payments.name: UploadFolders(home / "uploads")}, UploadSettings())
     choices, curves = MemoryChoices(), MemoryCurves()
     choices.choose("champion", "1")

@@ -16,7 +16,7 @@ from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
 from tests.unit.inference.published.models_twin import MemoryChoices, build_models
 from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
 from tests.unit.inference.test_api_streams import REFUNDS, Streams
-from tests.unit.inference.twins import Client, MemoryAudit
+from tests.unit.inference.twins import Client, MemoryAudit, MemoryCalls
 from tests.unit.streaming.dead_letter_samples import letter
 from tests.unit.streaming.letter_log import MemoryLog, build_desk
 from weir.access.key import Key, Scope, build_key, hash_text, make_text
@@ -47,6 +47,7 @@ SCOPES = {
     "GET /v1/decisions/live": "read",
     "GET /v1/decisions": "read",
     "GET /v1/metrics/daily": "read",
+    "GET /v1/quality": "read",
     "GET /v1/models": "read",
     "GET /v1/models/history": "read",
     "POST /v1/models/rollback": "rules",
@@ -64,6 +65,7 @@ SCOPES = {
     "POST /v1/dead-letters/{partition}/{offset}/replay": "admin",
     "POST /v1/dead-letters/{partition}/{offset}/discard": "admin",
     "GET /v1/keys": "admin",
+    "GET /v1/audit": "admin",
     "POST /v1/keys/{key_id}/revoke": "admin",
     "GET /v1/rules": "read",
     "POST /v1/rules": "rules",
@@ -129,9 +131,10 @@ class Served:
             models=build_models(MemoryChoices(), home),
         )
         self.audit = MemoryAudit()
+        self.calls = MemoryCalls(self.audit.records)
         self.publisher = streams.publisher
         parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
-        self.parts = replace(parts, audit=self.audit, keys=MemoryKeys(self.keys))
+        self.parts = replace(parts, audit=self.audit, keys=MemoryKeys(self.keys), calls=self.calls)
         self.app = build_api(self.parts)
         self.client = Client(self.app)
 
@@ -273,9 +276,10 @@ def test_keys_are_listed_without_what_opens_and_revoked_but_for_the_last_adminis
     assert served.client.post(f"/v1/keys/{ours['id']}/revoke", headers=admin).status_code == 415
 
 
-def test_keys_are_of_all_streams_and_for_keys_of_all_streams(served: Served) -> None:
+def test_keys_and_calls_are_of_all_streams_and_for_keys_of_all_streams(served: Served) -> None:
     bound = served.key(Scope.ADMIN, streams=(OURS,))
     assert served.client.get("/v1/keys", headers=bound).status_code == 403
+    assert served.client.get("/v1/audit", headers=bound).status_code == 403
     assert served.client.post("/v1/keys/0badcafe/revoke", json={}, headers=bound).status_code == 403
     assert all(key.revoked_ms is None for key in served.keys.values())
 

@@ -17,6 +17,7 @@ from tests.unit.inference.twins import Client, MemoryAudit
 from weir.access.key import Scope, build_key, hash_text, make_text
 from weir.inference.api.app import build_api
 from weir.inference.api.lists import document
+from weir.inference.api.rules.document import TAKEN_BACK
 from weir.inference.published import trials as trials_module
 from weir.inference.published.gate import Trial
 from weir.schemas.errors import Transient
@@ -68,7 +69,7 @@ def test_lists_are_shown_changed_and_taken_back(lists: Lists) -> None:
     old = lists.client.get(f"{PATH}?version={done.json()['version']}").json()
     assert ([each["entry"] for each in old["entries"]], old["in_force"]) == (["c1", "c2"], False)
     assert [each["who"] for each in by_name["history"]] == ["anna", "anna"]
-    assert lists.post("/rollback", **SAID, version=done.json()["version"]).json()["changed"] is None
+    assert lists.post("/rollback", **SAID, version=done.json()["version"]).json()["action"] == "rollback"
     assert len(lists.client.get(PATH).json()["entries"]) == 2
     assert lists.post("/rollback", **SAID, version="none").status_code == 200
     assert lists.client.get(PATH).json()["published"] is False
@@ -188,11 +189,11 @@ def test_examples_and_answers_have_the_shape_that_the_document_shows(lists: List
     example = document.build_shown(payments)
     body = document.build_change(payments)["requestBody"]["content"]["application/json"]["example"]
     done = lists.post(**body).json()
-    assert set(done) == set(document.DONE_SHOWN) == set(document.DONE["required"])
+    assert set(done) == set(document.DONE_SHOWN) == {*document.DONE["required"], "changed"}
     shown = lists.client.get(PATH).json()
     assert set(shown) == set(example) == set(document.LISTS["required"])
     for part in ("counts", "entries", "history"):
         assert (
             set(shown[part][0]) == set(example[part][0]) == set(document.LISTS["properties"][part]["items"]["required"])
         )
-    assert set(lists.post("/rollback", **SAID, version="none").json()) == set(document.TAKEN_BACK_SHOWN)
+    assert set(lists.post("/rollback", **SAID, version="none").json()) == set(TAKEN_BACK["required"])

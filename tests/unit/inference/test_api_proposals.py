@@ -16,6 +16,7 @@ from tests.unit.inference.test_api import World
 from tests.unit.inference.twins import Client, MemoryAudit
 from weir.access.key import Scope, build_key, hash_text, make_text
 from weir.inference.api.app import build_api
+from weir.inference.api.lists import document as list_document
 from weir.inference.api.proposals import document
 from weir.schemas.errors import Transient
 
@@ -75,6 +76,13 @@ def test_what_one_person_publishes_is_in_force_when_another_one_approves_it(api:
         200, {"version": done["version"], "action": "publish", "proposal": done["proposal"]},
     )  # fmt: skip
     assert [(act.text, act.who) for act in api.rules.acts] == [(GOOD, "ben")]
+
+
+def test_what_is_proposed_alone_names_a_proposal(api: Api) -> None:
+    key = api.key("ada")
+    proposed, done = (api.ask(f"{LISTS}/change", key, **(ADD | {"side": side}))[1] for side in ("allow", "block"))
+    assert set(proposed) == {*list_document.DONE["properties"]}
+    assert set(done) == {*list_document.DONE["properties"]} - {"proposal"}
 
 
 def test_a_person_approves_nothing_of_their_own_by_whichever_key(api: Api) -> None:

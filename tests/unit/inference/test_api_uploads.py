@@ -31,7 +31,7 @@ from tests.unit.inference.uploading import (
     rows_of,
     wait_for_end,
 )
-from tests.unit.infra.user_files.files import write_csv, write_parquet
+from tests.unit.infra.user_files.files import GOOD, write_csv, write_parquet
 from weir.inference.api.app import build_api
 from weir.inference.api.uploads import scoring
 from weir.inference.api.uploads.desk import WAITING_MAX
@@ -43,6 +43,7 @@ from weir.schemas.streams.payments import payments as stream
 
 Build = Callable[[Rows], bytes]
 """Returns a CSV file of rows."""
+HEADER, ROW = (",".join(map(str, each)).encode() for each in (GOOD, GOOD.values()))
 
 
 @pytest.fixture
@@ -148,20 +149,24 @@ def test_an_id_that_a_spreadsheet_would_run_is_shown_and_not_run(uploads: Upload
     [
         (b"a,b\n1,2\n", "found none of them"),
         (b"\n\n", "expected a header line"),
+        (HEADER + b"\n", "expected rows below the header, found none"),
         (b"\x1f\x8b" + b"0" * 100, "found one packed by gzip"),
         (b"PAR1 and no more", "expected text in events.csv, found Parquet"),
+        (HEADER.replace(b",", b";"), "the columns are separated by a semicolon: separate them by a comma"),
+        (b"export\n\n" + HEADER, "the header seems to be line 3: delete the lines above it"),
+        (b"step,type,amount,nameOrig,nameDest\n", "the layout of PaySim: name its columns as the fields are"),
+        (HEADER.decode().encode("utf-16"), "expected utf-8, found UTF-16; save it as utf-8"),
+        (
+            HEADER + b"\n" + ROW.replace(b"1200", b"12.50") + b"\n",
+            "12.50 looks like major units; expected minor units, 1250",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_taken_fails_with_a_sentence(uploads: Uploads, body: bytes, said: str) -> None:
     job, result = uploads.run(body)
     assert job["state"] == "failed"
-    assert said in job["problem"]
+    assert (said in job["problem"], "--" in job["problem"]) == (True, False)  # flags are of commands
     assert (result.status_code, result.json()["error"]["code"]) == (409, "upload_not_done")
-
-
-def test_a_header_without_rows_fails(uploads: Uploads) -> None:
-    job, _ = uploads.run((",".join(payments(1)[0]) + "\n").encode())
-    assert job["problem"] == "expected rows below the header, found none"
 
 
 def test_what_is_no_file_of_a_known_form_is_refused(uploads: Uploads) -> None:

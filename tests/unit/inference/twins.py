@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from weir.access.audit.read import Newest, choose_newest
 from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import NotPublished, OnAnswer
@@ -166,6 +167,21 @@ class MemoryAudit:
         if self.away:
             raise NotAudited("not written; nothing was changed")
         self.records.append(record)
+
+
+class MemoryCalls:
+    """Tells of audit records in memory, unless it is away."""
+
+    def __init__(self, records: list[AuditRecord]) -> None:
+        self.records = records
+        self.away = ""
+
+    def read(self, since_ms: int, who: str, limit: int) -> Newest:
+        if self.away:
+            raise Transient(self.away)
+        since = [each for each in self.records if each.time_ms >= since_ms]
+        calls, are_all = choose_newest(since, who, limit)
+        return Newest(calls, are_all, sum(each.missed for each in since))
 
 
 class Client:

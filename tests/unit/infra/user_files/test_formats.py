@@ -53,7 +53,7 @@ def test_each_bad_csv_line_is_reported_with_its_number_and_field(tmp_path: Path)
         (9, "malformed_line"),
         (10, "transaction_id"),
     ]
-    assert "--encoding" in found.messages[-1]
+    assert "found bytes of another encoding" in found.messages[-1]
 
 
 @pytest.mark.parametrize(

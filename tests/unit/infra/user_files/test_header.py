@@ -54,6 +54,9 @@ def test_a_header_of_another_layout_is_one_message_with_the_cause(
     assert len(output.err.splitlines()) == 1, output.err
     assert cause in output.err
     assert output.out == ""
+    with pytest.raises(Refused) as refusal:  # who reads the file without flags is told of none
+        read(path)
+    assert "--" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +66,9 @@ def test_a_header_of_another_layout_is_one_message_with_the_cause(
 def test_wide_text_is_named_with_the_flag_that_reads_it(tmp_path: Path, encoding: str, named: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER + "\n" + ROW + "\n", encoding=encoding)
-    with pytest.raises(Refused, match=f"--encoding {named}"):
+    with pytest.raises(Refused, match="save it as utf-8") as refusal:
         read(path)
+    assert refusal.value.flags.endswith(f"--encoding {named}")
     assert main(["publish", str(path), "--dry-run", "--encoding", named]) == 0
 
 

@@ -1,0 +1,1 @@
+"""How good the decisions of each day were."""
