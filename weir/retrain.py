@@ -10,17 +10,20 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
 from weir.archive.run import find_root
+from weir.inference.bundle import Bundle
 from weir.inference.published import bundles
 from weir.inference.published.author import find_user
 from weir.inference.published.canary_text import parse_share
+from weir.inference.published.content import Standing
 from weir.inference.published.publish import Publisher
 from weir.inference.rule_sets import read_rules
 from weir.infra.arguments import Parser, add_stream_flag
@@ -77,6 +80,7 @@ def main(argv: list[str]) -> int:
         console = Console(stderr=True)
         with console.status("retraining") as status:
             work = Retraining(arguments, settings, publisher, ARCHIVE, bounds, run, status.update, config, console)
+            work.play = partial(_play, settings, status.update)
             promoted = run_steps(work)
     return _say_done(run, promoted=promoted, as_json=arguments.json)
 
@@ -105,6 +109,12 @@ def build_parser() -> Parser:
     parser.add_argument("--who", default="", help="who publishes (default: this machine's user)")
     parser.add_argument("--json", action="store_true", help="the evidence as JSON on stdout")
     return parser
+
+
+def _play(settings: Settings, say: Callable[[str], object], standing: Standing, models: Sequence[Bundle]) -> None:
+    from weir.redteam import play_and_record  # noqa: PLC0415 - the simulator, which few runs need
+
+    play_and_record(settings, standing, models, say)
 
 
 def _load_config(arguments: argparse.Namespace) -> Config | None:

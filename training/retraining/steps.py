@@ -17,18 +17,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rich.console import Console
 
+from weir.inference.bundle import Bundle
 from weir.inference.published import bundles
+from weir.inference.published.bundles import Listed
+from weir.inference.published.content import Standing
 from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
 from weir.schemas.errors import WeirError
 from weir.schemas.gate_bounds import GateBounds
+from weir.schemas.streams.payments import payments
 from weir.training.bundle import read_last_reference
 from weir.training.choosing.publishing import promote, take_back
 from weir.training.cli import build_options, load_source
@@ -39,6 +43,7 @@ from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
 from weir.training.parts import build_parts
 from weir.training.pipeline import run_training
+from weir.training.redteam.record import RECORD_FILE
 from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
 from weir.training.retraining.live import ENDED, Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run
@@ -56,6 +61,8 @@ class Retraining:
         say: told what begins, in a few words.
         config: how to search for a model; None for a LightGBM with fixed parameters.
         console: where the trials of a search are shown.
+        play: has attackers play models past what is published and keeps it in their bundles; given that, and the
+            models.
     """
 
     arguments: argparse.Namespace
@@ -67,6 +74,7 @@ class Retraining:
     say: Callable[[str], object]
     config: Config | None = None
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    play: Callable[[Standing, Sequence[Bundle]], object] = lambda *_: None
     _source: list[Any] = field(default_factory=list)
 
     def source(self) -> Any:
@@ -186,6 +194,7 @@ def _run_gates(work: Retraining) -> Done:
     chosen, champion, settings = work.chosen, work.champion, work.settings
     work.run.champion = champion.content if champion else ""
     challenger = bundles.load(settings, chosen)
+    _play(work, challenger, champion)
     cut = work.publisher.standing.thresholds
     gates = gating.run_gates(work.arguments, settings, challenger, champion, work.archive, cut, work.bounds)
     against = champion.manifest.version if champion else ""
@@ -194,6 +203,17 @@ def _run_gates(work: Retraining) -> Done:
     failed = [gate.name for gate in gates if not gate.passed]
     text = f"{len(gates) - len(failed)} of {len(gates)} passed, against {against or 'nothing'}"
     return Done(not failed, text + (f"; not passed: {', '.join(failed)}" if failed else ""), tuple(gates))
+
+
+def _play(work: Retraining, challenger: Bundle, champion: Listed | None) -> None:
+    """Have attackers play both models where the gates ask for it: by a bound, or as the champion was played."""
+    if work.settings.stream.full_name != payments.name:
+        return
+    decides = None if champion is None else bundles.load(work.settings, champion)
+    was_played = decides is not None and (decides.directory / RECORD_FILE).is_file()
+    if work.bounds.asks_redteam or was_played:
+        work.say("gates: an attacker plays")
+        work.play(work.publisher.standing, [challenger] if decides is None else [challenger, decides])
 
 
 def _shadow(work: Retraining) -> Done:
