@@ -13,6 +13,7 @@ from weir.monitoring import metrics
 from weir.monitoring.logs import correlation_id, get_logger
 
 STAGE = "score"
+_SHADOW_SCORED, _SHADOW_FAILED = (metrics.SHADOW_SCORED.labels(result=each) for each in ("scored", "failed"))
 log = get_logger(__name__)
 
 
@@ -61,11 +62,12 @@ def _meter_degraded(decided: Decided) -> None:
 
 
 def _meter_shadow(shadow: Shadowed) -> None:
-    given = shadow.scores[~np.isnan(shadow.scores)]
+    missing = np.isnan(shadow.scores)
+    given = shadow.scores[~missing] if missing.any() else shadow.scores
     metrics.SHADOW_SCORES.observe_many(given.astype(np.float64))
-    metrics.SHADOW_SCORED.labels(result="scored").inc(len(given))
+    _SHADOW_SCORED.inc(len(given))
     if failed := len(shadow.scores) - len(given):
-        metrics.SHADOW_SCORED.labels(result="failed").inc(failed)
+        _SHADOW_FAILED.inc(failed)
 
 
 def log_refused(decided: Decided, source_topic: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -57,11 +58,15 @@ class BatchHistogram(Histogram):
     def observe_many(self, values: npt.NDArray[np.float64]) -> None:
         """Observe every value of an array, shape (n,), none of them NaN; the same as one by one, at 20 ns each."""
         # a value belongs to the first bucket whose bound is not below it
-        places = np.searchsorted(self._upper_bounds, values, side="left")
-        for bucket, count in zip(self._buckets, np.bincount(places, minlength=len(self._buckets)), strict=True):
+        places = self._bounds.searchsorted(values, side="left")
+        for bucket, count in enumerate(np.bincount(places).tolist()):
             if count:
-                bucket.inc(int(count))
+                self._buckets[bucket].inc(count)
         self._sum.inc(float(values.sum()))
+
+    @cached_property
+    def _bounds(self) -> npt.NDArray[np.float64]:
+        return np.array(self._upper_bounds, np.float64)
 
 
 # a batch stage takes 0.1 ms to 1 s; the end reaches what a bounded retry may take

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from weir.schemas.checks.expression_types import nearest
 
+REDTEAM_TIMES: Final = 1.1
+"""Of what an attacker takes past the champion: the bound where the project has none, for models that were played."""
+
 
 @dataclass(frozen=True)
 class GateBounds:
@@ -25,6 +28,8 @@ class GateBounds:
         own_points: by how many percentage points PR-AUC is below that of the model's own test interval.
         fraud_share_times: how many times more or less fraud than in the last dataset is taken for true.
         redteam_usd: that an attacker who learns takes per 1,000 cards, mean of all scenarios; as shipped without bound.
+        redteam_times: the same, as times what is taken past the champion; as shipped nobody has to play, and what was
+            played is held to ``REDTEAM_TIMES``.
         label_relation: correlation of what inputs say of the label, with the last dataset; the least that is.
     """
 
@@ -38,7 +43,13 @@ class GateBounds:
     own_points: float = 15.0
     fraud_share_times: float = 3.0
     redteam_usd: float = math.inf
+    redteam_times: float = math.inf
     label_relation: float = 0.5
+
+    @property
+    def asks_redteam(self) -> bool:
+        """Whether a model that nobody played against is not passed."""
+        return math.isfinite(self.redteam_usd) or math.isfinite(self.redteam_times)
 
 
 _HIGHEST: Final = {
@@ -52,6 +63,7 @@ _HIGHEST: Final = {
     "own_points": 100.0,
     "fraud_share_times": 1_000.0,
     "redteam_usd": 1e12,
+    "redteam_times": 1_000.0,
     "label_relation": 1.0,
 }
 

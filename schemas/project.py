@@ -37,7 +37,7 @@ from weir.schemas.stream import Namespace, Stream
 
 PROJECT_FILE: Final = "weir.toml"
 SHIPPED: Final = Path(__file__).parent / "streams"
-_KEYS: Final = frozenset({"name", "default", "topic_prefix", "gates"})
+_KEYS: Final = frozenset({"name", "default", "topic_prefix", "gates", "retrain_config"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _TOPIC_PREFIX: Final = re.compile(r"[a-zA-Z0-9._-]{0,64}")
 """With the longest names of a stream a topic has 205 letters; a broker takes 249."""
@@ -147,11 +147,25 @@ def load_gate_bounds(start: Path) -> GateBounds:
     Raises:
         Refused: the project's file has faults.
     """
+    return build_bounds(_load_settings(find_project(start)).get("gates", {}))
+
+
+def find_retrain_config(start: Path) -> Path | None:
+    """Return the file that says how the project that a folder is in trains its models again; None where none is named.
+
+    Raises:
+        Refused: the project's file has faults.
+    """
     folder = find_project(start)
+    named = _load_settings(folder).get("retrain_config")
+    return None if folder is None or named is None else folder / str(named)
+
+
+def _load_settings(folder: Path | None) -> dict[str, Any]:
     settings, findings = ({}, []) if folder is None else _read_settings(folder / PROJECT_FILE)
     if findings:
         raise Refused("\n".join(map(str, findings)))
-    return build_bounds(settings.get("gates", {}))
+    return settings
 
 
 def find_streams(start: Path, names: Iterable[str] = ()) -> ServedStreams:
@@ -338,6 +352,9 @@ def _find_setting_faults(settings: Mapping[str, Any], folder_name: str) -> Itera
         yield "name", f"expected a name of at most 64 of a-z, 0-9, _ and -, a letter first, found {name!r:.80}"
     if not (isinstance(prefix, str) and _TOPIC_PREFIX.fullmatch(prefix)):
         yield "topic_prefix", f"expected at most 64 letters, digits, dots, dashes and underscores, found {prefix!r:.80}"
+    config = settings.get("retrain_config", "train.yaml")
+    if not (isinstance(config, str) and config):
+        yield "retrain_config", f"expected the path of a training config in this folder, found {config!r:.80}"
     for fault in find_bound_faults(settings.get("gates", {})):
         yield "gates", fault
 

@@ -35,7 +35,7 @@ from weir.training.labels import labels_of
 from weir.training.models import LIGHTGBM_PARAMETERS, TREES, TREES_QUICK
 from weir.training.pipeline import Options, Trained, run_training
 from weir.training.search.cli import build_search_document, list_trials, run_configured, show_search
-from weir.training.search.config import DEFAULTS, PARITY_MAX, load_config
+from weir.training.search.config import DEFAULTS, load_config
 from weir.training.source_flags import add_source_flags, positive
 from weir.training.thresholds import FLAGGED_SHARE_MAX
 from weir.training.topics import ReadTopic, load_logged, load_topics
@@ -57,8 +57,7 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
     """
     parser = build_parser()
     arguments = parser.parse_args(argv[1:])
-    if arguments.config and (arguments.trees or arguments.quick):
-        parser.error("--config says how many trees, in ranges; leave --trees and --quick out")
+    check_config_flags(parser, arguments)
     if arguments.defaults:
         sys.stdout.write(DEFAULTS)
         return 0
@@ -83,7 +82,6 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
         if config is None:
             trained = run_training(examples, labels, options, status.update)
         else:
-            options = replace(options, difference_max=PARITY_MAX)
             given = examples, labels, options, config
             trained, search = run_configured(*given, settings.home, console, status.update)
         if arguments.promote:
@@ -130,6 +128,12 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
     parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
+
+
+def check_config_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where flags and a config file both say how many trees."""
+    if arguments.config and (arguments.trees or arguments.quick):
+        parser.error("--config says how many trees, in ranges; leave --trees and --quick out")
 
 
 def _share(text: str) -> float:

@@ -26,7 +26,7 @@ from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.printable import escape, to_json
-from weir.schemas.project import PROJECT_FILE, Project, find_project, load_project
+from weir.schemas.project import PROJECT_FILE, Project, find_project, find_retrain_config, load_project
 from weir.schemas.rules_file import parse_rules
 from weir.schemas.stream import Stream
 from weir.schemas.yaml_tree import load_text
@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     project = replace(project, findings=(*project.findings, *find_deep_faults(project)))
     project = replace(project, findings=(*project.findings, *_find_profile_faults(project)))
     project = replace(project, findings=(*project.findings, *_find_rule_faults(project)))
+    project = replace(project, findings=(*project.findings, *_find_config_faults(project)))
     if project.findings:
         sys.stdout.write(_faults_as_json(project) if arguments.json else _format_faults(project))
         return 1
@@ -79,6 +80,14 @@ def _find_rule_faults(project: Project) -> Iterator[Finding]:
         loaded = project.streams[path.stem]
         columns = rule_columns(loaded.stream, read_schema(loaded.schemas[-1]) or {})
         yield from parse_rules(load_text(path), columns, str(path))[1]
+
+
+def _find_config_faults(project: Project) -> Iterator[Finding]:
+    """Yield the faults of the file that models are trained again by, for a project in which nothing else is wrong."""
+    if not project.findings and (path := find_retrain_config(project.folder)):
+        from weir.training.search.config import find_config_faults  # noqa: PLC0415  (few projects have one)
+
+        yield from find_config_faults(path)
 
 
 def _build_parser() -> Parser:

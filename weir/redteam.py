@@ -1,7 +1,8 @@
 """``weir redteam``: how much money an attacker who learns takes past a model, next to one who tries at random.
 
 Everything runs in this process: payments are made by the simulator, computed by the kernel and decided by the scorer's
-own code, in the order in which they come. Nothing is published. ``--record`` keeps what was found in the bundle.
+own code, in the order in which they come. Nothing is published. ``--in-force`` plays past what is published: model,
+thresholds by segment, rules and lists. ``--record`` keeps what was found in the bundle.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +30,14 @@ from weir.inference.core.deciding import APPROVE
 from weir.inference.core.lists import APPEND_TIME, Lists
 from weir.inference.core.records import read_ids
 from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.decide import Decider
-from weir.inference.rule_sets import rules_of
+from weir.inference.published import bundles
+from weir.inference.published.content import Standing
+from weir.inference.published.publish import Publisher
+from weir.inference.rule_sets import read_rules, rules_of
 from weir.infra.arguments import Parser, at_least
-from weir.infra.settings import load_settings
+from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import print_tables
 from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
@@ -45,8 +50,8 @@ from weir.streaming.core.kernel import Kernel
 from weir.streaming.kernels import kernel_of
 from weir.training.benchmarks import page
 from weir.training.redteam.attackers import AdaptiveAttacker, Attacker, RandomAttacker
-from weir.training.redteam.game import Budget, Played, Tried, play
-from weir.training.redteam.record import write_record
+from weir.training.redteam.game import Budget, Played, Terms, Tried, play
+from weir.training.redteam.record import read_record, write_record
 from weir.training.redteam.tactics import Tactic
 from weir.training.redteam.view import build_document, build_markdown, build_tables
 
@@ -68,7 +73,11 @@ class InForce:
     bundle: Bundle
     lists: Lists
     rules: RuleSet
-    thresholds: None = None
+    thresholds: ThresholdTable | None = None
+
+    def terms(self, budget: Budget, seed: int) -> Terms:
+        """Return what a play of it has to have in common with another."""
+        return Terms(budget, seed, self.rules.version, "" if self.thresholds is None else self.thresholds.version)
 
 
 class World:
@@ -170,8 +179,90 @@ def play_all(
     return found
 
 
+def find_declared(settings: Settings, folder: Path | None) -> InForce:
+    """Return what decides where nothing is published: a bundle with its own thresholds, and the declared rules.
+
+    Args:
+        settings: of the payments.
+        folder: of the bundle; None for the one that the champion link names.
+
+    Raises:
+        Refused: there is no bundle, or it or the lists file is not right.
+    """
+    bundle = load_champion(settings) if folder is None else _load(settings, folder)
+    return InForce(bundle, load_lists(settings), rules_of(payments))
+
+
+def find_published(settings: Settings, folder: Path | None) -> InForce:
+    """Return what decides now: what is published, and where nothing of a kind is, what ``find_declared`` returns.
+
+    Args:
+        settings: of the payments.
+        folder: of a bundle that takes the place of the champion; None for the champion.
+
+    Raises:
+        Refused: there is no bundle, or it or the lists file is not right.
+        Transient: the brokers did not answer in time.
+    """
+    with Publisher(settings, read_rules) as publisher:
+        standing = publisher.standing
+        champion = bundles.find_role(settings, publisher, "champion") if folder is None else None
+    bundle = find_declared(settings, folder).bundle if champion is None else bundles.load(settings, champion)
+    return stand_in(settings, standing, bundle)
+
+
+def stand_in(settings: Settings, standing: Standing, bundle: Bundle) -> InForce:
+    """Return what is in force with a bundle in the place of the champion.
+
+    Raises:
+        Refused: the lists file is not right.
+    """
+    lists, rules = standing.lists, standing.rules
+    return InForce(
+        bundle,
+        load_lists(settings) if lists is None else lists,
+        rules_of(payments) if rules is None else rules,
+        standing.thresholds,
+    )
+
+
+def play_and_record(settings: Settings, standing: Standing, models: Sequence[Bundle], tell: Progress) -> None:
+    """Play models past what is in force, with the budget and seed of ``weir redteam``, and keep it in their bundles.
+
+    One that has a play on these terms is not played again.
+
+    Args:
+        settings: of the payments.
+        standing: what is published.
+        models: each in the place of the champion.
+        tell: hears what is played.
+
+    Raises:
+        Refused: a bundle's folder cannot be written.
+    """
+    budget, kernel = Budget(CARDS, MONEY_USD), kernel_of(payments)
+    world: World | None = None
+    for bundle in models:
+        in_force = stand_in(settings, standing, bundle)
+        terms = in_force.terms(budget, SEED)
+        if _is_played(bundle, terms):
+            continue
+        compile_kernel(kernel, tell_on_stderr)
+        world = world or _simulate(SEED, CARDS)
+        games = play_all(world, kernel, in_force, budget, list(SHAPES), SEED, tell)
+        version = bundle.manifest.version
+        _record(bundle, build_document(version, terms, games), _describe("weir redteam --in-force --record"))
+
+
+def _is_played(bundle: Bundle, terms: Terms) -> bool:
+    try:
+        return read_record(bundle.directory, bundle.manifest.version).terms == terms
+    except Refused:
+        return False
+
+
 def main(argv: list[str]) -> int:
-    """Run the verb. Exit codes: 0 played, 2 refused or misused."""
+    """Run the verb. Exit codes: 0 played, 1 the brokers do not answer, 2 refused or misused."""
     parser = _build_parser()
     arguments = parser.parse_args(argv[1:])
     if arguments.record and arguments.scenario:
@@ -179,43 +270,55 @@ def main(argv: list[str]) -> int:
     settings = load_settings()
     if settings.stream.full_name != payments.name:
         raise Refused("expected the card payments, which the attacks are made for, found another stream")
-    if arguments.bundle:
-        bundle = load_bundle(arguments.bundle, declarations_hash=settings.declarations_hash, stream=payments)
-    else:
-        bundle = load_champion(settings)
-    in_force = InForce(bundle, load_lists(settings), rules_of(payments))
-    kernel = kernel_of(payments)
+    in_force = (find_published if arguments.in_force else find_declared)(settings, arguments.bundle)
+    bundle, kernel = in_force.bundle, kernel_of(payments)
     compile_kernel(kernel, tell_on_stderr)
     console = Console(stderr=True)
     with console.status("simulating payments") as status:
-        world = World(arguments.seed, max(CARDS_MIN, _CARDS_OF_EACH * arguments.cards))
+        world = _simulate(arguments.seed, arguments.cards)
         budget = Budget(arguments.cards, arguments.money)
         scenarios = arguments.scenario or list(SHAPES)
         games = play_all(world, kernel, in_force, budget, scenarios, arguments.seed, status.update)
-    document = build_document(bundle.manifest.version, budget, games)
+    document = build_document(bundle.manifest.version, in_force.terms(budget, arguments.seed), games)
     if arguments.json:
         sys.stdout.write(to_json(document, indent=2) + "\n")
     else:
         print_tables(build_tables(document))
-    if arguments.write or arguments.record:
-        command = f"weir {shlex.join(word for word in argv if word not in ('--write', str(arguments.write)))}"
-        about = page.describe(command, f"{datetime.now(UTC):%Y-%m-%d}")
+    command = f"weir {shlex.join(word for word in argv if word not in ('--write', str(arguments.write)))}"
     if arguments.write:
-        page.write_section(arguments.write, _TITLE, about, build_markdown(document))
+        page.write_section(arguments.write, _TITLE, _describe(command), build_markdown(document))
     if arguments.record:
-        try:
-            write_record(bundle.directory, document, about)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise Refused(f"expected to keep what was played in {bundle.directory}, found: {why}") from None
+        _record(bundle, document, _describe(command))
         sys.stderr.write(f"kept in {bundle.directory}: its model card shows it, and the gates read it\n")
     return 0
+
+
+def _load(settings: Settings, folder: Path) -> Bundle:
+    return load_bundle(folder, declarations_hash=settings.declarations_hash, stream=payments)
+
+
+def _simulate(seed: int, cards: int) -> World:
+    return World(seed, max(CARDS_MIN, _CARDS_OF_EACH * cards))
+
+
+def _describe(command: str) -> str:
+    return page.describe(command, f"{datetime.now(UTC):%Y-%m-%d}")
+
+
+def _record(bundle: Bundle, document: Mapping[str, Any], about: str) -> None:
+    try:
+        write_record(bundle.directory, document, about)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise Refused(f"expected to keep what was played in {bundle.directory}, found: {why}") from None
 
 
 def _build_parser() -> Parser:
     text = "Attack a model in simulation with a budget of cards and money, at random and by learning; nothing is sent."
     parser = Parser(prog="weir redteam", description=text)
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="the model that is attacked (default: champion)")
+    in_force = "past what is published: the model, thresholds by segment, rules and lists"
+    parser.add_argument("--in-force", action="store_true", help=in_force)
     parser.add_argument("--cards", type=at_least(1), default=CARDS, help="stolen cards (default: %(default)s)")
     parser.add_argument("--money", type=float, default=MONEY_USD, metavar="USD", help="to spend (default: %(default)s)")
     parser.add_argument("--scenario", action="append", choices=list(SHAPES), help="only this one; may be repeated")

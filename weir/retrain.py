@@ -10,17 +10,20 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
 from weir.archive.run import find_root
+from weir.inference.bundle import Bundle
 from weir.inference.published import bundles
 from weir.inference.published.author import find_user
 from weir.inference.published.canary_text import parse_share
+from weir.inference.published.content import Standing
 from weir.inference.published.publish import Publisher
 from weir.inference.rule_sets import read_rules
 from weir.infra.arguments import Parser, add_stream_flag
@@ -33,13 +36,14 @@ from weir.quality import measure_quality
 from weir.schemas.durations import parse_ms
 from weir.schemas.errors import Refused, WeirError
 from weir.schemas.printable import to_json
-from weir.schemas.project import find_stream, load_gate_bounds
-from weir.training.cli import add_training_flags
+from weir.schemas.project import find_retrain_config, find_stream, load_gate_bounds
+from weir.training.cli import add_training_flags, check_config_flags
 from weir.training.labels import labels_of
 from weir.training.quality.estimate import DayQuality
 from weir.training.retraining.run_log import FOLDER, PAGE_FILE, Run, list_runs, only_run
 from weir.training.retraining.steps import Retraining, run_steps
 from weir.training.retraining.trigger import Reasons, find_reasons
+from weir.training.search.config import Config, load_config
 from weir.training.source_flags import add_source_flags, positive
 
 _FREE_MB_MIN: Final = 256
@@ -50,7 +54,10 @@ _PROMOTED: Final = "promoted"
 
 def main(argv: list[str]) -> int:
     """Run the verb. Exit codes: 0 not needed or promoted, 1 trained and not promoted, 2 refused or misused."""
-    arguments = build_parser().parse_args(argv[1:])
+    parser = build_parser()
+    arguments = parser.parse_args(argv[1:])
+    check_config_flags(parser, arguments)
+    config = _load_config(arguments)
     settings = load_settings().of_stream(find_stream(Path.cwd(), arguments.stream))
     logs.configure("warning", settings.monitoring.log_format, "retrain")
     labels_of(settings.stream)
@@ -70,8 +77,10 @@ def main(argv: list[str]) -> int:
                 return _say_not_needed(reasons, as_json=arguments.json)
             run = Run(folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%S"), list(reasons.why), settings.stream.name)
             run.save()
-        with Console(stderr=True).status("retraining") as status:
-            work = Retraining(arguments, settings, publisher, ARCHIVE, bounds, run, status.update)
+        console = Console(stderr=True)
+        with console.status("retraining") as status:
+            work = Retraining(arguments, settings, publisher, ARCHIVE, bounds, run, status.update, config, console)
+            work.play = partial(_play, settings, status.update)
             promoted = run_steps(work)
     return _say_done(run, promoted=promoted, as_json=arguments.json)
 
@@ -86,6 +95,8 @@ def build_parser() -> Parser:
     age = "an older model is trained again (default: %(default)s)"
     parser.add_argument("--max-age-days", type=positive, default=30, metavar="DAYS", help=age)
     add_source_flags(parser)
+    config = "search for a model as this YAML file of `weir train` says (default: retrain_config of weir.toml, if any)"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=config)
     add_training_flags(parser)
     shadow = "that it is watched for as a shadow (default: %(default)s)"
     parser.add_argument("--shadow-decisions", type=positive, default=5_000, metavar="N", help=shadow)
@@ -98,6 +109,19 @@ def build_parser() -> Parser:
     parser.add_argument("--who", default="", help="who publishes (default: this machine's user)")
     parser.add_argument("--json", action="store_true", help="the evidence as JSON on stdout")
     return parser
+
+
+def _play(settings: Settings, say: Callable[[str], object], standing: Standing, models: Sequence[Bundle]) -> None:
+    from weir.redteam import play_and_record  # noqa: PLC0415 - the simulator, which few runs need
+
+    play_and_record(settings, standing, models, say)
+
+
+def _load_config(arguments: argparse.Namespace) -> Config | None:
+    """Return how to search: by the flag, else by the project, unless a flag says how many trees there are."""
+    if arguments.config is None and not (arguments.trees or arguments.quick):
+        arguments.config = find_retrain_config(Path.cwd())
+    return None if arguments.config is None else load_config(arguments.config)
 
 
 def _find_reasons(arguments: argparse.Namespace, settings: Settings, publisher: Publisher, runs: list[Run]) -> Reasons:

@@ -139,8 +139,7 @@ def _build_texts(texts: Sequence[Sequence[str]], count: int) -> pa.ListArray:
 
 def _build_scores(scores: npt.NDArray[np.float32]) -> pa.Array:
     """Return scores as a column, null where there is none."""
-    missing = np.isnan(scores)
-    return pa.array(scores.astype(np.float64), mask=missing if missing.any() else None)
+    return pa.array(scores.astype(np.float64), from_pandas=True)  # which makes NaN null
 
 
 def _constant(text: str, count: int) -> pa.Array:

@@ -51,6 +51,9 @@ TESTS: dict[str, str] = {
         "tests/unit/test_redteam.py::"
         "test_a_play_is_kept_in_the_bundle_where_that_is_asked_for_and_not_of_some_scenarios_alone"
     ),
+    "weir redteam --in-force --bundle FOLDER --record": (
+        "tests/unit/test_redteam.py::test_both_models_are_played_past_what_is_in_force_and_no_model_twice"
+    ),
     "weir models sync": (
         "tests/unit/training/model_registry/test_registry.py::"
         "test_everything_continues_when_mlflow_is_away_and_a_sync_moves_the_alias_later"

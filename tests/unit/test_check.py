@@ -367,3 +367,19 @@ def test_rules_files_are_checked_with_the_streams(tmp_path: Path, capsys: pytest
     assert "orders.yaml:2:46: rule fast: expected a feature, a kept field or score, found 'scor'; did you mean" in said
     assert "order.yaml:1: rules file: expected the name of a stream, found 'order'; did you mean 'orders'?" in said
     assert "2 faults in 2 files" in said
+
+
+def test_the_config_of_the_retraining_is_checked_with_the_streams(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project(tmp_path, orders=good())
+    with (folder / "weir.toml").open("a") as file:
+        file.write('\nretrain_config = "train.yaml"\n')
+    missing = "train.yaml:1: training config: expected a training config, found none: no such file or directory"
+    assert missing in check(folder, capsys, code=1)
+    (folder / "train.yaml").write_text("contenders: [lightgbm]\n")
+    assert "no faults" in check(folder, capsys)
+    (folder / "train.yaml").write_text("trials: 3\ncontenders: [lightgmb]\nfolds: 1\n")
+    said = check(folder, capsys, code=1)
+    assert "train.yaml:2:14: contenders: expected one of lightgbm, " in said
+    assert "train.yaml:3:8: folds: expected a whole number from 2 to 12, found '1'" in said

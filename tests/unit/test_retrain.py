@@ -16,8 +16,10 @@ from tests.unit.training.choosing.command_world import Publisher
 from weir import retrain
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
+from weir.schemas.project import SHIPPED
 from weir.training.quality.estimate import DayQuality, Estimate, Quality
 from weir.training.retraining.run_log import Run, only_run
+from weir.training.search.config import Config
 
 
 class _World:
@@ -26,7 +28,9 @@ class _World:
         self.drift: Any = {"drifted": [], "columns": [{}]}
         self.days: tuple[DayQuality, ...] = ()
         self.ran: list[Run] = []
+        self.configs: list[Config | None] = []
         self.promotes = True
+        self.decides = "1"
         self.publisher = Publisher()
         monkeypatch.setenv("WEIR_HOME", str(home))
         monkeypatch.setattr(retrain, "Publisher", lambda *_, **__: self.publisher)
@@ -37,7 +41,7 @@ class _World:
         link_champion(home, folder)
 
     def _look(self, _: Settings, __: object, version: str) -> Any:
-        assert version == "1"  # of what decides, not of what decided before it
+        assert version == self.decides  # of what decides, not of what decided before it
         if isinstance(self.drift, Exception):
             raise self.drift
         return self.drift
@@ -50,6 +54,7 @@ class _World:
 
     def _run_steps(self, work: Any) -> bool:
         self.ran.append(work.run)
+        self.configs.append(work.config)
         work.run.end("promoted" if self.promotes else "not promoted: gates was not passed")
         return self.promotes
 
@@ -126,4 +131,32 @@ def test_a_second_run_a_full_disk_and_a_lost_topic_are_refused_in_a_sentence(
     Run(folder / "20200101T000000", ["asked for"], "transactions", version="2").end("promoted")
     with pytest.raises(Refused, match=r"expected the model 2 on the topic transactions\.published, found none"):
         world.run()
+    assert world.ran == []
+
+
+def test_the_config_is_that_of_the_flag_or_of_the_project_and_none_where_flags_say_how_many_trees(
+    world: _World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(SHIPPED, project / "streams", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "weir.toml").write_text('topic_prefix = ""\ndefault = "transactions"\nretrain_config = "train.yaml"\n')
+    (project / "train.yaml").write_text("contenders: [xgboost]\n")
+    (tmp_path / "other.yaml").write_text("contenders: [random_forest]\n")
+    monkeypatch.chdir(project / "streams")
+    world.promotes, world.decides = False, ""  # the project has models of its own
+    for flags in ([], ["--config", str(tmp_path / "other.yaml")], ["--quick"], ["--trees", "9"]):
+        world.run(*flags)
+    assert [each and list(each.spaces) for each in world.configs] == [["xgboost"], ["random_forest"], None, None]
+    (project / "train.yaml").write_text("contenders: [xgbost]\n")
+    with pytest.raises(Refused, match=r"train.yaml:1:14: contenders: .*did you mean 'xgboost'"):
+        world.run()
+    (project / "train.yaml").unlink()
+    with pytest.raises(Refused, match=r"train.yaml: expected a training config, found none"):
+        world.run()
+
+
+def test_a_config_next_to_a_number_of_trees_is_misuse(world: _World) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        world.run("--config", "train.yaml", "--quick")
+    assert stopped.value.code == 2
     assert world.ran == []

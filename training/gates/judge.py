@@ -5,7 +5,6 @@ What cannot be measured is not passed, and says why.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 
 from weir.inference.published.gate import Gate
 from weir.schemas.gate_bounds import GateBounds
+from weir.training.gates.adversarial import Attacked, judge_attacked
 from weir.training.gates.fairness import judge_groups
 from weir.training.gates.figures import (
     Floats,
@@ -35,7 +35,6 @@ from weir.training.gates.leakage import (
 )
 from weir.training.gates.stability import Stability, judge_stability
 from weir.training.parity import DIFFERENCE_MAX
-from weir.training.redteam.record import Recorded
 from weir.training.thresholds import FLAGGED_SHARE_MAX, Thresholds
 
 SLOWER_MAX = 1.2
@@ -106,7 +105,7 @@ class Measured:
         microseconds: per row, of the challenger and of the champion.
         taught: what the challenger was taught by.
         reproduced: the champion on logged vectors.
-        redteam: what an attacker took past the challenger; None for a stream that no attack is made for.
+        redteam: what attackers took past both; None for a stream that no attack is made for.
     """
 
     later: Later | str
@@ -115,7 +114,7 @@ class Measured:
     microseconds: tuple[float, float | None]
     taught: Taught | str
     reproduced: Reproduced | str
-    redteam: Recorded | str | None = None
+    redteam: Attacked | None = None
 
 
 def judge(measured: Measured, groups: tuple[str, ...] = (), bounds: GateBounds | None = None) -> list[Gate]:
@@ -135,7 +134,7 @@ def judge(measured: Measured, groups: tuple[str, ...] = (), bounds: GateBounds |
         *judge_inputs(later if isinstance(later, str) else later.leak, bounds),
         judge_time_order(measured.taught),
         _judge_own_figures(later, measured.own_pr_auc, bounds),
-        _judge_redteam(measured.redteam, bounds),
+        *judge_attacked(measured.redteam, bounds),
         judge_latency(*measured.microseconds, bounds),
         _judge_parity(measured.parity),
         _judge_reproduced(measured.reproduced),
@@ -226,19 +225,6 @@ def _judge_ece(later: Later, *, bound: float) -> Gate:
     found = compute_ece(later.positive, later.challenger.probabilities)
     limit = bound if later.champion is None else max(bound, compute_ece(later.positive, later.champion.probabilities))
     return Gate("calibration, ECE", found <= limit, f"{found:.4f}", f"at most {limit:.4f}")
-
-
-def _judge_redteam(found: Recorded | str | None, bounds: GateBounds) -> Gate:
-    """Return the gate: its number is held to the project's bound, and without a bound it is only shown."""
-    name, has_bound = "adversarial", math.isfinite(bounds.redteam_usd)
-    asked = f"at most {bounds.redteam_usd:,.0f} USD" if has_bound else "no bound: redteam_usd in [gates] sets one"
-    if found is None:
-        return Gate(name, True, "does not apply: attacks are made for the card payments alone", asked)
-    if isinstance(found, str):
-        return Gate(name, not has_bound, f"not measured: {found}", asked)
-    each = ", ".join(f"{scenario} {taken:,.0f}" for scenario, taken in found.taken_usd.items())
-    text = f"{found.mean_usd:,.0f} USD taken per 1,000 cards, of {found.cards:,} ({each})"
-    return Gate(name, found.mean_usd <= bounds.redteam_usd, text, asked)
 
 
 def _judge_parity(found: float | None) -> Gate:

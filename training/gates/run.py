@@ -17,6 +17,7 @@ from weir.schemas.errors import Refused, WeirError
 from weir.schemas.gate_bounds import GateBounds
 from weir.schemas.streams.payments import payments
 from weir.training.gates import measure
+from weir.training.gates.adversarial import Attacked
 from weir.training.gates.archived import Archive
 from weir.training.gates.figures import compare_means, compare_pr_auc, compute_figures
 from weir.training.gates.judge import Later, Measured, Reproduced, judge, judge_latency
@@ -61,7 +62,7 @@ def run_gates(
             microseconds=microseconds,
             taught=_tell_why(lambda: measure.find_taught(challenger.manifest), ""),
             reproduced=_tell_why(lambda: _reproduce(settings, decides, archive), lacking),
-            redteam=_read_redteam(settings, challenger),
+            redteam=_read_attacked(settings, challenger, decides or lacking or None, thresholds),
         )
     return judge(measured, tuple(settings.stream.groups), bounds)
 
@@ -129,10 +130,17 @@ def _measure(
     return measure.measure_later(rows, settings.stream, challenger, champion, cut)
 
 
-def _read_redteam(settings: Settings, challenger: Bundle) -> Recorded | str | None:
+def _read_attacked(
+    settings: Settings, challenger: Bundle, champion: Bundle | str | None, thresholds: ThresholdTable | None
+) -> Attacked | None:
     if settings.stream.full_name != payments.name:
         return None
-    return _tell_why(lambda: read_record(challenger.directory, challenger.manifest.version), "")
+    theirs = _read_played(champion) if isinstance(champion, Bundle) else champion
+    return Attacked(_read_played(challenger), theirs, "" if thresholds is None else thresholds.version)
+
+
+def _read_played(model: Bundle) -> Recorded | str:
+    return _tell_why(lambda: read_record(model.directory, model.manifest.version), "")
 
 
 def _reproduce(settings: Settings, champion: Bundle | None, archive: Archive) -> Reproduced:

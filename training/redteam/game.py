@@ -31,6 +31,23 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What two plays have in common that can be compared.
+
+    Attributes:
+        budget: of each game.
+        seed: names the world.
+        rules: version of the rules that decided.
+        thresholds: version of the published thresholds that decided; empty for the model's own.
+    """
+
+    budget: Budget
+    seed: int
+    rules: str
+    thresholds: str = ""
+
+
+@dataclass(frozen=True)
 class Tried:
     """What the cards of a round came to.
 

@@ -16,6 +16,7 @@ import orjson
 from weir.inference.model_card import CARD_FILE, GATES_HEADING
 from weir.schemas.errors import Refused
 from weir.schemas.printable import to_json
+from weir.training.redteam.game import Budget, Terms
 from weir.training.redteam.view import build_markdown
 
 RECORD_FILE: Final = "redteam.json"
@@ -30,10 +31,12 @@ class Recorded:
     Attributes:
         taken_usd: per 1,000 cards, by scenario.
         cards: of each game.
+        terms: that it was played on; None where the file does not say them all.
     """
 
     taken_usd: Mapping[str, float]
     cards: int
+    terms: Terms | None = None
 
     @property
     def mean_usd(self) -> float:
@@ -64,6 +67,14 @@ def write_record(folder: Path, document: Mapping[str, Any], about: str) -> None:
         staging.replace(folder / name)
 
 
+def _read_terms(document: Mapping[str, Any]) -> Terms | None:
+    budget, names = document["budget"], ("seed", "rules", "thresholds")
+    if not all(name in document for name in names):  # of an earlier release
+        return None
+    seed, rules, thresholds = (document[name] for name in names)
+    return Terms(Budget(int(budget["cards"]), float(budget["money_usd"])), int(seed), str(rules), str(thresholds))
+
+
 def read_record(folder: Path, version: str) -> Recorded:
     """Return what was kept of a model.
 
@@ -84,7 +95,7 @@ def read_record(folder: Path, version: str) -> Recorded:
         }
         if not taken or not all(0 <= each < float("inf") for each in taken.values()):
             raise ValueError("no scenario, or an amount that is none")
-        return Recorded(taken, int(document["budget"]["cards"]))
+        return Recorded(taken, int(document["budget"]["cards"]), _read_terms(document))
     except FileNotFoundError:
         raise Refused(f"nobody has played: {_AGAIN} does") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -10,17 +10,17 @@ from rich.table import Table
 
 from weir.monitoring.terminal import build_table
 from weir.training.benchmarks import page
-from weir.training.redteam.game import Budget, Played
+from weir.training.redteam.game import Played, Terms
 
 _COLUMNS = ("scenario", "at random, USD", "learning, USD", "times", "what it learnt")
 
 
-def build_document(version: str, budget: Budget, games: Mapping[str, tuple[Played, Played]]) -> dict[str, Any]:
+def build_document(version: str, terms: Terms, games: Mapping[str, tuple[Played, Played]]) -> dict[str, Any]:
     """Return all games: of each scenario the one at random, and the one by an attacker who learns."""
     by_chance, learnt = (sum(pair[side].taken_usd for pair in games.values()) for side in (0, 1))
     return {
         "model_version": version,
-        "budget": {"cards": budget.cards, "money_usd": budget.money_usd},
+        **asdict(terms),
         "scenarios": {
             name: {"random": _describe(pair[0]), "adaptive": _describe(pair[1]),
                    "times": _divide(pair[1].taken_usd, pair[0].taken_usd)}
@@ -64,9 +64,10 @@ def _say_times(times: float | None) -> str:
 
 def _say_terms(document: dict[str, Any]) -> str:
     budget = document["budget"]
+    cut = f"the thresholds {document['thresholds']} in force" if document["thresholds"] else "its own thresholds"
     return (
         f"model {document['model_version']}: money taken per 1,000 cards, with a budget of {budget['cards']:,} cards "
-        f"and {budget['money_usd']:,.0f} USD"
+        f"and {budget['money_usd']:,.0f} USD, past {cut} and the rules {document['rules']}"
     )
 
 

@@ -1,7 +1,7 @@
 """Retrains a stream's model, step by step; each is what a command of its own does, and is noted with its figures.
 
 1. labels: the dataset is read, and its labels are held against those of the last one
-2. train: as `weir train` does, without the link
+2. train: as `weir train` does, by its fixed parameters or a config's search, without the link
 3. gates: as `weir models check`
 4. shadow: it is scored next to what decides, and guarded
 5. canary: it decides for a share of the keys, and is guarded
@@ -17,28 +17,38 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from rich.console import Console
+
+from weir.inference.bundle import Bundle
 from weir.inference.published import bundles
+from weir.inference.published.bundles import Listed
+from weir.inference.published.content import Standing
 from weir.inference.published.gate import Gate
 from weir.inference.published.publish import Publisher
 from weir.infra.settings import Settings
 from weir.schemas.errors import WeirError
 from weir.schemas.gate_bounds import GateBounds
+from weir.schemas.streams.payments import payments
 from weir.training.bundle import read_last_reference
 from weir.training.choosing.publishing import promote, take_back
 from weir.training.cli import build_options, load_source
 from weir.training.dataset_checks import check_dataset
+from weir.training.dataset_report import DatasetReport
 from weir.training.gates import run as gating
 from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
 from weir.training.parts import build_parts
 from weir.training.pipeline import run_training
+from weir.training.redteam.record import RECORD_FILE
 from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
 from weir.training.retraining.live import ENDED, Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run
+from weir.training.search.cli import run_configured, say_search
+from weir.training.search.config import Config
 from weir.training.thresholds import Thresholds
 
 
@@ -49,6 +59,10 @@ class Retraining:
     Attributes:
         arguments: of the command.
         say: told what begins, in a few words.
+        config: how to search for a model; None for a LightGBM with fixed parameters.
+        console: where the trials of a search are shown.
+        play: has attackers play models past what is published and keeps it in their bundles; given that, and the
+            models.
     """
 
     arguments: argparse.Namespace
@@ -58,6 +72,9 @@ class Retraining:
     bounds: GateBounds
     run: Run
     say: Callable[[str], object]
+    config: Config | None = None
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    play: Callable[[Standing, Sequence[Bundle]], object] = lambda *_: None
     _source: list[Any] = field(default_factory=list)
 
     def source(self) -> Any:
@@ -65,6 +82,16 @@ class Retraining:
         if not self._source:
             self._source.append(load_source(self.arguments, self.settings))
         return self._source[0]
+
+    def check(self) -> DatasetReport:
+        """Return what the labelled events hold.
+
+        Raises:
+            WeirError: they cannot be trained on.
+        """
+        examples, labels, _ = self.source()
+        last = read_last_reference(self.settings.models_dir)
+        return check_dataset(examples, labels, self.settings.stream, now_ms=_now_ms(), last=last)
 
     @property
     def champion(self) -> bundles.Listed | None:
@@ -130,9 +157,9 @@ def run_steps(work: Retraining) -> bool:
 
 def _check_labels(work: Retraining) -> Done:
     examples, labels, _ = work.source()
-    stream, last = work.settings.stream, read_last_reference(work.settings.models_dir)
+    stream = work.settings.stream
     try:
-        check_dataset(examples, labels, stream, now_ms=_now_ms(), last=last)
+        work.check()
     except WeirError as error:
         return Done(False, str(error))
     _, parts = build_parts(examples, labels, build_options(work.arguments, work.settings, "").maturity_ms, stream)
@@ -150,17 +177,24 @@ def _check_labels(work: Retraining) -> Done:
 
 def _train(work: Retraining) -> Done:
     examples, labels, source = work.source()
-    options = build_options(work.arguments, work.settings, source)
-    trained = run_training(examples, labels, options, work.say)
+    options = replace(build_options(work.arguments, work.settings, source), dataset=work.check().as_manifest())
+    if work.config is None:
+        trained, how = run_training(examples, labels, options, work.say), "lightgbm with fixed parameters"
+    else:
+        given = examples, labels, options, work.config
+        trained, search = run_configured(*given, work.settings.home, work.console, work.say)
+        how = f"by {work.arguments.config.name}: {say_search(search)}"
     made = bundles.read_folder(trained.bundle)
     work.run.version, work.run.content = made.manifest.version, made.content
-    return Done(True, f"{trained.bundle.name}, PR-AUC {trained.results.own['pr_auc']:.4f} on its test interval")
+    found = f"{trained.bundle.name}, PR-AUC {trained.results.own['pr_auc']:.4f} on its test interval; {how}"
+    return Done(True, found)
 
 
 def _run_gates(work: Retraining) -> Done:
     chosen, champion, settings = work.chosen, work.champion, work.settings
     work.run.champion = champion.content if champion else ""
     challenger = bundles.load(settings, chosen)
+    _play(work, challenger, champion)
     cut = work.publisher.standing.thresholds
     gates = gating.run_gates(work.arguments, settings, challenger, champion, work.archive, cut, work.bounds)
     against = champion.manifest.version if champion else ""
@@ -169,6 +203,17 @@ def _run_gates(work: Retraining) -> Done:
     failed = [gate.name for gate in gates if not gate.passed]
     text = f"{len(gates) - len(failed)} of {len(gates)} passed, against {against or 'nothing'}"
     return Done(not failed, text + (f"; not passed: {', '.join(failed)}" if failed else ""), tuple(gates))
+
+
+def _play(work: Retraining, challenger: Bundle, champion: Listed | None) -> None:
+    """Have attackers play both models where the gates ask for it: by a bound, or as the champion was played."""
+    if work.settings.stream.full_name != payments.name:
+        return
+    decides = None if champion is None else bundles.load(work.settings, champion)
+    was_played = decides is not None and (decides.directory / RECORD_FILE).is_file()
+    if work.bounds.asks_redteam or was_played:
+        work.say("gates: an attacker plays")
+        work.play(work.publisher.standing, [challenger] if decides is None else [challenger, decides])
 
 
 def _shadow(work: Retraining) -> Done:

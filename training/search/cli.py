@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from weir.monitoring.terminal import build_table
 from weir.training.dataset import Examples
 from weir.training.pipeline import Options, Progress, Trained
-from weir.training.search.config import Config
+from weir.training.search.config import PARITY_MAX, Config
 from weir.training.tracking import Trial
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run_configured(
     console: Console,
     progress: Progress,
 ) -> tuple[Trained, Search]:
-    """Search and train as a config says, and show each trial when it has ended."""
+    """Search and train as a config says, and show each trial when it has ended; raises as ``run.run_search``."""
     from weir.training.search.run import run_search  # noqa: PLC0415 - Optuna: half a second, and only here
 
     shown = 0
@@ -45,6 +46,7 @@ def run_configured(
         console.print(_describe(tried, wanted), highlight=False)
         progress(f"searching: {len(tried)} of {wanted} trials")
 
+    options = replace(options, difference_max=PARITY_MAX)
     return run_search(examples, labels, options, config, home / SEARCHES_FILE, progress, tell)
 
 
@@ -60,6 +62,17 @@ def show_search(console: Console, search: Search) -> None:
     console.print(build_table(("contender", "trials", "best", "by fold", "trial"), rows, title=title))
     for sentence in search.refused:
         console.print(sentence, highlight=False)
+
+
+def say_search(search: Search) -> str:
+    """Return in a line what was chosen, of which trials, and with which parameters."""
+    winner = search.winner
+    best = ", ".join(f"{each.contender} {each.value:.4f}" for each in search.best_of_each())
+    parameters = ", ".join(f"{name} {value:.6g}" for name, value in winner.parameters.items())
+    return (
+        f"{winner.contender} of trial {winner.number}, chosen by the mean PR-AUC of {len(winner.folds)} folds among "
+        f"{len(search.tried)} trials ({best}), with {parameters}"
+    )
 
 
 def build_search_document(search: Search) -> dict[str, Any]:

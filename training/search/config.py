@@ -6,7 +6,7 @@ What YAML it may be is said in ``schemas/yaml_tree.py``. Each key can be left ou
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ import yaml
 
 from weir.schemas.checks.expression_types import nearest
 from weir.schemas.errors import Refused
+from weir.schemas.origin import Finding, Origin
 from weir.schemas.yaml_tree import YamlFile, load_text, say_value
 from weir.training.search.spaces import SPACES, Range, Space
 
@@ -67,12 +68,26 @@ def load_config(path: Path) -> Config:
     Raises:
         Refused: with a line for each fault.
     """
+    return parse_config(_load(path), str(path))
+
+
+def find_config_faults(path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with a config file."""
     try:
-        text = load_text(path)
+        tree = YamlFile(_load(path), str(path), _WHAT)
+    except Refused as error:
+        yield Finding(Origin(str(path), 1), _WHAT, str(error).removeprefix(f"{path}: "))
+        return
+    _Reader(tree).read()
+    yield from tree.findings
+
+
+def _load(path: Path) -> str:
+    try:
+        return load_text(path)
     except OSError as error:
         raise Refused(f"{path}: expected a {_WHAT}, found none: {(error.strerror or '').lower()}; "
                       "`weir train --defaults` prints one") from None  # fmt: skip
-    return parse_config(text, str(path))
 
 
 def parse_config(text: str, file: str) -> Config:

@@ -257,6 +257,10 @@ def test_no_topic_is_longer_than_a_broker_takes(tmp_path: Path) -> None:
         ("[gates]\necee = 0.1", "weir.toml:1: gates: expected a bound of the gates, found 'ecee'; did you mean 'ece'?"),
         ("[gates]\ninput_auc = 2", "weir.toml:1: gates: expected input_auc from 0 to 1, found 2"),
         ("gates = 3", "weir.toml:1: gates: expected a table of bounds, found 3"),
+        (
+            "retrain_config = 3",
+            "weir.toml:1: retrain_config: expected the path of a training config in this folder, fo",
+        ),
         ("topic_prefix = 3", "weir.toml:1: topic_prefix: expected at most 64 letters, digits, dots, dashes and unders"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from weir.training.gates.adversarial import COMPARED, TAKEN
 from weir.training.gates.figures import compare_means, compare_pr_auc, compute_ece, compute_figures
 from weir.training.gates.judge import Later, Measured, Reproduced, Scored, judge
 from weir.training.gates.leakage import InputLeak, Taught
@@ -82,11 +83,11 @@ def test_a_first_model_has_to_be_better_than_chance() -> None:
 def test_what_was_not_measured_says_why_and_is_not_passed() -> None:
     nothing = Measured("no history", None, 0.8, (3.0, None), "no interval", "no archive")
     gates = judge(nothing, ("country",))
-    assert {gate.name for gate in gates if gate.passed} == {"latency", "adversarial"}
-    assert [gate.found for gate in gates if gate.name == "adversarial"] == [
+    assert {gate.name for gate in gates if gate.passed} == {"latency", TAKEN, COMPARED}
+    assert {gate.found for gate in gates if gate.name in {TAKEN, COMPARED}} == {
         "does not apply: attacks are made for the card payments alone"
-    ]
-    assert len(gates) == len({gate.name for gate in gates}) == 17
+    }
+    assert len(gates) == len({gate.name for gate in gates}) == 18
     assert {gate.found for gate in gates if not gate.passed} == {
         "not measured: no history",
         "not measured: no interval",
