@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from weir.infra.redis.client import Client, on_server, primaries, server_of, transient_errors
+from weir.infra.redis.known_list import leave_out
 from weir.infra.redis.session import open_session, pack
 from weir.infra.redis.unit import Unit, UnreadablePosition, format_position, parse_position
 from weir.schemas.errors import Transient
@@ -29,8 +30,6 @@ _TRIES_MAX: Final = 50
 """A busy unit's position moves some tens of times a second, and a try takes a millisecond or two."""
 _IN_UNIT: Final = re.compile(rb"(.*?:\{([tl])([0-9]+)\}:)(.*)", re.DOTALL)
 _KNOWN: Final = re.compile(rb"known:[0-9]+")
-_HEAD_BYTES: Final = 3
-"""Of an entry in a list of known ids: the kind's place, and the length of the id."""
 
 
 class _UnitKeys(NamedTuple):
@@ -142,7 +141,7 @@ def _erase_in_unit(client: Client, part: _UnitKeys, entry: bytes) -> bool:
             changed = {
                 key: without
                 for key, text in zip(part.known, lists, strict=True)
-                if text and (without := _without(text, entry)) != text
+                if text and (without := leave_out(text, entry)) != text
             }
             if not there and not changed:
                 session.ask(pack("UNWATCH"))
@@ -162,20 +161,3 @@ def _step(unit: Unit, key: bytes, raw: bytes | None) -> Sequence[bytes]:
     return (
         [] if found is None else [pack("SET", key, format_position(replace(found, erasures=found.erasures + 1), unit))]
     )
-
-
-def _without(text: bytes, entry: bytes) -> bytes:
-    r"""Return a list of known ids without one, which is given with its length.
-
-    >>> _without(b"\x00\x02\x00c1\x00\x02\x00c2", b"\x02\x00c1")
-    b'\x00\x02\x00\x00\x00\x00\x02\x00c2'
-    """
-    if entry not in text:
-        return text
-    parts, at = [], 0
-    while at < len(text):
-        end = at + _HEAD_BYTES + int.from_bytes(text[at + 1 : at + _HEAD_BYTES], "little")
-        found = text[at:end]
-        parts.append(found[:_HEAD_BYTES] + bytes(len(found) - _HEAD_BYTES) if found[1:] == entry else found)
-        at = end
-    return b"".join(parts)

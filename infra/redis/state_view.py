@@ -5,7 +5,7 @@ partials and moves the position atomically, on one server as in a cluster (a scr
 
     weir:<cluster>:<group>:<view>:{t03}:position        "applied since target partitions known check"
     weir:<cluster>:<group>:<view>:{t03}:<entity>:<id>   the partial's bytes
-    weir:<cluster>:<group>:<view>:{t03}:known:<n>       which partials were ever written, in order: see ``KNOWN_BYTES``
+    weir:<cluster>:<group>:<view>:{t03}:known:<n>       which partials were ever written, see ``known_list``
     weir:<cluster>:<group>:view:{t03}                   the view that follows the log, see ``follow``
     weir:<cluster>:<group>:suspect:{t03}                why the unit has to be built again, see ``suspect``
     weir:<cluster>:<group>:starts:{t03}                 "offset count", see ``note_start``; no part of the view
@@ -31,19 +31,18 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from typing import Any
 
 from weir.infra.redis.client import (
     Client,
     ask_servers,
-    is_single,
     on_server,
     read_lists,
     server_of,
     transient_errors,
 )
-from weir.infra.redis.loaded import BEFORE_PARTIALS, Loaded, build_loaded
+from weir.infra.redis.known_list import list_segments, pack_part, read_parts, segment_of
+from weir.infra.redis.loaded import Loaded, build_loaded
 from weir.infra.redis.session import Session, open_session, pack, pack_mset
 from weir.infra.redis.sweep import sweep
 from weir.infra.redis.unit import DROPPING, Position, Unit, UnreadablePosition, format_position, parse_position
@@ -56,10 +55,10 @@ STOP_MS_MAX = 30 * DAY_MS
 reads forget by event time."""
 
 _DROPPED_KEYS = 500
-KNOWN_BYTES = 512_000
-"""A segment of the list of known ids: one may be read at a time, and the last one is what grew lately."""
 _STARTS = re.compile(rb"([0-9]{1,19}) ([0-9]{1,9})")
 _STARTS_TTL_MS = DAY_MS
+_KNOWN_BYTES_MAX = 64_000_000
+"""A longer list, of some three million ids, is not read: a start would wait for it."""
 _MGET_KEYS = 1_000
 """Keys up to which all units are read by one command: for few keys a command costs the client more than its keys do."""
 
@@ -215,9 +214,6 @@ class StateView:
     ) -> dict[Unit, Loaded]:
         """Read partials as ``load_many``, and find values of other types under the keys of some of the units.
 
-        On a single server few keys are asked for both in one round trip: a slow stream's batches are many, and new ids
-        of them are in no unit.
-
         Args:
             wanted: as for ``load_many``.
             checked: units whose absent keys are looked at.
@@ -225,27 +221,8 @@ class StateView:
         Raises:
             Transient: Redis is unreachable.
         """
-        asked = [(unit, keys) for unit, keys in wanted]
-        named = {unit: self._keys(unit, keys) for unit, keys in asked}
-        looked_at = [key for unit, keys in named.items() if unit in checked for key in keys[BEFORE_PARTIALS:]]
-        if not looked_at or not is_single(self._client) or sum(map(len, named.values())) > _MGET_KEYS:
-            return self._check_types(self.load_many(asked), asked, checked)
-        with transient_errors("reading partials"), on_server(self._client, None) as server:
-            pipeline = server.pipeline(transaction=False)
-            pipeline.mget(list(chain.from_iterable(named.values())))
-            pipeline.exists(*looked_at)
-            values, there = pipeline.execute()
-        raw = iter(values)
-        found = {
-            unit: build_loaded(unit, list(islice(raw, len(keys))), self._prefix[unit.kind])
-            for unit, keys in named.items()
-        }
-        of_strings = sum(1 for unit in found if unit in checked for value in found[unit].partials if value)
-        return found if there == of_strings else self._check_types(found, asked, checked)
-
-    def _check_types(
-        self, found: dict[Unit, Loaded], asked: Sequence[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
-    ) -> dict[Unit, Loaded]:
+        asked = list(wanted)
+        found = self.load_many(asked)
         absent = [
             (unit, [key for key, value in zip(keys, found[unit].partials, strict=True) if not value])
             for unit, keys in asked
@@ -306,7 +283,7 @@ class StateView:
             end: the offset after the last one.
             keys: ``entity:id`` of each partial.
             partials: their bytes.
-            known: what the list of known ids grows by.
+            known: entries that the list of known ids grows by.
             is_mixed: a key was counted that does not belong in this partition.
             erasures: of the position from which the partials were folded; refused where there were more since.
 
@@ -320,10 +297,11 @@ class StateView:
             if found is None or (found.applied, found.erasures) != (start, erasures):
                 session.ask(pack("UNWATCH"))
                 return _judge(found, end)
-            moved = replace(found, applied=end, known_bytes=found.known_bytes + len(known))
+            listed = pack_part(known)
+            moved = replace(found, applied=end, known_bytes=found.known_bytes + len(listed))
             if is_mixed:
                 moved = replace(moved, partitions=0)
-            grown = [pack("APPEND", f"{prefix}known:{found.known_bytes // KNOWN_BYTES}", known)] if known else []
+            grown = [pack("APPEND", prefix + segment_of(found.known_bytes), listed)] if listed else []
             written = [*pack_mset(prefix, keys, partials), *grown, pack("SET", position, format_position(moved, unit))]
             if not session.transact(*written):
                 now = _parse_leniently(session.ask(pack("GET", position))[0], unit)
@@ -331,6 +309,19 @@ class StateView:
                     raise Transient("redis: applying a batch: the position was written, and is where it was")
                 return _judge(now, end)
         return Applied(True, "ok")
+
+    def read_known(self, unit: Unit, position: Position) -> list[bytes] | None:
+        """Return the entries of a unit's list of known ids; ``None`` where the list cannot be believed, or is long.
+
+        Raises:
+            Transient: Redis is unreachable.
+        """
+        if not 0 < position.known_bytes <= _KNOWN_BYTES_MAX:
+            return None
+        keys = [self.prefix(unit) + key for key in list_segments(position.known_bytes)]
+        with transient_errors("reading ids"), on_server(self._client, server_of(self._client, keys[0])) as server:
+            text = b"".join(value for key in keys for value in server.mget([key]) if value)
+        return read_parts(text) if len(text) == position.known_bytes else None
 
     def drop(self, unit: Unit) -> Iterator[int]:
         """Delete a unit in short steps, and with it the mark that it is suspect; yields how many keys a step deleted.

@@ -10,7 +10,8 @@ Two rules keep memory right:
   value. What is dropped was put there before the last time that something was, so ``trim`` waits until Redis has
   confirmed all that was pinned by then.
 - *Born empty*: a unit that this process claimed at the log's start, and of which nothing was dropped since, is known
-  whole: a missing key is an entity never seen, and Redis need not be asked.
+  whole: a missing key is an entity never seen, and Redis need not be asked. Of another unit the list of known ids says
+  which were never seen (``streaming/core/id_set.py``); where it cannot be believed, Redis is asked for all.
 
 What Redis answers is checked (``streaming/core/seal.py``): a value that is not what belongs under its key makes its
 unit suspect. An owned one is built again from the log; another process's is read as unknown until its owner has.
@@ -29,6 +30,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
+from weir.streaming.core.id_set import IdSet
 from weir.streaming.core.seal import compute_base, find_broken
 from weir.streaming.state.memory import Memory
 
@@ -134,9 +136,20 @@ class PartialStore:
         self._pinned_at_trim: dict[Unit, int] = {}
         self._home_partitions: dict[Unit, int] = {}
         self._erasures: dict[Unit, int] = {}
+        self._ids: dict[Unit, IdSet] = {}
 
-    def own(self, unit: Unit, position: Position, *, born_empty: bool) -> None:
-        """Start to own a unit that is in Redis at a position; ``born_empty`` when nothing was ever in it."""
+    def own(self, unit: Unit, position: Position, *, born_empty: bool, ids: IdSet | None = None) -> None:
+        """Start to own a unit that is in Redis at a position.
+
+        Args:
+            unit: that is owned from now on.
+            position: where it stands.
+            born_empty: nothing was ever in it.
+            ids: of which there ever was a partial; None where that is not known.
+        """
+        self._ids.pop(unit, None)
+        if ids is not None:
+            self._ids[unit] = ids
         self._expected[unit] = {position.applied}
         self._home_partitions[unit] = position.partitions
         self._erasures[unit] = position.erasures
@@ -148,6 +161,7 @@ class PartialStore:
         self._expected.pop(unit, None)
         self._erasures.pop(unit, None)
         self._pinned_at_trim.pop(unit, None)
+        self._ids.pop(unit, None)
         self._memory.forget(unit)
 
     def home_partitions(self, unit: Unit) -> int:
@@ -168,6 +182,8 @@ class PartialStore:
             self._home_partitions[unit] = 0
         for part in changed:
             self._memory.put(unit, part.entity, self._memory.number(part.entity, part.ids), part.partials)
+            if unit in self._ids:
+                self._ids[unit].add(part.entity, part.new)
 
     def confirm(self, unit: Unit, end: int) -> None:
         """Redis confirmed the write up to ``end``; a unit forgotten meanwhile is left alone."""
@@ -180,6 +196,8 @@ class PartialStore:
             return
         if self._memory.drop_unused():
             self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
+            for ids in self._ids.values():
+                ids.settle()
             metrics.CACHE_GENERATIONS.inc()
 
     def read(self, asks: Sequence[PartialQuery]) -> PartialResult:
@@ -195,10 +213,14 @@ class PartialStore:
         for at, ask in enumerate(asks):
             slots = self._memory.number(ask.entity, ask.ids)
             found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
-            for number, part in enumerate(found):
+            lacks = [
+                _find_missing(at, number, ask, slots, part)
+                for number, part in enumerate(found)
                 # a unit known whole has no gaps, so they are not looked for
-                if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part):
-                    missing.append(_find_missing(at, number, ask, slots, part))
+                if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part)
+            ]
+            self._fill_never_seen(ask, slots, found, [lack for lack in lacks if lack.unit in self._ids])
+            missing += [lack for lack in lacks if lack.ids]
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
         return PartialResult(values, self._load(missing, values) if missing else {})
 
@@ -215,6 +237,29 @@ class PartialStore:
     def _look_up(self, unit: Unit, entity: str, slots: list[int]) -> Sequence[bytes | None] | None:
         """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
         return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
+
+    def _fill_never_seen(
+        self,
+        ask: PartialQuery,
+        slots: Sequence[int],
+        found: list[Sequence[bytes | None] | None],
+        lacks: Sequence[_Missing],
+    ) -> None:
+        """Take out of what units lack the ids that they never had a partial of; memory and ``found`` hold them then."""
+        hashes = self._ids[lacks[0].unit].hash_ids(ask.entity, ask.ids) if lacks else None
+        for lack in lacks:
+            assert hashes is not None
+            assert lack.known is not None, "a unit that is not ours has no ids; a bug"
+            gaps = [place for place, value in enumerate(lack.known) if value is None]
+            absent = self._ids[lack.unit].are_absent(hashes[gaps]).tolist()
+            never = [place for place, is_absent in zip(gaps, absent, strict=True) if is_absent]
+            self._memory.put(lack.unit, ask.entity, [slots[place] for place in never], [b""] * len(never))
+            known = list(lack.known)
+            for place in never:
+                known[place] = b""
+            found[lack.number] = lack.known = known
+            left = [place for place, is_absent in zip(gaps, absent, strict=True) if not is_absent]
+            lack.ids, lack.slots = [ask.ids[place] for place in left], [slots[place] for place in left]
 
     def _load(self, missing: list[_Missing], values: list[list[Sequence[bytes]]]) -> dict[Unit, Position | None]:
         wanted: dict[Unit, list[str]] = {}

@@ -30,6 +30,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Refused, Transient
+from weir.streaming.core.id_set import IdSet
 from weir.streaming.dlq.letter import read_dead_letter
 from weir.streaming.offsets.coverage import Coverage, check_offsets
 from weir.streaming.stage import FoldingStage, Refolded
@@ -108,7 +109,7 @@ def catch_up(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Beginn
     committed = found.next_offset
     _check_coverage(context, (stage.topic, unit.partition), found)
     context.view.follow(unit)
-    context.store.own(unit, position, born_empty=born_empty)
+    _own(context, unit, position, born_empty=born_empty)
     yield from _fold_up_to(context, stage, unit, position.applied, committed)  # c, d
     metrics.CATCH_UP_SECONDS.labels(topic=stage.topic).inc(time.monotonic() - started)
     if behind := find_units_behind(context.source, context.view, stage, unit):  # e
@@ -139,9 +140,15 @@ def build_ahead(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Gen
     """
     found = _read_committed(context, stage, unit)
     position, born_empty = yield from _find_place(context, stage, unit, found)
-    context.store.own(unit, position, born_empty=born_empty)
+    _own(context, unit, position, born_empty=born_empty)
     yield from _fold_up_to(context, stage, unit, position.applied, found.next_offset)
     return found.next_offset - position.applied
+
+
+def _own(context: CatchUpContext, unit: Unit, position: Position, *, born_empty: bool) -> None:
+    listed = [] if born_empty else context.view.read_known(unit, position)
+    ids = None if listed is None else IdSet(context.entities, listed)
+    context.store.own(unit, position, born_empty=born_empty, ids=ids)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -123,12 +124,17 @@ def _read_unit(lab: Lab, unit: Unit) -> dict[str, bytes]:
 
 
 def _read_known(listed: bytes) -> set[str]:
-    """Read a list of known ids: kind, two bytes of length, id."""
+    """Read a list of known ids: kind, two bytes of length, id; parts of it have a head of kind 255 with their check."""
     kinds, found, at = list(ENTITY_FIELDS), set(), 0
     while at < len(listed):
         size = int.from_bytes(listed[at + 1 : at + 3], "little")
-        found.add(f"{kinds[listed[at]]}:{listed[at + 3 : at + 3 + size].decode()}")
+        content = listed[at + 3 : at + 3 + size]
         at += 3 + size
+        if listed[at - 3 - size] == 255:
+            length, check = (int.from_bytes(content[begin : begin + 4], "little") for begin in (0, 4))
+            assert zlib.crc32(listed[at : at + length]) == check, "a list of known ids has a part that is damaged"
+        else:
+            found.add(f"{kinds[listed[at - 3 - size]]}:{content.decode()}")
     return found
 
 

@@ -69,10 +69,10 @@ def _remember() -> None:
     """Nothing is forgotten: partials in memory outlive whatever made them doubtful."""
     own = PartialStore.own
 
-    def own_with_old_values(store: PartialStore, unit: Unit, position: Position, *, born_empty: bool) -> None:
+    def own_with_old_values(store: PartialStore, unit: Unit, position: Position, **named: Any) -> None:
         generations = (store._memory._young, store._memory._old)
         old = [generation.columns.get(unit, {}) for generation in generations]
-        own(store, unit, position, born_empty=born_empty)
+        own(store, unit, position, **named)
         for generation, columns in zip(generations, old, strict=True):
             generation.columns[unit] = columns
 
