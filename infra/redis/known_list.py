@@ -5,8 +5,8 @@ Each write appends a part: a head, and an entry for each id that had no partial 
     255, 8 0, length of the entries (4 bytes), their CRC-32 (4 bytes)
     the kind's place among the stream's entities, length of the id (2 bytes), the id
 
-Numbers have their low byte first; the head is an entry too, of a kind that no stream has. Whoever reads a list asks
-Redis for none of the partials that it does not name, so a list that is not what was written is no list.
+Numbers have their low byte first; the head is an entry too, of a kind that no stream has. A process that reads a list
+asks Redis for none of the partials that it does not name, so a list that is not what was written is no list.
 """
 
 from __future__ import annotations

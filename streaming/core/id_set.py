@@ -46,7 +46,7 @@ class IdSet:
         return absent
 
     def add(self, entity: str, ids: Sequence[str]) -> None:
-        """Take ids that have a partial now; until ``settle`` whoever asks has to know them."""
+        """Take ids that have a partial now; until ``settle`` memory has to know them."""
         if ids:
             self._waiting.append((entity, ids))
 
