@@ -316,7 +316,9 @@ class StateView:
         Raises:
             Transient: Redis is unreachable.
         """
-        if not 0 < position.known_bytes <= _KNOWN_BYTES_MAX:
+        if not position.known_bytes:
+            return []  # a unit of labels, as a rule
+        if position.known_bytes > _KNOWN_BYTES_MAX:
             return None
         keys = [self.prefix(unit) + key for key in list_segments(position.known_bytes)]
         with transient_errors("reading ids"), on_server(self._client, server_of(self._client, keys[0])) as server:
