@@ -102,7 +102,7 @@ def _run(command: str, folder: Path, settings: Settings) -> Shown:
     }
     if "$NEW" in command or "$OLD" in command:
         old, new = find_bundles(settings)
-        own |= {"OLD": _version(old), "NEW": _version(new), "NEW_FOLDER": str(new)}
+        own |= {"OLD": _version(old), "NEW": _version(new), "NEW_FOLDER": str(new.absolute())}
     if "$CARD" in command or "$ID" in command:
         run = find_run(settings)
         times = {"FROM": run.first_ms - _AROUND_MS, "TO": run.last_ms + _AROUND_MS}
