@@ -148,7 +148,7 @@ def build_ahead(context: CatchUpContext, stage: FoldingStage, unit: Unit) -> Gen
 def _own(context: CatchUpContext, unit: Unit, position: Position, *, born_empty: bool) -> None:
     listed = [] if born_empty else context.view.read_known(unit, position)
     ids = None if listed is None else IdSet(context.entities, listed)
-    context.store.own(unit, position, born_empty=born_empty, ids=ids)
+    context.store.own(unit, position, born_empty=listed == [], ids=ids)
 
 
 @dataclass(frozen=True)
