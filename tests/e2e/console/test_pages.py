@@ -309,6 +309,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     reviews = [build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)]
     cases = world.add(reviews)
     world.api.search.decisions = [(Place(1, 0, n), dict(each.decision)) for n, each in enumerate(reviews)]
+    world.around.known = frozenset({f"{scheme}0"})
     world.desk.claim(cases[0], "anna")
     world.desk.claim(cases[1], "ben")
     page = open_page(url)
@@ -321,6 +322,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
         *(f"cases/{case_id}" for case_id in cases),
         f"transaction?id={scheme}0", f"evidence?id={scheme}0",
         f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
+        f"linked?id={scheme}0", f"normal?id={scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
         "rules", "lists", "models", "quality", "uploads", "features", "nothing",
     ):  # fmt: skip
