@@ -81,7 +81,9 @@ def _say(found: Mapping[str, Any], too_few: int) -> str:
         return f"too few: {found['count']} of {too_few}"
     if share is None:
         return "missing now"
-    return f"above {100 * share:.0f} % of {found['count']}"
+    if share in {0, 1}:
+        return f"{'above' if share else 'below'} all of {found['count']}"
+    return f"above {min(max(round(100 * share), 1), 99)} % of {found['count']}"
 
 
 def draw(value: float, low: float, median: float, high: float) -> Bar:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from weir.access.key import Key, Scope
 from weir.console.api import Answer, Api, ApiAway
@@ -154,13 +158,17 @@ class Site:
             values: of the template.
         """
         csv = visit.link_export
-        page = self.view.render(template, visit.session, visit.stream, status=status, csv=csv, **values)
+        render = partial(self.view.render, template, visit.session, visit.stream, status=status, csv=csv, **values)
         if not visit.exported or status != _OK:
-            return page
+            return render()
+        return _InThread(lambda: self._export(visit, render(), has_more=bool(more)))
+
+    def _export(self, visit: Visit, page: HTMLResponse, *, has_more: bool) -> Response:
+        """Return a table of a page as CSV; for thousands of rows it takes a second."""
         rows = read_table(bytes(page.body).decode(), visit.exported)
         if rows is None:
-            raise HTTPException(404, "expected a table of this page, found another name")
-        name = f"{visit.exported}-first-{len(rows) - 1}.csv" if more else f"{visit.exported}.csv"
+            return self.show_error(visit.request, 404, "expected a table of this page, found another name")
+        name = f"{visit.exported}-first-{len(rows) - 1}.csv" if has_more else f"{visit.exported}.csv"
         return answer_csv(name, rows)
 
     def show_error(self, request: Request, status: int, message: str) -> HTMLResponse:
@@ -174,6 +182,18 @@ class Site:
         if stream is None:
             return self.view.render_alone("error_alone.html", status=status, code=status, message=message)
         return self.view.render("error.html", session, stream, status=status, code=status, message=message)
+
+
+class _InThread(Response):
+    """An answer that is made in a thread, so that the pages of others do not wait for it."""
+
+    def __init__(self, make: Callable[[], Response]) -> None:
+        super().__init__()
+        self._make = make
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        response = await run_in_threadpool(self._make)
+        await response(scope, receive, send)
 
 
 def answer_csv(name: str, rows: Iterable[Sequence[Any]]) -> Response:

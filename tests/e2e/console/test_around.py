@@ -15,6 +15,7 @@ from tests.unit.console.test_around import found, link, normal, window
 from tests.unit.console.world import ANNA, ConsoleWorld, build_review
 
 pytestmark = pytest.mark.browser
+FROM_MS = 1_767_268_800_000 - 30 * 86_400_000
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_links_and_the_normal_of_a_card_are_loaded_into_the_page_of_its_transact
     farm = [f"card-ring-{number}" for number in range(2, 7)]
     world.around.known = frozenset({"ring-1"})
     links = [link("device", *farm), link("ip", *farm[:2], "card-cafe-1"), link("customer")]
-    world.around.links = found(*links) | {"key": "card-ring-1", "from_ms": world.now_ms}
+    world.around.links = found(*links) | {"key": "card-ring-1", "from_ms": FROM_MS}
     world.around.normal = normal(
         window("card_amount_sum_1h", 182_400.0, 900.0, 2_599.0, 9_900.0, 1.0),
         window("card_event_count_5m", 4.0, 1.0, 1.0, 2.0, 0.99),
@@ -46,8 +47,7 @@ def test_links_and_the_normal_of_a_card_are_loaded_into_the_page_of_its_transact
     expect(drawing).to_be_visible()
     expect(page.locator("#normal").get_by_text("unusual", exact=True)).to_have_count(2)
     assert find_violations(page) == []
-    page.locator("#normal-title").scroll_into_view_if_needed()
-    page.evaluate("document.getElementById('normal-title').scrollIntoView()")
+    page.locator("#normal-title").evaluate("each => { each.scrollIntoView(); scrollBy(0, -50) }")
     keep_picture(page, "around")
     with page.expect_download() as downloading:
         page.locator("#linked").get_by_role("link", name="CSV").click()

@@ -86,7 +86,7 @@ def test_a_window_is_shown_against_its_normal(world: ConsoleWorld, anna: Browser
     )
     rows = build_rows(world.around.normal, payments)
     assert [row.is_outside for row in rows] == [True, False, False, False]
-    assert [row.where for row in rows] == ["above 100 % of 40", "above 50 % of 40", "missing now", "too few: 7 of 20"]
+    assert [row.where for row in rows] == ["above all of 40", "above 50 % of 40", "missing now", "too few: 7 of 20"]
     assert rows[0].bar is not None
     assert rows[0].bar.low < rows[0].bar.high < rows[0].bar.value <= rows[0].bar.width
     assert [row.bar is None for row in rows] == [False, False, True, True]
