@@ -72,7 +72,7 @@ def build_graph(found: Mapping[str, Any], key: str) -> Graph | None:
         found: the answer of the API.
         key: the word for the stream's key.
     """
-    links = [link for link in found["links"] if link["keys"]]
+    links = [link for link in found["ids"] if link["keys"]]
     if not links:
         return None
     reached: dict[str, list[int]] = {}

@@ -86,7 +86,7 @@ def find_links(
         "from_ms": first_ms,
         "to_ms": row["append_ms"],
         "whole": look.is_whole,
-        "links": [_describe(entity, given, look.others[entity], own) for entity, given in look.ids.items()],
+        "ids": [_describe(entity, given, look.others[entity], own) for entity, given in look.ids.items()],
     }
 
 

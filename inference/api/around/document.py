@@ -30,7 +30,7 @@ def _list(items: Schema) -> Schema:
 
 
 _KEY = _object({"id": _STRING, "events": _INTEGER, "newest_ms": _INTEGER})
-_LINK = _object({"entity": _STRING, "id": _STRING, "number": _INTEGER, "keys": _list(_KEY)})
+_ID = _object({"entity": _STRING, "id": _STRING, "number": _INTEGER, "keys": _list(_KEY)})
 LINKS: Schema = _object(
     {
         "id": _STRING,
@@ -38,7 +38,7 @@ LINKS: Schema = _object(
         "from_ms": _INTEGER,
         "to_ms": _INTEGER,
         "whole": _BOOLEAN,
-        "links": _list(_LINK),
+        "ids": _list(_ID),
     }
 )
 _WINDOW = _object(
@@ -65,9 +65,9 @@ def build_links(stream: Stream) -> Schema:
     event = build_event(stream)
     others = [entity for entity in stream.entities if entity.name != stream.key.name and event.get(entity.field)]
     key = {"id": f"{stream.key.name}-2", "events": 3, "newest_ms": _TIME_MS - 60_000}
-    links = [{"entity": each.name, "id": str(event[each.field]), "number": 1, "keys": [key]} for each in others[:1]]
+    ids = [{"entity": each.name, "id": str(event[each.field]), "number": 1, "keys": [key]} for each in others[:1]]
     span = {"from_ms": _TIME_MS - 30 * _DAY_MS, "to_ms": _TIME_MS, "whole": True}
-    return {"id": event[stream.id], "key": event[stream.key.field], **span, "links": links}
+    return {"id": event[stream.id], "key": event[stream.key.field], **span, "ids": ids}
 
 
 def build_normal(stream: Stream) -> Schema:

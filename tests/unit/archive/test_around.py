@@ -72,8 +72,8 @@ def test_links_are_those_of_reading_the_log_row_by_row(table: FeatureTable, logg
         found = find_links(table, row, BUILT_IN, never)
         assert found["whole"]
         naive = link_naively(logged, number)
-        assert {each["entity"] for each in found["links"]} == set(naive)
-        for each in found["links"]:
+        assert {each["entity"] for each in found["ids"]} == set(naive)
+        for each in found["ids"]:
             cards = naive[each["entity"]]
             newest = sorted(cards, key=lambda card: (-max(cards[card]), card))[: links.KEYS_MAX]
             assert each["number"] == len(cards)
@@ -90,8 +90,8 @@ def test_an_id_that_names_nobody_links_nobody(table: FeatureTable, logged: list[
     row = table.find(logged[-1]["transaction_id"])
     assert row is not None
     found = find_links(table, row | {"ip": "0.0.0.0", "device_id": None}, BUILT_IN, never)
-    assert not {"ip", "device"} & {each["entity"] for each in found["links"]}
-    assert "merchant" in {each["entity"] for each in found["links"]}
+    assert not {"ip", "device"} & {each["entity"] for each in found["ids"]}
+    assert "merchant" in {each["entity"] for each in found["ids"]}
 
 
 def test_a_look_that_takes_long_ends_with_what_it_has(table: FeatureTable, logged: list[Row]) -> None:
@@ -101,7 +101,7 @@ def test_a_look_that_takes_long_ends_with_what_it_has(table: FeatureTable, logge
     found = find_links(table, row, BUILT_IN, lambda: next(clock))
     whole = find_links(table, row, BUILT_IN, never)
     assert not found["whole"]
-    assert sum(each["number"] for each in found["links"]) <= sum(each["number"] for each in whole["links"])
+    assert sum(each["number"] for each in found["ids"]) <= sum(each["number"] for each in whole["ids"])
 
 
 def test_each_window_of_the_card_is_held_against_the_rows_before(

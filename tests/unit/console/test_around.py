@@ -23,7 +23,7 @@ def link(entity: str, *cards: str, number: int = 0) -> dict[str, Any]:
 
 
 def found(*links: dict[str, Any]) -> dict[str, Any]:
-    return {"id": "t1", "key": "card-1", "from_ms": 0, "to_ms": 1, "whole": True, "links": list(links)}
+    return {"id": "t1", "key": "card-1", "from_ms": 0, "to_ms": 1, "whole": True, "ids": list(links)}
 
 
 def window(

@@ -48,7 +48,7 @@ def filled(world: ConsoleWorld, lead: Browser) -> ConsoleWorld:
     world.api.search.decisions = [(Place(n, 0, n), dict(each.decision)) for n, each in enumerate(reviews)]
     world.evidence["t1"] = build_evidence(payments) | {"features": {"vector": {"card_amount_sum_1h": 2_599.0}}}
     world.around.known = frozenset({"t1"})
-    world.around.links["links"][0]["keys"][0]["id"] = ACTING
+    world.around.links["ids"][0]["keys"][0]["id"] = ACTING
     world.add_letter(key=ACTING.encode())
     world.choices.choose("champion", "1")
     world.curves.measured = build_measured()
