@@ -281,7 +281,7 @@ def test_a_file_is_sent_scored_and_downloaded(world: ConsoleWorld, url: str, ope
     page.get_by_text("100 of 100").wait_for()
     assert find_violations(page) == []
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     rows = downloading.value.path().read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["transaction_id", *(f"up-{n}" for n in range(100))]
     page.get_by_role("button", name="Delete the upload").click()
