@@ -47,7 +47,7 @@ class EventReader:
 
     def _read_all(self, places: set[Place]) -> dict[Place, Event]:
         messages = [message for start, end in _list_ranges(places) for message in self._read_range(start, end, places)]
-        values, _ = read_values(messages, self._id_of_guid)
+        values = read_values(messages, self._id_of_guid).values
         decoded = self._codec.decode(values, self._schema_of)
         rows = zip(decoded.batch.to_pylist(), decoded.rows.tolist(), strict=True)
         return {(messages[at].partition(), messages[at].offset()): event for event, at in rows}

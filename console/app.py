@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from weir.console.api import Api, ApiAway, NoAccess
 from weir.console.guard import Bound, Forged, Guard, LoggedOut
 from weir.console.pages import (
+    around,
     audit,
     case,
     catalogue,
@@ -71,7 +72,7 @@ def build_console(parts: ConsoleParts) -> FastAPI:
     site = Site(parts.api, parts.guard, view, parts.streams)
     for page in (
         static, login, queue, case, transaction, entity, search, live, rules, lists, models, quality, letters,
-        catalogue, keys, audit, uploads,
+        catalogue, keys, audit, uploads, around,
     ):  # fmt: skip
         page.add(app, site)
     _add_error_pages(app, site)

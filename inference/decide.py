@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ from weir.schemas.stream import Stream
 from weir.streaming.feature_rows import FeatureBatch
 
 SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET = "weir.source.topic", "weir.source.partition", "weir.source.offset"
-"""Headers of a decision: the coordinates of the event it is about."""
+"""Headers of a decision: the coordinates of the event it is about. The id of the request that published it follows."""
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 
@@ -183,15 +184,16 @@ class DecisionWriter:
             shadow=decided.shadow,
         )
         values = self._codec.encode(batch, self._schema_id)
-        return Rows(self._topic, decided.batch.keys, values, self._build_headers(rows))
+        return Rows(self._topic, decided.batch.keys, values, self._build_headers(decided.batch))
 
-    def _build_headers(self, rows: pa.RecordBatch) -> list[Headers]:
+    def _build_headers(self, batch: FeatureBatch) -> list[Headers]:
+        rows, own = batch.rows, batch.build_headers() or repeat(Headers())
         topic = (SOURCE_TOPIC, self._source_topic)
         partitions = rows.column("source_partition").to_pylist()
         of_partition = {partition: (SOURCE_PARTITION, b"%d" % partition) for partition in set(partitions)}
         return [
-            [topic, of_partition[partition], (SOURCE_OFFSET, b"%d" % offset)]
-            for partition, offset in zip(partitions, rows.column("source_offset").to_pylist(), strict=True)
+            [topic, of_partition[partition], (SOURCE_OFFSET, b"%d" % offset), *more]
+            for partition, offset, more in zip(partitions, rows.column("source_offset").to_pylist(), own, strict=False)
         ]
 
 

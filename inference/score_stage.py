@@ -67,7 +67,7 @@ class ScoreStage:
     def process(self, records: dict[int, list[Message]]) -> Outcome:
         """Decide a batch; see ``streaming.stage.PlainStage``."""
         messages = [message for number in sorted(records) for message in records[number]]
-        read = self._reader.from_avro(messages)
+        read = self._reader.from_avro(messages, with_request_ids=True)
         further = self._decide(read.batch.undecided())
         refused = [DeadRecord(message, error, STAGE) for message, error in read.unreadable]
         return Outcome(

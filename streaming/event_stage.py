@@ -44,7 +44,11 @@ _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Decoded:
-    """Good records of a batch: columns, the messages they came from, and what the kernel needs."""
+    """Good records of a batch: columns, the messages they came from, and what the kernel needs.
+
+    Attributes:
+        request_ids: of the messages, where one of them has one; else None.
+    """
 
     batch: pa.RecordBatch
     messages: list[Message]
@@ -52,6 +56,7 @@ class Decoded:
     partition: np.ndarray
     events: EventBatch
     dead: list[DeadRecord]
+    request_ids: list[bytes | None] | None
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ class EventStage:
         return asks
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
-        values, refused = read_values(messages, self.id_of_guid)
+        values, refused, found = read_values(messages, self.id_of_guid)
         decoded = self._codec.decode(values, self.schema_of)
         dead = [DeadRecord(messages[index], refused.get(index, error), "decode") for index, error in decoded.errors]
         batch, rows = decoded.batch, decoded.rows.tolist()
@@ -196,7 +201,8 @@ class EventStage:
         events = self._kernel.build_events(
             batch, append_time_ms=append, partition=partition, body_digest=digest, placeholders=placeholders
         )
-        return Decoded(batch, kept, append, partition, events, dead)
+        request_ids = [found.get(row) for row in rows] if found else None
+        return Decoded(batch, kept, append, partition, events, dead, request_ids)
 
     def _build_batch(self, decoded: Decoded, computed: Step, degraded: list[str]) -> FeatureBatch:
         counted = computed.verdicts == _COUNTED
@@ -219,6 +225,7 @@ class EventStage:
             computed.features[counted],
             self._kernel.stream.feature_names,
             [message.key() for message in messages],
+            None if decoded.request_ids is None else list(compress(decoded.request_ids, counted)),
         )
 
     def dead_letter(self, dead: DeadRecord) -> Record:

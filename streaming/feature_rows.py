@@ -17,10 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import Message
 
-from weir.infra.kafka.sink import Rows
+from weir.infra.kafka.clients import read_headers
+from weir.infra.kafka.sink import Headers, Rows
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
 from weir.schemas.contracts import DECIDED, features_schema
 from weir.schemas.errors import PoisonRecord
+from weir.schemas.request_id import HEADER, find_request_id
 from weir.schemas.stream import Stream
 
 Matrix = npt.NDArray[np.float32]
@@ -37,12 +39,14 @@ class FeatureBatch:
         features: float32, shape (rows, len(names)); NaN is a missing one.
         names: of the features.
         keys: of the records, one per row.
+        request_ids: of the requests that published the events, one per row; None where no row has one.
     """
 
     rows: pa.RecordBatch
     features: Matrix
     names: Sequence[str]
     keys: Sequence[bytes | None]
+    request_ids: Sequence[bytes | None] | None = None
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
@@ -57,7 +61,12 @@ class FeatureBatch:
     def keep(self, kept: npt.NDArray[np.bool_]) -> FeatureBatch:
         """Return some of the rows, in their order."""
         rows = self.rows.filter(pa.array(kept))
-        return FeatureBatch(rows, self.features[kept], self.names, list(compress(self.keys, kept)))
+        request_ids = None if self.request_ids is None else list(compress(self.request_ids, kept))
+        return FeatureBatch(rows, self.features[kept], self.names, list(compress(self.keys, kept)), request_ids)
+
+    def build_headers(self) -> list[Headers]:
+        """Return the headers of each row's record: the id of the request, where there is one; empty for none at all."""
+        return [[] if each is None else [(HEADER, each)] for each in self.request_ids or ()]
 
 
 class FeatureRowWriter:
@@ -82,7 +91,7 @@ class FeatureRowWriter:
         columns |= _build_feature_columns(batch.names, batch.features)
         schema = self._codec.arrow_schema
         values = self._codec.encode(pa.record_batch([columns[name] for name in schema.names], schema), self._schema_id)
-        return Rows(self._topic, batch.keys, values)
+        return Rows(self._topic, batch.keys, values, batch.build_headers())
 
 
 class ReadRows(NamedTuple):
@@ -108,18 +117,30 @@ class FeatureRowReader:
         self._names = stream.feature_names
         self._plain = _plain_schema(self._codec, stream)
 
-    def from_avro(self, messages: Sequence[Message]) -> ReadRows:
+    def from_avro(self, messages: Sequence[Message], *, with_request_ids: bool = False) -> ReadRows:
         """Return the rows that messages hold, and the messages that are no feature row, with the reason.
+
+        Args:
+            messages: of the topic of feature rows.
+            with_request_ids: whether their headers are read too.
 
         Raises:
             Transient: the registry is unreachable.
         """
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
         columns = [decoded.batch.column(name) for name in self._plain.names]
-        keys = [messages[index].key() for index in decoded.rows.tolist()]
+        kept = [messages[index] for index in decoded.rows.tolist()]
+        keys = [message.key() for message in kept]
+        request_ids = _read_request_ids(kept) if with_request_ids else None
         features = _read_features(decoded.batch, self._names)
-        batch = FeatureBatch(pa.record_batch(columns, self._plain), features, self._names, keys)
+        batch = FeatureBatch(pa.record_batch(columns, self._plain), features, self._names, keys, request_ids)
         return ReadRows(batch, [(messages[index], error) for index, error in decoded.errors])
+
+
+def _read_request_ids(messages: Sequence[Message]) -> list[bytes | None] | None:
+    """Return the ids in the headers of messages, or None where no message has one."""
+    found = [find_request_id(held) if (held := read_headers(message)) else None for message in messages]
+    return found if any(found) else None
 
 
 def _plain_schema(codec: BatchCodec, stream: Stream) -> pa.Schema:

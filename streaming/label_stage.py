@@ -132,7 +132,7 @@ class LabelStage:
         return states
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> _Decoded:
-        values, refused = read_values(messages, self.id_of_guid)
+        values, refused, _ = read_values(messages, self.id_of_guid)
         decoded = self._codec.decode(values, self.schema_of)
         dead = [DeadRecord(messages[index], refused.get(index, error), "decode") for index, error in decoded.errors]
         kept = [messages[index] for index in decoded.rows]

@@ -118,7 +118,7 @@ class Quarantine:
         self._note(unit, offset)
         if unit not in self._suspects:
             return Sorted(records[:1] if offset < self._one_by_one.get(unit, 0) else records)
-        values, _ = read_values(records, stage.id_of_guid)
+        values = read_values(records, stage.id_of_guid).values
         found = examine(stage.schema, values, stage.schema_of, deadline=deadline)
         log.warning("examined", unit=unit.tag, start=offset, records=found.end, killers=len(found.killers))
         if found.obstacle and not found.end:

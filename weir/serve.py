@@ -18,9 +18,10 @@ def _open_past() -> tuple[ArchiveSources | None, TryText | None]:
     """Return what answers and what tries, or nothing in an installation without the archive: no such paths then."""
     if find_spec("deltalake") is None:
         return None, None
+    from weir.archive.around.worker import AroundWorker  # noqa: PLC0415
     from weir.archive.evidence.worker import EvidenceWorker  # noqa: PLC0415
     from weir.archive.search.worker import SearchWorker  # noqa: PLC0415
     from weir.archive.whatif.curve.worker import CurveWorker  # noqa: PLC0415
     from weir.archive.whatif.worker import try_text  # noqa: PLC0415
 
-    return ArchiveSources(EvidenceWorker(), SearchWorker(), CurveWorker()), try_text
+    return ArchiveSources(EvidenceWorker(), SearchWorker(), CurveWorker(), AroundWorker()), try_text

@@ -20,6 +20,7 @@ from weir.inference.core.rules import describe_condition
 from weir.infra.settings import Settings
 from weir.schemas.contracts import decisions_schema, event_schemas, features_schema, label_schemas
 from weir.schemas.errors import Damaged, WeirError
+from weir.schemas.request_id import find_request_id
 from weir.schemas.stream import Stream, Topics
 
 Document = dict[str, Any]
@@ -95,8 +96,18 @@ def describe(settings: Settings, root: Place, case: Case, given: Given = NOTHING
     document["label"] = _describe_last(case.labels, label_schemas(stream)[-1], objects) if case.labels else None
     document["dead_letters"] = [_describe_dead(record) for record in case.dead]
     document["coordinates"] = [record.describe() for record in case.records]
+    document["request_id"] = _find_request_id(case)
     document["proof"] = _prove(root, case)
     return document
+
+
+def _find_request_id(case: Case) -> str | None:
+    """Return the id of the HTTP request that published the event: the decision carries it, and the event before it."""
+    for record in (*reversed(case.decisions), *reversed(case.events)):
+        headers = [(each["name"], each["value"]) for each in record.row["headers"] or []]
+        if (found := find_request_id(headers)) is not None:
+            return found.decode()
+    return None
 
 
 def _open_tables(root: Place, names: Topics) -> dict[str, ArchiveTable]:

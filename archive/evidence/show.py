@@ -57,6 +57,8 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
         yield from _describe_shadows(decision["recorded"])
     label = document["label"]
     yield "label", json.dumps(label["record"], default=str) if label else "none has come"
+    if document["request_id"]:
+        yield "request id", document["request_id"]
     sealed, of = len(proof["rows"]), len(document["coordinates"])
     head = proof["head"]
     yield (

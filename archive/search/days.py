@@ -24,7 +24,7 @@ from weir.archive.columns import DAY
 from weir.archive.place import Place
 from weir.archive.search.blocks import read_columns
 from weir.archive.search.matching import OUTCOME
-from weir.archive.search.opened import FILES_AT_ONCE, open_decisions, read_newest
+from weir.archive.search.opened import FILES_AT_ONCE, open_topic, read_newest
 from weir.schemas.amount_text import list_amounts
 from weir.schemas.currencies import CURRENCIES, micro_rate
 from weir.schemas.stream import Stream
@@ -67,8 +67,8 @@ class DayCounter:
     """Counts the decisions of one stream; one thread at a time."""
 
     def __init__(self, root: Place, stream: Stream, topic: str) -> None:
-        """Open the table; see ``open_decisions``."""
-        self._table = open_decisions(root, topic)
+        """Open the table; see ``open_topic``."""
+        self._table = open_topic(root, topic)
         self._money = next(((amount, currency) for _, amount, currency in list_amounts(stream)), None)
         self._counted: dict[str, Mapping[str, Count]] = {}
 

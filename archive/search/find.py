@@ -32,7 +32,7 @@ from weir.archive.place import Place as Folder
 from weir.archive.records import codec_of
 from weir.archive.search.blocks import FILE, ROW, Block, Blocks, list_blocks, read_columns, split_groups
 from weir.archive.search.matching import COLUMNS, Int64s, choose, end_of, list_columns, order, places_of
-from weir.archive.search.opened import FILES_AT_ONCE, open_decisions, read_newest
+from weir.archive.search.opened import FILES_AT_ONCE, open_topic, read_newest
 from weir.schemas.contracts import decisions_schema
 from weir.schemas.errors import Damaged
 from weir.schemas.search import Place, Search
@@ -75,7 +75,7 @@ class DecisionSearch:
             Refused: one that this version cannot read.
             Transient: the store cannot be read.
         """
-        self._table = open_decisions(root, topic)
+        self._table = open_topic(root, topic)
         self._key_field = stream.key.field
         self._codec = codec_of(decisions_schema(stream))
         objects = Objects(root)

@@ -16,11 +16,11 @@ _ATTEMPTS: Final = 3
 
 
 class NoTable(Refused):
-    """There is no archive of a stream's decisions."""
+    """There is no archive of a topic."""
 
 
-def open_decisions(root: Place, topic: str) -> ArchiveTable:
-    """Open the table of a topic of decisions.
+def open_topic(root: Place, topic: str) -> ArchiveTable:
+    """Open the table of a topic.
 
     Raises:
         NoTable: there is none.

@@ -36,13 +36,15 @@ def add(app: FastAPI, site: Site) -> None:
         visit = site.enter(request)
         wanted = _read_wanted(visit)
         given = {**wanted, "state": "" if wanted["state"] == "all" else wanted["state"]}
-        found = await site.get(visit, "dead-letters", limit=PAGE_LETTERS, after=visit.query("after"), **given)
+        given["after"] = visit.query("after")
+        found = await site.get_rows(visit, "dead-letters", "letters", PAGE_LETTERS, **given)
         page = {"topic": wanted["topic"], "topics": [], "letters": [], "next": None} if found.code else found.document
         older = link(f"{visit.base}/letters", **wanted, after=page["next"]) if page["next"] else ""
         return site.render(
             visit,
             "letters.html",
             status=found.status,
+            more=page["next"],
             page=page,
             wanted=wanted,
             states=STATES,

@@ -25,7 +25,8 @@ def add(app: FastAPI, site: Site) -> None:
     async def get_queue(request: Request) -> Response:
         visit = site.enter(request)
         wanted = _read_wanted(visit)
-        found = await site.get(visit, "cases", limit=PAGE_CASES, after=visit.query("after"), **_as_query(visit, wanted))
+        query = _as_query(visit, wanted) | {"after": visit.query("after")}
+        found = await site.get_rows(visit, "cases", "cases", PAGE_CASES, **query)
         if found.code:
             return site.render(
                 visit, "queue.html", status=422, cases=[], next="", after="", refused=found.message, **wanted
@@ -34,6 +35,7 @@ def add(app: FastAPI, site: Site) -> None:
         return site.render(
             visit,
             "queue.html",
+            more=found.document["next"],
             cases=found.document["cases"],
             next=older,
             refused="",

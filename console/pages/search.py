@@ -14,14 +14,13 @@ from fastapi.responses import RedirectResponse, Response
 
 from weir.console.api import Answer
 from weir.console.decisions import OUTCOMES, build_rows, list_cells, name_columns
-from weir.console.pages.site import Site, Visit, answer_csv
+from weir.console.pages.site import EXPORT_ROWS, EXPORT_SECONDS, Site, Visit, answer_csv
 from weir.console.text import read_time
 from weir.console.view import link
 from weir.inference.api.filters import filter_fields
 from weir.schemas.records.validation import ID_BYTES_MAX
 
-PAGE_ROWS, EXPORT_ROWS, EXPORT_SECONDS = 50, 5_000, 20.0
-"""An export ends after the first of these two with what it has; its name then says so."""
+PAGE_ROWS = 50
 _API_ROWS = 200
 NO_ARCHIVE = "no_archive"
 

@@ -1,6 +1,6 @@
 """One event: the decision on it, why, what was known of it; when asked, evidence and what its card did before.
 
-The last two are of the archive.
+The last two are of the archive, as what is around it (``around.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from weir.console.decisions import build_rows as build_decisions
-from weir.console.pages import search
+from weir.console.pages import around, search
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.console.text import list_amounts
@@ -52,6 +52,7 @@ def add(app: FastAPI, site: Site) -> None:
             amounts=[(name.replace("_", " "), amount) for name, (_, amount) in amounts.items()],
             fields=_list_fields(visit, decision, frozenset().union(*(fields for fields, _ in amounts.values()))),
             entities=_list_entities(visit, decision),
+            around=around.list_sections(visit, event_id),
             before=_link_before(visit, event_id, decision),
         )
 

@@ -119,6 +119,7 @@ def build_evidence(stream: Stream) -> dict[str, Any]:
         "label": None,
         "dead_letters": [],
         "coordinates": [at],
+        "request_id": "5f0c3a9e7d1b4c2f8a6e0b9d3c7f1a2e",
         "proof": {"format": 1, "rows": [], "seals": [], "head": None},
     }
 

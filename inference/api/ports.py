@@ -91,12 +91,33 @@ class CurveSource(Protocol):
         ...
 
 
+class AroundSource(Protocol):
+    """Looks at what is around an event; what the command line gives ``weir serve`` is the real one.
+
+    Each finds ``None`` where nothing is archived at all, and no bytes where the event is not; raises as
+    ``SearchSource.find``.
+    """
+
+    def find_links(self, stream: str, event_id: str) -> bytes | None:
+        """Return the other keys that had the ids of an event, as JSON bytes; it may wait."""
+        ...
+
+    def find_normal(self, stream: str, event_id: str) -> bytes | None:
+        """Return the windows of an event's key against what they were at its earlier events, as JSON bytes."""
+        ...
+
+    def close(self) -> None:
+        """Stop what answers."""
+        ...
+
+
 class ArchiveSources(NamedTuple):
     """What answers from the archive."""
 
     evidence: EvidenceSource | None
     search: SearchSource | None
     curves: CurveSource | None = None
+    around: AroundSource | None = None
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def build_evidence() -> Schema:
             "coordinates": _list(
                 _object({"topic": _STRING, "partition": _INTEGER, "offset": _INTEGER, "append_ms": _INTEGER})
             ),
+            "request_id": {"type": ["string", "null"]},
             "proof": {"type": "object"},
         }
     )

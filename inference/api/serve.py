@@ -344,6 +344,7 @@ def _build_stream(
         models_dir=settings.models_dir,
         evidence=past.evidence,
         search=past.search,
+        around=past.around,
         rules=RulesDesk(settings, opened, trials),
         lists=ListsDesk(settings, opened, trials),
         models=ModelsDesk(opened),

@@ -19,6 +19,7 @@ from weir.access.key import Scope
 from weir.inference.api import examples, schema
 from weir.inference.api.access import needs
 from weir.inference.api.answers import answer_error, answer_json
+from weir.inference.api.around.route import AroundPaths
 from weir.inference.api.audited import note_about
 from weir.inference.api.batching import RequestBatcher
 from weir.inference.api.cases.label import add_labels
@@ -33,6 +34,7 @@ from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.many import add_many
 from weir.inference.api.models.route import ModelPaths
 from weir.inference.api.ports import (
+    AroundSource,
     CurveSource,
     DecisionSource,
     EventPublisher,
@@ -75,7 +77,8 @@ class StreamParts:
         decide: asks the stream for decisions; without it there is no such path.
         evidence: answers for past decisions, likewise.
         search: searches past decisions; without it its paths say that there is no archive.
-        desk: the stream's cases, likewise.
+        around: looks at what is around an event, likewise.
+        desk: the stream's cases; without it there is no such path.
         labels: publishes what an event turned out to be, likewise.
         letters: the stream's dead letters, likewise.
         rules: publishes the stream's rules, likewise.
@@ -94,6 +97,7 @@ class StreamParts:
     decide: DecideParts | None = None
     evidence: EvidenceSource | None = None
     search: SearchSource | None = None
+    around: AroundSource | None = None
     desk: Desk | None = None
     labels: EventPublisher | None = None
     letters: LetterSource | None = None
@@ -152,13 +156,14 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
     rooms = _build_rooms(served)
     if served.uploads is not None:
         rooms.append(("uploads", UploadPaths(served.uploads, stream, scores).add))
-    search = SearchPaths(stream, served.search)
+    search, around = SearchPaths(stream, served.search), AroundPaths(stream, served.around)
     models = ModelPaths(stream, served.champion, served.models_dir, served.models, served.curves)
     for prefix in prefixes:
         _add_lookup(router, f"{prefix}/features", stream, look_ups, shared.now_ms)
         if served.decide is not None and served.decide.live is not None:
             add_live(router, f"{prefix}/decisions/live", stream, served.decide.live)  # before ids, of which any fits
         search.add(router, prefix)
+        around.add(router, prefix)
         _add_decisions(router, f"{prefix}/decisions", served, shared.redis)
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         add_many(router, f"{prefix}/score/batch", stream, scores, shared.now_ms)

@@ -22,8 +22,9 @@ CUTS = (1, 7, 250, 64, 400, 33, 2, 500)
 class Given:
     """A consumed record, as the product's decoder sees one."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, headers: list[Any] | None = None) -> None:
         self._entry = entry
+        self._headers = headers
 
     def topic(self) -> str:
         return self._entry.topic
@@ -43,8 +44,8 @@ class Given:
     def timestamp(self) -> tuple[int, int]:
         return 2, self._entry.append_ms  # 2: the broker's append time
 
-    def headers(self) -> None:
-        return None
+    def headers(self) -> list[Any] | None:
+        return self._headers
 
 
 def cut(log: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,11 @@ class Stream:
             found.setdefault(decision["transaction_id"], []).append(orjson.dumps(decision))
         return found
 
+    def request_ids(self, topic: str, event_card: str) -> list[list[bytes]]:
+        """Return the ids of requests in the headers of each record of a card."""
+        messages = [each for each in read_topic(self.settings, topic) if each.key() == event_card.encode()]
+        return [[value for name, value in each.headers() or [] if name == "x-request-id"] for each in messages]
+
     def recorded(self, event_id: str) -> list[bytes]:
         """Return every decision on an id."""
         return self.all_recorded().get(event_id, [])
@@ -101,8 +107,26 @@ class Api:
         )
         return float(found[1]) if found else 0.0
 
-    def decide(self, event: dict[str, Any], path: str = "/v1/decide", **query: Any) -> httpx.Response:
-        return self.client.post(path, json=event, params=query)
+    def decide(
+        self, event: dict[str, Any], path: str = "/v1/decide", request_id: str = "", **query: Any
+    ) -> httpx.Response:
+        headers = {"x-request-id": request_id} if request_id else {}
+        return self.client.post(path, json=event, params=query, headers=headers)
+
+    def watch(self, cards: set[str], ready: threading.Event) -> dict[str, bytes]:
+        """Return the live decision on each of some cards; ``ready`` is set once decisions are read."""
+        found, name = dict[str, bytes](), ""
+        with self.client.stream("GET", "/v1/decisions/live", timeout=60) as answer:
+            for line in answer.iter_lines():
+                kind, _, content = line.partition(": ")
+                name = content if kind == "event" else name
+                if kind == "data" and name == "state" and orjson.loads(content)["reading"]:
+                    ready.set()
+                if kind == "data" and name == "decision" and orjson.loads(content)["card_id"] in cards:
+                    found[orjson.loads(content)["card_id"]] = content.encode()
+                    if set(found) == cards:
+                        return found
+        raise AssertionError(f"expected decisions on {len(cards)} cards, found {len(found)}")
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -150,6 +174,30 @@ def test_the_answer_is_the_decision_as_it_is_recorded(stream: Stream, api: Api) 
         answer = api.decide(payment, path, **PATIENT)
         assert answer.status_code == 200, answer.text
         assert stream.recorded(payment["transaction_id"]) == [answer.content]
+
+
+def test_the_id_of_a_request_is_on_the_event_its_row_and_its_decision(stream: Stream, api: Api) -> None:
+    payment, topics = event(), stream.settings.topics
+    answer = api.decide(payment, request_id="order-7", **PATIENT)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "order-7")
+    for topic in (topics.transactions, topics.features, topics.decisions):
+        assert stream.request_ids(topic, payment["card_id"]) == [[b"order-7"]], topic
+
+
+def test_two_apis_show_the_same_decisions_as_they_are_made(stream: Stream, api: Api) -> None:
+    apis = [api, stream.serve()]
+    payments = [event() for _ in range(12)]
+    cards, ready = {each["card_id"] for each in payments}, [threading.Event() for _ in apis]
+    with ThreadPoolExecutor(len(apis)) as pool:
+        watching = [pool.submit(each.watch, cards, at) for each, at in zip(apis, ready, strict=True)]
+        assert all(each.wait(60) for each in ready)
+        for number, payment in enumerate(payments):
+            assert apis[number % 2].decide(payment, **PATIENT).status_code == 200
+        seen = [each.result(timeout=60) for each in watching]
+    assert seen[0] == seen[1]
+    assert {card: [each] for card, each in seen[0].items()} == {
+        payment["card_id"]: stream.recorded(payment["transaction_id"]) for payment in payments
+    }
 
 
 def test_who_asks_not_to_wait_is_told_where_to_look(stream: Stream, api: Api) -> None:
@@ -235,7 +283,8 @@ def test_where_one_process_computes_and_decides_the_answers_are_the_same(undecid
     undecided.services.start("run")
     undecided.services.start("index")
     api, payment = undecided.serve(), event()
-    first = api.decide(payment, **PATIENT)
+    first = api.decide(payment, request_id="order-8", **PATIENT)
+    assert undecided.request_ids(undecided.settings.topics.decisions, payment["card_id"]) == [[b"order-8"]]
     assert (first.status_code, [first.content]) == (200, undecided.recorded(payment["transaction_id"]))
     assert api.decide(payment, **PATIENT).content == first.content
     assert api.decide(payment | {"mcc": 5812}, **PATIENT).status_code == 409

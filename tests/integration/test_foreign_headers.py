@@ -13,7 +13,7 @@ from tests.integration.mock_cluster import MockCluster, _load, running_mock
 from weir.infra.kafka.clients import UNREADABLE_HEADERS, header_text, read_headers
 from weir.schemas.errors import PoisonRecord
 from weir.streaming.dlq.build import build_dead_letter
-from weir.streaming.framed import find_no_guid, read_values
+from weir.streaming.framed import ReadValues, find_no_guid, read_values
 from weir.streaming.stage import DeadRecord
 
 POLL_SECONDS, FLUSH_MS, ERROR_BYTES = 10.0, 10_000, 512
@@ -69,7 +69,7 @@ def test_it_stands_there_for_a_process_that_has_read_many(messages: list[Message
 
 
 def test_the_values_of_the_batch_are_read_all_the_same(messages: list[Message]) -> None:
-    assert read_values(messages[:3], find_no_guid) == ([b"body"] * 3, {})
+    assert read_values(messages[:3], find_no_guid) == ReadValues([b"body"] * 3, {}, {})
 
 
 def test_a_dead_letter_of_it_is_written(messages: list[Message]) -> None:

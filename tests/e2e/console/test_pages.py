@@ -281,7 +281,7 @@ def test_a_file_is_sent_scored_and_downloaded(world: ConsoleWorld, url: str, ope
     page.get_by_text("100 of 100").wait_for()
     assert find_violations(page) == []
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     rows = downloading.value.path().read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["transaction_id", *(f"up-{n}" for n in range(100))]
     page.get_by_role("button", name="Delete the upload").click()
@@ -309,6 +309,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     reviews = [build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)]
     cases = world.add(reviews)
     world.api.search.decisions = [(Place(1, 0, n), dict(each.decision)) for n, each in enumerate(reviews)]
+    world.around.known = frozenset({f"{scheme}0"})
     world.desk.claim(cases[0], "anna")
     world.desk.claim(cases[1], "ben")
     page = open_page(url)
@@ -321,6 +322,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
         *(f"cases/{case_id}" for case_id in cases),
         f"transaction?id={scheme}0", f"evidence?id={scheme}0",
         f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
+        f"linked?id={scheme}0", f"normal?id={scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
         "rules", "lists", "models", "quality", "uploads", "features", "nothing",
     ):  # fmt: skip

@@ -20,7 +20,7 @@ from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
 from tests.unit.inference.published.models_twin import MemoryChoices, build_models
 from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
 from tests.unit.inference.test_api import World
-from tests.unit.inference.twins import MemoryAudit, MemoryCalls, MemoryCurves, MemoryPublisher
+from tests.unit.inference.twins import MemoryAround, MemoryAudit, MemoryCalls, MemoryCurves, MemoryPublisher
 from tests.unit.inference.uploading import read_here
 from tests.unit.streaming.dead_letter_samples import PAYMENT, frame, letter
 from tests.unit.streaming.letter_log import TOPIC, MemoryLog, build_unchecked
@@ -101,6 +101,7 @@ class ConsoleWorld:
         self.calls = MemoryCalls(self.audit.records)
         self.feed = Feed()
         self.evidence: dict[str, Any] = {}
+        self.around = MemoryAround()
         self.letters = MemoryLog()
         self.published, self.tries = MemoryPublished(), Tries()
         self.lists = MemoryLists()
@@ -140,7 +141,9 @@ class ConsoleWorld:
     def build_api(self) -> FastAPI:
         assert self.api.served.decide is not None
         decide = replace(self.api.served.decide, live=Live(self.feed, self.api.stream))
-        served = replace(self.api.served, desk=self.desk, labels=self.labels, decide=decide, evidence=self)
+        served = replace(
+            self.api.served, desk=self.desk, labels=self.labels, decide=decide, evidence=self, around=self.around
+        )
         rules = build_rules(self.published, self.tries, self.four_eyes)
         lists = build_lists(self.lists, self._settings.home, self.tries, self.four_eyes)
         served = replace(served, letters=build_unchecked(self.letters), rules=rules, lists=lists)

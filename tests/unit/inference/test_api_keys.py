@@ -47,6 +47,8 @@ SCOPES = {
     "GET /v1/decisions/live": "read",
     "GET /v1/decisions": "read",
     "GET /v1/metrics/daily": "read",
+    "GET /v1/links/{transaction_id}": "read",
+    "GET /v1/normal/{transaction_id}": "read",
     "GET /v1/quality": "read",
     "GET /v1/models": "read",
     "GET /v1/models/history": "read",

@@ -42,11 +42,12 @@ class _Both:
 
     def __call__(self, batch: FeatureBatch) -> Further:
         published = self._rows.to_avro(batch)
+        headers = published.headers or [[]] * len(published.keys)
         messages: list[Any] = [
-            Given(Entry("features", 0, n, 0, key, value))
-            for n, (key, value) in enumerate(zip(published.keys, published.values, strict=True))
+            Given(Entry("features", 0, n, 0, key, value), held)
+            for n, (key, value, held) in enumerate(zip(published.keys, published.values, headers, strict=True))
         ]
-        read = self._reader.from_avro(messages)
+        read = self._reader.from_avro(messages, with_request_ids=True)
         assert not read.unreadable
         decisions, again = (
             self._writer.to_avro(self._decider.decide(each), decision_time_ms=DECISION_TIME_MS)
@@ -112,6 +113,48 @@ def test_rows_of_both_kinds_in_one_batch_are_told_apart() -> None:
     ]
     assert left.features.tobytes() == batch.features[kept].tobytes()
     assert list(left.keys) == [batch.keys[n] for n in kept]
+
+
+def test_the_id_of_a_request_is_on_the_decision_in_both_modes_and_nothing_else_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headers = [
+        [("x-request-id", b"first"), ("x-request-id", b"order-7"), ("trace", b"t")],
+        [("trace", b"t")],
+        [("x-request-id", b"4111111111111111")],
+        None,
+    ]
+    given: dict[tuple[int, int], list[Any] | None] = {}
+
+    def ask(message: Given) -> list[Any] | None:
+        place = message.partition(), message.offset()
+        return (
+            given.setdefault(place, headers[len(given) % len(headers)]) if message.topic() == "transactions" else None
+        )
+
+    monkeypatch.setattr(Given, "headers", ask)
+    log = build_log(PARTITIONS["one"])[:400]
+    batches: list[FeatureBatch] = []
+
+    def note(batch: FeatureBatch) -> Further:
+        batches.append(batch)
+        return Further(Rows("decisions", [], []), do_nothing)
+
+    Run(PARTITIONS["one"], then=note).take(log)
+    monkeypatch.undo()
+    both, told = _Both(), 0
+    for batch in batches:
+        both(batch)
+        made, again = both.made[-1]
+        assert list(made.headers) == list(again.headers)
+        places = zip(
+            *(batch.rows.column(f"source_{name}").to_pylist() for name in ("partition", "offset")), strict=True
+        )
+        for place, own in zip(places, made.headers, strict=True):
+            wanted = [("x-request-id", b"order-7")] if given[place] == headers[0] else []
+            assert own[3:] == wanted
+            told += len(wanted)
+    assert told > 20
 
 
 def test_a_canary_decides_its_keys_alike_in_both_modes(both: tuple[str, _Both, Run], tmp_path: Path) -> None:

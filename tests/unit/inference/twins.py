@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from weir.access.audit.read import Newest, choose_newest
+from weir.inference.api.around.document import build_links, build_normal
 from weir.inference.api.decide.event import EventEncoder
 from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import NotPublished, OnAnswer
@@ -241,6 +242,33 @@ class MemorySearch:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class MemoryAround:
+    """What is around events, as a test says; or nothing, or an error."""
+
+    def __init__(self) -> None:
+        self.links, self.normal = build_links(payments), build_normal(payments)
+        self.known: frozenset[str] | None = frozenset()
+        self.error: WeirError | None = None
+        self.asked: list[tuple[str, str]] = []
+
+    def find_links(self, stream: str, event_id: str) -> bytes | None:
+        return self._answer(stream, event_id, self.links)
+
+    def find_normal(self, stream: str, event_id: str) -> bytes | None:
+        return self._answer(stream, event_id, self.normal)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _answer(self, stream: str, event_id: str, document: dict[str, Any]) -> bytes | None:
+        self.asked.append((stream, event_id))
+        if self.error is not None:
+            raise self.error
+        if self.known is None:
+            return None
+        return json.dumps(document).encode() if event_id in self.known else b""
 
 
 class MemoryCurves:

@@ -1,0 +1,1 @@
+"""Paths about what the archive holds around one event."""
