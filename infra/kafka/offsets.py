@@ -7,6 +7,8 @@ waits for the open ones to be decided.
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -15,6 +17,9 @@ from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, Transient
 
 REQUEST_TIMEOUT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""Said of a partition that was created, or changed its broker, a moment ago."""
 
 
 def build_asker(kafka: KafkaSettings) -> AdminClient:
@@ -35,17 +40,24 @@ def end_offsets(kafka: KafkaSettings, topic: str, asker: AdminClient | None = No
         Refused: there is no such topic.
         Transient: the brokers did not answer in time.
     """
-    admin = asker or build_asker(kafka)
-    try:
-        found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
-        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise KafkaException(found.error)
-        if not found.partitions:
-            raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
-        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
-        futures = admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_SECONDS
-        )
-        return {where.partition: int(future.result().offset) for where, future in futures.items()}
-    except KafkaException as error:
-        raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
+    admin, until = asker or build_asker(kafka), time.monotonic() + REQUEST_TIMEOUT_SECONDS
+    while True:
+        try:
+            return _ask(admin, topic)
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING or time.monotonic() > until:
+                raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _ask(admin: AdminClient, topic: str) -> dict[int, int]:
+    found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_SECONDS).topics[topic]
+    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(found.error)
+    if not found.partitions:
+        raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
+    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
+    futures = admin.list_offsets(
+        wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_SECONDS
+    )
+    return {where.partition: int(future.result().offset) for where, future in futures.items()}

@@ -220,7 +220,7 @@ class PartialStore:
                 if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part)
             ]
             self._fill_never_seen(ask, slots, found, [lack for lack in lacks if lack.unit in self._ids])
-            missing += [lack for lack in lacks if lack.ids]
+            missing += [lack for lack in lacks if lack.ids or lack.known is None]
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
         return PartialResult(values, self._load(missing, values) if missing else {})
 

@@ -18,6 +18,7 @@ from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import build_feature_reader
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.redis.client import connect
+from weir.infra.redis.known_list import read_parts
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Unit
 from weir.infra.settings import Settings
@@ -48,6 +49,12 @@ POSITIONS: dict[str, Damage] = {
     "an empty position": DAMAGES["empty"],
     "a position of another type": DAMAGES["a list"],
 }
+
+
+def _sort_known(listed: bytes) -> bytes:
+    parts = read_parts(listed)
+    assert parts is not None, "a list of known ids is damaged"
+    return bytes(sorted(b"".join(parts)))
 
 
 class World:
@@ -93,8 +100,8 @@ class World:
         found = self.redis.scan_iter(match=self.view.prefix(unit) + "*", count=2_000)
         keys = sorted(key for key in found if not key.endswith(b":position"))
         held = dict(zip(keys, self.redis.mget(keys), strict=True)) if keys else {}
-        # the list of known ids is in the order of the batches
-        return {key: bytes(sorted(value or b"")) if b":known:" in key else value for key, value in held.items()}
+        # the list of known ids is in the order of the batches, and has a part for each of them
+        return {key: _sort_known(value or b"") if b":known:" in key else value for key, value in held.items()}
 
     def is_incomplete(self, unit: Unit, entity: str, entity_id: str) -> bool:
         found = look_up(shipped_kernel(), self.reader, entity, entity_id, now_ms=int(time.time() * 1_000))

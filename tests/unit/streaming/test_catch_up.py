@@ -40,6 +40,7 @@ class _View:
         self.before_apply = before_apply
         self.applied: int | None = None
         self.partials: dict[str, bytes] = {}
+        self.listed: list[bytes] | None = None
         self.starts: list[int] = []
         self.in_flight = 0
 
@@ -61,6 +62,10 @@ class _View:
 
     def follow(self, unit: Unit) -> None:
         del unit
+
+    def read_known(self, unit: Unit, position: Position) -> list[bytes] | None:
+        del unit, position
+        return self.listed
 
     def load_many(self, wanted: Iterable[tuple[Unit, Sequence[str]]]) -> dict[Unit, Loaded]:
         return {
@@ -163,10 +168,15 @@ def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entitie
     assert _is_right(view)
 
 
-@pytest.mark.parametrize(("applied", "asked"), [(None, False), (0, True), (CHUNK, True)])
-def test_only_a_unit_that_this_start_claimed_is_not_asked_for_partials(applied: int | None, asked: bool) -> None:
+@pytest.mark.parametrize(
+    ("applied", "listed", "asked"),
+    [(None, None, False), (0, None, True), (CHUNK, None, True), (0, [], False), (CHUNK, [], False)],
+)
+def test_a_unit_that_this_start_claimed_or_that_lists_no_id_is_not_asked_for_partials(
+    applied: int | None, listed: list[bytes] | None, asked: bool
+) -> None:
     view = _View()
-    view.applied = applied
+    view.applied, view.listed = applied, listed
     load_many, reads = view.load_many, []
     view.load_many = lambda wanted: reads.append(1) or load_many(wanted)  # type: ignore[method-assign, func-returns-value]
     list(catch_up(_build_context(view), cast(Any, _Folder()), UNIT))

@@ -9,6 +9,7 @@ import pytest
 from tests.payments import Entity
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
+from weir.streaming.core.id_set import IdSet
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
 
@@ -53,6 +54,15 @@ def test_every_owned_unit_that_was_moved_is_named_also_one_that_only_lends_parti
     with pytest.raises(StaleState, match="expected unit t01 at 7, found none") as found:
         store.read([PartialQuery(Entity.DEVICE, ["d1"], [OWN, LENT, IDLE])])
     assert list(found.value.units) == [LENT, IDLE]
+
+
+@pytest.mark.parametrize("ids", [None, IdSet(["device"])])
+def test_an_ask_for_nobody_is_answered_for_every_unit_whatever_is_known_of_it(ids: IdSet | None) -> None:
+    """A batch of dead letters alone asks so, of own units and of others."""
+    store = _own_all(_View({OWN: 5}))
+    store.own(OWN, Position(5), born_empty=False, ids=ids)
+    answer = store.read([PartialQuery(Entity.DEVICE, [], [OWN, LENT]), PartialQuery(Entity.DEVICE, [], [IDLE])])
+    assert [[list(part) for part in values] for values in answer.values] == [[[], []], [[]]]
 
 
 def test_a_look_without_any_record_finds_a_unit_that_is_gone() -> None:
