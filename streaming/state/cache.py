@@ -19,7 +19,7 @@ unit suspect. An owned one is built again from the log; another process's is rea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -30,7 +30,7 @@ from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
-from weir.streaming.core.id_set import IdSet
+from weir.streaming.core.id_set import Hashes, IdSet
 from weir.streaming.core.seal import compute_base, find_broken
 from weir.streaming.state.memory import Memory
 
@@ -213,14 +213,7 @@ class PartialStore:
         for at, ask in enumerate(asks):
             slots = self._memory.number(ask.entity, ask.ids)
             found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
-            lacks = [
-                _find_missing(at, number, ask, slots, part)
-                for number, part in enumerate(found)
-                # a unit known whole has no gaps, so they are not looked for
-                if part is None or (not self._memory.is_known_whole(ask.units[number]) and None in part)
-            ]
-            self._fill_never_seen(ask, slots, found, [lack for lack in lacks if lack.unit in self._ids])
-            missing += [lack for lack in lacks if lack.ids or lack.known is None]
+            missing += self._find_missing(at, ask, slots, found)
             values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
         return PartialResult(values, self._load(missing, values) if missing else {})
 
@@ -238,28 +231,32 @@ class PartialStore:
         """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
         return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
 
-    def _fill_never_seen(
-        self,
-        ask: PartialQuery,
-        slots: Sequence[int],
-        found: list[Sequence[bytes | None] | None],
-        lacks: Sequence[_Missing],
-    ) -> None:
-        """Take out of what units lack the ids that they never had a partial of; memory and ``found`` hold them then."""
-        hashes = self._ids[lacks[0].unit].hash_ids(ask.entity, ask.ids) if lacks else None
-        for lack in lacks:
-            assert hashes is not None
-            assert lack.known is not None, "a unit that is not ours has no ids; a bug"
-            gaps = [place for place, value in enumerate(lack.known) if value is None]
-            absent = self._ids[lack.unit].are_absent(hashes[gaps]).tolist()
-            never = [place for place, is_absent in zip(gaps, absent, strict=True) if is_absent]
-            self._memory.put(lack.unit, ask.entity, [slots[place] for place in never], [b""] * len(never))
-            known = list(lack.known)
-            for place in never:
-                known[place] = b""
-            found[lack.number] = lack.known = known
-            left = [place for place, is_absent in zip(gaps, absent, strict=True) if not is_absent]
-            lack.ids, lack.slots = [ask.ids[place] for place in left], [slots[place] for place in left]
+    def _find_missing(
+        self, at: int, ask: PartialQuery, slots: list[int], found: list[Sequence[bytes | None] | None]
+    ) -> Iterator[_Missing]:
+        """Yield what units lack of an ask; ids that a unit never had a partial of are put into memory and ``found``."""
+        hashes: Hashes | None = None
+        for number, unit in enumerate(ask.units):
+            part, ids = found[number], self._ids.get(unit)
+            if part is None:
+                yield _Missing(at, number, unit, ask.entity, ask.ids, slots, None)
+                continue
+            if self._memory.is_known_whole(unit) or None not in part:  # one known whole has no gaps
+                continue
+            gaps = [place for place, value in enumerate(part) if value is None]
+            if ids is not None:
+                hashes = ids.hash_ids(ask.entity, ask.ids) if hashes is None else hashes
+                absent = ids.are_absent(hashes[gaps]).tolist()
+                never = [place for place, is_absent in zip(gaps, absent, strict=True) if is_absent]
+                self._memory.put(unit, ask.entity, [slots[place] for place in never], [b""] * len(never))
+                filled = list(part)
+                for place in never:
+                    filled[place] = b""
+                found[number] = part = filled
+                gaps = [place for place, is_absent in zip(gaps, absent, strict=True) if not is_absent]
+            if gaps:
+                lacking = [ask.ids[place] for place in gaps]
+                yield _Missing(at, number, unit, ask.entity, lacking, [slots[place] for place in gaps], part)
 
     def _load(self, missing: list[_Missing], values: list[list[Sequence[bytes]]]) -> dict[Unit, Position | None]:
         wanted: dict[Unit, list[str]] = {}
@@ -377,14 +374,3 @@ class _Missing:
             return fresh
         gaps = iter(fresh)
         return [next(gaps) if value is None else value for value in self.known]
-
-
-def _find_missing(
-    at: int, number: int, ask: PartialQuery, slots: list[int], part: Sequence[bytes | None] | None
-) -> _Missing:
-    unit = ask.units[number]
-    if part is None:
-        return _Missing(at, number, unit, ask.entity, ask.ids, slots, None)
-    gaps = [place for place, value in enumerate(part) if value is None]
-    ids = [ask.ids[place] for place in gaps]
-    return _Missing(at, number, unit, ask.entity, ids, [slots[place] for place in gaps], part)

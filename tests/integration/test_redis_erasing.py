@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.conftest import settings_for
-from tests.payments import DECLARATIONS_HASH
+from tests.integration.views import open_view
 from weir.infra.redis.client import Client
 from weir.infra.redis.erasing import each_value, each_window_id, erase_values, erase_windows
 from weir.infra.redis.kept_answers import KeptAnswers, Request
@@ -28,13 +28,6 @@ def own(stack: Settings) -> Settings:
     return settings_for(stack, "erasing")
 
 
-def open_view(client: Client, own: Settings, declared: str = DECLARATIONS_HASH) -> StateView:
-    topics = {"t": "x", "l": "y"}
-    return StateView(
-        client, cluster=own.cluster, group=own.processor.group, topic_ids=topics, declarations_hash=declared
-    )
-
-
 def fill(view: StateView) -> None:
     """Two units; the first knows both ids of a card, and a device that is called as the one that is erased."""
     ids = {UNIT: [WHO, NEAR], OTHER_UNIT: [NEAR]}
@@ -48,7 +41,7 @@ def fill(view: StateView) -> None:
 def test_a_partial_goes_from_every_view_and_a_write_that_was_folded_with_it_is_refused(
     client: Client, own: Settings
 ) -> None:
-    view, older = open_view(client, own), open_view(client, own, "of-other-declarations")
+    view, older = open_view(own, client), open_view(own, client, "of-other-declarations")
     fill(view)
     fill(older)
     before = {key: client.get(key) for key in client.scan_iter(match=view.prefix(UNIT)[:-4] + "*")}
@@ -69,7 +62,7 @@ def test_a_partial_goes_from_every_view_and_a_write_that_was_folded_with_it_is_r
 
 
 def test_erasing_again_finds_nothing_and_moves_nothing(client: Client, own: Settings) -> None:
-    view = open_view(client, own)
+    view = open_view(own, client)
     fill(view)
     assert erase_windows(client, view.group_prefix, "card", WHO) == 1
     found = view.position(UNIT)
@@ -78,7 +71,7 @@ def test_erasing_again_finds_nothing_and_moves_nothing(client: Client, own: Sett
 
 
 def test_a_unit_that_is_being_deleted_loses_the_partial_and_is_deleted_on(client: Client, own: Settings) -> None:
-    view = open_view(client, own)
+    view = open_view(own, client)
     fill(view)
     steps: Any = view.drop(UNIT)
     client.set(view.prefix(UNIT) + "position", b"dropping another")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import settings_for
-from tests.payments import DECLARATIONS_HASH
-from weir.infra.redis.client import Client, connect
+from tests.integration.views import open_view
+from weir.infra.redis.client import Client
 from weir.infra.redis.known_list import SEGMENT_BYTES, pack_part
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Position, Unit
@@ -20,14 +20,7 @@ UNIT = Unit("t", 3)
 
 @pytest.fixture
 def view(stack: Settings) -> StateView:
-    own = settings_for(stack, "view")
-    return StateView(
-        connect(own.redis),
-        cluster=own.cluster,
-        group=own.processor.group,
-        topic_ids={"t": "x", "l": "y"},
-        declarations_hash=DECLARATIONS_HASH,
-    )
+    return open_view(settings_for(stack, "view"))
 
 
 def test_known_ids_grow_in_segments_with_the_position_and_a_mixed_unit_stays_mixed(view: StateView) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import settings_for
+from tests.integration.views import open_view
 from tests.payments import DECLARATIONS_HASH
 from weir.infra.redis.client import connect
 from weir.infra.redis.loaded import UNREADABLE, Loaded
@@ -28,14 +29,7 @@ UNIT = Unit("t", 3)
 
 @pytest.fixture
 def view(stack: Settings) -> StateView:
-    own = settings_for(stack, "view")
-    return StateView(
-        connect(own.redis),
-        cluster=own.cluster,
-        group=own.processor.group,
-        topic_ids={"t": "x", "l": "y"},
-        declarations_hash=DECLARATIONS_HASH,
-    )
+    return open_view(settings_for(stack, "view"))
 
 
 def partials_of(view: StateView, keys: list[str]) -> list[bytes]:
