@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Mapping
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from weir.infra.kafka.clients import build_consumer, check_message
+from weir.infra.kafka.leaders import ask_leader
 from weir.infra.kafka.offsets import end_offsets
 from weir.infra.kafka.source import Partition
 from weir.infra.settings import KafkaSettings
@@ -136,12 +137,16 @@ class History:
         end = self.end(partition)
         asked = TopicPartition(*partition, max(0, timestamp_ms))
         try:
-            found = self._consumer.offsets_for_times([asked], timeout=READ_TIMEOUT_SECONDS)[0]
-            if found.error is not None:
-                raise Transient(f"kafka: offsets for times: {found.error}")
-            return int(found.offset) if found.offset >= 0 else end
+            found = ask_leader(lambda: self._at_time(asked))
+            return found if found >= 0 else end
         except KafkaException as error:
             raise Transient(f"kafka: offsets for times: {error}") from error
+
+    def _at_time(self, asked: TopicPartition) -> int:
+        found = self._consumer.offsets_for_times([asked], timeout=READ_TIMEOUT_SECONDS)[0]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return int(found.offset)
 
     def high_watermark(self, partition: Partition) -> int:
         """Return the end of the log, open transactions included: reading up to it waits for them.
@@ -168,8 +173,9 @@ class History:
         return self._watermarks(partition)[1]
 
     def _watermarks(self, partition: Partition) -> tuple[int, int]:
+        at = TopicPartition(*partition)
         try:
-            low, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=READ_TIMEOUT_SECONDS)
+            low, end = ask_leader(lambda: self._consumer.get_watermark_offsets(at, timeout=READ_TIMEOUT_SECONDS))
         except KafkaException as error:
             raise Transient(f"kafka: watermarks: {error}") from error
         return int(low), int(end)

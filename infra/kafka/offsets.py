@@ -7,19 +7,15 @@ waits for the open ones to be decided.
 
 from __future__ import annotations
 
-import time
-
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from weir.infra.kafka.clients import build_admin
+from weir.infra.kafka.leaders import ask_leader
 from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, Transient
 
 REQUEST_TIMEOUT_SECONDS = 10.0
-_PAUSE_SECONDS = 0.1
-_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-"""Said of a partition that was created, or changed its broker, a moment ago."""
 
 
 def build_asker(kafka: KafkaSettings) -> AdminClient:
@@ -40,14 +36,11 @@ def end_offsets(kafka: KafkaSettings, topic: str, asker: AdminClient | None = No
         Refused: there is no such topic.
         Transient: the brokers did not answer in time.
     """
-    admin, until = asker or build_asker(kafka), time.monotonic() + REQUEST_TIMEOUT_SECONDS
-    while True:
-        try:
-            return _ask(admin, topic)
-        except KafkaException as error:
-            if error.args[0].code() not in _MOVING or time.monotonic() > until:
-                raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
-        time.sleep(_PAUSE_SECONDS)
+    admin = asker or build_asker(kafka)
+    try:
+        return ask_leader(lambda: _ask(admin, topic))
+    except KafkaException as error:
+        raise Transient(f"kafka: {kafka.bootstrap_servers} did not answer: {error.args[0].str()}") from error
 
 
 def _ask(admin: AdminClient, topic: str) -> dict[int, int]:

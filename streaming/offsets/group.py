@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from weir.infra.kafka.group_owners import describe_group
+from weir.infra.kafka.leaders import ask_leader
 from weir.infra.settings import KafkaSettings
 from weir.schemas.errors import Refused, WeirError
 
@@ -62,7 +63,7 @@ class GroupOffsets:
             WeirError: the brokers did not answer.
         """
         try:
-            low, high = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_SECONDS)
+            low, high = ask_leader(lambda: self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_SECONDS))
         except KafkaException as error:
             raise WeirError(f"kafka: {error}") from error
         return low, high

@@ -10,15 +10,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from weir.infra.kafka.clients import build_consumer, is_away, read_headers
+from weir.infra.kafka.leaders import ask_leader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.avro.framing import frame_by_header
 from weir.schemas.contracts import decisions_schema
-from weir.schemas.errors import PoisonRecord, Refused
+from weir.schemas.errors import PoisonRecord, Refused, Transient
 from weir.training.choosing.guard import Decision, Guard
 from weir.training.topics import guid_lookup, schema_lookup
 
@@ -99,9 +100,19 @@ def follow_decisions(settings: Settings, since_ms: int) -> Generator[pa.RecordBa
 
 
 def _find_starts(consumer: Consumer, topic: str, since_ms: int) -> list[TopicPartition]:
-    found = consumer.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic]
-    if found.error is not None:
-        raise Refused(f"topic {topic}: expected it to exist; `weir topics create` makes it")
-    asked = [TopicPartition(topic, number, since_ms) for number in sorted(found.partitions)]
+    try:
+        found = consumer.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic]
+        if found.error is not None:
+            raise Refused(f"topic {topic}: expected it to exist; `weir topics create` makes it")
+        asked = [TopicPartition(topic, number, since_ms) for number in sorted(found.partitions)]
+        return ask_leader(lambda: _ask_times(consumer, asked))
+    except KafkaException as error:
+        raise Transient(f"kafka: offsets for times: {error.args[0].str()}") from error
+
+
+def _ask_times(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
     starts: list[TopicPartition] = consumer.offsets_for_times(asked, timeout=_REQUEST_SECONDS)
+    for each in starts:
+        if each.error is not None:  # not a place to start: assigned like this it would be the log's end
+            raise KafkaException(each.error)
     return starts

@@ -7,6 +7,7 @@ Everything kept is bounded, so that a demo may run for days: latencies for some 
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import Counter, deque
@@ -20,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from weir.demo.freshness import ViewPositions
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.clients import build_consumer, check_message, header_text
+from weir.infra.kafka.leaders import ask_leader
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
 from weir.monitoring.live_view import ShownEvent
@@ -236,7 +238,8 @@ def ends(consumer: Consumer, settings: Settings, topics: list[str]) -> list[Topi
     placed = []
     for name, facts in describe_topics(settings.kafka, topics).items():
         for number in range(facts.partitions):
-            _, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10.0)
+            at = TopicPartition(name, number)
+            _, high = ask_leader(functools.partial(consumer.get_watermark_offsets, at, timeout=10.0))
             placed.append(TopicPartition(name, number, high))
     return placed
 

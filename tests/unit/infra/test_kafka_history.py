@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from weir.infra.kafka import history as kafka_history
 from weir.infra.kafka.history import History
@@ -49,6 +49,28 @@ def test_records_that_come_while_an_offset_by_time_is_asked_for_are_not_passed_o
 def test_an_empty_partition_ends_where_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: Log(grows_after=99))
     assert History(load_settings({}).kafka).offset_at_time(PARTITION, 1_000) == 0
+
+
+class Led(Log):
+    """A partition whose leader comes after its first answers, one error each."""
+
+    def __init__(self) -> None:
+        super().__init__(grows_after=99)
+        self.errors = [KafkaError.NOT_LEADER_FOR_PARTITION] * 2
+
+    def _answered(self) -> None:
+        if self.errors:
+            raise KafkaException(KafkaError(self.errors.pop()))
+
+
+def test_a_partition_without_a_leader_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Led()
+    monkeypatch.setattr(kafka_history, "build_consumer", lambda *_, **__: log)
+    history = History(load_settings({}).kafka)
+    assert history.end(PARTITION) == 0
+    log.errors = [KafkaError.LEADER_NOT_AVAILABLE] * 3
+    assert history.offset_at_time(PARTITION, 1_000) == 0
+    assert not log.errors
 
 
 class Asked:
