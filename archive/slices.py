@@ -1,7 +1,8 @@
 """Reads the rows of a range of key buckets, column by column, out of files whose rows are sorted by bucket.
 
-Row groups that can have none of the range are passed by, and of the others the range is a slice: no row is looked at
-one by one, and none is copied. A column of which a file's statistics say that every row has one value is not read.
+Row groups that can have none of the range are passed by, and of the others the range is a slice: only the groups at its
+ends have their rows looked at, and no row is copied. A column of which a file's statistics say that every row has one
+value is not read.
 
 **Cost:** the columns of the row groups that overlap the range; of a file that is read in parts the footer is read once.
 """
@@ -47,6 +48,16 @@ class _File:
                 self.constants[each.name] = _find_constant(self.parquet.metadata, each)
         return {name: value for name in schema.names if (value := self.constants[name]) is not None}
 
+    def find_within(self, groups: npt.NDArray[np.int64], buckets: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return which rows of some row groups are of a range; only groups that reach beyond it are looked at."""
+        beyond = (self.low[groups] < buckets[0]) | (self.high[groups] > buckets[1])
+        counts = [self.parquet.metadata.row_group(group).num_rows for group in groups.tolist()]
+        kept = np.ones(sum(counts), np.bool_)
+        if beyond.any():
+            of = self.parquet.read_row_groups(groups[beyond].tolist(), columns=[_BUCKET])[_BUCKET].to_numpy()
+            kept[np.repeat(beyond, counts)] = (of >= buckets[0]) & (of <= buckets[1])
+        return kept
+
 
 class SliceReader:
     """Reads some files of one table, for one thread at a time; those that were read last stay open."""
@@ -79,12 +90,10 @@ class SliceReader:
         groups = np.flatnonzero((file.low <= buckets[1]) & (file.high >= buckets[0]))
         if not len(groups):
             return
-        is_within = file.low[groups].min() >= buckets[0] and file.high[groups].max() <= buckets[1]
         constants = file.find_constants(schema)
         names = set(file.parquet.schema_arrow.names) - set(constants)
-        columns = dict.fromkeys([*(name for name in schema.names if name in names), *([] if is_within else [_BUCKET])])
-        rows = file.parquet.read_row_groups(groups.tolist(), columns=[*columns])
-        yield complete(rows if is_within else _slice(rows, buckets), schema, constants)
+        rows = file.parquet.read_row_groups(groups.tolist(), columns=[name for name in schema.names if name in names])
+        yield complete(_pick(rows, file.find_within(groups, buckets)), schema, constants)
 
     def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
         source = self._place.files.open_input_file(path)
@@ -106,12 +115,9 @@ class SliceReader:
         return file
 
 
-def _slice(rows: pa.Table, buckets: tuple[int, int]) -> pa.Table:
-    of = rows[_BUCKET].to_numpy()
-    if bool((of[1:] >= of[:-1]).all()):
-        first, end = np.searchsorted(of, buckets[0], "left"), np.searchsorted(of, buckets[1], "right")
-        return rows.slice(int(first), int(end - first))
-    return rows.filter(pa.array((of >= buckets[0]) & (of <= buckets[1])))
+def _pick(rows: pa.Table, kept: npt.NDArray[np.bool_]) -> pa.Table:
+    first, count = int(kept.argmax()), int(kept.sum())
+    return rows.slice(first, count) if kept[first : first + count].all() else rows.filter(pa.array(kept))
 
 
 def _find_constant(metadata: pq.FileMetaData, wanted: pa.Field) -> pa.Scalar | None:
