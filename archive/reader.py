@@ -56,7 +56,8 @@ class TableReader:
             Transient: the store cannot be read.
         """
         self._table.look()
-        self.__dict__.pop("files", None)
+        for known in ("files", "schema"):
+            self.__dict__.pop(known, None)
 
     @cached_property
     def files(self) -> pa.Table:
@@ -157,7 +158,7 @@ class TableReader:
         found: list[str] = files.filter(may)["path"].to_pylist()
         return found
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """The table's columns."""
         return self._table.schema()
@@ -206,7 +207,7 @@ class TableReader:
 
     def _stored(self) -> pa.Schema:
         """Return the columns of the table's files: the day is in their paths."""
-        own = self._table.schema()
+        own = self.schema
         return own.remove(own.get_field_index(DAY))
 
     def _find_in(self, path: str, wanted: int) -> list[int]:

@@ -33,12 +33,14 @@ class _File:
     Attributes:
         low: the lowest bucket of each row group.
         high: the highest one.
+        columns: that it has.
         constants: of the columns that were looked at, the one value of all rows, or None for several.
     """
 
     parquet: pq.ParquetFile
     low: npt.NDArray[np.int64]
     high: npt.NDArray[np.int64]
+    columns: frozenset[str]
     constants: dict[str, pa.Scalar | None] = field(default_factory=dict)
 
     def find_constants(self, schema: pa.Schema) -> dict[str, pa.Scalar]:
@@ -91,7 +93,7 @@ class SliceReader:
         if not len(groups):
             return
         constants = file.find_constants(schema)
-        names = set(file.parquet.schema_arrow.names) - set(constants)
+        names = file.columns - constants.keys()
         rows = file.parquet.read_row_groups(groups.tolist(), columns=[name for name in schema.names if name in names])
         yield complete(_pick(rows, file.find_within(groups, buckets)), schema, constants)
 
@@ -109,7 +111,7 @@ class SliceReader:
         groups = (parquet.metadata.row_group(number) for number in range(parquet.num_row_groups))
         ends = [(each.min, each.max) for each in (group.column(place).statistics for group in groups)]
         low, high = np.array(ends, np.int64).reshape(-1, 2).T
-        file = _File(parquet, low, high)
+        file = _File(parquet, low, high, frozenset(parquet.schema_arrow.names))
         if len(self._open) < _OPEN_MAX:
             self._open[path, texts] = file
         return file
@@ -158,6 +160,13 @@ def complete(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, pa.Scala
 
 def _fill(value: pa.Scalar | None, kind: pa.DataType, rows: int) -> pa.Array:
     return pa.repeat(value, rows) if value is not None and value.is_valid else pa.nulls(rows, kind)
+
+
+def to_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; it is copied only where it is in several pieces."""
+    if isinstance(column, pa.ChunkedArray):
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return column
 
 
 def with_dictionaries(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:

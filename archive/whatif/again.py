@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from weir.archive.slices import to_array
 from weir.archive.whatif.past import Joined
 from weir.inference.core.condition_steps import Rows
-from weir.inference.core.deciding import OUTCOMES, DecidedRows, Outcomes, check_scores, decide_rows
+from weir.inference.core.deciding import OUTCOMES, DecidedRows, Outcomes, decide_rows
 from weir.inference.core.lists import Lists
 from weir.inference.core.rules import Noted, RuleSet, list_words
 from weir.inference.core.thresholds import Cut, Scores, ThresholdTable, find_cut
@@ -45,12 +46,20 @@ class Deciding:
 
 
 def decide_again(rows: Joined, scores: Scores, deciding: Deciding, stream: Stream, *, has_model: bool) -> DecidedRows:
-    """Decide rows of one model by something else, or once more by what was in force."""
+    """Decide rows of one model by something else, or once more by what was in force.
+
+    Args:
+        rows: of the past.
+        scores: of them, as ``check_scores`` leaves them.
+        deciding: what decides.
+        stream: whose they are.
+        has_model: False where lists and rules decide alone.
+    """
     ids = {kind: _encode(rows.fields.column(stream.id_field_of[kind])) for kind in deciding.lists.kinds}
     cut, table = Cut(deciding.review, deciding.decline), deciding.thresholds
     if table is not None:
         cut = find_cut(table, rows.fields)
-    asked = Rows(rows.features, rows.names, check_scores(scores), rows.fields, deciding.lists)
+    asked = Rows(rows.features, rows.names, scores, rows.fields, deciding.lists)
     return decide_rows(asked, ids, deciding.rules, cut, table.let_through if table else None, has_model=has_model)
 
 
@@ -81,16 +90,22 @@ def read_codes(column: pa.Array | pa.ChunkedArray, names: Sequence[str]) -> Code
     place = {name: position for position, name in reversed(list(enumerate(names)))}
     values = encoded.dictionary.to_pylist()
     of_value = np.array([*(place.get(value, -1) for value in values), -1], np.int32)
-    if len(values) == 1 and not encoded.null_count:
-        return np.full(len(encoded), of_value[0])
-    return of_value.take(read_indices(encoded))
+    used = of_value if encoded.null_count else of_value[:-1]
+    if len(used) and (used == used[0]).all():
+        return np.full(len(encoded), used[0])
+    # Arrow's take reads the indices as they are, where NumPy makes wider ones first
+    found: Codes = pc.take(pa.array(of_value), _indices_of(encoded), boundscheck=False).to_numpy()
+    return found
 
 
 def read_indices(encoded: pa.DictionaryArray) -> Codes:
     """Return which value of its dictionary each row has; the one after the last for none."""
-    indices = encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
-    found: Codes = indices.to_numpy()
+    found: Codes = _indices_of(encoded).to_numpy()
     return found
+
+
+def _indices_of(encoded: pa.DictionaryArray) -> pa.Array:
+    return encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
 
 
 def match_alone(rows: Joined, rule: RuleSet, lists: Lists) -> npt.NDArray[np.bool_]:
@@ -157,7 +172,7 @@ def _words_of(noted: Noted, row: int) -> list[str]:
 
 
 def _encode(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = to_array(column)
     return array if isinstance(array, pa.DictionaryArray) else array.cast(pa.string()).dictionary_encode()
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from weir.archive.columns import decoded_columns
 from weir.archive.reader import TableReader
+from weir.archive.slices import to_array
 from weir.inference.core.lists import APPEND_TIME
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import label_schemas
@@ -131,7 +132,7 @@ def hash_events(keys: Hashes, id_hashes: pa.Array | pa.ChunkedArray) -> Hashes:
 
 def hash_keys(keys: pa.Array | pa.ChunkedArray) -> Hashes:
     """Return one number for each key, which is the same within this process alone."""
-    array = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
+    array = to_array(keys)
     encoded = array if isinstance(array, pa.DictionaryArray) else array.cast(pa.string()).dictionary_encode()
     # Python's own hash of a text is ten times as fast as a digest, and nothing here outlives the process
     values = [*map(hash, encoded.dictionary.to_pylist()), 0]

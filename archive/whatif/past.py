@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from weir.archive.columns import BUCKETS, DAY, decoded_columns
 from weir.archive.place import Place
 from weir.archive.reader import TableReader, open_reader
-from weir.archive.slices import with_dictionaries
+from weir.archive.slices import to_array, with_dictionaries
 from weir.archive.table import find_table
 from weir.inference.core.lists import APPEND_TIME
 from weir.inference.core.vector import Matrix
@@ -160,7 +160,7 @@ class Past:
                 found = _select(found, self._recorded, None if is_whole else (since_ms, until_ms))
                 if found.num_rows:
                     kept = [*names.items(), (ROW, ROW)]
-                    yield Part(day, pa.table({name: found[column].combine_chunks() for name, column in kept}), buckets)
+                    yield Part(day, pa.table({name: to_array(found[column]) for name, column in kept}), buckets)
 
     def find_places(self, part: Part, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return the partition and offset of some decisions of a part, by their ``ROW``."""
@@ -262,7 +262,7 @@ def _to_batch(rows: pa.Table) -> pa.RecordBatch:
     """Return a table of one chunk as a batch; one without a column has its rows all the same."""
     if not rows.num_columns:
         return pa.record_batch({"": pa.nulls(rows.num_rows)})
-    return pa.record_batch([column.combine_chunks() for column in rows.columns], names=rows.schema.names)
+    return pa.record_batch([to_array(column) for column in rows.columns], names=rows.schema.names)
 
 
 def _cut(rows: int) -> Iterator[tuple[int, int]]:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from weir.archive.slices import to_array
 from weir.archive.whatif.again import (
     NO_MODEL_NAME,
     Deciding,
@@ -40,9 +41,10 @@ from weir.archive.whatif.past import MODEL_CONFIDENCE, ROW, Joined, Part, Past
 from weir.archive.whatif.read_ahead import read_ahead
 from weir.archive.whatif.rescoring import ScoreCheck, score_rows
 from weir.archive.whatif.segments import By, Segments
-from weir.inference.core.deciding import APPROVE, DecidedRows, Outcomes
+from weir.inference.core.deciding import APPROVE, DecidedRows, Outcomes, check_scores
 from weir.inference.core.lists import APPEND_TIME, Lists
 from weir.inference.core.rules import RuleSet
+from weir.inference.core.thresholds import Scores
 from weir.schemas.rules import OFF
 from weir.schemas.stakes import find_stake
 
@@ -195,15 +197,16 @@ class Study:
         of.rows += rows.decisions.num_rows
         of.missing |= set(found.missing)
         has_model = versions.model_name != NO_MODEL_NAME
-        best = self._check(part, rows, found.complete(Change()), of, has_model=has_model)
+        scores = check_scores(read_scores(rows.decisions))
+        best = self._check(part, rows, scores, found.complete(Change()), of, has_model=has_model)
         if self._scores is not None:
             self._note(part, rows, self._scores.check(versions, rows))
         deciding = _choose(found.complete(self._change), best)
         if deciding is None:
             return
-        rows = self._filter(rows, deciding.lists)
+        rows, scores = self._filter(rows, scores, deciding.lists)
         if rows.decisions.num_rows:
-            scores, model = read_scores(rows.decisions), self._change.model
+            model = self._change.model
             against = _choose(found.complete(self._against), best) if self._against else None
             if against is not None:
                 before = decide_again(rows, scores, against, self._past.stream, has_model=has_model)
@@ -213,11 +216,13 @@ class Study:
             made = decide_again(rows, scores, deciding, self._past.stream, has_model=has_model)
             self._add(part, rows, made, against.rules if against else found.rules, of)
 
-    def _check(self, part: Part, rows: Joined, known: list[Deciding], of: OfVersion, *, has_model: bool) -> int:
+    def _check(
+        self, part: Part, rows: Joined, scores: Scores, known: list[Deciding], of: OfVersion, *, has_model: bool
+    ) -> int:
         """Note what comes out otherwise by what was in force; return which of several bundles comes nearest."""
         if not known:
             return 0
-        scores, stream = read_scores(rows.decisions), self._past.stream
+        stream = self._past.stream
         tries = [
             find_differences(rows.decisions, decide_again(rows, scores, each, stream, has_model=has_model))
             for each in known
@@ -241,12 +246,13 @@ class Study:
             return []
         return self._past.find_places(part, rows.decisions[ROW].take(pa.array(named)).to_pylist())
 
-    def _filter(self, rows: Joined, lists: Lists) -> Joined:
+    def _filter(self, rows: Joined, scores: Scores, lists: Lists) -> tuple[Joined, Scores]:
         if self._where is None:
-            return rows
+            return rows, scores
         kept = match_alone(rows, self._where, lists)
         self.found.left_out += int((~kept).sum())
-        return rows.pick(np.flatnonzero(kept))
+        places = np.flatnonzero(kept)
+        return rows.pick(places), scores[places]
 
     def _add(self, part: Part, rows: Joined, made: DecidedRows, in_force: RuleSet | None, of: OfVersion) -> None:
         recorded, verdicts, keys = read_outcomes(rows.decisions), *self._find_verdicts(rows.decisions)
@@ -288,7 +294,7 @@ class Study:
         changed = np.flatnonzero(recorded != made.outcomes)
         codes = recorded[changed].astype(np.int64) * 3 + made.outcomes[changed]
         shown: list[tuple[int, int]] = []
-        for code in np.unique(codes).tolist():
+        for code in np.flatnonzero(np.bincount(codes)).tolist():
             few = changed[codes == code][: EXAMPLES_OF_EACH - self.found.shown[code]].tolist()
             self.found.shown[code] += len(few)
             shown += [(row, code) for row in few]
@@ -305,7 +311,7 @@ def _choose(known: list[Deciding], best: int) -> Deciding | None:
 
 def _group(decisions: pa.Table) -> list[tuple[Versions, npt.NDArray[np.int64] | None]]:
     """Return what rows say of what decided them, and which rows say so; None for all."""
-    columns = [decisions[name].combine_chunks() for name in Versions._fields]
+    columns = [to_array(decisions[name]) for name in Versions._fields]
     values = [[*column.dictionary.to_pylist(), None] for column in columns]
     if not decisions.num_rows:
         return []

@@ -108,11 +108,14 @@ def decide_rows(
         let_through: which of what the model declines is let through; None lets nothing.
         has_model: False where lists and rules decide alone.
     """
-    outcomes = compute_outcomes(rows.scores, review=cut.review, decline=cut.decline)
-    failed = np.isnan(rows.scores)
-    by = np.where(failed, np.int32(BY_FALLBACK), np.int32(BY_MODEL))
-    if not has_model:
-        outcomes[:], failed[:], by[:] = APPROVE, False, BY_RULES
+    count = len(rows.scores)
+    if has_model:
+        outcomes = compute_outcomes(rows.scores, review=cut.review, decline=cut.decline)
+        failed = np.isnan(rows.scores)
+        by = np.where(failed, np.int32(BY_FALLBACK), np.int32(BY_MODEL))
+    else:
+        outcomes, by = np.full(count, APPROVE, np.uint8), np.full(count, BY_RULES, np.int32)
+        failed = np.zeros(count, np.bool_)
     found = rule_set.match(rows)
     _apply_rules(found.decided, rule_set.rules, outcomes, failed, by)
     tags = _apply_lists(rows, ids, len(rule_set.rules), outcomes, by)
@@ -171,6 +174,8 @@ def _apply_rules(
 
 def _apply_lists(rows: Rows, ids: Ids, rules: int, outcomes: Outcomes, by: npt.NDArray[np.int32]) -> Noted:
     """Change outcomes and who decides in place; return the tag of who is watched: it decides nothing."""
+    if not rows.lists.kinds:
+        return ()
     append_ms, lists, first = read_append_ms(rows.fields), rows.lists, len(_FIXED) + rules
     places = {side: lists.find_kinds(side, ids, len(by), append_ms) for side in (*_SIDES, "watch")}
     # the allow list goes first, so it writes last
