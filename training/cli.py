@@ -86,13 +86,12 @@ def main(argv: list[str], open_archive: OpenArchive) -> int:
             trained, search = run_configured(*given, settings.home, console, status.update)
         if arguments.promote:
             promote(trained.bundle)
-        status.update("recording the run in MLflow")
-        run_id = None
+        run_id, why = None, ""
         if arguments.track:
-            try:
-                run_id = _track(settings, options, trained, search)
-            except Transient as error:  # the bundle is there all the same
-                console.print(f"the run is not recorded: {error}", highlight=False, markup=False)
+            status.update("recording the run in MLflow")
+            run_id, why = record_run(settings, options, trained, search)
+        if why:
+            console.print(f"the run is not recorded: {why}", highlight=False, markup=False)
     report.show_dataset(console, checked)
     if search is not None:
         show_search(console, search)
@@ -116,7 +115,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_training_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="models folder; default <home>/models")
     parser.add_argument("--promote", action=argparse.BooleanOptionalAction, default=True, help="make it the champion")
-    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
     return parser
 
@@ -128,6 +126,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     most = f"at most this share is reviewed or declined (default: {FLAGGED_SHARE_MAX})"
     parser.add_argument("--flagged-share", type=_share, default=FLAGGED_SHARE_MAX, metavar="SHARE", help=most)
     parser.add_argument("--quick", action="store_true", help=f"at most {TREES_QUICK} trees, for a first model")
+    parser.add_argument("--track", action=argparse.BooleanOptionalAction, default=True, help="record it in MLflow")
 
 
 def check_config_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -174,6 +173,18 @@ def build_options(arguments: argparse.Namespace, settings: Settings, source: str
         stream=settings.stream,
         flagged_share_max=arguments.flagged_share,
     )
+
+
+def record_run(settings: Settings, options: Options, trained: Trained, search: Search | None) -> tuple[str | None, str]:
+    """Record a run in MLflow, with the trials of its search below it; the bundle is there all the same.
+
+    Returns:
+        The id of the run, or None and why it is not recorded.
+    """
+    try:
+        return _track(settings, options, trained, search), ""
+    except Transient as error:
+        return None, str(error)
 
 
 def _track(settings: Settings, options: Options, trained: Trained, search: Search | None) -> str:

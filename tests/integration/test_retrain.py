@@ -1,4 +1,4 @@
-"""The whole loop on real servers: drift, retrained, gates, shadow, canary, promoted, guard broken, rolled back.
+"""The whole loop on real servers: drift, retrained, attackers, gates, shadow, canary, promoted, guard, rolled back.
 
     champion   ---old-------------------------------------new------------------------------
     shadow              ---new---
@@ -27,6 +27,7 @@ from tests.integration.outputs import Outputs
 from tests.integration.payments import Publisher, build_payment
 from tests.integration.services import Services
 from tests.integration.test_exactly_once import deploy
+from tests.integration.test_retrain_by_config import write_config
 from tests.unit.inference.bundles import write_bundle
 from tests.unit.training.drift.worlds import World
 from weir import retrain
@@ -35,6 +36,7 @@ from weir.inference.rule_sets import read_rules
 from weir.training.drift.histograms import Histograms
 from weir.training.drift.judge import find_drift
 from weir.training.drift.view import build_document
+from weir.training.gates.adversarial import COMPARED
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -46,7 +48,7 @@ STEPS = ["labels", "train", "gates", "shadow", "canary", "promote"]
 
 @pytest.fixture
 def services(stack: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A deployment with a history, whose champion `weir train` made of it, and an archive."""
+    """A deployment with a history, whose champion is a weak model that `weir train` made of it, and an archive."""
     settings = deploy(stack, request.node.name).model_copy(update={"home": tmp_path})
     archive = settings.archive.model_copy(update={"root": str(tmp_path / "archive")})
     running = Services(settings.model_copy(update={"archive": archive}), tmp_path / "logs")
@@ -54,7 +56,7 @@ def services(stack: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeyp
         monkeypatch.setenv(name, value)
     history = str(running.settings.history_dir)
     _weir("generate", "--to", "parquet", "--out", history, "--cards", "800", "--days", "90")
-    _weir("train", "--history", history, "--trees", "30", "--no-track")
+    _weir("train", "--history", history, "--trees", "5", "--no-track")
     yield running
     running.stop()
 
@@ -126,12 +128,19 @@ def test_drift_is_answered_by_a_model_that_passed_every_step_and_a_bad_one_is_ro
         services.run("archive", "--until-caught-up")
 
         monkeypatch.setattr(retrain, "look_for_drift", _plant_drift)
-        flags = ["--trees", "30", "--share", "50%", "--patience", "4m"]
+        config = write_config(settings.home, monkeypatch)
+        flags = ["--config", str(config), "--share", "50%", "--patience", "4m"]
         flags += ["--shadow-decisions", str(DECISIONS), "--canary-decisions", str(DECISIONS)]
         assert weir.cli.main(["retrain", "--if-needed", *flags]) == 0, capsys.readouterr().out
         (run,) = _evidence(services)
         assert run["why"] == ["drift: 1 of 61 columns drifted: " + run["why"][0].rpartition(": ")[2]]
         assert [(step["step"], step["passed"]) for step in run["steps"]] == [(step, True) for step in STEPS]
+        assert "; by train.yaml: lightgbm of trial " in run["steps"][1]["found"]
+        (played,) = [each["found"] for each in run["steps"][2]["gates"] if each["gate"] == COMPARED]
+        assert played.endswith(" times")
+        assert {each.parent.name for each in settings.models_dir.glob("fraud-*/redteam.json")} == {
+            f"fraud-{version}" for version in (old, run["version"])
+        }
         new = run["version"]
         assert new != old
         services.await_true(lambda: _deciding(outputs) == {new}, "decisions of the new model alone")

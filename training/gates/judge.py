@@ -104,7 +104,7 @@ class Measured:
         own_pr_auc: of the test interval of its training; None where its manifest tells of none.
         microseconds: per row, of the challenger and of the champion.
         taught: what the challenger was taught by.
-        reproduced: the champion on logged vectors.
+        reproduced: the champion on logged vectors; None where nothing decides yet.
         redteam: what attackers took past both; None for a stream that no attack is made for.
     """
 
@@ -113,7 +113,7 @@ class Measured:
     own_pr_auc: float | str | None
     microseconds: tuple[float, float | None]
     taught: Taught | str
-    reproduced: Reproduced | str
+    reproduced: Reproduced | str | None
     redteam: Attacked | None = None
 
 
@@ -234,8 +234,10 @@ def _judge_parity(found: float | None) -> Gate:
     return Gate("parity", found <= DIFFERENCE_MAX, f"{found:.2g}", wanted)
 
 
-def _judge_reproduced(found: Reproduced | str) -> Gate:
+def _judge_reproduced(found: Reproduced | str | None) -> Gate:
     wanted = f"the champion's logged scores to {SCORE_DIFFERENCE_MAX:g}"
+    if found is None:
+        return Gate("reproduction", True, "does not apply: nothing decides yet, so there is no champion", wanted)
     if isinstance(found, str):
         return Gate("reproduction", False, f"not measured: {found}", wanted)
     text = f"{found.rows:,} rows, at most {found.difference:.2g} apart"

@@ -13,7 +13,7 @@ from weir.inference.core.thresholds import ThresholdTable
 from weir.inference.published.bundles import Listed, load
 from weir.inference.published.gate import Gate
 from weir.infra.settings import Settings
-from weir.schemas.errors import Refused, WeirError
+from weir.schemas.errors import WeirError
 from weir.schemas.gate_bounds import GateBounds
 from weir.schemas.streams.payments import payments
 from weir.training.gates import measure
@@ -143,9 +143,9 @@ def _read_played(model: Bundle) -> Recorded | str:
     return _tell_why(lambda: read_record(model.directory, model.manifest.version), "")
 
 
-def _reproduce(settings: Settings, champion: Bundle | None, archive: Archive) -> Reproduced:
+def _reproduce(settings: Settings, champion: Bundle | None, archive: Archive) -> Reproduced | None:
     if champion is None:
-        raise Refused("nothing decides yet")
+        return None
     return measure.reproduce(champion, archive.read_logged(settings, champion.manifest))
 
 

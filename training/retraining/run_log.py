@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 from weir.inference.published.gate import Gate
 from weir.schemas.errors import Refused
 from weir.training.retraining.page import build_page
+from weir.training.tracking import Trial
 
 FOLDER: Final = "retraining"
 JSON_FILE: Final = "evidence.json"
@@ -32,7 +33,7 @@ class Run:
     Attributes:
         folder: of its evidence, named by the time at which it began.
         why: it was begun.
-        steps: name, ``passed``, what was found, and gates, in order.
+        steps: name, ``passed``, what was found, gates, and trials of a search, in order.
         version: of the bundle that it trained; empty before.
         outcome: ``promoted`` or why it was not; empty while it runs.
         content: hash of the bundle that it trained; empty before.
@@ -62,10 +63,21 @@ class Run:
         """Return a step that is done."""
         return next((each for each in self.steps if each["step"] == step), None)
 
-    def add(self, step: str, found: str, *, passed: bool, at_ms: int, gates: tuple[Gate, ...] = ()) -> None:
+    def add(
+        self,
+        step: str,
+        found: str,
+        *,
+        passed: bool,
+        at_ms: int,
+        gates: Sequence[Gate] = (),
+        trials: Sequence[Trial] = (),
+    ) -> None:
         """Note a step that is done, and write the evidence."""
+        tried = [{"trial": t.name, "parameters": t.parameters, "metrics": t.metrics} for t in trials]
         told = [{"gate": g.name, "passed": g.passed, "found": g.found, "wanted": g.wanted} for g in gates]
-        self.steps.append({"step": step, "passed": passed, "found": found, "at_ms": at_ms, "gates": told})
+        done = {"step": step, "passed": passed, "found": found, "at_ms": at_ms, "gates": told}
+        self.steps.append(done | ({"trials": tried} if tried else {}))
         self.save()
 
     def end(self, outcome: str) -> None:

@@ -19,7 +19,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
@@ -35,21 +35,25 @@ from weir.schemas.gate_bounds import GateBounds
 from weir.schemas.streams.payments import payments
 from weir.training.bundle import read_last_reference
 from weir.training.choosing.publishing import promote, take_back
-from weir.training.cli import build_options, load_source
+from weir.training.cli import build_options, load_source, record_run
 from weir.training.dataset_checks import check_dataset
 from weir.training.dataset_report import DatasetReport
 from weir.training.gates import run as gating
 from weir.training.gates.archived import Archive
 from weir.training.gates.card import write_gates
 from weir.training.parts import build_parts
-from weir.training.pipeline import run_training
+from weir.training.pipeline import Options, Trained, run_training
 from weir.training.redteam.record import RECORD_FILE
 from weir.training.retraining.labels import FIELD, describe_labels, describe_older, judge_labels
 from weir.training.retraining.live import ENDED, Enough, Pair, run_canary, run_shadow
 from weir.training.retraining.run_log import Run
-from weir.training.search.cli import run_configured, say_search
+from weir.training.search.cli import list_trials, run_configured, say_search
 from weir.training.search.config import Config
 from weir.training.thresholds import Thresholds
+from weir.training.tracking import Trial
+
+if TYPE_CHECKING:
+    from weir.training.search.run import Search  # Optuna: half a second
 
 
 @dataclass
@@ -126,6 +130,7 @@ class Done:
     passed: bool
     found: str
     gates: tuple[Gate, ...] = ()
+    trials: Sequence[Trial] = ()
 
 
 _NOTHING_DECIDES: Final = Done(True, "left out: nothing decides yet, so there is nothing to compare with")
@@ -147,7 +152,7 @@ def run_steps(work: Retraining) -> bool:
         work.say(name)
         work.publisher.why = f"retraining {work.run.id}: {name}"
         done = step(work)
-        work.run.add(name, done.found, passed=done.passed, at_ms=_now_ms(), gates=done.gates)
+        work.run.add(name, done.found, passed=done.passed, at_ms=_now_ms(), gates=done.gates, trials=done.trials)
         if not done.passed:
             work.run.end(f"not promoted: {name} was not passed")
             return False
@@ -178,6 +183,7 @@ def _check_labels(work: Retraining) -> Done:
 def _train(work: Retraining) -> Done:
     examples, labels, source = work.source()
     options = replace(build_options(work.arguments, work.settings, source), dataset=work.check().as_manifest())
+    search = None
     if work.config is None:
         trained, how = run_training(examples, labels, options, work.say), "lightgbm with fixed parameters"
     else:
@@ -187,7 +193,16 @@ def _train(work: Retraining) -> Done:
     made = bundles.read_folder(trained.bundle)
     work.run.version, work.run.content = made.manifest.version, made.content
     found = f"{trained.bundle.name}, PR-AUC {trained.results.own['pr_auc']:.4f} on its test interval; {how}"
-    return Done(True, found)
+    return Done(True, found + _record(work, options, trained, search), trials=list_trials(search) if search else ())
+
+
+def _record(work: Retraining, options: Options, trained: Trained, search: Search | None) -> str:
+    """Record the run in MLflow as `weir train` does; return what the evidence says of it."""
+    if not work.arguments.track:
+        return ""
+    work.say("train: recording the run in MLflow")
+    run_id, why = record_run(work.settings, options, trained, search)
+    return f"; run {run_id} of MLflow" if run_id else f"; not recorded: {why}"
 
 
 def _run_gates(work: Retraining) -> Done:

@@ -17,7 +17,7 @@ from weir.schemas.checks.expression_types import nearest
 from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding, Origin
 from weir.schemas.yaml_tree import YamlFile, load_text, say_value
-from weir.training.search.spaces import SPACES, Range, Space
+from weir.training.search.spaces import DEFAULT_SPACES, SPACES, Range, Space
 
 _WHAT: Final = "training config"
 _KEYS: Final = ("contenders", "trials", "budget_minutes", "prune", "seed", "folds", "keys_apart", "ranges")
@@ -34,7 +34,7 @@ _BOUNDS: Final = {
 
 DEFAULTS: Final = """\
 # how `weir train --config FILE` looks for a model; what is left out is as here
-contenders: [lightgbm, xgboost, random_forest, logistic_regression, isolation_forest]
+contenders: [lightgbm, xgboost, random_forest, logistic_regression, isolation_forest]  # stack too
 trials: 100            # of all contenders together; the first of each is its start value
 budget_minutes: 60     # no trial begins later; the search of the next run continues
 prune: true            # a trial below the median of those before it ends early
@@ -53,7 +53,7 @@ class Config:
         spaces: by contender, in the order that was given.
     """
 
-    spaces: Mapping[str, Space] = field(default_factory=lambda: dict(SPACES))
+    spaces: Mapping[str, Space] = field(default_factory=lambda: dict(DEFAULT_SPACES))
     trials: int = 100
     budget_minutes: float = 60
     prune: bool = True
@@ -129,7 +129,7 @@ class _Reader:
         )
 
     def _read_spaces(self, parts: Mapping[str, yaml.Node]) -> dict[str, Space]:
-        spaces = dict(SPACES)
+        spaces = dict(DEFAULT_SPACES)
         if "contenders" in parts:
             spaces = {name: SPACES[name] for name in self._read_contenders(parts["contenders"])}
         if "ranges" not in parts:

@@ -38,12 +38,12 @@ Splits = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 _ROWS_OF_A_TREE_MAX: Final = 100_000
 """More rows of a forest's tree cost minutes, and give the same tree but for its last splits."""
-_SCORED_AT_ONCE: Final = 50_000
+SCORED_AT_ONCE: Final = 50_000
 """Rows that are copied as float64 at a time."""
 
 
 @dataclass(frozen=True)
-class _Contender(ABC):
+class Contender(ABC):
     """What is common to those that are not LightGBM."""
 
     names: Sequence[str]
@@ -51,7 +51,7 @@ class _Contender(ABC):
 
     def score(self, features: Matrix) -> Scores:
         """Return one score per row, float64, shape (n,)."""
-        parts = [features[at : at + _SCORED_AT_ONCE] for at in range(0, len(features), _SCORED_AT_ONCE)]
+        parts = [features[at : at + SCORED_AT_ONCE] for at in range(0, len(features), SCORED_AT_ONCE)]
         return np.concatenate([self._score(part) for part in parts])
 
     @abstractmethod
@@ -85,7 +85,7 @@ class _Contender(ABC):
 
 
 @dataclass(frozen=True)
-class Boosted(_Contender):
+class Boosted(Contender):
     """XGBoost's trees; the score is P(fraud)."""
 
     booster: Any = None
@@ -107,7 +107,7 @@ class Boosted(_Contender):
 
 
 @dataclass(frozen=True)
-class Forest(_Contender):
+class Forest(Contender):
     """A random forest; the score is the mean share of fraud in its leaves."""
 
     forest: Any = None
@@ -127,7 +127,7 @@ class Forest(_Contender):
 
 
 @dataclass(frozen=True)
-class Isolation(_Contender):
+class Isolation(Contender):
     """An isolation forest; the score says how odd a row is, from 0 to 1, and is no probability."""
 
     forest: Any = None
@@ -149,7 +149,7 @@ class Isolation(_Contender):
 
 
 @dataclass(frozen=True)
-class Logistic(_Contender):
+class Logistic(Contender):
     """A logistic regression on all features; the score is P(fraud)."""
 
     pipeline: Pipeline | None = None
@@ -236,4 +236,4 @@ CONTENDERS: Final[Mapping[str, Fit]] = {
     "logistic_regression": fit_logistic_regression,
     "isolation_forest": fit_isolation_forest,
 }
-"""By the names of ``spaces.SPACES``."""
+"""By the names of ``spaces.SPACES``; a stack of some of them is in ``stack.py``."""

@@ -13,7 +13,8 @@ maturity of labels, or the hold of label risk where that is longer. The test int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,23 +28,33 @@ from weir.training.labels import UNKNOWN, join_labels, number_keys
 from weir.training.models import Labels
 from weir.training.parts import FRAUDS_MIN
 from weir.training.search.config import Config
+from weir.training.search.spaces import STACK
 from weir.training.split import Interval, Split
 
 Positions = npt.NDArray[np.int64]
+Rolls = Sequence[tuple[Positions, Positions]]
+"""Folds within what teaches, as positions in it: those that teach, and later ones."""
 _FIRST_SHARE = 0.5
 """Of the time without the gap: what teaches the first fold. The rest is shared by the intervals that judge."""
 _JUDGES_MS_MIN = DAY_MS
 """Less than a day would miss hours that matter."""
+_ROLLS = 2
+"""Each is a fit more of every base model."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Positions of the examples that teach and of those that judge, and their labels as known at their moments."""
+    """Positions of the examples that teach and of those that judge, and their labels as known at their moments.
+
+    Attributes:
+        rolls: of what teaches, for a stack; empty where none is searched.
+    """
 
     teaches: Positions
     taught: Labels
     judges: Positions
     truth: Labels
+    rolls: Rolls = ()
 
 
 def plan_folds(split: Split, count: int, gap_ms: int) -> list[tuple[Interval, Interval]]:
@@ -52,17 +63,45 @@ def plan_folds(split: Split, count: int, gap_ms: int) -> list[tuple[Interval, In
     Raises:
         Refused: there is too little time for so many.
     """
-    start_ms, end_ms = split.train.from_ms, split.validation.to_ms
-    usable_ms = end_ms - start_ms - gap_ms
-    judges_ms = int(usable_ms * (1 - _FIRST_SHARE)) // count
+    whole = Interval(split.train.from_ms, split.validation.to_ms)
+    said = "folds: expected {} days or more before the test, found {}; bring a longer history, or lower folds or "
+    return _roll(whole, count, gap_ms, said + "--maturity-days")
+
+
+def build_rolls(times_ms: npt.NDArray[np.int64], positive: Labels, stream: Stream) -> Rolls:
+    """Return folds within what teaches, whose labels are known as at one moment: no maturity lies between them.
+
+    The gap is the hold of label risk, as between what teaches a run and what chooses its thresholds.
+
+    Args:
+        times_ms: of the events that teach, in order.
+        positive: 0 or 1 for each.
+        stream: whose events they are.
+
+    Raises:
+        Refused: there is too little time, or too few frauds.
+    """
+    whole, without = Interval(int(times_ms[0]), int(times_ms[-1]) + 1), "or leave stack out of contenders"
+    said = "stack: expected {} days or more that teach, found {}; bring a longer history, " + without
+    planned = _roll(whole, _ROLLS, stream.label_hold_ms, said)
+    rolls = [(np.flatnonzero(a.mask(times_ms)), np.flatnonzero(b.mask(times_ms))) for a, b in planned]
+    frauds = min(int(positive[teaches].sum()) for teaches, _ in rolls)
+    frauds = min(frauds, sum(int(positive[judges].sum()) for _, judges in rolls))
+    if frauds < FRAUDS_MIN:
+        raise Refused(f"stack: expected {FRAUDS_MIN} or more known frauds in each part of what teaches, found "
+                      f"{frauds}; bring a longer history, {without}")  # fmt: skip
+    return rolls
+
+
+def _roll(whole: Interval, count: int, gap_ms: int, said: str) -> list[tuple[Interval, Interval]]:
+    """Return so many folds of an interval; refused in those words where it is too short."""
+    length_ms = whole.to_ms - whole.from_ms
+    judges_ms = int((length_ms - gap_ms) * (1 - _FIRST_SHARE)) // count
     if judges_ms < _JUDGES_MS_MIN:
         needed = (gap_ms + count * _JUDGES_MS_MIN / (1 - _FIRST_SHARE)) / DAY_MS
-        raise Refused(
-            f"folds: expected {needed:.0f} days or more before the test, found {(end_ms - start_ms) / DAY_MS:.1f}; "
-            "bring a longer history, or lower folds or --maturity-days"
-        )
-    begins = [end_ms - judges_ms * (count - fold) for fold in range(count)]
-    return [(Interval(start_ms, each - gap_ms), Interval(each, each + judges_ms)) for each in begins]
+        raise Refused(said.format(f"{needed:.0f}", f"{length_ms / DAY_MS:.1f}"))
+    begins = [whole.to_ms - judges_ms * (count - fold) for fold in range(count)]
+    return [(Interval(whole.from_ms, each - gap_ms), Interval(each, each + judges_ms)) for each in begins]
 
 
 def build_folds(
@@ -93,6 +132,8 @@ def build_folds(
             learnt, judged = learnt & (groups != number), judged & (groups == number)
         fold = Fold(np.flatnonzero(learnt), known[learnt], np.flatnonzero(judged), truth[judged])
         _check_frauds(fold, number + 1, stream)
+        if STACK in config.spaces:
+            fold = replace(fold, rolls=build_rolls(examples.event_time_ms[learnt], fold.taught, stream))
         folds.append(fold)
     return folds
 

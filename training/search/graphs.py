@@ -6,6 +6,7 @@ those of XGBoost are float32 and compared by ``<``. Each node says where a missi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from weir.training.export import INPUT_NAME, OUTPUT_NAME, finish_graph, round_do
 AT_MOST: Final = "BRANCH_LEQ"
 BELOW: Final = "BRANCH_LT"
 _LEAF: Final = -1
+_DOUBLE: Final = TensorProto.DOUBLE
 Array = npt.NDArray[Any]
 
 
@@ -116,6 +118,37 @@ def build_linear_graph(
     return finish_graph(nodes, columns, metadata, constants)
 
 
+def build_stack_graph(
+    parts: Sequence[tuple[Any, str]], weights: Array, bias: float, columns: int, metadata: dict[str, str]
+) -> Any:
+    """Return one graph that weighs a tensor of each of several graphs, in float64.
+
+    Args:
+        parts: graphs of the same input, each with the name of the tensor; what comes after it is left out.
+        weights: of the tensors.
+        bias: of the sum.
+        columns: of the input.
+        metadata: text stored in the model file.
+    """
+    nodes: list[Any] = []
+    constants = [
+        numpy_helper.from_array(weights.astype(np.float64).reshape(-1, 1), "weights"),
+        numpy_helper.from_array(np.asarray(bias), "bias"),
+    ]
+    for number, (model, tensor) in enumerate(parts):
+        taken, used = _take_nodes(model.graph, tensor, f"base_{number}_")
+        nodes += [*taken, helper.make_node("Cast", [f"base_{number}_{tensor}"], [f"said_{number}"], to=_DOUBLE)]
+        constants += used
+    nodes += [
+        helper.make_node("Concat", [f"said_{number}" for number in range(len(parts))], ["said"], axis=1),
+        helper.make_node("MatMul", ["said", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["exact"]),
+        helper.make_node("Cast", ["exact"], [OUTPUT_NAME], to=TensorProto.FLOAT),
+    ]
+    return finish_graph(nodes, columns, metadata, constants)
+
+
 def read_sklearn_tree(tree: Any, value: Array) -> Tree:
     """Return a tree of scikit-learn, with its value for each node."""
     threshold = np.array([round_down_float32(each) for each in tree.threshold])
@@ -148,6 +181,24 @@ def average_path_length(rows: int) -> float:
     if rows <= 2:
         return float(rows == 2)
     return 2.0 * (math.log(rows - 1.0) + float(np.euler_gamma)) - 2.0 * (rows - 1.0) / rows
+
+
+def _take_nodes(graph: Any, tensor: str, prefix: str) -> tuple[list[Any], list[Any]]:
+    """Return copies of the nodes up to the one that makes a tensor, and of their constants, under other names."""
+
+    def rename(names: Sequence[str]) -> list[str]:
+        return [name if name == INPUT_NAME else f"{prefix}{name}" for name in names]
+
+    last = next(at for at, node in enumerate(graph.node) if tensor in node.output)
+    nodes, constants = [copy.deepcopy(node) for node in graph.node[: last + 1]], []
+    needed = {name for node in nodes for name in node.input}
+    for node in nodes:
+        node.input[:], node.output[:] = rename(node.input), rename(node.output)
+    for constant in graph.initializer:
+        if constant.name in needed:
+            constants.append(copy.deepcopy(constant))
+            constants[-1].name = f"{prefix}{constant.name}"
+    return nodes, constants
 
 
 def _describe_tree(number: int, tree: Tree, mode: str) -> dict[str, list[Any]]:

@@ -15,13 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from weir.schemas.errors import WeirError
+from weir.schemas.stream import Stream
 from weir.training.dataset import Examples, hash_examples
 from weir.training.models import Deployable
 from weir.training.parts import Part, build_parts, set_calibration_apart
 from weir.training.pipeline import Exported, Options, Progress, Trained, export, finish
 from weir.training.search.config import Config
-from weir.training.search.contenders import CONTENDERS
-from weir.training.search.folds import build_folds
+from weir.training.search.folds import build_folds, build_rolls
+from weir.training.search.spaces import STACK
+from weir.training.search.stack import Lesson, fit
 from weir.training.search.study import Tell, Tried, open_study
 
 
@@ -105,10 +107,15 @@ def _fit_winner(
     refused: list[str] = []
     for each in rank(tried):
         progress(f"fitting {each.contender} of trial {each.number}")
-        fit, names = CONTENDERS[each.contender], options.stream.feature_names
-        model = fit(*parts["train"].pair, each.parameters, names, config.seed)
         try:
+            lesson = _build_lesson(each.contender, parts["train"], options.stream)
+            model = fit(each.contender, lesson, each.parameters, options.stream.feature_names, config.seed)
             return model, export(model, parts, options), each, refused
         except WeirError as error:
             refused.append(f"{each.contender}: {error}")
     raise WeirError(f"search: expected a contender that can be exported, found none: {'; '.join(refused)}")
+
+
+def _build_lesson(contender: str, part: Part, stream: Stream) -> Lesson:
+    rolls = build_rolls(part.event_time_ms, part.positive, stream) if contender == STACK else ()
+    return Lesson(*part.pair, rolls)

@@ -42,6 +42,9 @@ class Range:
 
 Space = Mapping[str, Range]
 
+STACK: Final = "stack"
+"""Of other contenders, so a trial of it takes as long as several of theirs: tried where it is asked for."""
+
 SPACES: Final[Mapping[str, Space]] = {
     "lightgbm": {
         "trees": Range(80, 30, 300, log=True),
@@ -70,8 +73,11 @@ SPACES: Final[Mapping[str, Space]] = {
     },
     "logistic_regression": {"C": Range(0.1, 0.0001, 10.0, log=True)},
     "isolation_forest": {"trees": Range(100, 50, 300, log=True), "max_samples": Range(256, 64, 2_048, log=True)},
+    STACK: {"trees": Range(80, 30, 200, log=True), "C": Range(1.0, 0.001, 100.0, log=True)},
 }
 """Each begins where ``weir train`` without a config stands, or where its library does."""
+
+DEFAULT_SPACES: Final = {name: space for name, space in SPACES.items() if name != STACK}
 
 
 def list_starts(spaces: Mapping[str, Space]) -> list[tuple[str, Parameters]]:

@@ -25,9 +25,9 @@ from sqlalchemy.exc import DatabaseError
 from weir.schemas.errors import Refused
 from weir.training.models import Matrix
 from weir.training.search.config import Config
-from weir.training.search.contenders import CONTENDERS
 from weir.training.search.folds import Fold
 from weir.training.search.spaces import Parameters, list_starts
+from weir.training.search.stack import Lesson, fit
 
 _CONTENDER: Final = "contender"
 _ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -117,7 +117,8 @@ class Study:
         contender, parameters = self._suggest(trial)
         found: list[float] = []
         for step, fold in enumerate(folds):
-            model = CONTENDERS[contender](features[fold.teaches], fold.taught, parameters, names, self._config.seed)
+            lesson = Lesson(features[fold.teaches], fold.taught, fold.rolls)
+            model = fit(contender, lesson, parameters, names, self._config.seed)
             found.append(float(average_precision_score(fold.truth, model.score(features[fold.judges]))))
             trial.set_user_attr("folds", found)
             trial.report(float(np.mean(found)), step)

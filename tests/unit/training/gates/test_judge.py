@@ -49,6 +49,12 @@ def test_the_same_model_again_passes() -> None:
     assert set(_judge(good, good.copy(), positive).values()) == {True}
 
 
+def test_where_nothing_decides_there_is_nothing_to_reproduce_and_a_champion_without_a_log_is_not_passed() -> None:
+    positive, good = _draw(0.1)
+    assert set(_judge(good, None, positive, reproduced=None).values()) == {True}
+    assert not _judge(good, good.copy(), positive, reproduced="there is no archive")["reproduction"]
+
+
 def test_more_false_positives_than_the_champion_are_stopped_though_the_order_is_the_same() -> None:
     positive, good = _draw(0.1)
     raised = np.where(np.arange(ROWS) % 20 == 0, np.maximum(good, 0.32), good)

@@ -81,7 +81,7 @@ def _gate(own: float | str | None, *, skill: bool = True, later: bool = True) ->
     return found
 
 
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("name", SPACES)
 def test_a_figure_that_does_not_hold_later_is_found_of_every_kind_of_model(name: str, tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, {"test": {name: {"pr_auc": 0.97}, "logistic": {"pr_auc": 0.1}}})
     own = find_own_pr_auc(manifest)
@@ -89,7 +89,7 @@ def test_a_figure_that_does_not_hold_later_is_found_of_every_kind_of_model(name:
 
 
 def test_no_kind_of_model_is_called_as_what_all_are_judged_next_to() -> None:
-    assert not set(CONTENDERS) & set(BASELINES)
+    assert not set(SPACES) & set(BASELINES)
 
 
 @pytest.mark.parametrize("metrics", [None, {}, {"pr_auc": 0.5}])

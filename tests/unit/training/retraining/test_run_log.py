@@ -14,6 +14,7 @@ import pytest
 from weir.inference.published.gate import Gate
 from weir.schemas.errors import Refused
 from weir.training.retraining.run_log import Run, list_runs, only_run
+from weir.training.tracking import Trial
 
 HOLD = """
 import sys, time
@@ -43,6 +44,27 @@ def test_each_step_is_on_the_page_and_in_the_json_as_soon_as_it_is_done(tmp_path
     assert again == run
     assert again.find("gates") == run.steps[0]
     assert again.find("shadow") is None
+
+
+def test_the_trials_of_a_search_are_a_table_of_their_names(tmp_path: Path) -> None:
+    run = Run(tmp_path / "20260101T000000", ["asked for"], "transactions")
+    given = [("trial-1-lightgbm", "lightgbm", False, [0.5, 0.7]), ("trial-2-xgboost", "xgboost", True, [0.25])]
+    trials = [
+        Trial(
+            name,
+            {"contender": contender, "ended_early": early, "trees": 80},
+            {"pr_auc": sum(folds) / len(folds)} | {f"pr_auc_fold_{at}": each for at, each in enumerate(folds, 1)},
+        )
+        for name, contender, early, folds in given
+    ]
+    run.add("train", "fraud-1", passed=True, at_ms=1_700_000_000_000, trials=trials)
+    page = (run.folder / "evidence.md").read_text()
+    assert (
+        "| trial-1-lightgbm | 0.6000 | 2 | trees 80 |\n| trial-2-xgboost | 0.2500 | 1, ended early | trees 80 |" in page
+    )
+    (again,) = list_runs(tmp_path)
+    again.save()
+    assert (run.folder / "evidence.md").read_text() == page
 
 
 def test_evidence_that_cannot_be_read_is_refused_and_named(tmp_path: Path) -> None:

@@ -13,20 +13,21 @@ from weir.training.models import LIGHTGBM_PARAMETERS, Deployable
 from weir.training.parity import build_parity_rows, check_parity
 from weir.training.search import graphs
 from weir.training.search.config import PARITY_MAX
-from weir.training.search.contenders import CONTENDERS
 from weir.training.search.spaces import SPACES, list_starts
+from weir.training.search.stack import Lesson, fit
 
 FEATURES, IS_FRAUD = build_matrix(3_000, seed=1)
 FEATURES = make_sound_matrix(FEATURES)
 FEATURES[:, FEATURE_NAMES.index("card_refund_count_1d")] = np.nan
 """A column of nothing, as label risk is in a short history."""
+ROLLS = [(np.arange(0, end), np.arange(end + 100, end + 500)) for end in (1_000, 1_400)]
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Deployable]:
     positive = IS_FRAUD.astype(np.int8)
     return {
-        name: CONTENDERS[name](FEATURES[:2_000], positive[:2_000], _fewer(parameters), FEATURE_NAMES, 17)
+        name: fit(name, Lesson(FEATURES[:2_000], positive[:2_000], ROLLS), _fewer(parameters), FEATURE_NAMES, 17)
         for name, parameters in list_starts(SPACES)
     }
 

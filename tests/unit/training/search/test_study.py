@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from tests.unit.training.worlds import build_matrix
 from weir.schemas.errors import Refused
 from weir.training.search import study as searching
 from weir.training.search.config import Config, parse_config
-from weir.training.search.contenders import CONTENDERS
 from weir.training.search.folds import Fold
+from weir.training.search.stack import fit as fit_contender
 from weir.training.search.study import Clock, Study, Tried, open_study
 
 FEATURES, IS_FRAUD = build_matrix(1_500, seed=1)
@@ -48,9 +47,9 @@ def _die_in_fold(monkeypatch: pytest.MonkeyPatch, fit: int) -> None:
     def dying(*given: object) -> object:
         if next(fits) == fit:
             raise Killed
-        return CONTENDERS["lightgbm"](*given)  # type: ignore[arg-type]
+        return fit_contender(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(searching, "CONTENDERS", MappingProxyType({"lightgbm": dying}))
+    monkeypatch.setattr(searching, "fit", dying)
 
 
 @pytest.fixture(scope="module")
