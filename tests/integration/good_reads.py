@@ -66,6 +66,8 @@ def _ask_for_a_decision(ask: Asking) -> None:
 def _search(ask: Asking) -> None:
     found = ask.until(lambda answer: bool(answer.json()["decisions"]), params={"card": CARD, "decision": "REVIEW"})
     assert REVIEWED in {each["transaction_id"] for each in found["decisions"]}
+    (asked,) = ask(params={"request_id": "order-7"}).json()["decisions"]
+    assert asked["transaction_id"] == "asked"
 
 
 @good("GET /v1/decisions/live")

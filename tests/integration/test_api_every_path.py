@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.conftest import create_deployment, settings_for
-from tests.integration import good_changes, good_reads  # noqa: F401 - they enter their requests
+from tests.integration import good_changes, good_reads  # noqa: F401 - both enter their requests
 from tests.integration.good_requests import DEFAULT, GOOD, Asking, Lab
 from tests.integration.payments import Publisher, build_payment
 from tests.integration.services import Services, log_of
@@ -28,6 +28,7 @@ from weir.infra.settings import Settings
 pytestmark = pytest.mark.server
 BY_NAME = f"{DEFAULT}/streams/transactions"
 CARDS, LETTERS = 20, 12
+ASKED = {"x-request-id": "order-7", "prefer": "wait=10"}
 OF_PROCESS = frozenset({"/v1/keys", "/v1/keys/{key_id}/revoke", "/v1/audit"})
 OPEN = frozenset({"GET /healthz", "GET /readyz"})
 
@@ -101,6 +102,8 @@ def await_world(services: Services, client: httpx.Client) -> tuple[Iterator[str]
         lambda: {CARD, *cards} <= {each["key"] for each in ask("/v1/cases")["cases"]}, "a case of each card"
     )
     services.await_true(lambda: len(ask("/v1/dead-letters")["letters"]) == LETTERS, "the dead letters")
+    decided = client.post("/v1/decide", json=good_reads.build_event(transaction_id="asked"), headers=ASKED)
+    assert (decided.status_code, decided.headers["x-request-id"]) == (200, "order-7")
     services.run("archive", "--until-caught-up")
     services.run("quality", "--json")
     letters = [(each["partition"], each["offset"]) for each in ask("/v1/dead-letters")["letters"]]
