@@ -3,24 +3,26 @@
 There is one Delta table for each topic, in a folder of the topic's name under one root. A row is a record of the topic
 as a ``read_committed`` consumer is given it, and each record has one row.
 
-========== ======== =================================================================================================
-partition  int32    of the record in its topic
-offset     int64    of the record in its partition; with ``partition`` it names the row
-append_ms  int64    the broker's append time, UTC epoch ms; 0 where the broker has none
-day        date     UTC day of ``append_ms``; the table's only partition column
-bucket     int32    ``bucket_of(key)``, 0 to 63
-key        binary   as in the record; null where there is none
-value      binary   as on the wire, the schema's id included; null for a tombstone
-headers    list     of ``{name: string, value: binary}`` in the record's order; empty where there are none
-id         string   of the event that the record is or is about, where it could be decoded, else null
-id_hash    int64    ``hash_id(id)``; null where ``id`` is
-undecoded  string   why nothing is decoded of the record, as in its dead letter, such as ``decoder_died``; null where it
-                    is, in dead letters, and in rows that an older release archived
-salt       binary   16 random bytes of the row's own
-leaf       binary   32 bytes: ``leaf(salt, row_bytes(topic, partition, offset, append_ms, key, value, headers))`` of
-                    ``archive/tree.py``
-batch      int64    number of the commit that brought the row: 1, 2, 3 … in each table, without holes, kept by rewrites
-========== ======== =================================================================================================
+============ ======== ==================================================================================================
+partition    int32    of the record in its topic
+offset       int64    of the record in its partition; with ``partition`` it names the row
+append_ms    int64    the broker's append time, UTC epoch ms; 0 where the broker has none
+day          date     UTC day of ``append_ms``; the table's only partition column
+bucket       int32    ``bucket_of(key)``, 0 to 63
+key          binary   as in the record; null where there is none
+value        binary   as on the wire, the schema's id included; null for a tombstone
+headers      list     of ``{name: string, value: binary}`` in the record's order; empty where there are none
+id           string   of the event that the record is or is about, where it could be decoded, else null
+id_hash      int64    ``hash_id(id)``; null where ``id`` is
+undecoded    string   why nothing is decoded of the record, as in its dead letter, such as ``decoder_died``; null where
+                      it is, in dead letters, and in rows that an older release archived
+x_request_id string   id of the HTTP request that published the event, as the record's header says; null where there is
+                      none, and in rows that an older release archived
+salt         binary   16 random bytes of the row's own
+leaf         binary   32 bytes: ``leaf(salt, row_bytes(topic, partition, offset, append_ms, key, value, headers))`` of
+                      ``archive/tree.py``
+batch        int64    number of the commit that brought it: 1, 2, 3 … in each table, without holes; rewrites keep it
+============ ======== ==================================================================================================
 
 After these come the fields of the newest Avro schema of the topic, decoded, all nullable. A field whose name is taken
 above has ``record_`` before its name. Fields that are added to a schema become further columns and rewrite nothing:
@@ -47,6 +49,7 @@ BUCKETS = 64
 """One key's rows are in one of so many ranges of a day's files, which file statistics tell apart."""
 SORTED_BY = ("bucket", "key", "partition", "offset")
 DAY = "day"
+REQUEST_ID = "x_request_id"
 _TAKEN = "record_"
 
 HEADERS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
@@ -63,6 +66,7 @@ FIXED = pa.schema(
         ("id", pa.string()),
         ("id_hash", pa.int64()),
         ("undecoded", pa.string()),
+        (REQUEST_ID, pa.string()),
         ("salt", pa.binary()),
         ("leaf", pa.binary()),
         ("batch", pa.int64()),

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from weir.archive.columns import DAY, FIXED, HEADERS, SORTED_BY, bucket_of
+from weir.archive.columns import DAY, FIXED, HEADERS, REQUEST_ID, SORTED_BY, bucket_of
 from weir.archive.tree import LEAF_BYTES, SALT_BYTES, each_leaf, row_bytes
 from weir.schemas.avro.codec import Decoded
 from weir.schemas.durations import DAY_MS
+from weir.schemas.request_id import find_request_id
 
 _NO_ID = bytes(8)
 Headers = list[tuple[str, bytes | None]]
@@ -92,6 +93,7 @@ class RowMaker:
             "id": ids,
             "id_hash": _hash_ids(ids),
             "undecoded": pa.array([reasons.get(place) for place in range(len(ids))], pa.string()),
+            REQUEST_ID: _list_request_ids(raw.headers),
             **self._seal(raw),
         }
         return pa.RecordBatch.from_arrays(
@@ -154,6 +156,11 @@ def _list_headers(headers: Sequence[Headers]) -> pa.Array:
         [pa.array(names, pa.string()), pa.array(values, pa.binary())], fields=list(HEADERS.value_type.fields)
     )
     return pa.ListArray.from_arrays(pa.array(ends), pairs).cast(HEADERS)
+
+
+def _list_request_ids(headers: Sequence[Headers]) -> pa.Array:
+    found = [find_request_id(each) for each in headers]
+    return pa.array([None if each is None else each.decode() for each in found], pa.string())
 
 
 def _hash_ids(ids: pa.Array) -> pa.Array:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from weir.schemas.masking import is_issued_card_number
 
 HEADER: Final = "x-request-id"
-_SANE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+FORM: Final = r"[A-Za-z0-9._~-]{1,64}"
+_SANE: Final = re.compile(FORM)
 _DIGITS: Final = re.compile(r"[0-9][0-9._-]+")
 
 

@@ -36,6 +36,7 @@ class Search:
         end_ms: and of the first one that is too new.
         limit: how many at most.
         after: only those before this place: the last one of the page before.
+        request_id: only those on events that the HTTP request of this id published.
     """
 
     wanted: Wanted = field(default_factory=Wanted)
@@ -43,6 +44,7 @@ class Search:
     end_ms: int = MS_MAX
     limit: int = LIMIT
     after: Place | None = None
+    request_id: str | None = None
 
 
 def write_cursor(place: Place) -> str:

@@ -4,7 +4,8 @@ A block is one large file, or the small files of some 64 commits that follow one
 as to look through a hundred thousand rows in memory, and the open day has a file for each commit. A block that got more
 files is read on from where it was; one whose files were joined or erased from is read again.
 
-**Cost:** some 90 bytes a row that is kept, and at most ``ROWS_KEPT_MAX`` of them, the newest ones.
+**Cost:** some 90 bytes a row that is kept, 40 more where a request published its event, and at most ``ROWS_KEPT_MAX``
+of them, the newest ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from weir.archive.place import Place
 from weir.archive.slices import complete
 
 ROWS_KEPT_MAX: Final = 1_000_000
-"""Some 90 MB."""
+"""Some 90 MB, and up to 40 more of the ids of requests."""
 SMALL_ROWS: Final = 8_192
 """A file of fewer is read together with others."""
 COMMITS: Final = 64
@@ -116,7 +117,8 @@ class Blocks:
             read = partial(self._read_file, block, stored=stored, columns=wanted)
             more = [*self._files.map(read, range(len(known), len(block.paths)))]
             parts = more if rows is None else [rows.select([*wanted, FILE, ROW]), *more]
-            rows = pa.concat_tables(parts).combine_chunks()
+            # a column that the table did not have yet is null in files that were read before it came
+            rows = pa.concat_tables(parts, promote_options="default").combine_chunks()
             self._keep(block, rows)
         assert rows is not None
         return rows.select([*columns, FILE, ROW])

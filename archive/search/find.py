@@ -189,7 +189,7 @@ class _Look:
 
     @property
     def columns(self) -> list[str]:
-        return list_columns(self.search.wanted)
+        return list_columns(self.search)
 
     def may_be_in(self, block: Block) -> bool:
         """Return whether a block may hold rows that are wanted."""

@@ -10,21 +10,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from weir.archive.columns import REQUEST_ID
 from weir.schemas.search import Search
-from weir.schemas.wanted import Wanted
 
 Int64s = npt.NDArray[np.int64]
 PLACE: Final = ("append_ms", "partition", "offset")
 OUTCOME, SCORE, BY, SHADOWS = "decision", "score", "decided_by", "shadow_rules"
-COLUMNS: Final = (*PLACE, OUTCOME, SCORE, BY, SHADOWS)
+COLUMNS: Final = (*PLACE, OUTCOME, SCORE, BY, SHADOWS, REQUEST_ID)
 """What decisions of any stream are searched by, next to the ids of their events."""
 
 
-def list_columns(wanted: Wanted) -> list[str]:
+def list_columns(search: Search) -> list[str]:
     """Return the columns that say which rows are wanted and where they are."""
+    wanted = search.wanted
     of_score = [SCORE] if wanted.score_min is not None else []
     of_rule = [BY, SHADOWS] if wanted.rule is not None else []
-    return [*PLACE, OUTCOME, *of_score, *of_rule, *wanted.ids]
+    of_request = [REQUEST_ID] if search.request_id is not None else []
+    return [*PLACE, OUTCOME, *of_score, *of_rule, *of_request, *wanted.ids]
 
 
 def end_of(search: Search) -> int:
@@ -49,6 +51,8 @@ def choose(rows: pa.Table, search: Search) -> Int64s:
         masks.append(pc.greater_equal(rows[SCORE], wanted.score_min))
     if wanted.rule is not None:
         masks.append(pc.or_kleene(pc.equal(rows[BY], wanted.rule), _holds(rows[SHADOWS], wanted.rule)))
+    if search.request_id is not None:
+        masks.append(_equals(rows[REQUEST_ID], search.request_id))
     masks += [_equals(rows[name], value) for name, value in wanted.ids.items()]
     chosen = masks[0]
     for mask in masks[1:]:

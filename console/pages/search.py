@@ -136,5 +136,5 @@ def _read_filters(visit: Visit) -> dict[str, Any]:
     return {
         "decision": [outcome for outcome in OUTCOMES if outcome in given],
         **{name: visit.query(name).strip() for name in filter_fields(visit.stream)},
-        **{name: visit.query(name).strip() for name in ("rule", "score_min", "from", "to")},
+        **{name: visit.query(name).strip() for name in ("rule", "score_min", "request_id", "from", "to")},
     }

@@ -119,6 +119,7 @@ def list_kinds(newest_ms: int) -> dict[str, Ask]:
         "a rule": lambda _: Search(Wanted(rule="rule:impossible_travel")),
         "a rule that there is not": lambda _: Search(Wanted(rule="nothing")),
         "score from 0.99": lambda _: Search(Wanted(score_min=0.99)),
+        "a request": lambda dice: Search(request_id=f"r{dice.randrange(1 << 60):032x}"),
         "an hour": lambda dice: Search(Wanted(), *hour(dice)),
         "DECLINE within an hour": lambda dice: Search(Wanted(frozenset({"DECLINE"})), *hour(dice)),
         "the page after one of a closed day": lambda dice: Search(
@@ -169,7 +170,8 @@ def _append(
         offsets[partition] += 1
     keys: list[bytes | None] = [f"card-{card:06d}".encode() for card in cards]
     raw = Raw(partitions, places, at.tolist(), keys, values)
-    raw.headers, raw.framed = [[] for _ in places], values
+    requests = dice.integers(0, 1 << 60, count).tolist()
+    raw.headers, raw.framed = [[("x-request-id", f"r{each:032x}".encode())] for each in requests], values
     maker = RowMaker(
         "decisions", decoded_columns(codec.arrow_schema), lambda each: codec.decode(each, lambda _: WRITER),
         payments.id, os.urandom,

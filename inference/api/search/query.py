@@ -7,11 +7,12 @@ from typing import Any
 
 from weir.inference.api.filters import describe_filters, parse_filters
 from weir.inference.api.request import BadRequest, FieldError
+from weir.schemas.request_id import FORM, is_request_id
 from weir.schemas.search import CURSOR, DAYS, DAYS_MAX, LIMIT, LIMIT_MAX, MS_MAX, Place, Search, read_cursor
 from weir.schemas.stream import Stream
 
-FROM, TO, SIZE, AFTER, OF_DAYS = "from", "to", "limit", "after", "days"
-_OWN = frozenset({FROM, TO, SIZE, AFTER})
+FROM, TO, SIZE, AFTER, OF_DAYS, REQUEST_ID = "from", "to", "limit", "after", "days", "request_id"
+_OWN = frozenset({FROM, TO, SIZE, AFTER, REQUEST_ID})
 
 
 def parse_search(stream: Stream, given: Iterable[tuple[str, str]]) -> Search:
@@ -30,7 +31,8 @@ def parse_search(stream: Stream, given: Iterable[tuple[str, str]]) -> Search:
     first_ms, end_ms = _read_number(own, FROM, 0, (0, MS_MAX)), _read_number(own, TO, MS_MAX, (0, MS_MAX))
     if first_ms >= end_ms:
         raise BadRequest([FieldError(TO, f"expected a time after `{FROM}`, found one that is not")])
-    return Search(wanted, first_ms, end_ms, _read_number(own, SIZE, LIMIT, (1, LIMIT_MAX)), _read_after(own))
+    limit = _read_number(own, SIZE, LIMIT, (1, LIMIT_MAX))
+    return Search(wanted, first_ms, end_ms, limit, _read_after(own), _read_request_id(own))
 
 
 def parse_days(given: Iterable[tuple[str, str]]) -> int:
@@ -70,6 +72,14 @@ def _read_after(own: dict[str, str]) -> Place | None:
     return place
 
 
+def _read_request_id(own: dict[str, str]) -> str | None:
+    request_id = own.get(REQUEST_ID)
+    if request_id is not None and not is_request_id(request_id):
+        form = "1 to 64 letters, digits and `.`, `_`, `~` or `-`, and no card number"
+        raise BadRequest([FieldError(REQUEST_ID, f"expected the id of a request: {form}; found another text")])
+    return request_id
+
+
 def describe_search(stream: Stream) -> list[dict[str, Any]]:
     """Return the OpenAPI parameters."""
     time = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MS_MAX}
@@ -77,6 +87,7 @@ def describe_search(stream: Stream) -> list[dict[str, Any]]:
         *(each for each in describe_filters(stream) if each["name"] not in _OWN),
         _describe(FROM, time, "The oldest append time, UTC epoch milliseconds."),
         _describe(TO, time, "The first append time that is too new."),
+        _describe(REQUEST_ID, {"type": "string", "pattern": f"^{FORM}$"}, "Of the request that published the event."),
         _describe(SIZE, _number(LIMIT, LIMIT_MAX), "How many decisions at most."),
         _describe(AFTER, {"type": "string", "pattern": f"^{CURSOR}$"}, "`next` of the page before."),
     ]

@@ -9,17 +9,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.e2e.console.conftest import Open, log_in
 from tests.integration.outputs import Follower
 from tests.integration.payments import Publisher
 from tests.integration.services import Services, log_of
-from tests.integration.test_cases_live import CARD, decode_labels, journey
+from tests.integration.test_cases_live import CARD, SHOP, decode_labels, journey
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.settings import Settings
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 DAY_MS = 86_400_000
+RISK, NO_VALUE = "merchant_label_risk_30d", "-"
 
 
 @pytest.fixture
@@ -40,7 +42,13 @@ def start_console(services: Services) -> str:
     return re.search(r"serving the console at (\S+)", said)[1]  # type: ignore[index]
 
 
-def test_a_fraud_sequence_is_opened_claimed_decided_and_its_labels_are_sent(
+def read_risk(page: Page) -> str:
+    """Return the share of fraud among the shop's labels of 30 days, as its page shows it now."""
+    page.reload()
+    return page.get_by_title(RISK, exact=True).locator("b").inner_text()
+
+
+def test_a_fraud_sequence_is_opened_claimed_decided_and_its_labels_move_the_risk_of_the_shop(
     services: Services, open_page: Open
 ) -> None:
     settings = services.settings
@@ -55,7 +63,10 @@ def test_a_fraud_sequence_is_opened_claimed_decided_and_its_labels_are_sent(
     watching.locator(".status.on").wait_for()
     Publisher(settings).send_payments(journey(int(time.time() * 1_000) - 8 * DAY_MS))
     row = page.get_by_role("row").filter(has_text=CARD)
-    watching.get_by_role("link", name="t2").wait_for()
+    watching.get_by_role("link", name="t2").click()
+    watching.get_by_role("link", name=SHOP).first.click()
+    watching.get_by_role("heading", name=f"Merchant {SHOP}").wait_for()
+    assert read_risk(watching) == NO_VALUE
     row.wait_for()  # without a touch: the queue is drawn again by itself
     row.get_by_role("button", name=re.compile("Claim")).click()
     page.get_by_role("heading", name=re.compile("^Case")).wait_for()
@@ -72,3 +83,5 @@ def test_a_fraud_sequence_is_opened_claimed_decided_and_its_labels_are_sent(
         services.await_true(lambda: len(follower.poll()) >= 2, "the labels")
         labels = decode_labels(settings, follower)
     assert {(each["card_id"], each["is_fraud"], each["source"]) for each in labels} == {(CARD, True, "analyst")}
+    services.await_true(lambda: read_risk(watching) != NO_VALUE, "the shop's label risk on its page")
+    assert 0.0 < float(read_risk(watching)) <= 1.0

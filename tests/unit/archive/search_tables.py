@@ -44,8 +44,9 @@ class DecidedTable:
         self._ends = dict.fromkeys(range(PARTITIONS), 0)
         self.table.begin(range(PARTITIONS))
 
-    def add(self, rows: list[tuple[int, Decision]]) -> list[At]:
-        """Archive decisions with their append times in one commit."""
+    def add(self, rows: list[tuple[int, Decision]], request_id: str = "") -> list[At]:
+        """Archive decisions with their append times in one commit; one request published all their events."""
+        headers = [("x-request-id", request_id.encode())] if request_id else []
         raw, places = Raw(), []
         values = CODEC.encode(pa.RecordBatch.from_pylist([row for _, row in rows], schema=CODEC.arrow_schema), 1)
         for (at_ms, row), value in zip(rows, values, strict=True):
@@ -56,7 +57,7 @@ class DecidedTable:
             places.append(place)
             for column, each in zip(
                 (raw.append_ms, raw.partitions, raw.offsets, raw.keys, raw.values, raw.headers, raw.framed),
-                (*place, row["card_id"].encode(), value, [], value),
+                (*place, row["card_id"].encode(), value, headers, value),
                 strict=True,
             ):
                 column.append(each)  # type: ignore[attr-defined]

@@ -59,6 +59,13 @@ def test_every_record_has_a_row_decoded_where_it_can_be() -> None:
     assert found[1]["headers"] == [{"name": "a", "value": b"1"}, {"name": "b", "value": None}]
 
 
+def test_the_id_of_a_request_is_taken_from_the_headers_where_it_may_be_passed_on() -> None:
+    raw = build_raw([b"t0:5"] * 4)
+    raw.headers = [[("x-request-id", each)] for each in (b"order-7", b"a b", b"4111111111111111", None)]
+    rows = build_maker().make(raw).to_pylist()
+    assert [row["x_request_id"] for row in rows] == ["order-7", None, None, None]
+
+
 def test_a_leaf_is_the_keyed_hash_of_the_record_under_the_rows_salt() -> None:
     raw = build_raw([b"t0:5", None])
     for number, row in enumerate(build_maker().make(raw).to_pylist()):

@@ -8,9 +8,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from tests.unit.archive.search_tables import DAY_MS, T0_MS, At, DecidedTable, Decision, draw
+from tests.unit.archive.search_tables import CODEC, DAY_MS, T0_MS, At, DecidedTable, Decision, draw
+from weir.archive.columns import FIXED, REQUEST_ID
 from weir.archive.erasing import find_holding
 from weir.archive.holding import Wanted as Erased
 from weir.archive.joining import find_days, join_day, utc_now
@@ -127,6 +129,34 @@ def test_a_search_that_takes_long_ends_its_pages_early_and_misses_nothing(
     pages = [*read_pages(open_search(decided, Clock(find.SECONDS)), asked)]
     assert [row for page in pages for row in page] == expect(decided.decisions, asked)
     assert 3 < len(pages) < 60
+
+
+def test_a_decision_is_found_by_the_id_of_its_request(tmp_path: Path) -> None:
+    made, dice = DecidedTable(tmp_path), random.Random(3)
+    for number, request_id in enumerate(["order-7", "", "order-8", "order-7"]):
+        made.add([(T0_MS + number * 1_000, draw(dice, number, decision="REVIEW"))], request_id)
+    search = open_search(made)
+    found = search.find(Search(request_id="order-7")).decisions
+    assert [each["transaction_id"] for each in found] == ["t3", "t0"]
+    assert search.find(Search(Wanted(frozenset({"DECLINE"})), request_id="order-7")).decisions == []
+    assert search.find(Search(request_id="order-9")).decisions == []
+
+
+def test_rows_of_an_archive_without_request_ids_are_found_by_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice, fewer = random.Random(3), pa.schema([each for each in FIXED if each.name != REQUEST_ID])
+    with monkeypatch.context() as older:
+        for module in ("table", "rows"):
+            older.setattr(f"weir.archive.{module}.FIXED", fewer)
+        made = DecidedTable(tmp_path)
+        made.add([(T0_MS, draw(dice, 0))], "order-7")
+    search = open_search(made)
+    assert search.find(Search(request_id="order-7")).decisions == []
+    made.table.add_columns(CODEC.arrow_schema)
+    made.add([(T0_MS + 1, draw(dice, 1))], "order-7")  # into the block that is in memory already
+    assert [each["transaction_id"] for each in search.find(Search(request_id="order-7")).decisions] == ["t1"]
+    assert [each["transaction_id"] for each in search.find(Search()).decisions] == ["t1", "t0"]
 
 
 def test_decisions_that_come_between_two_pages_move_nothing(tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_what_is_found_is_linked_and_pages_follow_one_another(anna: Browser) -> 
     assert found == 120
 
 
+def test_a_decision_is_found_by_the_id_of_its_request(world: ConsoleWorld, anna: Browser) -> None:
+    world.api.search.request_ids = {Place(NOON_MS + 7_000, 0, 7): "order-7"}
+    page = anna.get(f"{BASE}/search?request_id=order-7").text
+    assert page.count("<tr>") - 1 == 1
+    assert f"{BASE}/transaction?id=t7" in page
+    assert 'name="request_id" value="order-7"' in page
+
+
 def test_a_time_is_utc_and_its_end_is_not_in_it(world: ConsoleWorld, anna: Browser) -> None:
     page = anna.get(f"{BASE}/search?from=2026-01-01T12:00:10&to=2026-01-01T12:00").text
     assert "expected a time after" in unescape(page)
@@ -72,7 +80,9 @@ def test_a_time_is_utc_and_its_end_is_not_in_it(world: ConsoleWorld, anna: Brows
     assert len(world.api.search.asked) == 1
 
 
-@pytest.mark.parametrize("query", ["score_min=2", "score_min=high", f"card={CARD_NUMBER}", "after=nonsense"])
+@pytest.mark.parametrize(
+    "query", ["score_min=2", "score_min=high", "request_id=a+b", f"card={CARD_NUMBER}", "after=nonsense"]
+)
 def test_what_the_api_refuses_is_said_and_what_was_typed_stays(anna: Browser, query: str) -> None:
     answer = anna.get(f"{BASE}/search?{query}&merchant=shop-7")
     assert answer.status_code == 422

@@ -49,12 +49,18 @@ def test_pages_follow_one_another_by_their_cursors(world: World, prefix: str) ->
     assert found == ["t8", "t6", "t4", "t2", "t0"]
 
 
+def test_a_decision_is_found_by_the_id_of_its_request(world: World) -> None:
+    world.search.request_ids = {Place(1_003, 0, 3): "order-7"}
+    assert ids_of(world.client.get(f"{PATH}?request_id=order-7")) == ["t3"]
+    assert ids_of(world.client.get(f"{PATH}?request_id=order-8")) == []
+
+
 def test_a_query_becomes_a_search() -> None:
     asked = {"decision": "REVIEW", "merchant": "m1", "rule": "rule:a", "score_min": "0.5", "from": "5", "to": "9"}
     wanted = Wanted(frozenset({"REVIEW"}), {"merchant_id": "m1"}, "rule:a", 0.5)
-    given = [*asked.items(), ("decision", "DECLINE"), ("limit", "7"), ("after", "a.0.b")]
+    given = [*asked.items(), ("decision", "DECLINE"), ("limit", "7"), ("after", "a.0.b"), ("request_id", "order-7")]
     both = replace(wanted, outcomes=frozenset({"REVIEW", "DECLINE"}))
-    assert parse_search(payments, given) == Search(both, 5, 9, 7, Place(10, 0, 11))
+    assert parse_search(payments, given) == Search(both, 5, 9, 7, Place(10, 0, 11), "order-7")
     assert parse_search(payments, []) == Search(Wanted(), 0, MS_MAX, LIMIT, None)
 
 
@@ -66,6 +72,7 @@ def test_a_query_becomes_a_search() -> None:
         (f"to={10**19}", "to"), ("to=" + "9" * 5_000, "to"), ("after=nonsense", "after"), ("after=", "after"),
         ("after=a.0.b%0A", "after"), ("score_min=2", "score_min"), ("decision=MAYBE", "decision"),
         ("card=", "card"), (f"card={CARD_NUMBER}", "card"), ("device=d1", "query"), ("nothing=1", "query"),
+        ("request_id=", "request_id"), (f"request_id={CARD_NUMBER}", "request_id"), ("request_id=a%20b", "request_id"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_and_nothing_is_asked(world: World, query: str, field: str) -> None:
@@ -76,7 +83,9 @@ def test_what_is_wrong_is_named_and_nothing_is_asked(world: World, query: str, f
 
 
 def test_an_unknown_filter_is_told_which_there_are() -> None:
-    with pytest.raises(BadRequest, match="decision, rule, score_min, card, merchant, after, from, limit, to"):
+    with pytest.raises(
+        BadRequest, match="decision, rule, score_min, card, merchant, after, from, limit, request_id, to"
+    ):
         parse_search(payments, [("nothing", "1")])
 
 

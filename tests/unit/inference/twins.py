@@ -211,6 +211,7 @@ class MemorySearch:
 
     def __init__(self) -> None:
         self.decisions: list[tuple[Place, dict[str, Any]]] | None = []
+        self.request_ids: dict[Place, str] = {}
         self.days: dict[str, Any] = {"days": [], "currency": "USD", "archived_to_ms": None}
         self.error: WeirError | None = None
         self.asked: list[tuple[str, Search | int]] = []
@@ -227,6 +228,7 @@ class MemorySearch:
             if search.first_ms <= place.append_ms < search.end_ms
             and (search.after is None or place < search.after)
             and search.wanted.takes(each)
+            and search.request_id in (None, self.request_ids.get(place))
         ]
         page = found[: search.limit]
         newest = max((place.append_ms for place, _ in self.decisions), default=None)
