@@ -22,8 +22,11 @@ from weir.archive.columns import DAY
 from weir.archive.id_index import INDEX_FOLDER, build_index, index_path
 from weir.archive.place import Place
 
-ROW_GROUP_ROWS = 12_288
-"""Read as a whole for one row of it, 8 ms of feature rows; smaller ones make reading all rows slower."""
+ROW_GROUP_ROWS = 8_192
+"""Read as a whole for one row of it, and held as a whole to write it."""
+LARGE_GROUP_ROWS, LARGE_FILE_ROWS = 12_288, 131_072
+"""The same of files of more rows, as joined days have: these are read from end to end, and each group has a fixed
+cost."""
 COUNTED = ("partition", "offset", "append_ms", "bucket", "batch")
 """Columns whose lowest and highest value in a file are in the table's log."""
 _WITH_STATISTICS = [*COUNTED, "key"]
@@ -85,7 +88,7 @@ def _write_rows(place: Place, path: str, rows: pa.Table) -> None:
             rows,
             out,
             compression=dict(_list_codecs(rows.schema, repeated)),
-            row_group_size=ROW_GROUP_ROWS,
+            row_group_size=ROW_GROUP_ROWS if len(rows) <= LARGE_FILE_ROWS else LARGE_GROUP_ROWS,
             use_dictionary=repeated,
             column_encoding=dict.fromkeys(_list_integers(rows.schema, repeated), "DELTA_BINARY_PACKED"),
             write_statistics=[*_WITH_STATISTICS, *(name for name, count in values.items() if count == 1)],
