@@ -16,8 +16,6 @@ import httpx
 from tests.integration.services import Services
 
 DEFAULT = "/v1"
-LIST_CHANGE = {"action": "add", "side": "block", "entity": "card", "reason": "seen", "source": "", "why": "a test"}
-RULES = "rules:\n- {name: costly, why: costs much, when: amount_minor >= %s, then: REVIEW}\n"
 
 
 @dataclass
