@@ -48,7 +48,10 @@ STEPS = ["labels", "train", "gates", "shadow", "canary", "promote"]
 
 @pytest.fixture
 def services(stack: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A deployment with a history, whose champion is a weak model that `weir train` made of it, and an archive."""
+    """A deployment with an archive and a history, whose champion `weir train` made of it by the config of the test.
+
+    So what the gates compare are two models alike, at whatever hour the history ends.
+    """
     settings = deploy(stack, request.node.name).model_copy(update={"home": tmp_path})
     archive = settings.archive.model_copy(update={"root": str(tmp_path / "archive")})
     running = Services(settings.model_copy(update={"archive": archive}), tmp_path / "logs")
@@ -56,7 +59,7 @@ def services(stack: Any, request: pytest.FixtureRequest, tmp_path: Path, monkeyp
         monkeypatch.setenv(name, value)
     history = str(running.settings.history_dir)
     _weir("generate", "--to", "parquet", "--out", history, "--cards", "800", "--days", "90")
-    _weir("train", "--history", history, "--trees", "5", "--no-track")
+    _weir("train", "--history", history, "--config", str(write_config(tmp_path, monkeypatch)), "--no-track")
     yield running
     running.stop()
 
@@ -128,8 +131,7 @@ def test_drift_is_answered_by_a_model_that_passed_every_step_and_a_bad_one_is_ro
         services.run("archive", "--until-caught-up")
 
         monkeypatch.setattr(retrain, "look_for_drift", _plant_drift)
-        config = write_config(settings.home, monkeypatch)
-        flags = ["--config", str(config), "--share", "50%", "--patience", "4m"]
+        flags = ["--config", str(settings.home / "train.yaml"), "--share", "50%", "--patience", "4m"]
         flags += ["--shadow-decisions", str(DECISIONS), "--canary-decisions", str(DECISIONS)]
         assert weir.cli.main(["retrain", "--if-needed", *flags]) == 0, capsys.readouterr().out
         (run,) = _evidence(services)
