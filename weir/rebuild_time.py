@@ -69,7 +69,7 @@ def count_records(settings: Settings) -> int | None:
     from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415  (only a change needs it)
     from confluent_kafka.admin import OffsetSpec  # noqa: PLC0415
 
-    from weir.infra.kafka.offsets import build_asker  # noqa: PLC0415
+    from weir.infra.kafka.offsets import build_asker, list_offsets  # noqa: PLC0415
 
     names, asker = settings.topics, build_asker(settings.kafka)
     inputs = [names.transactions, *([names.labels] if settings.stream.labels else [])]
@@ -78,12 +78,13 @@ def count_records(settings: Settings) -> int | None:
         topics = asker.list_topics(timeout=PATIENCE_SECONDS).topics
         there = [name for name in inputs if name in topics]
         places = [TopicPartition(name, number) for name in there for number in topics[name].partitions]
-        left = max(_LEAST_SECONDS, ends_at - time.monotonic())
-        asked = [
-            asker.list_offsets(dict.fromkeys(places, spec), request_timeout=left).values() if places else []
+        low, high = (
+            sum(
+                int(each.offset)
+                for each in list_offsets(asker, places, spec, max(_LEAST_SECONDS, ends_at - time.monotonic())).values()
+            )
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
-        ]
-        low, high = (sum(int(future.result(left).offset) for future in futures) for futures in asked)
-    except (KafkaException, TimeoutError):
+        )
+    except KafkaException:
         return None
     return high - low

@@ -7,8 +7,10 @@ waits for the open ones to be decided.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from weir.infra.kafka.clients import build_admin
 from weir.infra.kafka.leaders import ask_leader
@@ -49,8 +51,27 @@ def _ask(admin: AdminClient, topic: str) -> dict[int, int]:
         raise KafkaException(found.error)
     if not found.partitions:
         raise Refused(f"topic {topic} does not exist; `weir topics create` makes it")
-    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in sorted(found.partitions)}
-    futures = admin.list_offsets(
-        wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_SECONDS
+    places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
+    return {number: int(each.offset) for (_, number), each in list_offsets(admin, places, OffsetSpec.latest()).items()}
+
+
+def list_offsets(
+    asker: AdminClient, places: Sequence[TopicPartition], spec: OffsetSpec, seconds: float = REQUEST_TIMEOUT_SECONDS
+) -> dict[tuple[str, int], ListOffsetsResultInfo]:
+    """Return an offset of each partition, open transactions included; who can wait asks through ``ask_leader``.
+
+    Args:
+        asker: from ``build_asker``.
+        places: topic and number of the partitions.
+        spec: which offset.
+        seconds: that an answer may take.
+
+    Raises:
+        KafkaException: the brokers did not answer in time, or one of them has no answer.
+    """
+    if not places:
+        return {}
+    futures = asker.list_offsets(
+        dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=seconds
     )
-    return {where.partition: int(future.result().offset) for where, future in futures.items()}
+    return {(place.topic, place.partition): future.result() for place, future in futures.items()}

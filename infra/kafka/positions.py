@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from weir.infra.kafka.clients import build_admin, build_consumer
 from weir.infra.kafka.group_position import read_undecided_until
 from weir.infra.kafka.leaders import ask_leader
+from weir.infra.kafka.offsets import list_offsets
 from weir.infra.settings import KafkaSettings, Settings
 from weir.schemas.errors import Transient
 
@@ -134,20 +135,10 @@ class Positions:
         parts = [
             TopicPartition(topic, number) for topic in dict.fromkeys(topics) for number in self._list_partitions(topic)
         ]
-        if not parts:
-            return {}
         try:
-            return ask_leader(lambda: self._ask_offsets(parts, spec))
+            return ask_leader(lambda: list_offsets(self._admin, parts, spec))
         except KafkaException as error:
             raise Transient(f"kafka: {error.args[0].str()}") from None
-
-    def _ask_offsets(self, parts: Sequence[TopicPartition], spec: Any) -> dict[tuple[str, int], Any]:
-        futures = self._admin.list_offsets(
-            dict.fromkeys(parts, spec),
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=REQUEST_TIMEOUT_SECONDS,
-        )
-        return {(part.topic, part.partition): future.result() for part, future in futures.items()}
 
     def _list_partitions(self, topic: str) -> list[int]:
         try:
