@@ -21,7 +21,7 @@ from weir.schemas.errors import Transient
 
 READ_RECORDS_MAX = 5_000
 READ_SECONDS = 0.2
-ALL_BYTES_MAX = 28 << 20
+ALL_BYTES_MAX = 36 << 20
 """Rows in hand of all topics together; above it the topic with the most is committed."""
 AWAY_SECONDS_MAX = 300.0
 """A store or registry that does not answer for longer is no hiccup: the supervisor should see it."""

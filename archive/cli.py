@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from weir.archive.drop_cli import run_drop
 from weir.archive.erase_cli import run_erase
 from weir.archive.joining import utc_now
@@ -55,6 +57,8 @@ def main(argv: list[str]) -> int:
 
 
 def _follow(settings: Settings, task: Task, metrics_port: int | None) -> int:
+    # what a batch took goes back at once: Arrow's own pool keeps a hundred megabytes of it
+    pa.set_memory_pool(pa.system_memory_pool())
     configure(settings.monitoring.log_level, settings.monitoring.log_format, "archive")
     open_metrics_page(settings, metrics_port)
     if not task.root.is_remote:

@@ -17,7 +17,7 @@ from weir.archive.suspects import Suspects
 from weir.archive.table import ArchiveTable, OnStep
 from weir.schemas.avro.framing import IdOfGuid
 
-ROWS_BYTES_MAX = 12 << 20
+ROWS_BYTES_MAX = 16 << 20
 """Rows in hand of one topic are committed at this size, whatever their number: sorted and written, they take five times
 as much for a moment, and an archiver stays under 500 MB."""
 

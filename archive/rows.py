@@ -159,7 +159,7 @@ def _list_headers(headers: Sequence[Headers]) -> pa.Array:
 
 
 def _list_request_ids(headers: Sequence[Headers]) -> pa.Array:
-    found = [find_request_id(each) for each in headers]
+    found = [find_request_id(each) if each else None for each in headers]  # most records have no header
     return pa.array([None if each is None else each.decode() for each in found], pa.string())
 
 

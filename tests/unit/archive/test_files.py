@@ -8,9 +8,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from weir.archive import files
 from weir.archive.columns import HEADERS
-from weir.archive.files import ROW_GROUP_ROWS, write_days
+from weir.archive.files import LARGE_GROUP_ROWS, ROW_GROUP_ROWS, write_days
 from weir.archive.place import Place
 
 ROWS = 3 * ROW_GROUP_ROWS + 17
@@ -53,6 +55,7 @@ def test_a_file_is_encoded_by_what_its_columns_hold_and_another_reader_reads_it(
         read = connection.sql(f"select {names} from '{path}'").to_arrow_table()
     assert read.to_pydict() == stored.select(columns).to_pydict()
 
+    assert pq.read_metadata(path).row_group(0).num_rows == ROW_GROUP_ROWS
     group = pq.read_metadata(path).row_group(1)
     chunks = {group.column(place).path_in_schema: group.column(place) for place in range(group.num_columns)}
     encoded = {name: set(chunk.encodings) for name, chunk in chunks.items()}
@@ -67,3 +70,10 @@ def test_a_file_is_encoded_by_what_its_columns_hold_and_another_reader_reads_it(
     # what has one value says so, and need not be read; the table's log says the lowest and highest of others
     of_one_value = {name for name, chunk in chunks.items() if chunk.is_stats_set}
     assert of_one_value == {"partition", "offset", "append_ms", "bucket", "batch", "key", "decision", "never"}
+
+
+def test_a_large_file_has_larger_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LARGE_FILE_ROWS", ROWS - 1)
+    (added,) = write_days(Place(str(tmp_path)), _build_rows())
+    metadata = pq.read_metadata(tmp_path / added.path)
+    assert [metadata.row_group(0).num_rows, metadata.num_rows] == [LARGE_GROUP_ROWS, ROWS]
