@@ -22,8 +22,8 @@ from weir.archive.place import Place
 from weir.archive.slices import complete
 
 _BUCKET, _KEY = "bucket", "key"
-_FILES_AT_ONCE: Final = 8
-"""An object store takes its time for each request; files on this machine keep its cores busy."""
+_REQUESTS_AT_ONCE: Final = 8
+"""An object store takes its time for each; files on this machine are read by as many threads as it has cores."""
 
 
 def read_keys(place: Place, paths: Sequence[str], keys: Collection[bytes], schema: pa.Schema) -> pa.Table:
@@ -35,7 +35,7 @@ def read_keys(place: Place, paths: Sequence[str], keys: Collection[bytes], schem
         keys: as in the records.
         schema: the columns that are read.
     """
-    with ThreadPoolExecutor(_FILES_AT_ONCE) as files:
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE if place.is_remote else pa.cpu_count()) as files:
         tables = [*files.map(partial(_read_file, place, keys=keys, schema=schema), paths)]
     return pa.concat_tables([schema.empty_table(), *tables])
 

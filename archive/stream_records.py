@@ -7,6 +7,7 @@ found first, by one column, then the keys' records are read and the others left 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pyarrow as pa
@@ -37,9 +38,11 @@ class StreamRecords:
         """
         self.stream = settings.stream
         self.topics = settings.topics.of(self.stream)
-        names = (self.topics.events, self.topics.features, self.topics.decisions, self.topics.labels)
-        opened = {name: find_table(root.below(name)) for name in names if name}
-        self._readers = {name: TableReader(table) for name, table in opened.items() if table is not None}
+        topics = (self.topics.events, self.topics.features, self.topics.decisions, self.topics.labels)
+        names = [name for name in topics if name]
+        with ThreadPoolExecutor(len(names)) as logs:  # each takes some ms to read
+            opened = logs.map(find_table, map(root.below, names))
+            self._readers = {name: TableReader(table) for name, table in zip(names, opened, strict=True) if table}
         if self.topics.events not in self._readers:
             raise Refused(f"expected the table of topic {self.topics.events} in {root.uri}, found none; `weir archive`")
         schema = BatchCodec(schema=event_schemas(self.stream)[-1]).arrow_schema
