@@ -6,7 +6,7 @@ What other partitions know of a shared entity only flavours the published row; i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -30,13 +30,15 @@ from weir.schemas.stream import Stream
 from weir.streaming.core.events import EventBatch
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
-from weir.streaming.core.states import States, Step
+from weir.streaming.core.packing import unpack
+from weir.streaming.core.states import Computed, Packed, PackedStates
 from weir.streaming.dlq.build import build_dead_letter, duplicate_error, not_decodable
 from weir.streaming.feature_rows import FeatureBatch, FeatureRowWriter
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Further, Outcome, Refolded
-from weir.streaming.state.arrangement import runs, sort_by_unit
-from weir.streaming.state.cache import PartialQuery, PartialResult, PartialStore
+from weir.streaming.state.arrangement import sort_by_unit
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.queries import BatchQuery, Positions
 
 SchemaLookup = Callable[[int], "WriterSchema | PoisonRecord"]
 _COUNTED, _DUPLICATE, _ID_REUSED = 0, 1, 2
@@ -119,19 +121,19 @@ class EventStage:
             elsewhere = find_elsewhere(self._key_field, decoded.batch, decoded.partition, self.partitions)
             strayed = set(np.unique(decoded.partition[elsewhere]).tolist())
             asks = self._asks(decoded.events, store, strayed)
-            answer = store.read(asks)
+            partials = store.read_batch(asks)
         with metrics.STAGE_SECONDS.labels(stage="process", step="kernel").time():
-            states = _arrange(self._kernel, decoded.events, asks, answer)
             repeats = self._kernel.find_repeats(decoded.events) if strayed else None
-            computed = self._kernel.step(decoded.events, states, repeats)
+            computed, folded = self._kernel.step_packed(decoded.events, partials.states, repeats)
+            store.keep(self.kind, decoded.events.entities, folded)
             dead = [*decoded.dead, *_duplicates(computed, decoded.messages, self._kernel.stream)]
-            degraded = _find_degraded(self._kernel, asks, answer, live, decoded.append_time_ms)
+            degraded = _find_degraded(self._kernel, asks, partials.positions, live, decoded.append_time_ms)
             batch = self._build_batch(decoded, computed, degraded)
             rows = self._writer.to_avro(batch)
         return Outcome(
             rows=[rows],
             dead=[self.dead_letter(d) for d in dead],
-            changed=sort_by_unit("t", decoded.events.entities, states.own, computed.states),
+            changed=sort_by_unit(self.kind, decoded.events.entities, _list_known(partials.states), _unpack(folded)),
             counted=len(rows.values),
             refused=dead,
             late=int(np.count_nonzero(computed.late)),
@@ -145,38 +147,34 @@ class EventStage:
         decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
-        unit = Unit("t", partition)
-        asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        answer = store.read(asks)
-        own = dict(_arrange(self._kernel, decoded.events, asks, answer).own)
-        folded = self._kernel.fold(decoded.events, own)
-        changed = sort_by_unit("t", decoded.events.entities, own, folded).get(unit, [])
+        entities = decoded.events.entities
+        states = store.read_batch([BatchQuery(entity, index) for entity, index in entities.items()]).states
+        folded = self._kernel.fold_packed(decoded.events, states)
+        store.keep(self.kind, entities, folded)
+        changed = sort_by_unit(self.kind, entities, _list_known(states), _unpack(folded))
         elsewhere = find_elsewhere(self._key_field, decoded.batch, decoded.partition, self.partitions)
-        return Refolded(changed, bool(elsewhere.any()))
+        return Refolded(changed.get(Unit(self.kind, partition), []), bool(elsewhere.any()))
 
-    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[PartialQuery]:
-        """Name every partial a batch needs, in few asks: each costs steps in Python, however few ids it has.
+    def _asks(self, events: EventBatch, store: PartialStore, strayed: set[int]) -> list[BatchQuery]:
+        """Name every partial a batch needs.
 
-        Entities that are shared between partitions are wanted from every unit, so one ask has all of a kind. Of keys
-        there is one for each input partition, its own unit first: a card's history is in its own unit, and where keys
-        were counted that belong elsewhere now: partitions were added since, or a sender partitions in another way. Of a
-        record in such a partition (``strayed``), it may be in any. What labels say of either is asked by itself.
+        Entities that are shared between partitions are wanted from every unit. A key's history is in its own unit, and
+        where keys were counted that belong elsewhere now: partitions were added since, or a sender partitions in
+        another way. Where the batch has such a record (``strayed``), it may be in any.
         """
         everyone = [Unit("t", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
         labels = [Unit("l", partition) for partition in range(self._config.label_partitions)]
-        asks = []
-        for entity, index in events.entities.items():
-            if entity in self._kernel.shared:
-                asks.append(PartialQuery(entity, index.ids, everyone))
-            else:
-                for partition, ids in runs(index):
-                    own = Unit("t", partition)
-                    others = [unit for unit in (everyone if partition in strayed else mixed) if unit != own]
-                    asks.append(PartialQuery(entity, ids, [own, *others]))
-            if entity in self._kernel.labelled and labels:
-                asks.append(PartialQuery(entity, index.ids, labels))
-        return asks
+        kernel = self._kernel
+        return [
+            BatchQuery(
+                entity,
+                index,
+                everyone if strayed or entity in kernel.shared else mixed,
+                labels if entity in kernel.labelled else (),
+            )
+            for entity, index in events.entities.items()
+        ]
 
     def _decode(self, messages: list[Message], *, counted: bool = False) -> Decoded:
         values, refused, found = read_values(messages, self.id_of_guid)
@@ -204,7 +202,7 @@ class EventStage:
         request_ids = [found.get(row) for row in rows] if found else None
         return Decoded(batch, kept, append, partition, events, dead, request_ids)
 
-    def _build_batch(self, decoded: Decoded, computed: Step, degraded: list[str]) -> FeatureBatch:
+    def _build_batch(self, decoded: Decoded, computed: Computed, degraded: list[str]) -> FeatureBatch:
         counted = computed.verdicts == _COUNTED
         messages = list(compress(decoded.messages, counted))
         batch = decoded.batch if counted.all() else decoded.batch.filter(pa.array(counted))
@@ -241,42 +239,16 @@ def _repeat(texts: list[str], n: int) -> pa.Array:
     return pa.repeat(pa.scalar(texts, kind), n) if n else pa.array([], kind)
 
 
-def _arrange(kernel: Kernel, events: EventBatch, asks: list[PartialQuery], answer: PartialResult) -> States:
-    """Arrange an answer as the kernel takes it: per entity kind in the order of its ids."""
-    own: dict[str, list[bytes]] = {entity: [] for entity in kernel.entities}
-    others: dict[str, list[Sequence[bytes]]] = {entity: [] for entity in kernel.entities}
-    labels: dict[str, list[Sequence[bytes]]] = {}
-    having: set[str] = set()
-    for ask, values in zip(asks, answer.values, strict=True):
-        if ask.units[0].kind == "l":
-            labels[ask.entity] = list(zip(*values, strict=True))
-            continue
-        for partition, part in _by_partition(kernel, events, ask, values):
-            mine = part.pop(Unit("t", partition))
-            own[ask.entity].extend(mine)
-            # an ask without other units has none for each of its ids: the lists stay aligned with them
-            others[ask.entity].extend(zip(*part.values(), strict=True) if part else [()] * len(mine))
-            having |= {ask.entity} if part else set()
-    return States(
-        own=own, others={entity: others[entity] for entity in kernel.entities if entity in having}, labels=labels
-    )
+def _list_known(states: PackedStates) -> dict[str, np.ndarray]:
+    """Return of each entity whether its own unit had a partial."""
+    return {entity: np.diff(own.offsets) > 0 for entity, own in states.own.items()}
 
 
-def _by_partition(
-    kernel: Kernel, events: EventBatch, ask: PartialQuery, values: list[Sequence[bytes]]
-) -> Iterator[tuple[int, dict[Unit, Sequence[bytes]]]]:
-    """Cut what units have of an ask by the input partition that its ids were in."""
-    if ask.entity not in kernel.shared:
-        yield ask.units[0].partition, dict(zip(ask.units, values, strict=True))
-        return
-    start = 0
-    for partition, ids in runs(events.entities[ask.entity]):
-        end = start + len(ids)
-        yield partition, {unit: part[start:end] for unit, part in zip(ask.units, values, strict=True)}
-        start = end
+def _unpack(folded: Mapping[str, Packed]) -> dict[str, list[bytes]]:
+    return {entity: unpack(*packed) for entity, packed in folded.items()}
 
 
-def _duplicates(computed: Step, messages: list[Message], stream: Stream) -> list[DeadRecord]:
+def _duplicates(computed: Computed, messages: list[Message], stream: Stream) -> list[DeadRecord]:
     found = []
     for index in np.flatnonzero(computed.verdicts != _COUNTED):
         reused = computed.verdicts[index] == _ID_REUSED
@@ -293,8 +265,8 @@ def find_elsewhere(key_field: str, batch: pa.RecordBatch, partition: np.ndarray,
 
 def _find_degraded(
     kernel: Kernel,
-    asks: list[PartialQuery],
-    answer: PartialResult,
+    asks: list[BatchQuery],
+    positions: Positions,
     live: Mapping[Unit, int],
     append_time_ms: np.ndarray,
 ) -> list[str]:
@@ -303,9 +275,9 @@ def _find_degraded(
         return []
     oldest = int(append_time_ms.min()) - kernel.stream.horizon_ms
     found = []
-    for unit in {unit for ask in asks for unit in ask.units}:
+    for unit in {unit for ask in asks for unit in (*ask.list_own(), *ask.others, *ask.labels)}:
         from_ms = oldest - (kernel.stream.label_hold_ms if unit.kind == "l" else 0)
-        position = answer.positions.get(unit)
+        position = positions.get(unit)
         is_ours = unit in live and live[unit] <= from_ms
         if not is_ours and not (position is not None and position.is_complete(from_ms)):
             found.append(f"partial.{unit.tag}")

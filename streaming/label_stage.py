@@ -10,7 +10,7 @@ transaction, and its own position gets a dead letter of coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
@@ -31,13 +31,15 @@ from weir.schemas.placeholders import Placeholders
 from weir.schemas.records.validation import validate_labels
 from weir.streaming.core.kernel import Kernel
 from weir.streaming.core.labels import LabelBatch
+from weir.streaming.core.packing import pack
 from weir.streaming.dlq.build import build_dead_letter, not_decodable
 from weir.streaming.dlq.letter import FORWARDED
 from weir.streaming.event_stage import find_elsewhere
 from weir.streaming.framed import find_no_guid, read_values
 from weir.streaming.stage import DeadRecord, Outcome, Refolded
 from weir.streaming.state.arrangement import runs, sort_by_unit
-from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.queries import Changed, PartialQuery
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class LabelStage:
         elsewhere = self._find_elsewhere(decoded)
         return Outcome(
             dead=[self.dead_letter(d) for d in dead],
-            changed=self._fold(decoded.labels, states.own),
+            changed=self._fold(decoded.labels, states.own, store),
             counted=len(decoded.labels),
             refused=dead,
             mixed={Unit("l", number) for number in np.unique(decoded.partition[elsewhere]).tolist()},
@@ -103,7 +105,7 @@ class LabelStage:
         decoded = self._decode(records, counted=True)
         if decoded.dead:
             raise not_decodable(self.topic, decoded.dead[0])
-        changed = self._fold(decoded.labels, self._read(decoded, store, alone=True).own)
+        changed = self._fold(decoded.labels, self._read(decoded, store, alone=True).own, store)
         elsewhere = self._find_elsewhere(decoded)
         return Refolded(changed.get(Unit("l", partition), []), bool(elsewhere.any()))
 
@@ -117,14 +119,14 @@ class LabelStage:
         strayed = decoded.partition[self._find_elsewhere(decoded)].tolist()
         asks = []
         for entity, index in decoded.labels.entities.items():
-            for partition, ids in runs(index):
+            for partition, run in runs(index):
                 own = Unit("l", partition)
-                others = (
-                    (everyone if partition in strayed else mixed) if entity == self._kernel.key and not alone else []
-                )
-                asks.append(PartialQuery(entity, ids, [own, *[unit for unit in others if unit != own]]))
+                others: Sequence[Unit] = ()
+                if entity == self._kernel.key and not alone:
+                    others = everyone if partition in strayed else mixed
+                asks.append(PartialQuery(entity, index.ids[run], [own, *[unit for unit in others if unit != own]]))
         states = _States({entity: [] for entity in decoded.labels.entities}, [], [])
-        for ask, values in zip(asks, store.read(asks).values, strict=True):
+        for ask, values in zip(asks, store.read(asks), strict=True):
             states.own[ask.entity].extend(values[0])
             if ask.entity == self._kernel.key:
                 states.others.extend(zip(*values[1:], strict=True) if values[1:] else [()] * len(ask.ids))
@@ -158,8 +160,11 @@ class LabelStage:
         key_field = self._kernel.stream.key.field
         return find_elsewhere(key_field, decoded.batch, decoded.partition, self.partitions)
 
-    def _fold(self, labels: LabelBatch, own: dict[str, list[bytes]]) -> dict[Unit, list[Changed]]:
-        return sort_by_unit("l", labels.entities, own, self._kernel.fold_labels(labels, own))
+    def _fold(self, labels: LabelBatch, own: dict[str, list[bytes]], store: PartialStore) -> dict[Unit, list[Changed]]:
+        folded = self._kernel.fold_labels(labels, own)
+        store.keep(self.kind, labels.entities, {entity: pack(partials) for entity, partials in folded.items()})
+        known = {entity: np.array([*map(bool, partials)], np.bool_) for entity, partials in own.items()}
+        return sort_by_unit(self.kind, labels.entities, known, folded)
 
     def dead_letter(self, dead: DeadRecord) -> Record:
         """Return what is published for a dead record."""
@@ -196,7 +201,7 @@ class _States(NamedTuple):
 
     own: dict[str, list[bytes]]
     others: list[tuple[bytes, ...]]
-    units: list[list[Unit]]
+    units: list[Sequence[Unit]]
 
 
 def _find_homes(kernel: Kernel, labels: LabelBatch, states: _States) -> dict[int, Unit]:

@@ -21,7 +21,8 @@ from weir.infra.redis.unit import Unit
 from weir.schemas.avro.codec import WriterSchema
 from weir.schemas.avro.framing import IdOfGuid
 from weir.schemas.errors import PoisonRecord
-from weir.streaming.state.cache import Changed, PartialStore
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.queries import Changed
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class FoldingStage(Stage, Protocol):
 
         Args:
             records: per partition, in offset order.
-            store: partials; nothing is written to it here.
+            store: partials; what the batch changes is kept there, and pinned when it is committed.
             live: units this process owns, with the append time in ms from which each is complete.
 
         Raises:

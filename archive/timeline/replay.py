@@ -26,8 +26,9 @@ from weir.streaming.core.kernel import Kernel
 from weir.streaming.event_stage import EventStage, EventStageConfig
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.stage import Outcome
-from weir.streaming.state.cache import PartialQuery, PartialStore
+from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.empty_view import EmptyView
+from weir.streaming.state.queries import PartialQuery
 
 BATCH_RECORDS: Final = 1_000
 _ENTITIES_MAX, _BYTES_MAX = 1 << 40, 1 << 50
@@ -86,7 +87,7 @@ class Replay:
     def read(self, entity: str, entity_id: str, at_ms: int) -> dict[str, float | None]:
         """Return an entity's windows that end at a time, as of what was taken so far."""
         units = [unit for unit in self._units if unit.kind == "t" or entity in self._kernel.labelled]
-        (values,) = self._store.read([PartialQuery(entity, [entity_id], units)]).values
+        (values,) = self._store.read([PartialQuery(entity, [entity_id], units)])
         parts = {kind: [own[0] for unit, own in zip(units, values, strict=True) if unit.kind == kind] for kind in "tl"}
         return self._kernel.read(entity, parts["t"], parts["l"], at_ms)
 

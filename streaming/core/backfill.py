@@ -125,10 +125,10 @@ def _take_labels(
     for entity, index in indexes.items():
         shelf = known.shelves[entity]
         if shelf:  # mostly none for a week
-            taken[entity] = shelf.take(shelf.find(index), index.units, ALL)
+            taken[entity] = shelf.take(shelf.find(index.values), index.units, ALL)
     known.advance(int(clock[-1]))
     for entity, index in indexes.items():
-        changed = known.changes(entity, known.shelves[entity].find(index), clock)
+        changed = known.changes(entity, known.shelves[entity].find(index.values), clock)
         if changed is not None:
             changes[entity] = changed
     return taken, changes
@@ -138,7 +138,7 @@ def _step(
     kernel: Kernel, events: EventBatch, shelves: Shelves, known: LabelHistory, clock: NDArray[np.int64]
 ) -> Computed:
     units = {entity: index.units for entity, index in events.entities.items()}
-    numbers = {entity: shelves[entity].number(index) for entity, index in events.entities.items()}
+    numbers = {entity: shelves[entity].number(index.values) for entity, index in events.entities.items()}
     shared = kernel.shared if known.partitions > 1 else ()
     labels, changes = _take_labels(known, events, clock)
     states = PackedStates(

@@ -129,9 +129,12 @@ class Kernel:
         Raises:
             ValueError: as ``step``.
         """
-        packed = pack_states(events.entities, States(own))
-        out = self._run(events, packed, _build_results(len(events), 0), live=False)
-        return {entity: unpack(*packed) for entity, packed in out.items()}
+        folded = self.fold_packed(events, pack_states(events.entities, States(own)))
+        return {entity: unpack(*packed) for entity, packed in folded.items()}
+
+    def fold_packed(self, events: EventBatch, states: PackedStates) -> dict[str, Packed]:
+        """Fold rows that are known to count, for who keeps partials in flat arrays; as ``fold``."""
+        return self._run(events, states, _build_results(len(events), 0), live=False)
 
     def _run(self, events: EventBatch, states: PackedStates, results: Results, *, live: bool) -> dict[str, Packed]:
         """Take every entity kind through the batch, keys first: their verdicts say which rows count for the others."""

@@ -93,7 +93,9 @@ class LabelHistory:
     def _fold(self, batch: pa.RecordBatch) -> None:
         partition = compute_partitions(read_strings(batch, self._folder.stream.key.field), self.partitions)
         labels = self._folder.build(batch, partition=partition, placeholders=self._placeholders)
-        numbers = {entity: self.shelves[entity].number(labels.entities[entity]) for entity in self._folder.entities}
+        numbers = {
+            entity: self.shelves[entity].number(labels.entities[entity].values) for entity in self._folder.entities
+        }
         own = {}
         for entity, shelf in self.shelves.items():
             packed = shelf.take(numbers[entity], labels.entities[entity].units, OWN)

@@ -13,6 +13,7 @@ from weir.schemas.placeholders import BUILT_IN
 from weir.schemas.stream import Stream
 from weir.streaming.core.hashing import compute_partitions
 from weir.streaming.core.kernel import Kernel
+from weir.streaming.core.partial_table import warm_up as warm_up_shelves
 from weir.streaming.core.states import States
 
 
@@ -23,6 +24,7 @@ def warm_up(kernel: Kernel) -> None:
         _no_events(kernel.stream), append_time_ms=nothing, partition=0, body_digest=digests, placeholders=BUILT_IN
     )
     compute_partitions(pa.array([], pa.string()), 1)
+    warm_up_shelves()
     own: dict[str, list[bytes]] = {entity: [] for entity in kernel.entities}
     kernel.step(events, States(own))
     kernel.fold(events, own)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from weir.infra.redis.unit import Unit
 from weir.streaming.core.entity_index import EntityIndex
-from weir.streaming.state.cache import Changed
+from weir.streaming.state.queries import Changed
 
 
-def runs(index: EntityIndex) -> Iterator[tuple[int, list[str]]]:
+def runs(index: EntityIndex) -> Iterator[tuple[int, slice]]:
     """Cut an index by partition: rows come sorted by it, so each partition's positions are one run."""
-    start = 0
-    for partition, group in groupby(index.partitions):
-        end = start + sum(1 for _ in group)
-        yield partition, index.ids[start:end]
-        start = end
+    bounds = np.flatnonzero(np.diff(index.units, prepend=-1, append=-1))
+    for start, end in pairwise(bounds.tolist()):
+        yield int(index.units[start]), slice(start, end)
 
 
 def sort_by_unit(
     kind: str,
     entities: Mapping[str, EntityIndex],
-    before: Mapping[str, Sequence[bytes]],
+    known: Mapping[str, NDArray[np.bool_]],
     states: Mapping[str, Sequence[bytes]],
 ) -> dict[Unit, list[Changed]]:
     """Sort new partials by unit; an entity that no counted record touched has none.
@@ -30,16 +31,15 @@ def sort_by_unit(
     Args:
         kind: of the units.
         entities: whom the batch was about, rows sorted by partition.
-        before: the partials that there were, aligned with the entities' ids.
+        known: of each, whether there was a partial before; aligned with the entities' ids.
         states: new partials, likewise.
     """
     changed: dict[Unit, list[Changed]] = {}
     for entity, partials in states.items():
-        start = 0
-        for partition, ids in runs(entities[entity]):
-            part, was = partials[start : start + len(ids)], before[entity][start : start + len(ids)]
-            start += len(ids)
-            new = [ids[place] for place, partial in enumerate(was) if not partial and part[place]] if b"" in was else ()
+        index, had = entities[entity], known[entity].tolist()
+        for partition, run in runs(index):
+            ids, part = index.ids[run], partials[run]
+            new = [name for name, had_one, partial in zip(ids, had[run], part, strict=True) if partial and not had_one]
             changed.setdefault(Unit(kind, partition), []).append(_without_empty(Changed(entity, ids, part, new)))
     return changed
 

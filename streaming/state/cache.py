@@ -20,19 +20,37 @@ unit suspect. An owned one is built again from the log; another process's is rea
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.errors import Transient
+from weir.streaming.core.entity_index import EntityIndex
 from weir.streaming.core.id_set import Hashes, IdSet
+from weir.streaming.core.partial_table import ALL, OTHERS, OWN
+from weir.streaming.core.passes import Partials
 from weir.streaming.core.seal import compute_base, find_broken
-from weir.streaming.state.memory import Memory
+from weir.streaming.core.states import Packed, PackedStates
+from weir.streaming.state.memory import Memory, Numbers, Rows
+from weir.streaming.state.queries import (
+    BatchPartials,
+    BatchQuery,
+    Changed,
+    Missing,
+    Named,
+    PartialQuery,
+    Places,
+    Positions,
+    list_units,
+    name_keys,
+    pick,
+)
 
 log = get_logger(__name__)
 
@@ -67,63 +85,6 @@ class View(Protocol):
         ...
 
 
-class PartialQuery(NamedTuple):
-    """Some ids of one entity kind, wanted from several units."""
-
-    entity: str
-    ids: list[str]
-    units: list[Unit]
-
-
-class Changed(NamedTuple):
-    """New partials of one entity kind in one unit; ``ids`` and ``partials`` are aligned, none is empty.
-
-    Attributes:
-        new: those of the ids that had no partial before.
-    """
-
-    entity: str
-    ids: Sequence[str]
-    partials: Sequence[bytes]
-    new: Sequence[str] = ()
-
-
-def name_keys(entity: str, ids: Iterable[str]) -> list[str]:
-    """Return the keys of ids within a unit; the kind is formatted once, as an enum's formatting is most of the cost.
-
-    >>> name_keys("card", ["c1", "c2"])
-    ['card:c1', 'card:c2']
-    """
-    kind = f"{entity}:"
-    return [kind + entity_id for entity_id in ids]
-
-
-def encode_known(entities: Sequence[str], entity: str, ids: Iterable[str]) -> bytes:
-    r"""Return the entries of ids in their unit's list of known ones: place of the kind, two bytes of length, id.
-
-    The list lets a later reader know what exists in a unit without asking for it. An id whose partial expired and came
-    back is in it twice.
-
-    >>> encode_known(["card", "device"], "card", ["c1"])
-    b'\x00\x02\x00c1'
-    """
-    kind = bytes([entities.index(entity)])
-    named = [entity_id.encode() for entity_id in ids]
-    return b"".join([kind + len(name).to_bytes(2, "little") + name for name in named])
-
-
-@dataclass
-class PartialResult:
-    """``values[i][j]`` are the partials of ask ``i`` in its unit ``j``, aligned with its ids; ``b""`` is never seen.
-
-    Attributes:
-        positions: of the units that are not ours, as of the read; ``None`` where there is none that moves.
-    """
-
-    values: list[list[Sequence[bytes]]]
-    positions: dict[Unit, Position | None]
-
-
 class PartialStore:
     """Own partials in memory, other units' from Redis; one round trip per batch at most."""
 
@@ -133,6 +94,7 @@ class PartialStore:
         self._declarations_hash = declarations_hash
         self._memory = Memory(entities_max=entities_max, bytes_max=bytes_max)
         self._expected: dict[Unit, set[int]] = {}
+        self._not_pinned: set[Unit] = set()
         self._pinned_at_trim: dict[Unit, int] = {}
         self._home_partitions: dict[Unit, int] = {}
         self._erasures: dict[Unit, int] = {}
@@ -154,6 +116,7 @@ class PartialStore:
         self._home_partitions[unit] = position.partitions
         self._erasures[unit] = position.erasures
         self._pinned_at_trim.pop(unit, None)
+        self._not_pinned.discard(unit)
         self._memory.own(unit, born_empty=born_empty)
 
     def forget(self, unit: Unit) -> None:
@@ -161,6 +124,7 @@ class PartialStore:
         self._expected.pop(unit, None)
         self._erasures.pop(unit, None)
         self._pinned_at_trim.pop(unit, None)
+        self._not_pinned.discard(unit)
         self._ids.pop(unit, None)
         self._memory.forget(unit)
 
@@ -175,14 +139,28 @@ class PartialStore:
         """Return how many erasures there had been in an owned unit when what is in memory of it was read."""
         return self._erasures.get(unit, 0)
 
+    def keep(self, kind: str, entities: Mapping[str, EntityIndex], partials: Mapping[str, Packed]) -> None:
+        """Take over what a batch changes in owned units, before it is committed; ``pin`` follows, or ``forget``.
+
+        Args:
+            kind: of the units.
+            entities: whom the batch is about.
+            partials: new ones, aligned with them; an empty one is of an entity of which nothing counted.
+        """
+        for entity, new in partials.items():
+            index = entities[entity]
+            numbers = self._memory.number(entity, index.values)
+            self._memory.put(entity, numbers, self._list_rows(kind, index), new)
+            self._not_pinned.update(list_units(kind, index))
+
     def pin(self, unit: Unit, end: int, changed: list[Changed], *, is_mixed: bool = False) -> None:
-        """Take over what a committed batch changed in an owned unit, whose write will move it to ``end``."""
+        """Hold what a batch changed in an owned unit, and was kept, until its write has moved the unit to ``end``."""
+        self._not_pinned.discard(unit)
         self._expected[unit].add(end)
         if is_mixed:
             self._home_partitions[unit] = 0
-        for part in changed:
-            self._memory.put(unit, part.entity, self._memory.number(part.entity, part.ids), part.partials)
-            if unit in self._ids:
+        if unit in self._ids:
+            for part in changed:
                 self._ids[unit].add(part.entity, part.new)
 
     def confirm(self, unit: Unit, end: int) -> None:
@@ -192,7 +170,7 @@ class PartialStore:
 
     def trim(self) -> None:
         """Drop what was not used lately when there is too much, unless some of it may be pinned (see *Pin*)."""
-        if any(min(self._expected[unit]) < end for unit, end in self._pinned_at_trim.items()):
+        if self._not_pinned or any(min(self._expected[unit]) < end for unit, end in self._pinned_at_trim.items()):
             return
         if self._memory.drop_unused():
             self._pinned_at_trim = {unit: max(ends) for unit, ends in self._expected.items()}
@@ -200,22 +178,55 @@ class PartialStore:
                 ids.settle()
             metrics.CACHE_GENERATIONS.inc()
 
-    def read(self, asks: Sequence[PartialQuery]) -> PartialResult:
+    def read(self, asks: Sequence[PartialQuery]) -> list[list[list[bytes]]]:
         """Return the partials asked for, of owned and foreign units.
+
+        Returns:
+            Of ask ``i`` in its unit ``j`` the partials ``[i][j]``, aligned with its ids; ``b""`` is never seen.
 
         Raises:
             StaleState: owned units are not where this process left them.
             Transient: Redis is unreachable.
         """
-        metrics.CACHE_LOOKUPS.labels(entity="all").inc(sum(len(ask.ids) * len(ask.units) for ask in asks))
-        values: list[list[Sequence[bytes]]] = []
-        missing: list[_Missing] = []
-        for at, ask in enumerate(asks):
-            slots = self._memory.number(ask.entity, ask.ids)
-            found = [self._look_up(unit, ask.entity, slots) for unit in ask.units]
-            missing += self._find_missing(at, ask, slots, found)
-            values.append(found)  # type: ignore[arg-type] # what is missing is filled in below
-        return PartialResult(values, self._load(missing, values) if missing else {})
+        _meter(sum(len(ask.ids) * len(ask.units) for ask in asks))
+        numbers = [self._memory.number(ask.entity, pa.array(ask.ids, pa.string())) for ask in asks]
+        missing = [
+            lack
+            for ask, of in zip(asks, numbers, strict=True)
+            for lack in self._find_missing(ask.entity, ask, of, [(unit, None) for unit in ask.units])
+        ]
+        self._load(missing)
+        with self._lent(missing):
+            return [
+                [self._memory.look_up(unit, ask.entity, of) for unit in ask.units]  # type: ignore[misc] # nothing lacks
+                for ask, of in zip(asks, numbers, strict=True)
+            ]
+
+    def read_batch(self, asks: Sequence[BatchQuery]) -> BatchPartials:
+        """Return the partials of a batch's entities, packed, of owned and foreign units.
+
+        Raises:
+            StaleState: owned units are not where this process left them.
+            Transient: Redis is unreachable.
+        """
+        _meter(sum(len(ask.index) * (1 + len(ask.others) + len(ask.labels)) for ask in asks))
+        numbers = {ask.entity: self._memory.number(ask.entity, ask.index.values) for ask in asks}
+        missing = [
+            lack
+            for ask in asks
+            for lack in self._find_missing(ask.entity, ask.index, numbers[ask.entity], ask.list_wanted())
+        ]
+        positions = self._load(missing)
+        own, others, labels = dict[str, Partials](), dict[str, Partials](), dict[str, Partials]()
+        with self._lent(missing):
+            for ask in asks:
+                asked = ask.entity, numbers[ask.entity], self._list_rows("t", ask.index)
+                own[ask.entity] = self._memory.take(*asked, OWN)
+                if ask.others:
+                    others[ask.entity] = self._memory.take(*asked, OTHERS, self._memory.list_rows(ask.others))
+                if ask.labels:
+                    labels[ask.entity] = self._memory.take(*asked, ALL, self._memory.list_rows(ask.labels))
+        return BatchPartials(PackedStates(own, others, labels), positions)
 
     def check(self, units: Sequence[Unit]) -> None:
         """Ask Redis whether owned units are where this process left them.
@@ -227,38 +238,36 @@ class PartialStore:
         if units:
             self._check(self._view.load_many([(unit, []) for unit in units]))
 
-    def _look_up(self, unit: Unit, entity: str, slots: list[int]) -> Sequence[bytes | None] | None:
-        """Return what memory has of a unit, ``None`` inside for what it lacks; ``None`` for a unit not ours."""
-        return self._memory.look_up(unit, entity, slots) if unit in self._memory else None
+    def _list_rows(self, kind: str, index: EntityIndex) -> Rows:
+        """Return where the own unit of each position is in memory."""
+        units = [Unit(kind, partition) for partition in range(int(index.units.max(initial=-1)) + 1)]
+        return self._memory.list_rows(units)[index.units]
 
     def _find_missing(
-        self, at: int, ask: PartialQuery, slots: list[int], found: list[Sequence[bytes | None] | None]
-    ) -> Iterator[_Missing]:
-        """Yield what units lack of an ask; ids that a unit never had a partial of are put into memory and ``found``."""
+        self, entity: str, named: Named, numbers: Numbers, wanted: Iterable[tuple[Unit, Places | None]]
+    ) -> Iterator[Missing]:
+        """Yield what units lack of some ids, all or those at some places; memory is told of what a unit never had."""
         hashes: Hashes | None = None
-        for number, unit in enumerate(ask.units):
-            part, ids = found[number], self._ids.get(unit)
-            if part is None:
-                yield _Missing(at, number, unit, ask.entity, ask.ids, slots, None)
+        for unit, places in wanted:
+            if unit not in self._memory:
+                yield Missing(unit, entity, pick(named.ids, places), numbers if places is None else numbers[places])
                 continue
-            if self._memory.is_known_whole(unit) or None not in part:  # one known whole has no gaps
+            if self._memory.is_known_whole(unit):
                 continue
-            gaps = [place for place, value in enumerate(part) if value is None]
-            if ids is not None:
-                hashes = ids.hash_ids(ask.entity, ask.ids) if hashes is None else hashes
-                absent = ids.are_absent(hashes[gaps]).tolist()
-                never = [place for place, is_absent in zip(gaps, absent, strict=True) if is_absent]
-                self._memory.put(unit, ask.entity, [slots[place] for place in never], [b""] * len(never))
-                filled = list(part)
-                for place in never:
-                    filled[place] = b""
-                found[number] = part = filled
-                gaps = [place for place, is_absent in zip(gaps, absent, strict=True) if not is_absent]
-            if gaps:
-                lacking = [ask.ids[place] for place in gaps]
-                yield _Missing(at, number, unit, ask.entity, lacking, [slots[place] for place in gaps], part)
+            gaps = self._memory.find_gaps(unit, entity, numbers if places is None else numbers[places])
+            gaps = gaps if places is None else places[gaps]
+            if len(gaps) and (known := self._ids.get(unit)) is not None:
+                hashes = known.hash_ids(entity, named.ids) if hashes is None else hashes
+                absent = known.are_absent(hashes[gaps])
+                self._memory.note_never_seen(unit, entity, numbers[gaps[absent]])
+                gaps = gaps[~absent]
+            if len(gaps):
+                yield Missing(unit, entity, pick(named.ids, gaps), numbers[gaps])
 
-    def _load(self, missing: list[_Missing], values: list[list[Sequence[bytes]]]) -> dict[Unit, Position | None]:
+    def _load(self, missing: Sequence[Missing]) -> Positions:
+        """Read what is missing: into memory where it is of owned units; return where the others stand."""
+        if not missing:
+            return {}
         wanted: dict[Unit, list[str]] = {}
         for lack in missing:
             keys = wanted.setdefault(lack.unit, [])
@@ -270,9 +279,9 @@ class PartialStore:
         broken = self._find_broken(missing, loaded, wanted)
         for lack in missing:
             fresh = loaded[lack.unit].partials[lack.start : lack.start + len(lack.ids)]
-            values[lack.ask][lack.number] = lack.fill(fresh if lack.unit not in broken else [b""] * len(fresh))
+            lack.fresh = fresh if lack.unit not in broken else [b""] * len(fresh)
             if lack.unit in self._memory:
-                self._memory.put(lack.unit, lack.entity, lack.slots, fresh)
+                self._memory.put_one(lack.unit, lack.entity, lack.numbers, lack.fresh)
         # where another view follows the log this one only has what was before, which is as good as a unit half there
         positions = {
             unit: None if part.moved_on or unit in broken else part.position
@@ -282,8 +291,21 @@ class PartialStore:
         self._home_partitions |= {unit: at.partitions if at else 0 for unit, at in positions.items()}
         return positions
 
+    @contextmanager
+    def _lent(self, missing: Sequence[Missing]) -> Iterator[None]:
+        """Have what was read of units that are not ours in memory, for as long as it is taken from there."""
+        lent = [lack for lack in missing if lack.unit not in self._memory]
+        self._memory.list_rows([lack.unit for lack in lent])
+        for lack in lent:
+            self._memory.put_one(lack.unit, lack.entity, lack.numbers, lack.fresh)
+        try:
+            yield
+        finally:
+            for lack in lent:
+                self._memory.drop(lack.unit, lack.entity, lack.numbers)
+
     def _find_broken(
-        self, missing: Sequence[_Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
+        self, missing: Sequence[Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
     ) -> set[Unit]:
         """Return units of other processes that hold what is no partial of ours; say so of each.
 
@@ -305,7 +327,7 @@ class PartialStore:
         return set(broken)
 
     def _find_unsealed(
-        self, missing: Sequence[_Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
+        self, missing: Sequence[Missing], loaded: Mapping[Unit, Loaded], wanted: Mapping[Unit, list[str]]
     ) -> dict[Unit, str]:
         """Return units with a value that does not carry the seal of its key, and the first such key of each.
 
@@ -355,22 +377,5 @@ def _describe(position: Position | None) -> str:
     return f"{position.applied}, {position.erasures} erasures" if position.erasures else str(position.applied)
 
 
-@dataclass
-class _Missing:
-    """What one unit lacks of one ask."""
-
-    ask: int
-    number: int
-    unit: Unit
-    entity: str
-    ids: list[str]
-    slots: list[int]
-    known: Sequence[bytes | None] | None
-    start: int = 0
-
-    def fill(self, fresh: list[bytes]) -> Sequence[bytes]:
-        """Return the ask's values with the fresh ones in the gaps."""
-        if self.known is None:
-            return fresh
-        gaps = iter(fresh)
-        return [next(gaps) if value is None else value for value in self.known]
+def _meter(partials: int) -> None:
+    metrics.CACHE_LOOKUPS.labels(entity="all").inc(partials)

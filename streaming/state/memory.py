@@ -1,46 +1,35 @@
 """What a processor has in memory of the units it owns: partials by number, in two generations.
 
-Ids are numbered as they appear (a *slot*), and each owned unit holds a list of partials by slot, so that a batch's
-look-ups are C-level ``map`` and ``itemgetter`` calls, not a Python loop. When the young generation is full it becomes
-the old one, and the old one is dropped. An id that is asked for again is taken over from the old generation into the
-young one; what is dropped was not asked for during a whole generation. That comes close to dropping the least recently
-used, and a hit costs nothing for it: no list is kept in order.
+Ids are numbered as they appear, and each generation has a shelf for each entity kind (``core/partial_table.py``) with
+the partials of all units by number, so that a batch's look-ups are compiled. When the young generation is full it
+becomes the old one, and the old one is dropped. An id that is asked for again is taken over from the old generation
+into the young one; what is dropped was not asked for during a whole generation. That comes close to dropping the least
+recently used, and a hit costs nothing for it: no list is kept in order.
 
 A unit that was *born empty*, and of which nothing was dropped since, is known whole: what is not in memory was never
 seen. Of any other unit it is not known.
 
-Cost: about 20 ns per entity, unit and batch for a hit; an id that is taken over takes a step in Python per unit. Memory
-is the partials' bytes, some 40 for each of them, and 8 per slot and unit.
+Cost: some 50 ns per entity for its number, and as much for each partial that it has; memory is the shelves'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from weir.infra.redis.unit import Unit
+from weir.streaming.core.packing import pack, unpack
+from weir.streaming.core.partial_table import NEVER_SEEN, NOT_KNOWN, OWN, Shelf
+from weir.streaming.core.passes import Partials
+from weir.streaming.core.states import Packed
 
-Column = list[bytes | None]
-"""One unit's partials of one entity kind by slot: ``b""`` for never seen, ``None`` for not known."""
-
-
-@dataclass
-class _Generation:
-    """Ids that were numbered together.
-
-    Attributes:
-        slots: the number of each id.
-        columns: per owned unit; a list shorter than the numbers has nothing of the later ones.
-        bytes_held: of the partials in ``columns``, and of units forgotten since.
-    """
-
-    slots: dict[str, dict[str, int]] = field(default_factory=dict)
-    columns: dict[Unit, dict[str, Column]] = field(default_factory=dict)
-    bytes_held: int = 0
-
-    def __len__(self) -> int:
-        return sum(len(slots) for slots in self.slots.values())
+Numbers = NDArray[np.int64]
+"""Where ids of one entity kind are."""
+Rows = NDArray[np.int32]
+"""Where units are."""
 
 
 class Memory:
@@ -50,89 +39,115 @@ class Memory:
         """Start with nothing; each generation has half of both bounds, and may exceed them by one batch."""
         self._entities_max = entities_max
         self._bytes_max = bytes_max
-        self._young = _Generation()
-        self._old = _Generation()
+        self._young: dict[str, Shelf] = {}
+        self._old: dict[str, Shelf] = {}
         self._born_empty: dict[Unit, bool] = {}
+        self._rows: dict[Unit, int] = {}
 
     def own(self, unit: Unit, *, born_empty: bool) -> None:
         """Start to hold a unit, of which nothing is known, or, ``born_empty``, that nothing is in it."""
-        self.forget(unit)
         self._born_empty[unit] = born_empty
+        self._reset(unit)
 
     def forget(self, unit: Unit) -> None:
         """Drop everything known about a unit."""
-        self._born_empty.pop(unit, None)
-        self._young.columns.pop(unit, None)
-        self._old.columns.pop(unit, None)
+        if self._born_empty.pop(unit, None) is not None:
+            self._reset(unit)
 
     def __contains__(self, unit: Unit) -> bool:
         return unit in self._born_empty
 
     def is_known_whole(self, unit: Unit) -> bool:
-        """Return whether ``look_up`` has no gaps for a unit."""
-        return self._born_empty[unit]
+        """Return whether a unit has no gaps."""
+        return self._born_empty.get(unit, False)
 
-    def number(self, entity: str, ids: Sequence[str]) -> list[int]:
-        """Return the slots of ids, good until ``drop_unused`` returns True."""
-        table = self._young.slots.setdefault(entity, {})
-        slots = list(map(table.get, ids))
-        if None in slots:
-            new = [entity_id for entity_id, slot in zip(ids, slots, strict=True) if slot is None]
-            slots = [table.setdefault(entity_id, len(table)) for entity_id in ids]
-            self._take_over(entity, new)
-        return slots  # type: ignore[return-value] # no None is left
+    def number(self, entity: str, ids: pa.Array) -> Numbers:
+        """Return the numbers of ids, good until ``drop_unused`` returns True."""
+        shelf, old = self._shelf(entity), self._old.get(entity)
+        before = len(shelf)
+        numbers = shelf.number(ids)
+        if old is not None and len(shelf) > before:
+            theirs = old.find(ids)
+            again = (numbers >= before) & (theirs >= 0)
+            shelf.copy(old, theirs[again], numbers[again])
+        return numbers
 
-    def look_up(self, unit: Unit, entity: str, slots: Sequence[int]) -> Sequence[bytes | None]:
+    def list_rows(self, units: Sequence[Unit]) -> Rows:
+        """Return where units are; one that is not owned gets a place, too, for partials that are lent."""
+        for unit in units:
+            if unit not in self._rows:
+                self._reset(unit)
+        return np.array([self._rows[unit] for unit in units], np.int32)
+
+    def find_gaps(self, unit: Unit, entity: str, numbers: Numbers) -> NDArray[np.int64]:
+        """Return the positions of which it is not known whether the unit has a partial."""
+        return self._shelf(entity).find_gaps(self._rows[unit], numbers)
+
+    def look_up(self, unit: Unit, entity: str, numbers: Numbers) -> list[bytes | None]:
         """Return what is known of an owned unit: ``b""`` for never seen, ``None`` for not known."""
-        column = self._column(unit, entity)
-        if len(slots) == 1:
-            return [column[slots[0]]]
-        return itemgetter(*slots)(column) if slots else []
+        own = np.full(len(numbers), self._rows[unit], np.int32)
+        taken = self._shelf(entity).take(numbers, own, OWN)
+        found: list[bytes | None] = [*unpack(taken.data, taken.offsets)]
+        for place in self.find_gaps(unit, entity, numbers).tolist():
+            found[place] = None
+        return found
 
-    def put(self, unit: Unit, entity: str, slots: Iterable[int], partials: Iterable[bytes]) -> None:
-        """Hold partials of an owned unit."""
-        column, grown = self._column(unit, entity), 0
-        for slot, partial in zip(slots, partials, strict=True):
-            grown += len(partial) - len(column[slot] or b"")
-            column[slot] = partial
-        self._young.bytes_held += grown
+    def take(self, entity: str, numbers: Numbers, own: Rows, which: int, rows: Rows | None = None) -> Partials:
+        """Return what ids have in some units, all of which is known or lent; see ``Shelf.take``."""
+        return self._shelf(entity).take(numbers, own, which, rows)
+
+    def put(self, entity: str, numbers: Numbers, rows: Rows, partials: Packed) -> None:
+        """Hold partials, each of its unit."""
+        self._shelf(entity).put(numbers, rows, partials)
+
+    def put_one(self, unit: Unit, entity: str, numbers: Numbers, partials: Sequence[bytes]) -> None:
+        """Hold partials of one unit, owned or lent."""
+        self.put(entity, numbers, np.full(len(numbers), self._rows[unit], np.int32), pack(partials))
+
+    def note_never_seen(self, unit: Unit, entity: str, numbers: Numbers) -> None:
+        """Know that a unit never had a partial of some ids."""
+        self._shelf(entity).reset(self._rows[unit], numbers, NEVER_SEEN)
+
+    def drop(self, unit: Unit, entity: str, numbers: Numbers) -> None:
+        """Know no longer what some ids have in a unit."""
+        self._shelf(entity).reset(self._rows[unit], numbers, NOT_KNOWN)
 
     def drop_unused(self) -> bool:
         """Drop what was not asked for lately, if there is too much; True when numbers changed."""
-        young = self._young
-        if 2 * len(young) <= self._entities_max and 2 * young.bytes_held <= self._bytes_max:
+        held = sum(shelf.bytes_held for shelf in self._young.values())
+        if 2 * sum(map(len, self._young.values())) <= self._entities_max and 2 * held <= self._bytes_max:
             return False
-        if len(self._old):
+        if any(map(len, self._old.values())):
             self._born_empty = dict.fromkeys(self._born_empty, False)
-        self._old, self._young = young, _Generation()
+        self._old, self._young = self._young, {}
         return True
 
     def __len__(self) -> int:
         """How many ids are numbered; one that was taken over counts in both generations."""
-        return len(self._young) + len(self._old)
+        return sum(len(shelf) for shelf in self._list_shelves())
 
     @property
     def bytes_held(self) -> int:
         """Bytes of partials; one that was taken over counts in both generations."""
-        return self._young.bytes_held + self._old.bytes_held
+        return sum(shelf.bytes_held for shelf in self._list_shelves())
 
-    def _column(self, unit: Unit, entity: str) -> Column:
-        column = self._young.columns.setdefault(unit, {}).setdefault(entity, [])
-        lacking = len(self._young.slots[entity]) - len(column)
-        if lacking > 0:
-            column.extend([b"" if self._born_empty[unit] else None] * lacking)
-        return column
+    def _list_shelves(self) -> list[Shelf]:
+        return [*self._young.values(), *self._old.values()]
 
-    def _take_over(self, entity: str, ids: Iterable[str]) -> None:
-        """Copy what the old generation has of ids that are new in the young one."""
-        new, old = self._young.slots[entity], self._old.slots.get(entity, {})
-        pairs = [(new[entity_id], old[entity_id]) for entity_id in ids if entity_id in old]
-        if not pairs:
-            return
-        for unit, columns in self._old.columns.items():
-            known = columns.get(entity, [])
-            there = [(slot, known[was]) for slot, was in pairs if was < len(known)]
-            column = self._column(unit, entity)
-            for slot, partial in there:
-                column[slot] = partial
-                self._young.bytes_held += len(partial or b"")
+    def _shelf(self, entity: str) -> Shelf:
+        """Return the young generation's shelf of an entity kind."""
+        if entity not in self._young:
+            shelf = self._young[entity] = Shelf(len(self._rows))
+            for unit, row in self._rows.items():
+                shelf.reset_unit(row, self._unnamed(unit))
+        return self._young[entity]
+
+    def _reset(self, unit: Unit) -> None:
+        """Know of a unit what is known as it starts to be held."""
+        row = self._rows.setdefault(unit, len(self._rows))
+        for shelf in self._list_shelves():
+            shelf.reset_unit(row, self._unnamed(unit))
+
+    def _unnamed(self, unit: Unit) -> int:
+        """Return what is known of an id that is in neither generation."""
+        return NEVER_SEEN if self.is_known_whole(unit) else NOT_KNOWN

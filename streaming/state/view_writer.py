@@ -20,8 +20,8 @@ from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.monitoring import metrics
 from weir.schemas.errors import Transient
-from weir.streaming.state.cache import Changed, encode_known, name_keys
 from weir.streaming.state.outage import Outage
+from weir.streaming.state.queries import Changed, encode_known, name_keys
 
 RETRY_SECONDS_MAX = 20.0
 """For all writes together: who waits for them must poll Kafka again within ``max.poll.interval.ms`` (300 s).

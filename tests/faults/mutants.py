@@ -19,14 +19,16 @@ from weir.infra.kafka.source import Gathered, Partition, PartitionedInput
 from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.committer import Batch, Committer
-from weir.streaming.event_stage import EventStage, _arrange
+from weir.streaming.event_stage import EventStage, _list_known, _unpack
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.loop import Loop
 from weir.streaming.stage import Committed, Refolded
 from weir.streaming.state import catch_up
 from weir.streaming.state.arrangement import sort_by_unit
-from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
+from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.folded import FoldedState
+from weir.streaming.state.memory import Memory
+from weir.streaming.state.queries import BatchQuery, Changed
 from weir.streaming.state.view_writer import Write
 
 REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
@@ -39,8 +41,7 @@ def _unpin() -> None:
 
     def pin_and_evict(store: PartialStore, unit: Unit, end: int, changed: list[Changed], **named: Any) -> None:
         pin(store, unit, end, changed, **named)
-        for generation in (store._memory._young, store._memory._old):
-            generation.columns.clear()
+        store._memory._young, store._memory._old = {}, {}
         store._memory._born_empty = dict.fromkeys(store._memory._born_empty, False)
 
     replace(PartialStore, pin=pin_and_evict)
@@ -67,17 +68,16 @@ def _accept_absent() -> None:
 
 def _remember() -> None:
     """Nothing is forgotten: partials in memory outlive whatever made them doubtful."""
-    own = PartialStore.own
+    own = Memory.own
 
-    def own_with_old_values(store: PartialStore, unit: Unit, position: Position, **named: Any) -> None:
-        generations = (store._memory._young, store._memory._old)
-        old = [generation.columns.get(unit, {}) for generation in generations]
-        own(store, unit, position, **named)
-        for generation, columns in zip(generations, old, strict=True):
-            generation.columns[unit] = columns
+    def own_with_old_values(memory: Memory, unit: Unit, *, born_empty: bool) -> None:
+        if unit in memory:
+            memory._born_empty[unit] = False
+        else:
+            own(memory, unit, born_empty=born_empty)
 
     replace(PartialStore, forget=lambda *_: None)
-    replace(PartialStore, own=own_with_old_values)
+    replace(Memory, own=own_with_old_values)
 
 
 def _judge_again() -> None:
@@ -85,10 +85,11 @@ def _judge_again() -> None:
 
     def fold_by_own_judgement(stage: EventStage, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         decoded, unit = stage._decode(records), Unit("t", partition)
-        asks = [PartialQuery(entity, index.ids, [unit]) for entity, index in decoded.events.entities.items()]
-        states = _arrange(shipped_kernel(), decoded.events, asks, store.read(asks))
-        computed = shipped_kernel().step(decoded.events, states)
-        changed = sort_by_unit("t", decoded.events.entities, states.own, computed.states).get(unit, [])
+        entities = decoded.events.entities
+        states = store.read_batch([BatchQuery(entity, index) for entity, index in entities.items()]).states
+        folded = shipped_kernel().step_packed(decoded.events, states)[1]
+        store.keep("t", entities, folded)
+        changed = sort_by_unit("t", entities, _list_known(states), _unpack(folded)).get(unit, [])
         return Refolded(changed, is_mixed=False)
 
     read_verdicts = catch_up._read_verdicts

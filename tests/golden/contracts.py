@@ -20,7 +20,7 @@ from weir.streaming.core.hashing import compute_partitions, hash_strings
 from weir.streaming.core.seal import compute_base
 from weir.streaming.core.states import Reading
 from weir.streaming.kernels import shipped_kernel
-from weir.streaming.state.cache import encode_known, name_keys
+from weir.streaming.state.queries import encode_known, name_keys
 
 _CONSTANTS = (
     "PANES_PER_WINDOW", "LABEL_HOLD_DAYS", "LABEL_HOLD_MS", "DUPLICATE_HORIZON_MS", "SMALL_AMOUNT_MINOR",

@@ -22,8 +22,9 @@ from weir.streaming.feature_rows import FeatureBatch
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.label_stage import LabelStage, LabelStageConfig
 from weir.streaming.stage import Further, Outcome
-from weir.streaming.state.cache import Changed, PartialStore, encode_known
+from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.empty_view import EmptyView
+from weir.streaming.state.queries import Changed, encode_known
 
 FEATURES_SCHEMA_ID, DECISIONS_SCHEMA_ID = 11, 12
 _WRITERS = {1: "transactions.v1", 2: "transactions.v2", 3: "labels"}

@@ -16,7 +16,7 @@ from weir.infra.redis.known_list import pack_part, read_parts
 from weir.infra.redis.state_view import StateView
 from weir.infra.redis.unit import Position, Unit
 from weir.infra.settings import Settings
-from weir.streaming.state.cache import encode_known
+from weir.streaming.state.queries import encode_known
 
 pytestmark = pytest.mark.server
 UNIT, OTHER_UNIT, KINDS = Unit("t", 0), Unit("t", 1), ["card", "device"]

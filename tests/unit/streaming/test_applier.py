@@ -15,7 +15,7 @@ from weir.infra.redis.state_view import Applied, StateView
 from weir.infra.redis.unit import Unit
 from weir.schemas.errors import Transient
 from weir.streaming.kernels import shipped_kernel
-from weir.streaming.state.cache import Changed
+from weir.streaming.state.queries import Changed
 from weir.streaming.state.view_writer import RETRY_SECONDS_MAX, WRITE_RECORDS_MAX, ViewWriter, Write
 
 

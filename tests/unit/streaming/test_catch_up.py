@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from tests.payments import Entity
+from tests.unit.streaming.kept import keep
 from tests.unit.streaming.sealed import sealed
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.state_view import Applied
@@ -24,8 +25,9 @@ from weir.schemas.errors import Transient
 from weir.streaming.core.seal import SEAL_BYTES
 from weir.streaming.kernels import shipped_kernel
 from weir.streaming.stage import Refolded
-from weir.streaming.state.cache import Changed, PartialQuery, PartialStore
+from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.catch_up import CatchUpContext, catch_up
+from weir.streaming.state.queries import Changed, PartialQuery
 
 UNIT = Unit("t", 0)
 RECORDS, CHUNK = 10, 4
@@ -107,13 +109,15 @@ class _Folder:
     def fold_again(self, partition: int, records: list[Any], store: PartialStore) -> Refolded:
         offsets = [record.offset() for record in records]
         ids = sorted({f"c{offset % CARDS}" for offset in offsets})
-        (own,) = store.read([PartialQuery(Entity.CARD, ids, [Unit("t", partition)])]).values[0]
+        (own,) = store.read([PartialQuery(Entity.CARD, ids, [Unit("t", partition)])])[0]
         self.on_fold(offsets[0])
         new = [
             sealed(UNIT, Entity.CARD, card, old[:-SEAL_BYTES] + bytes(o for o in offsets if f"c{o % CARDS}" == card))
             for card, old in zip(ids, own, strict=True)
         ]
-        return Refolded([Changed(Entity.CARD, ids, new)], False)
+        changed = [Changed(Entity.CARD, ids, new)]
+        keep(store, UNIT, changed)
+        return Refolded(changed, False)
 
 
 def _read(partition: tuple[str, int], start: int, end: int, *, chunk: int) -> Iterator[list[Any]]:

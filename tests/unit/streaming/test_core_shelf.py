@@ -45,7 +45,7 @@ def test_a_shelf_gives_back_what_was_put_on_it_last(seed: int) -> None:
         drawn = {(int(rng.integers(UNITS)), f"é-{rng.integers(5 + 20 * turn)}") for _ in range(40)}
         pairs = sorted(drawn, key=lambda pair: pair[1])
         index = _index(pairs)
-        numbers = shelf.number(index)
+        numbers = shelf.number(index.values)
         for which in (OWN, OTHERS, ALL):
             found = _lists(shelf.take(numbers, index.units, which))
             assert found == [_expect(kept, pair, which) for pair in pairs]
@@ -53,15 +53,15 @@ def test_a_shelf_gives_back_what_was_put_on_it_last(seed: int) -> None:
         shelf.put(numbers, index.units, pack(new))
         kept |= {pair: value for pair, value in zip(pairs, new, strict=True) if value}
     everything = _index(sorted(kept))
-    found = _lists(shelf.take(shelf.find(everything), everything.units, OWN))
+    found = _lists(shelf.take(shelf.find(everything.values), everything.units, OWN))
     assert found == [[kept[pair]] for pair in sorted(kept)]
 
 
 def test_who_is_not_on_the_shelf_has_no_partials() -> None:
     shelf, index = Shelf(1), _index([(0, "a"), (0, "b")])
-    shelf.put(shelf.number(index), index.units, pack([b"1", b"2"]))
+    shelf.put(shelf.number(index.values), index.units, pack([b"1", b"2"]))
     asked = _index([(0, "c"), (0, "b")])
-    assert _lists(shelf.take(shelf.find(asked), asked.units, ALL)) == [[], [b"2"]]
+    assert _lists(shelf.take(shelf.find(asked.values), asked.units, ALL)) == [[], [b"2"]]
     assert len(shelf) == 2
 
 
@@ -69,8 +69,8 @@ def test_what_growing_partials_leave_behind_is_reclaimed() -> None:
     shelf, index = Shelf(1), _index([(0, f"card-{number}") for number in range(100)])
     for size in range(1, 400):
         new = [bytes([(size + place) % 251]) * size for place in range(100)]
-        shelf.put(shelf.number(index), index.units, pack(new))
-        assert _lists(shelf.take(shelf.find(index), index.units, OWN)) == [[value] for value in new]
+        shelf.put(shelf.number(index.values), index.units, pack(new))
+        assert _lists(shelf.take(shelf.find(index.values), index.units, OWN)) == [[value] for value in new]
     assert shelf.reserved_bytes < 4 * 100 * 400
 
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.streaming.kept import keep_and_pin
 from weir.infra.redis.known_list import SEGMENT_BYTES, leave_out, list_segments, pack_part, read_parts, segment_of
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.id_set import IdSet
 from weir.streaming.state import cache
-from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, encode_known
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.queries import Changed, PartialQuery, encode_known
 
 KINDS = ("card", "device")
 IDS = st.text(max_size=12)
@@ -133,13 +135,13 @@ def test_a_store_finds_what_was_written_and_asks_for_nothing_that_was_never_ther
         for number, (kind, names) in enumerate(steps, 2):
             asked = sorted(names)
             view.asked = []
-            found = store.read([PartialQuery(kind, asked, [UNIT])]).values[0][0]
+            found = store.read([PartialQuery(kind, asked, [UNIT])])[0][0]
             assert list(found) == [truth.get(f"{kind}:{name}", b"") for name in asked]
             assert set(view.asked) <= truth.keys()
             written = asked[::2]
             new = [name for name in written if f"{kind}:{name}" not in truth]
             partials = [b"%d" % number] * len(written)
-            store.pin(UNIT, number, [Changed(kind, written, partials, new)])
+            keep_and_pin(store, UNIT, number, [Changed(kind, written, partials, new)])
             truth |= dict.fromkeys((f"{kind}:{name}" for name in written), b"%d" % number)
             view.partials |= truth
             view.applied = number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,28 +32,28 @@ def test_what_memory_says_is_what_was_written_last(
     for unit, is_empty in zip(UNITS, born_empty, strict=True):
         memory.own(unit, born_empty=is_empty)
     for number, (verb, unit, ids) in enumerate(steps):
-        slots = memory.number(KIND, ids)
+        numbers = memory.number(KIND, pa.array(ids))
         if verb == "write":
             partials = [f"{entity_id} at {number}".encode() for entity_id in ids]
-            memory.put(unit, KIND, slots, partials)
+            memory.put_one(unit, KIND, numbers, partials)
             written |= {(unit, entity_id): partial for entity_id, partial in zip(ids, partials, strict=True)}
         elif verb == "trim":
             memory.drop_unused()
         elif verb == "own":
             memory.own(unit, born_empty=False)
         for each in UNITS:
-            found = memory.look_up(each, KIND, memory.number(KIND, ids))
+            found = memory.look_up(each, KIND, memory.number(KIND, pa.array(ids)))
             for entity_id, partial in zip(ids, found, strict=True):
                 assert partial in {None, written.get((each, entity_id), b"")}
                 assert partial is not None or not memory.is_known_whole(each)
 
 
 def _filled(memory: Memory, ids: list[str], partial: bytes = b"some") -> None:
-    memory.put(UNITS[0], KIND, memory.number(KIND, ids), [partial] * len(ids))
+    memory.put_one(UNITS[0], KIND, memory.number(KIND, pa.array(ids)), [partial] * len(ids))
 
 
 def _known(memory: Memory, ids: list[str]) -> list[str]:
-    found = memory.look_up(UNITS[0], KIND, memory.number(KIND, ids))
+    found = memory.look_up(UNITS[0], KIND, memory.number(KIND, pa.array(ids)))
     return [entity_id for entity_id, partial in zip(ids, found, strict=True) if partial]
 
 
@@ -86,7 +87,7 @@ def test_a_unit_is_known_whole_until_something_of_it_is_dropped() -> None:
     _filled(memory, ["c3", "c4"])
     assert memory.drop_unused()
     assert not memory.is_known_whole(UNITS[0])
-    assert memory.look_up(UNITS[0], KIND, memory.number(KIND, ["c3", "c1", "c5"])) == (b"some", None, None)
+    assert memory.look_up(UNITS[0], KIND, memory.number(KIND, pa.array(["c3", "c1", "c5"]))) == [b"some", None, None]
 
 
 def test_a_forgotten_unit_comes_back_with_nothing() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 import pytest
 
 from tests.payments import Entity
+from tests.unit.streaming.kept import keep_and_pin
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.id_set import IdSet
 from weir.streaming.kernels import shipped_kernel
-from weir.streaming.state.cache import Changed, PartialQuery, PartialStore, StaleState
+from weir.streaming.state.cache import PartialStore, StaleState
+from weir.streaming.state.queries import Changed, PartialQuery
 
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
 
@@ -62,7 +64,7 @@ def test_an_ask_for_nobody_is_answered_for_every_unit_whatever_is_known_of_it(id
     store = _own_all(_View({OWN: 5}))
     store.own(OWN, Position(5), born_empty=False, ids=ids)
     answer = store.read([PartialQuery(Entity.DEVICE, [], [OWN, LENT]), PartialQuery(Entity.DEVICE, [], [IDLE])])
-    assert [[list(part) for part in values] for values in answer.values] == [[[], []], [[]]]
+    assert [[list(part) for part in values] for values in answer] == [[[], []], [[]]]
 
 
 def test_a_look_without_any_record_finds_a_unit_that_is_gone() -> None:
@@ -120,9 +122,9 @@ def test_what_a_batch_changed_is_found_under_its_own_ids_whichever_were_read(cha
     )
     store.own(OWN, Position(0), born_empty=True)
     store.read([PartialQuery(Entity.DEVICE, ["d1", "d2", "d3"], [OWN])])
-    store.pin(OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
+    keep_and_pin(store, OWN, 9, [Changed(Entity.DEVICE, list(changed), [name.encode() for name in changed])])
     everyone = ["d4", "d3", "d2", "d1"]
-    found = store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]
+    found = store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])])[0][0]
     assert list(found) == [name.encode() if name in changed else b"" for name in everyone]
 
 
@@ -135,8 +137,8 @@ def test_what_a_batch_changed_is_found_after_a_trim_between_its_reading_and_its_
     store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])])
     store.trim()
     nothing, some = Changed(Entity.IP, [], []), Changed(Entity.DEVICE, ["d1", "d2"], [b"one", b"two"])
-    store.pin(OWN, 9, [nothing, some])
-    assert list(store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])]).values[0][0]) == [b"one", b"two"]
+    keep_and_pin(store, OWN, 9, [nothing, some])
+    assert list(store.read([PartialQuery(Entity.DEVICE, ["d1", "d2"], [OWN])])[0][0]) == [b"one", b"two"]
 
 
 def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> None:
@@ -149,10 +151,10 @@ def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> N
     for end in range(1, 6):
         name = f"d{end}"
         store.read([PartialQuery(Entity.DEVICE, [name], [OWN])])
-        store.pin(OWN, end, [Changed(Entity.DEVICE, [name], [name.encode()])])
+        keep_and_pin(store, OWN, end, [Changed(Entity.DEVICE, [name], [name.encode()])])
         store.trim()
     everyone = [f"d{end}" for end in range(1, 6)]
-    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [
+    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])])[0][0]) == [
         name.encode() for name in everyone
     ]
     store.confirm(OWN, 5)
@@ -160,4 +162,4 @@ def test_what_redis_has_not_confirmed_stays_whatever_is_dropped_meanwhile() -> N
     for _ in range(2):  # the older generation goes, and then what was the younger one
         store.read([PartialQuery(Entity.DEVICE, ["other"], [OWN])])
         store.trim()
-    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])]).values[0][0]) == [b""] * 5
+    assert list(store.read([PartialQuery(Entity.DEVICE, everyone, [OWN])])[0][0]) == [b""] * 5

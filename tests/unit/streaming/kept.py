@@ -1,0 +1,28 @@
+"""Gives a store what a stage would keep in it, by ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from weir.infra.redis.unit import Unit
+from weir.streaming.core.entity_index import EntityIndex
+from weir.streaming.core.packing import pack
+from weir.streaming.state.cache import PartialStore
+from weir.streaming.state.queries import Changed
+
+
+def keep(store: PartialStore, unit: Unit, changed: Sequence[Changed]) -> None:
+    """Keep what a batch changes in a unit."""
+    for part in changed:
+        ids = pa.array(part.ids, pa.string())
+        index = EntityIndex(np.full(len(ids), unit.partition, np.int32), ids, np.zeros(0, np.int32))
+        store.keep(unit.kind, {part.entity: index}, {part.entity: pack(part.partials)})
+
+
+def keep_and_pin(store: PartialStore, unit: Unit, end: int, changed: Sequence[Changed]) -> None:
+    """Keep it, and have it committed."""
+    keep(store, unit, changed)
+    store.pin(unit, end, [*changed])
