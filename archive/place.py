@@ -83,7 +83,7 @@ class Place:
             yield
         except CommitFailedError:
             raise
-        except (pa.ArrowInvalid, OSError, DeltaError) as error:
+        except (UnicodeDecodeError, pa.ArrowInvalid, OSError, DeltaError) as error:
             if _UNSUPPORTED in str(error):
                 raise Refused(
                     f"archive: {self.uri} cannot be {what}: {first_line(error)}: a newer version of weir or of Delta "
@@ -104,7 +104,7 @@ class Place:
 
 def _is_damage(error: Exception, what: str) -> bool:
     """Return whether a file that was read is the reason, and not its store."""
-    if isinstance(error, pa.ArrowInvalid):
+    if isinstance(error, UnicodeDecodeError | pa.ArrowInvalid):
         return True
     if what not in _READING:
         return False

@@ -8,7 +8,6 @@ from before a field was declared have null there. Nor is a row that cannot be de
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from weir.archive.objects import Objects
 from weir.archive.records import lookup_of
 from weir.archive.rows import Raw, RowMaker
 from weir.archive.run import Followed
-from weir.archive.seals.findings import MISREAD, Finding, name_row
+from weir.archive.seals.findings import MISREAD, UNREADABLE, Finding, name_row
 from weir.archive.seals.reading import ANY, list_files, read_file
 from weir.archive.table import ArchiveTable
 from weir.schemas.avro.codec import BatchCodec
@@ -46,11 +45,13 @@ def check_columns(table: ArchiveTable, followed: Followed, objects: Objects, sin
     """
     maker, is_decoded = _build_maker(table, followed, objects), bool(followed.schema)
     for path in list_files(table.delta, "append_ms", since_ms, ANY):
-        # a file that cannot be read has been named by the check of its rows
-        with suppress(OSError, pa.ArrowException, DeltaError):
+        try:
             for rows in read_file(table.place, path, None):
                 for partition, offset in _find_changed(rows, maker, is_decoded=is_decoded):
                     yield Finding(MISREAD, name_row(followed.topic, partition, offset))
+        except (OSError, pa.ArrowException, DeltaError):
+            # the check of rows named it too, unless what is damaged is none of what it reads
+            yield Finding(UNREADABLE, f"{followed.topic}/{path}")
 
 
 def _build_maker(table: ArchiveTable, followed: Followed, objects: Objects) -> RowMaker:

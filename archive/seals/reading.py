@@ -55,9 +55,12 @@ def read_file(place: Place, path: str, columns: Sequence[str] | None) -> Iterato
         OSError, ArrowException, DeltaError: it cannot be read.
     """
     with place.files.open_input_file(path) as data:
-        yield from pq.ParquetFile(data).iter_batches(
-            ROWS_AT_ONCE, columns=None if columns is None else list(columns), use_threads=False
-        )
+        try:
+            yield from pq.ParquetFile(data).iter_batches(
+                ROWS_AT_ONCE, columns=None if columns is None else list(columns), use_threads=False
+            )
+        except UnicodeDecodeError as error:
+            raise pa.ArrowInvalid(f"{path}: a name is no text: {error}") from None
 
 
 def read_batches(table: ArchiveTable, first: int, last: int, columns: Sequence[str]) -> pa.Table:

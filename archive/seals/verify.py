@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
+from weir.archive.columns import FIXED
 from weir.archive.objects import Objects
 from weir.archive.seals.chain import Chain, Stored
 from weir.archive.seals.check_chain import check_chain
@@ -18,6 +19,8 @@ from weir.archive.seals.reading import ANY, list_files, read_file
 from weir.archive.seals.seal import NO_TABLE, ROWS, Seal
 from weir.archive.table import ArchiveTable
 from weir.schemas.errors import Damaged, Transient
+
+_TYPES = {name: FIXED.field(name).type for name in SOURCES}
 
 
 @dataclass
@@ -113,6 +116,8 @@ def _read_rows(
     for path in list_files(table.delta, "batch", first_batch, ANY):
         try:
             for rows in read_file(table.place, path, SOURCES):
+                if {each.name: each.type for each in rows.schema} != _TYPES:
+                    raise pa.ArrowInvalid(f"{path}: expected {_TYPES}, found {rows.schema}")
                 number = rows.column("batch")
                 yield rows.filter(pc.fill_null(pc.greater_equal(number, first_batch), True)) if first_batch else rows
         except (OSError, pa.ArrowException, DeltaError):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.bench.drawn import draw_payments
 from tests.bench.figures import percentile
 from tests.golden.decided import LISTS, decide
 from tests.golden.product import DECISIONS_SCHEMA_ID, FEATURES_SCHEMA_ID, Row
@@ -208,7 +209,9 @@ class Builder:
     def _make(self, numbers: range, times: np.ndarray) -> dict[str, pa.RecordBatch]:
         cards = self._dice.integers(0, self._cards, len(numbers))
         keys: Values = [f"card-{card}".encode() for card in cards]
-        events: Values = [*_CODECS["transactions"].encode(self._events(numbers, times, cards), 1)]
+        schema = _CODECS["transactions"].arrow_schema
+        drawn = draw_payments(self._dice, schema, numbers.start, cards, times)
+        events: Values = [*_CODECS["transactions"].encode(drawn, 1)]
         rows: list[dict[str, Any]] = [
             {"partition": 0, "offset": number, "append_ms": int(at), "key": key, "value": value, "headers": []}
             for number, at, key, value in zip(numbers, times, keys, events, strict=True)
@@ -221,29 +224,6 @@ class Builder:
         decided: Values = [row.value for row, _ in decide([*map(Row, keys, outcome.rows[0].values)])]
         made = {"transactions": events, "features": features, "decisions": decided}
         return {topic: self._makers[topic].make(_raw(numbers, times, keys, values)) for topic, values in made.items()}
-
-    def _events(self, numbers: range, times: np.ndarray, cards: np.ndarray) -> pa.RecordBatch:
-        dice, n = self._dice, len(numbers)
-        columns: dict[str, Any] = {
-            "transaction_id": [f"t{number}" for number in numbers],
-            "card_id": [f"card-{card}" for card in cards],
-            "customer_id": [f"customer-{card // 2}" for card in cards],
-            "merchant_id": [f"shop-{shop}" for shop in dice.integers(0, 2_000, n)],
-            "mcc": dice.integers(0, 9_999, n),
-            "channel": ["POS"] * n,
-            "amount_minor": dice.integers(1, 60_000, n),
-            "currency": ["EUR"] * n,
-            "country": ["DE"] * n,
-            "event_time_ms": times,
-            "outcome": ["ACCEPTED"] * n,
-            "device_id": [f"device-{card}" for card in cards],
-        }
-        schema = _CODECS["transactions"].arrow_schema
-        arrays = [
-            pa.array(columns[each.name]).cast(each.type) if each.name in columns else pa.nulls(n, each.type)
-            for each in schema
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _raw(numbers: range, times: np.ndarray, keys: Values, values: Values) -> Raw:

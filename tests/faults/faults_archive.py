@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _finish(lab: Lab, workers: list[Worker]) -> None:
 def kill_archive(lab: Lab) -> None:
     lab.processor(kill_at="produced:3").await_death()  # its transaction is aborted: rows that no archive may have
     scorer, processor = lab.scorer(), lab.processor()
-    for turn in range(max(1, lab.kills // (len(STEPS) + len(UPKEEP_STEPS) + 1))):
+    for turn in range(max(1, ceil(lab.kills / (len(STEPS) + len(UPKEEP_STEPS) + 1)))):
         for step in STEPS:
             archiver(lab, kill_at=f"{step}:{lab.random.randrange(1, 6)}").await_death(SECONDS)
             lab.times += 1

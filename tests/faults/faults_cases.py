@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from math import ceil
 from typing import Any
 
 from tests.faults.catalogue import fault
@@ -42,7 +43,7 @@ def follower(lab: Lab, **orders: Any) -> Worker:
 
 @contextmanager
 def _analyst(lab: Lab) -> Iterator[None]:
-    """Give verdicts meanwhile, and withdraw every second one: labels are made all the time."""
+    """Give verdicts meanwhile, correct a third of them and withdraw another: labels are made all the time."""
     done = threading.Event()
     desk = Desk(partial(open_database, lab.settings), payments, lab.now_ms)
 
@@ -53,8 +54,9 @@ def _analyst(lab: Lab) -> Iterator[None]:
                 for number, case in enumerate(desk.page(wanted).cases):
                     desk.claim(case.id, "analyst")
                     desk.decide(case.id, "analyst", Verdict.FRAUD, "looks like it")
-                    if number % 2:
-                        desk.decide(case.id, "analyst", Verdict.UNSURE, "or not")
+                    if number % 3:
+                        other = Verdict.UNSURE if number % 3 == 1 else Verdict.LEGITIMATE
+                        desk.decide(case.id, "analyst", other, "or not")
             except (Transient, Conflict):
                 continue
 
@@ -77,7 +79,7 @@ def _analyst(lab: Lab) -> Iterator[None]:
 def kill_cases(lab: Lab) -> None:
     processor, scorer = lab.processor(), lab.scorer()
     with _analyst(lab):
-        for _ in range(max(1, lab.kills // len(STEPS))):
+        for _ in range(max(1, ceil(lab.kills / len(STEPS)))):
             for step in STEPS:
                 follower(lab, kill_at=f"{step}:{lab.random.randrange(1, 3)}").await_death(SECONDS)
                 lab.times += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from tests.faults.catalogue import fault
@@ -45,7 +46,7 @@ def kill_committed(lab: Lab) -> None:
 def kill_each_step(lab: Lab) -> None:
     lab.aborts_expected = True
     scorer = lab.scorer()
-    rounds = max(1, lab.kills // (len(LIVE_STEPS) + len(CATCH_UP_STEPS)))
+    rounds = max(1, ceil(lab.kills / (len(LIVE_STEPS) + len(CATCH_UP_STEPS))))
     for _ in range(rounds):
         for step in LIVE_STEPS:
             kill_processor(lab, kill_at=f"{step}:{lab.random.randrange(1, 4)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from tests.faults.catalogue import fault
@@ -35,7 +36,7 @@ def _kill(lab: Lab, **orders: Any) -> None:
 def run_each_step(lab: Lab) -> None:
     lab.aborts_expected = True
     scorer = lab.scorer()
-    for _ in range(max(1, lab.kills // (len(STEPS) + len(CATCH_UP_STEPS)))):
+    for _ in range(max(1, ceil(lab.kills / (len(STEPS) + len(CATCH_UP_STEPS))))):
         for step in STEPS:
             _kill(lab, kill_at=f"{step}:{lab.random.randrange(1, 4)}")
         for step in CATCH_UP_STEPS:

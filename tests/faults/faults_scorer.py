@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from math import exp
+from math import ceil, exp
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ STEPS = ("gathered", "computed", "committing", "produced", "committed")
 def kill_scorer(lab: Lab) -> None:
     lab.aborts_expected = True
     processor = lab.processor()
-    for _ in range(max(1, lab.kills // (2 * len(STEPS)))):
+    for _ in range(max(1, ceil(lab.kills / (2 * len(STEPS))))):
         for step in STEPS:
             _kill_one(lab, kill_at=f"{step}:{lab.random.randrange(1, 4)}")
         _kill_one(lab, kill_after_seconds=lab.random.uniform(0, 1.5))

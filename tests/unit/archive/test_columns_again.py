@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -84,3 +85,17 @@ def test_a_column_that_was_changed_is_named(root: Place, topic: str, column: str
 def test_a_column_that_came_later_is_null_in_older_rows_and_no_finding(root: Place) -> None:
     _edit(root, "transactions", lambda row: row | {"amount_minor": None})
     assert _found(root, "transactions") == []
+
+
+def test_a_file_of_which_a_decoded_column_alone_cannot_be_read_is_named(root: Place) -> None:
+    """Nothing that a leaf is of is damaged, so the check of the rows has nothing to say."""
+    (path, *_) = _table(root, "transactions").delta.file_uris()
+    file = Path(path)
+    metadata = pq.read_metadata(file)
+    place = metadata.schema.names.index("merchant_id")
+    chunk = metadata.row_group(0).column(place)
+    content = bytearray(file.read_bytes())
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begin : begin + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    file.write_bytes(content)
+    assert _found(root, "transactions") == [f"transactions/{file.relative_to(file.parents[1])}"]

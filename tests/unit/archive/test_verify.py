@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.unit.archive.tables import SCHEMA, T0_MS, append, build_row, open_plain
 from weir.archive.objects import Objects
 from weir.archive.place import Place
 from weir.archive.seals.chain import FOLDER, Chain
 from weir.archive.seals.check_chain import check_chain
+from weir.archive.seals.check_rows import SOURCES
 from weir.archive.seals.key import SealKey, load_key
 from weir.archive.seals.runs import Runs
 from weir.archive.seals.seal import hash_text, seal_erasure
@@ -127,6 +131,32 @@ def test_one_byte_of_any_row_is_found(archive: Path) -> None:
         _rewrite(work, bend)
         partition, batch, step = place // 12, place % 12 // 4 + 1, (0, 1, 2, 5)[place % 4]
         assert _found(work) == [(f"a[{partition}]@{10 * batch + step}", "changed")]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_bit_that_was_turned_in_a_file_is_found_wherever_a_reader_would_see_it(
+    archive: Path, at: float, bit: int
+) -> None:
+    """Some bits of a file say nothing of its rows: of those a reader sees none."""
+    file = min((archive / "a").rglob("*.parquet"))
+    before, content = _read_file(file), file.read_bytes()
+    turned = bytearray(content)
+    turned[int(at * len(turned))] ^= 1 << bit
+    try:
+        file.write_bytes(turned)
+        after, found = _read_file(file), _found(archive)
+    finally:
+        file.write_bytes(content)
+    assert bool(found) == (after != before), found
+
+
+def _read_file(file: Path) -> Rows | None:
+    try:
+        batches = pq.ParquetFile(file).iter_batches(columns=[*SOURCES])
+        return [row for batch in batches for row in batch.select(SOURCES).to_pylist()]
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return None
 
 
 def test_a_row_that_was_removed_is_named(archive: Path) -> None:
