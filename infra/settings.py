@@ -131,7 +131,9 @@ class ProcessorSettings(_Section):
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)
-    """Megabytes of partials kept in memory per process; some 40 bytes for each partial come on top."""
+    """Megabytes of partials kept in memory per process, with 8 bytes for each id and unit.
+
+    What they lie in may be up to twice as large."""
     dlq_header_prefix: str = "__dlq.errors."
     """Of dead letters' header names as they are written; they are read back whatever it was then."""
 

@@ -160,7 +160,7 @@ class EventStage:
 
         Entities that are shared between partitions are wanted from every unit. A key's history is in its own unit, and
         where keys were counted that belong elsewhere now: partitions were added since, or a sender partitions in
-        another way. Where the batch has such a record (``strayed``), it may be in any.
+        another way. Of a record in such a partition (``strayed``), it may be in any.
         """
         everyone = [Unit("t", partition) for partition in range(self.partitions)]
         mixed = [unit for unit in everyone if store.home_partitions(unit) != self.partitions]
@@ -170,8 +170,10 @@ class EventStage:
             BatchQuery(
                 entity,
                 index,
-                everyone if strayed or entity in kernel.shared else mixed,
+                everyone if entity in kernel.shared else mixed,
                 labels if entity in kernel.labelled else (),
+                strayed,
+                everyone if strayed else (),
             )
             for entity, index in events.entities.items()
         ]
@@ -275,7 +277,7 @@ def _find_degraded(
         return []
     oldest = int(append_time_ms.min()) - kernel.stream.horizon_ms
     found = []
-    for unit in {unit for ask in asks for unit in (*ask.list_own(), *ask.others, *ask.labels)}:
+    for unit in {unit for ask in asks for unit in (*ask.list_own(), *ask.all_others, *ask.labels)}:
         from_ms = oldest - (kernel.stream.label_hold_ms if unit.kind == "l" else 0)
         position = positions.get(unit)
         is_ours = unit in live and live[unit] <= from_ms

@@ -20,7 +20,7 @@ from weir.archive.seals.seal import NO_TABLE, ROWS, Seal
 from weir.archive.table import ArchiveTable
 from weir.schemas.errors import Damaged, Transient
 
-_TYPES = {name: FIXED.field(name).type for name in SOURCES}
+_SCHEMA = pa.schema([FIXED.field(name) for name in SOURCES])
 
 
 @dataclass
@@ -116,9 +116,8 @@ def _read_rows(
     for path in list_files(table.delta, "batch", first_batch, ANY):
         try:
             for rows in read_file(table.place, path, SOURCES):
-                if {each.name: each.type for each in rows.schema} != _TYPES:
-                    raise pa.ArrowInvalid(f"{path}: expected {_TYPES}, found {rows.schema}")
+                rows = rows.select(SOURCES).cast(_SCHEMA)  # noqa: PLW2901  (of a damaged footer names and types differ)
                 number = rows.column("batch")
                 yield rows.filter(pc.fill_null(pc.greater_equal(number, first_batch), True)) if first_batch else rows
-        except (OSError, pa.ArrowException, DeltaError):
+        except (KeyError, OSError, pa.ArrowException, DeltaError):
             faults.append(Finding(UNREADABLE, f"{name}/{path}"))

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from weir.streaming.core.jit import entry, leaf
+from weir.streaming.core.jit import entry, leaf, long_entry
 from weir.streaming.core.numbering import Numbering, grow
 from weir.streaming.core.passes import Partials
 
@@ -200,7 +200,7 @@ def _reset(cells: _Cells, blocks: _Blocks, unit: int, numbers: NDArray[np.int64]
     return dropped
 
 
-@entry
+@long_entry
 def _pack(cells: _Cells, data: NDArray[np.uint8], count: int, more: int) -> tuple[NDArray[np.uint8], int]:
     """Return a larger array with the blocks that somebody has, end to end, and the steps used; half as large again.
 
@@ -322,6 +322,11 @@ class Shelf:
         return len(self._ids)
 
     @property
+    def cell_bytes(self) -> int:
+        """What it takes to know where the partials are."""
+        return self._cells.begin.nbytes + self._cells.size.nbytes
+
+    @property
     def reserved_bytes(self) -> int:
         """How long the byte array is."""
         return len(self._blocks.data)
@@ -335,8 +340,9 @@ class Shelf:
 
 
 def warm_up() -> None:
-    """Compile what history has no use for."""
+    """Compile what a stream uses."""
     shelf, other, nobody = Shelf(1), Shelf(1), np.zeros(0, np.int64)
+    shelf.number(pa.array([str(number) for number in range(1_000)]))  # so many that the table of ids grows
     other.copy(shelf, nobody, nobody)
     other.reset_unit(0, NOT_KNOWN)
     other.put(nobody, nobody.astype(np.int32), (np.zeros(0, np.uint8), np.zeros(1, np.int64)))

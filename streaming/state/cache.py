@@ -209,21 +209,24 @@ class PartialStore:
             StaleState: owned units are not where this process left them.
             Transient: Redis is unreachable.
         """
-        _meter(sum(len(ask.index) * (1 + len(ask.others) + len(ask.labels)) for ask in asks))
+        wanted = {ask.entity: [*ask.list_wanted()] for ask in asks}
         numbers = {ask.entity: self._memory.number(ask.entity, ask.index.values) for ask in asks}
         missing = [
             lack
             for ask in asks
-            for lack in self._find_missing(ask.entity, ask.index, numbers[ask.entity], ask.list_wanted())
+            for lack in self._find_missing(ask.entity, ask.index, numbers[ask.entity], wanted[ask.entity])
         ]
+        _meter(
+            sum(len(ask.index) if places is None else len(places) for ask in asks for _, places in wanted[ask.entity])
+        )
         positions = self._load(missing)
         own, others, labels = dict[str, Partials](), dict[str, Partials](), dict[str, Partials]()
         with self._lent(missing):
             for ask in asks:
                 asked = ask.entity, numbers[ask.entity], self._list_rows("t", ask.index)
                 own[ask.entity] = self._memory.take(*asked, OWN)
-                if ask.others:
-                    others[ask.entity] = self._memory.take(*asked, OTHERS, self._memory.list_rows(ask.others))
+                if ask.all_others:
+                    others[ask.entity] = self._memory.take(*asked, OTHERS, self._memory.list_rows(ask.all_others))
                 if ask.labels:
                     labels[ask.entity] = self._memory.take(*asked, ALL, self._memory.list_rows(ask.labels))
         return BatchPartials(PackedStates(own, others, labels), positions)

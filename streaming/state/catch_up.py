@@ -173,8 +173,8 @@ def _fold_up_to(
         for chunk in chunks:  # d
             changed, is_mixed = _fold_chunk(context, stage, unit, chunk, dead)
             _settle(context, stage, view_writer)
+            context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)  # of what is not pinned nothing is dropped
             yield None
-            context.store.pin(unit, chunk.end, changed, is_mixed=is_mixed)
             erasures = context.store.erasures(unit)
             view_writer.submit([Write(unit, chunk.start, chunk.end, changed, is_mixed, erasures)])
         _settle(context, stage, view_writer)

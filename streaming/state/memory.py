@@ -36,7 +36,12 @@ class Memory:
     """Partials of owned units, the least recently used dropped by the generation."""
 
     def __init__(self, *, entities_max: int, bytes_max: int) -> None:
-        """Start with nothing; each generation has half of both bounds, and may exceed them by one batch."""
+        """Start with nothing; each generation has half of both bounds, and may exceed them by one batch.
+
+        Args:
+            entities_max: ids.
+            bytes_max: of partials and of the cells that say where they are.
+        """
         self._entities_max = entities_max
         self._bytes_max = bytes_max
         self._young: dict[str, Shelf] = {}
@@ -114,7 +119,7 @@ class Memory:
 
     def drop_unused(self) -> bool:
         """Drop what was not asked for lately, if there is too much; True when numbers changed."""
-        held = sum(shelf.bytes_held for shelf in self._young.values())
+        held = sum(shelf.bytes_held + shelf.cell_bytes for shelf in self._young.values())
         if 2 * sum(map(len, self._young.values())) <= self._entities_max and 2 * held <= self._bytes_max:
             return False
         if any(map(len, self._old.values())):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -35,12 +35,21 @@ class BatchQuery:
         index: of them.
         others: units of which each is wanted too, where they are not its own.
         labels: units of labels of which they are wanted.
+        strayed: partitions whose ids are wanted of ``everyone``.
+        everyone: units.
     """
 
     entity: str
     index: EntityIndex
     others: Sequence[Unit] = ()
     labels: Sequence[Unit] = ()
+    strayed: Collection[int] = ()
+    everyone: Sequence[Unit] = ()
+
+    @property
+    def all_others(self) -> Sequence[Unit]:
+        """Return the units of which any of them are wanted, but for their own."""
+        return [*self.others, *(unit for unit in self.everyone if unit not in self.others)]
 
     def list_own(self) -> list[Unit]:
         """Return the units of their partitions."""
@@ -50,9 +59,11 @@ class BatchQuery:
         """Yield every unit, and the positions that are wanted from it; None for all."""
         for unit in (*self.others, *self.labels):
             yield unit, None
-        for unit in self.list_own():
+        has_strayed = np.isin(self.index.units, [*self.strayed])
+        for unit in dict.fromkeys([*self.everyone, *self.list_own()]):
             if unit not in self.others:
-                yield unit, np.flatnonzero(self.index.units == unit.partition)
+                own = self.index.units == unit.partition
+                yield unit, np.flatnonzero(own | has_strayed if unit in self.everyone else own)
 
 
 def list_units(kind: str, index: EntityIndex) -> list[Unit]:

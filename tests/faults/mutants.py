@@ -28,7 +28,7 @@ from weir.streaming.state.arrangement import sort_by_unit
 from weir.streaming.state.cache import PartialStore
 from weir.streaming.state.folded import FoldedState
 from weir.streaming.state.memory import Memory
-from weir.streaming.state.queries import BatchQuery, Changed
+from weir.streaming.state.queries import BatchQuery, Changed, list_units
 from weir.streaming.state.view_writer import Write
 
 REJOIN_SECONDS_MAX, STALL_SECONDS = 15.0, 3.0
@@ -157,16 +157,37 @@ def _keep_what_is_void() -> None:
 
 def _pin_late() -> None:
     """The next batch is computed without what the one under way changed."""
-    pin, observe = FoldedState.pin, FoldedState.observe
+    pin, observe, process, keep = FoldedState.pin, FoldedState.observe, FoldedState.process, PartialStore.keep
     held: list[Sequence[Write]] = []
+    kept: list[tuple[PartialStore, Any]] = []
+    is_processing = [False]
+
+    def process_and_say(state: FoldedState, *given: Any) -> Any:
+        is_processing[0] = True
+        try:
+            return process(state, *given)
+        finally:
+            is_processing[0] = False
+
+    def keep_later(store: PartialStore, *given: Any) -> None:
+        if is_processing[0]:
+            kept.append((store, given))
+        else:
+            keep(store, *given)
 
     def pin_before(state: FoldedState, *given: Any) -> None:
+        for store, (kind, entities, partials) in kept:
+            units = {unit for index in entities.values() for unit in list_units(kind, index)}
+            if units <= state._applied.keys():
+                keep(store, kind, entities, partials)
+        kept.clear()
         for writes in held:
             pin(state, [write for write in writes if write.unit in state._applied])
         held.clear()
         observe(state, *given)
 
-    replace(FoldedState, pin=lambda _, writes: held.append(writes), observe=pin_before)
+    replace(PartialStore, keep=keep_later)
+    replace(FoldedState, pin=lambda _, writes: held.append(writes), observe=pin_before, process=process_and_say)
 
 
 def _go_back() -> None:

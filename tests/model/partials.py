@@ -18,6 +18,7 @@ class Store:
         self.known_whole = False
         self.expected: set[int] = set()
         self.pinned_at_trim = 0
+        self.is_pinned = True
 
     def own(self, applied: int, *, born_empty: bool) -> None:
         self.forget()
@@ -26,21 +27,26 @@ class Store:
 
     def forget(self) -> None:
         self.is_owned = self.known_whole = False
-        self.expected, self.pinned_at_trim = set(), 0
+        self.expected, self.pinned_at_trim, self.is_pinned = set(), 0, True
         if self.world.has(Guard.FORGET):
             self.young, self.old = {}, {}
 
-    def pin(self, end: int, changed: Partials) -> None:
+    def keep(self, changed: Partials) -> None:
+        self.young |= changed
+        self.is_pinned = not changed
+
+    def pin(self, end: int) -> None:
         if not self.is_owned:
             self.world.judge_wrong(f"what ends at {end} is pinned though the unit was forgotten")
         self.expected.add(end)
-        self.young |= changed
+        self.is_pinned = True
 
     def confirm(self, end: int) -> None:
         self.expected = {position for position in self.expected if position >= end}
 
     def trim(self) -> None:
-        if self.world.has(Guard.PIN) and min(self.expected, default=0) < self.pinned_at_trim:
+        has_more = not self.is_pinned or min(self.expected, default=0) < self.pinned_at_trim
+        if self.world.has(Guard.PIN) and has_more:
             return
         if self.old:
             self.known_whole = False

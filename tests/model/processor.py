@@ -110,6 +110,8 @@ class Process:
             if verdict == "row":
                 fold(partials, record)
                 batch.changed |= {entity: partials[entity] for entity in record.entities}
+        if self.world.has(Guard.PIN_BEFORE_COMMIT):
+            self.store.keep(batch.changed)
         yield
 
     def _judge(self, record: Record, partials: Partials) -> str:
@@ -129,7 +131,7 @@ class Process:
         self.under_way = batch
         if self.next_offset is not None:  # a poll, which without the guard there is, may have let go of the partition
             if self.world.has(Guard.PIN_BEFORE_COMMIT):
-                self.store.pin(batch.end, batch.changed)
+                self.store.pin(batch.end)
             self.next_offset = batch.end
         yield
 
@@ -158,7 +160,8 @@ class Process:
             return
         if batch.failed is None:
             if not self.world.has(Guard.PIN_BEFORE_COMMIT) and self.next_offset is not None:
-                self.store.pin(batch.end, batch.changed)
+                self.store.keep(batch.changed)
+                self.store.pin(batch.end)
             return
         if isinstance(batch.failed, Fenced) or self.world.has(Guard.VOID_AFTER_ABORT):
             self._forget_live()
@@ -248,8 +251,8 @@ class Process:
                 yield False
             for _ in self._await_write(applier):
                 yield False
+            self.store.pin(end)
             yield True
-            self.store.pin(end, changed)
             applier.submit(Write(position, end, changed))
             position = end
         for _ in self._await_write(applier):
@@ -257,6 +260,8 @@ class Process:
         self.next_offset = committed  # e
 
     def _fold_again(self, records: list[Record], changed: Partials) -> Steps:
+        if not self.store.is_owned:
+            self.world.judge_wrong(f"what begins at {records[0].offset} is folded though the unit was forgotten")
         partials = yield from self.store.read(records)
         for record in records:
             if self.world.has(Guard.VERDICT_READ_BACK):
@@ -266,6 +271,7 @@ class Process:
             if counts:
                 fold(partials, record)
                 changed |= {entity: partials[entity] for entity in record.entities}
+        self.store.keep(changed)
 
     def _await_write(self, applier: ViewWriter) -> Steps:
         while applier.records_behind:

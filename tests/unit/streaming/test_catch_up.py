@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import SimpleNamespace
@@ -170,6 +171,17 @@ def test_between_steps_no_write_is_in_flight_so_the_store_may_be_trimmed(entitie
         assert view.in_flight == 0
         context.store.trim()
     assert _is_right(view)
+
+
+def test_what_a_rebuild_has_in_memory_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "CARDS", RECORDS)  # each record is of another card
+    view, stage, held = _View(), _Folder(), list[int]()
+    context = _build_context(view, entities_max=1)
+    for _ in catch_up(context, stage, UNIT):  # type: ignore[arg-type] # as much of a stage as is called
+        context.store.trim()
+        held.append(len(context.store._memory))
+    assert _is_right(view)
+    assert max(held) <= 2 * CHUNK < RECORDS
 
 
 @pytest.mark.parametrize(
