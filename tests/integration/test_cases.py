@@ -12,9 +12,11 @@ from weir.cases.case import Conflict, Review, State, Verdict
 from weir.cases.desk import Desk, UnknownCase
 from weir.cases.erasing import compact, each_key, erase_in_cases
 from weir.cases.intake import Intake
+from weir.cases.metering import CaseMeter
 from weir.cases.outbox import Outbox
 from weir.cases.queue import Wanted, read_cursor
 from weir.infra.database.engine import open_database
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.project import load_shipped
 from weir.schemas.streams.payments import payments
 
@@ -269,3 +271,37 @@ def test_the_cases_of_a_key_are_erased_with_what_waits_and_other_texts_lose_the_
         compact(engine)
         content = b"".join(path.read_bytes() for path in settings.home.glob("weir.db*"))
         assert content.count(b"who-asks") == content.count(b"who-asks-too") > 0
+
+
+def test_the_metrics_say_how_many_wait_for_how_long_and_how_long_verdicts_took(settings, engine, intake):
+    clock = [NOW_MS]
+    meter = CaseMeter(
+        engine, stream=STREAM, label="metered", monotonic=lambda: clock[0] / 1_000, now_ms=lambda: clock[0]
+    )
+
+    def sample(name, **labels):
+        return REGISTRY.get_sample_value(name, {"stream": "metered", **labels})
+
+    with closing(Desk(partial(open_database, settings), payments, lambda: clock[0])) as desk:
+        take(intake, review("t1"), review("t2", key="c2"), review("t3", key="c3"))
+        mine = desk.page(Wanted()).cases[0]
+        desk.claim(mine.id, "ana")
+        clock[0] += 60_000
+        meter.look()
+        assert sample("weir_cases_undecided", state="open") == 2
+        assert sample("weir_cases_undecided", state="claimed") == 1
+        assert sample("weir_case_oldest_seconds") == pytest.approx(60, abs=1)
+        before = sample("weir_case_verdict_seconds_count", verdict="fraud") or 0
+
+        desk.decide(mine.id, "ana", Verdict.FRAUD, "looks like it")
+        meter.look()
+        assert sample("weir_cases_undecided", state="claimed") == 1  # it is not time to look again
+        clock[0] += 60_000
+        meter.look()
+        assert sample("weir_cases_undecided", state="claimed") == 0
+        assert sample("weir_case_verdict_seconds_count", verdict="fraud") == before + 1
+        assert sample("weir_case_labels_waiting") == 1
+        assert sample("weir_case_labels_oldest_seconds") == pytest.approx(60, abs=1)
+        clock[0] += 60_000
+        meter.look()
+        assert sample("weir_case_verdict_seconds_count", verdict="fraud") == before + 1  # each is counted once

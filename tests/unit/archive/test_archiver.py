@@ -19,6 +19,7 @@ from weir.archive.log import Read
 from weir.archive.metering import Meter
 from weir.archive.place import Place
 from weir.archive.table import ArchiveTable
+from weir.monitoring.metrics import REGISTRY
 from weir.schemas.errors import Transient
 from weir.streaming.stage import do_nothing
 
@@ -184,3 +185,40 @@ def test_a_store_that_stays_away_ends_the_process_and_its_heir_continues(
         run(build_follower(table, rows=1), Log([Record(0, 0)], []), {0: 1})
     run(build_follower(reopen(place)), Log([Record(0, 0)], [Record(0, 1)]), {0: 2})
     assert offsets(place) == [0, 1]
+
+
+def _sample(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, labels)
+
+
+def test_an_archiver_says_how_far_it_is_behind_and_what_it_holds(place: Place) -> None:
+    follower = build_follower(reopen(place))
+    meter = Meter(lambda _: {0: 7}, {TOPIC: 86_400_000})
+    follower.take([Record(0, 0), Record(0, 1)])
+    assert meter.turn({TOPIC: follower})
+    assert _sample("weir_archive_retention_seconds", topic=TOPIC) == 86_400
+    assert _sample("weir_lag_records", stage="archive", topic=TOPIC, partition="0") == 5
+    assert _sample("weir_archive_files", topic=TOPIC) == 0
+    behind = _sample("weir_archive_behind_seconds", topic=TOPIC)
+    assert behind is not None
+    assert abs(time.time() - behind - 0.001) < 60  # the older record is of the first second of 1970
+    assert not meter.turn({TOPIC: follower})  # it is too early to ask again
+
+    commits, rows = (_sample(f"weir_archive_{what}_total", topic=TOPIC) or 0.0 for what in ("commits", "rows"))
+    with meter.committing(follower):
+        follower.commit(do_nothing)
+    assert Meter(lambda _: {0: 7}, {}).turn({TOPIC: follower})
+    assert _sample("weir_archive_behind_seconds", topic=TOPIC) == 0
+    assert _sample("weir_archive_files", topic=TOPIC) == 1
+    assert _sample("weir_archive_commits_total", topic=TOPIC) == commits + 1
+    assert _sample("weir_archive_rows_total", topic=TOPIC) == rows + 2
+
+
+def test_brokers_that_do_not_answer_leave_what_was_said_of_the_log(place: Place) -> None:
+    def away(_: str) -> Mapping[int, int]:
+        raise Transient("kafka: away")
+
+    follower = build_follower(reopen(place))
+    assert Meter(lambda _: {0: 3}, {}).turn({TOPIC: follower})
+    assert Meter(away, {}).turn({TOPIC: follower})
+    assert _sample("weir_lag_records", stage="archive", topic=TOPIC, partition="0") == 3
