@@ -127,7 +127,7 @@ class ProcessorSettings(_Section):
     linger_ms: int = Field(default=8, ge=0, le=1_000)
     """How long a batch that is not full waits for more records, from when its first one is in hand.
 
-    Batches of few records are three to five times that apart: each costs a transaction, however few it has."""
+    Batches of few records are three to eight times that apart: each costs a transaction, however few it has."""
     cache_entities_max: int = Field(default=500_000, ge=10)
     """Ids whose partials are kept in memory per process; it should exceed the entities of a busy hour."""
     cache_mb_max: int = Field(default=512, ge=1)

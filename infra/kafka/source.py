@@ -40,7 +40,7 @@ class Pace(NamedTuple):
     lingers: int
 
 
-SLOW, WAITED, USUAL = Pace(10, PACE_LINGERS), Pace(64, 5), Pace(64, 8)
+SLOW, WAITED, USUAL = Pace(10, PACE_LINGERS), Pace(64, 4), Pace(64, 8)
 """A transaction costs the brokers and this process some 30 ms of CPU however few records it has, so a stream of a
 thousand a second has sixteen a second and not twenty-five, unless somebody waits (``WAITED_FOR``). So slow a stream
 that even then a batch has a handful leaves the cores idle, and need not wait."""
