@@ -59,7 +59,7 @@ class BatchQuery:
         """Yield every unit, and the positions that are wanted from it; None for all."""
         for unit in (*self.others, *self.labels):
             yield unit, None
-        has_strayed = np.isin(self.index.units, [*self.strayed])
+        has_strayed = np.isin(self.index.units, [*self.strayed]) if self.strayed else np.False_
         for unit in dict.fromkeys([*self.everyone, *self.list_own()]):
             if unit not in self.others:
                 own = self.index.units == unit.partition

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from tests.payments import Entity
-from tests.unit.streaming.kept import keep_and_pin
+from tests.unit.streaming.kept import Sound, keep_and_pin
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.id_set import IdSet
@@ -18,7 +18,7 @@ from weir.streaming.state.queries import Changed, PartialQuery
 OWN, LENT, IDLE = Unit("t", 0), Unit("t", 1), Unit("l", 0)
 
 
-class _View:
+class _View(Sound):
     """Positions and partials in memory."""
 
     def __init__(self, positions: dict[Unit, int]) -> None:
@@ -29,15 +29,6 @@ class _View:
             unit: Loaded(Position(self.positions[unit]) if unit in self.positions else None, [b"" for _ in keys])
             for unit, keys in wanted
         }
-
-    def load_checked(
-        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
-    ) -> dict[Unit, Loaded]:
-        del checked
-        return self.load_many(wanted)
-
-    def suspect(self, unit: Unit, reason: str) -> None:
-        raise AssertionError(f"{unit} is suspect: {reason}")
 
 
 def _own_all(view: _View) -> PartialStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.streaming.kept import keep
+from tests.unit.streaming.kept import Sound, keep
 from weir.infra.redis.loaded import Loaded
 from weir.infra.redis.unit import Position, Unit
 from weir.streaming.core.entity_index import EntityIndex
@@ -29,7 +29,7 @@ IDS = [f"id-{number}" for number in range(8)]
 Cell = tuple[Unit, str, str]
 
 
-class _Redis:
+class _Redis(Sound):
     """What each unit has; an owned unit stands where its last write left it.
 
     Attributes:
@@ -53,15 +53,6 @@ class _Redis:
             values = [self.cells.get((unit, *key.split(":")), b"") for key in keys]  # type: ignore[arg-type] # two parts
             found[unit] = Loaded(Position(self.positions[unit]), values)
         return found
-
-    def load_checked(
-        self, wanted: Iterable[tuple[Unit, Sequence[str]]], checked: Collection[Unit]
-    ) -> dict[Unit, Loaded]:
-        del checked
-        return self.load_many(wanted)
-
-    def suspect(self, unit: Unit, reason: str) -> None:
-        raise AssertionError(f"{unit} is suspect: {reason}")
 
 
 class _Batch(NamedTuple):
