@@ -180,7 +180,9 @@ class TableReader:
         with self._table.place.errors("read"):
             yield from self._dataset(self._list_paths(first, last)).to_batches(columns=columns, filter=wanted)
 
-    def read_buckets(self, first: date, last: date, schema: pa.Schema, buckets: tuple[int, int]) -> pa.Table:
+    def read_buckets(
+        self, first: date, last: date, schema: pa.Schema, buckets: tuple[int, int], rows: slice | None = None
+    ) -> pa.Table:
         """Return the rows of the days from one to another whose keys are in a range of buckets, all ends included.
 
         Args:
@@ -188,12 +190,13 @@ class TableReader:
             last: day.
             schema: the columns, as ``SliceReader.read`` takes them.
             buckets: the range.
+            rows: which of those rows, by their place in the whole; None for all.
 
         Raises:
             Transient: the store cannot be read.
         """
         with self._table.place.errors("read"):
-            return self._slices.read(self._list_paths(first, last), schema, buckets)
+            return self._slices.read(self._list_paths(first, last), schema, buckets, rows)
 
     def _list_paths(self, first: date, last: date) -> list[str]:
         days = self.files[f"partition.{DAY}"]

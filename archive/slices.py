@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from weir.archive.place import Place
 
 _BUCKET = "bucket"
+Groups = npt.NDArray[np.int64]
 _OPEN_MAX = 64
 """Files that stay open for the next part: a day that is joined has a few."""
 
@@ -50,15 +51,24 @@ class _File:
                 self.constants[each.name] = _find_constant(self.parquet.metadata, each)
         return {name: value for name in schema.names if (value := self.constants[name]) is not None}
 
-    def find_within(self, groups: npt.NDArray[np.int64], buckets: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    def find_within(self, groups: Groups, buckets: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return which rows of some row groups are of a range; only groups that reach beyond it are looked at."""
         beyond = (self.low[groups] < buckets[0]) | (self.high[groups] > buckets[1])
-        counts = [self.parquet.metadata.row_group(group).num_rows for group in groups.tolist()]
+        counts = self._count(groups)
         kept = np.ones(sum(counts), np.bool_)
         if beyond.any():
             of = self.parquet.read_row_groups(groups[beyond].tolist(), columns=[_BUCKET])[_BUCKET].to_numpy()
             kept[np.repeat(beyond, counts)] = (of >= buckets[0]) & (of <= buckets[1])
         return kept
+
+    def leave_out(self, groups: Groups, kept: npt.NDArray[np.bool_]) -> tuple[Groups, npt.NDArray[np.bool_]]:
+        """Return the row groups of which any row is kept, and which of their rows are."""
+        of = np.repeat(np.arange(len(groups)), self._count(groups))
+        used = np.unique(of[kept])
+        return groups[used], kept[np.isin(of, used)]
+
+    def _count(self, groups: Groups) -> list[int]:
+        return [self.parquet.metadata.row_group(group).num_rows for group in groups.tolist()]
 
 
 class SliceReader:
@@ -70,32 +80,40 @@ class SliceReader:
         self._open: dict[tuple[str, tuple[str, ...]], _File] = {}
         self._lock = Lock()
 
-    def read(self, paths: Sequence[str], schema: pa.Schema, buckets: tuple[int, int]) -> pa.Table:
+    def read(
+        self, paths: Sequence[str], schema: pa.Schema, buckets: tuple[int, int], rows: slice | None = None
+    ) -> pa.Table:
         """Return the rows of a range of buckets, both included, in the order of the files and of their rows.
 
         Args:
             paths: of the files.
             schema: the columns that are read; texts whose type is a dictionary are made once for each text.
             buckets: the range.
+            rows: which of those rows, by their place in the whole; None for all.
         """
         texts = tuple(each.name for each in schema if pa.types.is_dictionary(each.type))
         wanted = [(path, texts) for path in paths]
         with self._lock:
             self._open = {each: file for each, file in self._open.items() if each in wanted}
-            tables = [table for each in wanted for table in self._read_file(each, schema, buckets)]
+            tables = [table for each in self._find(wanted, buckets, rows) for table in _read(*each, schema)]
         return pa.concat_tables(tables or [schema.empty_table()])
 
-    def _read_file(
-        self, wanted: tuple[str, tuple[str, ...]], schema: pa.Schema, buckets: tuple[int, int]
-    ) -> Iterator[pa.Table]:
-        file = self._open.get(wanted) or self._open_file(*wanted)
-        groups = np.flatnonzero((file.low <= buckets[1]) & (file.high >= buckets[0]))
-        if not len(groups):
-            return
-        constants = file.find_constants(schema)
-        names = file.columns - constants.keys()
-        rows = file.parquet.read_row_groups(groups.tolist(), columns=[name for name in schema.names if name in names])
-        yield complete(_pick(rows, file.find_within(groups, buckets)), schema, constants)
+    def _find(
+        self, wanted: Sequence[tuple[str, tuple[str, ...]]], buckets: tuple[int, int], rows: slice | None
+    ) -> Iterator[tuple[_File, Groups, npt.NDArray[np.bool_]]]:
+        """Yield the row groups of each file that are read, and which of their rows are wanted."""
+        before = 0
+        for each in wanted:
+            file = self._open.get(each) or self._open_file(*each)
+            groups = np.flatnonzero((file.low <= buckets[1]) & (file.high >= buckets[0]))
+            kept = file.find_within(groups, buckets)
+            if rows is not None:
+                places = np.flatnonzero(kept)
+                kept = np.zeros_like(kept)
+                kept[places[max(0, rows.start - before) : max(0, rows.stop - before)]] = True
+                before += len(places)
+                groups, kept = file.leave_out(groups, kept)
+            yield file, groups, kept
 
     def _open_file(self, path: str, texts: tuple[str, ...]) -> _File:
         source = self._place.files.open_input_file(path)
@@ -115,6 +133,14 @@ class SliceReader:
         if len(self._open) < _OPEN_MAX:
             self._open[path, texts] = file
         return file
+
+
+def _read(file: _File, groups: Groups, kept: npt.NDArray[np.bool_], schema: pa.Schema) -> Iterator[pa.Table]:
+    if len(groups):
+        constants = file.find_constants(schema)
+        names = file.columns - constants.keys()
+        rows = file.parquet.read_row_groups(groups.tolist(), columns=[name for name in schema.names if name in names])
+        yield complete(_pick(rows, kept), schema, constants)
 
 
 def _pick(rows: pa.Table, kept: npt.NDArray[np.bool_]) -> pa.Table:

@@ -63,11 +63,15 @@ class Part:
         decisions: the columns of ``RECORDED`` and ``ROW``, and the key and ``LABELLED`` where that is asked for;
             texts are dictionaries. What the archive never had is left out.
         buckets: the range of key buckets that they are of, both included.
+        time: append times of the first and of the first one left out, where some of the day are.
+        rows: of which of the rows of day and buckets they are; None for all.
     """
 
     day: date
     decisions: pa.Table
     buckets: tuple[int, int]
+    time: tuple[int, int] | None = None
+    rows: slice | None = None
 
 
 @dataclass(frozen=True)
@@ -147,20 +151,39 @@ class Past:
             labelled: read what labels are found by.
             more: fields of decisions that are read too; those that the archive never had are left out.
         """
-        stored, asked = self._decisions.schema.names, [*RECORDED, *more]
-        column_of = self._recorded | {"id_hash": "id_hash"}
-        asked += [self.stream.key.field, *LABELLED] if labelled else []
+        asked = [*RECORDED, *more, *([self.stream.key.field, *LABELLED] if labelled else [])]
+        for day, rows, is_whole in self._days(since_ms, until_ms):
+            for buckets in _cut(rows):
+                part = self._read_part(day, buckets, asked, None if is_whole else (since_ms, until_ms))
+                if part.decisions.num_rows:
+                    yield part
+
+    def choose(self, part: Part, places: slice) -> Part:
+        """Return a part of neighbours by their places, one at least; its decisions are not in memory."""
+        first, last = (part.decisions[ROW][place].as_py() for place in (places.start, places.stop - 1))
+        return replace(part, decisions=part.decisions.slice(0, 0), rows=slice(first, last + 1))
+
+    def read_again(self, part: Part, more: Sequence[str]) -> Part:
+        """Return a part with its decisions, and more of their fields."""
+        return self._read_part(part.day, part.buckets, [*RECORDED, *more], part.time, part.rows)
+
+    def _read_part(
+        self,
+        day: date,
+        buckets: tuple[int, int],
+        asked: Sequence[str],
+        time: tuple[int, int] | None,
+        rows: slice | None = None,
+    ) -> Part:
+        column_of, stored = self._recorded | {"id_hash": "id_hash"}, self._decisions.schema.names
         # what is not stored was kept by a release before it
         names = {name: column_of[name] for name in asked if column_of.get(name) in stored}
-        for day, rows, is_whole in self._days(since_ms, until_ms):
-            columns = list(dict.fromkeys([*names.values(), *([] if is_whole else [_TIME])]))
-            for buckets in _cut(rows):
-                found = _read(self._decisions, (day, day), columns, buckets)
-                found = found.append_column(ROW, pa.array(np.arange(len(found), dtype=np.int32)))
-                found = _select(found, self._recorded, None if is_whole else (since_ms, until_ms))
-                if found.num_rows:
-                    kept = [*names.items(), (ROW, ROW)]
-                    yield Part(day, pa.table({name: to_array(found[column]) for name, column in kept}), buckets)
+        columns = list(dict.fromkeys([*names.values(), *([_TIME] if time else [])]))
+        found = _read(self._decisions, (day, day), columns, buckets, rows)
+        places = np.arange(len(found), dtype=np.int32) + (rows.start if rows else 0)
+        found = _select(found.append_column(ROW, pa.array(places)), self._recorded, time)
+        kept = [*names.items(), (ROW, ROW)]
+        return Part(day, pa.table({name: to_array(found[column]) for name, column in kept}), buckets, time, rows)
 
     def find_places(self, part: Part, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return the partition and offset of some decisions of a part, by their ``ROW``."""
@@ -180,9 +203,12 @@ class Past:
             fields: of the events that are read.
         """
         names, plain = tuple(dict.fromkeys(features)), list(dict.fromkeys(fields))
-        decisions, rows = part.decisions, self._read_rows(part.day, part.day, part.buckets, [*names, *plain])
+        decisions, columns = part.decisions, [*names, *plain]
+        rows = self._read_rows(part.day, part.day, part.buckets, columns, part.rows)
         if not all(rows[name].equals(decisions[name]) for name in SOURCE):  # else both are sorted alike
-            decisions, rows = self._match(part, rows, [*names, *plain])
+            if part.rows is not None:
+                rows = self._read_rows(part.day, part.day, part.buckets, columns)
+            decisions, rows = self._match(part, rows, columns)
         matrix = np.empty((len(names), rows.num_rows), np.float32)
         for position, name in enumerate(names):
             matrix[position] = rows[name].to_numpy()  # what is null is not a number
@@ -222,12 +248,14 @@ class Past:
         found = found.join(days, f"partition.{DAY}").to_pylist()
         return sorted((row[f"partition.{DAY}"], row["num_records_sum"], row["is_whole_all"]) for row in found)
 
-    def _read_rows(self, first: date, last: date, buckets: tuple[int, int], wanted: Sequence[str]) -> pa.Table:
+    def _read_rows(
+        self, first: date, last: date, buckets: tuple[int, int], wanted: Sequence[str], places: slice | None = None
+    ) -> pa.Table:
         """Return columns of feature rows by the names of their fields; one that the table lacks is null."""
         schema = self._features.schema
         there = {name: self._seen[name] for name in (*SOURCE, *wanted) if self._seen.get(name) in schema.names}
         columns = list(dict.fromkeys(there.values()))
-        found = _read(self._features, (first, last), columns, buckets).rename_columns(list(there))
+        found = _read(self._features, (first, last), columns, buckets, places).rename_columns(list(there))
         for name in wanted:
             if name not in there:
                 found = found.append_column(name, pa.nulls(len(found), pa.float32()))
@@ -242,8 +270,14 @@ def _columns_of(schema: str) -> dict[str, str]:
     return {name: column.name for name, column in decoded_columns(BatchCodec(schema=schema).arrow_schema).items()}
 
 
-def _read(reader: TableReader, days: tuple[date, date], columns: list[str], buckets: tuple[int, int]) -> pa.Table:
-    found = reader.read_buckets(*days, with_dictionaries(reader.schema, columns), buckets)
+def _read(
+    reader: TableReader,
+    days: tuple[date, date],
+    columns: list[str],
+    buckets: tuple[int, int],
+    rows: slice | None = None,
+) -> pa.Table:
+    found = reader.read_buckets(*days, with_dictionaries(reader.schema, columns), buckets, rows)
     return found.unify_dictionaries()
 
 

@@ -29,7 +29,7 @@ _MONEY: Final = ("caught", "let_through", "hurt")
 _STATES: Final = {FRAUD: "fraud", GOOD: "good", UNKNOWN: "no_label", YOUNG: "too_young"}
 
 
-def build_document(found: Findings, rescored: Rescored | None, *, has_money: bool, has_labels: bool) -> Document:
+def build_document(found: Findings, rescored: Rescored, *, has_money: bool, has_labels: bool) -> Document:
     """Return a study as JSON holds it; a figure that there is not is null."""
     tally, total = found.tally, found.tally.total
     labels = {name: tally.verdicts.get(verdict, 0) for verdict, name in _STATES.items()}
@@ -64,7 +64,7 @@ def _describe_day(of: Any) -> Document:
     return {"rows": int(of.sum()), "declined": declined, "flips": _list_flips(of)}
 
 
-def _describe_reproduction(found: Findings, rescored: Rescored | None) -> Document:
+def _describe_reproduction(found: Findings, rescored: Rescored) -> Document:
     versions = {
         version: {
             "rows": of.rows,
@@ -81,7 +81,7 @@ def _describe_reproduction(found: Findings, rescored: Rescored | None) -> Docume
         "differing": sum(of.differing for of in found.versions.values()),
         "differences": [each._asdict() for each in found.differences],
         "rules_versions": versions,
-        "scores": rescored and {name: getattr(rescored, name) for name in _RESCORED},
+        "scores": {name: getattr(rescored, name) for name in _RESCORED},
     }
 
 
@@ -123,21 +123,22 @@ def _describe_rule(tally: RuleTally) -> Document:
 def _list_rescored(rescored: Rescored) -> Iterator[str]:
     again = f", {rescored.remembered:,} of them by an earlier run" if rescored.remembered else ""
     made = f"{rescored.checked:,} scores were made again by the model that gave them{again}"
-    yield f"{made}: {rescored.differing:,} differ"
+    if rescored.checked:
+        yield f"{made}: {rescored.differing:,} differ"
     if rescored.unsure:
         yield f"{rescored.unsure:,} of these decisions have another probability or prediction set than its bundle says"
-    for model in sorted(rescored.missing):
-        yield f"scores of {model} are not checked: its bundle cannot be found"
+    for model, why in sorted(rescored.missing.items()):
+        yield f"scores of {model} are not checked: {why}"
 
 
-def _list_notes(found: Findings, document: Document, rescored: Rescored | None) -> Iterator[str]:
-    yield from _list_rescored(rescored) if rescored else ()
+def _list_notes(found: Findings, document: Document, rescored: Rescored) -> Iterator[str]:
     for version, of in sorted(found.versions.items()):
         if of.missing:
             what = " and ".join(sorted(of.missing))
             rows = f"{of.rows - of.checked:,} decisions of rules_version {version}"
             then = "" if of.judged else ", and the change is not tried on them"
             yield f"{rows} are not checked: {what} cannot be found{then}"
+    yield from _list_rescored(rescored)
     if found.lost:
         yield f"{found.lost:,} decisions have no feature row in the archive and are in no figure"
     labels = document["labels"]

@@ -156,15 +156,32 @@ class Study:
             Transient: the store cannot be read.
             Damaged: a manifest in the archive is not what was kept.
         """
+        drawn: list[Part] = []
+        scores = self._scores if self._scores and not self._scores.takes_all else None
         for part, joined in read_ahead(self._read(since_ms, until_ms)):
             self.found.lost += joined.lost
             for versions, rows in _group(joined.decisions):
                 self._take(part, versions, joined if rows is None else joined.pick(rows))
+            if scores is not None:
+                drawn.append(self._past.choose(part, scores.draw(part)))
             yield part.decisions.num_rows
+        if scores is not None:
+            self._check_drawn(scores, drawn)
+
+    def _check_drawn(self, scores: ScoreCheck, drawn: Iterable[Part]) -> None:
+        """Check the scores of some decisions of each part, which are read with what their models take."""
+        for part in drawn:
+            few = self._past.read_again(part, MODEL_CONFIDENCE)
+            taken = set[str]().union(*(scores.list_features(versions) for versions, _ in _group(few.decisions)))
+            if taken:
+                joined = self._past.join(few, [n for n in self._past.stream.feature_names if n in taken], ())
+                for versions, rows in _group(joined.decisions):
+                    own = joined if rows is None else joined.pick(rows)
+                    self._note(few, own, scores.check(versions, own))
 
     def _read(self, since_ms: int, until_ms: int) -> Iterator[tuple[Part, Joined]]:
         labelled = self._labels is not None and not self._labels.is_empty
-        more = () if self._scores is None else MODEL_CONFIDENCE
+        more = MODEL_CONFIDENCE if self._scores and self._scores.takes_all else ()
         for part in read_ahead(self._past.parts(since_ms, until_ms, labelled=labelled, more=more)):
             groups = _group(part.decisions)
             features, fields = self._list_columns([versions for versions, _ in groups])
@@ -177,7 +194,7 @@ class Study:
         deciding: list[Change | Found] = [self._change, self._against or Change()]
         for versions in decided_by:
             deciding.append(self._in_force.find(versions))
-            named |= self._scores.list_features(versions) if self._scores else set()
+            named |= self._scores.list_features(versions) if self._scores and self._scores.takes_all else set()
         segments = self.found.segments
         named |= segments.by.columns if segments else frozenset()
         named |= self._where.columns if self._where else frozenset()
@@ -199,7 +216,7 @@ class Study:
         has_model = versions.model_name != NO_MODEL_NAME
         scores = check_scores(read_scores(rows.decisions))
         best = self._check(part, rows, scores, found.complete(Change()), of, has_model=has_model)
-        if self._scores is not None:
+        if self._scores is not None and self._scores.takes_all:
             self._note(part, rows, self._scores.check(versions, rows))
         deciding = _choose(found.complete(self._change), best)
         if deciding is None:

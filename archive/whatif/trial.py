@@ -78,25 +78,21 @@ def run_trial(settings: Settings, root: Place, change: Change, asked: Asked) -> 
 
 def _study(settings: Settings, root: Place, change: Change, asked: Asked) -> Document:
     stream, objects = settings.stream, Objects(root)
-    scores: ScoreCheck | None = None
     past = Past(root, stream, settings.topics.of(stream))
     labels = read_labels(past.labels, stream, now_ms=past.newest_ms)
-    if change.model is not None or asked.verify:
-        rows = past.count(asked.since_ms, asked.until_ms)
-        scores = ScoreCheck(settings, objects, rows=rows, verify=asked.verify)
+    scores = ScoreCheck(settings, objects, rows=past.count(asked.since_ms, asked.until_ms), verify=asked.verify)
     study = Study(past, Finder(settings, objects), labels, change, asked.where, scores, asked.by, asked.against)
     if not sum(study.run(asked.since_ms, asked.until_ms)):
         raise WeirError(
             f"no decision of this time in {root.uri}: none was made, or archived yet, which `weir archive` does"
         )
-    rescored = scores.found if scores else None
-    return build_document(study.found, rescored, has_money=study.has_money, has_labels=labels is not None)
+    return build_document(study.found, scores.found, has_money=study.has_money, has_labels=labels is not None)
 
 
 def find_failed(document: Document, bounds: Bounds) -> Iterator[Gate]:
     """Yield the gates that a trial does not pass; what was found says so in a sentence."""
     past = document["reproduction"]
-    scores = past["scores"] or {}
+    scores = past["scores"]
     wrong = {
         "decisions": past["differing"],
         "scores": scores.get("differing", 0),

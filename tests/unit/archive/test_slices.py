@@ -47,6 +47,18 @@ def test_a_range_has_its_rows_in_the_order_of_the_files(tmp_path: Path, is_sorte
     assert found["word"].to_pylist() == words
 
 
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("ends", [(0, BUCKETS - 1), (5, 5), (3, 40)])
+def test_rows_of_a_range_are_read_by_their_places_over_all_files(
+    tmp_path: Path, is_sorted: bool, ends: tuple[int, int]
+) -> None:
+    tables = [_write(tmp_path, name, is_sorted=is_sorted) for name in ("a", "bb")]
+    expected, reader = _expect(tables, *ends), SliceReader(Place(str(tmp_path)))
+    schema, middle = with_dictionaries(STORED, ["offset", "word"]), len(expected) // 2
+    for rows in (slice(0, 1), slice(3, 9), slice(middle - 5, middle + 5), slice(0, len(expected)), slice(2, 2)):
+        assert reader.read(["a", "bb"], schema, ends, rows)["offset"].to_pylist() == expected[rows]
+
+
 @pytest.mark.parametrize("kind", [pa.float32(), pa.string(), pa.dictionary(pa.int32(), pa.string())])
 def test_a_column_that_a_file_lacks_is_null_in_its_rows(tmp_path: Path, kind: pa.DataType) -> None:
     _write(tmp_path, "a", is_sorted=True)

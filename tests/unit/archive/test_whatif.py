@@ -296,6 +296,27 @@ def test_events_that_are_too_young_have_no_verdict_and_the_newest_label_counts()
     assert LabelIndex(hashes[:0], times[:0], verdicts[:0], mature_ms=DAY_MS).find(hashes, times).tolist() == [-1] * 5
 
 
+@given(
+    known=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9), st.sampled_from([0, 1, 2]))),
+    asked=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4))),
+)
+def test_a_label_is_found_among_those_whose_hashes_begin_alike(
+    known: list[tuple[int, int, int, int]], asked: list[tuple[int, int]]
+) -> None:
+    def hash_of(high: int, low: int) -> int:
+        return high << 62 | low  # all of one high part are one group
+
+    newest: dict[int, tuple[int, int]] = {}
+    for high, low, time, verdict in known:
+        newest[hash_of(high, low)] = max(newest.get(hash_of(high, low), (-1, 0)), (time, verdict))
+    hashes, times = np.array([hash_of(*each[:2]) for each in known], np.uint64), np.array([each[2] for each in known])
+    index = LabelIndex(hashes, times, np.array([each[3] for each in known], np.int8), mature_ms=DAY_MS)
+    wanted = np.array([hash_of(*each) for each in asked], np.uint64)
+    verdicts = [newest.get(each, (0, 2))[1] for each in wanted.tolist()]
+    found = index.find(wanted, np.zeros(len(asked), np.int64)).tolist()
+    assert found == [UNKNOWN if verdict == 2 else verdict for verdict in verdicts]
+
+
 _EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["d1", "d2"]),
