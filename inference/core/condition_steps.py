@@ -112,11 +112,12 @@ def ask_arrow(rows: Rows, _: Any, *, node: Expression, asked: Callable[..., Bool
 
 def ask_list(rows: Rows, _: Any, *, node: Expression, entity: str, wanted: bool) -> Bools:
     """Return whose ids are on a list, or whose are known and are not."""
-    ids = evaluate(node.parts[0], rows.fields).to_pylist()
+    ids = evaluate(node.parts[0], rows.fields)
     found, _ = rows.lists.find(node.value, {entity: ids}, len(ids), read_append_ms(rows.fields))
     if wanted:
         return found
-    return ~found & np.fromiter((each is not None for each in ids), np.bool_, len(ids))
+    known: Bools = ids.is_valid().to_numpy(zero_copy_only=False)
+    return ~found & known
 
 
 def compare_exact(left: Any, right: Any, *, compare: Callable[[Any, Any], Any]) -> Any:

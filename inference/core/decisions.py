@@ -221,7 +221,9 @@ def _explain_decider(decider: Decider, row: int, rules: Sequence[Rule], lists: L
         return Reason(rule.code, f"{rule.text or rule.why}: {describe_condition(rule)}")
     if not decider.side:
         return Reason(SCORE_UNAVAILABLE, "the model gave no score between 0 and 1; sent to review")
-    return _explain_listed(lists, decider.side, decider.kind, ids[decider.kind][row])
+    entry = ids[decider.kind][row]
+    text = entry.as_py() if isinstance(entry, pa.Scalar) else entry
+    return _explain_listed(lists, decider.side, decider.kind, text)
 
 
 def _explain_listed(lists: Lists, side: str, kind: str, entry: str | None) -> Reason:

@@ -43,9 +43,9 @@ class Shadowed:
     scores: npt.NDArray[np.float32]
 
 
-def read_ids(rows: pa.RecordBatch, kinds: Iterable[str], id_field_of: Mapping[str, str]) -> dict[str, list[str | None]]:
+def read_ids(rows: pa.RecordBatch, kinds: Iterable[str], id_field_of: Mapping[str, str]) -> dict[str, pa.Array]:
     """Return the ids of some entity kinds, one per row, by the field of each."""
-    return {kind: rows.column(id_field_of[kind]).to_pylist() for kind in kinds}
+    return {kind: rows.column(id_field_of[kind]) for kind in kinds}
 
 
 def build_decisions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weir.inference.core import lists as lists_module
 from weir.inference.core.calibration import Calibration
 from weir.inference.core.decisions import OUTCOMES, Judgement, judge
 from weir.inference.core.lists import SIDES, Lists, ListsBuilder, parse_lists, split_lists
@@ -174,10 +175,21 @@ def test_lists_hold_what_was_added_and_not_removed_and_are_the_same_in_parts(
     assert _pairs_of(again.build("b")) == expected
 
 
-@given(st.lists(st.tuples(IDS, st.sampled_from([END_MS - 1, END_MS]))), DOCUMENTS)
-def test_who_is_found_is_who_a_slow_look_finds(rows: list[tuple[str, int]], document: dict[str, Any]) -> None:
-    lists = ListsBuilder(ENTITIES).add(document).build("a")
-    ids = {"card": [entry for entry, _ in rows], "merchant": [entry for entry, _ in rows]}
+def _as_text(ids: list[str]) -> pa.Array:
+    return pa.array([None, *ids], pa.string())[1:]  # a slice: its texts begin somewhere
+
+
+@pytest.mark.parametrize("as_column", [list, _as_text, lambda ids: _as_text(ids).dictionary_encode()])
+@pytest.mark.parametrize("is_long", [False, True])
+@given(rows=st.lists(st.tuples(IDS, st.sampled_from([END_MS - 1, END_MS]))), document=DOCUMENTS)
+def test_who_is_found_is_who_a_slow_look_finds(
+    as_column: Callable[[list[str]], Any], is_long: bool, rows: list[tuple[str, int]], document: dict[str, Any]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists_module, "_FILTERED_MIN", 1 if is_long else 1_000)
+        lists = ListsBuilder(ENTITIES).add(document).build("a")
+    assert bool(lists.filters) == (is_long and bool(_pairs_of(lists)))
+    ids = dict.fromkeys(("card", "merchant"), as_column([entry for entry, _ in rows]))
     append_ms = np.array([at for _, at in rows], dtype=np.int64)
     pairs = _pairs_of(lists)
     for side in SIDES:
