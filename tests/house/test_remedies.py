@@ -79,6 +79,9 @@ TESTS: dict[str, str] = {
     ),
     "weir keys create NAME --scopes admin": KEYS,
     "weir keys list": KEYS,
+    "weir gdpr again --apply": (
+        "tests/integration/test_restore.py::test_a_machine_is_lost_and_cases_keys_and_the_audit_log_are_not"
+    ),
     "weir rules approve ID --why WHY": PROPOSED,
     "weir lists approve ID --why WHY": PROPOSED,
     "weir cases list": CASES,
