@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -87,29 +87,46 @@ def translated(engine: Engine) -> Iterator[None]:
         raise Transient(f"database {describe(engine)}: {first}") from error
 
 
+def find_file(settings: Settings) -> Path | None:
+    """Return the file of a database that is one, whether or not it is there; nothing for a server.
+
+    Raises:
+        Refused: a URL of another kind.
+    """
+    url = _read_url(settings)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
 def connect(settings: Settings) -> Engine:
     """Return the database as it is: its tables are neither made nor changed.
 
     Raises:
         Refused: a URL of another kind.
     """
+    url = _read_url(settings)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, connect_args=_POSTGRESQL, pool_pre_ping=True)
+    # opened each time: a file that was put back from a copy is another one under the same name
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1_000}, poolclass=NullPool)
+    _prepare_file(engine, Path(url.database or ""))
+    return engine
+
+
+def _read_url(settings: Settings) -> URL:
     given = settings.database.url.get_secret_value()
     try:
         url = make_url(given or f"sqlite:///{settings.home.absolute() / 'weir.db'}")
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        if url.get_backend_name() == "postgresql":
-            return create_engine(url, connect_args=_POSTGRESQL, pool_pre_ping=True)
-        if url.get_backend_name() != "sqlite" or not Path(url.database or "").is_absolute():
+        url.get_dialect()  # of a driver that there is not
+        is_server = url.drivername == "postgresql+psycopg"
+        if not is_server and (url.get_backend_name() != "sqlite" or not Path(url.database or "").is_absolute()):
             raise ValueError
-        # opened each time: a file that was put back from a copy is another one under the same name
-        engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1_000}, poolclass=NullPool)
     except (SQLAlchemyError, ValueError, ImportError):
         # the URL may hold a password, and is not repeated
         expected = "sqlite:////path/of/a/file or postgresql://user:password@host/name"
         raise Refused(f"setting WEIR_DATABASE__URL: expected {expected}, found another URL") from None
-    _prepare_file(engine, Path(url.database or ""))
-    return engine
+    return url
 
 
 def _prepare_file(engine: Engine, path: Path) -> None:

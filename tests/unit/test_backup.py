@@ -352,6 +352,19 @@ def test_one_is_made_or_put_back_at_a_time(weir_: Weir, there: Settings) -> None
     assert not (there.home / weir.backup.gather.STAGING).exists()
 
 
-def test_a_home_without_a_database_is_named_and_none_is_made(weir_: Weir, here: Settings) -> None:
+def test_a_home_without_a_database_is_named_and_none_is_made(weir_: Weir, here: Settings, tmp_path: Path) -> None:
     weir_.assert_refused(here, "backup", "b.tar.xz", says=["weir.db", "WEIR_HOME"])
+    elsewhere = tmp_path / "other.db"
+    url = {"WEIR_DATABASE__URL": f"sqlite:///{elsewhere}"}
+    weir_.assert_refused(here, "backup", "b.tar.xz", says=["other.db"], **url)
     assert not here.home.exists()
+    assert not elsewhere.exists()
+
+
+def test_a_list_of_another_name_is_no_part_of_it(weir_: Weir, there: Settings) -> None:
+    (there.home / "lists").mkdir()
+    for name in ("clicks.json", "my own.json"):
+        (there.home / "lists" / name).write_text("{}")
+    assert weir_(there, "backup", "lists.tar.xz", "--calls", "none")[0] == 0
+    assert {each.name for each in read_pack(Path("lists.tar.xz")).members} >= {"lists.json", "lists/clicks.json"}
+    assert "my own" not in lzma.decompress(Path("lists.tar.xz").read_bytes()).decode(errors="replace")

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from weir.access.audit.kept import write_calls
 from weir.backup.calls import Wanted, each_call
-from weir.backup.manifest import AUDIT_KEY, DATABASE, ERASURES, LISTS, SEAL_KEY, Calls, Manifest
+from weir.backup.manifest import AUDIT_KEY, DATABASE, ERASURES, LISTS, SEAL_KEY, Calls, Manifest, is_known
 from weir.gdpr.erasures import whole_lines
 from weir.infra.database.copying import copy_out
-from weir.infra.database.engine import connect
+from weir.infra.database.engine import connect, find_file
 from weir.infra.setting_listing import list_set
 from weir.infra.settings import Settings
 from weir.schemas.errors import Refused
@@ -94,9 +94,11 @@ def refuse_no_database(settings: Settings) -> None:
     Raises:
         Refused: there is none.
     """
-    path = settings.home / "weir.db"
-    if not settings.database.url.get_secret_value() and not path.is_file():
-        raise Refused(f"expected a database in {path}, found none; set WEIR_HOME to the home that is backed up")
+    path = find_file(settings)
+    if path is not None and not path.is_file():
+        raise Refused(
+            f"expected a database in {path}, found none; set WEIR_HOME or WEIR_DATABASE__URL to the one that is meant"
+        )
 
 
 def _gather_calls(settings: Settings, folder: Path, wanted: Wanted, made_ms: int) -> Calls:
@@ -110,7 +112,7 @@ def _gather_calls(settings: Settings, folder: Path, wanted: Wanted, made_ms: int
 def _gather_files(home: Path, folder: Path) -> None:
     lists = sorted(path.relative_to(home).as_posix() for path in (home / "lists").glob("*.json"))
     for name in (AUDIT_KEY, SEAL_KEY, LISTS, *lists, ERASURES):
-        if (home / name).is_file():
+        if is_known(name) and (home / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             content = (home / name).read_bytes()
             (folder / name).write_bytes(whole_lines(content) if name == ERASURES else content)

@@ -22,7 +22,7 @@ from weir.backup.manifest import DATABASE, ERASURES, Manifest, Member
 from weir.backup.pack import sync_folder
 from weir.gdpr.erasures import add_lines
 from weir.infra.database.copying import check_empty, inspect_copy, putting_back
-from weir.infra.database.engine import connect
+from weir.infra.database.engine import connect, find_file
 from weir.infra.settings import Settings
 from weir.schemas.errors import Damaged, Refused
 
@@ -50,7 +50,8 @@ def check_place(settings: Settings, project: str, manifest: Manifest, folder: Pa
         raise Damaged("expected the rows that the backup's manifest says, found others; take another backup")
     for member in manifest.of_home:
         _refuse_other(settings.home / member.name, folder / member.name)
-    if settings.database.url.get_secret_value() or (settings.home / "weir.db").is_file():
+    path = find_file(settings)
+    if path is None or path.is_file():
         engine = connect(settings)
         try:
             check_empty(engine)

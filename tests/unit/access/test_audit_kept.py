@@ -35,7 +35,8 @@ def test_calls_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest
     assert write(tmp_path, "calls-1.parquet", iter(calls)) == 20
     assert pq.ParquetFile(list_kept(tmp_path)[0]).num_row_groups == 3  # so it was written in parts
     assert read(tmp_path) == calls
-    assert read(tmp_path, since_ms=1_015) == calls[15:]
+    for since in (0, 6, 7, 8, 15, 19, 20):
+        assert read(tmp_path, since_ms=1_000 + since) == calls[since:]
 
 
 def test_a_call_that_is_elsewhere_or_in_two_files_is_shown_once(tmp_path: Path) -> None:
