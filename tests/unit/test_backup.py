@@ -142,6 +142,17 @@ def test_a_backup_is_named_by_the_time_in_a_folder_and_is_never_written_over_a_f
     assert named.name.endswith("Z.tar.xz")
 
 
+def test_machines_are_told_what_is_in_it_and_whether_it_is_put_back(
+    weir_: Weir, there: Settings, here: Settings, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "told.tar.xz")
+    made = json.loads(weir_(there, "backup", path, "--calls", "none", "--json")[1])
+    assert (made["file"], made["rows"]["api_keys"], made["calls"]["count"]) == (path, 1, 0)
+    for flags, applied in (([], False), (["--apply"], True)):
+        told = json.loads(weir_(here, "restore", path, "--json", *flags)[1])
+        assert told == made | {"applied": applied}
+
+
 def test_a_bit_that_turned_anywhere_is_found(copy: Path, tmp_path: Path) -> None:
     content, turned = copy.read_bytes(), tmp_path / "turned"
     for place in range(len(content)):

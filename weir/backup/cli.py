@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from weir.infra.home import ensure_home
 from weir.infra.setting_listing import list_set
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import build_table, print_line, print_tables
+from weir.schemas.printable import to_json
 from weir.schemas.project import find_project, load_project
 
 _LACKS = (
@@ -45,6 +47,9 @@ def _back_up(settings: Settings, project: str, arguments: argparse.Namespace) ->
         members.mkdir()
         wanted = Wanted(arguments.calls, arguments.since)
         manifest = write_pack(target, gather(settings, project, members, wanted, _do_nothing), members)
+    if arguments.json:
+        print_line(to_json({"file": str(target), **asdict(manifest)}))
+        return 0
     print_line(f"{target}: {target.stat().st_size:,} bytes, which you alone can read")
     _show(manifest)
     if arguments.calls != NONE and not manifest.calls.sources:
@@ -67,6 +72,9 @@ def _restore(settings: Settings, project: str, arguments: argparse.Namespace) ->
         check_place(settings, project, manifest, folder)
         if arguments.apply:
             put_back(settings, manifest, folder, _do_nothing)
+    if arguments.json:
+        print_line(to_json({"file": str(path), "applied": arguments.apply, **asdict(manifest)}))
+        return 0
     _show(manifest)
     _show_settings(settings, manifest)
     if not arguments.apply:
@@ -118,6 +126,7 @@ def _build_backup_parser() -> Parser:
     parser.add_argument("--calls", choices=CALLS, default=ALL, help=calls)
     since = "calls of the audit log from then on, such as 90d (default: all there are)"
     parser.add_argument("--since", type=since_ms, default=0, metavar="TIME", help=since)
+    parser.add_argument("--json", action="store_true", help="for machines")
     return parser
 
 
@@ -125,4 +134,5 @@ def _build_restore_parser() -> Parser:
     parser = Parser(prog="weir restore", description="Put a backup back into an empty database and home.")
     parser.add_argument("file", metavar="FILE", help="of a backup")
     parser.add_argument("--apply", action="store_true", help="do it; without it the file is checked and shown")
+    parser.add_argument("--json", action="store_true", help="for machines")
     return parser
