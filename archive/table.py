@@ -97,6 +97,11 @@ class ArchiveTable:
         return str(self._delta.metadata().configuration[_TOPIC])
 
     @property
+    def topic_id(self) -> str:
+        """The id of the topic as its cluster has it."""
+        return str(self._delta.metadata().configuration[_TOPIC_ID])
+
+    @property
     def stream(self) -> str:
         """The full name of the stream."""
         return str(self._delta.metadata().configuration.get(_STREAM, ""))

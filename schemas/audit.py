@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from weir.schemas.errors import Transient
 
@@ -64,6 +64,21 @@ class AuditRecord:
     def call(self) -> tuple[str, str, str, int]:
         """What the two halves of a change have in common; a client may use a request id again."""
         return self.key_id, self.request_id, self.route, self.time_ms
+
+
+class Placed(NamedTuple):
+    """A record and where it was in the log: with the topic's id its place is its name in each copy of it.
+
+    Attributes:
+        topic_id: of the topic as that cluster had it.
+        append_ms: when the brokers appended it, UTC epoch ms.
+    """
+
+    topic_id: str
+    partition: int
+    offset: int
+    append_ms: int
+    record: AuditRecord
 
 
 ID_FIELD: Final = "request_id"

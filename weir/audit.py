@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
+from weir.access.audit.kept import list_kept, read_kept
 from weir.access.audit.pseudonym import key_path, load_pseudonyms
 from weir.access.audit.read import read_calls
 from weir.audit_changes import Change, collect_changes
+from weir.backup.calls import find_in_archive, find_in_topic
 from weir.infra.arguments import Parser, add_stream_flag
 from weir.infra.settings import Settings, load_settings
 from weir.monitoring.terminal import build_table, print_tables
@@ -46,14 +50,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read(settings: Settings, since_ms: int, archive: str) -> Iterator[AuditRecord]:
+    """Yield calls that a backup put back, and after these what the topic or the archive has."""
     if not archive:
-        return read_calls(settings, since_ms, _tell_forgotten)
-    from weir.archive.audit import read_archived_calls  # noqa: PLC0415 - delta-rs, which only this needs
-    from weir.archive.features.source import ARCHIVE  # noqa: PLC0415
-    from weir.archive.run import find_root  # noqa: PLC0415
+        calls, find = read_calls(settings, since_ms, _tell_forgotten), find_in_topic
+    else:
+        from weir.archive.audit import read_archived_calls  # noqa: PLC0415 - delta-rs, which only this needs
+        from weir.archive.features.source import ARCHIVE  # noqa: PLC0415
+        from weir.archive.run import find_root  # noqa: PLC0415
 
-    root = find_root(settings, "" if archive == ARCHIVE else archive)
-    return read_archived_calls(root, settings.topics.audit, since_ms)
+        root = "" if archive == ARCHIVE else archive
+        calls = read_archived_calls(find_root(settings, root), settings.topics.audit, since_ms)
+        find = partial(find_in_archive, root=root)
+    if list_kept(settings.home):
+        kept = read_kept(settings.home, since_ms, find(settings))
+        calls = chain((each.record for each in kept), calls)
+    return calls
 
 
 def _tell_forgotten() -> None:

@@ -8,13 +8,13 @@ from contextlib import closing
 from functools import partial
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 
 from weir.infra.kafka.admin import describe_topics
 from weir.infra.kafka.history import History
 from weir.infra.registry.client import Registry
 from weir.infra.settings import Settings
-from weir.schemas.audit import SCHEMA, AuditRecord, Phase, read_record
+from weir.schemas.audit import SCHEMA, AuditRecord, Phase, Placed, read_record
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import subject
 from weir.schemas.errors import Transient
@@ -55,25 +55,68 @@ def read_calls(
         Refused: there is no such topic.
         Transient: the brokers or the registry did not answer in time.
     """
+    for each in read_placed(settings, since_ms, tell_forgotten, looked_max=looked_max):
+        yield each.record
+
+
+def read_placed(
+    settings: Settings,
+    since_ms: int,
+    tell_forgotten: Tell,
+    *,
+    looked_max: int | None = None,
+    start_of: Callable[[int], int] = lambda _: 0,
+) -> Iterator[Placed]:
+    """Yield the same records with their places.
+
+    Args:
+        settings: as for ``read_calls``.
+        since_ms: likewise.
+        tell_forgotten: likewise.
+        looked_max: likewise.
+        start_of: returns the offset from which a partition is wanted; 0 for all of it.
+
+    Raises:
+        Refused: there is no such topic.
+        Transient: the brokers or the registry did not answer in time.
+    """
     topic = settings.topics.audit
-    count = describe_topics(settings.kafka, [topic])[topic].partitions
+    facts = describe_topics(settings.kafka, [topic])[topic]
     codec = BatchCodec(schema=SCHEMA)
     with closing(History(settings.kafka)) as history, closing(Registry(settings.registry)) as registry:
         schema_of = partial(registry.writer_schema, subject=subject(topic))
         try:
-            for number in range(count):
+            for number in range(facts.partitions):
                 where = (topic, number)
                 low, end = history.low(where), history.end(where)
                 if looked_max is not None:
                     low = max(low, end - looked_max)
                 start = max(low, history.offset_at_time(where, since_ms))
-                if start == low > 0:
+                if start == low > start_of(number):
                     tell_forgotten()
-                for messages in history.read(where, start, end):
+                for messages in history.read(where, max(start, start_of(number)), end):
                     found = codec.decode([message.value() for message in messages], schema_of)
-                    yield from map(read_record, found.batch.to_pylist())
+                    for row, document in zip(found.rows.tolist(), found.batch.to_pylist(), strict=True):
+                        yield _place(facts.topic_id, messages[row], read_record(document))
         except KafkaException as error:
             raise Transient(f"kafka: {topic}: {error.args[0].str()}") from error
+
+
+def read_lows(settings: Settings) -> tuple[str, dict[int, int]]:
+    """Return the id of the topic, and the oldest offset that each of its partitions still has.
+
+    Raises:
+        Refused: there is no such topic.
+        Transient: the brokers did not answer in time.
+    """
+    topic = settings.topics.audit
+    facts = describe_topics(settings.kafka, [topic])[topic]
+    with closing(History(settings.kafka)) as history:
+        return facts.topic_id, {number: history.low((topic, number)) for number in range(facts.partitions)}
+
+
+def _place(topic_id: str, message: Message, record: AuditRecord) -> Placed:
+    return Placed(topic_id, message.partition(), message.offset(), message.timestamp()[1], record)
 
 
 def choose_newest(records: Iterable[AuditRecord], who: str, limit: int) -> tuple[list[AuditRecord], bool]:

@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -46,15 +46,26 @@ def open_database(settings: Settings) -> Engine:
         Refused: a URL of another kind, or a database that a newer version has changed.
         Transient: it is unreachable, or locked for too long.
     """
-    engine = _connect(settings)
+    engine = connect(settings)
     with ExitStack() as undo:
         undo.callback(engine.dispose)
-        with translated(engine), engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            _migrate(connection)
+        with changing(engine) as connection:
+            migrate(connection)
         undo.pop_all()
     return engine
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """Yield a transaction in which tables may be changed: others that want to do so wait for it.
+
+    Raises:
+        Transient: the database is unreachable, or locked for too long; nothing was changed.
+    """
+    with translated(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield connection
 
 
 def describe(engine: Engine) -> str:
@@ -76,24 +87,46 @@ def translated(engine: Engine) -> Iterator[None]:
         raise Transient(f"database {describe(engine)}: {first}") from error
 
 
-def _connect(settings: Settings) -> Engine:
+def find_file(settings: Settings) -> Path | None:
+    """Return the file of a database that is one, whether or not it is there; nothing for a server.
+
+    Raises:
+        Refused: a URL of another kind.
+    """
+    url = _read_url(settings)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def connect(settings: Settings) -> Engine:
+    """Return the database as it is: its tables are neither made nor changed.
+
+    Raises:
+        Refused: a URL of another kind.
+    """
+    url = _read_url(settings)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, connect_args=_POSTGRESQL, pool_pre_ping=True)
+    # opened each time: a file that was put back from a copy is another one under the same name
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1_000}, poolclass=NullPool)
+    _prepare_file(engine, Path(url.database or ""))
+    return engine
+
+
+def _read_url(settings: Settings) -> URL:
     given = settings.database.url.get_secret_value()
     try:
         url = make_url(given or f"sqlite:///{settings.home.absolute() / 'weir.db'}")
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        if url.get_backend_name() == "postgresql":
-            return create_engine(url, connect_args=_POSTGRESQL, pool_pre_ping=True)
-        if url.get_backend_name() != "sqlite" or not Path(url.database or "").is_absolute():
+        url.get_dialect()  # of a driver that there is not
+        is_server = url.drivername == "postgresql+psycopg"
+        if not is_server and (url.get_backend_name() != "sqlite" or not Path(url.database or "").is_absolute()):
             raise ValueError
-        # opened each time: a file that was put back from a copy is another one under the same name
-        engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1_000}, poolclass=NullPool)
     except (SQLAlchemyError, ValueError, ImportError):
         # the URL may hold a password, and is not repeated
         expected = "sqlite:////path/of/a/file or postgresql://user:password@host/name"
         raise Refused(f"setting WEIR_DATABASE__URL: expected {expected}, found another URL") from None
-    _prepare_file(engine, Path(url.database or ""))
-    return engine
+    return url
 
 
 def _prepare_file(engine: Engine, path: Path) -> None:
@@ -128,15 +161,38 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(_BUSY_PAUSE_S)
 
 
-def _migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Make or change the tables within a transaction, up to a revision.
+
+    Raises:
+        Refused: a newer version has changed them.
+    """
+    check_known(find_revision(connection), f"database {describe(connection.engine)}")
+    config = _build_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def find_revision(connection: Connection) -> str | None:
+    """Return the revision of a database's tables; nothing where there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_known(revision: str | None, where: str) -> None:
+    """Refuse tables of a revision that this version does not know.
+
+    Raises:
+        Refused: they are of a newer one.
+    """
+    known = {script.revision for script in ScriptDirectory.from_config(_build_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise Refused(
+            f"{where}: expected tables of this version or an older one, found those of a newer one; run that version, "
+            "or restore a backup from before it"
+        )
+
+
+def _build_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and found not in known:
-        raise Refused(
-            f"database {describe(connection.engine)}: expected tables of this version or an older one, found those of "
-            "a newer one; run that version, or restore a backup from before it"
-        )
-    command.upgrade(config, "head")
+    return config

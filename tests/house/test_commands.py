@@ -131,6 +131,8 @@ COMPLETE = {
     "weir models check": "weir models check BUNDLE",
     "weir models promote": "weir models promote BUNDLE --why WHY",
     "weir cases show": "weir cases show ID",
+    "weir backup": "weir backup FILE",
+    "weir restore": "weir restore FILE",
 }
 """Named without what it is about."""
 NO_VERB = {"--version", "--help"}

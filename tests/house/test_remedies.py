@@ -79,6 +79,15 @@ TESTS: dict[str, str] = {
     ),
     "weir keys create NAME --scopes admin": KEYS,
     "weir keys list": KEYS,
+    "weir restore FILE": (
+        "tests/unit/test_backup.py::test_what_is_put_back_is_what_was_there_and_nobody_else_reads_it"
+    ),
+    "weir restore FILE --apply": (
+        "tests/integration/test_restore.py::test_a_machine_is_lost_and_cases_keys_and_the_audit_log_are_not"
+    ),
+    "weir gdpr again --apply": (
+        "tests/integration/test_restore.py::test_a_machine_is_lost_and_cases_keys_and_the_audit_log_are_not"
+    ),
     "weir rules approve ID --why WHY": PROPOSED,
     "weir lists approve ID --why WHY": PROPOSED,
     "weir cases list": CASES,

@@ -25,7 +25,7 @@ from weir.archive.run import Task, find_root, list_followed, run_archiver
 from weir.inference.api.app import build_api
 from weir.infra.kafka.clients import build_admin
 from weir.infra.kafka.offsets import end_offsets
-from weir.infra.settings import Settings
+from weir.infra.settings import ArchiveSettings, Settings
 from weir.monitoring import metrics
 from weir.schemas.audit import AuditRecord
 from weir.schemas.streams.payments import payments
@@ -85,11 +85,7 @@ def test_calls_and_changes_are_found_again_and_no_id_is_in_the_log(weir: Weir, s
 
 
 def test_the_archive_has_every_call_once_when_the_topic_has_forgotten_them(weir: Weir, settings: Settings) -> None:
-    with closing(open_audit(settings)) as audit:
-        for number in range(20):
-            audit.note(
-                AuditRecord("call", 1_000 + number, f"r{number}", "k", "", "GET", "/v1/models", "", "c1", 200, 1)
-            )
+    note(settings, 0, 20)
     archive(settings)
     archive(settings)
     topics = [each.topic for each in list_followed(settings, [payments], audit=True)]
@@ -103,6 +99,48 @@ def test_the_archive_has_every_call_once_when_the_topic_has_forgotten_them(weir:
     assert (code, left) == (0, "no call of this kind since then\n")
     assert "--from archive" in said
     assert weir(settings, "audit", "calls", "--from", "archive", "--json") == (0, printed, "")
+
+
+def note(settings: Settings, first: int, count: int) -> None:
+    with closing(open_audit(settings)) as audit:
+        for number in range(first, first + count):
+            record = AuditRecord("call", 1_000 + number, f"r{number}", "k", "", "GET", "/v1/models", "", "c1", 200, 1)
+            audit.note(record)
+
+
+def test_calls_that_a_backup_puts_back_are_shown_once_wherever_else_they_are(
+    weir: Weir, settings: Settings, tmp_path: Path
+) -> None:
+    weir(settings, "keys", "list")  # makes the database
+    note(settings, 0, 20)
+    archive(settings)
+    note(settings, 20, 5)
+    code, printed, _ = weir(settings, "audit", "calls", "--json")
+    assert len(printed.splitlines()) == 25
+    code, said, _ = weir(settings, "backup", str(tmp_path / "one.tar.xz"))
+    assert (code, "archive, topic" in said, " 25 " in said) == (0, True, True), said
+    code, said, _ = weir(settings, "backup", str(tmp_path / "archived.tar.xz"), "--calls", "archive")
+    assert (code, " 20 " in said) == (0, True), said
+
+    here = settings.model_copy(update={"home": tmp_path / "here"})
+    assert weir(here, "restore", str(tmp_path / "one.tar.xz"), "--apply")[0] == 0
+    of_both = settings.model_copy(update={"home": here.home, "archive": archive_of(settings)})
+    for own in (here, of_both):
+        assert weir(own, "audit", "calls", "--json") == (0, printed, "")
+    assert sorted_calls(weir(of_both, "audit", "calls", "--from", "archive", "--json")[1]) == sorted_calls(printed)
+    forget(settings, settings.topics.audit)
+    assert weir(here, "audit", "calls", "--json")[1] == printed
+    note(settings, 25, 1)
+    code, said, _ = weir(of_both, "backup", str(tmp_path / "two.tar.xz"))
+    assert (code, "put back before, archive, topic" in said, " 26 " in said) == (0, True, True), said
+
+
+def archive_of(settings: Settings) -> ArchiveSettings:
+    return settings.archive.model_copy(update={"root": str(settings.home / "archive")})
+
+
+def sorted_calls(printed: str) -> list[str]:
+    return sorted(printed.splitlines())
 
 
 def archive(settings: Settings) -> None:

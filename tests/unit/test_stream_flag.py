@@ -28,6 +28,8 @@ OF_NO_STREAM = {
     "benchmark": "runs protocols that each bring a stream",
     "completion": "prints a script",
     "audit": "is of every stream of a deployment",
+    "backup": "is of every stream of a deployment",
+    "restore": "is of every stream of a deployment",
     "redteam": "attacks with card payments",
     "sessionise": "reads the shipped clicks and writes the shipped sessions",
 }

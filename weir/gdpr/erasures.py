@@ -64,3 +64,29 @@ def read_entries(home: Path) -> list[Entry]:
         if entry is not None and (entry.name not in found or found[entry.name].at_ms < entry.at_ms):
             found[entry.name] = entry
     return list(found.values())
+
+
+def add_lines(home: Path, content: bytes) -> None:
+    """Add the lines of another list that are not in the list of a home, as when a backup is put back."""
+    path = list_path(home)
+    own = whole_lines(path.read_bytes() if path.exists() else b"")
+    known = set(own.split(b"\n"))
+    missing = [line for line in whole_lines(content).split(b"\n") if line and line not in known]
+    if not missing:
+        return
+    if path.exists():
+        os.truncate(path, len(own))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write(b"\n".join(missing) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def whole_lines(content: bytes) -> bytes:
+    r"""Return a list without a line at its end that a crash cut off.
+
+    >>> whole_lines(b'{"at_ms": 1}\n{"at')
+    b'{"at_ms": 1}\n'
+    """
+    return content[: content.rfind(b"\n") + 1]
