@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="weir-whatif-") as folder:
         root = given.keep or Path(folder)
         if not (root / "decisions").exists():
-            build_archive(root, rows)
+            # in a process of its own, so that the memory that is told is that of trials
+            builder = get_context("spawn").Process(target=build_archive, args=(root, rows))
+            builder.start()
+            builder.join()
+            assert builder.exitcode == 0
         past = Past(Place(str(root)), payments, Settings(home=root).topics.of(payments))
         sample = past.join(next(past.parts(0, MS_MAX)), payments.feature_names, ()).features
         changes = {
