@@ -24,8 +24,8 @@ from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.errors import Damaged, PoisonRecord
 
-_DECIDED_BY = ("model_name", "model_version")
-"""Columns of decisions that name the bundle."""
+_NAMED_BY = (("model_name", "model_version"), ("shadow_model_name", "shadow_model_version"))
+"""Columns of decisions that name bundles: of what decided, and of what scored next to it."""
 _FILES_MAX = 500
 """In one seal, whose line then has some 80 kB."""
 _NO_MODEL = "none"
@@ -112,11 +112,9 @@ class Keeper:
                 del self._objects.unsealed[path]
 
     def _keep_bundles(self, table: ArchiveTable, first: int) -> None:
-        rows = read_batches(table, first, table.batch, _DECIDED_BY).group_by(list(_DECIDED_BY)).aggregate([])
-        for model in rows.to_pylist():
-            name, version = (model[column] for column in _DECIDED_BY)
+        for name, version in _list_models(table, first):
             wanted = (table.topic, name, version)
-            if name in {None, _NO_MODEL} or wanted in self._looked_for:
+            if wanted in self._looked_for:
                 continue
             found = find_folders(self._models[table.topic], name, version)
             for folder in found:
@@ -130,6 +128,19 @@ class Keeper:
             self._objects.keep_bundle(folder)
         except Damaged as error:
             log.error("bundle_not_kept", folder=str(folder), detail=str(error))
+
+
+def _list_models(table: ArchiveTable, first: int) -> list[tuple[str, str]]:
+    """Return name and version of each model that decisions of the newer batches name."""
+    there = table.schema().names  # an archive of before there were shadows has no columns of them
+    named_by = [pair for pair in _NAMED_BY if set(pair) <= set(there)]
+    rows = read_batches(table, first, table.batch, [*itertools.chain.from_iterable(named_by)])
+    found: dict[tuple[str, str], None] = {}
+    for pair in named_by:
+        for model in rows.group_by(list(pair)).aggregate([]).to_pylist():
+            if model[pair[0]] not in {None, _NO_MODEL}:
+                found[model[pair[0]], model[pair[1]]] = None
+    return list(found)
 
 
 def find_folders(folders: Sequence[Path], name: str, version: str) -> list[Path]:

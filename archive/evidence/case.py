@@ -182,6 +182,7 @@ def _describe_decision(settings: Settings, objects: Objects, case: Case, given: 
     found["recorded"] = recorded
     rows = _decided_rows(case, objects, stream)
     answer: Document = {"computed": None, "is_same": None, "differences": {}, "note": "", "in_force": None}
+    answer["shadow"] = None
     if recorded is None or not rows:
         return found | answer | {"note": "its feature row is not in the archive: not archived yet, or erased"}
     try:
@@ -194,6 +195,7 @@ def _describe_decision(settings: Settings, objects: Objects, case: Case, given: 
         "differences": made.differences,
         "note": made.note,
         "in_force": _describe_in_force(in_force),
+        "shadow": _describe_shadow(in_force, recorded, made),
     }
 
 
@@ -224,6 +226,21 @@ def _describe_in_force(in_force: DecidedBy) -> Document:
         "rules_version": rules.version,
         "lists_version": lists.version,
     }  # fmt: skip
+
+
+def _describe_shadow(in_force: DecidedBy, recorded: Document, made: MadeAgain) -> Document | None:
+    """Return what scored next to the decision, as recorded and as computed now; nothing where nothing did."""
+    if recorded["shadow_model_name"] is None:
+        return None
+    return {
+        "name": recorded["shadow_model_name"],
+        "version": recorded["shadow_model_version"],
+        "sha256": in_force.shadow.manifest.model_sha256 if in_force.shadow else None,
+        "recorded": recorded["shadow_score"],
+        "computed": made.document["shadow_score"],
+        "is_same": None if in_force.shadow is None else "shadow_score" not in made.differences,
+        "note": in_force.why_no_shadow,
+    }
 
 
 def _describe_thresholds(in_force: DecidedBy) -> Document:

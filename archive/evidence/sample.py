@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from weir.archive.columns import BUCKETS, DAY
-from weir.archive.evidence.again import DecidedBy, decide_again, is_explained
+from weir.archive.evidence.again import DecidedBy, decide_again, find_allowed
 from weir.archive.evidence.in_force import list_in_force
 from weir.archive.in_force.given import Given
 from weir.archive.objects import Objects
@@ -31,6 +31,7 @@ from weir.archive.place import Place
 from weir.archive.reader import TableReader, open_reader
 from weir.archive.records import CONSUMED, Record, codec_of, lookup_of
 from weir.inference.decide import Decider, DecisionWriter
+from weir.inference.shadow import ShadowScorer
 from weir.infra.settings import Settings
 from weir.schemas.avro.codec import SchemaLookup, WriterSchema
 from weir.schemas.contracts import decisions_schema
@@ -41,10 +42,13 @@ PART_ROWS: Final = 100_000
 """Decisions of one range of buckets about."""
 TOGETHER: Final = 1_000
 _SOURCE: Final = ("source_partition", "source_offset")
-_BY: Final = ("model_name", "model_version", "declarations_hash", "rules_version")
+_SHADOW: Final = ("shadow_model_name", "shadow_model_version")
+_BY: Final = ("model_name", "model_version", "declarations_hash", "rules_version", *_SHADOW)
 _ROW: Final = (*CONSUMED, *_SOURCE)
-_RECORDED: Final = frozenset({"decision_time_ms", "shadow_model_name", "shadow_model_version", "shadow_score"})
-"""Fields that are not computed again: when it was decided, and what a shadow said, whose bundle may be gone."""
+_RECORDED: Final = frozenset({"decision_time_ms"})
+"""Fields that are not computed again: when it was decided."""
+_OF_SHADOW: Final = frozenset({*_SHADOW, "shadow_score"})
+"""Fields that are not computed again where the shadow's bundle is gone."""
 _EVERY: Final = np.uint64(1 << 32)
 _OWN_ID: Final = 1
 Document = dict[str, Any]
@@ -58,13 +62,20 @@ class Sampled:
         made: how many decisions were made again.
         different: those that are not as recorded: where each is, and what differs.
         not_made: how many could not be, by reason.
-        unexplained: how many differ in reasons alone, as the record allows (``docs/evidence.md``).
+        unexplained: how many differ in reasons as the record allows, and in nothing that it does not
+            (``docs/evidence.md``).
+        shadows_made: how many were made again together with the score of their shadow.
+        shadows_not_made: how many were made again without it, by reason.
+        unscored: how many have no score of their shadow where it gives one now, as the record allows.
     """
 
     made: int = 0
     different: list[Document] = field(default_factory=list)
     not_made: Counter[str] = field(default_factory=Counter)
     unexplained: int = 0
+    shadows_made: int = 0
+    shadows_not_made: Counter[str] = field(default_factory=Counter)
+    unscored: int = 0
 
 
 class Sampler:
@@ -129,7 +140,7 @@ class Sampler:
 
     def _check(self, chosen: pa.Table, rows: dict[tuple[int, int], Record], found: Sampled) -> None:
         decisions = [Record(self._names.decisions, row) for row in chosen.to_pylist()]
-        groups: dict[tuple[str, ...], list[tuple[Record, Record]]] = {}
+        groups: dict[tuple[str | None, ...], list[tuple[Record, Record]]] = {}
         recorded = self._decode([each.decodable() for each in decisions], self._schemas[self._names.decisions])
         for decision, *named in zip(decisions, *(recorded[name].to_pylist() for name in _BY), strict=True):
             row = rows.get((decision.row[_SOURCE[0]], decision.row[_SOURCE[1]]))
@@ -141,18 +152,23 @@ class Sampler:
             for at in range(0, len(pairs), TOGETHER):
                 self._check_group(dict(zip(_BY, by, strict=True)), pairs[at : at + TOGETHER], found)
 
-    def _check_group(self, by: dict[str, str], pairs: list[tuple[Record, Record]], found: Sampled) -> None:
+    def _check_group(self, by: dict[str, str | None], pairs: list[tuple[Record, Record]], found: Sampled) -> None:
         in_force = self._in_force(*by.values())
         if isinstance(in_force, Damaged):
             found.not_made[str(in_force)] += len(pairs)
             return
         found.made += len(pairs)
+        found.shadows_made += len(pairs) if in_force.shadow else 0
+        if in_force.why_no_shadow:
+            found.shadows_not_made[in_force.why_no_shadow] += len(pairs)
         for at in self._find_different(in_force, pairs):
             decision, row = pairs[at]
             differences = self._make_alone(by, decision, row)
-            if differences and is_explained(differences):
-                found.unexplained += 1
-            elif differences:
+            allowed = set(find_allowed(differences))
+            if allowed == set(differences):
+                found.unexplained += "reasons" in allowed
+                found.unscored += "shadow_score" in allowed
+            else:
                 found.different.append({"at": decision.describe(), "differences": differences})
 
     def _find_different(self, in_force: DecidedBy, pairs: list[tuple[Record, Record]]) -> Iterator[int]:
@@ -161,19 +177,20 @@ class Sampler:
         read = FeatureRowReader(stream, self._schemas[names.features]).from_avro([row for _, row in pairs])
         if read.unreadable:
             raise Damaged(f"a feature row cannot be read: {read.unreadable[0][1]}")
-        decided = Decider(in_force, stream).decide(read.batch)
+        decided = Decider(in_force, stream, ShadowScorer(in_force)).decide(read.batch)
         writer = DecisionWriter(stream, source_topic=names.events, topic=names.decisions, schema_id=_OWN_ID)
         own = WriterSchema(_OWN_ID, subject_ok=True, schema=decisions_schema(stream))
         now = self._decode([*writer.to_avro(decided, decision_time_ms=0).values], lambda _: own)
         was = self._decode([decision.value() for decision, _ in pairs], self._schemas[names.decisions])
+        unmade = _RECORDED | _OF_SHADOW if in_force.why_no_shadow else _RECORDED
         different: set[int] = set()
         for name in was.schema.names:
-            if name not in _RECORDED and not was[name].equals(now[name]):
+            if name not in unmade and not was[name].equals(now[name]):
                 values = zip(was[name].to_pylist(), now[name].to_pylist(), strict=True)
                 different |= {at for at, (recorded, computed) in enumerate(values) if recorded != computed}
         yield from sorted(different)
 
-    def _make_alone(self, by: dict[str, str], decision: Record, row: Record) -> Document:
+    def _make_alone(self, by: dict[str, str | None], decision: Record, row: Record) -> Document:
         """Return what differs in the decision that is nearest to what was recorded; nothing where one is the same."""
         made = [
             decide_again(self._stream, row, decision, in_force, self._schemas)
@@ -181,7 +198,7 @@ class Sampler:
         ]
         return min((each.differences for each in made), key=len)
 
-    def _find_in_force(self, *by: str) -> DecidedBy | Damaged:
+    def _find_in_force(self, *by: str | None) -> DecidedBy | Damaged:
         try:
             return next(list_in_force(self._settings, self._objects, dict(zip(_BY, by, strict=True)), self._given))
         except Damaged as error:

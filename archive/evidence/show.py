@@ -54,7 +54,7 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
         yield "thresholds", json.dumps(decision["in_force"]["thresholds"])
         yield "rules, lists", f"{decision['in_force']['rules_version']}, {decision['in_force']['lists_version']}"
     if decision and decision["recorded"]:
-        yield from _describe_shadows(decision["recorded"])
+        yield from _describe_shadows(decision["recorded"], decision["shadow"])
     label = document["label"]
     yield "label", json.dumps(label["record"], default=str) if label else "none has come"
     if document["request_id"]:
@@ -67,12 +67,13 @@ def _summary(document: Document) -> Iterator[tuple[str, str]]:
     )
 
 
-def _describe_shadows(recorded: Document) -> Iterator[tuple[str, str]]:
+def _describe_shadows(recorded: Document, shadow: Document | None) -> Iterator[tuple[str, str]]:
     """Yield what stood next to what decided: a model, where there was one, and rules."""
     if recorded["shadow_model_name"] is not None:
         score = recorded["shadow_score"]
         said = "could not score" if score is None else f"score {score:.6g}"
         yield "shadow model", f"{recorded['shadow_model_name']} {recorded['shadow_model_version']}, {said}"
+        yield "shadow computed now", _compare_shadow(shadow)
     yield "shadow rules", ", ".join(recorded["shadow_rules"]) or "none held"
 
 
@@ -80,8 +81,17 @@ def _compare(decision: Document) -> str:
     if decision["is_same"] is None:
         return f"not computed: {decision['note']}"
     if decision["is_same"]:
-        return "equal, bit for bit"
+        is_whole = decision["shadow"] is None or decision["shadow"]["is_same"] is not None
+        return "equal, bit for bit" if is_whole else "equal, bit for bit; the shadow's score is not computed"
     return f"differs in {', '.join(decision['differences'])}" + (f": {decision['note']}" if decision["note"] else "")
+
+
+def _compare_shadow(shadow: Document | None) -> str:
+    if shadow is None:
+        return "not computed, as the decision"
+    if shadow["is_same"] is None:
+        return f"not computed: {shadow['note']}"
+    return "equal, bit for bit" if shadow["is_same"] else f"differs: {shadow['computed']!r}"
 
 
 def _cell(name: str, fields: Document | None) -> str | None:
@@ -139,6 +149,9 @@ def describe_sampled(sampled: Sampled) -> Document:
         "different": sampled.different,
         "not_made": dict(sampled.not_made),
         "unexplained": sampled.unexplained,
+        "shadows_made": sampled.shadows_made,
+        "shadows_not_made": dict(sampled.shadows_not_made),
+        "unscored": sampled.unscored,
     }
     lines = [f"{sampled.made:,} decisions made again, {len(sampled.different):,} differ"]
     for each in sampled.different[:_FINDINGS_MAX]:
@@ -148,5 +161,12 @@ def describe_sampled(sampled: Sampled) -> Document:
         lines.append(f"and {len(sampled.different) - _FINDINGS_MAX} more; --json has them all")
     if sampled.unexplained:
         lines.append(f"{sampled.unexplained:,} were recorded without an explanation, and are the same otherwise")
+    if sampled.shadows_made:
+        lines.append(f"{sampled.shadows_made:,} of them with the score of their shadow")
+    if sampled.unscored:
+        lines.append(
+            f"{sampled.unscored:,} were recorded without a score of their shadow, which fails for whole batches"
+        )
+    lines += [f"{count:,} shadow scores not made again: {why}" for why, count in sampled.shadows_not_made.items()]
     lines += [f"{count:,} not made again: {reason}" for reason, count in sampled.not_made.items()]
     return document | {"lines": lines}

@@ -66,6 +66,8 @@ def read_file(place: Place, path: str, columns: Sequence[str] | None) -> Iterato
 def read_batches(table: ArchiveTable, first: int, last: int, columns: Sequence[str]) -> pa.Table:
     """Return columns of the rows of batches from one to another, both included, in no order.
 
+    A file from before a column was declared has null in it.
+
     Raises:
         OSError, ArrowException, DeltaError: a file cannot be read.
     """
@@ -76,4 +78,13 @@ def read_batches(table: ArchiveTable, first: int, last: int, columns: Sequence[s
         for part in read_file(table.place, path, wanted)
     ]
     schema = pa.schema([table.schema().field(name) for name in wanted])
-    return pa.Table.from_batches([part.cast(schema) for part in parts], schema)
+    return pa.Table.from_batches([_fit(part, schema) for part in parts], schema)
+
+
+def _fit(part: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    names = set(part.schema.names)
+    columns = [
+        part.column(each.name).cast(each.type) if each.name in names else pa.nulls(len(part), each.type)
+        for each in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,17 +81,22 @@ def _entry(topic: str, offset: int, key: bytes | None, value: bytes | None) -> E
     return Entry(topic, 0, offset, DECISION_TIME_MS + offset, key, value)
 
 
-def build_archive(home: Path, partitions: int = 1) -> Path:
-    """Write the archive of a run over so many partitions and the lists that were in force; return its root."""
+def build_archive(home: Path, partitions: int = 1, records: Mapping[str, Sequence[Logged]] | None = None) -> Path:
+    """Write the archive of a run over so many partitions, or of other records, and the lists that were in force.
+
+    Returns:
+        Its root.
+    """
+    records = topics(partitions) if records is None else records
     root = home / "archive"
     place, key = Place(str(root)), load_key(key_path(home))
     (home / "lists.json").write_bytes(orjson.dumps(LISTS))
     objects = Objects(place)
     objects.keep_bundle(bundle_folder())
-    for topic, records in topics(partitions).items():
-        _fill(place, objects, topic, records)
+    for topic, logged in records.items():
+        _fill(place, objects, topic, logged)
     for batch in range(BATCHES):
-        for topic in topics(partitions):
+        for topic in records:
             table = _open(place, topic)
             if table.batch > batch:
                 seal_new(Chain(Place(str(root))), key, name=topic, table=table)

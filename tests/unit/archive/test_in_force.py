@@ -177,10 +177,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of decisions by two versions of everything, which an archiver kept; no home and no topic are left."""
     home = tmp_path_factory.mktemp("home")
     topic, decisions = _published()
-    all_topics = {**decided.topics(), "decisions": decisions}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decided, "topics", lambda _partitions: all_topics)
-        build_archive(home)
+    build_archive(home, records={**decided.topics(), "decisions": decisions})
     (home / "lists.json").unlink()
     _keep(home, topic)
     return home

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from tests.golden.shipped import bundle_folder
 from tests.unit.archive.decided import BATCHES
+from tests.unit.archive.tables import SCHEMA, build_row, open_plain
+from tests.unit.inference.bundles import write_bundle
 from weir.archive.in_force.versions import KeptVersion, Versions
 from weir.archive.keeping import Keeper
 from weir.archive.objects import Objects
@@ -70,6 +75,36 @@ def test_a_bundle_that_is_nowhere_stops_nothing_and_is_kept_once_it_decides_agai
     shutil.rmtree(Path(root.uri) / "_seals")
     _keeper(root, tmp_path).after_commit(_table(root, "decisions"))
     assert len(Objects(root).find_bundles(*_model(root))) == 1
+
+
+def test_the_shadow_is_kept_too_and_rows_of_before_there_were_shadows_name_none(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        write_bundle(tmp_path / "models" / version, version=version)
+    root, folder = Place(str(tmp_path / "archive")), str(tmp_path / "archive" / "decisions")
+    before = {"model_name": "tiny", "model_version": "1"}
+    _append(folder, build_row("decisions", 0, 0, batch=1) | before)
+    _keeper(root, tmp_path / "apart").after_commit(open_plain(tmp_path / "archive", "decisions"))
+    assert list(Objects(root).list_all()) == []
+    shutil.rmtree(tmp_path / "archive" / "_seals")
+    _append(folder, build_row("decisions", 0, 1, batch=2) | before | dict.fromkeys(_SHADOW))
+    shadow = dict(zip(_SHADOW, ("tiny", "2"), strict=True))
+    _append(folder, build_row("decisions", 0, 2, batch=3) | before | shadow)
+    _keeper(root, tmp_path).after_commit(open_plain(tmp_path / "archive", "decisions"))
+    assert [len(Objects(root).find_bundles("tiny", version)) for version in ("1", "2")] == [1, 1]
+
+
+_SHADOW = ("shadow_model_name", "shadow_model_version")
+
+
+def _append(folder: str, row: dict[str, Any]) -> None:
+    """Append a row in a commit of its own, with columns that the table may not have yet."""
+    schema = pa.schema([*SCHEMA, *(pa.field(name, pa.string()) for name in row if name not in SCHEMA.names)])
+    rows = pa.Table.from_pylist([row], schema=schema)
+    if not DeltaTable.is_deltatable(folder):
+        topic = {"weir.topic": "decisions"}
+        DeltaTable.create(folder, schema, partition_by=["day"], configuration=topic, raise_if_key_not_exists=False)
+    commit = CommitProperties(app_transactions=[Transaction("batch", row["batch"])])
+    write_deltalake(folder, rows, mode="append", schema_mode="merge", commit_properties=commit)
 
 
 def test_a_schema_is_kept_before_it_is_used_and_an_unknown_id_is_not(root: Place, tmp_path: Path) -> None:
