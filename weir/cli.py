@@ -43,7 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("weir.access.cli", "make, list, revoke and rotate the API's keys"),
     "audit": ("weir.audit", "show who called the API, and who changed what"),
     "gdpr": ("weir.gdpr.cli", "export or erase what is held about somebody, and show how long topics keep it"),
-    "cases": ("weir.cases.cli", "follow decisions for review into cases; list, claim and decide them"),
+    "cases": ("weir.case_work", "follow decisions into cases, or open one; list, claim, link and decide them"),
     "console": ("weir.console.cli", "serve pages for the people who work on cases"),
     "train": ("weir.train", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),
