@@ -19,6 +19,7 @@ from weir.console.api import Answer
 from weir.console.pages.site import Site, Visit
 from weir.console.reasons import explain
 from weir.monitoring.logs import get_logger
+from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.rules import ALERT_TAG
 from weir.schemas.stream import Stream
 
@@ -103,4 +104,5 @@ async def _show(
         typed=typed or {},
         verdicts=list(Verdict),
         characters_max=TEXT_CHARACTERS_MAX,
+        id_max=ID_BYTES_MAX,
     )

@@ -247,7 +247,7 @@ def test_a_case_is_opened_from_a_decision_and_linked_to_another(world: ConsoleWo
     page.get_by_role("heading", name="Transaction h2").wait_for()
     page.get_by_text("It is in no case").wait_for()
     page.go_back()
-    page.get_by_role("button", name="Take the link to h2 away").click()
+    page.get_by_role("button", name="Unlink h2").click()
     page.get_by_text("None.", exact=True).wait_for()
     page.get_by_role("link", name="h1").first.click()
     (case_id,) = world.list_undecided()
