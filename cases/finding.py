@@ -75,7 +75,7 @@ class Finder:
         decision: Document | None = None if found is None else json.loads(found)
         if decision is not None:
             event = self._read(decision["source_partition"], decision["source_offset"])
-            if event is not None:
+            if event is not None and self._plan.is_about(decision, event):
                 return self._plan.build(decision, event)
         evidence = self._ask_archive(event_id)
         decision = _get(evidence, "decision", "recorded") if decision is None else decision

@@ -23,6 +23,10 @@ class ReviewPlan:
         self._stake = None if money is None else plan_of_row(money)
         self._staked = frozenset() if money is None else columns_of(money)
 
+    def is_about(self, decision: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+        """Whether a decision is about an event, by its id and its key."""
+        return all(event[name] == decision[name] for name in (self._stream.id, self._stream.key.field))
+
     def build(self, decision: Mapping[str, Any], event: Mapping[str, Any] | None) -> Review:
         """Return what a case holds of a decision.
 
@@ -32,10 +36,7 @@ class ReviewPlan:
                 was created again, is passed by.
         """
         stream = self._stream
-        named = (stream.id, stream.key.field)
-        if event is not None and any(event[name] != decision[name] for name in named):
-            event = None
-        known = decision if event is None else event
+        known = event if event is not None and self.is_about(decision, event) else decision
         is_staked = self._stake is not None and self._staked <= known.keys()
         stake = self._stake(known) if self._stake is not None and is_staked else None
         return Review(

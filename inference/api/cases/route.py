@@ -1,6 +1,7 @@
 """Paths of cases: the queue, one case, what opens one, claim, release, note, links and verdict.
 
 A request waits for the database in threads of its own number, so that one that hangs keeps no other request waiting.
+One that looks for the decision on an event waits in others: brokers and archive may take longer than the database.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from weir.inference.api.web.content import find_wrong_content
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
-THREADS_MAX = 8
+THREADS_MAX, FINDING_MAX = 8, 4
 _AWAY = ("unavailable", "refused")
 _OF_EVENT = ("no_decision", "damaged")
 """Types of a path that looks for the decision on an event."""
@@ -49,7 +50,7 @@ class CasePaths:
         """Bind to the cases of a stream."""
         self._desk = desk
         self._stream = stream
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: dict[int, CapacityLimiter] = {}
 
     def add(self, router: APIRouter, path: str) -> None:
         """Add the paths, all of which begin with one."""
@@ -76,7 +77,7 @@ class CasePaths:
 
         body, summary = document.event_body(stream, "the same device"), f"Link a case to another {stream.event}"
         codes = (*_OF_EVENT, "in_case", "links_full")
-        self._add_change(router, f"{one}/links", (named, "reason"), link, body, summary, codes)
+        self._add_change(router, f"{one}/links", (named, "reason"), link, body, summary, codes, FINDING_MAX)
         body, summary = document.event_body(stream, None), "Take a link of a case away"
         self._add_change(router, f"{one}/unlink", (named,), unlink, body, summary)
 
@@ -90,7 +91,7 @@ class CasePaths:
             event_id, reason = read_event_id(given, stream.id), read_text(given, "reason")
             note_about(request, event_id)
             try:
-                added = await self._call(lambda: self._desk.open(event_id, given["by"], reason))
+                added = await self._call(lambda: self._desk.open(event_id, given["by"], reason), FINDING_MAX)
             except UnknownEvent:
                 return self._answer_unknown_event()
             return answer_json(build_case(added.case), status=201 if added.is_new else 200)
@@ -170,6 +171,7 @@ class CasePaths:
         body: dict[str, Any],
         summary: str,
         codes: tuple[str, ...] = _CONFLICTS,
+        threads: int = THREADS_MAX,
     ) -> None:
         async def post_change(request: Request, case_id: str) -> Response:
             given = await self._read(request, *fields)
@@ -178,7 +180,7 @@ class CasePaths:
             key: Key | None = getattr(request.state, "key", None)
             if given.get("force") and key is not None and not key.may(Scope.ADMIN):
                 raise HTTPException(403, "expected a key with the scope admin to force, found one without it")
-            return await self._answer(lambda: build_case(change(self._desk, case_id, given)))
+            return await self._answer(lambda: build_case(change(self._desk, case_id, given)), threads)
 
         router.post(
             path,
@@ -203,9 +205,9 @@ class CasePaths:
         message = f"no decision on this {what}: not decided yet, unknown, or too old for the index and not archived"
         return answer_error(404, "no_decision", message)
 
-    async def _answer(self, make: Callable[[], dict[str, Any]]) -> Response:
+    async def _answer(self, make: Callable[[], dict[str, Any]], threads: int = THREADS_MAX) -> Response:
         try:
-            return answer_json(await self._call(make))
+            return answer_json(await self._call(make, threads))
         except UnknownCase:
             return answer_error(404, "unknown_case", "expected the id of a case of this stream, found another")
         except UnknownEvent:
@@ -213,10 +215,10 @@ class CasePaths:
         except Conflict as error:
             return answer_error(409, error.code, str(error))
 
-    def _call(self, work: Callable[[], T]) -> Awaitable[T]:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(THREADS_MAX)  # belongs to the event loop, which is not there before
-        return to_thread.run_sync(partial(work), limiter=self._limiter)
+    def _call(self, work: Callable[[], T], threads: int = THREADS_MAX) -> Awaitable[T]:
+        if threads not in self._limiters:
+            self._limiters[threads] = CapacityLimiter(threads)  # of the event loop, which is not there before
+        return to_thread.run_sync(partial(work), limiter=self._limiters[threads])
 
 
 def _claim(desk: Desk, case_id: str, given: dict[str, Any]) -> Case:

@@ -70,9 +70,17 @@ def test_a_decision_that_is_indexed_needs_no_archive() -> None:
         (Stores(archived=evidence(WITHOUT)), "d1", 20_000),
         (Stores(archived=evidence(WITHOUT, None)), None, 1),
         (Stores(indexed=WITHOUT), None, 1),
+        (Stores(indexed=WITHOUT, logged=EVENT | {"card_id": "another"}, archived=evidence()), "d1", 20_000),
         (Stores(indexed=WITHOUT, logged=EVENT | {"card_id": "another"}), None, 1),
     ],
-    ids=["the event is archived", "both are archived", "the event is erased", "no event", "another one at its place"],
+    ids=[
+        "the event is archived",
+        "both are archived",
+        "the event is erased",
+        "no event",
+        "another one at its place",
+        "and none archived",
+    ],
 )
 def test_what_is_not_in_one_place_is_looked_for_in_the_next(stores: Stores, device: str | None, stake: int) -> None:
     found = stores.find()
