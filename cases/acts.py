@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
-from weir.cases.intake import FOLLOWER
+from weir.cases.adding import FOLLOWER
 from weir.cases.tables import ACTS, CASES
 from weir.infra.database.engine import translated
 

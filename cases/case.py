@@ -53,7 +53,7 @@ class Case:
         stream: its full name.
         key: id of the stream's key entity, such as a card.
         holder: who claimed it, and of a closed case who gave the verdict.
-        opened_ms: when the first of its events was decided.
+        opened_ms: when the first of its events was decided, or when a person asked for it.
         newest_ms: time of its newest event.
         expected_loss: of all its events, see ``compute_expected_loss``; the queue's order.
         events: how many it has.
@@ -80,7 +80,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Review:
-    """A decision that asks for a person.
+    """A decision that a person looks at.
 
     Attributes:
         event_ms: time of the event.
@@ -113,11 +113,17 @@ def joins(case: Case, review: Review, *, burst_ms: int) -> bool:
     return case.state != State.CLOSED and abs(review.event_ms - case.newest_ms) <= burst_ms
 
 
-def open_case(case_id: str, stream: str, review: Review) -> Case:
-    """Return the case of a first decision."""
-    return Case(
-        case_id, stream, review.key, State.OPEN, review.decided_ms, review.event_ms, review.expected_loss, events=1
-    )
+def open_case(case_id: str, stream: str, review: Review, *, at_ms: int | None = None) -> Case:
+    """Return the case of a first decision.
+
+    Args:
+        case_id: of the new case.
+        stream: its full name.
+        review: the decision.
+        at_ms: when a person asked for it; without one it waits since it was decided.
+    """
+    opened_ms = review.decided_ms if at_ms is None else at_ms
+    return Case(case_id, stream, review.key, State.OPEN, opened_ms, review.event_ms, review.expected_loss, events=1)
 
 
 def add_review(case: Case, review: Review) -> Case:

@@ -17,12 +17,15 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, select
 
-from weir.cases.case import Case, Verdict, claim, decide, release
+from weir.cases.adding import Added, Asked, put_review
+from weir.cases.case import Case, Review, Verdict, claim, decide, release
 from weir.cases.labels import LabelPlan, needs_label
+from weir.cases.links import Link, put_link, read_links, read_links_to, remove_link
 from weir.cases.outbox import Waiting, add_label
 from weir.cases.queue import Page, Wanted, read_page
 from weir.cases.tables import ACTS, CASES, EVENTS, as_case, as_row
 from weir.infra.database.engine import translated
+from weir.schemas.printable import escape
 from weir.schemas.stream import Stream
 
 
@@ -44,16 +47,27 @@ class File:
         decisions: of its events, as they are in the log, the oldest first.
         unlabelled: ids of events whose verdict makes no label, because something that a label needs is not known.
         acts: the oldest first.
+        links: other events that it is linked to, the oldest link first.
     """
 
     case: Case
     decisions: list[Mapping[str, Any]]
     unlabelled: list[str]
     acts: list[Act]
+    links: list[Link]
 
 
 class UnknownCase(Exception):
     """The stream has no case of that id."""
+
+
+class UnknownEvent(Exception):
+    """No decision of the stream is known on an event of that id."""
+
+
+def find_nothing(_: str) -> Review | None:
+    """Know no event: for who works on cases that are there."""
+    return None
 
 
 class Desk:
@@ -63,13 +77,23 @@ class Desk:
         stream: whose cases they are.
     """
 
-    def __init__(self, open_engine: Callable[[], Engine], stream: Stream, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        stream: Stream,
+        now_ms: Callable[[], int],
+        *,
+        find: Callable[[str], Review | None] = find_nothing,
+        burst_ms: int = 0,
+    ) -> None:
         """Bind to a database that is opened by the first request.
 
         Args:
             open_engine: opens it; raises ``Transient`` while it is unreachable.
             stream: whose cases they are.
             now_ms: the clock.
+            find: finds the decision on an event by its id; ``cases.finding.Finder.find`` is the real one.
+            burst_ms: decisions of one key that are no further apart are one case.
         """
         self._open = open_engine
         self._opened: Engine | None = None
@@ -77,6 +101,8 @@ class Desk:
         self.stream = stream
         self._labels = LabelPlan(stream) if stream.labels else None
         self._now_ms = now_ms
+        self._find_review = find
+        self._burst_ms = burst_ms
 
     def page(self, wanted: Wanted) -> Page:
         """Return a page of the queue, the largest expected loss first.
@@ -104,7 +130,55 @@ class Desk:
                 [orjson.loads(event["decision"]) for event in events],
                 [event["event_id"] for event in events if event["label"] is None],
                 [Act(act["at_ms"], act["by"], act["act"], act["text"]) for act in acts],
+                read_links(connection, case),
             )
+
+    def show_links_to(self, key: str, *, until_ms: int) -> list[tuple[str, Link]]:
+        """Return the links of other keys' cases to events of a key, each with the id of its case.
+
+        Raises:
+            Transient: the database is unreachable.
+        """
+        with self._transaction() as connection:
+            return read_links_to(connection, self.stream.full_name, key, until_ms=until_ms)
+
+    def open(self, event_id: str, by: str, why: str) -> Added:
+        """Have a case of an event, whatever was decided on it: the one that it is in, or one that it is put into now.
+
+        Raises:
+            UnknownEvent: no decision on it is known.
+            Transient: the database, or what has to be asked for the decision, is unreachable.
+            WeirError: what the index or the archive has of it cannot be read.
+        """
+        review = self._known(event_id)
+        asked = Asked(by, why, self._now_ms())
+        with self._transaction() as connection:
+            return put_review(connection, self.stream.full_name, review, burst_ms=self._burst_ms, asked=asked)
+
+    def link(self, case_id: str, event_id: str, by: str, why: str) -> Case:
+        """Link a case, of whatever state, to another event; one that is linked stays as it is.
+
+        Raises:
+            UnknownCase: there is none of that id.
+            UnknownEvent: no decision on the event is known.
+            Conflict: the event is in the case itself, or the case has as many links as it may.
+            Transient: as of ``open``.
+            WeirError: likewise.
+        """
+        review = self._known(event_id)
+        with self._transaction() as connection:
+            case = self._find(connection, case_id)
+            if put_link(connection, case, review, by=by, reason=why, at_ms=self._now_ms()):
+                self._log(connection, case_id, by, "linked", f"{escape(event_id)}: {why}")
+        return case
+
+    def unlink(self, case_id: str, event_id: str, by: str) -> Case:
+        """Take a link of a case away; raises as ``show``."""
+        with self._transaction() as connection:
+            case = self._find(connection, case_id)
+            if remove_link(connection, case, event_id, at_ms=self._now_ms()):
+                self._log(connection, case_id, by, "unlinked", escape(event_id))
+        return case
 
     def claim(self, case_id: str, by: str) -> Case:
         """Have an analyst hold a case.
@@ -149,6 +223,12 @@ class Desk:
         """Disconnect."""
         if self._opened is not None:
             self._opened.dispose()
+
+    def _known(self, event_id: str) -> Review:
+        review = self._find_review(event_id)
+        if review is None:
+            raise UnknownEvent
+        return review
 
     def _change(self, case_id: str, change: Callable[[Case], Case], by: str, act: str) -> Case:
         with self._transaction() as connection:

@@ -1,4 +1,4 @@
-"""Takes an id out of the database for good: the cases of a key, and the id where a text of another case names it.
+"""Takes an id out of the database for good: the cases of a key, links to its events, and the id in texts of others.
 
 One transaction does all of it. What was deleted is still in the database's files then, and ``compact`` writes these
 again without it: a SQLite file with its log, or the tables of PostgreSQL.
@@ -13,14 +13,16 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Engine, Table, and_, delete, or_, select, text, update
 
-from weir.cases.tables import ACTS, CASES, EVENTS, OUTBOX
+from weir.cases.tables import ACTS, CASES, EVENTS, LINKS, OUTBOX
 from weir.infra.database.engine import describe, translated
 from weir.schemas.errors import Transient
+from weir.schemas.printable import escape
 
 _WORD: Final = r"[0-9A-Za-z_\-]"
 """Of what ids are made as a rule: an id that such a letter follows or precedes is another one."""
@@ -28,19 +30,21 @@ _WORD_BYTES: Final = 8
 
 
 def each_key(engine: Engine, stream: str) -> Iterator[str]:
-    """Yield the keys of a stream's cases, each once.
+    """Yield the keys of a stream's cases and of the events that these are linked to, each once.
 
     Raises:
         Transient: the database is unreachable.
     """
+    linked = select(LINKS.c.key).join(CASES, CASES.c.id == LINKS.c.case_id).where(CASES.c.stream == stream)
     with translated(engine), engine.connect() as connection:
-        yield from connection.execute(select(CASES.c.key).where(CASES.c.stream == stream).distinct()).scalars()
+        yield from connection.execute(select(CASES.c.key).where(CASES.c.stream == stream).union(linked)).scalars()
 
 
 def erase_in_cases(engine: Engine, stream: str, entity_id: str, *, is_key: bool, until_ms: int) -> tuple[int, int]:
-    """Delete the cases of an id, and put a word without a meaning in its place elsewhere.
+    """Delete the cases of an id and links to its events, and put a word without a meaning in its place elsewhere.
 
-    A label of such a case that waits to be sent is not sent any more.
+    A label of such a case that waits to be sent is not sent any more. Of a link that goes, the history of its case
+    keeps who made it and why, with such a word for the event.
 
     Args:
         engine: of the database.
@@ -50,14 +54,17 @@ def erase_in_cases(engine: Engine, stream: str, entity_id: str, *, is_key: bool,
         until_ms: cases that were opened later stay; UTC epoch milliseconds.
 
     Returns:
-        How many cases are deleted, and how many rows were changed.
+        How many cases and links are deleted, and how many other rows were changed.
 
     Raises:
         Transient: the database is unreachable; nothing was changed.
     """
     with translated(engine), engine.begin() as connection:
-        cases = _delete_cases(connection, stream, entity_id, until_ms) if is_key else 0
-        return cases, _replace_all(connection, stream, entity_id, until_ms)
+        deleted = 0
+        if is_key:
+            deleted = _delete_cases(connection, stream, entity_id, until_ms)
+            deleted += _delete_links(connection, stream, entity_id, until_ms)
+        return deleted, _replace_all(connection, stream, entity_id, until_ms)
 
 
 def compact(engine: Engine) -> None:
@@ -70,7 +77,7 @@ def compact(engine: Engine) -> None:
         _compact_sqlite(engine)
         return
     with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for table in (ACTS, EVENTS, OUTBOX, CASES):
+        for table in (ACTS, EVENTS, LINKS, OUTBOX, CASES):
             connection.execute(text(f"VACUUM FULL {table.name}"))
 
 
@@ -93,17 +100,38 @@ def _delete_cases(connection: Connection, stream: str, key: str, until_ms: int) 
         waiting = and_(OUTBOX.c.stream == stream, OUTBOX.c.key == key, OUTBOX.c.event_id.in_(events))
         connection.execute(delete(OUTBOX).where(waiting))
         connection.execute(delete(EVENTS).where(EVENTS.c.case_id == case_id))
+        connection.execute(delete(LINKS).where(LINKS.c.case_id == case_id))
         connection.execute(delete(ACTS).where(ACTS.c.case_id == case_id))
         connection.execute(delete(CASES).where(CASES.c.id == case_id))
     return len(ids)
 
 
+def _delete_links(connection: Connection, stream: str, key: str, until_ms: int) -> int:
+    """Delete the links of other cases to events of a key, those that were taken away too; return how many."""
+    own = select(CASES.c.id).where(CASES.c.stream == stream)
+    to_key = and_(LINKS.c.case_id.in_(own), LINKS.c.key == key, LINKS.c.at_ms <= until_ms)
+    links = connection.execute(select(LINKS.c.case_id, LINKS.c.event_id).where(to_key)).all()
+    for case_id, event_id in links:
+        told = escape(event_id)  # as the history has it
+        put = partial(_in_text, entity_id=told, word=_make_word())
+        of_case = and_(ACTS.c.case_id == case_id, ACTS.c.at_ms <= until_ms)
+        _replace_in(connection, ACTS, of_case, ("text",), put, told)
+    connection.execute(delete(LINKS).where(to_key))
+    return len(links)
+
+
+def _make_word() -> str:
+    return f"erased-{secrets.token_hex(_WORD_BYTES)}"
+
+
 def _replace_all(connection: Connection, stream: str, entity_id: str, until_ms: int) -> int:
-    word = f"erased-{secrets.token_hex(_WORD_BYTES)}"
+    word = _make_word()
     own = select(CASES.c.id).where(CASES.c.stream == stream)
     parts = (
         (CASES, and_(CASES.c.stream == stream, CASES.c.opened_ms <= until_ms), ("reason",), _in_text),
         (ACTS, and_(ACTS.c.case_id.in_(own), ACTS.c.at_ms <= until_ms), ("text",), _in_text),
+        (LINKS, and_(LINKS.c.case_id.in_(own), LINKS.c.at_ms <= until_ms), ("reason",), _in_text),
+        (LINKS, and_(LINKS.c.case_id.in_(own), LINKS.c.at_ms <= until_ms), ("decision",), _in_document),
         (EVENTS, and_(EVENTS.c.stream == stream, EVENTS.c.decided_ms <= until_ms), ("decision", "label"), _in_document),
         (OUTBOX, and_(OUTBOX.c.stream == stream, OUTBOX.c.made_ms <= until_ms), ("label",), _in_document),
     )

@@ -45,6 +45,14 @@ class EventReader:
         found = self._read_all({place for place in places if place is not None})
         return [None if place is None else found.get(place) for place in places]
 
+    def read_at(self, partition: int, offset: int) -> Event | None:
+        """Return the event of one place; nothing as in ``read``.
+
+        Raises:
+            Transient: likewise.
+        """
+        return self._read_all({(partition, offset)}).get((partition, offset))
+
     def _read_all(self, places: set[Place]) -> dict[Place, Event]:
         messages = [message for start, end in _list_ranges(places) for message in self._read_range(start, end, places)]
         values = read_values(messages, self._id_of_guid).values

@@ -6,19 +6,15 @@ says more than the cases do; a database that was put back from a copy reads the 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
-from weir.cases.case import Case, Review, State, add_review, joins, open_case
-from weir.cases.tables import ACTS, CASES, EVENTS, POSITIONS, as_case, as_row
+from weir.cases.adding import put_review
+from weir.cases.case import Review
+from weir.cases.tables import POSITIONS
 from weir.infra.database.engine import translated
-
-FOLLOWER = "weir"
-"""Who opens cases."""
-_ID_BYTES = 6
 
 
 class Intake:
@@ -56,7 +52,8 @@ class Intake:
             Transient: the database is unreachable; nothing was kept, or all of it and nobody heard.
         """
         with translated(self._engine), self._engine.begin() as connection:
-            new = sum(self._add(connection, review) for review in reviews)
+            put = partial(put_review, connection, self._stream, burst_ms=self._burst_ms)
+            new = sum(put(review).is_new for review in reviews)
             if new:
                 on_step("cases_adding")
             self._advance(connection, ends)
@@ -65,33 +62,6 @@ class Intake:
         if new:
             on_step("cases_added")
         return new
-
-    def _add(self, connection: Connection, review: Review) -> bool:
-        named = (EVENTS.c.stream == self._stream) & (EVENTS.c.key == review.key)
-        if connection.execute(select(EVENTS.c.case_id).where(named & (EVENTS.c.event_id == review.event_id))).first():
-            return False
-        case = self._find(connection, review)
-        if case is None:
-            case = open_case(secrets.token_hex(_ID_BYTES), self._stream, review)
-            connection.execute(CASES.insert().values(as_row(case)))
-            opened = {"case_id": case.id, "at_ms": review.decided_ms, "by": FOLLOWER, "act": "opened"}
-            connection.execute(ACTS.insert().values(opened))
-        else:
-            case = add_review(case, review)
-            connection.execute(CASES.update().where(CASES.c.id == case.id).values(as_row(case)))
-        kept = {"stream": self._stream, "case_id": case.id} | vars(review)
-        label = None if review.label is None else orjson.dumps(review.label).decode()
-        kept |= {"decision": orjson.dumps(review.decision).decode(), "label": label}
-        connection.execute(EVENTS.insert().values(kept))
-        return True
-
-    def _find(self, connection: Connection, review: Review) -> Case | None:
-        """Return the case that a decision belongs to, locked; an analyst who closes it meanwhile is waited for."""
-        undecided = (CASES.c.stream == self._stream) & (CASES.c.key == review.key) & (CASES.c.state != State.CLOSED)
-        newest = select(CASES).where(undecided).order_by(CASES.c.newest_ms.desc()).limit(1).with_for_update()
-        found = connection.execute(newest).mappings().first()
-        case = None if found is None else as_case(found)
-        return case if case is not None and joins(case, review, burst_ms=self._burst_ms) else None
 
     def _advance(self, connection: Connection, ends: Mapping[int, int]) -> None:
         for partition, end in sorted(ends.items()):

@@ -8,12 +8,14 @@ from typing import Any
 
 from weir.cases.case import Case
 from weir.cases.desk import File
+from weir.cases.links import Link
 from weir.cases.queue import Page
 from weir.cases.tables import as_row
 from weir.monitoring.logs import mask_card_numbers
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.currencies import BASE_CURRENCY, format_amount
 from weir.schemas.expression import find_money
+from weir.schemas.rules import ALERT_TAG
 from weir.schemas.stream import Stream
 
 
@@ -29,13 +31,26 @@ def build_file(file: File) -> dict[str, Any]:
         "decisions": [dict(decision) for decision in file.decisions],
         "unlabelled": file.unlabelled,
         "acts": [vars(act) for act in file.acts],
+        "related": [build_link(link) for link in file.links],
+    }
+
+
+def build_link(link: Link) -> dict[str, Any]:
+    """Return a link as JSON."""
+    return {
+        "id": link.event_id,
+        "at_ms": link.at_ms,
+        "by": link.by,
+        "reason": link.reason,
+        "case_id": link.case_id,
+        "decision": dict(link.decision),
     }
 
 
 def print_cases(page: Page, stream: Stream) -> None:
     """Write a page of the queue."""
     if not page.cases:
-        print_line("no case; `weir cases follow` opens one for each decision for review")
+        print_line("no case; `weir cases follow` opens one for each decision for review or with an alert")
         return
     columns = ("id", stream.key.name, "expected loss", "events", "opened", "state", "holder", "verdict")
     rows = [
@@ -67,19 +82,15 @@ def print_file(file: File, stream: Stream) -> None:
     ]
     if case.verdict:
         facts.append(("verdict", f"{case.verdict}, version {case.version}, by {case.holder}: {case.reason}"))
-    print_tables(
-        [
-            build_table((f"case {case.id}", ""), facts, box=False),
-            build_table(
-                (stream.event, "at", "score", "decided by", "reasons"), _list_decisions(file, stream), box=False
-            ),
-            build_table(
-                ("at", "who", "what", "text"),
-                [(_format_time(act.at_ms), act.by, act.act, act.text) for act in file.acts],
-                box=False,
-            ),
-        ]
-    )
+    tables = [
+        build_table((f"case {case.id}", ""), facts, box=False),
+        build_table((stream.event, "at", "score", "decided by", "reasons"), _list_decisions(file, stream), box=False),
+    ]
+    if file.links:
+        columns = ("linked", "at", "decision", "score", "in case", "who", "why")
+        tables.append(build_table(columns, [_describe_link(link, stream) for link in file.links], box=False))
+    acts = [(_format_time(act.at_ms), act.by, act.act, act.text) for act in file.acts]
+    print_tables([*tables, build_table(("at", "who", "what", "text"), acts, box=False)])
     if stream.labels and file.unlabelled:
         print_line(f"a verdict makes no label of {len(file.unlabelled)} of these: the event could not be read")
 
@@ -88,15 +99,28 @@ def _list_decisions(file: File, stream: Stream) -> list[tuple[Any, ...]]:
     return [_describe(decision, stream) for decision in file.decisions]
 
 
+def _describe_link(link: Link, stream: Stream) -> tuple[Any, ...]:
+    decision = link.decision
+    said = (decision["decision"], _format_score(decision["score"]), link.case_id or "-", link.by, link.reason)
+    return (mask_card_numbers(link.event_id), _format_time(decision[stream.time]), *said)
+
+
 def _describe(decision: Mapping[str, Any], stream: Stream) -> tuple[Any, ...]:
-    score = decision["score"]
     return (
         mask_card_numbers(decision[stream.id]),
         _format_time(decision[stream.time]),
-        "-" if score is None else f"{score:.3f}",
+        _format_score(decision["score"]),
         decision["decided_by"],
-        "; ".join(f"{reason['code']}: {reason['detail']}" for reason in decision["reasons"]),
+        "; ".join([f"{reason['code']}: {reason['detail']}" for reason in decision["reasons"]] + _list_alerts(decision)),
     )
+
+
+def _list_alerts(decision: Mapping[str, Any]) -> list[str]:
+    return [word for word in decision.get("tags") or () if word.startswith(ALERT_TAG)]
+
+
+def _format_score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"
 
 
 def _format_loss(loss: float, stream: Stream) -> str:

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, and_, or_, select
 
 from weir.cases.case import Case, State, Verdict
-from weir.cases.tables import CASES, as_case
+from weir.cases.tables import CASES, EVENTS, as_case
 
 LIMIT, LIMIT_MAX = 50, 500
 
@@ -26,6 +26,7 @@ class Wanted:
     Attributes:
         states: any of them; all where empty.
         key: of this id of the stream's key entity.
+        event: with a decision on this event.
         after: the place of the last case of the page before.
     """
 
@@ -35,6 +36,7 @@ class Wanted:
     verdict: Verdict | None = None
     limit: int = LIMIT
     after: tuple[float, str] | None = None
+    event: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ def read_page(connection: Connection, stream: str, wanted: Wanted) -> Page:
         asked.append(CASES.c.state.in_(sorted(map(str, wanted.states))))
     given = {CASES.c.holder: wanted.holder, CASES.c.key: wanted.key, CASES.c.verdict: wanted.verdict}
     asked += [column == value for column, value in given.items() if value is not None]
+    if wanted.event is not None:
+        of_event = (EVENTS.c.stream == stream) & (EVENTS.c.event_id == wanted.event)
+        asked.append(CASES.c.id.in_(select(EVENTS.c.case_id).where(of_event)))
     if wanted.after is not None:
         loss, case_id = wanted.after
         asked.append(or_(CASES.c.expected_loss < loss, and_(CASES.c.expected_loss == loss, CASES.c.id > case_id)))

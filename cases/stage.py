@@ -7,15 +7,17 @@ asks how far behind the follower is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
 
-from weir.cases.case import Review, compute_expected_loss
+from weir.cases.case import Review
 from weir.cases.events import EventReader
 from weir.cases.intake import Intake
-from weir.cases.labels import LabelPlan
+from weir.cases.reviews import ReviewPlan
 from weir.inference.decide import SchemaLookup
 from weir.infra.kafka.group_position import Standing
 from weir.infra.kafka.source import Partition
@@ -23,8 +25,7 @@ from weir.monitoring import metrics
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import BatchCodec
 from weir.schemas.contracts import decisions_schema
-from weir.schemas.expression import find_money
-from weir.schemas.expression_of_row import plan_of_row
+from weir.schemas.rules import ALERT_TAG
 from weir.schemas.stream import Stream
 from weir.streaming.stage import Outcome, do_nothing
 
@@ -33,7 +34,7 @@ log = get_logger(__name__)
 
 
 class CaseStage:
-    """Opens a case for each decision for review."""
+    """Opens a case for each decision for review, and for each with an alert."""
 
     kind = "c"
 
@@ -67,9 +68,7 @@ class CaseStage:
         self._first_offset = first_offset
         self._on_step = on_step
         self._codec = BatchCodec(schema=decisions_schema(stream))
-        self._labels = LabelPlan(stream) if stream.labels else None
-        money = next((each.value for each in stream.measures if find_money(each.value)), None)
-        self._stake = None if money is None else plan_of_row(money)
+        self._plan = ReviewPlan(stream)
 
     def begin(self, partition: Partition, found: Standing) -> int:
         """Return where a partition is continued.
@@ -86,7 +85,7 @@ class CaseStage:
         return max(found.low, known)
 
     def process(self, records: dict[int, list[Message]]) -> Outcome:
-        """Keep a batch's decisions for review and how far it goes; its offsets are committed after.
+        """Keep what people look at of a batch and how far it goes; its offsets are committed after.
 
         Raises:
             Transient: the database, the registry or a broker is unreachable; reading the batch again is harmless.
@@ -99,25 +98,24 @@ class CaseStage:
 
     def _find_reviews(self, messages: Sequence[Message]) -> list[Review]:
         decoded = self._codec.decode([message.value() for message in messages], self._schema_of)
-        wanted = pc.equal(decoded.batch["decision"], "REVIEW")
-        rows = decoded.rows[wanted.to_numpy(zero_copy_only=False)].tolist()
-        decisions = decoded.batch.filter(wanted).to_pylist()
+        wanted = find_wanted(decoded.batch)
+        rows = decoded.rows[wanted].tolist()
+        decisions = decoded.batch.filter(pa.array(wanted)).to_pylist()
         events = self._events.read([messages[row] for row in rows])
-        return [self._build(decision, event) for decision, event in zip(decisions, events, strict=True)]
+        return [self._plan.build(decision, event) for decision, event in zip(decisions, events, strict=True)]
 
-    def _build(self, decision: dict[str, Any], event: dict[str, Any] | None) -> Review:
-        stream = self._stream
-        named = (stream.id, stream.key.field)
-        if event is not None and any(event[name] != decision[name] for name in named):
-            event = None  # the topic was created again: another event is at that place now
-        known = decision if event is None else event
-        stake = None if self._stake is None or event is None else self._stake(event)
-        return Review(
-            key=decision[stream.key.field],
-            event_id=decision[stream.id],
-            event_ms=decision[stream.time],
-            decided_ms=decision["decision_time_ms"],
-            expected_loss=compute_expected_loss(decision["score"], stake),
-            decision=decision,
-            label=None if self._labels is None else self._labels.pick(known),
-        )
+
+def find_wanted(decisions: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Return which decisions a person looks at: those for review, and those with an alert of a rule.
+
+    >>> column = {"decision": ["REVIEW", "APPROVE", "DECLINE"], "tags": [[], ["ODD"], ["alert:MULE", "ODD"]]}
+    >>> find_wanted(pa.RecordBatch.from_pydict(column)).tolist()
+    [True, False, True]
+    """
+    wanted: npt.NDArray[np.bool_] = pc.equal(decisions["decision"], "REVIEW").to_numpy(zero_copy_only=False)
+    words = pc.list_flatten(decisions["tags"])
+    if len(words):
+        is_alert = pc.starts_with(words, ALERT_TAG).to_numpy(zero_copy_only=False)
+        wanted = wanted.copy()
+        wanted[pc.list_parent_indices(decisions["tags"]).to_numpy()[is_alert]] = True
+    return wanted

@@ -77,6 +77,20 @@ EVENTS = Table(
     Column("decision", Text, nullable=False),
     Column("label", Text),
     Index("case_events_case", "case_id"),
+    Index("case_events_event", "stream", "event_id"),
+)
+LINKS = Table(
+    "case_links",
+    TABLES,
+    Column("case_id", String(16), ForeignKey("cases.id"), primary_key=True),
+    Column("key", IdText, primary_key=True),
+    Column("event_id", IdText, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("removed_ms", BigInteger),
+    Index("case_links_key", "key"),
 )
 ACTS = Table(
     "case_acts",

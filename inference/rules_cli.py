@@ -20,7 +20,7 @@ from weir.schemas.errors import Refused
 from weir.schemas.origin import Finding
 from weir.schemas.printable import escape, to_json
 from weir.schemas.project import find_project, find_stream
-from weir.schemas.rules import MODES, Rule
+from weir.schemas.rules import ALERT, LIVE, MODES, Rule
 from weir.schemas.rules_file import parse_rules
 from weir.schemas.stream import Stream
 from weir.schemas.yaml_tree import load_text
@@ -102,6 +102,12 @@ def _write_rules(rule_set: RuleSet, name: str, *, as_json: bool) -> None:
     modes = [f"{sum(rule.mode == mode for rule in rules)} {mode}" for mode in MODES]
     lines = [f"{name}: {_count(len(rules), 'rule')}, no faults; {', '.join(modes)}; version {version}"]
     lines += [f"  {each.then:<8}{each.name}: {describe_condition(each)}" for each in rules]
+    alerts = dict.fromkeys(each.word for each in rules if (each.then, each.mode) == (ALERT, LIVE))
+    if alerts:
+        lines.append(
+            f"an ALERT changes no decision: it notes {', '.join(alerts)} in the decision's tags, of which `weir cases "
+            "follow` opens a case whatever is decided"
+        )
     _write({"file": name, "faults": [], "version": version, "rules": told}, lines, as_json)
 
 

@@ -240,7 +240,9 @@ ARCHIVE_RETENTION_SECONDS = _gauge("weir_archive_retention_seconds", "How long a
 # --- cases -----------------------------------------------------------------------------------------------------------
 # an analyst looks within minutes or on the next working day
 VERDICT_BUCKETS = (60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0)
-CASE_REVIEWS = _counter("weir_case_reviews_total", "Decisions for review that are in a case.", "stream")
+CASE_REVIEWS = _counter(
+    "weir_case_reviews_total", "Decisions for review, or with an alert, that the follower put into a case.", "stream"
+)
 CASES_UNDECIDED = _gauge(
     "weir_cases_undecided", "Cases without a verdict, by state: open or claimed.", "stream", "state"
 )

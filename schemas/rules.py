@@ -21,9 +21,11 @@ from weir.schemas.entity import as_tuple
 from weir.schemas.expression import Expression, to_data
 from weir.schemas.origin import Origin, find_origin
 
-DECLINE, ALLOW, REVIEW, TAG = "DECLINE", "ALLOW", "REVIEW", "TAG"
-OUTCOMES: Final = (DECLINE, ALLOW, REVIEW, TAG)
-"""What a rule does, by precedence; TAG adds a word to the decision and changes nothing of it."""
+DECLINE, ALLOW, REVIEW, ALERT, TAG = "DECLINE", "ALLOW", "REVIEW", "ALERT", "TAG"
+OUTCOMES: Final = (DECLINE, ALLOW, REVIEW, ALERT, TAG)
+"""What a rule does, by precedence; ALERT and TAG add a word to the decision and change nothing of it."""
+ALERT_TAG: Final = "alert:"
+"""What the word of an ALERT begins with, and that of no TAG, as a code has no colon: such a decision opens a case."""
 LIVE, SHADOW, OFF = "live", "shadow", "off"
 MODES: Final = (LIVE, SHADOW, OFF)
 SCORE: Final = "score"
@@ -58,10 +60,10 @@ class Rule:
 
     Attributes:
         name: is in ``decided_by`` of the decisions that it makes.
-        then: DECLINE, ALLOW, REVIEW or TAG.
+        then: DECLINE, ALLOW, REVIEW, ALERT or TAG.
         when: a condition over features, kept fields, the score and lists.
         why: for the person who reads the rule, and the decision.
-        code: the reason code, and the word of a tag; the name in upper case by default.
+        code: the reason code, and what is noted of a tag or an alert; the name in upper case by default.
         text: what the decision says instead of ``why``.
         owner: whom to ask.
         mode: ``live``; ``shadow`` is noted in decisions and changes nothing; ``off`` is not looked at.
@@ -102,6 +104,16 @@ class Rule:
             parse_time_ms(self.valid_from) if self.valid_from else least,
             parse_time_ms(self.valid_to) if self.valid_to else most,
         )
+
+    @property
+    def word(self) -> str:
+        """What is noted in the tags of a decision, where the rule is one that notes something.
+
+        >>> from weir.schemas.expression import col
+        >>> Rule("mule", "ALERT", col("n") >= 3, "a mule").word, Rule("odd", "TAG", col("n") >= 3, "odd").word
+        ('alert:MULE', 'ODD')
+        """
+        return f"{ALERT_TAG}{self.code}" if self.then == ALERT else self.code
 
     @property
     def is_always_valid(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from weir.infra.embedded.stack import Stack
 from weir.infra.kafka.topics import ensure_topics
@@ -183,6 +184,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
     flat = {f"WEIR_{name.upper()}": value for name, value in plain.items() if not isinstance(value, dict)}
     for section, values in plain.items():
         if isinstance(values, dict):
+            of_section = getattr(settings, section)
+            secrets = {name: value for name in values if isinstance(value := getattr(of_section, name), SecretStr)}
+            values |= {name: value.get_secret_value() for name, value in secrets.items()}  # JSON has stars
             flat |= {f"WEIR_{section.upper()}__{name.upper()}": value for name, value in values.items()}
     return {name: json.dumps(value) if isinstance(value, list) else str(value) for name, value in flat.items()}
 

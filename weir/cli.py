@@ -45,7 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gdpr": ("weir.gdpr.cli", "export or erase what is held about somebody, and show how long topics keep it"),
     "backup": ("weir.backup.cli", "copy cases, keys and the audit log into one file, of one moment"),
     "restore": ("weir.backup.cli", "put such a file back into an empty database and home"),
-    "cases": ("weir.cases.cli", "follow decisions for review into cases; list, claim and decide them"),
+    "cases": ("weir.case_work", "follow decisions into cases, or open one; list, claim, link and decide them"),
     "console": ("weir.console.cli", "serve pages for the people who work on cases"),
     "train": ("weir.train", "train, check parity, export a model bundle"),
     "models": ("weir.models", "list, compare, promote and roll back models"),

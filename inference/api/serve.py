@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.util import find_spec
 from socket import socket
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from fastapi import FastAPI
 from weir.access.key import check_rate
 from weir.inference.api import examples as api_examples
 from weir.inference.api.app import ApiParts, build_api
+from weir.inference.api.cases.build import build_desk
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.decide.build import build_decide
 from weir.inference.api.decide.lag import StreamLag
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from weir.access.audit.read import NewestCalls
     from weir.access.keyring import Keyring
     from weir.access.store import KeyStore
-    from weir.cases.desk import Desk
 
 REDIS_SECONDS_MAX = 1.0
 """A request waits at most this long for Redis, whatever the other processes may."""
@@ -334,6 +333,10 @@ def _build_stream(
     )
     build_reader = partial(build_feature_reader, settings, connections.redis, kernel)
     decisions = DecisionReader(connections.redis, space=settings.key_space)
+
+    def read_entry(event_id: str) -> bytes | None:
+        return connections.guard.call(lambda: decisions.read(event_id))
+
     opened, trials = OpenPublisher(settings), Trials(stream.name, try_text)
     return StreamParts(
         kernel=kernel,
@@ -349,7 +352,7 @@ def _build_stream(
         lists=ListsDesk(settings, opened, trials),
         models=ModelsDesk(opened),
         curves=past.curves,
-        desk=_build_desk(settings),
+        desk=build_desk(settings, read_entry, past.evidence),
         labels=labels,
         uploads=connections.uploads,
         letters=build_letters(settings, connections.registry, now_ms=lambda: int(time.time() * 1_000)),
@@ -357,7 +360,7 @@ def _build_stream(
             settings,
             connections.registry,
             connections.places,
-            read_entry=lambda event_id: connections.guard.call(lambda: decisions.read(event_id)),
+            read_entry=read_entry,
             lag_seconds=partial(connections.lag.seconds, topic),
         ),
     )
@@ -372,16 +375,6 @@ def _build_publisher(connections: _Connections, stream: Stream, topic: str, sche
         schema_id=cache(lambda: connections.registry.register(subject(topic), schema)),
         stream=stream,
     )
-
-
-def _build_desk(settings: Settings) -> Desk | None:
-    """Return the cases of a stream, or nothing in an installation without the database's packages."""
-    if find_spec("sqlalchemy") is None:
-        return None
-    from weir.cases.desk import Desk  # noqa: PLC0415
-    from weir.infra.database.engine import open_database  # noqa: PLC0415
-
-    return Desk(partial(open_database, settings), settings.stream, lambda: int(time.time() * 1_000))
 
 
 def _check_decide(streams: Sequence[StreamParts]) -> str:

@@ -22,7 +22,7 @@ from weir.schemas.checks.expression_types import Column
 from weir.schemas.checks.rules import RULES_MAX
 from weir.schemas.expression import Expression, columns_of
 from weir.schemas.expression_text import to_text
-from weir.schemas.rules import OFF, OUTCOMES, SHADOW, TAG, Rule, digest_of
+from weir.schemas.rules import ALERT, OFF, OUTCOMES, SHADOW, TAG, Rule, digest_of
 
 _VERSIONS: Final = {"5320e64e": "1"}
 """Versions from before they were digests: that of the payments' rules, which decisions of the past carry."""
@@ -30,6 +30,8 @@ _SHORT: Final = 8
 _WHOLE_MAX: Final = 1e15
 """Up to here people count digits; beyond they read an exponent."""
 NOTHING: Final[tuple[str, ...]] = ()
+_NOTED: Final = frozenset({ALERT, TAG})
+"""What a rule does that decides nothing."""
 
 
 Noted = Sequence[tuple[str, npt.NDArray[np.int64]]]
@@ -42,7 +44,7 @@ class Matches:
 
     Attributes:
         decided: int32, shape (rows,): the position of the rule that goes first, -1 for none.
-        tags: words of the rules that tag.
+        tags: words of the rules that alert or tag.
         shadow: names of the rules in shadow mode that are fulfilled.
         hits: of how many rows each shadow rule is fulfilled, by its name.
         fulfilled: bool, shape (rows,), by the position of every rule that is not off.
@@ -162,8 +164,8 @@ class _Plan:
             if rule.mode == SHADOW:
                 hits[rule.name] = hits.get(rule.name, 0) + int(number)
                 shadow.append((rule.name, np.flatnonzero(fulfilled)))
-            elif rule.then == TAG:
-                tags.append((rule.code, np.flatnonzero(fulfilled)))
+            elif rule.then in _NOTED:
+                tags.append((rule.word, np.flatnonzero(fulfilled)))
             else:
                 decided[fulfilled] = position
         return Matches(decided, tags, shadow, hits, held)

@@ -54,6 +54,8 @@ NOT_AS_THEY_STAND = {
     ("docs/benchmarks.md", "weir benchmark handbook"): "minutes, on data as large as the published one",
     ("docs/cases.md", "weir cases follow"): _FOREVER,
     ("docs/cases.md", "weir cases list"): "tests/unit/cases/test_cli.py",
+    ("docs/cases.md", "weir cases open"): "tests/integration/test_cases_live.py, of a payment of its own",
+    ("docs/cases.md", "weir cases link"): "tests/unit/cases/test_cli.py, on a case of its own",
     ("docs/cases.md", "weir cases claim"): "tests/unit/cases/test_cli.py, on a case of its own",
     (
         "docs/changing-features.md",

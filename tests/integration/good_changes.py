@@ -80,6 +80,34 @@ def _note(ask: Asking) -> None:
     assert "the shop is known" in ask("GET /v1/cases/{case_id}", case_id=case).text
 
 
+def _find_other_event(ask: Asking) -> str:
+    """Return an event of none of the cards, once a decision on it can be looked up."""
+    Asking(ask.lab, "GET /v1/decisions/{transaction_id}", ask.prefix).until(lambda _: True, transaction_id="asked")
+    return "asked"
+
+
+@good("POST /v1/cases")
+def _open_a_case(ask: Asking) -> None:
+    event_id = _find_other_event(ask)
+    found = ask(json={"transaction_id": event_id, "reason": "the customer called"}).json()
+    assert [found["id"]] == [case["id"] for case in ask(CASES, params={"event": event_id}).json()["cases"]]
+
+
+@good("POST /v1/cases/{case_id}/links")
+def _link(ask: Asking) -> None:
+    case, event_id = _take_case(ask), _find_other_event(ask)
+    ask(case_id=case, json={"transaction_id": event_id, "reason": "the same device"})
+    assert [event_id] == [link["id"] for link in ask("GET /v1/cases/{case_id}", case_id=case).json()["related"]]
+
+
+@good("POST /v1/cases/{case_id}/unlink")
+def _unlink(ask: Asking) -> None:
+    case, event_id = _take_case(ask), _find_other_event(ask)
+    ask("POST /v1/cases/{case_id}/links", case_id=case, json={"transaction_id": event_id, "reason": "the same device"})
+    ask(case_id=case, json={"transaction_id": event_id})
+    assert ask("GET /v1/cases/{case_id}", case_id=case).json()["related"] == []
+
+
 @good("POST /v1/cases/{case_id}/verdict")
 def _decide_a_case(ask: Asking) -> None:
     case = _take_case(ask)

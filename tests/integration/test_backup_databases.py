@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
+from tests.integration.casework import STREAM, build_desk, review
 from tests.integration.command_line import run_in_process
 from tests.integration.database import KINDS, create_settings
-from tests.integration.test_cases import STREAM, build_desk, review
 from tests.integration.test_keys import build
 from weir.access.store import KeyStore
 from weir.cases.case import Verdict
@@ -25,6 +25,7 @@ TABLES = {
     "cases": "id",
     "case_events": "stream, key, event_id",
     "case_acts": "id",
+    "case_links": "case_id, key, event_id",
     "case_positions": "topic_id",
     "label_outbox": "event_id",
 }
@@ -58,11 +59,12 @@ def work(settings):
         [review("t1", "c1"), review("t2", "c2", loss=LOSS), review("t3", ODD_ID, label=False)], {0: 7, 1: 2**40}
     )
     engine.dispose()
-    with closing(build_desk(settings)) as desk:
+    with closing(build_desk(settings, known=[review("t9", "c9")])) as desk:
         held, odd, closed = (desk.page(Wanted(key=key)).cases[0].id for key in ("c2", ODD_ID, "c1"))
         desk.claim(held, "anna")
         desk.note(odd, "ben", "no 'quotes' are lost; nor \u00fc")
         desk.claim(closed, "ben")
+        desk.link(held, "t9", "anna", "the same device")
         desk.decide(closed, "ben", Verdict.FRAUD, "the customer called")
 
 
@@ -91,7 +93,7 @@ def test_every_row_is_put_back_as_it_was_into_a_database_of_either_kind(settings
         assert [act.text for act in desk.show(odd).acts][-1] == "one more"
     there.dispose()
     here.dispose()
-    assert revision == "0004"
+    assert revision == "0005"
 
 
 def test_a_copy_is_of_one_moment_while_others_write(settings, tmp_path):

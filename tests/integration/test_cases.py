@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
+from tests.integration.casework import BURST_MS, DAY_MS, NOW_MS, STREAM, build_desk, review, take
 from tests.integration.database import KINDS, create_settings
-from weir.cases.case import Conflict, Review, State, Verdict
+from weir.cases.case import Conflict, State, Verdict
 from weir.cases.desk import Desk, UnknownCase
 from weir.cases.erasing import compact, each_key, erase_in_cases
 from weir.cases.intake import Intake
@@ -19,11 +20,6 @@ from weir.infra.database.engine import open_database
 from weir.monitoring.metrics import REGISTRY
 from weir.schemas.project import load_shipped
 from weir.schemas.streams.payments import payments
-
-NOW_MS = 1_767_268_800_000
-BURST_MS = 60_000
-DAY_MS = 86_400_000
-STREAM = payments.full_name
 
 
 @pytest.fixture(params=KINDS)
@@ -47,20 +43,6 @@ def intake(engine):
 def desk(settings):
     with closing(build_desk(settings)) as desk:
         yield desk
-
-
-def build_desk(settings, stream=payments):
-    ticks = iter(range(NOW_MS, NOW_MS + 1_000))
-    return Desk(partial(open_database, settings), stream, lambda: next(ticks))
-
-
-def review(event_id="t1", key="c1", event_ms=NOW_MS, loss=10.0, label=True):
-    fields = {"transaction_id": event_id, "card_id": key, "merchant_id": "m", "device_id": None, "event_time_ms": 5}
-    return Review(key, event_id, event_ms, event_ms + 40, loss, {"transaction_id": event_id}, fields if label else None)
-
-
-def take(intake, *reviews, end=1):
-    return intake.take(reviews, {0: end})
 
 
 def only_case(desk):
@@ -233,7 +215,7 @@ def test_a_database_of_the_release_before_keeps_its_keys_and_gets_cases(settings
     with engine.begin() as connection:
         row = "INSERT INTO api_keys (id, hash, name, scopes, streams, created_ms, created_by) VALUES "
         connection.execute(text(row + "('0123abcd', :hash, 'till', 'score', '', 1, 'ops')"), {"hash": b"x" * 32})
-        for table in ("label_outbox", "case_positions", "case_acts", "case_events", "cases"):
+        for table in ("label_outbox", "case_positions", "case_acts", "case_links", "case_events", "cases"):
             connection.execute(text(f"DROP TABLE {table}"))
         for column in ("rate_per_second", "burst", "revoked_by"):
             connection.execute(text(f"ALTER TABLE api_keys DROP COLUMN {column}"))

@@ -52,13 +52,48 @@ def decode_labels(settings: Settings, follower: Follower) -> list[dict[str, Any]
         return decoded.batch.to_pylist()
 
 
+def publish_alert(services: Services) -> None:
+    """Put the rules of the stream in force as they are, and one more that raises an alert."""
+    rules = services.settings.home / "rules.yaml"
+    alert = "- {name: costly, why: much money, when: amount_minor >= 90000, then: ALERT}\n"
+    rules.write_text(services.run("rules", "show") + alert)
+    services.run("rules", "publish", str(rules), "--why", "a test")
+
+
+def open_by_hand(services: Services, client: httpx.Client) -> None:
+    """A payment with an alert is in a case although nobody asked for a review; another one is put into one by hand."""
+    services.await_true(
+        lambda: len(client.get("/v1/cases", params={"event": "loud"}).json()["cases"]) == 1, "a case of the alert"
+    )
+    (case,) = client.get("/v1/cases", params={"event": "loud"}).json()["cases"]
+    (decision,) = client.get(f"/v1/cases/{case['id']}").json()["decisions"]
+    assert (decision["decision"], decision["tags"]) == ("APPROVE", ["alert:COSTLY"])
+    services.await_true(lambda: client.get("/v1/decisions/quiet").status_code == 200, "the decision in the index")
+    assert client.get("/v1/cases", params={"event": "quiet"}).json()["cases"] == []
+    services.run("cases", "open", "quiet", "--why", "the customer called")
+    body = {"by": "anna", "transaction_id": "quiet", "reason": "called again"}
+    again = client.post("/v1/cases", json=body)
+    assert (again.status_code, again.json()["events"]) == (200, 1)
+    services.run("cases", "link", again.json()["id"], "loud", "--why", "the same device")
+    (link,) = client.get(f"/v1/cases/{again.json()['id']}").json()["related"]
+    assert (link["id"], link["case_id"], link["decision"]["tags"]) == ("loud", case["id"], ["alert:COSTLY"])
+    assert client.get(f"/v1/cases/{again.json()['id']}").json()["unlabelled"] == []
+
+
 def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services: Services) -> None:
     settings = services.settings
+    publish_alert(services)
     services.start("run")
+    services.start("index")
     services.start("cases", "follow")
     address = log_of(services.start("serve", "--port", "0", ready="serving http")).partition("serving ")[2].split()[0]
     # older than the hold of labels, so that its label counts at once
-    Publisher(settings).send_payments(journey(int(time.time() * 1_000) - 8 * DAY_MS))
+    day_ms = int(time.time() * 1_000) - 8 * DAY_MS
+    others = [
+        build_payment("quiet", card_id="card-quiet", merchant_id="shop-2", event_time_ms=day_ms),
+        build_payment("loud", card_id="card-loud", merchant_id="shop-2", event_time_ms=day_ms, amount_minor=90_000),
+    ]
+    Publisher(settings).send_payments([*journey(day_ms), *others])
     with httpx.Client(base_url=address, timeout=30, headers=HEADERS) as client:
 
         def of_card() -> list[dict[str, Any]]:
@@ -70,6 +105,7 @@ def test_a_review_is_a_case_and_its_verdict_moves_the_risk_of_the_shop(services:
         services.await_true(
             lambda: [case["events"] >= 2 for case in of_card()] == [True], "one case of the card's burst"
         )
+        open_by_hand(services, client)
         before = risk()
         (case,) = of_card()
         assert client.post(f"/v1/cases/{case['id']}/claim", json={"by": "anna"}).json()["holder"] == "anna"

@@ -97,6 +97,7 @@ def test_who_asks_is_erased_in_every_store_and_the_stream_runs_on(services: Serv
     (case,), (other,) = list_cases(services, CARD), list_cases(services, OTHER)
     services.run("cases", "note", case["id"], f"{CUSTOMER} called")
     services.run("cases", "note", other["id"], f"like {CARD}, not like {CARD}-2")
+    services.run("cases", "link", other["id"], sent[0]["transaction_id"], "--why", f"{CUSTOMER} has both")
     services.run("archive", "--until-caught-up")
     # the search finds what is there
     assert find(settings, CARD) == find(settings, CARD, CUSTOMER) == {"redis", "cases", "archive"}
@@ -105,7 +106,7 @@ def test_who_asks_is_erased_in_every_store_and_the_stream_runs_on(services: Serv
     held = json.loads(out.read_text())
     assert held["entities"] == [f"card={CARD}", f"customer={CUSTOMER}"]
     wheres = {(part["kind"], part["where"].partition(",")[0].partition(" of ")[0]) for part in held["held"]}
-    assert wheres >= {("card", each) for each in ("archive", "windows", "decision index", "cases")}
+    assert wheres >= {("card", each) for each in ("archive", "windows", "decision index", "cases", "links")}
     assert {("customer", "archive"), ("customer", "windows")} <= wheres
     # killed after each step, and run again
     for step in STEPS:
@@ -117,6 +118,9 @@ def test_who_asks_is_erased_in_every_store_and_the_stream_runs_on(services: Serv
     assert all(text.count(CARD.encode()) == text.count(f"{CARD}-2".encode()) for text in left), left
     assert list_cases(services, CARD) == []
     assert [each["id"] for each in list_cases(services, OTHER)] == [other["id"]]
+    file = json.loads(services.run("cases", "show", other["id"], "--json"))
+    assert (file["related"], [act["act"] for act in file["acts"]]) == ([], ["opened", "note", "linked"])
+    assert sent[0]["transaction_id"] not in file["acts"][-1]["text"]
     assert services.run("evidence", "verify").splitlines()[-1] == "in order"
     assert not read_windows(settings, CARD)["known"]
     assert "kept for good" in services.run("gdpr", "check")

@@ -14,7 +14,7 @@ from weir.archive.holding import Wanted
 from weir.archive.run import find_root, list_followed
 from weir.archive.table import find_table
 from weir.cases.page import build_file
-from weir.gdpr.stores import Person, build_person, each_decision, each_settings, read_cases
+from weir.gdpr.stores import Person, build_person, each_decision, each_settings, read_cases, read_links
 from weir.inference.api.lookup import look_up
 from weir.inference.api.reader import build_feature_reader
 from weir.infra.kafka.topics import describe_states
@@ -73,6 +73,7 @@ def _each_part(settings: Settings, person: Person) -> Iterator[Part]:
         yield "windows, in Redis", [windows] if windows["known"] else []
         yield "decision index, in Redis", list(each_decision(client, settings, person))
     yield "cases, in the database", [build_file(each) for each in read_cases(settings, person)]
+    yield "links of other cases, in the database", read_links(settings, person)
 
 
 def _each_topic(settings: Settings, person: Person) -> Iterator[Part]:

@@ -28,6 +28,7 @@ from weir.archive.run import find_root, list_followed
 from weir.archive.table import find_table
 from weir.cases.desk import Desk
 from weir.cases.erasing import compact, each_key, erase_in_cases
+from weir.cases.page import build_link
 from weir.cases.queue import Wanted
 from weir.gdpr.erasures import Entry, add_entry
 from weir.infra.database.engine import open_database
@@ -82,7 +83,7 @@ def count(settings: Settings, person: Person) -> Counts:
             found[WINDOWS] += sum(each == (person.kind, person.id) for each in ids)
             found[DECISIONS] += sum(1 for _ in each_decision(client, own, person))
             found[ANSWERS] += sum(_names(value, person.id) for _, value in each_value(client, _answers_prefix(own)))
-            found[CASES] += len(read_cases(own, person))
+            found[CASES] += len(read_cases(own, person)) + len(read_links(own, person))
     archived = find_erasure(settings, find_root(settings), person.streams, person.entity, person.until_ms)
     return found | {ARCHIVE: archived.rows}
 
@@ -165,6 +166,19 @@ def read_cases(settings: Settings, person: Person) -> list[Any]:
             wanted = Wanted(key=person.id, limit=100, after=(last.expected_loss, last.id))
 
 
+def read_links(settings: Settings, person: Person) -> list[dict[str, Any]]:
+    """Return the links of other people's cases to events of somebody, of the stream of some settings.
+
+    Raises:
+        Transient: the database is unreachable.
+    """
+    if person.kind != settings.stream.key.name:
+        return []
+    with closing(Desk(lambda: open_database(settings), settings.stream, lambda: person.until_ms)) as desk:
+        found = desk.show_links_to(person.id, until_ms=person.until_ms)
+    return [{"case": case_id, **build_link(link)} for case_id, link in found]
+
+
 def each_id(settings: Settings, streams: Sequence[Stream]) -> Iterator[tuple[str, str]]:
     """Yield kind and id of entities of which a store holds something, some more than once.
 
@@ -196,15 +210,15 @@ def each_id(settings: Settings, streams: Sequence[Stream]) -> Iterator[tuple[str
 def _erase_cases(settings: Settings, person: Person) -> int:
     engine = open_database(settings)
     try:
-        cases = 0
+        deleted = 0
         for stream in person.streams:
             is_key = person.kind == stream.key.name
             found, _ = erase_in_cases(engine, stream.full_name, person.id, is_key=is_key, until_ms=person.until_ms)
-            cases += found
+            deleted += found
         compact(engine)  # also where there was nothing: a run that was cut off before it is run again
     finally:
         engine.dispose()
-    return cases
+    return deleted
 
 
 def _group_prefix(settings: Settings) -> str:

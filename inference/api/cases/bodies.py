@@ -7,7 +7,26 @@ from typing import Any
 
 from weir.cases.case import Verdict
 from weir.inference.api.body import name_type
+from weir.inference.api.ids import check_id
 from weir.inference.api.request import BadRequest, FieldError
+
+
+def read_event_id(document: Mapping[str, Any], field: str) -> str:
+    """Return the id of an event.
+
+    Args:
+        document: the request.
+        field: what the stream calls it.
+
+    Raises:
+        BadRequest: there is none, or a card number.
+    """
+    given = document.get(field)
+    if not isinstance(given, str):
+        found = "nothing" if field not in document else name_type(given)
+        raise BadRequest([FieldError(field, f"expected a string, found {found}")])
+    check_id(given, of_card=False, field=field)
+    return given
 
 
 def read_verdict(document: Mapping[str, Any]) -> Verdict:

@@ -11,6 +11,7 @@ from weir.inference.api.change_body import BY, BY_CHARACTERS_MAX
 from weir.inference.api.request import FieldSpec, list_fields
 from weir.inference.api.schema import Schema, build_decision
 from weir.schemas.contracts import label_schemas
+from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
 _TIME_MS = 1_767_268_800_000
@@ -26,7 +27,7 @@ _PROPERTIES: dict[str, Schema] = {
     "stream": {"type": "string"},
     "key": {"type": "string", "description": "Id of the stream's key."},
     "state": {"type": "string", "enum": list(State)},
-    "opened_ms": {"type": "integer", "description": "When its first event was decided."},
+    "opened_ms": {"type": "integer", "description": "When its first event was decided, or a person opened it."},
     "newest_ms": {"type": "integer", "description": "Time of its newest event."},
     "expected_loss": {"type": "number", "description": "Base minor units, or events where a stream has no money."},
     "events": {"type": "integer"},
@@ -38,6 +39,13 @@ _PROPERTIES: dict[str, Schema] = {
     "closed_ms": _NULL_OR_TIME,
 }
 CASE: Schema = {"type": "object", "additionalProperties": False, "properties": _PROPERTIES, "required": [*_PROPERTIES]}
+_LINK: dict[str, Schema] = {
+    "id": {"type": "string", "description": "Of the event."},
+    "at_ms": {"type": "integer", "description": "When it was linked."},
+    "by": {"type": "string"},
+    "reason": {"type": "string"},
+    "case_id": {"type": ["string", "null"], "description": "Of the case that the event is in itself."},
+}
 _ACT = {"at_ms": {"type": "integer"}, "by": {"type": "string"}, "act": {"type": "string"}, "text": _NULL_OR_TEXT}
 
 
@@ -62,6 +70,11 @@ def build_file(stream: Stream) -> Schema:
         "decisions": {"type": "array", "items": build_decision(stream)},
         "unlabelled": {"type": "array", "items": {"type": "string"}},
         "acts": {"type": "array", "items": _object(_ACT)},
+        "related": {
+            "type": "array",
+            "items": _object({**_LINK, "decision": build_decision(stream)}),
+            "description": f"Other {stream.event}s that people link it to.",
+        },
     }
     return _object({**_PROPERTIES, **more})
 
@@ -94,7 +107,14 @@ def build_file_example(stream: Stream) -> dict[str, Any]:
         "decisions": [examples.build_decision(stream)],
         "unlabelled": [],
         "acts": [opened, {"at_ms": _TIME_MS + 60_000, "by": "anna", "act": "claimed", "text": None}],
+        "related": [_build_link(stream)],
     }
+
+
+def _build_link(stream: Stream) -> dict[str, Any]:
+    decision = examples.build_decision(stream)
+    link = {"id": decision[stream.id], "at_ms": _TIME_MS + 90_000, "by": "anna", "reason": "the same device"}
+    return {**link, "case_id": None, "decision": decision}
 
 
 def body(example: dict[str, Any], fields: dict[str, Schema], *required: str) -> dict[str, Any]:
@@ -116,6 +136,15 @@ VERDICT = body(
     "verdict",
     "reason",
 )
+
+
+def event_body(stream: Stream, reason: str | None) -> dict[str, Any]:
+    """Return the request body of what is done with an event: it is named, and why if there is an example of that."""
+    event_id = examples.build_event(stream)[stream.id]
+    of_event = {"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX, "description": f"Of the {stream.event}."}
+    if reason is None:
+        return body({stream.id: event_id}, {stream.id: of_event}, stream.id)
+    return body({stream.id: event_id, "reason": reason}, {stream.id: of_event, "reason": _TEXT}, stream.id, "reason")
 
 
 def label_body(stream: Stream) -> dict[str, Any]:

@@ -62,6 +62,8 @@ _TYPES = (
     ErrorType("case_held", 409, "Case held by another", "take another case, or wait until it is released"),
     ErrorType("case_not_claimed", 409, "Case not claimed", "claim it first"),
     ErrorType("case_closed", 409, "Case closed", "correct its verdict instead"),
+    ErrorType("in_case", 409, "Event of this case", "nothing: a case is linked to events of others"),
+    ErrorType("links_full", 409, "Too many links", "open a case of one of the others, and link that"),
     ErrorType("label_stays", 409, "Label cannot be withdrawn", "decide for fraud or legitimate"),
     ErrorType("letter_settled", 409, "Dead letter settled", "nothing: it was replayed, parked or discarded before"),
     ErrorType("letter_not_sent", 409, "Dead letter not sent", "repair what the message names, or discard the letter"),

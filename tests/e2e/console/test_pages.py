@@ -222,6 +222,38 @@ def test_a_queue_of_a_day_is_shown_whole_and_drawn_again_without_a_touch(
     page.get_by_text("card-new").wait_for()
 
 
+def test_a_case_is_opened_from_a_decision_and_linked_to_another(world: ConsoleWorld, url: str, open_page: Open) -> None:
+    world.know(build_review("h1", "card-h1", now_ms=world.now_ms, decision="APPROVE", tags=["alert:NEW_SHOP_RUSH"]))
+    world.know(build_review("h2", "card-h2", now_ms=world.now_ms - 7_200_000, decision="DECLINE", reasons=[RULE]))
+    page = log_in(open_page(url), ANNA)
+    page.goto(f"{url}{BASE}/transaction?id=h1")
+    page.get_by_text("Open a case").first.click()
+    page.get_by_label("Why somebody should look").fill("the customer called")
+    page.get_by_role("button", name="Open a case").click()
+    page.get_by_role("heading", name="Linked transactions").wait_for()
+    page.get_by_text("alert:NEW_SHOP_RUSH").wait_for()
+    page.get_by_text("Link another transaction").click()
+    page.get_by_label("Id of the transaction").fill("h404")
+    page.get_by_label("Why it belongs here").fill("the same device, an hour later")
+    page.get_by_role("button", name="Link", exact=True).click()
+    page.get_by_role("alert").get_by_text("no decision on this transaction").wait_for()
+    assert find_violations(page) == []
+    page.get_by_label("Id of the transaction").fill("h2")  # why is still there
+    page.get_by_role("button", name="Link", exact=True).click()
+    row = page.get_by_role("table", name="Linked transactions").get_by_role("row", name="h2")
+    expect(row).to_contain_text("the same device, an hour later")
+    keep_picture(page, "linked-case")
+    row.get_by_role("link", name="h2").click()
+    page.get_by_role("heading", name="Transaction h2").wait_for()
+    page.get_by_text("It is in no case").wait_for()
+    page.go_back()
+    page.get_by_role("button", name="Unlink h2").click()
+    page.get_by_text("None.", exact=True).wait_for()
+    page.get_by_role("link", name="h1").first.click()
+    (case_id,) = world.list_undecided()
+    page.get_by_role("link", name=case_id).wait_for()
+
+
 def test_a_dead_letter_is_repaired_and_sent_after_a_second_look(world: ConsoleWorld, url: str, open_page: Open) -> None:
     world.add_letter(key=EVIL.encode(), reason="lead_repairs")
     page = log_in(open_page(url), LEAD)
@@ -312,6 +344,8 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     world.around.known = frozenset({f"{scheme}0"})
     world.desk.claim(cases[0], "anna")
     world.desk.claim(cases[1], "ben")
+    world.know(build_review(f"{scheme}free", "card-free", now_ms=world.now_ms, tags=["alert:MULE"]))
+    world.desk.link(cases[0], f"{scheme}free", "anna", "the same device")
     page = open_page(url)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     found = {"login": find_violations(page)}
@@ -320,7 +354,7 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     found["queue"] = find_violations(page)
     for path in (
         *(f"cases/{case_id}" for case_id in cases),
-        f"transaction?id={scheme}0", f"evidence?id={scheme}0",
+        f"transaction?id={scheme}0", f"transaction?id={scheme}free", f"evidence?id={scheme}0",
         f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
         f"linked?id={scheme}0", f"normal?id={scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),

@@ -30,7 +30,12 @@ from weir.inference.decide import Decider
 from weir.inference.rule_sets import read_rules, rules_of
 from weir.schemas.streams.payments import payments
 
-KINDS = {"decline": "then: DECLINE", "tag": "then: TAG", "shadow": "then: REVIEW, mode: shadow"}
+KINDS = {
+    "decline": "then: DECLINE",
+    "tag": "then: TAG",
+    "alert": "then: ALERT",
+    "shadow": "then: REVIEW, mode: shadow",
+}
 TEXT = "rules:\n" + "".join(
     f'  - {{name: {kind}{n}, code: R{n}, why: a, {said}, when: "{when}"}}\n'
     for kind, said in KINDS.items()
@@ -109,6 +114,7 @@ def test_rules_hold_in_a_trial_of_the_very_rows_of_which_they_hold_in_the_stream
     for n in range(len(CONDITIONS)):
         hits = [by_name[f"{kind}{n}"]["hits"] for kind in KINDS]
         assert hits == [tagged[f"R{n}"]] * len(KINDS), CONDITIONS[n]
+        assert tagged[f"alert:R{n}"] == tagged[f"R{n}"]
         assert by_name[f"shadow{n}"]["hits"] == judged.shadow_hits.get(f"shadow{n}", 0)
     decided = Counter(judged.decided_by)
     assert {name: rule["decides"] for name, rule in by_name.items()} == {name: decided[name] for name in by_name}

@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+
+from tests.unit.inference.examples import DECISION as SAMPLE
+from weir.cases.case import Review
 from weir.cases.events import EventReader
 from weir.cases.outbox import Waiting
+from weir.cases.reviews import ReviewPlan
 from weir.cases.sender import VERSION, LabelSender
 from weir.cases.stage import CaseStage
 from weir.inference.decide import SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import label_schemas
+from weir.schemas.contracts import decisions_schema, label_schemas
 from weir.schemas.streams.payments import payments
+from weir.streaming.stage import do_nothing
 
 END = 5
 LABEL = {"transaction_id": "t1", "card_id": "c1", "merchant_id": "m1", "event_time_ms": 1_700_000_000_000}
@@ -49,13 +55,49 @@ def test_an_event_beyond_the_end_of_its_topic_is_not_waited_for() -> None:
 
 
 def test_another_event_at_the_place_of_a_decisions_own_is_not_taken_for_it() -> None:
-    stage = CaseStage("decisions", payments, None, None, None, first_offset=lambda _: 0)  # type: ignore[arg-type]
+    plan = ReviewPlan(payments)
     own = {"transaction_id": "t1", "card_id": "c1", "merchant_id": "m1", "event_time_ms": 7}
     own |= {"amount_minor": 2_000, "currency": "EUR", "device_id": None}
-    found = [stage._build(DECISION, event) for event in (own, own | {"transaction_id": "t2"}, own | {"card_id": "c2"})]
+    found = [plan.build(DECISION, event) for event in (own, own | {"transaction_id": "t2"}, own | {"card_id": "c2"})]
     assert [each.event_id for each in found] == ["t1"] * 3
     assert [each.label is not None and each.label["card_id"] for each in found] == ["c1", False, False]
     assert found[0].expected_loss > found[1].expected_loss == found[2].expected_loss
+
+
+class Intake:
+    """Keeps what is taken."""
+
+    def __init__(self) -> None:
+        self.taken: list[Review] = []
+
+    def take(self, reviews: list[Review], ends: dict[int, int], on_step: Any) -> int:
+        assert (ends, on_step) == ({0: 5}, do_nothing)
+        self.taken += reviews
+        return len(reviews)
+
+
+def test_decisions_for_review_and_those_with_an_alert_are_taken_whatever_was_decided() -> None:
+    decided = [("REVIEW", []), ("APPROVE", ["ODD"]), ("APPROVE", ["alert:MULE", "ODD"]), ("DECLINE", ["alert:MULE"])]
+    decided.append(("DECLINE", ["NO_alert:"]))
+    codec = BatchCodec(schema=decisions_schema(payments))
+    rows = [
+        SAMPLE | {"transaction_id": f"t{number}", "decision": decision, "tags": tags}
+        for number, (decision, tags) in enumerate(decided)
+    ]
+    values = codec.encode(pa.RecordBatch.from_pylist(rows, schema=codec.arrow_schema), 7)
+    messages: list[Any] = [
+        SimpleNamespace(value=lambda value=value: value, offset=lambda offset=offset: offset)
+        for offset, value in enumerate(values)
+    ]
+    intake, events = Intake(), SimpleNamespace(read=lambda found: [None] * len(found))
+    written = WriterSchema(7, subject_ok=True, schema=decisions_schema(payments))
+    stage = CaseStage(
+        "decisions", payments, intake, events, lambda _: written, first_offset=lambda _: 0,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert stage.process({0: messages}).counted == 5
+    assert [(each.event_id, each.decision["tags"]) for each in intake.taken] == [
+        ("t0", []), ("t2", ["alert:MULE", "ODD"]), ("t3", ["alert:MULE"]),
+    ]  # fmt: skip
 
 
 class Outbox:

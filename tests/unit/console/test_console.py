@@ -147,13 +147,17 @@ def test_a_logout_ends_the_session_on_the_server(anna: Browser) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64])
-@pytest.mark.parametrize("change", ["claim", "release", "notes", "verdict"])
+@pytest.mark.parametrize("change", ["claim", "release", "notes", "links", "unlink", "verdict"])
 def test_a_form_without_the_token_of_its_session_changes_nothing(
     world: ConsoleWorld, anna: Browser, case_id: str, change: str, token: str
 ) -> None:
-    answer = anna.post(f"{BASE}/cases/{case_id}/{change}", token=token, text="x", verdict="fraud", reason="x")
+    world.know(build_review("t2", "card-2", now_ms=world.now_ms))
+    fields = {"text": "x", "verdict": "fraud", "reason": "x", "why": "x", "event": "t2"}
+    answer = anna.post(f"{BASE}/cases/{case_id}/{change}", token=token, **fields)
     assert answer.status_code == 403
     assert [act.act for act in world.desk.show(case_id).acts] == ["opened"]
+    assert anna.post(f"{BASE}/cases", token=token, **fields).status_code == 403
+    assert world.list_undecided() == [case_id]
 
 
 def test_a_token_of_another_session_is_none(app: FastAPI, anna: Browser, case_id: str) -> None:
@@ -180,6 +184,52 @@ def test_a_case_is_claimed_noted_decided_and_corrected(world: ConsoleWorld, anna
     ]
 
 
+def test_a_case_is_opened_from_the_page_of_any_decision_which_then_leads_to_it(
+    world: ConsoleWorld, anna: Browser
+) -> None:
+    world.know(build_review("t2", "card-2", now_ms=world.now_ms, decision="APPROVE", score=0.02))
+    page = f"{BASE}/transaction?id=t2"
+    assert "It is in no case" in anna.get(page).text
+    refused = anna.send(f"{BASE}/cases", page, event="t2", reason="card 4111 1111 1111 1111")
+    assert (refused.status_code, "without a card number" in refused.text) == (422, True)
+    assert "card 4111" not in refused.text.partition("<textarea")[0]
+    opened = anna.send(f"{BASE}/cases", page, event="t2", reason="the customer\r\ncalled")
+    (case_id,) = world.list_undecided()
+    assert (opened.status_code, opened.headers["location"]) == (303, f"{BASE}/cases/{case_id}")
+    (act,) = world.desk.show(case_id).acts
+    assert (act.by, act.act, act.text) == ("anna", "opened", "the customer\ncalled")
+    shown = anna.get(page).text
+    assert f'href="{BASE}/cases/{case_id}"' in shown
+    assert "It is in no case" not in shown
+    unknown = anna.send(f"{BASE}/cases", page, event="t404", reason="called")
+    assert unknown.status_code == 404
+
+
+def test_a_case_is_linked_to_others_and_shows_them_with_their_decisions(
+    world: ConsoleWorld, anna: Browser, case_id: str
+) -> None:
+    world.know(build_review("t2", "card-2", now_ms=world.now_ms, decision="APPROVE", score=0.02, tags=["alert:MULE"]))
+    page = f"{BASE}/cases/{case_id}"
+    wrong = anna.send(f"{page}/links", page, event="t404", why="the same device")
+    assert (wrong.status_code, "the same device" in wrong.text, 'value="t404"' in wrong.text) == (404, True, True)
+    own = anna.send(f"{page}/links", page, event="t1", why="itself")
+    assert (own.status_code, "one of this case&#39;s own" in own.text) == (409, True)
+    assert anna.send(f"{page}/links", page, event=" t2 ", why="the same device").status_code == 303
+    shown = anna.get(page).text
+    assert re.search(r'id=t2">.*APPROVE.*0\.020.*anna</td><td>the same device', shown)
+    assert anna.send(f"{page}/unlink", page, event="t2").status_code == 303
+    assert world.desk.show(case_id).links == []
+    assert [act.act for act in world.desk.show(case_id).acts] == ["opened", "linked", "unlinked"]
+
+
+def test_an_alert_is_shown_with_the_decision_that_has_it(world: ConsoleWorld, anna: Browser) -> None:
+    alert = build_review("t5", "card-5", now_ms=world.now_ms, decision="APPROVE", tags=["ODD", "alert:MULE"])
+    (case_id,) = world.add([alert])
+    page = anna.get(f"{BASE}/cases/{case_id}").text
+    assert '<span class="badge">alert:MULE</span>' in page
+    assert "ODD" not in page
+
+
 def test_two_analysts_never_hold_one_case(app: FastAPI, anna: Browser, case_id: str) -> None:
     ben, page = Browser(app), f"{BASE}/cases/{case_id}"
     ben.log_in(BEN)
@@ -193,8 +243,14 @@ def test_two_analysts_never_hold_one_case(app: FastAPI, anna: Browser, case_id: 
 def test_who_may_only_read_sees_no_button_and_changes_nothing(world: ConsoleWorld, app: FastAPI, case_id: str) -> None:
     rita, page = Browser(app), f"{BASE}/cases/{case_id}"
     rita.log_in(RITA)
-    assert "claim" not in rita.get(page).text.lower().partition("<dialog")[0]
+    world.know(build_review("t2", "card-2", now_ms=world.now_ms))
+    for path in (page, f"{BASE}/transaction?id=t2"):
+        assert not re.search(
+            "claim|unlink|link another|open a case", rita.get(path).text.lower().partition("<dialog")[0]
+        )
     assert rita.send(f"{page}/claim", page).status_code == 403
+    assert rita.send(f"{page}/links", page, event="t2", why="x").status_code == 403
+    assert rita.send(f"{BASE}/cases", page, event="t2", reason="x").status_code == 403
     assert len(world.desk.show(case_id).acts) == 1
 
 
@@ -257,6 +313,19 @@ def test_while_the_database_is_away_the_page_says_so(world: ConsoleWorld, app: F
     browser.log_in(ANNA)
     answer = browser.get(f"{BASE}/queue")
     assert (answer.status_code, "database: nobody answers" in answer.text) == (503, True)
+
+
+def test_while_the_database_is_away_a_decision_is_shown_all_the_same(
+    world: ConsoleWorld, anna: Browser, case_id: str
+) -> None:
+    assert case_id
+    world.send_database_away()
+    answer = anna.get(f"{BASE}/transaction?id=t1")
+    assert (answer.status_code, "database: nobody answers" in answer.text) == (200, True)
+    assert "Open a case" not in answer.text
+    world.know(build_review("t2", "card-2", now_ms=world.now_ms))
+    sent = anna.send(f"{BASE}/cases", f"{BASE}/transaction?id=t2", event="t2", reason="called")
+    assert (sent.status_code, "database: nobody answers" in sent.text) == (503, True)
 
 
 def test_while_redis_is_away_decisions_say_so_and_cases_are_worked_on(

@@ -44,7 +44,9 @@ PAGES = [
 def filled(world: ConsoleWorld, lead: Browser) -> ConsoleWorld:
     """A console whose every page has a row."""
     reviews = [build_review(f"t{n}", "card-1", now_ms=world.now_ms, merchant_id=ACTING) for n in range(3)]
-    world.add(reviews)
+    (case_id,) = world.add(reviews)
+    world.know(build_review(ACTING, "card-2", now_ms=world.now_ms))
+    world.desk.link(case_id, ACTING, "ann", "the same device")
     world.api.search.decisions = [(Place(n, 0, n), dict(each.decision)) for n, each in enumerate(reviews)]
     world.evidence["t1"] = build_evidence(payments) | {"features": {"vector": {"card_amount_sum_1h": 2_599.0}}}
     world.around.known = frozenset({"t1"})
@@ -75,7 +77,7 @@ def files_of(page: str) -> list[str]:
 def test_every_table_of_every_page_leads_to_its_file(filled: ConsoleWorld, lead: Browser) -> None:
     assert filled.around.known
     seen = set()
-    for path in PAGES:
+    for path in [*PAGES, *(f"cases/{case_id}" for case_id in filled.list_undecided())]:
         answer = lead.get(f"{BASE}/{path}")
         assert answer.status_code == 200, path
         files = files_of(answer.text)

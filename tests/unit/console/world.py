@@ -29,6 +29,7 @@ from weir.cases.case import Review, State, compute_expected_loss
 from weir.cases.desk import Desk
 from weir.cases.intake import Intake
 from weir.cases.queue import Wanted
+from weir.cases.reviews import ReviewPlan
 from weir.console.api import Api
 from weir.console.app import ConsoleParts, build_console
 from weir.console.guard import Cookies, Guard
@@ -111,7 +112,7 @@ class ConsoleWorld:
         folders = {payments.name: self.uploads}
         self._uploading = UploadDesk(folders, UploadSettings(), now_ms=lambda: self.now_ms, read=read_here)
         self.api = World(home)
-        self.desk = Desk(self._open_database, payments, lambda: self.now_ms)
+        self.desk = Desk(self._open_database, payments, lambda: self.now_ms, find=self._find_review)
         self._closing = ExitStack()
         self._closing.callback(self.desk.close)
         self._closing.callback(self._uploading.close)
@@ -168,8 +169,12 @@ class ConsoleWorld:
         finally:
             engine.dispose()
         for review in reviews:
-            self.api.decisions.stored[review.event_id] = json.dumps(dict(review.decision)).encode()
+            self.know(review)
         return self.list_undecided()
+
+    def know(self, review: Review) -> None:
+        """Have the API know a decision."""
+        self.api.decisions.stored[review.event_id] = json.dumps(dict(review.decision)).encode()
 
     def add_letter(self, **changes: Any) -> str:
         """Have the stream refuse a payment; return the path of its letter's page, after that of the stream."""
@@ -191,6 +196,11 @@ class ConsoleWorld:
 
     def close(self) -> None:
         self._closing.close()
+
+    def _find_review(self, event_id: str) -> Review | None:
+        """Find a decision as the API knows it."""
+        stored = self.api.decisions.stored.get(event_id)
+        return None if stored is None else ReviewPlan(payments).build(json.loads(stored), None)
 
     def _open_database(self) -> Engine:
         if self.database_away:

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.inference.test_api import CARD_NUMBER, NOW_MS, World
 from tests.unit.inference.twins import Client, MemoryPublisher
 from weir.access.key import Scope, build_key
+from weir.cases import links
 from weir.cases.case import Review
 from weir.cases.desk import Desk
 from weir.cases.intake import Intake
@@ -43,7 +44,11 @@ class Cases:
         intake = Intake(engine, stream=payments.full_name, topic_id="topic", burst_ms=0)
         intake.take([_review(number) for number in range(3)], {0: 3})
         engine.dispose()
-        self.desk = Desk(partial(open_database, settings), payments, lambda: NOW_MS)
+        self.known: dict[str, Review] = {}
+        """Decisions that are found by the ids of their events."""
+        self.desk = Desk(
+            partial(open_database, settings), payments, lambda: NOW_MS, find=self.known.get, burst_ms=60_000
+        )
         self.labels = MemoryPublisher()
         self.world = World(home)
         self.served = replace(self.world.served, desk=self.desk, labels=self.labels)
@@ -105,6 +110,115 @@ def test_a_case_is_claimed_noted_decided_and_corrected(cases: Cases) -> None:
     assert file["decisions"][0]["transaction_id"] == "t2"
     done = ["opened", "claimed", "released", "claimed", "note", "fraud", "legitimate"]
     assert [act["act"] for act in file["acts"]] == done
+
+
+def test_an_analyst_opens_a_case_of_any_decision_and_the_same_again_answers_the_same_case(cases: Cases) -> None:
+    cases.known["t9"] = _review(9)
+    body = {**ANNA, "transaction_id": "t9", "reason": "the customer called"}
+    opened = cases.client.post("/v1/cases", json=body)
+    assert (opened.status_code, opened.json()["state"], opened.json()["key"]) == (201, "open", "c9")
+    assert opened.json()["opened_ms"] == NOW_MS
+    again = cases.client.post("/v1/cases", json=body | {"by": "ben"})
+    assert (again.status_code, again.json()) == (200, opened.json())
+    case_id = opened.json()["id"]
+    assert cases.ids("?event=t9") == [case_id]
+    assert cases.ids("?event=t404") == []
+    file = cases.client.get(f"/v1/cases/{case_id}").json()
+    assert [(act["by"], act["act"], act["text"]) for act in file["acts"]] == [("anna", "opened", "the customer called")]
+    cases.post(f"{case_id}/claim", **ANNA)
+    cases.post(f"{case_id}/verdict", **ANNA, verdict="fraud", reason="called")
+    closed = cases.client.post("/v1/cases", json=body)
+    assert (closed.status_code, closed.json()["id"], closed.json()["verdict"]) == (200, case_id, "fraud")
+
+
+def test_what_an_analyst_opens_joins_the_case_of_its_burst_and_says_why(cases: Cases) -> None:
+    near = _review(1)
+    cases.known["t1b"] = replace(near, event_id="t1b", event_ms=near.event_ms + 60_000)
+    body = {**ANNA, "transaction_id": "t1b", "reason": "the same shop"}
+    (case_id,) = cases.ids("?event=t1")
+    joined = cases.client.post("/v1/cases", json=body)
+    assert (joined.status_code, joined.json()["id"], joined.json()["events"]) == (201, case_id, 2)
+    acts = cases.client.get(f"/v1/cases/{case_id}").json()["acts"]
+    assert [(act["by"], act["act"], act["text"]) for act in acts[1:]] == [("anna", "added", "the same shop")]
+
+
+def test_a_case_is_linked_to_other_events_and_the_links_are_taken_away(cases: Cases) -> None:
+    cases.known |= {f"t{number}": _review(number) for number in (0, 1, 9)}
+    (case_id,), (other,) = cases.ids("?event=t0"), cases.ids("?event=t1")
+    for event_id in ("t9", "t1", "t9"):
+        answer = cases.post(f"{case_id}/links", **ANNA, transaction_id=event_id, reason="the same device")
+        assert (answer.status_code, answer.json()["events"]) == (200, 1)
+    file = cases.client.get(f"/v1/cases/{case_id}").json()
+    told = [(link["id"], link["case_id"], link["decision"]["card_id"], link["reason"]) for link in file["related"]]
+    assert told == [("t1", other, "c1", "the same device"), ("t9", None, "c9", "the same device")]
+    for _ in range(2):
+        assert cases.post(f"{case_id}/unlink", **ANNA, transaction_id="t9").status_code == 200
+    file = cases.client.get(f"/v1/cases/{case_id}").json()
+    assert [link["id"] for link in file["related"]] == ["t1"]
+    assert [(act["act"], act["text"]) for act in file["acts"][1:]] == [
+        ("linked", "t9: the same device"),
+        ("linked", "t1: the same device"),
+        ("unlinked", "t9"),
+    ]
+    own = cases.post(f"{case_id}/links", **ANNA, transaction_id="t0", reason="itself")
+    assert (own.status_code, own.json()["error"]["code"]) == (409, "in_case")
+
+
+def test_a_case_has_so_many_links_and_no_more(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "LINKS_MAX", 2)
+    cases.known |= {f"t{number}": _review(number) for number in range(5, 9)}
+    (case_id,) = cases.ids("?event=t0")
+    answers = [
+        cases.post(f"{case_id}/links", **ANNA, transaction_id=event_id, reason="near") for event_id in cases.known
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 409, 409]
+    assert answers[2].json()["error"]["code"] == "links_full"
+
+
+def test_an_event_without_a_decision_opens_no_case_and_is_linked_to_none(cases: Cases) -> None:
+    (case_id,) = cases.ids("?event=t0")
+    event = {**ANNA, "transaction_id": "t404", "reason": "called"}
+    for answer in (cases.client.post("/v1/cases", json=event), cases.post(f"{case_id}/links", **event)):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_decision")
+        assert "t404" not in answer.text
+    cases.known["t9"] = _review(9)
+    answer = cases.post("nothing/links", **event | {"transaction_id": "t9"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_case")
+    assert len(cases.ids()) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "transaction_id"),
+        ({"transaction_id": 7}, "transaction_id"),
+        ({"transaction_id": ""}, "transaction_id"),
+        ({"transaction_id": "x" * 1_000}, "transaction_id"),
+        ({"transaction_id": CARD_NUMBER}, "transaction_id"),
+        ({"transaction_id": "t9", "reason": " "}, "reason"),
+        ({"transaction_id": "t9", "reason": CARD_NUMBER}, "reason"),
+        ({"transaction_id": "t9", "key": "c1"}, "$"),
+    ],
+)
+def test_what_is_wrong_in_a_request_for_a_case_is_named_and_not_repeated(
+    cases: Cases, body: dict[str, Any], field: str
+) -> None:
+    (case_id,) = cases.ids("?event=t0")
+    given = {**ANNA, "reason": "called", **body}
+    for answer in (cases.client.post("/v1/cases", json=given), cases.post(f"{case_id}/links", **given)):
+        assert (answer.status_code, CARD_NUMBER in answer.text) == (422, False)
+        assert f'"{field}"' in answer.text
+    assert cases.client.post("/v1/cases", content=b'{"by":"anna"}').status_code == 415
+
+
+def test_while_what_knows_decisions_is_unreachable_no_case_is_opened_and_others_are_worked_on(cases: Cases) -> None:
+    def away(_: str) -> Any:
+        raise Transient("redis: nobody answers")
+
+    cases.desk._find_review = away
+    answer = cases.client.post("/v1/cases", json={**ANNA, "transaction_id": "t9", "reason": "called"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert cases.post(f"{cases.ids()[0]}/claim", **ANNA).status_code == 200
 
 
 @pytest.mark.parametrize(

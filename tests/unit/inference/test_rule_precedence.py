@@ -93,7 +93,23 @@ def test_a_tag_is_a_word_in_the_decision_and_changes_nothing_of_it() -> None:
     assert without.tags == [()] * 4
 
 
-@pytest.mark.parametrize("then", ["DECLINE", "ALLOW", "REVIEW", "TAG"])
+def test_an_alert_is_noted_by_a_word_that_no_tag_can_have_and_changes_nothing_of_the_decision() -> None:
+    rules = [
+        _rule("odd", "TAG", col("country") == "NO"),
+        _rule("mule", "ALERT", col("country") == "NO"),
+        _rule("tried", "ALERT", mode="shadow"),
+        _rule("costly", "DECLINE", col("score") >= 0.9),
+    ]
+    scores = list(SCORES.values())
+    judged, without = (_judge(each, *scores, country=["NO"] * 4) for each in (rules, [rules[-1]]))
+    assert judged.tags == [("alert:MULE", "ODD")] * 4
+    assert judged.shadow_rules == [("tried",)] * 4
+    assert judged.outcomes.tolist() == without.outcomes.tolist()
+    assert (judged.decided_by, judged.reasons) == (without.decided_by, without.reasons)
+    assert without.tags == [()] * 4
+
+
+@pytest.mark.parametrize("then", ["DECLINE", "ALLOW", "REVIEW", "ALERT", "TAG"])
 def test_a_rule_in_shadow_mode_is_noted_and_changes_nothing(then: str) -> None:
     rules = [_rule("watcher", then, col("score") >= 0.5, mode="shadow"), _rule("gone", then, mode="off")]
     judged, without = _judge(rules, *SCORES.values()), _judge([], *SCORES.values())

@@ -43,7 +43,12 @@ CONDITIONS = (
     "not in_list('block', ip)",
     "mcc not in [5411, 5812] and card_amount_sum_1h / card_event_count_1h > 100",
 )
-MODES = {"tag": "then: TAG", "shadow": "then: DECLINE, mode: shadow", "late": "then: TAG, valid: {from: 2100-01-01}"}
+MODES = {
+    "tag": "then: TAG",
+    "alert": "then: ALERT",
+    "shadow": "then: DECLINE, mode: shadow",
+    "late": "then: TAG, valid: {from: 2100-01-01}",
+}
 TEXT = "rules:\n" + "".join(
     f'  - {{name: {kind}{n}, code: R{n}, why: a, {said}, when: "{when}"}}\n'
     for kind, said in MODES.items()
@@ -117,7 +122,8 @@ def test_a_score_is_worth_the_same_on_every_surface(surfaces: list[list[Judgemen
 def test_a_rule_in_shadow_mode_is_noted_where_it_would_decide(surfaces: list[list[Judgement]]) -> None:
     for judged, *_ in surfaces:
         for tags, noted in zip(judged.tags, judged.shadow_rules, strict=True):
-            assert {f"R{name.removeprefix('shadow')}" for name in noted} == set(tags)
+            held = {f"R{name.removeprefix('shadow')}" for name in noted}
+            assert held | {f"alert:{word}" for word in held} == set(tags)
         assert sum(judged.shadow_hits.values()) == sum(map(len, judged.shadow_rules))
 
 

@@ -57,6 +57,21 @@ def test_a_good_file_is_described_with_its_version(in_project: Path, capsys: pyt
     assert (document["faults"], [rule["name"] for rule in document["rules"]]) == ([], ["fast", "seen"])
 
 
+def test_what_an_alert_does_is_said_where_one_is_live(in_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alert = "  - {name: mule, why: a mule, when: score > 0.9, then: ALERT}\n"
+    in_project.write_text(RULES + alert)
+    assert main(["rules", "check"]) == 0
+    *_, rule, said = capsys.readouterr().out.splitlines()
+    assert rule == "  ALERT   mule: score > 0.9"
+    assert said == (
+        "an ALERT changes no decision: it notes alert:MULE in the decision's tags, of which `weir cases follow` opens "
+        "a case whatever is decided"
+    )
+    in_project.write_text(RULES + alert.replace("}", ", mode: shadow}"))
+    assert main(["rules", "check"]) == 0
+    assert "opens" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["check", "test"])
 def test_every_fault_is_said_and_the_exit_code_is_one(
     in_project: Path, capsys: pytest.CaptureFixture[str], command: str

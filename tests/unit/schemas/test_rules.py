@@ -34,7 +34,7 @@ def test_rules_over_features_have_no_faults() -> None:
         (Rule("fallback", "REVIEW", FAST, ""), "expected a name that is not taken, found 'fallback'"),
         (
             Rule("fast", "DECLIN", FAST, ""),
-            "expected one of DECLINE, ALLOW, REVIEW, TAG, found 'DECLIN'; did you mean 'DECLINE'?",
+            "expected one of DECLINE, ALLOW, REVIEW, ALERT, TAG, found 'DECLIN'; did you mean 'DECLINE'?",
         ),
         (
             Rule("fast", "REVIEW", col("customer_event_count_1M") >= 3, ""),

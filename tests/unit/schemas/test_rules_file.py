@@ -135,7 +135,7 @@ rules:
         ),
         "p.yaml:7:45: rule Card Testing: expected a list, found 'alow'; did you mean 'allow'?",
         (
-            "p.yaml:8:11: rule Card Testing: expected one of DECLINE, ALLOW, REVIEW, TAG, found 'DECLIN'; "
+            "p.yaml:8:11: rule Card Testing: expected one of DECLINE, ALLOW, REVIEW, ALERT, TAG, found 'DECLIN'; "
             "did you mean 'DECLINE'?"
         ),
         "p.yaml:9:11: rule Card Testing: expected one of live, shadow, off, found 'of'; did you mean 'off'?",
