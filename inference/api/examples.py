@@ -11,6 +11,7 @@ from weir.schemas.stream import Stream
 
 _STATEFUL_SHOWN = 2
 _TIME_MS = 1_767_268_800_000
+_ANY_EVENT = {"type": "object", "description": "As `POST …/score` of the model's stream takes it."}
 _SAMPLES: dict[str, Any] = {"int": 1, "long": 1, "double": 1.0, "float": 1.0, "boolean": False}
 
 
@@ -163,13 +164,27 @@ def event_body(stream: Stream) -> dict[str, Any]:
 
 def events_body(stream: Stream, count_max: int) -> dict[str, Any]:
     """Return the OpenAPI request body of many events; each is judged by itself, and what is none has its own error."""
-    events = {"type": "array", "items": build_json_schema(stream), "minItems": 1, "maxItems": count_max}
+    return _many_body(build_json_schema(stream), stream, count_max)
+
+
+def any_event_body(shown: Stream) -> dict[str, Any]:
+    """Return the OpenAPI request body of an event of whichever stream; that of one is its example."""
+    content = {"application/json": {"schema": _ANY_EVENT, "example": build_event(shown)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def any_events_body(shown: Stream, count_max: int) -> dict[str, Any]:
+    """Return the OpenAPI request body of many events of whichever stream, likewise."""
+    return _many_body(_ANY_EVENT, shown, count_max)
+
+
+def _many_body(event: dict[str, Any], shown: Stream, count_max: int) -> dict[str, Any]:
+    events = {"type": "array", "items": event, "minItems": 1, "maxItems": count_max}
     document = {
         "type": "object",
         "additionalProperties": False,
         "properties": {"events": events},
         "required": ["events"],
     }
-    example = {"events": [build_event(stream)]}
-    content = {"application/json": {"schema": document, "example": example}}
+    content = {"application/json": {"schema": document, "example": {"events": [build_event(shown)]}}}
     return {"requestBody": {"required": True, "content": content}}

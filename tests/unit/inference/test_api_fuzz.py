@@ -62,6 +62,8 @@ _UPLOADS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for 
 TAKE_BACK = "POST /v1/models/rollback"
 MODELS = ("GET /v1/models/{version}", "GET /v1/models/{version}/thresholds")
 _MODELS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in MODELS)
+NAMED = ("POST /v1/models/{version}/score", "POST /v1/streams/transactions/models/{version}/score")
+INFERENCE = ("POST /api/v1/inference/{model}", "POST /api/v1/inference/batch-process")
 _SHOWN = ("GET /v1/models", "GET /v1/models/history", "GET /v1/lists/proposals", "GET /v1/quality")
 PLAIN = (
     *_SHOWN,
@@ -140,7 +142,7 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
 def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
     listed = {*_OF_STREAM, *BY_NAME, *LISTS, *_LISTS_BY_NAME, *MODELS, *_MODELS_BY_NAME, *PLAIN}
-    listed |= {*UPLOADS, _SEND, *_UPLOADS_BY_NAME}
+    listed |= {*UPLOADS, _SEND, *_UPLOADS_BY_NAME, *NAMED, *INFERENCE}
     listed |= {TAKE_BACK, TAKE_BACK.replace("/v1/", "/v1/streams/transactions/")}
     assert set(operations) == listed, f"in one list alone, of LOOKUPS or PLAIN here: {set(operations) ^ listed}"
 
@@ -216,6 +218,13 @@ def test_a_transaction_against_the_documents_schema_is_refused(operations: dict[
     answers = ask(operations[SCORE], GenerationMode.NEGATIVE, 100)
     assert answers[422] > 50
     assert set(answers) <= {200, 422}  # a query parameter that nobody knows harms nobody; the library knows
+
+
+@pytest.mark.parametrize("label", [NAMED[0], *INFERENCE])
+def test_scores_by_any_name_are_answered_as_the_document_says(operations: dict[str, Any], label: str) -> None:
+    assert set(ask(operations[label], GenerationMode.POSITIVE, 20)) <= {200, 404, 409, 422}
+    if "batch" not in label:  # where what is no event has an error of its own in a good answer
+        assert set(ask(operations[label], GenerationMode.NEGATIVE, 20)) <= {404, 409, 422}
 
 
 def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wrong(operations: dict[str, Any]) -> None:

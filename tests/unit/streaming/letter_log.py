@@ -98,8 +98,8 @@ def build_desk(log: MemoryLog, *, settings: Settings | None = None) -> LetterDes
     return LetterDesk(own, OneSchema(), open_log=open_log, run_replay=run, now_ms=lambda: 1_767_268_800_000)
 
 
-def build_unchecked(log: MemoryLog) -> LetterDesk:
+def build_unchecked(log: MemoryLog, settings: Settings | None = None) -> LetterDesk:
     """Return a desk that holds repaired records to no check of the stream, whose schema the samples do not have."""
-    own = Settings().of_stream(payments)
+    own = settings or Settings().of_stream(payments)
     topics = own.topics.model_copy(update={"transactions": "others", "labels": "other-labels"})
     return build_desk(log, settings=own.model_copy(update={"topics": topics}))
