@@ -26,6 +26,7 @@ from weir.inference.api.access import ANY, OPEN, Keyed, authorize, build_documen
 from weir.inference.api.answers import answer_error, answer_invalid, answer_json
 from weir.inference.api.audited import Audited, Writes, begin_change, is_change
 from weir.inference.api.body import UnknownEncoding
+from weir.inference.api.change_body import show_who_asks
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
 from weir.inference.api.idempotent import Idempotent, Keeps
@@ -163,7 +164,7 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
 
     @cache
     def build_with_errors() -> dict[str, Any]:
-        document = build()
+        document: dict[str, Any] = examples.restore_nulls(build())
         paths = set(document["paths"])
         add_errors(document, paths, *of_all)
         add_errors(document, paths - ALWAYS_ANSWERED, "busy")
@@ -175,6 +176,7 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
             add_errors(document, paths - named - ALWAYS_ANSWERED, "no_default_stream")
         if keeps:
             add_idempotency(document)
+        show_who_asks(document, keyed=keyed)
         return document
 
     app.openapi = build_with_errors  # type: ignore[method-assign] # as the library has it extended
@@ -202,15 +204,19 @@ def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_operations(app: FastAPI, parts: ApiParts) -> None:
-    @app.get("/healthz", responses={200: examples.answer("it is", schema.HEALTH)}, summary="The process is alive")
+    @app.get(
+        "/healthz",
+        responses={200: examples.answer("it is", schema.HEALTH, examples.HEALTH)},
+        summary="The process is alive",
+    )
     async def get_health() -> Response:
         return answer_json({"alive": True})
 
     @app.get(
         "/readyz",
         responses={
-            200: examples.answer("all are", schema.READINESS),
-            503: examples.answer("some are not; each says why", schema.READINESS),
+            200: examples.answer("all are", schema.READINESS, examples.READY),
+            503: examples.answer("some are not; each says why", schema.READINESS, examples.NOT_READY),
         },
         summary="Redis, Kafka and the models are there",
     )

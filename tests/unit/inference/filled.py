@@ -72,6 +72,8 @@ class Filled:
         self._settings = load_settings({"WEIR_HOME": str(home)})
         self.folders: UploadFolders = uploads.folders(self.stream.name)
         self.log = MemoryLog([], self.stream.topics.dlq)
+        others = (self.stream.topics.labels_dlq, self.stream.topics.features_dlq)
+        self.log.others = {topic: MemoryLog([], topic) for topic in others}
         self.rules, self.lists, self.choices = MemoryPublished(), MemoryLists(), MemoryChoices()
         parts.models_dir.mkdir(parents=True, exist_ok=True)
         (parts.models_dir / QUALITY_FILE).write_bytes(orjson.dumps(SHOWN))

@@ -13,11 +13,12 @@ from tests.unit.inference.twins import Client, MemoryAudit, MemoryCalls
 from weir.access.key import Key, Scope, build_key, hash_text, make_text
 from weir.inference.api.app import build_api
 from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.uploads.desk import UploadDesk
+from weir.inference.api.uploads.desk import Read, UploadDesk
 from weir.inference.champion import Champion
 from weir.infra.settings import Settings
 from weir.infra.upload_settings import UploadSettings
 from weir.infra.uploads.folders import UploadFolders
+from weir.infra.uploads.reading import read_in_child
 from weir.streaming.kernels import kernel_of
 
 OURS, THEIRS = "transactions", "refunds"
@@ -26,13 +27,13 @@ OURS, THEIRS = "transactions", "refunds"
 class Served:
     """Two streams behind keys: ``ours``, which is the default one, and ``theirs``."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, read: Read = read_in_child) -> None:
         streams = Streams(home)
         streams.give_model()
         self.guard = streams.world.guard
         self.keys: dict[str, Key] = {}
         folders = {name: UploadFolders(home / "uploads" / name) for name in (OURS, THEIRS)}
-        self.uploads = UploadDesk(folders, UploadSettings())
+        self.uploads = UploadDesk(folders, UploadSettings(kept_max=1_000), read=read)
         refunds = StreamParts(
             kernel=kernel_of(REFUNDS),
             reader=streams.partials,
@@ -52,6 +53,11 @@ class Served:
         self.parts = replace(parts, audit=self.audit, keys=MemoryKeys(self.keys), calls=self.calls)
         self.app = build_api(self.parts)
         self.client = Client(self.app)
+
+    def new_key_id(self) -> str:
+        """Make a key that opens nothing but scores; return its id."""
+        self.key(Scope.SCORE)
+        return list(self.keys.values())[-1].id
 
     def close(self) -> None:
         """Stop what runs."""

@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.inference.examples import TRANSACTION
-from tests.unit.inference.filled import Filled
 from tests.unit.inference.keyed import OURS, THEIRS, Served
+from tests.unit.inference.things import NAMED, VERSIONED
 from weir.access.key import Scope
 
-WHY = {"why": "a test"}
-Things = Callable[[Filled], dict[str, Any]]
-EVENT: Things = lambda filled: {"transaction_id": filled.event_id}  # noqa: E731 - a table of them
-CASE: Things = lambda filled: {"case_id": filled.new_case()}  # noqa: E731
-HELD: Things = lambda filled: {"case_id": filled.new_case("test")}  # noqa: E731
-LETTER: Things = lambda filled: dict(zip(("partition", "offset"), filled.new_letter(), strict=True))  # noqa: E731
-UPLOAD: Things = lambda filled: {"upload_id": filled.new_upload()}  # noqa: E731
-MODEL: Things = lambda filled: {"version": filled.parts.champion.bundle.manifest.version}  # noqa: E731
-RULES: Things = lambda filled: {"proposal_id": filled.new_proposal("rules")}  # noqa: E731
-LISTS: Things = lambda filled: {"proposal_id": filled.new_proposal("lists")}  # noqa: E731
-VERDICT = {"verdict": "fraud", "reason": "the customer called"}
-
-BY_PATH: dict[str, tuple[Things, dict[str, Any] | None]] = {
-    "GET decisions/{transaction_id}": (EVENT, None),
-    "GET evidence/{transaction_id}": (EVENT, None),
-    "GET links/{transaction_id}": (EVENT, None),
-    "GET normal/{transaction_id}": (EVENT, None),
-    "GET cases/{case_id}": (CASE, None),
-    "POST cases/{case_id}/claim": (CASE, {}),
-    "POST cases/{case_id}/release": (HELD, {}),
-    "POST cases/{case_id}/notes": (CASE, {"text": "the shop is known"}),
-    "POST cases/{case_id}/verdict": (HELD, VERDICT),
-    "GET dead-letters/{partition}/{offset}": (LETTER, None),
-    "POST dead-letters/{partition}/{offset}/check": (LETTER, {}),
-    "POST dead-letters/{partition}/{offset}/replay": (LETTER, {}),
-    "POST dead-letters/{partition}/{offset}/discard": (LETTER, {}),
-    "GET models/{version}": (MODEL, None),
-    "GET models/{version}/thresholds": (MODEL, None),
-    "POST models/{version}/score": (MODEL, TRANSACTION),
-    "POST rules/proposals/{proposal_id}/approve": (RULES, WHY),
-    "POST rules/proposals/{proposal_id}/reject": (RULES, WHY),
-    "POST lists/proposals/{proposal_id}/approve": (LISTS, WHY),
-    "POST lists/proposals/{proposal_id}/reject": (LISTS, WHY),
-    "GET uploads/{upload_id}": (UPLOAD, None),
-    "GET uploads/{upload_id}/result": (UPLOAD, None),
-    "DELETE uploads/{upload_id}": (UPLOAD, None),
-}
-"""By what is asked under a stream: what is named in the path, and a body with which it would be done."""
-IN_BODY: dict[str, Callable[[Filled], dict[str, Any]]] = {
-    "POST rules/rollback": lambda filled: WHY | {"version": filled.new_rules()},
-    "POST lists/rollback": lambda filled: WHY | {"version": filled.new_lists()},
-    "POST models/rollback": lambda filled: WHY | {"role": "champion", "version": filled.new_champion()},
-}
-IN_QUERY: dict[str, Callable[[Filled], dict[str, Any]]] = {
-    "GET rules": lambda filled: {"version": filled.new_rules()},
-    "GET lists": lambda filled: {"version": filled.new_lists()},
-}
 FEATURES = "GET features/{entity}/{entity_id}"
 """Answers of an id that nobody has ever seen too."""
 
@@ -79,17 +31,19 @@ def ask(served: Served, stream: str, label: str, headers: dict[str, str], **give
 def test_each_path_that_names_a_thing_is_in_the_walk(served: Served) -> None:
     prefix = f"/v1/streams/{OURS}/"
     named = {f"{method} {path.removeprefix(prefix)}" for method, path in served.operations() if path.startswith(prefix)}
-    assert {each for each in named if "{" in each} == {*BY_PATH, FEATURES}
-    assert {each for each in named if each.endswith("/rollback")} == set(IN_BODY)
+    assert {each for each in named if "{" in each} == set(NAMED)
+    assert {each for each in named if each.endswith("/rollback")} == {each for each in VERSIONED if "POST" in each}
 
 
-@pytest.mark.parametrize("label", BY_PATH)
+@pytest.mark.parametrize("label", [*(each for each in NAMED if each != FEATURES), *VERSIONED])
 def test_a_thing_of_one_stream_is_not_there_for_a_key_of_another(served: Served, label: str) -> None:
-    things, body = BY_PATH[label]
-    sent: dict[str, Any] = {} if body is None else {"json": body}
+    given = (NAMED | VERSIONED)[label](served.ours)
+    # another stream's topic is refused before anything is looked for
+    sent: dict[str, Any] = {"params": {name: given.query[name] for name in given.query if name != "topic"}}
+    sent |= {} if given.body is None else {"json": given.body}
     theirs, everybody = served.key(Scope.ADMIN, streams=(THEIRS,)), served.key(Scope.ADMIN)
     filled = label
-    for name, value in things(served.ours).items():
+    for name, value in given.path.items():
         filled = filled.replace(f"{{{name}}}", str(value))
     for stream in (THEIRS, OURS):
         answer = ask(served, stream, filled, theirs, **sent)
@@ -97,18 +51,6 @@ def test_a_thing_of_one_stream_is_not_there_for_a_key_of_another(served: Served,
         assert OURS not in answer.text
     found = ask(served, OURS, filled, everybody, **sent)
     assert found.is_success, f"it was there all the time, and nothing was done to it: {found.text}"
-
-
-@pytest.mark.parametrize("label", [*IN_BODY, *IN_QUERY])
-def test_a_version_of_one_stream_is_none_of_another(served: Served, label: str) -> None:
-    theirs, everybody = served.key(Scope.ADMIN, streams=(THEIRS,)), served.key(Scope.ADMIN)
-    by_body = label in IN_BODY
-    sent: dict[str, Any] = {"json" if by_body else "params": (IN_BODY if by_body else IN_QUERY)[label](served.ours)}
-    for stream in (THEIRS, OURS):
-        answer = ask(served, stream, label, theirs, **sent)
-        assert answer.status_code == 404, (stream, answer.text)
-    found = ask(served, OURS, label, everybody, **sent)
-    assert found.is_success, found.text
 
 
 def test_lists_of_things_have_those_of_their_stream_alone(served: Served) -> None:
