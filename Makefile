@@ -134,7 +134,7 @@ coverage: $(READY)  ## the share of lines and branches that `make test COVERAGE=
 	$(BIN)/coverage report # adds the files of all processes up in build/coverage/data, and deletes them
 
 test-api: $(READY)  ## run the tests of the HTTP API and of what it is made of
-	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py tests/integration/test_served_streams.py tests/integration/test_keys.py tests/integration/test_cases_live.py $(wildcard tests/integration/test_api*.py) $(ARGS)
+	$(BIN)/python -m pytest tests/unit/inference tests/integration/test_refused_starts.py tests/integration/test_inspect.py tests/integration/test_served_streams.py $(wildcard tests/integration/test_keys*.py) tests/integration/test_cases_live.py $(wildcard tests/integration/test_api*.py) $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check .

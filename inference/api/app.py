@@ -26,6 +26,7 @@ from weir.inference.api.access import ANY, OPEN, Keyed, authorize, build_documen
 from weir.inference.api.answers import answer_error, answer_invalid, answer_json
 from weir.inference.api.audited import Audited, Writes, begin_change, is_change
 from weir.inference.api.body import UnknownEncoding
+from weir.inference.api.change_body import show_who_asks
 from weir.inference.api.circuit_breaker import CircuitBreaker
 from weir.inference.api.error_document import ALWAYS, add_errors, add_idempotency
 from weir.inference.api.idempotent import Idempotent, Keeps
@@ -33,9 +34,10 @@ from weir.inference.api.keys.calls import CallsSource, add_calls
 from weir.inference.api.keys.route import KeysSource, add_keys
 from weir.inference.api.limited import Limited, Takes
 from weir.inference.api.middleware import BodyLimit, Crowded, Heads, Hosts, Paths, Watched
+from weir.inference.api.models.scoring import INFERENCE, Inference, add_inference
 from weir.inference.api.ports import ReadinessCheck
 from weir.inference.api.request import BadRequest, FieldError
-from weir.inference.api.stream_paths import Shared, StreamParts, build_router
+from weir.inference.api.stream_paths import Shared, StreamParts, build_router, build_scoring
 from weir.inference.api.uploads.receiving import is_upload
 from weir.inference.api.web.error_types import HTTP
 from weir.inference.api.web.load import ALWAYS_ANSWERED
@@ -123,11 +125,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     app.add_middleware(Watched, plain_errors=parts.find_key is None)
     app.add_middleware(Heads)
     _add_error_handlers(app, parts)
-    shared = Shared(parts.redis, parts.placeholders, parts.now_ms)
-    for served in parts.streams:
-        name = served.stream.name
-        prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
-        app.include_router(build_router(served, shared, prefixes))
+    _add_streams(app, parts)
     if parts.find_key is not None and parts.keys is not None:
         add_keys(app, parts.keys, parts.now_ms)
     if parts.find_key is not None and parts.calls is not None:
@@ -138,6 +136,16 @@ def build_api(parts: ApiParts) -> FastAPI:
         _add_keyed_document(app, parts)
     add_pages(app, lists_paths=parts.find_key is None)
     return app
+
+
+def _add_streams(app: FastAPI, parts: ApiParts) -> None:
+    shared, scorings = Shared(parts.redis, parts.placeholders, parts.now_ms), []
+    for served in parts.streams:
+        name, scoring = served.stream.name, build_scoring(served, shared)
+        prefixes = (*(["/v1"] if name == parts.default else []), f"{_STREAMS}{name}")
+        app.include_router(build_router(served, shared, scoring, prefixes))
+        scorings.append(scoring)
+    add_inference(app, Inference(scorings, parts.default), parts.now_ms)
 
 
 def _build_authorize(audit: Writes | None) -> Callable[[Request], Awaitable[None]]:
@@ -156,7 +164,7 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
 
     @cache
     def build_with_errors() -> dict[str, Any]:
-        document = build()
+        document: dict[str, Any] = examples.restore_nulls(build())
         paths = set(document["paths"])
         add_errors(document, paths, *of_all)
         add_errors(document, paths - ALWAYS_ANSWERED, "busy")
@@ -168,6 +176,7 @@ def _document_errors(app: FastAPI, *, keyed: bool, keeps: bool) -> None:
             add_errors(document, paths - named - ALWAYS_ANSWERED, "no_default_stream")
         if keeps:
             add_idempotency(document)
+        show_who_asks(document, keyed=keyed)
         return document
 
     app.openapi = build_with_errors  # type: ignore[method-assign] # as the library has it extended
@@ -186,19 +195,28 @@ def _add_keyed_document(app: FastAPI, parts: ApiParts) -> None:
 
     @cache
     def build(streams: frozenset[str]) -> Response:
-        return answer_json(build_document(app.openapi(), streams, partial(_find_stream, default=parts.default)))
+        return answer_json(build_document(app.openapi(), streams, stream_of))
+
+    def stream_of(path: str) -> str | None:
+        # the example there is an event of this stream, of which a key of others is told nothing
+        first = parts.default or parts.streams[0].stream.name
+        return first if path.startswith(f"{INFERENCE}/") else _find_stream(path, default=parts.default)
 
 
 def _add_operations(app: FastAPI, parts: ApiParts) -> None:
-    @app.get("/healthz", responses={200: examples.answer("it is", schema.HEALTH)}, summary="The process is alive")
+    @app.get(
+        "/healthz",
+        responses={200: examples.answer("it is", schema.HEALTH, examples.HEALTH)},
+        summary="The process is alive",
+    )
     async def get_health() -> Response:
         return answer_json({"alive": True})
 
     @app.get(
         "/readyz",
         responses={
-            200: examples.answer("all are", schema.READINESS),
-            503: examples.answer("some are not; each says why", schema.READINESS),
+            200: examples.answer("all are", schema.READINESS, examples.READY),
+            503: examples.answer("some are not; each says why", schema.READINESS, examples.NOT_READY),
         },
         summary="Redis, Kafka and the models are there",
     )

@@ -125,7 +125,7 @@ class Audited:
             address=client[0] if client else "",
             method=scope["method"],
             route=getattr(scope.get("route"), "path", "").replace(":path", ""),
-            stream="" if key is None else self._stream_of(scope["path"]) or "",
+            stream="" if key is None else state.get("stream") or self._stream_of(scope["path"]) or "",
             about=state.get("about") or _read_about(scope.get("path_params") or {}),
             status=status,
             micros=micros,
@@ -149,9 +149,10 @@ async def begin_change(request: Request, audit: Writes) -> None:
     await audit.write(replace(request.state.call(), phase=Phase.INTENT))
 
 
-def note_about(request: Request, event_id: str) -> None:
-    """Say which event a request is about whose path does not."""
+def note_about(request: Request, event_id: str, *, stream: str = "") -> None:
+    """Say which event a request is about whose path does not, and of which stream where the path is of none."""
     request.state.about = event_id
+    request.state.stream = stream
 
 
 def _mark_given(scope: Scope, request_id: str) -> str:

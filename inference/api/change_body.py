@@ -1,4 +1,4 @@
-"""What requests for changes say: small JSON objects, and who asks. Pure."""
+"""What requests for changes say: small JSON objects, and who asks; and what the document shows of that. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,33 @@ from weir.schemas.errors import Refused
 BY = "by"
 BY_CHARACTERS_MAX = 80
 """As many as the name of a key has."""
+BY_SHOWN: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": BY_CHARACTERS_MAX,
+    "description": "Who asks for it.",
+}
+_JSON = "application/json"
+
+
+def show_who_asks(document: dict[str, Any], *, keyed: bool) -> None:
+    """Have the document ask for ``by`` where no key says who asks, and leave it out where one does."""
+    for operation in (each for operations in document["paths"].values() for each in operations.values()):
+        shown = operation.get("requestBody", {}).get("content", {}).get(_JSON)
+        if shown is not None and shown["schema"].get("properties", {}).get(BY) == BY_SHOWN:
+            kept = _leave_out(shown) if keyed else _require(shown)
+            operation["requestBody"] = operation["requestBody"] | {"content": {_JSON: kept}}
+
+
+def _leave_out(shown: dict[str, Any]) -> dict[str, Any]:
+    schema = shown["schema"]
+    properties = {name: kind for name, kind in schema["properties"].items() if name != BY}
+    example = {name: value for name, value in shown["example"].items() if name != BY}
+    return shown | {"schema": schema | {"properties": properties}, "example": example}
+
+
+def _require(shown: dict[str, Any]) -> dict[str, Any]:
+    return shown | {"schema": shown["schema"] | {"required": [BY, *shown["schema"].get("required", ())]}}
 
 
 def read_body(body: bytes, *fields: str, keyed_as: str | None) -> dict[str, Any]:

@@ -10,10 +10,16 @@ from weir.schemas.expression import find_money
 from weir.schemas.stream import Stream
 
 _STATEFUL_SHOWN = 2
+_NULL = "\x00null"
+"""Stands for a null while the document is built."""
 _TIME_MS = 1_767_268_800_000
+_ANY_EVENT = {"type": "object", "description": "As `POST …/score` of the model's stream takes it."}
 _SAMPLES: dict[str, Any] = {"int": 1, "long": 1, "double": 1.0, "float": 1.0, "boolean": False}
 
 
+HEALTH: dict[str, Any] = {"alive": True}
+READY: dict[str, Any] = {"ready": True, "checks": {"redis": "ok", "kafka": "ok", "model": "ok"}}
+NOT_READY: dict[str, Any] = {"ready": False, "checks": {"redis": "redis: no answer within 1 s", "model": "ok"}}
 DAYS: dict[str, Any] = {
     "days": [
         {
@@ -53,7 +59,7 @@ def build_score(stream: Stream) -> dict[str, Any]:
         "model": {"name": "fraud", "version": "20260101-120000"},
         stream.time: _TIME_MS,
         "decision_time_ms": _TIME_MS + 4,
-        "features": dict(zip(_stateful(stream), (9.0, None), strict=False)),
+        "features": dict.fromkeys(stream.feature_names) | dict(zip(_stateful(stream), (9.0, None), strict=False)),
         "published": None,
     }
 
@@ -151,8 +157,31 @@ def _stateful(stream: Stream, entity: str = "") -> list[str]:
 
 def answer(description: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     """Return one OpenAPI response with its schema, and with its example if there is one."""
-    shown = {} if example is None else {"example": example}
+    shown = {} if example is None else {"example": _keep_nulls(example)}
     return {"description": description, "content": {"application/json": {"schema": schema, **shown}}}
+
+
+def restore_nulls(document: Any) -> Any:
+    """Return a document, as it was built, with the nulls of its examples.
+
+    The framework leaves out whatever is null, also in an example, which then lacks fields that its schema asks for.
+
+    >>> restore_nulls({"example": _keep_nulls({"verdict": None, "acts": [None, 1]})})
+    {'example': {'verdict': None, 'acts': [None, 1]}}
+    """
+    return _replace(document, _NULL, None)
+
+
+def _keep_nulls(example: Any) -> Any:
+    return _replace(example, None, _NULL)
+
+
+def _replace(value: Any, old: str | None, new: str | None) -> Any:
+    if isinstance(value, dict):
+        return {name: _replace(each, old, new) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace(each, old, new) for each in value]
+    return new if value == old else value
 
 
 def event_body(stream: Stream) -> dict[str, Any]:
@@ -163,13 +192,27 @@ def event_body(stream: Stream) -> dict[str, Any]:
 
 def events_body(stream: Stream, count_max: int) -> dict[str, Any]:
     """Return the OpenAPI request body of many events; each is judged by itself, and what is none has its own error."""
-    events = {"type": "array", "items": build_json_schema(stream), "minItems": 1, "maxItems": count_max}
+    return _many_body(build_json_schema(stream), stream, count_max)
+
+
+def any_event_body(shown: Stream) -> dict[str, Any]:
+    """Return the OpenAPI request body of an event of whichever stream; that of one is its example."""
+    content = {"application/json": {"schema": _ANY_EVENT, "example": build_event(shown)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def any_events_body(shown: Stream, count_max: int) -> dict[str, Any]:
+    """Return the OpenAPI request body of many events of whichever stream, likewise."""
+    return _many_body(_ANY_EVENT, shown, count_max)
+
+
+def _many_body(event: dict[str, Any], shown: Stream, count_max: int) -> dict[str, Any]:
+    events = {"type": "array", "items": event, "minItems": 1, "maxItems": count_max}
     document = {
         "type": "object",
         "additionalProperties": False,
         "properties": {"events": events},
         "required": ["events"],
     }
-    example = {"events": [build_event(stream)]}
-    content = {"application/json": {"schema": document, "example": example}}
+    content = {"application/json": {"schema": document, "example": {"events": [build_event(shown)]}}}
     return {"requestBody": {"required": True, "content": content}}

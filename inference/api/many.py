@@ -22,6 +22,7 @@ from weir.inference.api.error_document import WRONG_CONTENT, error_answers
 from weir.inference.api.request import BadRequest, parse_events, read_event
 from weir.inference.api.web.content import find_wrong_content
 from weir.inference.api.what_if import DUPLICATE, AlreadyDecided, Asked
+from weir.inference.bundle import Bundle
 from weir.schemas.stream import Stream
 
 EVENTS_MAX = 1_000
@@ -50,23 +51,43 @@ def add_many(router: APIRouter, path: str, stream: Stream, scores: Scores, clock
             return answer_error(415, *wrong)
         now_ms = clock()
         documents = parse_events(stream, await request.body(), count_max=EVENTS_MAX)
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(documents), BATCH_MAX):
-            found += await _score(stream, scores, documents[start : start + BATCH_MAX], now_ms)
-        if not features:
-            for each in found:
-                each.pop("features", None)
-        return answer_json({"scores": found})
+        return answer_json({"scores": await score_events(stream, scores, documents, now_ms, features=features)})
 
 
-async def _score(stream: Stream, scores: Scores, documents: Sequence[Any], now_ms: int) -> list[dict[str, Any]]:
-    asked = [_score_one(stream, scores, document, now_ms) for document in documents]
-    return await asyncio.gather(*asked)
+async def score_events(
+    stream: Stream,
+    scores: Scores,
+    documents: Sequence[Any],
+    now_ms: int,
+    *,
+    features: bool,
+    model: Bundle | None = None,
+) -> list[dict[str, Any]]:
+    """Return a score or an error for each document, in their order.
+
+    Args:
+        stream: whose events they are.
+        scores: answers each.
+        documents: as JSON has them.
+        now_ms: stands for the broker's append time, UTC epoch ms.
+        features: whether they are in the answers.
+        model: that decides; by default the one that decides for the key.
+    """
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(documents), BATCH_MAX):
+        turn = documents[start : start + BATCH_MAX]
+        found += await asyncio.gather(*(_score_one(stream, scores, each, now_ms, model) for each in turn))
+    if not features:
+        for each in found:
+            each.pop("features", None)
+    return found
 
 
-async def _score_one(stream: Stream, scores: Scores, document: Any, now_ms: int) -> dict[str, Any]:
+async def _score_one(
+    stream: Stream, scores: Scores, document: Any, now_ms: int, model: Bundle | None
+) -> dict[str, Any]:
     try:
-        return await scores.ask(Asked(read_event(stream, document, now_ms=now_ms), now_ms))
+        return await scores.ask(Asked(read_event(stream, document, now_ms=now_ms), now_ms, model))
     except BadRequest as error:
         return {"error": describe_invalid(error.errors)}
     except AlreadyDecided:

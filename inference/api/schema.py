@@ -166,6 +166,16 @@ def build_scores(stream: Stream) -> Schema:
     )
 
 
+def build_named_score() -> Schema:
+    """Return what is in every score, whichever stream its event is of; the id and the time have the stream's names."""
+    return {"type": "object", "required": ["decision", "score", "decided_by", "reasons", "model", "features"]}
+
+
+def build_named_scores() -> Schema:
+    """Return what a request to score many events of whichever stream answers."""
+    return _object({"scores": _list({"type": "object"})})
+
+
 MODELS: Schema = _object(
     {
         "champion": {"type": "object", "required": ["name", "version", "thresholds", "feature_count"]},

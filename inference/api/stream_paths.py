@@ -33,6 +33,7 @@ from weir.inference.api.live.route import add_live
 from weir.inference.api.lookup import LookUp, look_up_all
 from weir.inference.api.many import add_many
 from weir.inference.api.models.route import ModelPaths
+from weir.inference.api.models.scoring import Scoring, add_named_score
 from weir.inference.api.ports import (
     AroundSource,
     CurveSource,
@@ -140,18 +141,24 @@ class _ByEvent:
     answer: dict[str, Any]
 
 
-def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...]) -> APIRouter:
-    """Return the paths of a stream under each prefix; all of them share the stream's batches."""
-    stream = served.stream
+def build_scoring(served: StreamParts, shared: Shared) -> Scoring:
+    """Return how the events of a stream are scored, in batches that all its paths share."""
     what_if = WhatIf(served.kernel, served.reader, served.champion, shared.placeholders)
-
-    def look_up(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
-        return shared.redis.call(lambda: look_up_all(served.kernel, served.reader, asked))
 
     def score(asked: Sequence[Asked]) -> list[Answer]:
         return shared.redis.call(lambda: what_if.score_all(asked))
 
-    look_ups, scores = RequestBatcher(look_up), RequestBatcher(score)
+    return Scoring(served.stream, served.champion, RequestBatcher(score))
+
+
+def build_router(served: StreamParts, shared: Shared, scoring: Scoring, prefixes: tuple[str, ...]) -> APIRouter:
+    """Return the paths of a stream under each prefix; all of them share the stream's batches."""
+    stream, scores = served.stream, scoring.scores
+
+    def look_up(asked: Sequence[LookUp]) -> list[dict[str, Any]]:
+        return shared.redis.call(lambda: look_up_all(served.kernel, served.reader, asked))
+
+    look_ups = RequestBatcher(look_up)
     router = APIRouter(tags=[stream.name])
     rooms = _build_rooms(served)
     if served.uploads is not None:
@@ -168,6 +175,7 @@ def build_router(served: StreamParts, shared: Shared, prefixes: tuple[str, ...])
         _add_scoring(router, f"{prefix}/score", served, scores, shared.now_ms)
         add_many(router, f"{prefix}/score/batch", stream, scores, shared.now_ms)
         models.add(router, f"{prefix}/models")
+        add_named_score(router, f"{prefix}/models", scoring, shared.now_ms)
         add_quality(router, f"{prefix}/quality", served.models_dir)
         if served.evidence is not None:
             _add_evidence(router, f"{prefix}/evidence", stream, served.evidence)

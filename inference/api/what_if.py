@@ -47,10 +47,12 @@ class Asked(NamedTuple):
     Attributes:
         transaction: a value per field of the contract, from ``parse_event``.
         now_ms: stands for the broker's append time, UTC epoch ms.
+        model: that decides; by default the one that decides for the key.
     """
 
     transaction: dict[str, Any]
     now_ms: int
+    model: Bundle | None = None
 
 
 Answer = dict[str, Any] | BadRequest | AlreadyDecided
@@ -118,12 +120,15 @@ class WhatIf:
         ]
 
     def _pick_models(self, asked: Sequence[Asked]) -> list[Bundle]:
-        """Return the model that decides for the key of each."""
+        """Return the model that decides each: the one that was asked for, or the one of its key."""
         canary, champion = self._champion.canary, self._champion.bundle
         if canary is None:
-            return [champion] * len(asked)
+            return [each.model or champion for each in asked]
         own = canary.takes([each.transaction[self._kernel.stream.key.field].encode() for each in asked])
-        return [canary.bundle if is_own else champion for is_own in own.tolist()]
+        return [
+            each.model or (canary.bundle if is_own else champion)
+            for each, is_own in zip(asked, own.tolist(), strict=True)
+        ]
 
     def _build_fields(self, asked: Sequence[Asked]) -> pa.RecordBatch:
         """Return of the events what decides next to features and ids, as a feature row would carry it."""

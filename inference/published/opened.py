@@ -97,7 +97,8 @@ def find_version(publisher: Publisher, kind: Kind, version: str) -> str:
     try:
         return publisher.log.find(kind, version)
     except Refused as error:
-        raise UnknownVersion(str(error)) from None
+        expected = str(error).rpartition(", found ")[0]
+        raise UnknownVersion(f"{expected}, found another text, or the beginning of several") from None
 
 
 def describe_act(act: Act) -> dict[str, Any]:

@@ -67,13 +67,27 @@ class Fork:
 
 
 class Program(subprocess.Popen[bytes]):
-    """The same with an interpreter of its own, as a user starts it: for what is measured."""
+    """The same with an interpreter of its own, as a user starts it: for what is measured, or inherits descriptors."""
 
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], stdout: Path, stderr: Path) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        stdout: Path,
+        stderr: Path,
+        *,
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
         command = [sys.executable, "-m", *arguments]
         with stdout.open("ab") as out, stderr.open("ab") as err:
             super().__init__(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                pass_fds=pass_fds,
             )
 
 

@@ -120,6 +120,26 @@ def _score_many(ask: Asking) -> None:
     assert [each["transaction_id"] for each in found["scores"]] == ["t0", "t1", "t2"]
 
 
+@good("POST /v1/models/{version}/score")
+def _score_by_a_model(ask: Asking) -> None:
+    found = ask(version="champion", json=build_event()).json()
+    assert found["model"] == ask(version="tiny", json=build_event()).json()["model"] == {"name": "tiny", "version": "1"}
+
+
+@good("POST /api/v1/inference/{model}")
+def _score_by_a_name(ask: Asking) -> None:
+    found = ask(model="tiny", json=build_event()).json()
+    assert (found["model"]["name"], found["published"]) == ("tiny", None)
+
+
+@good("POST /api/v1/inference/batch-process")
+def _score_many_by_a_name(ask: Asking) -> None:
+    events = [build_event(transaction_id=f"t{number}") for number in range(3)]
+    for params in ({}, {"model": "tiny"}):
+        found = ask(params=params, json={"events": events}).json()
+        assert [each["model"]["name"] for each in found["scores"]] == ["tiny"] * 3
+
+
 @good("POST /v1/decide")
 def _decide(ask: Asking) -> None:
     event_id = f"decided-{next(ask.lab.numbers)}"

@@ -41,7 +41,7 @@ class Services:
         child: what starts one.
     """
 
-    def __init__(self, settings: Settings, log_dir: Path, *, child: type[Fork | Program] = Fork) -> None:
+    def __init__(self, settings: Settings, log_dir: Path, *, child: Callable[..., Fork | Program] = Fork) -> None:
         self.settings = self._given = settings
         self._log_dir, self._child = log_dir, child
         self._running: list[Child] = []

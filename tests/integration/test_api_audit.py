@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import TopicPartition
 
+import weir.audit as weir_audit
 from tests.integration.archive_oracle import find_differences
 from tests.integration.command_line import Weir, run_in_process
 from tests.integration.decided import read_topic
@@ -20,6 +22,7 @@ from tests.unit.inference.test_api import World
 from tests.unit.inference.test_api_audit import LABEL
 from tests.unit.inference.twins import Client
 from weir.access.audit.build import open_audit
+from weir.access.audit.read import NewestCalls
 from weir.access.key import Scope, build_key, hash_text
 from weir.archive.run import Task, find_root, list_followed, run_archiver
 from weir.inference.api.app import build_api
@@ -32,6 +35,7 @@ from weir.schemas.streams.payments import payments
 
 pytestmark = pytest.mark.server
 
+HOUR_MS = 3_600_000
 TEXT = "a key"
 KEY = build_key("0123abcd", hash_text(TEXT), "till", [Scope.ADMIN], (), now_ms=0, by="test")
 
@@ -101,7 +105,7 @@ def test_the_archive_has_every_call_once_when_the_topic_has_forgotten_them(weir:
     assert weir(settings, "audit", "calls", "--from", "archive", "--json") == (0, printed, "")
 
 
-def note(settings: Settings, first: int, count: int) -> None:
+def note_numbered(settings: Settings, first: int, count: int) -> None:
     with closing(open_audit(settings)) as audit:
         for number in range(first, first + count):
             record = AuditRecord("call", 1_000 + number, f"r{number}", "k", "", "GET", "/v1/models", "", "c1", 200, 1)
@@ -112,9 +116,9 @@ def test_calls_that_a_backup_puts_back_are_shown_once_wherever_else_they_are(
     weir: Weir, settings: Settings, tmp_path: Path
 ) -> None:
     weir(settings, "keys", "list")  # makes the database
-    note(settings, 0, 20)
+    note_numbered(settings, 0, 20)
     archive(settings)
-    note(settings, 20, 5)
+    note_numbered(settings, 20, 5)
     code, printed, _ = weir(settings, "audit", "calls", "--json")
     assert len(printed.splitlines()) == 25
     code, said, _ = weir(settings, "backup", str(tmp_path / "one.tar.xz"))
@@ -130,7 +134,7 @@ def test_calls_that_a_backup_puts_back_are_shown_once_wherever_else_they_are(
     assert sorted_calls(weir(of_both, "audit", "calls", "--from", "archive", "--json")[1]) == sorted_calls(printed)
     forget(settings, settings.topics.audit)
     assert weir(here, "audit", "calls", "--json")[1] == printed
-    note(settings, 25, 1)
+    note_numbered(settings, 25, 1)
     code, said, _ = weir(of_both, "backup", str(tmp_path / "two.tar.xz"))
     assert (code, "put back before, archive, topic" in said, " 26 " in said) == (0, True, True), said
 
@@ -141,6 +145,45 @@ def archive_of(settings: Settings) -> ArchiveSettings:
 
 def sorted_calls(printed: str) -> list[str]:
     return sorted(printed.splitlines())
+
+
+def note(settings: Settings, request_id: str, *keys: str) -> list[int]:
+    """Have a call of each key noted; return when the brokers appended those of the log."""
+    with closing(open_audit(settings)) as audit:
+        for key in keys:
+            audit.note(AuditRecord("call", 1_000, request_id, key, "", "GET", "/v1/models", "", "c1", 200, 1))
+    return [message.timestamp()[1] for message in read_topic(settings, settings.topics.audit)]
+
+
+@pytest.mark.parametrize("source", ["topic", "archive", "api"])
+def test_calls_of_others_and_older_ones_are_left_out(
+    weir: Weir, settings: Settings, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    old_ms = note(settings, "old", "anna", "ben")
+    await_true(lambda: time.time() * 1_000 > max(old_ms) + 1)
+    new_ms = sorted(set(note(settings, "new", "anna", "ben")) - set(old_ms))
+    assert max(old_ms) < min(new_ms)
+    if source == "archive":
+        archive(settings)
+
+    def ask(since_ms: int, who: str = "") -> list[tuple[str, str]]:
+        if source == "api":
+            return [(each.key_id, each.request_id) for each in NewestCalls(settings).read(since_ms, who, 100).calls][
+                ::-1
+            ]
+        now = SimpleNamespace(time=lambda: (since_ms + HOUR_MS + 0.5) / 1_000)
+        monkeypatch.setattr(weir_audit, "time", now)
+        flags = ["--from", "archive"] if source == "archive" else []
+        code, printed, _ = weir(settings, "audit", "calls", "--since", "1h", "--who", who, "--json", *flags)
+        assert code == 0
+        return [(each["key_id"], each["request_id"]) for each in map(json.loads, printed.splitlines())]
+
+    whole = [("anna", "old"), ("ben", "old"), ("anna", "new"), ("ben", "new")]
+    assert ask(min(old_ms)) == whole
+    assert ask(min(new_ms)) == whole[2:]
+    assert ask(min(old_ms), "ben") == [("ben", "old"), ("ben", "new")]
+    assert ask(min(new_ms), "ben") == [("ben", "new")]
+    assert ask(min(old_ms), "be") == ask(max(new_ms) + 1) == []
 
 
 def archive(settings: Settings) -> None:

@@ -1,35 +1,23 @@
 """Keys in both databases, and an API that asks for them."""
 
 import sqlite3
-import ssl
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 
 from tests.integration.database import KINDS, create_settings
-from tests.unit.inference.test_api import World
 from weir.access.key import Scope, build_key, hash_text, make_text
 from weir.access.keyring import Keyring
 from weir.access.store import TABLES, KeyStore
 from weir.cases.tables import TABLES as CASE_TABLES
-from weir.inference.api.app import build_api
-from weir.inference.api.web.listening import HOST, bind
-from weir.inference.api.web.server import Tls, build_crowd, build_server
 from weir.infra.database.engine import open_database
 from weir.infra.settings import load_settings
 from weir.monitoring import metrics
@@ -311,58 +299,3 @@ def _await(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def test_a_key_opens_the_api_over_tls_until_it_is_revoked(tmp_path):
-    settings = load_settings({"WEIR_HOME": str(tmp_path)})
-    store = KeyStore(open_database(settings))
-    key, text = build(scopes=[Scope.READ])
-    store.add(key)
-    world, tls = World(tmp_path), write_certificate(tmp_path)
-    trusted = ssl.create_default_context(cafile=tls.certificate)
-    with (
-        closing(Keyring(store, lambda: NOW_MS, look_seconds=0.01)) as ring,
-        closing(world.guard),
-        serving(replace(world.parts, find_key=ring.find), tls) as address,
-    ):
-        ask = partial(httpx.get, f"{address}/v1/models", verify=trusted)
-        for headers in ({"authorization": f"Bearer {text}"}, {"x-api-key": text}):
-            assert ask(headers=headers).status_code == 200
-        assert ask().status_code == 401
-        store.revoke(key.id, now_ms=NOW_MS, by="me")
-        _await(lambda: ask(headers={"x-api-key": text}).status_code == 401)
-
-
-@contextmanager
-def serving(parts, tls):
-    listening = bind(HOST, 0)
-    server = build_server(build_api(parts), build_crowd(), tls=tls)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        _await(lambda: server.started)
-        yield f"https://localhost:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def write_certificate(folder):
-    """Write a certificate of this machine, valid for a day, and its key."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(
-            name, name, private.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(private, hashes.SHA256())
-    )
-    files = Tls(str(folder / "c.pem"), str(folder / "k.pem"))
-    pem = serialization.Encoding.PEM
-    Path(files.certificate).write_bytes(certificate.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    Path(files.key).write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return files

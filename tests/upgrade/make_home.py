@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.golden import bundle
-from tests.upgrade.deployment import Deployment
+from tests.upgrade import answers
+from tests.upgrade.deployment import READY_SECONDS_MAX, Deployment
 from tests.upgrade.outputs import Tail
 from tests.upgrade.release import find_release
 from tests.upgrade.sender import Sender
@@ -43,15 +44,19 @@ class Made:
         events: payments that were decided.
         letters: dead letters.
         schemas: by which its senders write.
+        asked: of its API, when all was decided.
+        told: its answers.
     """
 
     events: int
     letters: int
     schemas: dict[str, tuple[int, dict[str, object]]]
+    asked: list[answers.Question]
+    told: list[answers.Told]
 
 
-def make_home(home: Path, tree: Path, *, events: int = EVENTS) -> Made:
-    """Make a home with the code of a tree and leave it stopped."""
+def make_home(home: Path, tree: Path, *, events: int = EVENTS, port: int | None = None) -> Made:
+    """Make a home with the code of a tree and leave it stopped; with a port its API is asked there."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / ".env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
     (home / "lists.json").write_text(json.dumps(LISTS))
@@ -63,10 +68,27 @@ def make_home(home: Path, tree: Path, *, events: int = EVENTS) -> Made:
         _put_model_in_force(deployment)
         sender = Sender(home)
         _decide(deployment, sender, events)
+        asked = [] if port is None else answers.build_questions(events)
+        told = [] if port is None else _ask(deployment, port, asked)
         deployment.stop()
     finally:
         deployment.close()
-    return Made(events, REPAIRABLE + GARBAGE, sender.schemas)
+    return Made(events, REPAIRABLE + GARBAGE, sender.schemas, asked, told)
+
+
+def _ask(deployment: Deployment, port: int, asked: list[answers.Question]) -> list[answers.Told]:
+    deployment.start("serve", "--port", str(port))
+    deployment.await_true(lambda: is_ready(port), "the API that is ready", READY_SECONDS_MAX)
+    return answers.ask(port, asked)
+
+
+def is_ready(port: int) -> bool:
+    """Whether an API answers there that it is ready."""
+    try:
+        (ready,) = answers.ask(port, [answers.Question("GET", "/readyz")])
+    except OSError:  # it does not listen yet
+        return False
+    return ready.status == 200 and ready.document["ready"] is True
 
 
 def _put_model_in_force(deployment: Deployment) -> None:

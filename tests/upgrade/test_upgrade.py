@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -13,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.upgrade import outputs
+from tests.upgrade import answers, outputs
 from tests.upgrade.allowed import WAY_BACK_REFUSED
 from tests.upgrade.deployment import Deployment, read_events
-from tests.upgrade.make_home import EVENTS, GARBAGE, REPAIRABLE, Made, await_count, make_home
+from tests.upgrade.make_home import EVENTS, GARBAGE, REPAIRABLE, Made, await_count, is_ready, make_home
 from tests.upgrade.release import ROOT, environment_of_tree, find_release, imported_from
 from tests.upgrade.sender import Sender
 from weir.infra.embedded.ports import choose_ports
@@ -35,14 +34,15 @@ pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
 class Upgraded:
     """The home, and what has been sent to it so far."""
 
-    def __init__(self, home: Path, tree: Path, made: Made) -> None:
+    def __init__(self, home: Path, tree: Path, made: Made, port: int) -> None:
         self.home, self.tree, self.made = home, tree, made
         self.decided, self.letters = made.events, made.letters
+        self.serves = False
         self.new = Deployment(home, ROOT)
         self.old = Deployment(home, tree)
         self.logs: dict[str, Path] = {}
         self.before: Counter[outputs.At] = Counter()
-        self.port = choose_ports(1)[0]
+        self.port = port
 
     def begin(self, code: Deployment) -> None:
         """Start the servers and the services of one of the two."""
@@ -50,6 +50,13 @@ class Upgraded:
         self.before = outputs.positions(outputs.read_committed(self.home, "transactions"))
         self.logs = {"process": code.start("process"), "score": code.start("score", "--with-index")}
         code.await_ready()
+
+    def serve(self) -> None:
+        """Have the API of this code serve, if it does not yet."""
+        if not self.serves:
+            self.new.start("serve", "--port", str(self.port))
+            self.serves = True
+        self.new.await_true(lambda: is_ready(self.port), "the API that is ready")
 
     def end(self, code: Deployment) -> None:
         """Stop them."""
@@ -96,7 +103,8 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     home.mkdir(mode=0o700)
     places = imported_from(tree, Deployment(home, tree).environment)
     assert [path for path in places if not path.is_relative_to(tree)] == [], "the release before is not what would run"
-    state = Upgraded(home, tree, make_home(home, tree, events=EVENTS))
+    (port,) = choose_ports(1)
+    state = Upgraded(home, tree, make_home(home, tree, events=EVENTS, port=port), port)
     try:
         state.begin(state.new)
         yield state
@@ -110,6 +118,19 @@ def test_the_home_was_made_by_the_code_of_the_release_before(upgraded: Upgraded)
     assert environment_of_tree(upgraded.tree) == {"PYTHONPATH": str(upgraded.tree)}
     compiled = list(upgraded.tree.rglob("kernel-*.lock"))
     assert [path.read_text() for path in compiled] == ["compiled"], "its kernel was compiled in its own tree"
+
+
+def test_the_api_without_keys_answers_as_it_did(upgraded: Upgraded) -> None:
+    """Before anything else is sent: features, scores, and each kind of error."""
+    upgraded.serve()
+    told = answers.ask(upgraded.port, upgraded.made.asked)
+    changed = {
+        f"{question.method} {question.path} {number}": found
+        for number, (question, *both) in enumerate(zip(upgraded.made.asked, upgraded.made.told, told, strict=True))
+        if (found := answers.list_changes(*both))
+    }
+    assert changed == {}
+    assert {each.status for each in told} >= {200, 404, 405, 409, 413, 415, 422}
 
 
 def test_nothing_is_lost_and_nothing_is_doubled_and_the_view_is_not_built_again(upgraded: Upgraded) -> None:
@@ -155,8 +176,7 @@ def test_dead_letters_are_listed_and_those_that_can_be_repaired_are_replayed(upg
 
 
 def test_the_paths_of_the_api_answer_about_what_was_decided_before(upgraded: Upgraded) -> None:
-    upgraded.new.start("serve", "--port", str(upgraded.port))
-    upgraded.new.await_true(lambda: _is_ready(upgraded), "the API that is ready")
+    upgraded.serve()
     assert upgraded.get("/v1/decisions/tx-7")["transaction_id"] == "tx-7"
     features = upgraded.get("/v1/features/card/card-7")
     assert features["complete"] is True
@@ -165,16 +185,6 @@ def test_the_paths_of_the_api_answer_about_what_was_decided_before(upgraded: Upg
     assert 0.0 < risk < 1.0, "labels that were folded before are known"
     assert upgraded.get("/v1/models")["champion"]["version"] == "1"
     assert "weir_" in upgraded.get("/metrics")
-
-
-def _is_ready(upgraded: Upgraded) -> bool:
-    try:
-        return bool(upgraded.get("/readyz")["ready"])
-    except urllib.error.HTTPError as error:  # not yet
-        error.close()
-        return False
-    except OSError:  # it does not listen yet
-        return False
 
 
 def test_the_mode_is_changed_to_one_process_and_back(upgraded: Upgraded) -> None:

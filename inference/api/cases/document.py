@@ -7,7 +7,7 @@ from typing import Any
 
 from weir.cases.case import TEXT_CHARACTERS_MAX, State, Verdict
 from weir.inference.api import examples
-from weir.inference.api.change_body import BY, BY_CHARACTERS_MAX
+from weir.inference.api.change_body import BY, BY_SHOWN
 from weir.inference.api.request import FieldSpec, list_fields
 from weir.inference.api.schema import Schema, build_decision
 from weir.schemas.contracts import label_schemas
@@ -16,10 +16,6 @@ from weir.schemas.stream import Stream
 
 _TIME_MS = 1_767_268_800_000
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX}
-_BY: Schema = {
-    "type": "string", "minLength": 1, "maxLength": BY_CHARACTERS_MAX,
-    "description": "Who works on the case. Without keys it is required; with keys the key says it, and it is refused.",
-}  # fmt: skip
 _NULL_OR_TEXT: Schema = {"type": ["string", "null"]}
 _NULL_OR_TIME: Schema = {"type": ["integer", "null"]}
 _PROPERTIES: dict[str, Schema] = {
@@ -62,6 +58,11 @@ PUBLISHED = _object(
         )
     }
 )
+
+
+def build_published(stream: Stream) -> dict[str, Any]:
+    """Return an example of where a label is in the log."""
+    return {"published": {"topic": stream.topics.labels, "partition": 3, "offset": 9_120}}
 
 
 def build_file(stream: Stream) -> Schema:
@@ -119,7 +120,7 @@ def _build_link(stream: Stream) -> dict[str, Any]:
 
 def body(example: dict[str, Any], fields: dict[str, Schema], *required: str) -> dict[str, Any]:
     """Return the request body of a change of a case."""
-    schema = _object({BY: _BY, **fields}, required=required)
+    schema = _object({BY: BY_SHOWN, **fields}, required=required)
     content = {"application/json": {"schema": schema, "example": {BY: "anna", **example}}}
     return {"requestBody": {"required": True, "content": content}}
 

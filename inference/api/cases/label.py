@@ -47,7 +47,7 @@ def add_labels(
     @router.post(
         path,
         responses={
-            200: examples.answer("where it is in the log", document.PUBLISHED),
+            200: examples.answer("where it is in the log", document.PUBLISHED, document.build_published(stream)),
             **error_answers(*WRONG_CONTENT, "invalid_request", "unavailable", "refused"),
         },
         openapi_extra=document.label_body(stream) | needs(Scope.REVIEW),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weir.inference.api import examples
-from weir.inference.api.change_body import BY, BY_CHARACTERS_MAX
+from weir.inference.api.change_body import BY, BY_SHOWN
 from weir.inference.api.schema import Schema
 from weir.schemas.stream import Stream
 
@@ -134,12 +134,6 @@ def build_letter(stream: Stream, topic: str) -> dict[str, Any]:
     }
 
 
-_BY: Schema = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": BY_CHARACTERS_MAX,
-    "description": "Who does it. Without keys it is required; with keys the key says it, and it is refused.",
-}
 _SET: Schema = {
     "type": "object",
     "maxProperties": FIELDS_MAX,
@@ -150,7 +144,7 @@ _PARKED: Schema = {"type": "boolean", "description": "Take it up although it was
 
 
 def _body(fields: dict[str, Schema], example: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "additionalProperties": False, "properties": {BY: _BY, **fields}}
+    schema = {"type": "object", "additionalProperties": False, "properties": {BY: BY_SHOWN, **fields}}
     content = {"application/json": {"schema": schema, "example": {BY: "anna", **example}}}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -56,6 +56,11 @@ def list_roles(champion: Champion) -> list[Role]:
     return [role for role in found if not role.bundle.lacking]
 
 
+def list_loaded(champion: Champion) -> list[Role]:
+    """Return the models in force in this process, as ``list_roles``; none where there is no champion."""
+    return [] if champion.missing else list_roles(champion)
+
+
 def describe_models(champion: Champion, models_dir: Path) -> dict[str, Any]:
     """Return a JSON-ready document; a folder that is no bundle is left out."""
     manifest = champion.bundle.manifest
@@ -115,7 +120,7 @@ def find_model(champion: Champion, models_dir: Path, name: str) -> Listed:
 def describe_model(champion: Champion, found: Listed) -> dict[str, Any]:
     """Return all that a bundle says of itself, JSON-ready."""
     manifest, card = found.manifest, _read_card(found.folder)
-    roles = [role for role in _list_all_roles(champion) if role.bundle.manifest == manifest]
+    roles = [role for role in list_loaded(champion) if role.bundle.manifest == manifest]
     return {
         **_describe(manifest, found.content, card, find_cut(champion, manifest)),
         "roles": [{"role": role.name, "share": role.share} for role in roles],
@@ -162,12 +167,8 @@ def _describe(manifest: Manifest, content: str, card: Card, cut: Cut) -> dict[st
     }
 
 
-def _list_all_roles(champion: Champion) -> list[Role]:
-    return [] if champion.missing else list_roles(champion)
-
-
 def _list_in_force(champion: Champion) -> Iterator[Listed]:
-    for role in _list_all_roles(champion):
+    for role in list_loaded(champion):
         try:
             yield read_folder(role.bundle.directory)
         except Refused:

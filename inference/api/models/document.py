@@ -142,6 +142,29 @@ THRESHOLDS_SHOWN: dict[str, Any] = {
 }
 
 
+def build_models_shown(stream: Stream) -> dict[str, Any]:
+    """Return an example of the models in force."""
+    model = build_shown(stream)
+    brief = {name: model[name] for name in _BRIEF}
+    named = {name: model[name] for name in ("name", "version", "created_time_ms", "thresholds")}
+    return {
+        "champion": named | {"feature_count": len(stream.feature_names)},
+        "roles": [{"role": "champion", "share": 1.0} | brief],
+        "rules_version": "6b988f2e",
+        "rules": [
+            {
+                "name": "burst",
+                "decision": "REVIEW",
+                "mode": "live",
+                "code": "BURST",
+                "why": "many in a minute",
+                "conditions": ["score >= 0.9"],
+            }
+        ],
+        "bundles": [{name: model[name] for name in ("name", "version", "created_time_ms")}],
+    }
+
+
 def build_shown(stream: Stream) -> dict[str, Any]:
     """Return an example of a model of a stream."""
     cut, features = {"review": 0.3, "decline": 0.8}, list(stream.feature_names[:2])

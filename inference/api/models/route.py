@@ -76,7 +76,7 @@ class ModelPaths(PublishedPaths):
         @router.get(
             path,
             responses={
-                200: examples.answer("what decides", schema.MODELS),
+                200: examples.answer("what decides", schema.MODELS, document.build_models_shown(self._stream)),
                 **error_answers("unavailable", "damaged", "refused"),
             },
             summary="The models, rules and lists in force, and the bundles at hand",

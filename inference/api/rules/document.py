@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weir.inference.api.change_body import BY, BY_CHARACTERS_MAX
+from weir.inference.api.change_body import BY, BY_SHOWN
 from weir.inference.api.schema import Schema
 from weir.inference.published.act import NONE, TEXT_BYTES_MAX
 
@@ -133,12 +133,6 @@ TRIAL_RUNS: dict[str, Any] = {"state": "running", "note": "", "failed": [], "fig
 TRYING_SHOWN: dict[str, Any] = {"version": None, "action": None, "trial": TRIAL_RUNS}
 TAKEN_BACK_SHOWN: dict[str, Any] = {"version": NONE, "action": "rollback"}
 
-_BY: Schema = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": BY_CHARACTERS_MAX,
-    "description": "Who does it. Without keys it is required; with keys the key says it, and it is refused.",
-}
 _RULES_TEXT: Schema = {"type": "string", "maxLength": TEXT_CHARACTERS_MAX, "description": "Of a rules file."}
 WHY: Schema = {"type": "string", "minLength": 1, "maxLength": WHY_CHARACTERS_MAX}
 FORCE: Schema = {**WHY, "description": "Why, though a gate is not passed."}
@@ -152,7 +146,7 @@ VERSION: Schema = {
 
 def build_body(fields: dict[str, Schema], example: dict[str, Any], *required: str) -> dict[str, Any]:
     """Return what the document shows of the body of a change: its fields, and who asks for it."""
-    schema = build_object({BY: _BY, **fields}, *required)
+    schema = build_object({BY: BY_SHOWN, **fields}, *required)
     content = {"application/json": {"schema": schema, "example": {BY: "anna", **example}}}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -142,6 +142,7 @@ class UploadPaths:
     def _add_result(self, router: APIRouter, path: str) -> None:
         @router.get(
             path,
+            response_class=StreamingResponse,  # of no type of its own: the document has those of the file
             responses={
                 200: document.build_result(self._stream),
                 **error_answers("unknown_upload", "upload_not_done", "invalid_request"),

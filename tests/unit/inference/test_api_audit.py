@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
-from tests.unit.inference.test_api_keys import OURS, SCOPES, THEIRS, Served, fill
+from tests.unit.inference.keyed import OURS, THEIRS, Served
+from tests.unit.inference.test_api_keys import SCOPES, fill
 from weir.access.key import Scope
 from weir.inference.api import audited
 from weir.inference.api.access import OPEN
@@ -27,7 +28,7 @@ CASE = "5f3a90c2d871"
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
     yield made
-    made.guard.close()
+    made.close()
 
 
 def test_every_path_that_needs_a_key_is_noted_once_and_a_change_twice(served: Served) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
+from tests.unit.inference.keyed import Served
 from tests.unit.inference.test_api import World
 from tests.unit.inference.test_api_idempotency import MemoryAnswers
-from tests.unit.inference.test_api_keys import Served, fill
+from tests.unit.inference.test_api_keys import fill
 from tests.unit.inference.twins import Client
 from weir.access.key import Scope
 from weir.inference.api.app import build_api

@@ -1,5 +1,7 @@
 """The API against its own document: whatever is asked, no answer is a 5xx and every one is as its schema says.
 
+Many requests of a few operations; every operation gets some of ``test_api_every_operation.py``.
+
 Schemathesis makes the requests and judges the answers, without its pytest plugin, which this pytest is too new for.
 That valid data is accepted is not asked: a schema cannot say that a card id is no card number, or that a payment's
 amount is bounded in another currency.
@@ -24,51 +26,21 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.unit.inference.examples import DECISION, TRANSACTION
-from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
-from tests.unit.inference.published.models_twin import MemoryChoices, build_models
 from tests.unit.inference.test_api import NOW_MS, World, await_true
-from tests.unit.inference.twins import MemoryAround, MemoryCurves, build_measured
+from tests.unit.inference.twins import MemoryAround
 from weir.inference.api.app import build_api
-from weir.inference.api.quality.route import SHOWN
 from weir.inference.api.request import event_fields
-from weir.inference.api.uploads.desk import UploadDesk
-from weir.inference.model_card import QUALITY_FILE
-from weir.infra.upload_settings import UploadSettings
-from weir.infra.uploads.folders import UploadFolders
 from weir.schemas.streams.payments import payments
 
 LOCAL = {"host": "127.0.0.1"}
 AROUND = ("GET /v1/links/{transaction_id}", "GET /v1/normal/{transaction_id}")
 LOOKUPS = ("GET /v1/features/{entity}/{entity_id}", "GET /v1/decisions/{transaction_id}")
 LIVE = "GET /v1/decisions/live"
-SCORE, BATCH = "POST /v1/score", "POST /v1/score/batch"
+SCORE = "POST /v1/score"
 DECIDE = "POST /v1/decide"
 SEARCH, DAYS = "GET /v1/decisions", "GET /v1/metrics/daily"
-_OF_STREAM = (*LOOKUPS, SCORE, BATCH, SEARCH, DAYS, DECIDE, LIVE, *AROUND)
-BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in _OF_STREAM)
+BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*LOOKUPS, SCORE))
 """The same by the name of the stream: the same functions answer."""
-PROPOSALS = tuple(f"POST /v1/lists/proposals/{{proposal_id}}/{name}" for name in ("approve", "reject"))
-LISTS = ("GET /v1/lists", "POST /v1/lists/change", "POST /v1/lists/rollback", *PROPOSALS)
-_LISTS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in LISTS)
-UPLOADS = (
-    "GET /v1/uploads",
-    "GET /v1/uploads/{upload_id}",
-    "GET /v1/uploads/{upload_id}/result",
-    "DELETE /v1/uploads/{upload_id}",
-)
-_SEND = "POST /v1/uploads"
-"""Of any bytes: ``test_api_uploads.py``."""
-_UPLOADS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in (*UPLOADS, _SEND))
-TAKE_BACK = "POST /v1/models/rollback"
-MODELS = ("GET /v1/models/{version}", "GET /v1/models/{version}/thresholds")
-_MODELS_BY_NAME = tuple(label.replace("/v1/", "/v1/streams/transactions/") for label in MODELS)
-_SHOWN = ("GET /v1/models", "GET /v1/models/history", "GET /v1/lists/proposals", "GET /v1/quality")
-PLAIN = (
-    *_SHOWN,
-    *(label.replace("/v1/", "/v1/streams/transactions/") for label in _SHOWN),
-    "GET /healthz",
-    "GET /readyz",
-)
 UNASKED = [positive_data_acceptance]
 
 
@@ -99,20 +71,11 @@ class AnyAround(MemoryAround):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = Path(tmp_path_factory.mktemp("api"))
     made = World(home)
-    made.served.models_dir.mkdir(exist_ok=True)
-    (made.served.models_dir / QUALITY_FILE).write_bytes(orjson.dumps(SHOWN))
-    desk = UploadDesk({payments.name: UploadFolders(home / "uploads")}, UploadSettings())
-    choices, curves = MemoryChoices(), MemoryCurves()
-    choices.choose("champion", "1")
-    curves.measured = build_measured()
-    lists, models = build_lists(MemoryLists(), home), build_models(choices, home)
-    served = replace(made.served, lists=lists, models=models, curves=curves, uploads=desk, around=AnyAround())
-    made.app = build_api(replace(made.parts, streams=[served]))
+    made.app = build_api(replace(made.parts, streams=[replace(made.served, around=AnyAround())]))
     made.see(NOW_MS - 7_200_000, NOW_MS - 1_000)
     made.partials.incomplete = ["t01"]
     made.decisions.stored = AnyDecision()
     yield made
-    desk.close()
     made.guard.close()
 
 
@@ -136,13 +99,6 @@ def ask(operation: Any, mode: GenerationMode, examples: int) -> Counter[int]:
 
     check()
     return answers
-
-
-def test_the_document_has_no_other_operations(operations: dict[str, Any]) -> None:
-    listed = {*_OF_STREAM, *BY_NAME, *LISTS, *_LISTS_BY_NAME, *MODELS, *_MODELS_BY_NAME, *PLAIN}
-    listed |= {*UPLOADS, _SEND, *_UPLOADS_BY_NAME}
-    listed |= {TAKE_BACK, TAKE_BACK.replace("/v1/", "/v1/streams/transactions/")}
-    assert set(operations) == listed, f"in one list alone, of LOOKUPS or PLAIN here: {set(operations) ^ listed}"
 
 
 @pytest.mark.parametrize("label", [*LOOKUPS, *AROUND])
@@ -171,41 +127,6 @@ def test_filters_of_the_documents_schema_choose_and_others_are_refused(
     assert set(answers) <= {200, 422}
 
 
-@pytest.mark.parametrize("label", LISTS)
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_lists_are_shown_and_changed_as_the_document_says(
-    operations: dict[str, Any], label: str, mode: GenerationMode
-) -> None:
-    answers = ask(operations[label], mode, 30)
-    assert answers[200] > 0 or mode is GenerationMode.NEGATIVE or label in LISTS[2:]
-    assert answers[422] > 0 or mode is GenerationMode.POSITIVE
-    assert set(answers) <= {200, 404, 415, 422}  # a body of another kind is one that is wrong, too
-
-
-@pytest.mark.parametrize("label", UPLOADS)
-def test_uploads_are_asked_for_as_the_document_says(operations: dict[str, Any], label: str) -> None:
-    assert set(ask(operations[label], GenerationMode.POSITIVE, 15)) == {200 if label == UPLOADS[0] else 404}
-
-
-@pytest.mark.parametrize("label", MODELS)
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_models_are_found_by_their_versions_alone(operations: dict[str, Any], label: str, mode: GenerationMode) -> None:
-    assert set(ask(operations[label], mode, 30)) <= {404, 422}
-    shown = operations[label].Case(path_parameters={"version": "1"}).call(headers=LOCAL)
-    assert operations[label].validate_response(shown) is None
-    assert shown.status_code == 200
-
-
-def test_a_model_is_taken_back_as_the_document_says(operations: dict[str, Any]) -> None:
-    assert set(ask(operations[TAKE_BACK], GenerationMode.POSITIVE, 20)) <= {404, 422}
-    assert set(ask(operations[TAKE_BACK], GenerationMode.NEGATIVE, 20)) <= {404, 422}
-
-
-@pytest.mark.parametrize("label", PLAIN)
-def test_what_takes_no_argument_is_answered_as_the_document_says(operations: dict[str, Any], label: str) -> None:
-    assert set(ask(operations[label], GenerationMode.POSITIVE, 1)) == {200}
-
-
 def test_a_transaction_of_the_documents_schema_is_scored_or_a_named_field_is_wrong(operations: dict[str, Any]) -> None:
     answers = ask(operations[SCORE], GenerationMode.POSITIVE, 100)
     assert answers[200] > 20
@@ -224,7 +145,7 @@ def test_a_transaction_of_the_documents_schema_is_decided_or_a_named_field_is_wr
     assert set(answers) <= {200, 202, 422}
 
 
-@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME[:3]])
+@pytest.mark.parametrize("label", [*LOOKUPS, SCORE, *BY_NAME])
 def test_with_redis_away_every_answer_is_still_in_the_document(
     world: World, operations: dict[str, Any], label: str
 ) -> None:

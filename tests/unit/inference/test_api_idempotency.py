@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
+from tests.unit.inference.keyed import Served
 from tests.unit.inference.test_api import NOW_MS, World
-from tests.unit.inference.test_api_keys import Served
 from tests.unit.inference.twins import Client
 from weir.access.key import Scope
 from weir.inference.api.app import build_api

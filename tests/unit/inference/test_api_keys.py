@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.inference.memory_keys import MemoryKeys
-from tests.unit.inference.published.lists_twin import MemoryLists, build_lists
-from tests.unit.inference.published.models_twin import MemoryChoices, build_models
-from tests.unit.inference.published.rules_twin import MemoryPublished, Tries, build_rules
-from tests.unit.inference.test_api_streams import REFUNDS, Streams
-from tests.unit.inference.twins import Client, MemoryAudit, MemoryCalls
-from tests.unit.streaming.dead_letter_samples import letter
-from tests.unit.streaming.letter_log import MemoryLog, build_desk
-from weir.access.key import Key, Scope, build_key, hash_text, make_text
-from weir.cases.desk import Desk
+from tests.unit.inference.keyed import OURS, THEIRS, Served
+from weir.access.key import Scope, make_text
 from weir.inference.api.access import OPEN
-from weir.inference.api.app import build_api
 from weir.inference.api.keys.route import EXAMPLE
-from weir.inference.api.stream_paths import StreamParts
-from weir.inference.api.uploads.desk import UploadDesk
 from weir.inference.api.web.listening import check_host
 from weir.inference.api.web.server import Tls
-from weir.inference.champion import Champion
-from weir.infra.database.engine import open_database
-from weir.infra.settings import ApiSettings, Settings, load_settings
-from weir.infra.upload_settings import UploadSettings
-from weir.infra.uploads.folders import UploadFolders
+from weir.infra.settings import ApiSettings, load_settings
 from weir.schemas.errors import Refused
-from weir.schemas.stream import Stream
-from weir.streaming.kernels import kernel_of
 
 SCOPES = {
     "GET /openapi.json": None,
@@ -49,12 +31,14 @@ SCOPES = {
     "GET /v1/metrics/daily": "read",
     "GET /v1/links/{transaction_id}": "read",
     "GET /v1/normal/{transaction_id}": "read",
+    "GET /v1/evidence/{transaction_id}": "read",
     "GET /v1/quality": "read",
     "GET /v1/models": "read",
     "GET /v1/models/history": "read",
     "POST /v1/models/rollback": "rules",
     "GET /v1/models/{version}": "read",
     "GET /v1/models/{version}/thresholds": "read",
+    "POST /v1/models/{version}/score": "score",
     "GET /v1/cases": "read",
     "GET /v1/cases/{case_id}": "read",
     "POST /v1/cases": "review",
@@ -94,79 +78,17 @@ SCOPES = {
     "GET /v1/uploads/{upload_id}": "score",
     "DELETE /v1/uploads/{upload_id}": "score",
     "GET /v1/uploads/{upload_id}/result": "score",
+    "POST /api/v1/inference/{model}": "score",
+    "POST /api/v1/inference/batch-process": "score",
 }
 """What a key needs; a path that is not here fails the walk, and one of a stream needs what the default's needs."""
-OURS, THEIRS = "transactions", "refunds"
-
-
-class Served:
-    """Two streams behind keys."""
-
-    def __init__(self, home: Path) -> None:
-        streams = Streams(home)
-        self.guard = streams.world.guard
-        self.keys: dict[str, Key] = {}
-        folders = {name: UploadFolders(home / "uploads" / name) for name in (OURS, THEIRS)}
-        self.uploads = UploadDesk(folders, UploadSettings())
-        refunds = StreamParts(
-            kernel=kernel_of(REFUNDS),
-            reader=streams.partials,
-            decisions=streams.decisions,
-            champion=Champion(Settings(home=home).of_stream(REFUNDS), required=False),
-            publisher=streams.publisher,
-            models_dir=home / "models" / THEIRS,
-            desk=_build_desk(home, REFUNDS),
-            labels=streams.publisher,
-            letters=build_desk(MemoryLog([letter()], REFUNDS.topics.dlq), settings=Settings().of_stream(REFUNDS)),
-            rules=build_rules(MemoryPublished(), Tries()),
-            lists=build_lists(MemoryLists(), home),
-            models=build_models(MemoryChoices(), home),
-            decide=streams.world.served.decide,
-            search=streams.world.served.search,
-            uploads=self.uploads,
-        )
-        ours = replace(
-            streams.world.served,
-            desk=_build_desk(home, streams.world.served.stream),
-            labels=streams.publisher,
-            letters=build_desk(MemoryLog([letter()])),
-            rules=build_rules(MemoryPublished(), Tries()),
-            lists=build_lists(MemoryLists(), home),
-            uploads=self.uploads,
-            models=build_models(MemoryChoices(), home),
-        )
-        self.audit = MemoryAudit()
-        self.calls = MemoryCalls(self.audit.records)
-        self.publisher = streams.publisher
-        parts = replace(streams.world.parts, streams=[ours, refunds], find_key=self.keys.get)
-        self.parts = replace(parts, audit=self.audit, keys=MemoryKeys(self.keys), calls=self.calls)
-        self.app = build_api(self.parts)
-        self.client = Client(self.app)
-
-    def key(self, *scopes: Scope, streams: tuple[str, ...] = ()) -> dict[str, str]:
-        """Make a key; return the headers that carry it."""
-        key_id, text = make_text()
-        self.keys[text] = build_key(key_id, hash_text(text), "test", scopes, streams, now_ms=0, by="test")
-        return {"authorization": f"Bearer {text}"}
-
-    def operations(self) -> list[tuple[str, str]]:
-        """Return method and path of all that is served, by the routes themselves: a document may leave some out."""
-        routes: list[Any] = []
-        for route in self.app.routes:
-            routes += route.original_router.routes if hasattr(route, "original_router") else [route]
-        return [(min(route.methods), route.path.replace(":path", "")) for route in routes]
-
-
-def _build_desk(home: Path, stream: Stream) -> Desk:
-    return Desk(partial(open_database, load_settings({"WEIR_HOME": str(home)})), stream, lambda: 0)
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
     yield made
-    made.uploads.close()
-    made.guard.close()
+    made.close()
 
 
 def fill(path: str) -> str:
@@ -182,10 +104,26 @@ def fill(path: str) -> str:
 
 
 def needed(method: str, path: str) -> str | None:
+    name = label(method, path)
+    assert name in SCOPES, f"expected {name} in SCOPES of this file, with the scope that its route needs"
+    return SCOPES[name]
+
+
+def label(method: str, path: str) -> str:
+    """Return what an operation is called in SCOPES, under whichever path of a stream."""
     default = path.replace(f"/v1/streams/{OURS}/", "/v1/").replace(f"/v1/streams/{THEIRS}/", "/v1/")
-    label = "GET /docs" if path.startswith(("/docs", "/favicon")) else f"{method} {default}"
-    assert label in SCOPES, f"expected {label} in SCOPES of this file, with the scope that its route needs"
-    return SCOPES[label]
+    return "GET /docs" if path.startswith(("/docs", "/favicon")) else f"{method} {default}"
+
+
+def test_the_walk_has_every_part_that_a_stream_may_have_and_every_path_of_the_document(served: Served) -> None:
+    for each in served.parts.streams:
+        lacks = [field.name for field in fields(each) if getattr(each, field.name) is None]
+        assert lacks == [], "expected all of them in filled.py: what a stream lacks has no paths to be walked"
+    document = served.client.get("/openapi.json", headers=served.key(Scope.ADMIN)).json()["paths"]
+    documented = {label(method.upper(), path) for path, methods in document.items() for method in methods}
+    walked = {label(method, path) for method, path in served.operations() if path not in OPEN}
+    assert documented - walked == {f"GET {path}" for path in OPEN}
+    assert walked == set(SCOPES), "expected each in SCOPES of this file, with the scope that its route needs"
 
 
 def test_every_path_but_the_health_checks_asks_for_a_key(served: Served) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from tests.unit.inference.examples import TRANSACTION
-from tests.unit.inference.test_api_keys import OURS, SCOPES, THEIRS, Served, fill
+from tests.unit.inference.keyed import OURS, THEIRS, Served
+from tests.unit.inference.test_api_keys import SCOPES, fill
 from tests.unit.inference.test_api_proposals import ADD, LISTS, WHY, Api
 from weir.access.key import Scope
 from weir.inference.api.access import OPEN
+from weir.inference.api.models.scoring import INFERENCE
 from weir.schemas.errors import Damaged
 
 
@@ -22,8 +24,7 @@ from weir.schemas.errors import Damaged
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
     yield made
-    made.uploads.close()
-    made.guard.close()
+    made.close()
 
 
 def code_of(answer: Any) -> tuple[int, str]:
@@ -155,8 +156,8 @@ def test_9_what_is_served_is_what_is_documented_and_has_one_version(served: Serv
     pages = re.compile(r"/|/metrics|/openapi\.json|/docs.*|/favicon.*")
     found = {(method, path) for method, path in served.operations() if not pages.fullmatch(path)}
     assert found == documented
-    assert all(path.startswith("/v1/") or path in OPEN for _, path in found)
-    assert {label.split()[1].split("/")[1] for label in SCOPES} <= {"v1", "", "docs", "metrics", "openapi.json"}
+    assert all(path.startswith(("/v1/", f"{INFERENCE}/")) or path in OPEN for _, path in found)
+    assert {label.split()[1].split("/")[1] for label in SCOPES} <= {"v1", "api", "", "docs", "metrics", "openapi.json"}
 
 
 def test_10_what_another_system_gave_is_checked_before_it_is_passed_on(

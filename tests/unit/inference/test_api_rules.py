@@ -108,6 +108,7 @@ def test_what_is_wrong_in_a_request_publishes_nothing(rules: Rules, path: str, b
 def test_a_version_that_there_is_not_is_told(rules: Rules) -> None:
     for answer in (rules.client.get(f"{PATH}?version=abcd"), rules.post("/rollback", **SAID, version="abcd")):
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_version")
+        assert "abcd" not in answer.text, "no message repeats a value"
 
 
 def test_a_form_of_another_page_publishes_nothing(rules: Rules) -> None:

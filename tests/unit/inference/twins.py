@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from weir.inference.api.decide.route import DecideParts
 from weir.inference.api.decide.sender import NotPublished, OnAnswer
 from weir.inference.api.decide.stream_decisions import StreamDecisions
 from weir.inference.api.decide.waiting import Places, WaitingRequests
+from weir.inference.api.examples import build_evidence
 from weir.inference.api.live.feed import Feed, Live
 from weir.inference.api.ports import Published
 from weir.infra.redis.partials_reader import Partials
@@ -271,6 +272,20 @@ class MemoryAround:
         if self.known is None:
             return None
         return json.dumps(document).encode() if event_id in self.known else b""
+
+
+class MemoryEvidence:
+    """What is archived of events, some of which are known."""
+
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        self.known = frozenset(known)
+
+    def answer(self, stream: str, event_id: str) -> bytes | None:
+        found = build_evidence(payments) | {"id": event_id, "stream": stream}
+        return json.dumps(found).encode() if event_id in self.known else None
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class MemoryCurves:

@@ -34,7 +34,11 @@ class MemoryDone:
 
 
 class MemoryLog:
-    """One topic, whose letters have the offsets that they name; ``looked`` counts what was read."""
+    """One topic, whose letters have the offsets that they name; ``looked`` counts what was read.
+
+    Attributes:
+        others: logs of other topics that a desk may be asked for.
+    """
 
     def __init__(self, letters: Sequence[DeadLetter] = (), topic: str = TOPIC) -> None:
         self.topic = topic
@@ -43,6 +47,7 @@ class MemoryLog:
         self.sent: list[Step] = []
         self.away: Exception | None = None
         self.looked = self.opened = self.closed = 0
+        self.others: dict[str, MemoryLog] = {}
 
     def bounds(self, selection: Selection) -> dict[int, tuple[int, int]]:
         if self.away is not None:
@@ -72,13 +77,14 @@ class MemoryLog:
 
 
 def build_desk(log: MemoryLog, *, settings: Settings | None = None) -> LetterDesk:
-    """Return a desk over a log; other topics are missing."""
+    """Return a desk over a log and its others; other topics are missing."""
 
     def open_log(topic: str) -> MemoryLog:
         log.opened += 1
-        if topic != log.topic:
+        found = {log.topic: log, **log.others}.get(topic)
+        if found is None:
             raise Refused(f"topic {topic} is missing")
-        return log
+        return found
 
     def run(opened: Any, selection: Selection, options: Options) -> list[Step]:
         steps = []
@@ -98,8 +104,8 @@ def build_desk(log: MemoryLog, *, settings: Settings | None = None) -> LetterDes
     return LetterDesk(own, OneSchema(), open_log=open_log, run_replay=run, now_ms=lambda: 1_767_268_800_000)
 
 
-def build_unchecked(log: MemoryLog) -> LetterDesk:
+def build_unchecked(log: MemoryLog, settings: Settings | None = None) -> LetterDesk:
     """Return a desk that holds repaired records to no check of the stream, whose schema the samples do not have."""
-    own = Settings().of_stream(payments)
+    own = settings or Settings().of_stream(payments)
     topics = own.topics.model_copy(update={"transactions": "others", "labels": "other-labels"})
     return build_desk(log, settings=own.model_copy(update={"topics": topics}))
