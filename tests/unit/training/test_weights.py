@@ -95,7 +95,7 @@ def test_thresholds_keep_to_the_capacity_of_analysts_among_all_events(
     split, parts = built
     part = parts["validation"]
     inside = split.validation.mask(world.examples.event_time_ms)
-    scores = part.features[:, BURST] / 10.0
+    scores = part.features[:, BURST].astype(np.float64) / 10.0
     chosen = choose_thresholds(part.positive, scores, part.stakes, flagged_share_max=0.25, weights=part.weights)
     flagged = np.mean(world.burst[inside] / 10.0 >= min(chosen.review, chosen.decline))
     assert 0.15 < flagged < 0.25
