@@ -12,11 +12,9 @@ from typing import Any, Final
 
 from weir.cases.case import Conflict, Verdict
 from weir.schemas.contracts import label_schemas
+from weir.schemas.label_source import ANALYST, SOURCE
 from weir.schemas.stream import Stream
 
-SOURCE: Final = "source"
-"""The field of a label that says who gave it, where the schema has one."""
-ANALYST: Final = "analyst"
 _VALUES: Final = {Verdict.FRAUD: True, Verdict.LEGITIMATE: False, Verdict.UNSURE: None}
 
 

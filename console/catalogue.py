@@ -22,6 +22,7 @@ class Entry:
         held: how far its windows are held back, in words; empty for not at all.
         fields: of the record, from which it follows.
         code: with which reasons name it.
+        owner: who answers for it; empty where nobody is named.
         names: each feature with its window, in words.
     """
 
@@ -31,6 +32,7 @@ class Entry:
     fields: tuple[str, ...]
     code: str
     why: str
+    owner: str
     names: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -45,7 +47,7 @@ def build_catalogue(stream: Stream) -> list[Entry]:
     entries: dict[tuple[str, ...], Entry] = {}
     for feature in stream.all_features:
         code = stream.reason_codes[feature.name]
-        key = (feature.entity, feature.measure, feature.aggregate, feature.hold, code, feature.why)
+        key = (feature.entity, feature.measure, feature.aggregate, feature.hold, code, feature.why, feature.owner)
         entry = entries.setdefault(key, _build_entry(feature, stream, code))
         entry.names.append((feature.name, say_window(feature.window)))
     return list(entries.values())
@@ -59,6 +61,7 @@ def _build_entry(feature: Feature, stream: Stream, code: str) -> Entry:
         tuple(sorted(find_fields(feature, stream))),
         code,
         feature.why,
+        feature.owner,
     )
 
 

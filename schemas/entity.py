@@ -67,6 +67,7 @@ class Feature:
         window: a duration such as ``1h``; ``""`` for stateless values.
         why: what it is there to show, in one line.
         hold: by how much the window is held back, a duration; ``""`` for not at all.
+        owner: who answers for it, for people alone; ``""`` for the owner of the stream. No part of equality or hash.
         where: the line that declares it.
     """
 
@@ -76,6 +77,7 @@ class Feature:
     window: str
     why: str = ""
     hold: str = ""
+    owner: str = dataclasses.field(default="", compare=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
     @cached_property
@@ -105,75 +107,76 @@ class Subject:
     entity: str
     measure: str
 
-    def declare(self, aggregate: str, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def declare(self, aggregate: str, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Declare an aggregate by its name, over windows written like ``"1h 1d"``."""
         where = find_origin()
         texts = (windows.split() if isinstance(windows, str) else [windows]) or [""]  # no window is a fault
-        return tuple(Feature(self.entity, self.measure, aggregate, text, why, hold, where) for text in texts)
+        given = self.entity, self.measure, aggregate
+        return tuple(Feature(*given, text, why, hold, owner, where) for text in texts)
 
-    def count(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def count(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Count the events of each window."""
-        return self.declare(Aggregate.COUNT, windows, why=why, hold=hold)
+        return self.declare(Aggregate.COUNT, windows, why=why, hold=hold, owner=owner)
 
-    def sum(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def sum(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Add up a measure."""
-        return self.declare(Aggregate.SUM, windows, why=why, hold=hold)
+        return self.declare(Aggregate.SUM, windows, why=why, hold=hold, owner=owner)
 
-    def mean(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def mean(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Average a measure."""
-        return self.declare(Aggregate.MEAN, windows, why=why, hold=hold)
+        return self.declare(Aggregate.MEAN, windows, why=why, hold=hold, owner=owner)
 
-    def std(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def std(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Compute how much a measure varies."""
-        return self.declare(Aggregate.STD, windows, why=why, hold=hold)
+        return self.declare(Aggregate.STD, windows, why=why, hold=hold, owner=owner)
 
-    def min(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def min(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Find the smallest value of a measure."""
-        return self.declare(Aggregate.MIN, windows, why=why, hold=hold)
+        return self.declare(Aggregate.MIN, windows, why=why, hold=hold, owner=owner)
 
-    def max(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def max(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Find the largest value of a measure."""
-        return self.declare(Aggregate.MAX, windows, why=why, hold=hold)
+        return self.declare(Aggregate.MAX, windows, why=why, hold=hold, owner=owner)
 
-    def ratio(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def ratio(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Compute the share of events that carry a flag."""
-        return self.declare(Aggregate.RATIO, windows, why=why, hold=hold)
+        return self.declare(Aggregate.RATIO, windows, why=why, hold=hold, owner=owner)
 
-    def distinct(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def distinct(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Count the distinct values of an attribute."""
-        return self.declare(Aggregate.DISTINCT, windows, why=why, hold=hold)
+        return self.declare(Aggregate.DISTINCT, windows, why=why, hold=hold, owner=owner)
 
-    def new(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def new(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Tell whether an attribute's value was not seen in the window before."""
-        return self.declare(Aggregate.NEW, windows, why=why, hold=hold)
+        return self.declare(Aggregate.NEW, windows, why=why, hold=hold, owner=owner)
 
-    def gap(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def gap(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Measure the seconds since the previous event."""
-        return self.declare(Aggregate.GAP, windows, why=why, hold=hold)
+        return self.declare(Aggregate.GAP, windows, why=why, hold=hold, owner=owner)
 
-    def age(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def age(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Measure the seconds since the first event of the window."""
-        return self.declare(Aggregate.AGE, windows, why=why, hold=hold)
+        return self.declare(Aggregate.AGE, windows, why=why, hold=hold, owner=owner)
 
-    def decayed(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def decayed(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Count events that fade; the window is the half-life."""
-        return self.declare(Aggregate.DECAYED, windows, why=why, hold=hold)
+        return self.declare(Aggregate.DECAYED, windows, why=why, hold=hold, owner=owner)
 
-    def speed(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def speed(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Compute km/h from the last known position."""
-        return self.declare(Aggregate.SPEED, windows, why=why, hold=hold)
+        return self.declare(Aggregate.SPEED, windows, why=why, hold=hold, owner=owner)
 
-    def zscore(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def zscore(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Compare a measure with the mean and deviation of the window's other events."""
-        return self.declare(Aggregate.ZSCORE, windows, why=why, hold=hold)
+        return self.declare(Aggregate.ZSCORE, windows, why=why, hold=hold, owner=owner)
 
-    def over_min(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def over_min(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Divide a measure by the smallest one of the window."""
-        return self.declare(Aggregate.OVER_MIN, windows, why=why, hold=hold)
+        return self.declare(Aggregate.OVER_MIN, windows, why=why, hold=hold, owner=owner)
 
-    def risk(self, windows: str, *, why: str = "", hold: str = "") -> Features:
+    def risk(self, windows: str, *, why: str = "", hold: str = "", owner: str = "") -> Features:
         """Compute the share of labelled events that are fraud, held back as the stream's labels are."""
-        return self.declare(Aggregate.RISK, windows, why=why, hold=hold)
+        return self.declare(Aggregate.RISK, windows, why=why, hold=hold, owner=owner)
 
     def __call__(self, *_: object, **__: object) -> NoReturn:
         """Refuse ``card.count("1d")``, which counts nothing in particular."""
@@ -185,7 +188,9 @@ class Subject:
     def __getattr__(self, aggregate: str) -> Callable[..., Features]:
         if aggregate.startswith("_"):
             raise AttributeError(aggregate)
-        return lambda windows="", *, why="", hold="": self.declare(aggregate, windows, why=why, hold=hold)
+        return lambda windows="", *, why="", hold="", owner="": self.declare(
+            aggregate, windows, why=why, hold=hold, owner=owner
+        )
 
 
 def as_tuple(value: Any) -> Any:

@@ -77,12 +77,14 @@ class Value(_ByShape):
 
     Attributes:
         code: the reason code; derived where there is none.
+        owner: who answers for it, as of any feature.
     """
 
     name: str
     value: Expression
     why: str = ""
     code: str = ""
+    owner: str = dataclasses.field(default="", compare=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
 
@@ -207,6 +209,7 @@ class Stream:
         groups: of events that a model has to treat alike before it may decide: a kept field whose values tell them,
             or a condition such as ``customer_event_age_30d < 604800``. Never an input of a model.
         topic_prefix: what features, decisions and labels topics begin with; the name and a dot by default.
+        owner: who answers for features that name nobody of their own, for people alone.
         namespace: of the project that loaded it, whatever stands here; none without a project.
     """
 
@@ -234,6 +237,7 @@ class Stream:
     topic_prefix: str | None = None
     rules: Sequence[Rule] = dataclasses.field(default=(), compare=False)
     groups: Sequence[str] = dataclasses.field(default=(), compare=False)
+    owner: str = dataclasses.field(default="", compare=False)
     namespace: Namespace | None = dataclasses.field(default=None, compare=False, repr=False)
     where: Origin = dataclasses.field(default_factory=find_origin, compare=False, repr=False)
 
@@ -251,14 +255,18 @@ class Stream:
 
     @cached_property
     def all_features(self) -> Features:
-        """Every feature in order: values first, then what is declared, label risk with the hold of the labels."""
+        """Every feature in order: values first, then what is declared, label risk with the hold of the labels.
+
+        One that names no owner has the stream's.
+        """
         values = [value for value in self.values if isinstance(value, Value)] if isinstance(self.values, tuple) else []
-        made = [Feature(self.event, each.name, Aggregate.VALUE, "", each.why, where=each.where) for each in values]
+        made = [Feature(self.event, each.name, Aggregate.VALUE, "", each.why, owner=each.owner, where=each.where)
+                for each in values]  # fmt: skip
         hold = self.labels.hold if isinstance(self.labels, Labels) else ""
         declared = [each for each in self.features if isinstance(each, Feature)]
         risky = [each.aggregate == Aggregate.RISK and not each.hold for each in declared]
         held = (replace(each, hold=hold) if is_risky else each for each, is_risky in zip(declared, risky, strict=True))
-        return (*made, *held)
+        return tuple(each if each.owner else replace(each, owner=self.owner) for each in (*made, *held))
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from weir.schemas.streams.payments import payments
 _HEAD = """\
 # Features
 
-Generated from `{file}` by {command}.{money}
+Generated from `{file}` by {command}.{owner}{money}
 
 A window is event time, `(t - window, t]`, evaluated at each event and including it.
 A window that is *held* ends before the event: `(t - hold - window, t - hold]`.
@@ -67,6 +67,7 @@ def describe(feature: Feature) -> dict[str, str | int]:
         "window": feature.window,
         "hold_days": feature.hold_ms // DAY_MS,
         "why": feature.why,
+        "owner": feature.owner,
     }
 
 
@@ -76,7 +77,9 @@ def format_list(stream: Stream, declared_as: str | None = None) -> str:
         features = [describe(feature) for feature in stream.all_features]
         return json.dumps({"declarations_hash": declared_as, "features": features}) + "\n"
     width = max(map(len, stream.feature_names), default=0)
-    return "".join(f"{feature.name:<{width}}  {feature.why}\n" for feature in stream.all_features)
+    owned = {feature.name: f" ({feature.owner})" for feature in stream.all_features if feature.owner}
+    lines = (f"{feature.name:<{width}}  {feature.why}{owned.get(feature.name, '')}" for feature in stream.all_features)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def format_docs(stream: Stream) -> str:
@@ -85,14 +88,17 @@ def format_docs(stream: Stream) -> str:
     >>> format_docs(payments).splitlines()[0]
     '# Features'
     """
-    return _format_head(stream) + "\n".join(["| feature | entity | aggregate | window | why |", "|---|---|---|---|---|",
-                                             *map(_format_row, stream.all_features)]) + "\n"  # fmt: skip
+    has_others = any(feature.owner != stream.owner for feature in stream.all_features)
+    columns = ["feature", "entity", "aggregate", "window", "why", *(["owner"] if has_others else [])]
+    rows = [_format_row(feature, with_owner=has_others) for feature in stream.all_features]
+    return _format_head(stream) + "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows]) + "\n"
 
 
-def _format_row(feature: Feature) -> str:
+def _format_row(feature: Feature, *, with_owner: bool) -> str:
     held = f", held {feature.hold}" if feature.hold else ""
     window = f"{feature.window or 'none'}{held}"
-    cells = f"`{feature.name}`", feature.entity, str(feature.aggregate), window, feature.why
+    cells = [f"`{feature.name}`", feature.entity, str(feature.aggregate), window, feature.why]
+    cells += [feature.owner] if with_owner else []
     return f"| {' | '.join(cells)} |"
 
 
@@ -110,6 +116,7 @@ def _format_head(stream: Stream) -> str:
     return _HEAD.format(
         file=_name_file(stream),
         command=_PAYMENTS_COMMAND if is_default else _COMMAND.replace("NAME", stream.name),
+        owner=f"\nWho answers for them: {stream.owner}." if stream.owner else "",
         money=_MONEY if has_money else "",
         reversal=reversal,
         others=f"The id of a {_join(others, 'or')}" if others else "An id",

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Manifest:
         dataset: what it was made of, with the digest of it; empty where nobody checked.
         labels: what its labels were like, which `weir retrain` compares with.
         calibration: what a score is worth, as ``inference.core.calibration`` reads it; None where nobody could tell.
+        weights: by interval, what the weights of its rows follow from.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Manifest:
     dataset: dict[str, Any]
     labels: dict[str, Any]
     calibration: dict[str, Any] | None
+    weights: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self, model_bytes: bytes) -> str:
         """Return the manifest of these model bytes."""
@@ -79,6 +81,7 @@ class Manifest:
             "dataset": self.dataset,
             "labels": self.labels,
             "calibration": self.calibration,
+            "weights": self.weights,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from weir.training.decided import Decided
 from weir.training.gates.groups import join_groups
 
 _HASHED_AT_ONCE = 100_000
@@ -26,12 +27,14 @@ class Examples:
         event_time_ms: int64, shape (n,).
         keys: Arrow text, length n, from ``weir.training.labels.build_keys``.
         groups: Arrow text, length n, by what the stream declares; the gates compare them, and no model sees them.
+        decided: what was decided of them, where that is known; it says what a label stands for, and no model sees it.
     """
 
     features: npt.NDArray[np.float32]
     event_time_ms: npt.NDArray[np.int64]
     keys: Any
     groups: Mapping[str, Any] = field(default_factory=dict)
+    decided: Decided | None = None
 
     def __len__(self) -> int:
         return len(self.event_time_ms)
@@ -41,7 +44,8 @@ class Examples:
         positions = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         at = pa.array(positions)
         groups = {name: each.take(at) for name, each in self.groups.items()}
-        return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(at), groups)
+        decided = None if self.decided is None else self.decided.take(positions.astype(np.int64))
+        return Examples(self.features[positions], self.event_time_ms[positions], self.keys.take(at), groups, decided)
 
 
 def hash_examples(examples: Examples, labels: pa.Table) -> str:
@@ -56,6 +60,9 @@ def hash_examples(examples: Examples, labels: pa.Table) -> str:
     for column in (examples.keys, *(labels[name] for name in sorted(labels.column_names))):
         for start in range(0, len(column), _HASHED_AT_ONCE):
             digest.update("\x1e".join(map(str, column.slice(start, _HASHED_AT_ONCE).to_pylist())).encode())
+    if examples.decided is not None:
+        digest.update(examples.decided.outcomes.tobytes())
+        digest.update(examples.decided.propensities.tobytes())
     return digest.hexdigest()
 
 

@@ -15,12 +15,15 @@ from weir.schemas.errors import WeirError
 FALSE_POSITIVE_RATES = (0.001, 0.005, 0.01)
 
 
-def compute_metrics(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64]) -> dict[str, float]:
+def compute_metrics(
+    positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float64] | None = None
+) -> dict[str, float]:
     """Return the figures of one model on one interval.
 
     Args:
         positive: 0 or 1, shape (n,).
         scores: higher is more suspicious, shape (n,).
+        weights: how many events each row stands for, shape (n,); None where all stand for themselves alone.
 
     Raises:
         WeirError: the interval has no fraud or nothing but fraud, so no figure would mean anything.
@@ -29,11 +32,11 @@ def compute_metrics(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float
     if frauds in {0, len(positive)}:
         raise WeirError(f"evaluation: expected fraud and legitimate rows, found {frauds} fraud of {len(positive)} rows")
     metrics = {
-        "pr_auc": float(average_precision_score(positive, scores)),
-        "roc_auc": float(roc_auc_score(positive, scores)),
+        "pr_auc": float(average_precision_score(positive, scores, sample_weight=weights)),
+        "roc_auc": float(roc_auc_score(positive, scores, sample_weight=weights)),
     }
     for rate in FALSE_POSITIVE_RATES:
-        metrics[recall_name(rate)] = recall_at_fpr(positive, scores, rate)
+        metrics[recall_name(rate)] = recall_at_fpr(positive, scores, rate, weights)
     return metrics
 
 
@@ -46,7 +49,12 @@ def recall_name(rate: float) -> str:
     return f"recall_at_fpr_{rate * 100:g}pct"
 
 
-def recall_at_fpr(positive: npt.NDArray[np.int8], scores: npt.NDArray[np.float64], rate: float) -> float:
+def recall_at_fpr(
+    positive: npt.NDArray[np.int8],
+    scores: npt.NDArray[np.float64],
+    rate: float,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> float:
     """Return the largest share of fraud caught while at most ``rate`` of legitimate rows are flagged."""
-    false_positive_rate, recall, _ = roc_curve(positive, scores, drop_intermediate=False)
+    false_positive_rate, recall, _ = roc_curve(positive, scores, sample_weight=weights, drop_intermediate=False)
     return float(recall[false_positive_rate <= rate].max())

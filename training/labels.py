@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from weir.schemas import stream as declared
 from weir.schemas.errors import Refused
+from weir.schemas.label_source import ANALYST, SOURCE
 from weir.schemas.stream import Stream
 
 UNKNOWN, LEGITIMATE, FRAUD = -1, 0, 1
@@ -87,6 +88,27 @@ def join_labels(keys: Any, labels: pa.Table, stream: Stream, *, cut_ms: int) -> 
     newest[newest == _WITHDRAWN] = UNKNOWN
     found = pc.fill_null(pc.index_in(keys, value_set=encoded.dictionary), -1).to_numpy(zero_copy_only=False)
     return cast(npt.NDArray[np.int8], np.where(found >= 0, newest[found], UNKNOWN).astype(np.int8))
+
+
+def find_looked_at(keys: Any, labels: pa.Table, stream: Stream, *, cut_ms: int) -> npt.NDArray[np.bool_]:
+    """Return of which events an analyst had given a verdict by the cut, whatever another source said since.
+
+    Args:
+        keys: one key per event, from ``build_keys``.
+        labels: as ``join_labels`` takes them; without a field ``source`` nobody is known to have looked.
+        stream: whose events and labels they are.
+        cut_ms: labels that became known later do not exist yet.
+
+    Returns:
+        bool, shape (n,).
+    """
+    said = labels_of(stream)
+    if SOURCE not in labels.column_names:
+        return np.zeros(len(keys), np.bool_)
+    is_given = pc.and_(pc.is_valid(labels[said.verdict]), pc.less_equal(labels[said.time], cut_ms))
+    given = labels.filter(pc.and_(is_given, pc.fill_null(pc.equal(labels[SOURCE], ANALYST), False)))
+    looked = pc.is_in(keys, value_set=build_keys(given.combine_chunks(), stream))
+    return cast(npt.NDArray[np.bool_], looked.to_numpy(zero_copy_only=False))
 
 
 def _compute_verdicts(verdict: Any) -> npt.NDArray[np.int8]:

@@ -13,6 +13,7 @@ from weir.training.labels import name_verdict
 from weir.training.results import STATELESS_RULE, Results
 from weir.training.split import Interval
 from weir.training.thresholds import IN_MONEY, Prices
+from weir.training.weights import SAMPLE_MIN, WEIGHT_MAX, Kind, Weighing
 
 TOP_FEATURES = 15
 RELIABILITY_FILE = "reliability.svg"
@@ -28,6 +29,12 @@ _LIMITS = """\
 - Thresholds are chosen by the costs below on the validation interval; other costs want other thresholds.
 - What an attribute of people shapes, such as a country, shapes decisions too: compare decisions between groups.
 """
+
+_WEIGHTS = f"""\
+Rows that were let through, or that an analyst looked at, stand for events of their kind whose label could not come;
+every other row stands for itself. A kind with fewer than {SAMPLE_MIN} such rows, or without an event that lacks its
+label, has the weight 1, and none is above {WEIGHT_MAX:g}. Weights are in what teaches, in the thresholds and in the
+figures; they are not in coverage, which counts rows."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ def build_card(identity: Identity, stream: Stream, results: Results, prices: Pri
             f"Labels known by {_day(results.split.cut_ms)} UTC taught and chose thresholds; "
             f"labels known by {_day(results.split.end_ms)} UTC judged the test interval."
         ),
+        "## Weights\n\n" + _build_weights(results.weighing),
         "## Figures on the test interval\n\n" + _build_metrics_table(results.metrics),
         rule if STATELESS_RULE in results.metrics else f"No {stream.event} has features of its own alone.",
         "## Thresholds\n\n" + _build_pairs("threshold", results.thresholds),
@@ -79,6 +87,23 @@ def _build_data_table(results: Results, stream: Stream) -> str:
         figures = f"{counts['transactions']} | {counts['known']} | {counts['fraud']}"
         lines.append(f"| {name} | {_span(interval)} | {figures} |")
     return "\n".join(lines)
+
+
+def _build_weights(weighing: Mapping[str, Weighing]) -> str:
+    if not any(each.decided for each in weighing.values()):
+        return "Every row has the weight 1: nothing is known of what was decided, so of which labels could not come."
+    head = "| interval | decisions known | let through | reviewed | largest weight | bounded | rows of weight 1 alike |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
+    for name, each in weighing.items():
+        kinds = f"{_say_kind(each.let_through)} | {_say_kind(each.reviewed)}"
+        figures = f"{each.largest:.4g} | {each.bounded} | {each.effective_rows:.0f}"
+        lines.append(f"| {name} | {each.decided} | {kinds} | {figures} |")
+    return "\n".join([*lines, "", _WEIGHTS])
+
+
+def _say_kind(kind: Kind) -> str:
+    found = f"{kind.sample} rows of {kind.events} events"
+    return f"{found} stand for {kind.events - kind.labelled}" if kind.is_used else f"{found}, weight 1"
 
 
 def _build_metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -29,6 +29,7 @@ from weir.training.export import build_onnx
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float64]
 
 SEED = 17
 TREES = 200
@@ -146,7 +147,12 @@ class Pipeline:
 
 
 def fit_trees(
-    train: tuple[Matrix, Labels], validation: tuple[Matrix, Labels], names: Sequence[str], *, trees: int = TREES
+    train: tuple[Matrix, Labels],
+    validation: tuple[Matrix, Labels],
+    names: Sequence[str],
+    *,
+    trees: int = TREES,
+    weights: tuple[Weights | None, Weights | None] = (None, None),
 ) -> Trees:
     """Fit LightGBM; it stops early when the validation interval's average precision no longer gains.
 
@@ -155,9 +161,12 @@ def fit_trees(
         validation: the same of a later interval; chooses the number of trees, nothing else.
         names: of the features.
         trees: upper bound on the number of trees.
+        weights: of the rows of both, by ``training/weights.py``; None where all are 1.
     """
-    train_set = lightgbm.Dataset(train[0], train[1], feature_name=list(names))
-    validation_set = lightgbm.Dataset(validation[0], validation[1], reference=train_set, feature_name=list(names))
+    of_train, of_validation = weights
+    given: dict[str, Any] = {"feature_name": list(names)}
+    train_set = lightgbm.Dataset(train[0], train[1], weight=of_train, **given)
+    validation_set = lightgbm.Dataset(*validation, reference=train_set, weight=of_validation, **given)
     stop = lightgbm.early_stopping(_ROUNDS_WITHOUT_GAIN, verbose=False)
     booster = lightgbm.train(
         LIGHTGBM_PARAMETERS, train_set, num_boost_round=trees, valid_sets=[validation_set], callbacks=[stop]
@@ -165,7 +174,9 @@ def fit_trees(
     return Trees(booster)
 
 
-def fit_logistic(features: Matrix, positive: Labels, *, strength: float = 0.1) -> Pipeline:
+def fit_logistic(
+    features: Matrix, positive: Labels, *, strength: float = 0.1, weights: Weights | None = None
+) -> Pipeline:
     """Fit a logistic regression on all features: signed logarithm, median imputation with indicators, scaling."""
     rows = _bounded_rows(positive)
     estimator = make_pipeline(
@@ -174,7 +185,8 @@ def fit_logistic(features: Matrix, positive: Labels, *, strength: float = 0.1) -
         StandardScaler(),
         LogisticRegression(C=strength, solver="newton-cholesky", max_iter=50),
     )
-    estimator.fit(features[rows], positive[rows])
+    given = None if weights is None else weights[rows]
+    estimator.fit(features[rows], positive[rows], logisticregression__sample_weight=given)
     return Pipeline(estimator, tuple(range(features.shape[1])))
 
 
@@ -183,10 +195,12 @@ def list_stateless(stream: Stream) -> tuple[int, ...]:
     return tuple(i for i, feature in enumerate(stream.all_features) if feature.aggregate == Aggregate.VALUE)
 
 
-def fit_stateless_rule(features: Matrix, positive: Labels, columns: tuple[int, ...]) -> Pipeline:
+def fit_stateless_rule(
+    features: Matrix, positive: Labels, columns: tuple[int, ...], weights: Weights | None = None
+) -> Pipeline:
     """Fit the best rules of up to six conditions each on the event's own fields: no windows, no history."""
     estimator = DecisionTreeClassifier(max_depth=_RULE_DEPTH, min_samples_leaf=_RULE_ROWS_MIN, random_state=SEED)
-    estimator.fit(features[:, columns], positive)
+    estimator.fit(features[:, columns], positive, sample_weight=weights)
     return Pipeline(estimator, columns)
 
 

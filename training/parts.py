@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from weir.schemas.stream import Stream
 from weir.schemas.streams.payments import payments
 from weir.training import thresholds as pricing
 from weir.training.dataset import Examples
-from weir.training.labels import UNKNOWN, join_labels, labels_of, number_keys
+from weir.training.labels import UNKNOWN, find_looked_at, join_labels, labels_of, number_keys
 from weir.training.models import Labels, Matrix
 from weir.training.split import Interval, Split, plan_split
+from weir.training.weights import Flags, Weighing, Weights, weigh
 
 FRAUDS_MIN = 10
 """Fewer known frauds in an interval and its figures, or its thresholds, are noise."""
@@ -35,6 +36,8 @@ class Part:
         event_time_ms: int64, shape (n,).
         transactions: how many events the interval holds, unlabelled ones too.
         keys: int64, shape (n,): a number for each key, such as a card.
+        weights: how many events each row stands for, shape (n,); None where all stand for themselves alone.
+        weighing: what the weights follow from.
     """
 
     features: Matrix
@@ -43,6 +46,8 @@ class Part:
     event_time_ms: npt.NDArray[np.int64]
     transactions: int
     keys: npt.NDArray[np.int64]
+    weights: Weights | None = None
+    weighing: Weighing = field(default_factory=Weighing)
 
     @property
     def pair(self) -> tuple[Matrix, Labels]:
@@ -67,11 +72,11 @@ def build_parts(
     end_ms = max(int(times[-1]), _newest_label_ms(labels, labels_of(stream).time))
     first_ms, last_ms = int(times[0]), int(times[-1])
     split = plan_split(stream, first_ms=first_ms, last_ms=last_ms, end_ms=end_ms, maturity_ms=maturity_ms)
-    at_cut = join_labels(examples.keys, labels, stream, cut_ms=split.cut_ms)
-    at_end = join_labels(examples.keys, labels, stream, cut_ms=split.end_ms)
+    at_cut = read_labels(examples, labels, stream, cut_ms=split.cut_ms)
+    at_end = read_labels(examples, labels, stream, cut_ms=split.end_ms)
     moments = {"train": (split.train, at_cut), "validation": (split.validation, at_cut), "test": (split.test, at_end)}
     parts = {
-        name: _build_part(examples, known, interval.mask(times), stream) for name, (interval, known) in moments.items()
+        name: _build_part(examples, read, interval.mask(times), stream) for name, (interval, read) in moments.items()
     }
     for name, part in parts.items():
         if part.counts["fraud"] < FRAUDS_MIN:
@@ -101,15 +106,33 @@ def _keep_rows(part: Part, interval: Interval, examples: Examples) -> Part:
     rows = interval.mask(part.event_time_ms)
     transactions = int(interval.mask(examples.event_time_ms).sum())
     times, keys = part.event_time_ms[rows], part.keys[rows]
-    return Part(part.features[rows], part.positive[rows], part.stakes[rows], times, transactions, keys)
+    weights = None if part.weights is None else part.weights[rows]
+    kept = part.features[rows], part.positive[rows], part.stakes[rows], times, transactions, keys
+    return Part(*kept, weights, part.weighing)
 
 
-def _build_part(examples: Examples, known: Labels, inside: Any, stream: Stream) -> Part:
+def read_labels(examples: Examples, labels: pa.Table, stream: Stream, *, cut_ms: int) -> tuple[Labels, Flags]:
+    """Return the label of each example as known at a cut, and which of them an analyst had looked at."""
+    known = join_labels(examples.keys, labels, stream, cut_ms=cut_ms)
+    return known, find_looked_at(examples.keys, labels, stream, cut_ms=cut_ms)
+
+
+def weigh_inside(examples: Examples, read: tuple[Labels, Flags], inside: Flags) -> tuple[Weights | None, Weighing]:
+    """Return the weights of the labelled examples among some, and what they follow from."""
+    known, looked_at = read
+    decided = None if examples.decided is None else examples.decided.take(np.flatnonzero(inside))
+    return weigh(known[inside], looked_at[inside], decided)
+
+
+def _build_part(examples: Examples, read: tuple[Labels, Flags], inside: Flags, stream: Stream) -> Part:
+    known = read[0]
     rows = inside & (known != UNKNOWN)
     taken = examples.take(rows)
     stakes = pricing.read_stakes(stream, taken.features)
     keys = number_keys(taken.keys)
-    return Part(taken.features, known[rows], stakes, taken.event_time_ms, int(inside.sum()), keys)
+    weights, weighing = weigh_inside(examples, read, inside)
+    found = taken.features, known[rows], stakes, taken.event_time_ms, int(inside.sum()), keys
+    return Part(*found, weights, weighing)
 
 
 def _newest_label_ms(labels: pa.Table, time: str) -> int:

@@ -106,7 +106,8 @@ def run_training(examples: Examples, labels: pa.Table, options: Options, progres
     split, parts = set_calibration_apart(*intervals, examples)
     progress("fitting LightGBM")
     train, validation = parts["train"].pair, parts["validation"].pair
-    trees = fit_trees(train, validation, options.stream.feature_names, trees=options.trees)
+    weights = parts["train"].weights, parts["validation"].weights
+    trees = fit_trees(train, validation, options.stream.feature_names, trees=options.trees, weights=weights)
     progress("exporting and checking parity")
     graph = export(trees, parts, options)
     return finish("lightgbm", trees, graph, (split, parts), examples, options, progress)
@@ -134,9 +135,10 @@ def finish(
     """
     split, parts = intervals
     progress("fitting the baselines")
-    baselines: dict[str, Model] = {LOGISTIC: fit_logistic(*parts["train"].pair)}
+    weights = parts["train"].weights
+    baselines: dict[str, Model] = {LOGISTIC: fit_logistic(*parts["train"].pair, weights=weights)}
     if stateless := list_stateless(options.stream):
-        baselines[STATELESS_RULE] = fit_stateless_rule(*parts["train"].pair, stateless)
+        baselines[STATELESS_RULE] = fit_stateless_rule(*parts["train"].pair, stateless, weights)
     progress("choosing thresholds and judging")
     results = judge(name, model, baselines, split, parts, options)
     progress("writing the bundle")
@@ -161,18 +163,22 @@ def judge(
         validation.stakes,
         prices=prices,
         flagged_share_max=options.flagged_share_max,
+        weights=validation.weights,
     )
     scores = model.score(test.features)
-    worth = fit_calibration(apart.positive, model.score(apart.features), apart.keys)
+    worth = fit_calibration(apart.positive, model.score(apart.features), apart.keys, apart.weights)
     return Results(
         split=split,
         counts={each: part.counts for each, part in parts.items()},
+        weighing={each: parts[each].weighing for each in ("train", "validation", "test")},
         metrics={
-            each: compute_metrics(test.positive, contender.score(test.features))
+            each: compute_metrics(test.positive, contender.score(test.features), test.weights)
             for each, contender in {name: model, **baselines}.items()
         },
-        outcomes=pricing.compute_outcomes(test.positive, scores, test.stakes, chosen, prices=prices),
-        calibration=measure_calibration(test.positive, scores, worth, test.keys),
+        outcomes=pricing.compute_outcomes(
+            test.positive, scores, test.stakes, chosen, prices=prices, weights=test.weights
+        ),
+        calibration=measure_calibration(test.positive, scores, worth, test.keys, test.weights),
         worth=worth,
         worth_keys={name: len(np.unique(apart.keys[apart.positive == truth])) for truth, name in enumerate(CLASSES)},
         reliability=draw_reliability(test.positive, scores, worth),
@@ -220,6 +226,7 @@ def _write(graph: Exported, results: Results, parts: Mapping[str, Part], drift: 
         dataset=dict(options.dataset),
         labels=describe_labels(train.features, train.positive, options.stream.feature_names),
         calibration=None if results.worth is None else asdict(results.worth),
+        weights={name: each.as_document() for name, each in results.weighing.items()},
     )
     identity = Identity(options.name, options.version, options.source, parity, options.declarations_hash)
     card = build_card(identity, options.stream, results, pricing.prices_of(options.stream))

@@ -13,6 +13,7 @@ from weir.schemas.stream import Stream
 from weir.training.dataset_report import DatasetReport
 from weir.training.labels import name_verdict
 from weir.training.pipeline import Trained
+from weir.training.weights import Weighing
 
 _NOTES_MAX = 10
 
@@ -42,6 +43,7 @@ def show_table(console: Console, trained: Trained, stream: Stream) -> None:
         f"decline at {chosen['decline']:.4f} ({outcomes['decline_share']:.2%}); "
         f"cost {_describe_cost(outcomes)} when all are approved"
     )
+    console.print(_say_weights(results.weighing.get("train", Weighing())), highlight=False)
     trees = f" ({results.trees} trees)" if results.trees else ""
     console.print(f"parity: ONNX differs from {results.model} by {trained.parity_max_abs_diff:.2e} at most{trees}")
 
@@ -57,6 +59,17 @@ def show_dataset(console: Console, checked: DatasetReport) -> None:
         console.print(f"  {note}", highlight=False)
     if (more := len(checked.notes) - _NOTES_MAX) > 0:
         console.print(f"  and {more} more notes: --json has all", highlight=False)
+
+
+def _say_weights(weighing: Weighing) -> str:
+    if not weighing.decided:
+        return "weights: every row has 1, as nothing is known of what was decided"
+    if not weighing.is_used:
+        return "weights: every row has 1, as no sample with a known chance lacks labels of others"
+    kinds = {"let through": weighing.let_through, "reviewed": weighing.reviewed}
+    stand = [f"{kind.sample} {name} stand for {kind.events - kind.labelled} more" for name, kind in kinds.items()
+             if kind.is_used]  # fmt: skip
+    return f"weights: of what teaches, {', '.join(stand)}; at most {weighing.largest:.4g}"
 
 
 def _describe_cost(outcomes: Mapping[str, float]) -> str:
@@ -77,6 +90,7 @@ def build_document(trained: Trained, *, promoted: bool, run_id: str | None) -> d
         "thresholds": results.thresholds,
         "intervals_ms": {name: [each.from_ms, each.to_ms] for name, each in results.split.intervals.items()},
         "counts": results.counts,
+        "weights": {name: each.as_document() for name, each in results.weighing.items()},
         "test": results.metrics,
         "outcomes": results.outcomes,
         "calibration": results.calibration,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from weir.inference.core.calibration import Calibration
 from weir.training.split import Split
+from weir.training.weights import Weighing
 
 LOGISTIC, STATELESS_RULE = "logistic", "stateless_rule"
 BASELINES: Final = (LOGISTIC, STATELESS_RULE)
@@ -20,6 +21,7 @@ class Results:
 
     Attributes:
         counts: per interval: transactions, of them with a known label, of them fraud.
+        weighing: per interval: what the weights of its rows follow from.
         metrics: per model, on the test interval; see ``weir.training.evaluate``. All but one are ``BASELINES``.
         outcomes: what the thresholds do on the test interval; shares in [0, 1], costs in base minor units.
         calibration: how far scores and probabilities are from what came true, test interval.
@@ -46,6 +48,7 @@ class Results:
     worth: Calibration | None = None
     worth_keys: Mapping[str, int] = field(default_factory=dict)
     reliability: str = ""
+    weighing: Mapping[str, Weighing] = field(default_factory=dict)
 
     @property
     def own(self) -> dict[str, float]:

@@ -97,17 +97,24 @@ class Costs:
     decline: npt.NDArray[np.float64]
 
 
-def compute_costs(positive: npt.NDArray[np.int8], stakes: npt.NDArray[np.float64], prices: Prices) -> Costs:
+def compute_costs(
+    positive: npt.NDArray[np.int8],
+    stakes: npt.NDArray[np.float64],
+    prices: Prices,
+    counts: npt.NDArray[np.float64],
+) -> Costs:
     """Price the three outcomes of every row.
 
     Args:
         positive: 0 or 1, shape (n,).
         stakes: what is at stake, shape (n,), in the unit of the prices.
         prices: of outcomes.
+        counts: how many events each row stands for, shape (n,).
     """
     missed = np.where(positive == 1, stakes + prices.missed, 0.0)
     declined = np.where(positive == 1, 0.0, prices.false_decline + prices.false_decline_share * stakes)
-    return Costs(approve=missed, review=prices.review + prices.review_miss_share * missed, decline=declined)
+    review = prices.review + prices.review_miss_share * missed
+    return Costs(approve=missed * counts, review=review * counts, decline=declined * counts)
 
 
 def choose_thresholds(
@@ -117,16 +124,19 @@ def choose_thresholds(
     *,
     prices: Prices = IN_MONEY,
     flagged_share_max: float = FLAGGED_SHARE_MAX,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> Thresholds:
     """Return the cheapest thresholds within the analysts' capacity, each halfway between two scores of the interval."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    costs = compute_costs(positive[order], stakes[order], prices)
+    counts = np.ones(len(scores)) if weights is None else weights[order]
+    costs = compute_costs(positive[order], stakes[order], prices, counts)
     ends = np.append(0, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) + 1)  # cuts that split no tie
     decline_cost = np.append(0.0, np.cumsum(costs.decline - costs.review))[ends]
     review_cost = np.append(0.0, np.cumsum(costs.review - costs.approve))[ends]
     cheapest_so_far = np.minimum.accumulate(decline_cost)
-    within_capacity = max(1, int(np.count_nonzero(ends <= flagged_share_max * len(ranked))))
+    flagged = np.append(0.0, np.cumsum(counts))[ends]
+    within_capacity = max(1, int(np.count_nonzero(flagged <= flagged_share_max * counts.sum())))
     best_review = int(np.argmin((cheapest_so_far + review_cost)[:within_capacity]))
     best_decline = int(np.argmin(decline_cost[: best_review + 1]))
     return Thresholds(_between(ranked, int(ends[best_review])), _between(ranked, int(ends[best_decline])))
@@ -139,21 +149,23 @@ def compute_outcomes(
     thresholds: Thresholds,
     *,
     prices: Prices = IN_MONEY,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
     """Return what the thresholds would have done on an interval, shares in [0, 1] and costs in the prices' unit."""
+    counts = np.ones(len(scores)) if weights is None else weights
     declined = scores >= thresholds.decline
     flagged = scores >= min(thresholds.review, thresholds.decline)
     reviewed = flagged & ~declined
-    costs = compute_costs(positive, stakes, prices)
+    costs = compute_costs(positive, stakes, prices, counts)
     paid = np.where(declined, costs.decline, np.where(reviewed, costs.review, costs.approve))
     fraud = positive == 1
     return {
-        "decline_share": float(declined.mean()),
-        "review_share": float(reviewed.mean()),
-        "decline_precision": _share(fraud & declined, declined),
-        "flagged_precision": _share(fraud & flagged, flagged),
-        "decline_recall": _share(fraud & declined, fraud),
-        "flagged_recall": _share(fraud & flagged, fraud),
+        "decline_share": _share(counts * declined, counts),
+        "review_share": _share(counts * reviewed, counts),
+        "decline_precision": _share(counts * (fraud & declined), counts * declined),
+        "flagged_precision": _share(counts * (fraud & flagged), counts * flagged),
+        "decline_recall": _share(counts * (fraud & declined), counts * fraud),
+        "flagged_recall": _share(counts * (fraud & flagged), counts * fraud),
         f"cost_{prices.unit}": float(paid.sum()),
         f"cost_{prices.unit}_approving_all": float(costs.approve.sum()),
     }
@@ -167,5 +179,5 @@ def _between(ranked: npt.NDArray[np.float64], taken: int) -> float:
     return halfway if halfway > after else before
 
 
-def _share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
+def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> float:
     return float(part.sum() / whole.sum()) if whole.any() else 0.0

@@ -1,6 +1,7 @@
 """The training matrix from the ``features`` and ``labels`` topics: what the model saw, as it was logged when it saw it.
 
-An archive of both gives the same matrix, and reaches further back.
+The ``decisions`` topic says which labels could not come (``training/weights.py``).
+An archive of all three gives the same matrix, and reaches further back.
 
 Rows of other feature declarations mean something else under the same names and are left out; records that cannot be
 read are counted and left out. Both are reported.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +26,12 @@ from weir.infra.settings import Settings
 from weir.monitoring.logs import get_logger
 from weir.schemas.avro.codec import BatchCodec, SchemaLookup
 from weir.schemas.avro.framing import IdOfGuid, frame_by_header
-from weir.schemas.contracts import features_schema, label_schemas, subject
+from weir.schemas.contracts import decisions_schema, features_schema, label_schemas, subject
 from weir.schemas.errors import PoisonRecord, Refused, Transient
+from weir.schemas.label_source import SOURCE
 from weir.schemas.stream import Stream
 from weir.training.dataset import Examples, concatenate
+from weir.training.decided import OUTCOME, PROPENSITY, join_decided
 from weir.training.gates.groups import split_groups
 from weir.training.labels import build_keys, labels_of
 
@@ -45,10 +49,10 @@ _log = get_logger("train")
 
 
 def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
-    """Read both topics of the settings' stream to their end.
+    """Read the topics of the settings' stream to their end.
 
     Returns:
-        The examples in event-time order, and every label of the topic.
+        The examples in event-time order with what was decided of them, and every label of the topic.
 
     Raises:
         Refused: the stream has no labels, or a topic does not exist or holds nothing that can be used.
@@ -64,7 +68,11 @@ def load_topics(settings: Settings) -> tuple[Examples, pa.Table]:
 def load_logged(settings: Settings, read: ReadTopic) -> tuple[Examples, pa.Table]:
     """Read the feature rows and the labels of the settings' stream, wherever they are kept; see ``load_topics``."""
     labels_of(settings.stream)
-    return _load_features(settings, read), _load_labels(settings, read)
+    examples, labels = _load_features(settings, read), _load_labels(settings, read)
+    decisions = _load_decisions(settings, read)
+    if decisions is None:
+        return examples, labels
+    return replace(examples, decided=join_decided(examples.keys, decisions, settings.stream)), labels
 
 
 def _load_features(settings: Settings, read: ReadTopic) -> Examples:
@@ -80,11 +88,28 @@ def _load_features(settings: Settings, read: ReadTopic) -> Examples:
 def _load_labels(settings: Settings, read: ReadTopic) -> pa.Table:
     topic, stream = settings.topics.labels, settings.stream
     said = labels_of(stream)
-    wanted = list(dict.fromkeys((stream.id, stream.key.field, said.time, said.verdict)))
-    labels = [batch.select(wanted) for batch in read(topic, label_schemas(stream)[-1])]
+    wanted = list(dict.fromkeys((stream.id, stream.key.field, said.time, said.verdict, SOURCE)))
+    labels = [_select(batch, wanted) for batch in read(topic, label_schemas(stream)[-1])]
     if not sum(batch.num_rows for batch in labels):
         raise Refused(f"topic {topic}: expected labels, found none; without labels nothing can be learnt")
     return pa.Table.from_batches(labels)
+
+
+def _load_decisions(settings: Settings, read: ReadTopic) -> pa.Table | None:
+    """Return what was decided; None where no decision is kept, which is no reason not to train."""
+    topic, stream = settings.topics.decisions, settings.stream
+    wanted = list(dict.fromkeys((stream.id, stream.key.field, OUTCOME, PROPENSITY)))
+    try:
+        decisions = [_select(batch, wanted) for batch in read(topic, decisions_schema(stream))]
+    except Refused as error:
+        _log.warning("decisions_unknown", topic=topic, detail=str(error))
+        return None
+    return pa.Table.from_batches(decisions) if sum(batch.num_rows for batch in decisions) else None
+
+
+def _select(batch: pa.RecordBatch, wanted: list[str]) -> pa.RecordBatch:
+    """Return the wanted columns that a batch has."""
+    return batch.select([name for name in wanted if name in batch.schema.names])
 
 
 def build_examples(batch: pa.RecordBatch, stream: Stream, declarations_hash: str) -> Examples:

@@ -22,7 +22,7 @@ def open_archive(settings: Settings, named: str, since_ms: int) -> ReadTopic:
     Args:
         settings: of the stream.
         named: ``archive`` for the one of the settings, or a folder or URL.
-        since_ms: append time of the first feature row that is read, UTC epoch ms; labels are all read.
+        since_ms: append time of the first feature row and decision that are read, UTC epoch ms; labels are all read.
     """
     from weir.archive.features.logged import read_records  # noqa: PLC0415 - delta-rs, which only this needs
     from weir.archive.features.source import ARCHIVE  # noqa: PLC0415
@@ -31,6 +31,6 @@ def open_archive(settings: Settings, named: str, since_ms: int) -> ReadTopic:
     root = find_root(settings, "" if named == ARCHIVE else named)
 
     def read(topic: str, schema: str) -> Iterator[pa.RecordBatch]:
-        return read_records(root, topic, schema, since_ms if topic == settings.topics.features else 0)
+        return read_records(root, topic, schema, 0 if topic == settings.topics.labels else since_ms)
 
     return read

@@ -31,6 +31,7 @@ payments = Stream(
     key=card,
     entities=[card, customer, device, ip, merchant],
     event="transaction",
+    owner="card risk",
     ids=["customer_id", "merchant_id", "device_id", "ip"],
     topic_prefix="",
     keep=["customer_id", "merchant_id", "device_id", "ip", "mcc", "channel", "amount_minor", "currency", "country"],

@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import binaries
 from tests.e2e.test_docs_page import BROWSERS
+from tests.integration.payments import Publisher
+from tests.integration.test_cases_live import journey
 from tests.soak.probe import read_usage
 from tests.unit.inference.bundles import link_champion, write_bundle
 from weir.infra.children import Child, Children
@@ -26,6 +28,7 @@ from weir.schemas.errors import WeirError
 
 START_SECONDS = 180.0
 _KEY = re.compile(r"weir_[0-9a-f]{8}_[0-9a-f]{64}")
+_STARTED = '"event": "started"'
 _FLAGS = ("--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 
 
@@ -58,13 +61,19 @@ class ConsoleDeployment:
         link_champion(self._home, write_bundle(self._home / "models" / "tiny-1"))
         key = _KEY.search(self._run("keys", "create", "lead", "--scopes", "admin"))
         assert key is not None
-        self._serve("run", '"event": "started"')
+        self._serve("run", _STARTED)
         api = re.search(r"serving (http\S+?):?\s", self._serve("serve", "serving http", "--port", "0"))
         assert api is not None
         self._children.environment["WEIR_CONSOLE__API_URL"] = api[1]
         found = re.search(r"serving the console at (\S+)", self._serve("console", "serving the console", "--port", "0"))
         assert found is not None
         return found[1], key[0]
+
+    def open_case(self) -> None:
+        """Start what looks events up and what opens cases, and have a card's payments sent to review."""
+        self._serve("index", _STARTED)
+        self._serve("cases", _STARTED, "follow")
+        Publisher(self.settings).send_payments(journey(int(time.time() * 1_000)))
 
     def send(self, rate: int, seconds: float) -> Child:
         """Begin to send made-up payments."""

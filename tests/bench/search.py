@@ -33,7 +33,7 @@ from weir.archive.search.find import DecisionSearch
 from weir.archive.table import ArchiveTable, no_step, open_table
 from weir.infra.kafka.admin import TopicFacts
 from weir.schemas.avro.codec import BatchCodec, WriterSchema
-from weir.schemas.contracts import decisions_schema
+from weir.schemas.contracts import decisions_schema, features_schema
 from weir.schemas.search import Place as At
 from weir.schemas.search import Search
 from weir.schemas.streams.payments import payments
@@ -143,6 +143,12 @@ def write_archive(root: Place, rows: int, days: int, commits: int) -> None:
     _join(table)
     for begin in range(midnight, midnight + commits * COMMIT_MS, COMMIT_MS):
         _append(table, codec, dice, offsets, begin, COMMIT_MS, max(1, round(a_ms * COMMIT_MS)))
+
+
+def write_no_rows(root: Place) -> None:
+    """Write a table of feature rows without any, so that what wants one next to decisions finds it."""
+    record = BatchCodec(schema=features_schema(payments)).arrow_schema
+    open_table(root.below("features"), TopicFacts("features", "bench", 1), "payments", record).begin(range(PARTITIONS))
 
 
 def _join(table: ArchiveTable) -> None:

@@ -89,7 +89,7 @@ def test_calls_and_changes_are_found_again_and_no_id_is_in_the_log(weir: Weir, s
 
 
 def test_the_archive_has_every_call_once_when_the_topic_has_forgotten_them(weir: Weir, settings: Settings) -> None:
-    note(settings, 0, 20)
+    note_numbered(settings, 0, 20)
     archive(settings)
     archive(settings)
     topics = [each.topic for each in list_followed(settings, [payments], audit=True)]

@@ -24,6 +24,7 @@ from weir.streaming.kernels import kernel_of
 
 pytestmark = pytest.mark.server
 CARD, CUSTOMER, OTHER = "card-of-who-asks", "who-asks-to-be-forgotten", "card-of-another"
+SHOP = "shop-of-both"
 STEPS = ("listed", WINDOWS, DECISIONS, CASES, ARCHIVE)
 DAY_MS = 86_400_000
 
@@ -36,6 +37,7 @@ def journey(card: str, customer: str, first_ms: int, name: str) -> list[dict[str
             f"{name}-{number}",
             card_id=card,
             customer_id=customer,
+            merchant_id=SHOP,
             country=country,
             lat=lat,
             lon=lon,
@@ -71,11 +73,17 @@ def list_cases(services: Services, card: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_windows(settings: Settings, card: str) -> dict[str, Any]:
-    kernel = kernel_of(settings.stream)
+def read_windows(settings: Settings, name: str, *, entity: str = "card", now_ms: int | None = None) -> dict[str, Any]:
+    """Return what the windows of an id hold, as of now or of another time."""
+    kernel, at_ms = kernel_of(settings.stream), int(time.time() * 1_000) if now_ms is None else now_ms
     with closing(connect(settings.redis)) as client:
-        reader = build_feature_reader(settings, client, kernel)
-        return look_up(kernel, reader, "card", card, now_ms=int(time.time() * 1_000))
+        return look_up(kernel, build_feature_reader(settings, client, kernel), entity, name, now_ms=at_ms)
+
+
+def read_others(settings: Settings, now_ms: int) -> dict[str, Any]:
+    """Return every feature of another card and of the shop of both, as of one moment."""
+    others = {"card": OTHER, "merchant": SHOP}
+    return {each: read_windows(settings, name, entity=each, now_ms=now_ms)["features"] for each, name in others.items()}
 
 
 def is_indexed(settings: Settings, *ids: str) -> bool:
@@ -99,6 +107,9 @@ def test_who_asks_is_erased_in_every_store_and_the_stream_runs_on(services: Serv
     services.run("cases", "note", other["id"], f"like {CARD}, not like {CARD}-2")
     services.run("cases", "link", other["id"], sent[0]["transaction_id"], "--why", f"{CUSTOMER} has both")
     services.run("archive", "--until-caught-up")
+    before = read_others(settings, now_ms)
+    assert (before["card"]["card_event_count_1h"], before["merchant"]["merchant_event_count_1h"]) == (3, 6)
+    assert before["merchant"]["merchant_card_distinct_1d"] == 2
     # the search finds what is there
     assert find(settings, CARD) == find(settings, CARD, CUSTOMER) == {"redis", "cases", "archive"}
     out = tmp_path.parent / "export.json"
@@ -123,6 +134,7 @@ def test_who_asks_is_erased_in_every_store_and_the_stream_runs_on(services: Serv
     assert sent[0]["transaction_id"] not in file["acts"][-1]["text"]
     assert services.run("evidence", "verify").splitlines()[-1] == "in order"
     assert not read_windows(settings, CARD)["known"]
+    assert read_others(settings, now_ms) == before  # the shop's counts stay, of whom they were they do not say
     assert "kept for good" in services.run("gdpr", "check")
     _check_new_data(services, now_ms)
     _check_again(services, tmp_path)

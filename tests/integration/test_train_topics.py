@@ -34,6 +34,17 @@ def _label_row(number: int) -> dict[str, Any]:
     return own | {"merchant_id": "m", "label_time_ms": 9_000, "is_fraud": number % 50 == 0, "source": "analyst"}
 
 
+def _decision_row(number: int) -> dict[str, Any]:
+    outcome = ("APPROVE", "REVIEW", "DECLINE")[number % 3]
+    own = {"transaction_id": f"t{number}", "card_id": f"c{number % 7}", "merchant_id": "m", "currency": "USD"}
+    by = {"decided_by": "model", "model_name": "fraud", "model_version": "1", "rules_version": "1"}
+    numbers = {"amount_minor": 5, "ingest_time_ms": 1, "decision_time_ms": 2, "source_partition": 0}
+    flags = {"declarations_hash": DECLARATIONS_HASH, "late": False, "degraded": False, "degraded_by": []}
+    more = {"decision": outcome, "propensity": 0.1 if outcome == "DECLINE" else None, "source_offset": number}
+    times = {"event_time_ms": 1_000 + number, "score": 0.5, "reasons": [], "tags": [], "shadow_rules": []}
+    return own | by | numbers | flags | more | times
+
+
 def _encode(settings: Settings, kind: str, topic: str, rows: list[dict[str, Any]]) -> list[bytes]:
     registry = Registry(settings.registry)
     try:
@@ -67,11 +78,19 @@ def test_the_training_matrix_is_what_was_committed_to_the_topics_in_event_time_o
         deployment, topics.labels, _encode(deployment, "labels", topics.labels, list(map(_label_row, range(ROWS))))
     )
     examples, labels = load_topics(deployment)
+    assert examples.decided is None
     assert examples.features[:, 0].tolist() == list(map(float, range(ROWS)))
     assert np.isnan(examples.features[:, 1:]).all()
     assert examples.event_time_ms.tolist() == [1_000 + number for number in range(ROWS)]
     assert labels.num_rows == ROWS
     assert sum(labels["is_fraud"].to_pylist()) == ROWS // 50
+    assert set(labels["source"].to_pylist()) == {"analyst"}
+    decided = [_decision_row(number) for number in range(ROWS - 100)]
+    _publish(deployment, topics.decisions, _encode(deployment, "decisions", topics.decisions, decided))
+    found = load_topics(deployment)[0].decided
+    assert found is not None
+    assert found.outcomes.tolist() == [number % 3 for number in range(ROWS - 100)] + [-1] * 100
+    assert np.flatnonzero(found.propensities == 0.1).tolist() == list(range(2, ROWS - 100, 3))
 
 
 def test_topics_without_rows_are_refused_and_the_mend_is_named(deployment: Settings) -> None:

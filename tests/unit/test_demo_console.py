@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from tests.pauses import Pauses
+from tests.unit.console.browser import Browser
 from weir.access.key import Key, Scope, build_key, hash_text
+from weir.access.keyring import Keyring
 from weir.access.store import KeyStore
+from weir.console.api import Api, build_client
+from weir.console.app import build_console
+from weir.console.serve import build_parts
 from weir.demo.console import open_console
 from weir.infra.database.engine import open_database
 from weir.infra.embedded.ports import is_free
 from weir.infra.settings import Settings, load_settings
+from weir.schemas.project import ServedStreams
+from weir.schemas.streams.payments import payments
 
 
 class Started:
@@ -44,6 +53,34 @@ def test_a_demo_opens_a_console_and_what_fills_it(tmp_path: Path) -> None:
         assert key.expires_ms - key.created_ms == 86_400_000
     (key,) = list_keys(settings)
     assert key.revoked_by == "demo"
+
+
+def open_browser(settings: Settings, keyring: Keyring) -> Browser:
+    """Return a browser of the console that reads the keys of a home."""
+    api = Api(build_client("http://127.0.0.1:9", ""), keyed=True)  # it is not asked by who logs in
+    served = ServedStreams((payments,), payments.name)
+    return Browser(build_console(build_parts(settings, served, keyring, api, hosts=frozenset())))
+
+
+def test_the_key_that_a_demo_prints_logs_in_while_it_runs_and_not_after(tmp_path: Path) -> None:
+    settings = load_settings({"WEIR_HOME": str(tmp_path)})
+    given: Any = Started()
+    with ExitStack() as running:
+        text = running.enter_context(open_console(settings, given)).rpartition(" ")[2]
+        store = KeyStore(open_database(settings))
+        with closing(Keyring(store, lambda: int(time.time() * 1_000), look_seconds=0.05)) as keyring:
+            browser = open_browser(settings, keyring)
+            other = f"{text[:-1]}{'1' if text[-1] == '0' else '0'}"
+            assert browser.log_in(other).status_code == 403
+            assert browser.log_in(text).status_code == 303
+            assert browser.get("/").headers["location"] == "/streams/transactions/queue"
+            running.close()  # the demo ends
+            deadline, pauses = time.monotonic() + 30, Pauses()
+            while keyring.find(text) is not None:
+                assert time.monotonic() < deadline, "the key of a demo that ended is still valid"
+                pauses.sleep()
+            assert browser.get("/").headers["location"].startswith("/login")
+            assert browser.log_in(text).status_code == 403
 
 
 def test_the_key_of_a_demo_that_was_killed_ends_with_the_next_one_and_no_other_key_does(tmp_path: Path) -> None:

@@ -44,13 +44,19 @@ _PENALTY: Final = 1e6
 """So weak that nothing is drawn to 0; without any, frauds that are all above the rest have no fit."""
 
 
-def fit_calibration(positive: Labels, scores: Scores, keys: npt.NDArray[np.int64] | None = None) -> Calibration | None:
+def fit_calibration(
+    positive: Labels,
+    scores: Scores,
+    keys: npt.NDArray[np.int64] | None = None,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> Calibration | None:
     """Return what scores are worth; None where a class has fewer than ``OF_A_CLASS_MIN`` rows.
 
     Args:
         positive: 0 or 1, shape (n,).
         scores: of those rows, in [0, 1], shape (n,).
         keys: a number for each key, shape (n,): rows of one are alike; by default each row has its own.
+        weights: how many events each row stands for, shape (n,), for the map; the edges count rows.
     """
     served = scores.astype(np.float32).astype(np.float64)  # as the graph gives them
     numbers = np.arange(len(served)) if keys is None else keys
@@ -58,8 +64,8 @@ def fit_calibration(positive: Labels, scores: Scores, keys: npt.NDArray[np.int64
     if min(int(is_true.sum()), int((~is_true).sum())) < OF_A_CLASS_MIN:
         return None
     knots = _place_knots(served)
-    weights = _fit_beta(positive, served)
-    probabilities = np.maximum.accumulate(_apply(knots, weights))  # rounding must not make it fall
+    beta = _fit_beta(positive, served, weights)
+    probabilities = np.maximum.accumulate(_apply(knots, beta))  # rounding must not make it fall
     return Calibration(
         version=1,
         scores=tuple(knots.tolist()),
@@ -116,19 +122,19 @@ def _place_knots(served: Scores) -> Scores:
     return knots
 
 
-def _fit_beta(positive: Labels, served: Scores) -> npt.NDArray[np.float64]:
+def _fit_beta(positive: Labels, served: Scores, of_rows: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     """Return ``a``, ``b`` and ``c``; what would be negative is 0, and the others are fitted without it."""
     columns, kept = _expand(served), [0, 1]
     while kept:
         regression = LogisticRegression(C=_PENALTY, solver="newton-cholesky", max_iter=200)
-        regression.fit(columns[:, kept], positive)
+        regression.fit(columns[:, kept], positive, sample_weight=of_rows)
         found = regression.coef_[0]
         if (found >= 0).all():
             weights = np.zeros(3)
             weights[[*kept, 2]] = [*found, regression.intercept_[0]]
             return weights
         del kept[int(np.argmin(found))]
-    share = positive.mean()
+    share = np.average(positive, weights=of_rows)
     return np.array([0.0, 0.0, np.log(share / (1 - share))])
 
 

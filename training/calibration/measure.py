@@ -10,7 +10,7 @@ key are alike, and a hundred frauds may be of twenty stolen cards. That the edge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,11 @@ class Share:
 
 
 def measure_calibration(
-    positive: Labels, scores: Scores, calibration: Calibration | None, keys: npt.NDArray[np.int64] | None = None
+    positive: Labels,
+    scores: Scores,
+    calibration: Calibration | None,
+    keys: npt.NDArray[np.int64] | None = None,
+    weights: Scores | None = None,
 ) -> dict[str, float]:
     """Return the figures of one interval: of the scores, and next to them of the probabilities where there is a map.
 
@@ -43,15 +47,17 @@ def measure_calibration(
         scores: of the model, shape (n,).
         calibration: fitted on other rows.
         keys: a number for each key, shape (n,); by default each row has its own.
+        weights: how many events each row stands for, shape (n,); coverage and shares of sets count rows.
     """
-    figures = {"score_mean": float(scores.mean()), "fraud_share": float(positive.mean())}
-    figures |= _measure(positive, scores)
+    counts = np.ones(len(scores)) if weights is None else weights
+    figures = {"score_mean": _mean(scores, counts), "fraud_share": _mean(positive, counts)}
+    figures |= _measure(positive, scores, counts)
     if calibration is None:
         return figures
     served = scores.astype(np.float32)
     probabilities = calibration.compute_probabilities(served)
-    figures["probability_mean"] = float(probabilities.mean())
-    figures |= {f"calibrated_{name}": value for name, value in _measure(positive, probabilities).items()}
+    figures["probability_mean"] = _mean(probabilities, counts)
+    figures |= {f"calibrated_{name}": value for name, value in _measure(positive, probabilities, counts).items()}
     sets = calibration.compute_sets(served)
     for name, share in measure_coverage(positive, sets, keys).items():
         figures |= {
@@ -106,23 +112,29 @@ def compute_share(held: int, rows: int, alike: float = 1.0) -> Share:
     return Share(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
 
 
-def take_brier_apart(positive: Labels, probabilities: Scores) -> dict[str, float]:
+def take_brier_apart(positive: Labels, probabilities: Scores, weights: Scores | None = None) -> dict[str, float]:
     """Return reliability, resolution, uncertainty, and what is left: how probabilities differ within their bins."""
     order = np.argsort(probabilities, kind="stable")
     bins = [each for each in np.array_split(order, BINS) if len(each)]
-    weights = np.array([len(each) for each in bins]) / len(order)
-    said = np.array([probabilities[each].mean() for each in bins])
-    came = np.array([positive[each].mean() for each in bins])
-    share = float(positive.mean())
-    reliability = float(weights @ (said - came) ** 2)
-    resolution = float(weights @ (came - share) ** 2)
+    counts = np.ones(len(order)) if weights is None else weights
+    of_bins = np.array([counts[each].sum() for each in bins]) / counts.sum()
+    said = np.array([_mean(probabilities[each], counts[each]) for each in bins])
+    came = np.array([_mean(positive[each], counts[each]) for each in bins])
+    share = _mean(positive, counts)
+    reliability = float(of_bins @ (said - came) ** 2)
+    resolution = float(of_bins @ (came - share) ** 2)
     uncertainty = share * (1 - share)
-    brier = float(np.mean((probabilities - positive) ** 2))
+    brier = _mean((probabilities - positive) ** 2, counts)
     within = brier - (reliability - resolution + uncertainty)
     return {"reliability": reliability, "resolution": resolution, "uncertainty": uncertainty, "within_bins": within}
 
 
-def _measure(positive: Labels, probabilities: Scores) -> dict[str, float]:
-    parts = {f"brier_{name}": value for name, value in take_brier_apart(positive, probabilities).items()}
-    brier = float(np.mean((probabilities - positive) ** 2))
-    return {"brier": brier, **parts, "ece": compute_ece(positive, probabilities)}
+def _measure(positive: Labels, probabilities: Scores, counts: Scores) -> dict[str, float]:
+    apart = take_brier_apart(positive, probabilities, counts)
+    parts = {f"brier_{name}": value for name, value in apart.items()}
+    brier = _mean((probabilities - positive) ** 2, counts)
+    return {"brier": brier, **parts, "ece": compute_ece(positive, probabilities, counts)}
+
+
+def _mean(values: npt.NDArray[Any], counts: Scores) -> float:
+    return float(np.sum(counts * values) / np.sum(counts))

@@ -61,16 +61,17 @@ def compute_figures(
     }
 
 
-def compute_ece(positive: Labels, scores: Floats) -> float:
-    """Return the expected calibration error over bins of equal count.
+def compute_ece(positive: Labels, scores: Floats, weights: Floats | None = None) -> float:
+    """Return the expected calibration error over bins of equal count; weighted rows count as so many.
 
     >>> compute_ece(np.array([0, 1] * 50, np.int8), np.full(100, 0.5))
     0.0
     """
     order = np.argsort(scores, kind="stable")
-    parts = zip(np.array_split(scores[order], BINS), np.array_split(positive[order], BINS), strict=True)
-    gaps = [len(part) * abs(part.mean() - truth.mean()) for part, truth in parts if len(part)]
-    return float(sum(gaps) / len(scores))
+    counts = np.ones(len(scores)) if weights is None else weights
+    bins = [each for each in np.array_split(order, BINS) if len(each)]
+    gaps = [abs(np.sum(counts[each] * scores[each]) - np.sum(counts[each] * positive[each])) for each in bins]
+    return float(sum(gaps) / counts.sum())
 
 
 def compare_pr_auc(positive: Labels, ours: Floats, theirs: Floats) -> Interval:

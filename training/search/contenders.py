@@ -28,12 +28,14 @@ from weir.training.models import (
     Pipeline,
     Scores,
     Trees,
+    Weights,
     fit_logistic,
 )
 from weir.training.search import graphs
 from weir.training.search.spaces import Parameters
 
-Fit = Callable[[Matrix, Labels, Parameters, Sequence[str], int], Deployable]
+Fit = Callable[[Matrix, Labels, Parameters, Sequence[str], int, Weights | None], Deployable]
+"""What fits a kind of model: features, labels, parameters, names of the features, a seed, and the rows' weights."""
 Splits = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 _ROWS_OF_A_TREE_MAX: Final = 100_000
@@ -171,29 +173,44 @@ class Logistic(Contender):
 
 
 def fit_lightgbm(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
+    features: Matrix,
+    positive: Labels,
+    parameters: Parameters,
+    names: Sequence[str],
+    seed: int,
+    weights: Weights | None = None,
 ) -> Deployable:
     """Fit LightGBM with a fixed number of trees; what is no parameter is as without a config."""
     given: dict[str, Any] = {**LIGHTGBM_PARAMETERS, **parameters, "seed": seed}
     rounds = int(given.pop("trees"))
     given["extra_trees"] = bool(given["extra_trees"])
-    rows = lightgbm.Dataset(features, positive, feature_name=list(names))
+    rows = lightgbm.Dataset(features, positive, weight=weights, feature_name=list(names))
     return Trees(lightgbm.train(given, rows, num_boost_round=rounds))
 
 
 def fit_xgboost(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
+    features: Matrix,
+    positive: Labels,
+    parameters: Parameters,
+    names: Sequence[str],
+    seed: int,
+    weights: Weights | None = None,
 ) -> Deployable:
     """Fit XGBoost; it begins at the share of frauds, where a leaf of few rows has the weight of its rows."""
     given = dict(parameters)
-    rounds, base = int(given.pop("trees")), float(np.float32(positive.mean()))
+    rounds, base = int(given.pop("trees")), float(np.float32(np.average(positive, weights=weights)))
     fixed = {"objective": "binary:logistic", "base_score": base, "nthread": THREADS, "seed": seed, "max_bin": 127}
-    rows = xgboost.DMatrix(features, positive, nthread=THREADS)
+    rows = xgboost.DMatrix(features, positive, weight=weights, nthread=THREADS)
     return Boosted(names, booster=xgboost.train({**given, **fixed}, rows, rounds), base=base)
 
 
 def fit_random_forest(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
+    features: Matrix,
+    positive: Labels,
+    parameters: Parameters,
+    names: Sequence[str],
+    seed: int,
+    weights: Weights | None = None,
 ) -> Deployable:
     """Fit a random forest on the true shares, so that its score is a probability."""
     given = dict(parameters)
@@ -204,14 +221,19 @@ def fit_random_forest(
         random_state=seed,
         **given,
     )
-    return Forest(names, forest=forest.fit(features, positive))
+    return Forest(names, forest=forest.fit(features, positive, sample_weight=weights))
 
 
 def fit_isolation_forest(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
+    features: Matrix,
+    positive: Labels,
+    parameters: Parameters,
+    names: Sequence[str],
+    seed: int,
+    weights: Weights | None = None,
 ) -> Deployable:
-    """Fit an isolation forest; labels teach it nothing."""
-    del positive
+    """Fit an isolation forest; labels teach it nothing, nor does what they stand for."""
+    del positive, weights
     forest = IsolationForest(
         n_estimators=int(parameters["trees"]),
         max_samples=min(len(features), int(parameters["max_samples"])),
@@ -222,11 +244,16 @@ def fit_isolation_forest(
 
 
 def fit_logistic_regression(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
+    features: Matrix,
+    positive: Labels,
+    parameters: Parameters,
+    names: Sequence[str],
+    seed: int,
+    weights: Weights | None = None,
 ) -> Deployable:
     """Fit the logistic regression that every run is compared with, with another regularisation."""
     del seed  # it has no choice to make
-    return Logistic(names, pipeline=fit_logistic(features, positive, strength=float(parameters["C"])))
+    return Logistic(names, pipeline=fit_logistic(features, positive, strength=float(parameters["C"]), weights=weights))
 
 
 CONTENDERS: Final[Mapping[str, Fit]] = {

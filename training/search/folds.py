@@ -24,12 +24,13 @@ from weir.schemas.durations import DAY_MS
 from weir.schemas.errors import Refused
 from weir.schemas.stream import Stream
 from weir.training.dataset import Examples
-from weir.training.labels import UNKNOWN, join_labels, number_keys
-from weir.training.models import Labels
-from weir.training.parts import FRAUDS_MIN
+from weir.training.labels import UNKNOWN, number_keys
+from weir.training.models import Labels, Weights
+from weir.training.parts import FRAUDS_MIN, read_labels, weigh_inside
 from weir.training.search.config import Config
 from weir.training.search.spaces import STACK
 from weir.training.split import Interval, Split
+from weir.training.weights import Flags
 
 Positions = npt.NDArray[np.int64]
 Rolls = Sequence[tuple[Positions, Positions]]
@@ -48,6 +49,8 @@ class Fold:
 
     Attributes:
         rolls: of what teaches, for a stack; empty where none is searched.
+        taught_weights: how many events each that teaches stands for; None where all stand for themselves alone.
+        truth_weights: the same of those that judge.
     """
 
     teaches: Positions
@@ -55,6 +58,8 @@ class Fold:
     judges: Positions
     truth: Labels
     rolls: Rolls = ()
+    taught_weights: Weights | None = None
+    truth_weights: Weights | None = None
 
 
 def plan_folds(split: Split, count: int, gap_ms: int) -> list[tuple[Interval, Interval]]:
@@ -121,21 +126,30 @@ def build_folds(
         Refused: there is too little time, or too few known frauds in a fold.
     """
     planned = plan_folds(split, config.folds, max(maturity_ms, stream.label_hold_ms))
-    truth = join_labels(examples.keys, labels, stream, cut_ms=split.cut_ms)
+    at_cut = read_labels(examples, labels, stream, cut_ms=split.cut_ms)
     groups = _draw_groups(examples, config) if config.keys_apart else None
     folds = []
     for number, (teaches, judges) in enumerate(planned):
-        known = join_labels(examples.keys, labels, stream, cut_ms=judges.from_ms)
-        learnt = teaches.mask(examples.event_time_ms) & (known != UNKNOWN)
-        judged = judges.mask(examples.event_time_ms) & (truth != UNKNOWN)
+        at_begin = read_labels(examples, labels, stream, cut_ms=judges.from_ms)
+        learnt, judged = teaches.mask(examples.event_time_ms), judges.mask(examples.event_time_ms)
         if groups is not None:
             learnt, judged = learnt & (groups != number), judged & (groups == number)
-        fold = Fold(np.flatnonzero(learnt), known[learnt], np.flatnonzero(judged), truth[judged])
+        taught, truth = _take_labelled(examples, at_begin, learnt), _take_labelled(examples, at_cut, judged)
+        fold = Fold(*taught[:2], *truth[:2], taught_weights=taught[2], truth_weights=truth[2])
         _check_frauds(fold, number + 1, stream)
         if STACK in config.spaces:
-            fold = replace(fold, rolls=build_rolls(examples.event_time_ms[learnt], fold.taught, stream))
+            fold = replace(fold, rolls=build_rolls(examples.event_time_ms[fold.teaches], fold.taught, stream))
         folds.append(fold)
     return folds
+
+
+def _take_labelled(
+    examples: Examples, read: tuple[Labels, Flags], inside: Flags
+) -> tuple[Positions, Labels, Weights | None]:
+    """Return the labelled ones among some examples: where they are, their labels, and their weights."""
+    known = read[0]
+    positions = np.flatnonzero(inside & (known != UNKNOWN))
+    return positions, known[positions], weigh_inside(examples, read, inside)[0]
 
 
 def _draw_groups(examples: Examples, config: Config) -> Positions:

@@ -118,4 +118,4 @@ def _fit_winner(
 
 def _build_lesson(contender: str, part: Part, stream: Stream) -> Lesson:
     rolls = build_rolls(part.event_time_ms, part.positive, stream) if contender == STACK else ()
-    return Lesson(*part.pair, rolls)
+    return Lesson(*part.pair, rolls, part.weights)

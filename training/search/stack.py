@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from weir.training.models import THREADS, Deployable, Labels, Matrix, Scores
+from weir.training.models import THREADS, Deployable, Labels, Matrix, Scores, Weights
 from weir.training.search import graphs
 from weir.training.search.contenders import CONTENDERS, SCORED_AT_ONCE, Contender, Splits
 from weir.training.search.folds import Rolls
@@ -52,11 +52,18 @@ class Lesson:
         features: in event-time order.
         positive: 0 or 1 for each row.
         rolls: of a stack: positions of the rows that teach its base models, and of later ones that teach its weights.
+        weights: how many events each row stands for; None where all stand for themselves alone.
     """
 
     features: Matrix
     positive: Labels
     rolls: Rolls = ()
+    weights: Weights | None = None
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Lesson:
+        """Return some of the rows, without rolls."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Lesson(self.features[rows], self.positive[rows], weights=weights)
 
 
 @dataclass(frozen=True)
@@ -92,35 +99,37 @@ def fit(contender: str, lesson: Lesson, parameters: Parameters, names: Sequence[
     """Fit a contender by its name."""
     if contender == STACK:
         return fit_stack(lesson, parameters, names, seed)
-    return CONTENDERS[contender](lesson.features, lesson.positive, parameters, names, seed)
+    return CONTENDERS[contender](lesson.features, lesson.positive, parameters, names, seed, lesson.weights)
 
 
 def fit_stack(lesson: Lesson, parameters: Parameters, names: Sequence[str], seed: int) -> Stack:
     """Fit the weights on what base models say of later events than taught them, and the base models on all."""
-    said, truth = [], []
-    for teaches, judges in lesson.rolls:
-        bases = _fit_bases(lesson.features[teaches], lesson.positive[teaches], parameters, names, seed)
-        said.append(_hear(bases, lesson.features[judges]))
-        truth.append(lesson.positive[judges])
+    said, later = [], [lesson.take(judges) for _, judges in lesson.rolls]
+    for (teaches, _), judges in zip(lesson.rolls, later, strict=True):
+        bases = _fit_bases(lesson.take(teaches), parameters, names, seed)
+        said.append(_hear(bases, judges.features))
+    truth = np.concatenate([each.positive for each in later])
+    given = (
+        None if lesson.weights is None else np.concatenate([each.weights for each in later if each.weights is not None])
+    )
     regression = LogisticRegression(C=float(parameters["C"]), solver="newton-cholesky")
-    top = make_pipeline(StandardScaler(), regression).fit(np.concatenate(said), np.concatenate(truth))
+    top = make_pipeline(StandardScaler(), regression)
+    top.fit(np.concatenate(said), truth, logisticregression__sample_weight=given)
     scaler = top[0]
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - np.sum(scaler.mean_ * weights))
-    bases = _fit_bases(lesson.features, lesson.positive, parameters, names, seed)
+    bases = _fit_bases(lesson, parameters, names, seed)
     return Stack(names, bases=bases, weights=weights, bias=bias)
 
 
-def _fit_bases(
-    features: Matrix, positive: Labels, parameters: Parameters, names: Sequence[str], seed: int
-) -> dict[str, Deployable]:
+def _fit_bases(lesson: Lesson, parameters: Parameters, names: Sequence[str], seed: int) -> dict[str, Deployable]:
     """Fit each base model at the start of its ranges, with so many trees."""
     found = {}
     for name in _BASES:
         given = {key: each.start for key, each in SPACES[name].items()}
         if "trees" in given:
             given["trees"] = parameters["trees"]
-        found[name] = CONTENDERS[name](features, positive, given, names, seed)
+        found[name] = fit(name, lesson, given, names, seed)
     return found
 
 

@@ -117,9 +117,10 @@ class Study:
         contender, parameters = self._suggest(trial)
         found: list[float] = []
         for step, fold in enumerate(folds):
-            lesson = Lesson(features[fold.teaches], fold.taught, fold.rolls)
+            lesson = Lesson(features[fold.teaches], fold.taught, fold.rolls, fold.taught_weights)
             model = fit(contender, lesson, parameters, names, self._config.seed)
-            found.append(float(average_precision_score(fold.truth, model.score(features[fold.judges]))))
+            scores, weights = model.score(features[fold.judges]), fold.truth_weights
+            found.append(float(average_precision_score(fold.truth, scores, sample_weight=weights)))
             trial.set_user_attr("folds", found)
             trial.report(float(np.mean(found)), step)
             if self._config.prune and step < len(folds) - 1 and trial.should_prune():

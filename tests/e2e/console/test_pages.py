@@ -7,9 +7,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, Dialog, expect
+from playwright.sync_api import Browser, Dialog, Page, ViewportSize, expect
 
-from tests.e2e.console.accessibility import find_violations
+from tests.e2e.console.accessibility import find_overflow, find_violations
 from tests.e2e.console.conftest import BASE, Open, keep_picture, log_in
 from tests.unit.console.world import ANNA, BEN, BURST, IDLE_SECONDS, LEAD, RULE, SPENDING, ConsoleWorld, build_review
 from tests.unit.inference.examples import DECISION, TRANSACTION
@@ -20,6 +20,7 @@ from weir.inference.model_card import QUALITY_FILE
 from weir.schemas.search import Place
 
 pytestmark = pytest.mark.browser
+NARROW: ViewportSize = {"width": 1280, "height": 720}
 EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x07"
 
 
@@ -336,6 +337,11 @@ def test_quality_is_shown_day_by_day_and_exported(world: ConsoleWorld, url: str,
     kept.unlink()
 
 
+def find_faults(page: Page) -> list[str]:
+    """Return what is wrong with a page for who cannot see it, and for who has a small screen."""
+    return [*find_violations(page), *find_overflow(page)]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open_page: Open, scheme: str) -> None:
     reviews = [build_review(f"{scheme}{n}", f"card-{scheme}{n}", now_ms=world.now_ms) for n in range(3)]
@@ -346,28 +352,34 @@ def test_every_page_can_be_used_by_everybody(world: ConsoleWorld, url: str, open
     world.desk.claim(cases[1], "ben")
     world.know(build_review(f"{scheme}free", "card-free", now_ms=world.now_ms, tags=["alert:MULE"]))
     world.desk.link(cases[0], f"{scheme}free", "anna", "the same device")
+    world.curves.measured = build_measured()
     page = open_page(url)
+    page.set_viewport_size(NARROW)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    found = {"login": find_violations(page)}
+    found = {"login": find_faults(page)}
     log_in(page, ANNA)
     page.keyboard.press("j")
-    found["queue"] = find_violations(page)
+    found["queue"] = find_faults(page)
     for path in (
         *(f"cases/{case_id}" for case_id in cases),
         f"transaction?id={scheme}0", f"transaction?id={scheme}free", f"evidence?id={scheme}0",
         f"before?id={scheme}0&key=card-{scheme}0&at=9999999999999", f"entity?kind=card&id=card-{scheme}0",
         f"linked?id={scheme}0", f"normal?id={scheme}0",
         "search?id=nothing", "search?decision=REVIEW", "search?score_min=2", "live", "letters", world.add_letter(),
-        "rules", "lists", "models", "quality", "uploads", "features", "nothing",
+        "rules", "lists", "models", "models/model?version=1", "models/thresholds?version=1", "quality", "uploads",
+        "features", "nothing",
     ):  # fmt: skip
         page.goto(f"{url}{BASE}/{path}")
-        found[path] = find_violations(page)
+        found[path] = find_faults(page)
     page.keyboard.press("?")
-    found["the keys of a page"] = find_violations(page)
+    found["the keys of a page"] = find_faults(page)
     admin = open_page(url)
+    admin.set_viewport_size(NARROW)
     admin.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     log_in(admin, LEAD)
     for path in ("keys", "audit"):
         admin.goto(f"{url}{BASE}/{path}")
-        found[path] = find_violations(admin)
+        found[path] = find_faults(admin)
     assert {path: faults for path, faults in found.items() if faults} == {}
+    admin.locator("main").evaluate("each => { each.style.width = '1400px' }")
+    assert find_overflow(admin)[0].endswith("px wide in 1280")  # what is too wide is found

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.console import SETTLE_SECONDS, Sample, judge_live
+from tests.bench.console import SETTLE_SECONDS, Sample, judge_live, judge_pages
 
 STEADY = [
     Sample(seconds, heap_mb=1.7, nodes=4_000, browser_mb=190.0, console_mb=138.0, shown=500, age_seconds=1.0, rows=200)
@@ -50,3 +50,8 @@ def test_what_comes_before_the_page_has_settled_is_not_judged() -> None:
 def test_what_grows_comes_late_or_is_not_shown_is_said(changes: dict[str, Any], said: str) -> None:
     (wrong,) = judge_live(change(SETTLE_SECONDS + 100, **changes), 500)
     assert said in wrong
+
+
+def test_a_page_that_can_be_used_late_is_named_and_that_of_thresholds_may_take_longer() -> None:
+    assert judge_pages({"queue": 0.4, "thresholds": 5.9}) == []
+    assert judge_pages({"queue": 1.2, "thresholds": 6.1}) == ["queue: 1.20 s", "thresholds: 6.10 s"]

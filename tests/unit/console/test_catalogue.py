@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fastapi import FastAPI
 
@@ -33,6 +35,17 @@ def test_fields_are_those_that_the_declarations_read() -> None:
     assert entries["device_label_risk_30d"].fields == ("device_id", "event_time_ms")
 
 
+def test_features_of_one_measure_and_two_owners_are_two_entries() -> None:
+    stream = load_shipped("payments").stream
+    card = stream.key
+    features = [*card.amount.sum("1h"), *card.amount.sum("1d", owner="treasury")]
+    entries = build_catalogue(replace(stream, features=features, values=(), reasons={}))
+    assert [(entry.names[0][0], entry.owner) for entry in entries] == [
+        ("card_amount_sum_1h", "card risk"),
+        ("card_amount_sum_1d", "treasury"),
+    ]
+
+
 def test_the_page_shows_them_by_entity(app: FastAPI) -> None:
     browser = Browser(app)
     browser.log_in(RITA)
@@ -40,4 +53,5 @@ def test_the_page_shows_them_by_entity(app: FastAPI) -> None:
     assert "merchant_amount_mean" in whole
     assert "card_amount_sum_1h" in card
     assert "merchant_amount_mean" not in card
+    assert "<td>card risk</td>" in card
     assert "<b>x" not in browser.get("/streams/transactions/features?entity=<b>x").text

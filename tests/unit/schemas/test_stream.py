@@ -49,6 +49,18 @@ def build(**changes: object) -> Stream:
     return Stream(**(parts | changes))  # type: ignore[arg-type]
 
 
+def test_an_owner_is_the_features_own_or_the_streams_and_changes_no_hash() -> None:
+    features = [card.event.count("1h"), card.amount.sum("1h", owner="treasury")]
+    values = [Value("mcc", col("mcc"), owner="merchants")]
+    plain = build(features=[card.event.count("1h"), card.amount.sum("1h")], values=[Value("mcc", col("mcc"))])
+    owned = build(features=features, values=values, owner="card risk")
+    assert [feature.owner for feature in owned.all_features] == ["merchants", "card risk", "treasury"]
+    assert owned == plain
+    assert hash(owned) == hash(plain)
+    assert owned.declarations_hash == plain.declarations_hash
+    assert {feature.owner for feature in plain.all_features} == {""}
+
+
 def test_names_are_derived_in_the_order_of_the_declarations() -> None:
     names = build(values=[Value("mcc", col("mcc"))], event="payment").feature_names
     assert names[:3] == ("payment_mcc", "card_event_count_1m", "card_event_count_5m")

@@ -52,6 +52,25 @@ def test_docs_are_the_page_that_is_checked_in(capsys: pytest.CaptureFixture[str]
     assert page.read_text() == capsys.readouterr().out, "run `weir features docs > docs/features.md`"
 
 
+def test_owners_are_in_the_list_and_on_the_page_where_one_differs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = find_stream(Path("/"), "transactions")
+    named = shipped.key.amount.sum("1h", why="drained", owner="treasury")
+    features = [*shipped.key.event.count("1m", why="a burst"), *named]
+    of_two = replace(shipped, features=features, values=(), reasons={}, rules=[], groups=())
+    monkeypatch.setattr("weir.streaming.features_cli.find_stream", lambda *_: of_two)
+    assert features_cli.main(["features", "list"]) == 0
+    assert capsys.readouterr().out == (
+        "card_event_count_1m  a burst (card risk)\ncard_amount_sum_1h   drained (treasury)\n"
+    )
+    assert features_cli.main(["features", "docs"]) == 0
+    page = capsys.readouterr().out
+    assert "Who answers for them: card risk." in page
+    assert "| feature | entity | aggregate | window | why | owner |\n|---|---|---|---|---|---|\n" in page
+    assert "| `card_amount_sum_1h` | card | sum | 1h | drained | treasury |" in page
+
+
 @pytest.mark.parametrize("name", ["clicks", "transfers"])
 def test_docs_of_another_stream_say_what_is_true_of_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     stream = find_stream(Path("/"), name)

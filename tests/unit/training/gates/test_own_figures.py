@@ -47,7 +47,7 @@ def _train(name: str, world: World, folder: Path) -> Path:
     """Train one contender as ``weir train --config`` does with its winner, and return the bundle."""
     examples, split, parts = world
     few = {**STARTS[name], "trees": 5} if "trees" in STARTS[name] else STARTS[name]
-    model = CONTENDERS[name](*parts["train"].pair, few, FEATURE_NAMES, 17)
+    model = CONTENDERS[name](*parts["train"].pair, few, FEATURE_NAMES, 17, None)
     options = pipeline.Options(
         "fraud",
         5,

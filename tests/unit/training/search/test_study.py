@@ -102,7 +102,7 @@ def test_a_trial_below_the_median_ends_early_and_is_never_chosen_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = iter([*[0.5] * 15, 0.1, *[0.6] * 3])
-    monkeypatch.setattr(searching, "average_precision_score", lambda *_: next(values))
+    monkeypatch.setattr(searching, "average_precision_score", lambda *_, **__: next(values))
     tried = _search(tmp_path, _config("trials: 7"))
     assert [len(each.folds) for each in tried] == [3, 3, 3, 3, 3, 1, 3]
     assert [each.is_whole for each in tried] == [True] * 5 + [False, True]
@@ -110,7 +110,7 @@ def test_a_trial_below_the_median_ends_early_and_is_never_chosen_for_it(
 
 def test_nothing_ends_early_when_it_is_not_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([*[0.5] * 15, *[0.1] * 3])
-    monkeypatch.setattr(searching, "average_precision_score", lambda *_: next(values))
+    monkeypatch.setattr(searching, "average_precision_score", lambda *_, **__: next(values))
     assert [len(each.folds) for each in _search(tmp_path, _config("trials: 6\nprune: false"))] == [3] * 6
 
 
