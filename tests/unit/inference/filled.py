@@ -77,14 +77,16 @@ class Filled:
         self.rules, self.lists, self.choices = MemoryPublished(), MemoryLists(), MemoryChoices()
         parts.models_dir.mkdir(parents=True, exist_ok=True)
         (parts.models_dir / QUALITY_FILE).write_bytes(orjson.dumps(SHOWN))
-        self.publisher = MemoryPublisher()
+        self.publisher, self._known = MemoryPublisher(), dict[str, Review]()
         self.parts = replace(
             parts,
             decisions=self._build_decisions(),
             evidence=MemoryEvidence([self.event_id]),
             search=self._build_search(),
             around=self._build_around(),
-            desk=Desk(partial(open_database, self._settings), self.stream, lambda: NOW_MS),
+            desk=Desk(
+                partial(open_database, self._settings), self.stream, lambda: NOW_MS, find=self._known.get, burst_ms=0
+            ),
             labels=self.publisher,
             letters=self._build_letters(),
             rules=build_rules(self.rules, Tries(), '["rules"]'),
@@ -118,20 +120,36 @@ class Filled:
 
     def new_case(self, holder: str = "") -> str:
         """Open a case."""
-        number = next(self._numbers)
-        key, event_id = f"{self.mark}-{number}", f"{self.mark}-reviewed-{number}"
-        event = {"transaction_id": event_id, "card_id": key, "merchant_id": "m", "event_time_ms": 5}
+        number, review = self._decide()
         engine = open_database(self._settings)
         intake = Intake(engine, stream=self.stream.full_name, topic_id=self.mark, burst_ms=0)
-        decision = DECISION | event
-        intake.take([Review(key, event_id, NOW_MS, NOW_MS + 40, 1.0, decision, event)], {0: number + 1})
+        intake.take([review], {0: number + 1})
         engine.dispose()
         desk = self.parts.desk
         assert desk is not None
-        (case,) = desk.page(Wanted(key=key)).cases
+        (case,) = desk.page(Wanted(key=review.key)).cases
         if holder:
             desk.claim(case.id, holder)
         return case.id
+
+    def new_decided(self) -> str:
+        """Have an event decided that is in no case; return its id."""
+        _, review = self._decide()
+        self._known[review.event_id] = review
+        return review.event_id
+
+    def new_link(self) -> tuple[str, str]:
+        """Link a case to an event; return the ids of both."""
+        case_id, event_id, desk = self.new_case(), self.new_decided(), self.parts.desk
+        assert desk is not None
+        desk.link(case_id, event_id, PROPOSER, "the same device")
+        return case_id, event_id
+
+    def _decide(self) -> tuple[int, Review]:
+        number = next(self._numbers)
+        key, event_id = f"{self.mark}-{number}", f"{self.mark}-reviewed-{number}"
+        event = {"transaction_id": event_id, "card_id": key, "merchant_id": "m", "event_time_ms": 5}
+        return number, Review(key, event_id, NOW_MS, NOW_MS + 40, 1.0, DECISION | event, event)
 
     def new_letter(self) -> tuple[int, int]:
         """Write a dead letter; return its partition and its offset."""

@@ -34,6 +34,7 @@ class Given:
 Find = Callable[[Filled], Given]
 """Makes a thing that nothing was done to yet, and says how it is asked for."""
 _WHY = {"why": "a test"}
+_SAME = {"reason": "the same device"}
 
 
 def _event(filled: Filled) -> Given:
@@ -42,6 +43,15 @@ def _event(filled: Filled) -> Given:
 
 def _case(body: dict[str, Any] | None = None, *, holder: str = "") -> Find:
     return lambda filled: Given({"case_id": filled.new_case(holder)}, body)
+
+
+def _link(filled: Filled) -> Given:
+    return Given({"case_id": filled.new_case()}, _SAME | {"transaction_id": filled.new_decided()})
+
+
+def _unlink(filled: Filled) -> Given:
+    case_id, event_id = filled.new_link()
+    return Given({"case_id": case_id}, {"transaction_id": event_id})
 
 
 def _letter(body: dict[str, Any] | None = None) -> Find:
@@ -74,6 +84,8 @@ NAMED: dict[str, Find] = {
     "POST cases/{case_id}/claim": _case({}),
     "POST cases/{case_id}/release": _case({}, holder=HOLDER),
     "POST cases/{case_id}/notes": _case({"text": "the shop is known"}),
+    "POST cases/{case_id}/links": _link,
+    "POST cases/{case_id}/unlink": _unlink,
     "POST cases/{case_id}/verdict": _case({"verdict": "fraud", "reason": "the customer called"}, holder=HOLDER),
     "GET dead-letters/{partition}/{offset}": _letter(),
     "POST dead-letters/{partition}/{offset}/check": _letter({"set": {}}),
@@ -101,6 +113,7 @@ VERSIONED: dict[str, Find] = {
 """Those that take the version of something in another place."""
 OTHERS: dict[str, Find] = {
     "POST rules": lambda _: Given(body=_WHY | {"text": GOOD}),
+    "POST cases": lambda filled: Given(body=_SAME | {"transaction_id": filled.new_decided()}),
     "POST decide": lambda _: Given(body={"event_time_ms": NOW_MS}),
     "POST labels": lambda filled: Given(body=build_label(filled.stream) | {"label_time_ms": NOW_MS}),
 }
