@@ -5,7 +5,8 @@ log; one archiver is started and ends when it has them all.
 ``python -m tests.bench.archive shared``: one archiver takes such a backlog, then two at once half of the partitions
 each, into another folder. Two on two cores are no faster than one next to its brokers; whether archivers that share the
 work take more of it shows in the CPU of a row.
-``python -m tests.bench.archive steady``: the same at a rate, and what the archiver takes of a core meanwhile.
+``python -m tests.bench.archive steady``: the same at a rate, what the archiver takes of a core meanwhile, and how old a
+record is at most before its row can be read.
 ``python -m tests.bench.archive reading``: a table of decisions is written, and ids and keys are looked up in it, before
 and after its files were joined.
 """
@@ -21,8 +22,11 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -40,7 +44,7 @@ from weir.archive.joining import find_days, join_day, utc_now
 from weir.archive.place import Place
 from weir.archive.reader import TableReader, open_reader
 from weir.archive.rows import Raw, RowMaker
-from weir.archive.table import no_step, open_table
+from weir.archive.table import find_table, no_step, open_table
 from weir.infra.children import child_environment
 from weir.infra.kafka.admin import TopicFacts
 from weir.infra.kafka.clients import build_producer
@@ -57,7 +61,7 @@ BATCH_ROWS = 50_000
 TICK_SECONDS = 0.05
 Figures = dict[str, float]
 PAYMENTS_A_SECOND_MIN = 10_000.0
-AT_MOST = {"cores": 0.3, "memory_mb_max": 500.0}
+AT_MOST = {"cores": 0.3, "memory_mb_max": 500.0, "age_seconds_max": 60.0}
 
 
 def main() -> int:
@@ -157,14 +161,46 @@ def measure_steady(given: argparse.Namespace) -> Iterator[Figures]:
         settings = _deploy(load_settings({"WEIR_HOME": str(stack.home)}))
         blocks, producer = _build_blocks(settings, 1_000), build_producer(settings.kafka)
         child = _start(settings)
-        _send_at(producer, blocks, given.rate, 10.0)  # starting, and its first commits
-        before = _cpu_of(child.pid)
-        began = time.monotonic()
-        _send_at(producer, blocks, given.rate, given.seconds)
-        cpu, seconds = _cpu_of(child.pid) - before, time.monotonic() - began
+        with _watching_age(settings) as ages:
+            _send_at(producer, blocks, given.rate, 10.0)  # starting, and its first commits
+            before = _cpu_of(child.pid)
+            began = time.monotonic()
+            _send_at(producer, blocks, given.rate, given.seconds)
+            cpu, seconds = _cpu_of(child.pid) - before, time.monotonic() - began
         child.terminate()
         _, _, used = os.wait4(child.pid, 0)
-    yield {"rate": given.rate, "seconds": seconds, "cores": cpu / seconds, "memory_mb_max": used.ru_maxrss / 1_024}
+    yield {
+        "rate": given.rate,
+        "seconds": seconds,
+        "cores": cpu / seconds,
+        "memory_mb_max": used.ru_maxrss / 1_024,
+        "age_seconds_max": max(ages),
+    }
+
+
+@contextmanager
+def _watching_age(settings: Settings) -> Iterator[list[float]]:
+    """Note each second how old the newest row of the table that is furthest behind is; of none, how long it waits."""
+    names, began_ms, ages, done = settings.topics, time.time() * 1_000, list[float](), threading.Event()
+    topics, place = [names.transactions, names.features, names.decisions], Place(settings.archive.root)
+
+    def find_newest(topic: str) -> float:
+        if find_table(place.below(topic)) is None:
+            return began_ms
+        newest = pc.max(open_reader(place, topic).files["max.append_ms"]).as_py()
+        return began_ms if newest is None else float(newest)
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            ages.append(time.time() - min(map(find_newest, topics)) / 1_000)
+
+    with ThreadPoolExecutor(1) as threads:
+        watched = threads.submit(watch)
+        try:
+            yield ages
+        finally:
+            done.set()
+        watched.result()
 
 
 def measure_reading(given: argparse.Namespace) -> Iterator[Figures]:
