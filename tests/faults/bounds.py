@@ -15,8 +15,6 @@ from tests.faults.contracts import Row
 from tests.faults.oracle import ENTITY_FIELDS, EXACT_EVENTS, PANES, WINDOWS, Event, History, Look
 
 SLACK, NEAR = 1e-5, 3e-4
-SKETCH = 0.15
-"""Distinct counts of busy entities are linear counting in 256 bits: a few percent up to some 200 values."""
 SHARED = tuple(entity for entity in ENTITY_FIELDS if entity != "card")
 Histories = dict[tuple[str, int, str], History]
 Bound = tuple[float, float]
@@ -90,7 +88,7 @@ def _bound(name: str, look: Look, event: Event, others: list[Event]) -> Bound | 
     if aggregate == "ratio":
         return _bound_ratio(own, look.value(f"{look.entity}_event_count_{window}"), measure, near)
     if aggregate == "distinct":
-        return _bound_distinct(own, look.is_exact(name) and kept_exactly, measure, near)
+        return _bound_distinct(look, measure, window_ms, near, is_exact=look.is_exact(name) and kept_exactly)
     amounts = [own, *[abs(e.amount) for e in near]]
     ages = [min(window_ms, event.time_ms - e.time_ms + pane_ms) / 1_000 for e in near]
     # zscore and decayed go both ways
@@ -108,9 +106,7 @@ def _bound_ratio(own: float, size: float, flag: str, near: list[Event]) -> Bound
     return flagged / (size + len(near) - more), (flagged + more) / (size + more)
 
 
-def _bound_distinct(own: float, is_exact: bool, measure: str, near: list[Event]) -> Bound:
-    field = "country" if measure == "country" else f"{measure}_id"
-    most = own + len({e.row[field] for e in near} - {None})
-    if is_exact:
-        return own, most
-    return own * (1 - SKETCH) - 2, most * (1 + SKETCH) + 2
+def _bound_distinct(look: Look, measure: str, window_ms: int, near: list[Event], *, is_exact: bool) -> Bound:
+    """Return the bounds: more values never unset a bit, and which values are there says which bits are set."""
+    own, every = look.distinct(measure, window_ms), look.distinct(measure, window_ms, near)
+    return (own[0], every[0]) if is_exact else (min(own), max(every))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,6 +183,13 @@ class Look:
         """One feature by its name; NaN is missing."""
         _, measure, *aggregate, window = name.split("_")
         return self._compute("_".join(aggregate), measure, WINDOWS[window])
+
+    def distinct(self, measure: str, window_ms: int, others: Sequence[Event] = ()) -> tuple[float, float]:
+        """Return how many values of a measure there are, by themselves and by the bitmap, with those of some others."""
+        exact, paned = self._window_of_payments(window_ms)
+        own = [*exact, *(one for _, one in paned), *([self.payment] if self.payment else [])]
+        values = [one.row[self._fields[measure]] for one in (*own, *others)]
+        return _distinct(values, coarse=False), _distinct(values, coarse=True)
 
     def _compute(self, aggregate: str, measure: str, window_ms: int) -> float:
         if aggregate == "speed":
