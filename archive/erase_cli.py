@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from weir.archive.erasing import Found, erase, find_holding, read_clock_ms
 from weir.archive.holding import Wanted
 from weir.archive.in_force.redacting import find_texts, redact
+from weir.archive.in_force.versions import list_topics
 from weir.archive.objects import Objects, Redacted
 from weir.archive.place import Place
 from weir.archive.reader import MS_MAX
@@ -19,6 +21,7 @@ from weir.infra.arguments import nearest
 from weir.infra.settings import Settings
 from weir.monitoring.terminal import build_table, print_line, print_tables
 from weir.schemas.errors import Refused
+from weir.schemas.project import load_streams
 from weir.schemas.records.validation import ID_BYTES_MAX
 from weir.schemas.stream import Stream
 
@@ -66,7 +69,7 @@ def find_erasure(
     Args:
         settings: of this deployment.
         root: of the archive.
-        streams: whose tables are looked through.
+        streams: whose tables and kept lists are looked through; the lists also under names that were theirs.
         entity: ``KIND=ID``, such as ``card=card-000017``.
         until_ms: newest append time of the rows, UTC epoch milliseconds.
 
@@ -76,9 +79,9 @@ def find_erasure(
     """
     kind, _, entity_id = entity.partition("=")
     check_entity(streams, kind, entity_id)
-    topics = [settings.topics.of(stream).published for stream in streams]
     found = list(_find(settings, root, streams, kind, entity_id, until_ms))
-    return Erasure(found, find_texts(Objects(root), topics, entity_id))
+    objects = Objects(root)
+    return Erasure(found, find_texts(objects, _list_published(settings, objects, streams), entity_id))
 
 
 def run_erase(settings: Settings, root: Place, streams: Sequence[Stream], *, entity: str, why: str, apply: bool) -> int:
@@ -118,6 +121,17 @@ def _find(
         if table is not None and field is not None:
             wanted = Wanted(entity_id, field, is_key=kind == each.stream.key.name, until_ms=until_ms)
             yield find_holding(table, wanted), wanted
+
+
+def _list_published(settings: Settings, objects: Objects, streams: Sequence[Stream]) -> list[str]:
+    """Return the topics whose kept lists are looked through: the streams' own, and those that no stream has any more.
+
+    Such a one was left for another name, so that its lists with erased ids could go; the archive's copies stayed.
+    """
+    own = {settings.topics.of(stream).published for stream in streams}
+    declared, _ = load_streams(Path.cwd())
+    others = {settings.topics.of(stream).published for stream in declared.values()} - own
+    return sorted((own | list_topics(objects)) - others)
 
 
 def check_entity(streams: Sequence[Stream], kind: str, entity_id: str) -> None:

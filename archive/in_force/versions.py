@@ -200,6 +200,17 @@ class Versions:
         return kept
 
 
+def list_topics(objects: Objects) -> set[str]:
+    """Return the topics of what is published of which an archive keeps versions, also those that are gone.
+
+    Raises:
+        Transient: the store cannot be read.
+    """
+    return {
+        path.removeprefix(f"{VERSIONS}/").partition("/")[0] for path in objects.list_files(VERSIONS, recursive=True)
+    }
+
+
 def start_hash(parent: str) -> hashlib._Hash:
     """Return what the texts of a version are hashed with, as what is published is.
 

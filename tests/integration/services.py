@@ -55,11 +55,11 @@ class Services:
         """Start a test's own entry point and wait until its log says that it is ready; at once for ``""``."""
         return self._launch(module.rpartition(".")[2], (module, *arguments), ready)
 
-    def run(self, *arguments: str, seconds: float = DEADLINE_SECONDS) -> str:
-        """Run ``weir`` to its end, which must be good and in time, and return what it wrote."""
+    def run(self, *arguments: str, seconds: float = DEADLINE_SECONDS, code: int = 0) -> str:
+        """Run ``weir`` to its end, which must be with this exit code and in time, and return what it wrote."""
         stdout, stderr = self._new_file("run.out"), self._new_file("run.err")
         done = self._fork(("weir", *arguments), stdout, stderr)
-        assert done.wait(seconds) == 0, stderr.read_text()
+        assert done.wait(seconds) == code, stderr.read_text()
         return stdout.read_text()
 
     def change(self, settings: Settings) -> None:

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
+from weir.archive.erase_cli import find_erasure
 from weir.archive.in_force.redacting import find_texts, redact
 from weir.archive.in_force.versions import KeptVersion, Versions
 from weir.archive.keeping import Keeper
-from weir.archive.objects import Objects
+from weir.archive.objects import Objects, hash_content
 from weir.archive.place import Place
 from weir.archive.seals.chain import Chain
 from weir.archive.seals.key import load_key
 from weir.archive.seals.verify import Verified, verify
 from weir.inference.published.act import compute_hash
+from weir.infra.settings import load_settings
 from weir.schemas.errors import Damaged
+from weir.schemas.project import load_shipped
+from weir.schemas.streams.payments import payments
 
 TOPIC, WANTED, OTHER = "published", "card-000007", "card-0000071"
 WHOLE = [
@@ -147,3 +151,16 @@ def test_a_redacted_text_that_is_changed_is_still_found_and_not_read(kept: Kept)
     assert [each.where for each in kept.verify().findings] == [f"_objects/{text.name}"]
     with pytest.raises(Damaged, match="found other bytes"):
         kept.documents()
+
+
+def test_lists_that_were_kept_while_the_topic_had_another_name_are_looked_through_and_those_of_others_are_not(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(tmp_path)  # under a name that no stream has
+    settings = load_settings({"WEIR_HOME": str(tmp_path)})
+    other = json.dumps({"watch": {"card": [WANTED]}})
+    versions = Versions(kept.objects, settings.topics.of(load_shipped("clicks").stream).published)
+    texts, content = [versions.keep_text(other.encode())], compute_hash([other])
+    versions.keep(KeptVersion(kind="lists", version="one", content=content, texts=texts, source="published"))
+    found = find_erasure(settings, kept.root, [payments], f"card={WANTED}").texts
+    assert {each.sha256 for each in found} == {hash_content(text.encode()) for text in (WHOLE[0], CHANGE)}
