@@ -96,7 +96,10 @@ class IndexStage:
         self._id_field = id_field
 
     def begin(self, partition: Partition, found: Standing) -> int:
-        """Return where Redis needs a partition from: the lowest of its buckets' positions.
+        """Return where Redis needs a partition from, the lowest of its buckets' positions, or what is committed below.
+
+        Of a batch that Redis took and whose commit was given up, the entries are there and the offset is not: without
+        another record the group would seem to be behind for ever.
 
         Raises:
             Transient: Redis or the broker is unreachable, or Redis lost its positions just now.
@@ -112,9 +115,9 @@ class IndexStage:
         held = [position for position in positions if position is not None]
         if len(held) < len(positions):
             raise Transient("redis: the decision index lost its positions again; starting over")
-        self._next[number] = min(held)
+        self._next[number] = min(held) if found.committed is None else min(*held, found.committed)
         # below the log's start there is nothing left to index
-        return max(found.low, min(held))
+        return max(found.low, self._next[number])
 
     def process(self, records: dict[int, list[Message]]) -> Outcome:
         """Write a batch's entries; its offsets are committed after.
