@@ -4,8 +4,8 @@ A Bloom filter of two marks (Bloom, *Space/Time Trade-offs in Hash Coding with A
 id's length and last eight bytes. An id that is there is never denied. Of a hundred that are not there one or two are
 not denied either, and none of those that end as one that is there: who asks has to look.
 
-**Cost:** 30 ns an id, of a column of thousands, and several times that where other work has filled the caches; two to four
-bytes for each id that is there.
+**Cost:** 30 ns an id, of a column of thousands, and several times that where other work has filled the caches; two to
+four bytes for each id that is there.
 """
 
 from __future__ import annotations
