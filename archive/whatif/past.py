@@ -161,7 +161,8 @@ class Past:
     def choose(self, part: Part, places: slice) -> Part:
         """Return a part of neighbours by their places, one at least; its decisions are not in memory."""
         first, last = (part.decisions[ROW][place].as_py() for place in (places.start, places.stop - 1))
-        return replace(part, decisions=part.decisions.slice(0, 0), rows=slice(first, last + 1))
+        # a slice of none would keep all of them
+        return replace(part, decisions=part.decisions.schema.empty_table(), rows=slice(first, last + 1))
 
     def read_again(self, part: Part, more: Sequence[str]) -> Part:
         """Return a part with its decisions, and more of their fields."""

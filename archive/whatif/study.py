@@ -139,7 +139,10 @@ class Study:
             against: what the change is compared with; None is what was decided.
         """
         self._past, self._in_force, self._labels = past, in_force, labels
-        self._change, self._where, self._scores, self._against = change, where, scores, against
+        self._change, self._where, self._against = change, where, against
+        # of each row as it is tried, or of some rows of each part after that
+        self._scores = scores if scores is not None and scores.takes_all else None
+        self._sampled = None if self._scores else scores
         stake = find_stake(past.stream)
         self._stake = None if stake is None else past.stream.feature_names[stake]
         self.found = Findings(Tally(), Overlap(change.rules), Segments(by) if by else None)
@@ -157,16 +160,15 @@ class Study:
             Damaged: a manifest in the archive is not what was kept.
         """
         drawn: list[Part] = []
-        scores = self._scores if self._scores and not self._scores.takes_all else None
         for part, joined in read_ahead(self._read(since_ms, until_ms)):
             self.found.lost += joined.lost
             for versions, rows in _group(joined.decisions):
                 self._take(part, versions, joined if rows is None else joined.pick(rows))
-            if scores is not None:
-                drawn.append(self._past.choose(part, scores.draw(part)))
+            if self._sampled is not None:
+                drawn.append(self._past.choose(part, self._sampled.draw(part)))
             yield part.decisions.num_rows
-        if scores is not None:
-            self._check_drawn(scores, drawn)
+        if self._sampled is not None:
+            self._check_drawn(self._sampled, drawn)
 
     def _check_drawn(self, scores: ScoreCheck, drawn: Iterable[Part]) -> None:
         """Check the scores of some decisions of each part, which are read with what their models take."""
@@ -181,7 +183,7 @@ class Study:
 
     def _read(self, since_ms: int, until_ms: int) -> Iterator[tuple[Part, Joined]]:
         labelled = self._labels is not None and not self._labels.is_empty
-        more = MODEL_CONFIDENCE if self._scores and self._scores.takes_all else ()
+        more = () if self._scores is None else MODEL_CONFIDENCE
         for part in read_ahead(self._past.parts(since_ms, until_ms, labelled=labelled, more=more)):
             groups = _group(part.decisions)
             features, fields = self._list_columns([versions for versions, _ in groups])
@@ -194,7 +196,7 @@ class Study:
         deciding: list[Change | Found] = [self._change, self._against or Change()]
         for versions in decided_by:
             deciding.append(self._in_force.find(versions))
-            named |= self._scores.list_features(versions) if self._scores and self._scores.takes_all else set()
+            named |= self._scores.list_features(versions) if self._scores else set()
         segments = self.found.segments
         named |= segments.by.columns if segments else frozenset()
         named |= self._where.columns if self._where else frozenset()
@@ -216,7 +218,7 @@ class Study:
         has_model = versions.model_name != NO_MODEL_NAME
         scores = check_scores(read_scores(rows.decisions))
         best = self._check(part, rows, scores, found.complete(Change()), of, has_model=has_model)
-        if self._scores is not None and self._scores.takes_all:
+        if self._scores is not None:
             self._note(part, rows, self._scores.check(versions, rows))
         deciding = _choose(found.complete(self._change), best)
         if deciding is None:

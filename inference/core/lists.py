@@ -316,7 +316,7 @@ def _find_listed(
         return
     rows: Iterable[int] = range(len(of_rows))
     if isinstance(of_rows, pa.Array):
-        if may_list is not None:
+        if may_list is not None and pa.types.is_string(of_rows.type):  # a field that no row has is of no type
             found = may_list.find(of_rows)
             rows, of_rows = found.tolist(), of_rows.take(pa.array(found))
         of_rows = of_rows.to_pylist()

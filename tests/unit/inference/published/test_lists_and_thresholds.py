@@ -179,7 +179,19 @@ def _as_text(ids: list[str]) -> pa.Array:
     return pa.array([None, *ids], pa.string())[1:]  # a slice: its texts begin somewhere
 
 
-@pytest.mark.parametrize("as_column", [list, _as_text, lambda ids: _as_text(ids).dictionary_encode()])
+@pytest.mark.parametrize("ids", [pa.nulls(3), pa.nulls(3, pa.string()), pa.array([1, 2, None])])
+def test_a_column_that_has_no_texts_is_on_no_list_however_long_it_is(
+    ids: pa.Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists_module, "_FILTERED_MIN", 1)
+    lists = ListsBuilder(ENTITIES).add({"block": {"card": ["1", "None"]}}).build("a")
+    assert lists.find_kinds("block", {"card": ids}, 3).tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    "as_column",
+    [list, lambda ids: _as_text(ids).cast(pa.large_string()), _as_text, lambda ids: _as_text(ids).dictionary_encode()],
+)
 @pytest.mark.parametrize("is_long", [False, True])
 @given(rows=st.lists(st.tuples(IDS, st.sampled_from([END_MS - 1, END_MS]))), document=DOCUMENTS)
 def test_who_is_found_is_who_a_slow_look_finds(
